@@ -1,0 +1,116 @@
+"""NumPy or CuPy: which module owns an array, where arrays live, how much memory they take, and random streams.
+
+Nothing here is a global switch: a function asks `xp = array_module(x)` and computes where its input already is.
+CuPy is imported only when a device is asked for, so that a machine without it pays nothing.
+"""
+
+import contextlib
+import sys
+
+import numpy as np
+
+from engine.errors import UserError
+
+
+def array_module(*arrays):
+    """The module (numpy or cupy) that owns these arrays; anything that is no array is ignored.
+
+    Raises ValueError when NumPy and CuPy arrays are mixed: copies between the two are always asked for by name.
+    """
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return np
+    on_device = any(isinstance(a, cupy.ndarray) for a in arrays)
+    on_host = any(isinstance(a, np.ndarray) for a in arrays)
+    if on_device and on_host:
+        raise ValueError("arrays of NumPy and of CuPy in one call: move them to one device first (engine.backend.to_device)")
+    return cupy if on_device else np
+
+
+def accumulator_dtype(dtype):
+    """The dtype in which sums over many entries are taken: float64 for float32, otherwise the dtype itself."""
+    return np.dtype(np.float64) if np.dtype(dtype) == np.float32 else np.dtype(dtype)
+
+
+def resolve_device(name):
+    """Turn "cpu", "cuda" or "auto" into "cpu" or "cuda". Raises UserError when "cuda" is asked for and not usable."""
+    if name == "cpu":
+        return "cpu"
+    if name not in ("cuda", "auto"):
+        raise UserError(f"device {name!r} is unknown: use cpu, cuda or auto")
+    reason = why_no_cuda()
+    if reason is None:
+        return "cuda"
+    if name == "cuda":
+        raise UserError(f"--device cuda: {reason}; use --device cpu, or install the extra cuda12 or cuda13 on a machine with an NVIDIA driver")
+    return "cpu"
+
+
+def why_no_cuda():
+    """None when a CUDA device can be used, otherwise the reason in a few words (never an exception)."""
+    try:
+        import cupy
+    except ImportError:
+        return "CuPy is not installed"
+    except Exception as error:  # a broken CUDA installation can fail in any way at import
+        return f"CuPy cannot be imported ({first_line(error)})"
+    try:
+        # The import succeeds without a driver; only touching the device tells.
+        cupy.zeros(1).sum().item()
+    except Exception as error:
+        return f"no CUDA device is usable ({first_line(error)})"
+    return None
+
+
+def first_line(error):
+    """The first line of an exception's text, or its class where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def to_device(x, device):
+    """The array on "cpu" (NumPy) or "cuda" (CuPy); the same object when it is already there."""
+    if device == "cpu":
+        return x if isinstance(x, np.ndarray) else x.get()
+    import cupy
+
+    return cupy.asarray(x)
+
+
+def to_host(x):
+    """The array as a NumPy array."""
+    return to_device(x, "cpu")
+
+
+def random_generator(seed, *stream, device="cpu"):
+    """A generator that depends on nothing but `seed` and the integers of `stream` (say: purpose, step).
+
+    Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted one.
+    """
+    if device == "cpu":
+        return np.random.default_rng([seed, *stream])
+    import cupy
+
+    key = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
+    return cupy.random.Generator(cupy.random.Philox4x3210(int(key)))
+
+
+def peak_memory_bytes(device="cpu"):
+    """Peak resident memory of this process in bytes ("cpu"), or the bytes held by CuPy's memory pool ("cuda").
+
+    The pool keeps freed blocks, so its size is the largest that the arrays together have needed.
+    """
+    if device == "cuda":
+        import cupy
+
+        return int(cupy.get_default_memory_pool().total_bytes())
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024  # macOS reports bytes, the others KiB

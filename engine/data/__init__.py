@@ -1,0 +1,1 @@
+"""Texts on their way in: corpora by name, local files, tokenizer, batches."""

@@ -1,0 +1,88 @@
+"""Batches: which texts come together, and gathering them from the flat array."""
+
+import numpy as np
+
+from engine.backend import random_generator
+from engine.errors import UserError
+from engine.ragged import RaggedBatch, lengths
+
+BUCKET_BATCHES = 50
+EVALUATION_TOKENS = 65_536
+# First integers of the random streams, so that no other purpose draws the same numbers from the same seed.
+SHUFFLE_STREAM = 101
+SPLIT_STREAM = 102
+
+
+def take(batch, rows):
+    """The texts of the given row numbers (B,), in that order, as a new RaggedBatch (host arrays)."""
+    counts = lengths(batch.offsets)[rows]
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    # Position of each gathered token: its place in the new batch, moved to where its text began in the old one.
+    positions = np.arange(offsets[-1]) + np.repeat(batch.offsets[:-1][rows] - offsets[:-1], counts)
+    return RaggedBatch(batch.ids[positions], offsets, None if batch.labels is None else batch.labels[rows])
+
+
+def epoch_batches(offsets, batch_size, seed, epoch):
+    """Row numbers of the batches of one epoch: a list of int64 arrays that together hold every row once.
+
+    Texts of similar length share a batch, so that no batch is long because of one text: rows are shuffled, cut into
+    buckets of BUCKET_BATCHES batches, sorted by length within each, cut into batches, and the batches shuffled.
+    Depends on nothing but its arguments. The smaller batch that the division may leave over is kept.
+    """
+    check_batch_size(batch_size)
+    generator = random_generator(seed, SHUFFLE_STREAM, epoch)
+    rows = generator.permutation(len(offsets) - 1)
+    count = lengths(offsets)
+    batches = []
+    for bucket in cut(rows, batch_size * BUCKET_BATCHES):
+        batches += cut(bucket[np.argsort(count[bucket], kind="stable")], batch_size)
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def ordered_batches(offsets, batch_size, token_limit=EVALUATION_TOKENS):
+    """Row numbers of batches for evaluation, shortest texts first: their concatenation is a permutation of all rows.
+
+    A batch holds at most batch_size texts and token_limit tokens; a text that is longer is a batch of its own.
+    """
+    check_batch_size(batch_size)
+    count = lengths(offsets)
+    rows = np.argsort(count, kind="stable")
+    tokens = np.concatenate([[0], np.cumsum(count[rows])])
+    batches = []
+    start = 0
+    while start < len(rows):
+        within_limit = int(np.searchsorted(tokens, tokens[start] + token_limit, side="right")) - 1
+        stop = max(start + 1, min(start + batch_size, within_limit))
+        batches.append(rows[start:stop])
+        start = stop
+    return batches
+
+
+def split_validation(labels, fraction, seed):
+    """Split rows by class: (train_rows, validation_rows), int64, each ascending. labels: (B,) class numbers.
+
+    Each class gives the fraction of its rows, rounded, to validation and keeps at least one for training.
+    Raises UserError when no class has rows enough to give one.
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"fraction: must lie in [0, 1), got {fraction}")
+    labels = np.asarray(labels)
+    order = random_generator(seed, SPLIT_STREAM).permutation(len(labels))
+    is_validation = np.zeros(len(labels), bool)
+    for name in np.unique(labels):
+        rows = order[labels[order] == name]
+        is_validation[rows[: min(int(len(rows) * fraction + 0.5), len(rows) - 1)]] = True
+    if fraction and not is_validation.any():
+        raise UserError(f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; raise it or give a validation file")
+    return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+def cut(rows, size):
+    """Consecutive pieces of at most `size` rows."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def check_batch_size(batch_size):
+    if batch_size < 1:
+        raise ValueError(f"batch_size: must be at least 1, got {batch_size}")

@@ -1,0 +1,115 @@
+"""Which columns of a table hold text and label: as asked for, else by their names, else by their content."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from engine.data.texts import shown
+from engine.errors import UserError
+
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "class index", "class_index")
+TEXT_NAMES = (
+    "text", "texts", "sentence", "title", "headline", "description", "content", "review", "body", "document", "article",
+    "comment", "message", "question", "tweet", "abstract", "summary", "utterance", "news",
+)  # fmt: skip
+HEADER_SAMPLE_ROWS = 100
+
+
+class Columns(NamedTuple):
+    """header: the column names, or None. width: number of columns. text: indices. label: an index, or None."""
+
+    header: list[str] | None
+    width: int
+    text: list[int]
+    label: int | None
+
+    def describe(self, *indices):
+        """Columns as a message names them."""
+        numbers = f"column{'s' if len(indices) > 1 else ''} {', '.join(str(i + 1) for i in indices)}"
+        return numbers if self.header is None else f"{', '.join(shown(self.header[i]) for i in indices)} ({numbers})"
+
+
+def choose_columns(path, table, text_columns, label_column, labels):
+    """Columns of a table. Raises UserError when a column asked for does not exist or none can be guessed."""
+    asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
+    header = find_header(table, asked)
+    # The usual width of a table without header, so that one odd row cannot redefine all others.
+    width = len(header) if header is not None else Counter(map(len, table.rows)).most_common(1)[0][0]
+    text = [find_column(path, column, header, width) for column in text_columns or []]
+    label = None if label_column is None else find_column(path, label_column, header, width)
+    if label is None:
+        label = guess_label(table, header, width, text, labels)
+    if label is None and labels == "required":
+        raise UserError(f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)")
+    return Columns(header, width, text or guess_text(path, header, width, label), label)
+
+
+def is_position(column):
+    """Whether a column is asked for by its number: an integer, or the digits of one."""
+    return isinstance(column, int) or (column.isascii() and column.isdigit())
+
+
+def find_header(table, asked):
+    """The column names, or None: keys of JSON, a first row when a column is asked for by name, or one that looks like it."""
+    if table.keys is not None or table.format == "plain lines":
+        return table.keys
+    first = [cell.strip() for cell in table.rows[0]]
+    if any(not is_position(column) for column in asked):
+        return first
+    known = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES + TEXT_NAMES]
+    # A class may be called "question", a story "News": no heading returns as a value further down or stands beside numbers.
+    if not any(map(is_integer, first)) and any(all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known):
+        return first
+    return first if stands_over_numbers(first, table.rows[1:HEADER_SAMPLE_ROWS]) else None
+
+
+def stands_over_numbers(first, rows):
+    """Whether some column is all integers but for its first cell."""
+    rows = [row for row in rows if len(row) == len(first)]
+    return len(rows) > 1 and any(not is_integer(cell) and all(is_integer(row[i]) for row in rows) for i, cell in enumerate(first))
+
+
+def is_integer(cell):
+    return cell.strip().removeprefix("-").isdecimal()
+
+
+def find_column(path, column, header, width):
+    """The index of a column given by its name, or by its position from 1."""
+    if header is not None and column in header:
+        return header.index(column)
+    if not is_position(column):
+        raise UserError(f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1")
+    if not 1 <= int(column) <= width:
+        raise UserError(f"{path}: there is no column {column} ({seen(header, width)}); positions count from 1")
+    return int(column) - 1
+
+
+def seen(header, width):
+    """What columns a file has, in a few words."""
+    count = f"{width} column" + ("s" if width != 1 else "")
+    return f"{count}, no header" if header is None else f"{count}: {', '.join(map(shown, header))}"
+
+
+def guess_label(table, header, width, text, labels):
+    """The index of the label column, or None. Without a header it is the first or last column, whichever repeats more."""
+    if header is not None:
+        names = [name.lower() for name in header]
+        found = [names.index(name) for name in LABEL_NAMES if name in names and names.index(name) not in text]
+        rest = [i for i in range(width) if i not in text and names[i] not in TEXT_NAMES]
+        alone = labels == "required" and width == 2 and len(rest) == 1
+        return found[0] if found else rest[0] if alone else None
+    ends = [i for i in dict.fromkeys((0, width - 1)) if i not in text] if width > 1 else []
+    return min(ends, key=lambda i: len({row[i] for row in table.rows if len(row) == width}), default=None)
+
+
+def guess_text(path, header, width, label):
+    """The indices of the text columns: those with a known name, else all but the label where no doubt is left."""
+    rest = [i for i in range(width) if i != label]
+    if header is not None:
+        named = [i for i in rest if header[i].lower() in TEXT_NAMES]
+        if named:
+            return named
+        if len(rest) > 1:
+            rest = []
+    if not rest:
+        raise UserError(f"{path}: cannot tell which column holds the text ({seen(header, width)}); name it (--text-columns)")
+    return rest

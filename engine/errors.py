@@ -1,0 +1,9 @@
+"""The error that a user can mend."""
+
+
+class UserError(Exception):
+    """Something outside the program is wrong: a file, an option, a device, the network.
+
+    The message is one line that names the file (and its line), the value and the remedy. The command line prints it
+    on stderr and exits with code 2, without a traceback. Errors in a caller's own code raise ValueError instead.
+    """

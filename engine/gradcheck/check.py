@@ -1,0 +1,243 @@
+"""The check itself: one backward, random directions over everything and over each block, a verdict for each."""
+
+import numpy as np
+
+from engine.arguments import check_choice
+from engine.gradcheck.gradients import collect_gradients
+from engine.gradcheck.point import Point, random_unit
+from engine.gradcheck.report import GradientReport, Row
+from engine.gradcheck.slopes import EPSILON, STEPS, TOLERANCES, NotAnalytic, complex_step, five_point
+from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, norm, real_vector, rebuild, to_host_array
+
+CANDIDATES = 8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
+AGREEMENT = 1e-6  # by how much complex step and five-point may differ before the function counts as not analytic
+ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
+NOISE_LIMIT = 1e-6  # estimated rounding beyond this share of y excuses nothing
+
+
+def check_gradients(
+    forward,
+    backward,
+    inputs,
+    *,
+    wrt=None,
+    parameters=None,
+    directions=3,
+    method="auto",
+    step=None,
+    tolerance=None,
+    kink="report",
+    seed=0,
+):
+    """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward. Returns a GradientReport.
+
+    forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
+    the order of wrt (anything, where no input is differentiated).
+    inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is passed
+    on. wrt: indices of the inputs to differentiate. parameters: dict[str, Parameter], compared as well; their values and
+    gradients are as before when the check is over.
+    directions: random directions over everything together; each block then has one of its own, so that a small one
+    cannot hide behind a large one.
+    method: "complex_step"; "five_point"; "auto": complex step, cross-checked against five-point in every row, with
+    five-point as the fallback (a note says why).
+    step: of the stencil or of the complex step, relative to the inputs; with "auto" that of the stencil.
+    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail".
+    seed: of dy and the directions; the same seed repeats the check exactly.
+
+    Raises ValueError for wrong arguments and for float32 (check in float64, then compare float32 with float64).
+    Exceptions of forward and backward on float64 pass through.
+    """
+    check_choice("method", method, ("auto", "complex_step", "five_point"))
+    check_choice("kink", kink, ("report", "fail"))
+    if directions < 1:
+        raise ValueError(f"directions: expected at least 1, got {directions}")
+    point = Point(forward, inputs, wrt, parameters)
+    with point.restored():
+        check = Check(point, directions, step, tolerance, kink, seed)
+        check.run(backward, method)
+    return check.report()
+
+
+class Check:
+    """One run of check_gradients: what is known at the point, and the rows found so far."""
+
+    def __init__(self, point, directions, step, tolerance, kink, seed):
+        self.point, self.directions, self.step, self.kink, self.seed = point, directions, step, kink, seed
+        self.tolerance = tolerance
+        self.rows, self.notes = [], []
+        self.method = "five_point"  # by which the rows are judged in the end
+        self.is_complex = any(b.value.dtype.kind == "c" for b in point.blocks)
+
+    def run(self, backward, method):
+        """Fill rows and notes."""
+        self.rows += not_finite_rows([(b.name, b.value) for b in self.point.blocks])
+        if self.rows:
+            return
+        self.tree, cache = self.point.evaluate()
+        named_outputs = leaves(self.tree, "output")
+        self.rows += wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
+        if self.rows:
+            return
+        self.is_complex = self.is_complex or any(to_host_array(leaf).dtype.kind == "c" for _, leaf in named_outputs)
+        self.y = real_vector(leaf for _, leaf in named_outputs)
+        self.disturb()
+        self.take_gradients(backward, cache)
+        self.choose_method(method)
+
+    def disturb(self):
+        """Call forward elsewhere and here again: finds randomness, and state kept outside of the cache shows in backward."""
+        self.point.evaluate(self.point.random_direction(self.seed, 0), STEPS["five_point"])
+        again = real_vector(leaf for _, leaf in leaves(self.point.evaluate()[0], "output"))
+        self.point.evaluate(self.point.random_direction(self.seed, 0), STEPS["five_point"])
+        if again.shape != self.y.shape or not np.array_equal(again, self.y):
+            self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
+
+    def take_gradients(self, backward, cache):
+        """Draw dy, run backward once at the unmoved point, and lay its gradients beside the blocks."""
+        outputs = [leaf for _, leaf in leaves(self.tree, "output")]
+        cotangents = random_unit([to_host_array(leaf) for leaf in outputs], self.seed, 1)
+        # Of norm 2, not 1: the only unit cotangent of a scalar loss is ±1, and a backward that forgets it would pass.
+        cotangents = [2.0 * part for part in cotangents]
+        self.dy = real_vector(cotangents)
+        xp = self.point.module
+        typed = (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, cotangents))
+        for block, parameter in zip(self.point.blocks[self.point.input_block_count :], self.point.parameters.values()):
+            parameter.value, parameter.grad = block.value.copy(), None
+        returned = backward(rebuild(self.tree, typed), cache)
+        self.gradients, problems = collect_gradients(returned, self.point)
+        for name, problem in problems:
+            self.fail(name, problem)
+
+    def choose_method(self, method):
+        """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
+        if method == "complex_step" and self.is_complex:
+            raise ValueError("method: complex_step needs real inputs and outputs (a pair of real arrays, say), use five_point")
+        if method == "auto" and self.is_complex:
+            self.notes.append("five-point: inputs or outputs are complex, and complex step needs real ones")
+        if method == "five_point" or self.is_complex:
+            self.rows += self.rows_by(self.five_point_row)
+            return
+        self.method = "complex_step"
+        try:
+            self.rows += self.rows_by(self.cross_checked_row if method == "auto" else self.complex_step_row)
+        except NotAnalytic as reason:
+            if method == "complex_step":
+                raise ValueError(f"method: complex_step cannot be used, {reason}") from reason
+            self.method = "five_point"
+            self.notes.append(f"five-point instead of complex step: {reason}")
+            self.rows += self.rows_by(self.five_point_row)
+
+    def rows_by(self, make_row):
+        """Rows over everything together (unless some gradient is unusable), then one a block where there are several."""
+        usable = [i for i, gradient in enumerate(self.gradients) if gradient is not None]
+        rows = []
+        if len(usable) == len(self.gradients):
+            what = "all" if len(usable) > 1 else self.point.blocks[0].name
+            rows += [make_row(f"{what}, direction {k + 1}", *self.direction(2 + k)) for k in range(self.directions)]
+        if len(self.gradients) > 1:
+            first = 2 + self.directions
+            rows += [make_row(self.point.blocks[i].name, *self.direction(first + i, only=i)) for i in usable]
+        return rows
+
+    def direction(self, stream, only=None):
+        """(u, ⟨Jᵀ·dy, u⟩) for the candidate with the largest inner product."""
+        drawn = [self.point.random_direction(self.seed, [stream, k], only) for k in range(CANDIDATES)]
+        products = [self.inner_product(u) for u in drawn]
+        best = int(np.argmax(np.abs(products)))
+        return drawn[best], products[best]
+
+    def inner_product(self, u):
+        """⟨Jᵀ·dy, u⟩ over the blocks with a usable gradient."""
+        pairs = [(g, part) for g, part in zip(self.gradients, u) if g is not None]
+        return sum(float(real_vector([g]) @ real_vector([part])) for g, part in pairs)
+
+    def complex_step_row(self, name, u, analytic):
+        """A row by complex step alone."""
+        return self.judge(name, "complex_step", complex_step(self.point, u, self.tree, self.step), analytic)
+
+    def five_point_row(self, name, u, analytic):
+        """A row by the stencil. A failure must show at a tenth of the step as well."""
+        slope = self.stencil_slope(u, self.step)
+        row = self.judge(name, "five_point", slope, analytic)
+        if row.verdict == "FAIL" and not slope.kinked:
+            closer = self.judge(name, "five_point", self.stencil_slope(u, slope.step / 10.0), analytic)
+            return row if closer.verdict == "FAIL" else closer
+        return row
+
+    def cross_checked_row(self, name, u, analytic):
+        """A row by complex step, or by five-point at a kink. Raises NotAnalytic when the two contradict each other."""
+        exact = complex_step(self.point, u, self.tree)  # the caller's step is the stencil's
+        rough = self.stencil_slope(u, self.step)
+        if rough.kinked:
+            return self.judge(name, "five_point", rough, analytic)
+        difference = norm(exact.vector - rough.vector)
+        if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
+            raise NotAnalytic(f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)")
+        return self.judge(name, "complex_step", exact, analytic)
+
+    def stencil_slope(self, u, step):
+        """Five-point slope along u."""
+        return five_point(self.point, u, self.y, self.dy, self.tolerance_of("five_point"), step)
+
+    def tolerance_of(self, method):
+        """The caller's tolerance, or the default of the method."""
+        return TOLERANCES[method] if self.tolerance is None else self.tolerance
+
+    def judge(self, name, method, slope, analytic):
+        """Compare the two sides of the identity and say what the difference means."""
+        numeric = float(self.dy @ slope.vector)
+        error = abs(numeric - analytic)
+        size = norm(self.dy) * norm(slope.vector)
+        relative = error / size if size > 0.0 else (0.0 if error == 0.0 else np.inf)
+        verdict, message = self.verdict(slope, numeric, error, relative, self.tolerance_of(method))
+        numbers = (numeric, float(analytic), float(error), float(relative), self.tolerance_of(method), slope.step)
+        return Row(name, verdict, method, *numbers, message)
+
+    def verdict(self, slope, numeric, error, relative, tolerance):
+        """(verdict, message) of a row."""
+        level = norm(self.dy * self.y)
+        rounding = ROUNDINGS * EPSILON * level + min(10.0 * slope.uncertainty, NOISE_LIMIT * level)
+        if not np.isfinite(error):
+            return "FAIL", "NaN or infinite " + ("along the direction" if not np.isfinite(numeric) else "in the inner product")
+        if slope.kinked:
+            gross = error > slope.kink_size
+            text = "a kink or a jump: slopes from left and right differ" + (", by less than the error" if gross else "")
+            return ("FAIL" if gross or self.kink == "fail" else "kink"), text
+        if relative <= tolerance:
+            return "ok", ""
+        if error <= rounding:
+            return "noise", "the difference is within the rounding of forward, so neither right nor wrong is shown"
+        return "FAIL", ""
+
+    def fail(self, name, message):
+        """A failing row without numbers."""
+        self.rows.append(Row(name, "FAIL", message=message))
+
+    def report(self):
+        """The rows with the circumstances."""
+        steps = [row.step for row in self.rows if row.method == self.method]
+        return GradientReport(
+            rows=tuple(self.rows),
+            seed=self.seed,
+            dtype="complex128" if self.is_complex else "float64",
+            backend=self.point.module.__name__,
+            step=steps[0] if steps else STEPS[self.method],
+            tolerance=self.tolerance_of(self.method),
+            notes=tuple(self.notes),
+        )
+
+
+def wrong_dtype_rows(named_arrays):
+    """A failing row for every result that is not in double precision."""
+    found = [(name, to_host_array(array).dtype) for name, array in named_arrays]
+    return [Row(name, "FAIL", message=f"dtype {t}, expected float64 or complex128") for name, t in found if t not in FLOATS]
+
+
+def not_finite_rows(named_arrays):
+    """A failing row for every array with NaN or infinite entries."""
+    rows = []
+    for name, array in named_arrays:
+        bad = count_not_finite(to_host_array(array))
+        if bad:
+            rows.append(Row(name, "FAIL", message=f"{bad} of {np.size(array)} entries are NaN or infinite"))
+    return rows

@@ -1,0 +1,130 @@
+"""The place where a function is differentiated: its inputs and parameters as named blocks, and evaluation along a line."""
+
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.backend import array_module, random_generator
+from engine.gradcheck.trees import FLOATS, is_differentiable, leaves, real_parts, rebuild, to_host_array
+
+RAISE_TOWARDS = 1e-3  # small entries are moved as if they were this fraction of the largest of their block …
+RAISE_AT_MOST = 1e3  # … but by no more than this factor, or a step would leave the neighbourhood of the entry
+
+
+class Block(NamedTuple):
+    """One array that is moved: an input (or a part of one), or the value of a parameter. `value` is a private copy."""
+
+    name: str
+    value: np.ndarray
+
+
+class Point:
+    """forward, and the blocks it depends on.
+
+    inputs: the arguments of forward. wrt: which of them are differentiated (None: all float arrays and tuples of them).
+    parameters: dict[str, Parameter] or None; their values are replaced during evaluation (see restored()).
+    """
+
+    def __init__(self, forward, inputs, wrt=None, parameters=None):
+        if not isinstance(inputs, (tuple, list)) or hasattr(inputs, "_fields"):
+            raise ValueError(f"inputs: expected a tuple of the arguments of forward, got {type(inputs).__name__}")
+        self.forward = forward
+        self.inputs = list(inputs)
+        self.wrt = which_inputs(inputs, wrt)
+        self.parameters = distinct(parameters or {})
+        self.blocks = [block(name, leaf) for i in self.wrt for name, leaf in leaves(inputs[i], f"input {i}")]
+        self.input_block_count = len(self.blocks)
+        self.blocks += [block(f"parameter {name}", p.value) for name, p in self.parameters.items()]
+        if not self.blocks:
+            raise ValueError("inputs: nothing to differentiate: no float array among the inputs, and no parameters")
+        self.module = array_module(*(b.value for b in self.blocks))
+
+    @contextlib.contextmanager
+    def restored(self):
+        """Put back value and grad of every parameter when the work inside is over, also after an exception."""
+        saved = [(p, p.value, p.grad) for p in self.parameters.values()]
+        try:
+            yield
+        finally:
+            for parameter, value, grad in saved:
+                parameter.value, parameter.grad = value, grad
+
+    def evaluate(self, direction=None, step=0.0):
+        """forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
+        xp = self.module
+        if direction is None:
+            moved = [b.value.copy() for b in self.blocks]
+        else:
+            # asarray because arithmetic turns 0-d arrays into scalars
+            moved = [xp.asarray(b.value + step * xp.asarray(u)) for b, u in zip(self.blocks, direction)]
+        values = iter(moved)
+        arguments = list(self.inputs)
+        for i in self.wrt:
+            arguments[i] = rebuild(self.inputs[i], values)
+        for parameter, value in zip(self.parameters.values(), values):
+            parameter.value = value
+        with np.errstate(all="ignore"):  # what matters is seen in the numbers
+            return self.forward(*arguments)
+
+    def random_direction(self, seed, stream, only=None):
+        """Host arrays, one a block: a random unit direction in units of each entry's scale; `only`: one block, others 0.
+
+        Scaling the direction, not the gradient, keeps ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ exact and lets one step suit all blocks.
+        """
+        chosen = [i for i in range(len(self.blocks)) if only is None or i == only]
+        units = iter(random_unit([self.blocks[i].value for i in chosen], seed, stream))
+        hosts = [to_host_array(b.value) for b in self.blocks]
+        return [next(units) * entry_scales(x) if i in chosen else np.zeros_like(x) for i, x in enumerate(hosts)]
+
+
+def which_inputs(inputs, wrt):
+    """Indices of the differentiated inputs, in the order in which backward returns their gradients."""
+    if wrt is None:
+        return [i for i, x in enumerate(inputs) if is_differentiable(x, f"input {i}")]
+    for i in wrt:
+        if not 0 <= i < len(inputs):
+            raise ValueError(f"wrt: there is no input {i}, forward has {len(inputs)}")
+        if not is_differentiable(inputs[i], f"input {i}"):
+            raise ValueError(f"wrt: input {i} is no float array, it is a {type(inputs[i]).__name__}")
+    return list(wrt)
+
+
+def distinct(parameters):
+    """The parameters without repeats: one that is shared under two names is moved once."""
+    seen = set()
+    return {name: p for name, p in parameters.items() if not (id(p) in seen or seen.add(id(p)))}
+
+
+def block(name, value):
+    """A Block with a copy of `value`. Raises ValueError for float32, whose rounding would hide all but gross errors."""
+    if value.dtype not in FLOATS:
+        raise ValueError(f"{name}: expected dtype float64 or complex128, got {value.dtype}: check in float64")
+    return Block(name, value.copy())
+
+
+def random_unit(shaped_like, seed, stream):
+    """Host arrays like the given ones that form one vector of norm 1, every part at least 0.1/√N away from 0."""
+    rng = random_generator(seed, *np.atleast_1d(stream).tolist())
+    parts = []
+    for like in shaped_like:
+        shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape
+        part = rng.uniform(0.1, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
+        parts.append(np.asarray(part))
+    length = np.sqrt(sum(float(np.sum(part**2)) for part in parts)) or 1.0
+    parts = [part / length for part in parts]
+    return [np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)]
+
+
+def entry_scales(x):
+    """By how much each entry may move: its magnitude, small ones raised, zeros treated as the smallest other entry.
+
+    A block of zeros gets 1. Purely relative scales would leave the gradient of tiny entries unseen; one scale a block
+    would throw tiny entries far away from where the gradient is taken.
+    """
+    size = np.max(np.abs(real_parts(x)), axis=-1) if x.dtype.kind == "c" else np.abs(x)
+    nonzero = size[size > 0]
+    if not nonzero.size:
+        return np.ones(x.shape)
+    size = np.where(size > 0, size, nonzero.min())
+    return np.maximum(size, np.minimum(RAISE_TOWARDS * nonzero.max(), RAISE_AT_MOST * size))

@@ -1,0 +1,156 @@
+"""The outcome of a gradient check: rows of numbers, a verdict for each, an aligned table, JSON, an assertion."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+
+COLUMNS = ("name", "method", "numeric", "analytic", "absolute", "relative", "of tolerance", "verdict")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison ⟨dy, J·u⟩ (numeric) with ⟨Jᵀ·dy, u⟩ (analytic); the numbers are None where none could be taken.
+
+    relative_error: |numeric − analytic|/(‖dy‖·‖J·u‖); 0 where both are 0, infinite where only J·u is 0.
+    verdict: "ok"; "FAIL"; "kink": the function has no derivative here; "noise": numeric and analytic differ by more than
+    the tolerance, but by less than rounding explains, so nothing is known.
+    """
+
+    name: str
+    verdict: str
+    method: str = ""
+    numeric: float | None = None
+    analytic: float | None = None
+    absolute_error: float | None = None
+    relative_error: float | None = None
+    tolerance: float | None = None
+    step: float | None = None
+    message: str = ""
+
+    @property
+    def tolerance_used(self):
+        """Share of the tolerance used, in percent; None where there is nothing to hold against it."""
+        return None if self.relative_error is None or self.verdict in ("kink", "noise") else 100.0 * self.relative_error / self.tolerance
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """Rows and the circumstances under which they were taken. str() is a table; to_json() carries the same."""
+
+    rows: tuple[Row, ...]
+    seed: int
+    dtype: str
+    backend: str
+    step: float
+    tolerance: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self):
+        """Nothing failed, and at least one row was truly checked: kinks and noise alone prove nothing."""
+        return not self.failures and any(row.verdict == "ok" for row in self.rows)
+
+    @property
+    def failures(self):
+        """Rows that failed."""
+        return self.with_verdict("FAIL")
+
+    @property
+    def kinks(self):
+        """Rows where the function has no derivative."""
+        return self.with_verdict("kink")
+
+    @property
+    def unresolved(self):
+        """Rows that rounding leaves open."""
+        return self.with_verdict("noise")
+
+    @property
+    def worst(self):
+        """The row that comes first in need of attention: a failure, else the largest share of the tolerance."""
+        return max(self.rows, key=severity, default=None)
+
+    def with_verdict(self, verdict):
+        """Rows with this verdict."""
+        return tuple(row for row in self.rows if row.verdict == verdict)
+
+    def __str__(self):
+        cells = [COLUMNS, *map(row_cells, self.rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+        lines = [self.summary()]
+        for line in cells:
+            padded = [cell.rjust(w) if 2 <= i <= 6 else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))]
+            lines.append("  " + "  ".join(padded).rstrip())
+        lines += [f"{row.name}: {row.message}" for row in self.rows if row.message]
+        lines += [f"note: {note}" for note in self.notes]
+        lines.append(f"seed {self.seed}, {self.dtype}, {self.backend}, step {self.step:.3g}, tolerance {self.tolerance:.3g}")
+        return "\n".join(lines)
+
+    def summary(self):
+        """One line: the outcome, the counts, the worst row."""
+        counts = [f"{len(self.with_verdict(v))} {v}" for v in ("ok", "FAIL", "kink", "noise") if self.with_verdict(v)]
+        worst = f", worst: {self.worst.name}" if self.rows else ""
+        share = self.worst.tolerance_used if self.rows else None
+        used = "" if share is None else f" ({share:.3g} % of its tolerance)"
+        return f"gradient check {'ok' if self.ok else 'FAILED'}: {', '.join(counts) or 'no rows'}{worst}{used}"
+
+    def to_json(self):
+        """The report as JSON text. Numbers that JSON does not know become the strings "inf" and "nan"."""
+        rows = [{**asdict(row), "tolerance_used": row.tolerance_used} for row in self.rows]
+        worst = self.worst.name if self.rows else None
+        whole = {**asdict(self), "rows": rows, "ok": self.ok, "worst": worst}
+        return json.dumps(json_safe(whole), indent=1, allow_nan=False)
+
+
+def assert_gradients(report):
+    """Raise AssertionError with the table and, for each failing row, what to look for, unless report.ok."""
+    if report.ok:
+        return
+    lines = [str(report), ""]
+    lines += [f"{row.name}: {advice(row)}" for row in report.failures]
+    if not report.failures:
+        lines.append("nothing was truly checked: every row is a kink or drowned in rounding; choose other inputs")
+    raise AssertionError("\n".join(lines))
+
+
+def advice(row):
+    """What the numbers of a failing row suggest."""
+    if row.numeric is None or not math.isfinite(row.numeric) or not math.isfinite(row.analytic):
+        return row.message
+    if row.numeric == 0.0:
+        return "forward does not depend on it here, but its gradient is not zero"
+    ratio = row.analytic / row.numeric
+    if ratio == 0.0:
+        return "forward depends on it, but its gradient is zero: a term is missing, or nothing was accumulated"
+    if abs(ratio + 1.0) < 1e-6:
+        return "the gradient has the wrong sign (analytic = −numeric)"
+    nearest = round(ratio) if abs(ratio) >= 1 else 1 / round(1 / ratio)
+    if nearest != 1 and abs(ratio - nearest) < 1e-6 * abs(nearest):
+        return f"the gradient is {nearest:.4g} times what it must be"
+    if abs(ratio - 1.0) < 1e-3:
+        return f"the gradient is nearly right (off by {abs(ratio - 1.0):.1e}): a small term or an entry is wrong"
+    return "the gradient is wrong in this direction: look for a missing term, a wrong axis, conjugate, transpose or cache"
+
+
+def severity(row):
+    """Sort key of the worst row."""
+    share = row.tolerance_used
+    return (("ok", "kink", "noise", "FAIL").index(row.verdict), math.inf if share is None or math.isnan(share) else share)
+
+
+def row_cells(row):
+    """A row as text, one cell a column."""
+    share = row.tolerance_used
+    used = "-" if share is None else f"{share:.3g} %"
+    numbers = [f"{row.numeric:.9e}", f"{row.analytic:.9e}"] if row.numeric is not None else ["-", "-"]
+    errors = [f"{row.absolute_error:.2e}", f"{row.relative_error:.2e}"] if row.absolute_error is not None else ["-", "-"]
+    return (row.name, row.method or "-", *numbers, *errors, used, row.verdict)
+
+
+def json_safe(x):
+    """The same structure with NaN and infinities as strings."""
+    if isinstance(x, dict):
+        return {key: json_safe(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [json_safe(value) for value in x]
+    return str(x) if isinstance(x, float) and not math.isfinite(x) else x

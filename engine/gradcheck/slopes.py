@@ -1,0 +1,144 @@
+"""J·u, the slope of a function along a direction, by complex step or by a five-point stencil, with an error estimate.
+
+Complex step:  J·u = Im f(x + i·h·u)/h. No difference is taken, so h may be tiny and the result is exact to rounding;
+               f must be analytic, in its code as well (abs, conj, hypot, arctan2, norm are not).
+Five-point:    J·u ≈ (f(−2h) − 8·f(−h) + 8·f(h) − f(2h)) / (12h), f(t) standing for f(x + t·u). Truncation O(h⁴).
+               The fourth difference f(−2h) − 4·f(−h) + 6·f(0) − 4·f(h) + f(2h), divided by h, tells what it is worth:
+               smooth and resolved O(h³); rounding noise O(1/h); a kink O(1), whatever the step; a jump O(1/h), but large.
+               It is blind to a jump that is odd about the point (sign at 0): there the three-point slope differs.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.gradcheck.trees import leaves, norm, real_vector, to_host_array
+
+TOLERANCES = {"complex_step": 1e-12, "five_point": 1e-7}
+STEPS = {"complex_step": 1e-30, "five_point": 1e-4}
+EPSILON = float(np.finfo(np.float64).eps)
+WIDEST = 20  # decades by which a step may grow where rounding drowns the slope (an input of 1e-15 beside a bias of 1)
+KINK_ABOVE_ROUNDING = 1e3  # a kink's fourth difference exceeds the rounding of the values by this factor …
+ODD_RELATIVE = 1e-3  # five-point and three-point slope may differ by this; more shows what the fourth difference cannot see
+JUMP_RELATIVE = 1e-6  # … and a jump's is this large against the values themselves
+ComplexWarning = getattr(np, "exceptions", np).ComplexWarning
+
+
+class NotAnalytic(Exception):
+    """Complex-step differentiation cannot be used; the text says why."""
+
+
+class Slope(NamedTuple):
+    """vector: J·u as real numbers. uncertainty: estimated error of ⟨dy, vector⟩. spread: the same for the norm of vector.
+
+    kinked: the function has a kink or a jump here. kink_size: bound of what the kink may change in ⟨dy, vector⟩.
+    level: magnitude of the numbers whose differences were taken, weighted by dy.
+    """
+
+    vector: np.ndarray
+    step: float
+    uncertainty: float = 0.0
+    spread: float = 0.0
+    kinked: bool = False
+    kink_size: float = 0.0
+    level: float = 0.0
+
+
+def complex_step(point, direction, y, step=None):
+    """Slope by one imaginary step. y: forward's result at the point, whose leaves all are real.
+
+    Raises NotAnalytic where the imaginary part was refused, dropped or is not finite.
+    """
+    step = STEPS["complex_step"] if step is None else step
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ComplexWarning)
+        try:
+            moved, _ = point.evaluate(direction, 1j * step)
+        except Exception as error:  # what a function raises on a dtype that it does not expect is its own affair
+            text = (str(error).splitlines() or [""])[0]
+            raise NotAnalytic(f"forward raised {type(error).__name__} on complex128 ({text})") from error
+    before, after = leaves(y, "output"), leaves(moved, "output")
+    if len(before) != len(after):
+        raise NotAnalytic(f"forward returned {len(after)} arrays on complex128 and {len(before)} on float64")
+    parts = []
+    for (name, real), (_, part) in zip(before, after):
+        real, part = to_host_array(real), to_host_array(part)
+        if part.shape != real.shape:
+            raise NotAnalytic(f"{name} has shape {part.shape} on complex128 and {real.shape} on float64")
+        if part.dtype.kind != "c" and part.size:
+            raise NotAnalytic(f"{name} is {part.dtype} on complex128: its imaginary part was dropped")
+        if not np.all(np.isfinite(part)):
+            raise NotAnalytic(f"{name} is NaN or infinite on complex128")
+        parts.append(part.imag)
+    return Slope(real_vector(parts) / step, step)
+
+
+def five_point(point, direction, y, dy, tolerance, step=None):
+    """Slope by the first step whose estimated error is well below the tolerance, otherwise by the best step tried.
+
+    y, dy: real vectors. First steps of 1e-4 or the given one; then smaller ones, which help near a kink; then, where the
+    caller gave no step, larger ones, which help against rounding.
+    """
+    first = STEPS["five_point"] if step is None else step
+    tried = []
+
+    def good(h):
+        slope = stencil(point, direction, y, dy, h)
+        tried.append(slope)
+        return slope.uncertainty <= 0.25 * tolerance * norm(dy) * norm(slope.vector)
+
+    if any(good(first * factor) for factor in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)):
+        return tried[-1]
+    kinked = is_kinked(tried)
+    if step is None and not kinked:
+        for decade in range(1, WIDEST + 1):
+            try:
+                if good(first * 10.0**decade):
+                    return tried[-1]
+            except (ValueError, ArithmeticError):  # far from the point, outside of the function's domain
+                break
+            if not tried[-1].uncertainty <= 10.0 * min(s.uncertainty for s in tried):
+                break
+    # Steps that were widened in vain say nothing: far away the function may be flat.
+    finite = [s for s in tried if s.step <= first and np.isfinite(s.uncertainty)]
+    return min(finite, key=lambda s: s.uncertainty)._replace(kinked=kinked) if finite else tried[0]
+
+
+def stencil(point, direction, y, dy, h):
+    """One Slope by five points (the middle one is y)."""
+    left2, left, right, right2 = (along(point, direction, k * h) for k in (-2, -1, 1, 2))
+    with np.errstate(all="ignore"):
+        vector = ((left2 - right2) + 8.0 * (right - left)) / (12.0 * h)
+        fourth = (left2 - 4.0 * left) + 6.0 * y + (right2 - 4.0 * right)
+        odd = vector - (right - left) / (2.0 * h)
+        if norm(dy * odd) <= ODD_RELATIVE * norm(dy * vector):
+            odd = np.zeros_like(odd)  # what any smooth function has: h²·f‴/6
+        level = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
+        return Slope(
+            vector,
+            h,
+            uncertainty=norm(dy * odd) + (norm(dy * fourth) + 4.0 * EPSILON * norm(dy * level)) / h,
+            spread=norm(odd) + (norm(fourth) + 4.0 * EPSILON * norm(level)) / h,
+            kink_size=float(np.sum(np.abs(dy * fourth)) / h + 8.0 * np.sum(np.abs(dy * odd))),
+            level=norm(dy * level),
+        )
+
+
+def along(point, direction, t):
+    """f(t): forward's result at point + t·direction as a real vector."""
+    return real_vector(leaf for _, leaf in leaves(point.evaluate(direction, t)[0], "output"))
+
+
+def is_kinked(slopes):
+    """Whether the fourth difference stays in proportion to the step (a kink) or does not fall at all (a jump).
+
+    slopes: at steps h, h/10, h/100, … Only what stands out clearly from rounding counts.
+    """
+    first, second, third = slopes[:3]
+    fourth = third.kink_size * third.step
+    falls = min(second.kink_size, third.kink_size) < 0.1 * first.kink_size
+    if falls or not fourth > KINK_ABOVE_ROUNDING * EPSILON * third.level:
+        return False
+    in_proportion = max(second.kink_size, third.kink_size) < 10.0 * first.kink_size
+    return in_proportion or fourth > JUMP_RELATIVE * third.level

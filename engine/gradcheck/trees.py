@@ -1,0 +1,70 @@
+"""Arguments and results as trees: an array, or a tuple, NamedTuple or list of trees. Every leaf has a readable name.
+
+A complex array counts as the pair of its real and imaginary parts, so that all inner products and norms are those of
+real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
+"""
+
+import numpy as np
+
+from engine.backend import to_host
+
+FLOATS = (np.dtype(np.float64), np.dtype(np.complex128))
+
+
+def leaves(tree, name):
+    """[(name, leaf)] of a tree: "input 1" for a leaf, "input 1.re" for a NamedTuple's field, "input 1[0]" for a tuple's."""
+    if not isinstance(tree, (tuple, list)):
+        return [(name, tree)]
+    fields = getattr(tree, "_fields", None)
+    names = [f"{name}.{f}" for f in fields] if fields else [f"{name}[{i}]" for i in range(len(tree))]
+    return [leaf for part, part_name in zip(tree, names) for leaf in leaves(part, part_name)]
+
+
+def rebuild(tree, values):
+    """A tree of the same form whose leaves are taken from the iterator `values`, in the order of leaves()."""
+    if not isinstance(tree, (tuple, list)):
+        return next(values)
+    parts = [rebuild(part, values) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+
+
+def is_float_array(x):
+    """Whether x is an array of real or complex floats. NumPy's scalars are settings (an epsilon, say), not arrays."""
+    return hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, np.generic) and x.dtype.kind in "fc"
+
+
+def is_differentiable(tree, name):
+    """Whether all leaves are float arrays. Raises ValueError when only some are: such a gradient has no clear form."""
+    floats = [is_float_array(leaf) for _, leaf in leaves(tree, name)]
+    if any(floats) and not all(floats):
+        raise ValueError(f"{name}: a tuple that mixes float arrays with other things; pass them apart, or leave it out by wrt=")
+    return any(floats)
+
+
+def real_vector(arrays):
+    """Arrays of any shape, real or complex, on any device, as one flat float64 vector on the host."""
+    parts = [real_parts(to_host_array(a)).ravel() for a in arrays]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def real_parts(array):
+    """A complex128 array as float64 with its two parts along a last axis; a real array as it is."""
+    return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
+
+
+def to_host_array(x):
+    """An array, NumPy scalar or Python float as a NumPy array."""
+    return np.asarray(x) if isinstance(x, (np.generic, float, complex, int)) else to_host(x)
+
+
+def norm(vector):
+    """Euclidean norm that neither over- nor underflows on the way."""
+    largest = float(np.max(np.abs(vector), initial=0.0))
+    if largest == 0.0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(np.sum((vector / largest) ** 2)))
+
+
+def count_not_finite(x):
+    """How many entries are NaN or infinite."""
+    return int(np.size(x) - np.count_nonzero(np.isfinite(x)))

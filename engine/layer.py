@@ -1,0 +1,124 @@
+"""The contract between networks and everything that runs, checks or trains them: Parameter, RowSparse, Layer.
+
+    y, cache = layer.forward(x, ...)       changes nothing
+    dx = layer.backward(dy, cache)         pure but for one thing: it adds to parameter.grad
+
+`dX` is the gradient of the loss with respect to X, with the shape and dtype of X. Arrays that are handed on may alias;
+whoever receives one does not write into it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.backend import accumulator_dtype, array_module, to_device
+
+
+class RowSparse(NamedTuple):
+    """The gradient of a table of which only some rows were used: `rows` sorted and unique, `values` already summed.
+
+    rows: (R,) int64. values: (R, d). Norms and clipping of this pair equal those of the dense gradient exactly.
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+
+    def dense(self, row_count):
+        """The same gradient as a dense array (row_count, d)."""
+        full = array_module(self.values).zeros((row_count, *self.values.shape[1:]), self.values.dtype)
+        full[self.rows] = self.values
+        return full
+
+
+def sum_rows(rows, values):
+    """RowSparse from (N,) row numbers with repeats and their (N, d) values: equal rows summed, in order of appearance.
+
+    Sorting by row and summing runs replaces a scatter-add, whose atomics would make the order of float sums a matter of
+    chance on a GPU. float32 is summed in float64.
+    """
+    from engine.ragged import segment_sum
+
+    xp = array_module(values)
+    order = xp.argsort(rows, kind="stable")
+    ordered = rows[order]
+    first = xp.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    starts = xp.flatnonzero(first)
+    offsets = xp.append(starts, xp.asarray(len(ordered))).astype(np.int64)
+    return RowSparse(ordered[starts].astype(np.int64), segment_sum(values[order], offsets))
+
+
+class Parameter:
+    """A trainable array and its gradient.
+
+    value: float32 or float64 array. grad: None after zero_grad(), else an array like value or a RowSparse.
+    decay: whether weight decay applies (matrices yes; biases and norm gains no).
+    """
+
+    def __init__(self, value, decay=True):
+        self.value = value
+        self.grad = None
+        self.decay = decay
+
+    def accumulate(self, grad):
+        """Add a gradient (array or RowSparse) to what earlier backward passes left here."""
+        if self.grad is None:
+            self.grad = grad
+        elif isinstance(grad, RowSparse):
+            xp = array_module(grad.values)
+            self.grad = sum_rows(xp.concatenate([self.grad.rows, grad.rows]), xp.concatenate([self.grad.values, grad.values]))
+        else:
+            self.grad = self.grad + grad  # a new array: the old one may be shared with whoever handed it over
+
+    def dense_grad(self):
+        """The gradient as an array of value's shape; zeros where there was none."""
+        if self.grad is None:
+            return array_module(self.value).zeros_like(self.value)
+        return self.grad.dense(len(self.value)) if isinstance(self.grad, RowSparse) else self.grad
+
+    def grad_array(self):
+        """The stored numbers of the gradient (a RowSparse's values), for norms and for scaling; None where there is none."""
+        return self.grad.values if isinstance(self.grad, RowSparse) else self.grad
+
+    def __repr__(self):
+        return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype}, decay={self.decay})"
+
+
+class Layer:
+    """Anything with parameters, a forward and a backward. Attributes that are Parameters or Layers are found by name."""
+
+    def parameters(self):
+        """dict[str, Parameter] in order of definition; those of an inner layer are called "inner.name"."""
+        found = {}
+        for name, part in vars(self).items():
+            if isinstance(part, Parameter):
+                found[name] = part
+            elif isinstance(part, Layer):
+                found.update({f"{name}.{inner}": p for inner, p in part.parameters().items()})
+            elif isinstance(part, (list, tuple)):
+                for i, item in enumerate(part):
+                    if isinstance(item, Layer):
+                        found.update({f"{name}.{i}.{inner}": p for inner, p in item.parameters().items()})
+        return found
+
+    def parameter_count(self):
+        """Number of trainable numbers."""
+        return sum(p.value.size for p in self.parameters().values())
+
+    def zero_grad(self):
+        """Forget all parameter gradients."""
+        for parameter in self.parameters().values():
+            parameter.grad = None
+
+    def to(self, device):
+        """Move all parameters to "cpu" or "cuda"; returns self."""
+        for parameter in self.parameters().values():
+            parameter.value = to_device(parameter.value, device)
+            parameter.grad = None
+        return self
+
+
+def squared_norm(x):
+    """Sum of the squares of an array as a 0-d array of the accumulator dtype (float64 for float32), still on its device."""
+    flat = x.ravel().astype(accumulator_dtype(x.dtype), copy=False)
+    return array_module(x).vdot(flat, flat)

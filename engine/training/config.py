@@ -1,0 +1,26 @@
+"""How a network is trained, as one frozen, validated dataclass."""
+
+from dataclasses import dataclass
+
+from engine.settings import Settings, setting
+
+EMBEDDING_UPDATES = ("lazy", "dense")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Settings):
+    """Settings of AdamW, its schedule, and when to stop."""
+
+    seed: int = setting(0, "of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1)
+    epochs: int = setting(4, "passes over the training texts", minimum=1)
+    batch_size: int = setting(64, "texts per step", minimum=1)
+    learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
+    warmup: float = setting(0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0)
+    final_learning_rate: float = setting(0.0, "share of the peak that the linear decay ends at", minimum=0.0, maximum=1.0)
+    weight_decay: float = setting(0.01, "decoupled weight decay (matrices and embeddings; not biases and norms)", minimum=0.0)
+    beta1: float = setting(0.9, "decay of the mean of gradients", minimum=0.0, below=1.0)
+    beta2: float = setting(0.999, "decay of the mean of squared gradients", minimum=0.0, below=1.0)
+    epsilon: float = setting(1e-8, "added to the root of the mean square", minimum=1e-30)
+    clip_norm: float = setting(1.0, "largest global norm of the gradient; 0 does not clip", minimum=0.0)
+    embedding_update: str = setting("lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES)
+    patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)

@@ -1,0 +1,82 @@
+"""A run's folder: config.toml, tokenizer.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
+
+import json
+from pathlib import Path
+
+import tomli_w
+
+from engine.errors import UserError
+from engine.files import read_json, read_toml, write_text
+
+
+class RunDirectory:
+    """Paths and files of one run. Create a new one with create(), open an old one with open()."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.toml"
+        self.tokenizer_file = self.path / "tokenizer.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.result_file = self.path / "result.json"
+        self.last = self.path / "checkpoints" / "last"
+        self.best = self.path / "checkpoints" / "best"
+
+    @classmethod
+    def create(cls, path):
+        """A new, empty run directory. UserError where the path holds something already or cannot be made."""
+        run = cls(path)
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            remedy = f"continue it with --resume {path}, or " if run.config_file.exists() else ""
+            raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--output {path}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
+        return run
+
+    @classmethod
+    def open(cls, path):
+        """An existing run directory. UserError for anything else."""
+        run = cls(path)
+        if not run.config_file.is_file():
+            what = "has no config.toml" if run.path.is_dir() else "is not a folder" if run.path.exists() else "does not exist"
+            raise UserError(f"{path}: not a run directory ({what}); give a folder that python train.py has made, such as runs/…")
+        return run
+
+    def write_config(self, sections):
+        """sections: dict of dicts of plain values."""
+        write_text(self.config_file, tomli_w.dumps(sections))
+
+    def read_config(self):
+        """The sections of config.toml; UserError when it is damaged or lacks a section."""
+        sections = read_toml(self.config_file)
+        for name in ("run", "data", "network", "training"):
+            if not isinstance(sections.get(name), dict):
+                raise UserError(f"{self.config_file}: lacks the section [{name}]; restore the file or train again")
+        return sections
+
+    def result(self):
+        """What result.json holds, or None while the run is unfinished."""
+        return read_json(self.result_file) if self.result_file.exists() else None
+
+    def append_metrics(self, lines):
+        """Append dicts to metrics.jsonl."""
+        try:
+            with open(self.metrics_file, "a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
+        except OSError as error:
+            raise UserError(f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}") from error
+
+    def cut_metrics(self, step):
+        """Drop the lines of steps after `step`, and a last line that was cut short when the run was killed."""
+        if not self.metrics_file.exists():
+            return
+        kept = []
+        for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            kept.append(line + "\n")
+        write_text(self.metrics_file, "".join(kept))

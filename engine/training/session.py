@@ -1,0 +1,126 @@
+"""A run from start to end: data, network, training, result. Networks come from a `build_network` that the door hands in:
+
+    build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
+"""
+
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engine import __version__
+from engine.backend import peak_memory_bytes
+from engine.data.prepare import prepare, read_corpus
+from engine.data.tokenizer import load_tokenizer, save_tokenizer
+from engine.errors import UserError
+from engine.files import write_json
+from engine.training.checkpoint import load_checkpoint, load_weights
+from engine.training.evaluation import evaluate
+from engine.training.run_directory import RunDirectory
+from engine.training.run_settings import RunSettings, build_settings
+from engine.training.trainer import Trainer
+
+
+class OpenRun(NamedTuple):
+    """A trained run, ready to predict: the network with its best weights, on its device."""
+
+    directory: RunDirectory
+    settings: RunSettings
+    network: object
+    tokenizer: object
+    classes: list
+
+
+def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print):
+    """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user."""
+    corpus, notes = read_corpus(settings.data, cache_dir)
+    directory = RunDirectory.create(output)
+    for note in notes:
+        tell(note)
+    data = prepare(settings.data, corpus, settings.training.seed)
+    save_tokenizer(data.tokenizer, directory.tokenizer_file)
+    directory.write_config({"run": {"version": __version__, "device": device}, **pinned(settings).sections()})
+    return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
+
+
+def resume_run(path, network_class, build_network, device="cpu", cache_dir=None, tell=print):
+    """Continue the run in `path`, with the settings of its config.toml; returns what result.json holds."""
+    directory = RunDirectory.open(path)
+    result = directory.result()
+    if result is not None:
+        tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")
+        return result
+    settings = read_run_settings(directory, network_class)
+    corpus, _ = read_corpus(settings.data, cache_dir)
+    data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file))
+    return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
+
+
+def run_to_end(settings, build_network, directory, data, device, tell, resume):
+    """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
+    seed = settings.training.seed
+    network = build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), seed)
+    sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in zip(("training", "validation", "test"), data[1:4]) if split]
+    tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
+    tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
+    trainer = Trainer(network, settings.training, data, directory, device, {"labels": data.classes, "data_fingerprint": data.fingerprint()})
+    if resume and directory.last.exists():
+        trainer.resume()
+        tell(f"resumed after step {trainer.progress.step}")
+    elif resume:
+        directory.cut_metrics(0)
+    trainer.train()
+    trainer.load_best()
+    test = evaluate(network, data.test, data.classes, device) if data.test else None
+    progress = trainer.progress
+    result = {
+        "test_accuracy": test.accuracy if test else None,
+        "test_macro_f1": test.macro_f1 if test else None,
+        "validation_accuracy": progress.best_accuracy if data.validation else None,
+        "train_seconds": progress.train_seconds,
+        "tokens_per_second": progress.tokens / max(progress.train_seconds, 1e-9),
+        "parameters": network.parameter_count(),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "seed": seed,
+        "device": device,
+        "corpus": data.name,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "steps": progress.step,
+        "classes": [row._asdict() for row in test.classes] if test else [],
+        "run_directory": str(directory.path),
+        "versions": {"program": __version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    write_json(directory.result_file, result)
+    return result
+
+
+def open_run(path, network_class, build_network, device="cpu"):
+    """OpenRun of a run directory with its best weights. UserError where it is none, or damaged, or untrained."""
+    directory = RunDirectory.open(path)
+    settings = read_run_settings(directory, network_class)
+    tokenizer = load_tokenizer(directory.tokenizer_file)
+    state, arrays = load_checkpoint(directory.best, ("weights",))
+    classes = state.get("labels")
+    if not isinstance(classes, list):
+        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
+    network = build_network(settings.network, tokenizer.get_vocab_size(), len(classes), settings.training.seed)
+    load_weights(network, arrays["weights"], directory.best)
+    return OpenRun(directory, settings, network.to(device), tokenizer, classes)
+
+
+def read_run_settings(directory, network_class):
+    """RunSettings of a run's config.toml."""
+    sections = directory.read_config()
+    try:
+        return build_settings(network_class, *(sections[name] for name in RunSettings._fields))
+    except UserError as error:
+        raise UserError(f"{directory.config_file}: {error}") from None
+
+
+def pinned(settings):
+    """The same settings with absolute file names, so that a run can be resumed from any folder."""
+    files = ("train_file", "validation_file", "test_file", "tokenizer")
+    absolute = {name: str(Path(getattr(settings.data, name)).resolve()) for name in files if getattr(settings.data, name)}
+    return settings._replace(data=settings.data.replace(**absolute))

@@ -1,0 +1,194 @@
+"""The training loop: epochs of batches, validation, best and last checkpoints, and stopping for any of four reasons.
+
+Everything random is drawn from streams keyed by (seed, purpose, epoch or step), so that (seed, epoch, batch) is the whole
+random state: a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
+"""
+
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from tqdm import tqdm
+
+from engine.backend import random_generator, to_device, to_host
+from engine.data.batching import epoch_batches, take
+from engine.errors import UserError
+from engine.training.adamw import AdamW
+from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from engine.training.clipping import clip_scale, global_norm
+from engine.training.evaluation import evaluate
+from engine.training.finite import first_nonfinite
+from engine.training.interrupt import Interrupted, SignalWatch
+from engine.training.schedule import learning_rate
+
+DROPOUT_STREAM = 103
+METRICS_LINES = 50  # written together: a file append costs as much as a small step
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it is saved in a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0  # epochs finished
+    batch: int = 0  # batches finished within the next epoch
+    tokens: int = 0
+    train_seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
+    best_epoch: int = 0
+    epochs_without_gain: int = 0
+
+
+class Trainer:
+    """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
+
+    def __init__(self, network, config, data, run, device="cpu", state=None):
+        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (labels, data fingerprint)."""
+        self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
+        self.state = state or {}
+        self.progress = Progress()
+        self.parameters = network.parameters()
+        self.optimizer = AdamW(
+            self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
+        )
+        self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // config.batch_size)
+        self.pending_metrics = []
+
+    def resume(self):
+        """Continue from checkpoints/last. UserError where it is missing, damaged or of other data."""
+        state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
+        for key, value in self.state.items():
+            if state.get(key) != value:
+                raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files as before")
+        load_weights(self.network, arrays["weights"], self.run.last)
+        self.network.to(self.device)
+        self.optimizer.load_arrays({name: to_device(array, self.device) for name, array in arrays["optimizer"].items()})
+        try:
+            self.progress = Progress(**state["progress"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again") from None
+        self.run.cut_metrics(self.progress.step)
+
+    def train(self):
+        """Run to the end. Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers."""
+        config, progress = self.config, self.progress
+        self.network.to(self.device)
+        with SignalWatch() as watch:
+            while progress.epoch < config.epochs and not self.patience_is_over():
+                try:
+                    self.train_epoch(watch)
+                finally:
+                    self.flush_metrics()
+
+    def patience_is_over(self):
+        return bool(self.config.patience) and self.progress.epochs_without_gain >= self.config.patience
+
+    def train_epoch(self, watch):
+        """The rest of one epoch, its validation and its checkpoints."""
+        progress = self.progress
+        batches = epoch_batches(self.data.train.offsets, self.config.batch_size, self.config.seed, progress.epoch)
+        with tqdm(
+            total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
+            unit="batch", leave=True, disable=None, dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+            for rows in batches[progress.batch :]:
+                line = self.train_step(take(self.data.train, rows).to(self.device))
+                self.pending_metrics.append(line)
+                bar.set_postfix_str(
+                    f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}, {line['tokens_per_second']:,.0f} tokens/s", refresh=False
+                )
+                bar.update()
+                if watch.caught is not None and progress.batch < len(batches):
+                    self.save_last()
+                    raise Interrupted(watch.caught)
+                if len(self.pending_metrics) > METRICS_LINES:
+                    self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
+            self.finish_epoch(bar)
+        if watch.caught is not None:
+            raise Interrupted(watch.caught)
+
+    def train_step(self, batch):
+        """One update. Returns the step's line of metrics."""
+        config, progress = self.config, self.progress
+        started = time.perf_counter()
+        step = progress.step + 1
+        rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
+        loss, cache = self.network.loss_forward(batch, train=True, rng=rng)
+        if not math.isfinite(loss):
+            raise self.diverged(step, f"the loss is {float(loss)}", first_nonfinite(cache))
+        self.network.zero_grad()
+        self.network.loss_backward(cache)
+        norm = global_norm(self.parameters)
+        if not math.isfinite(norm):
+            raise self.diverged(step, f"the norm of the gradient is {norm}", None)
+        rate = learning_rate(step, config.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
+        self.optimizer.step(rate, clip_scale(norm, config.clip_norm))
+        accuracy = float((to_host(cache.logits).argmax(axis=1) == to_host(batch.labels)).mean())
+        seconds = time.perf_counter() - started
+        tokens = len(batch.ids)
+        progress.step, progress.batch = step, progress.batch + 1
+        progress.tokens += tokens
+        progress.train_seconds += seconds
+        return {
+            "step": step, "epoch": progress.epoch + 1, "loss": float(loss), "accuracy": accuracy, "learning_rate": rate,
+            "gradient_norm": norm, "tokens_per_second": tokens / seconds,
+        }  # fmt: skip
+
+    def diverged(self, step, what, where):
+        """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
+        bad_values = [name for name, p in self.parameters.items() if first_nonfinite(p.value) is not None]
+        bad_grads = [name for name, p in self.parameters.items() if p.grad is not None and first_nonfinite(p.grad_array()) is not None]
+        if bad_values:
+            where = f"in the value of parameter {bad_values[0]} (layer {bad_values[0].rpartition('.')[0]})"
+        elif bad_grads:
+            # Backward runs from the last layer to the first, so the last parameter is where it began.
+            where = f"in the gradient of parameter {bad_grads[-1]} (layer {bad_grads[-1].rpartition('.')[0]})"
+        else:
+            where = f"first in {where} of the forward pass; all parameters are finite" if where else "but every part of it is finite"
+        return UserError(f"step {step}: {what}, {where}; lower --learning-rate, the last good state is in {self.run.last}")
+
+    def finish_epoch(self, bar):
+        """Validate, keep the best weights, save the last ones."""
+        progress = self.progress
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        started = time.perf_counter()
+        if self.data.validation is None:
+            better = True
+        else:
+            result = evaluate(self.network, self.data.validation, self.data.classes, self.device)
+            better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
+            self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
+            bar.set_postfix_str(f"{bar.postfix}, validation {result.accuracy:.4f}")
+            if better:
+                progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
+        progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
+        if better:
+            progress.best_epoch = progress.epoch
+            self.save(self.run.best, ("weights",))
+        progress.train_seconds += time.perf_counter() - started
+        self.save_last()
+
+    def save_last(self):
+        self.flush_metrics()
+        self.save(self.run.last, ("weights", "optimizer"))
+
+    def save(self, folder, kinds):
+        arrays = {"weights": {name: p.value for name, p in self.parameters.items()}, "optimizer": self.optimizer.arrays()}
+        random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
+        state = {**self.state, "progress": asdict(self.progress), "random": random_state}
+        save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds})
+
+    def load_best(self):
+        """Put the weights of checkpoints/best into the network."""
+        _, arrays = load_checkpoint(self.run.best, ("weights",))
+        load_weights(self.network, arrays["weights"], self.run.best)
+        self.network.to(self.device)
+
+    def flush_metrics(self, keep=0):
+        """Write the pending lines of metrics, but for the newest `keep`."""
+        cut = len(self.pending_metrics) - keep
+        if cut > 0:
+            self.run.append_metrics(self.pending_metrics[:cut])
+            self.pending_metrics = self.pending_metrics[cut:]

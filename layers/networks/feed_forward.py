@@ -1,0 +1,45 @@
+"""A feed-forward part: linear map, activation, dropout, linear map. A composition: no mathematics of its own."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.layer import Layer
+from layers.standard.dropout import dropout_backward, dropout_forward
+from layers.standard.gelu import gelu_backward, gelu_forward
+from layers.standard.linear import Linear
+from layers.standard.relu import relu_backward, relu_forward
+
+ACTIVATIONS = {"gelu": (gelu_forward, gelu_backward), "relu": (relu_forward, relu_backward)}
+
+
+class Cache(NamedTuple):
+    expand: tuple
+    activation: tuple
+    dropout: tuple
+    contract: tuple
+
+
+class FeedForward(Layer):
+    """z = dropout(act(x·U₁ + c₁))·U₂ + c₂. x, z: (T, d); U₁: (d, hidden), U₂: (hidden, d)."""
+
+    def __init__(self, dimension, hidden, activation, dropout, rng, dtype=np.float32):
+        self.expand = Linear(dimension, hidden, rng, dtype)
+        self.contract = Linear(hidden, dimension, rng, dtype)
+        self.act_forward, self.act_backward = ACTIVATIONS[activation]
+        self.dropout = dropout
+
+    def forward(self, x, rng=None):
+        """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
+        y, expand = self.expand.forward(x)
+        y, activation = self.act_forward(y)
+        y, dropout = dropout_forward(y, self.dropout, rng)
+        z, contract = self.contract.forward(y)
+        return z, Cache(expand, activation, dropout, contract)
+
+    def backward(self, dz, cache):
+        """dz: (T, d) → dx: (T, d)."""
+        dy = self.contract.backward(dz, cache.contract)
+        dy = dropout_backward(dy, cache.dropout)
+        dy = self.act_backward(dy, cache.activation)
+        return self.expand.backward(dy, cache.expand)

@@ -1,0 +1,1 @@
+"""The standard parts around the wave path, each derived the same way."""

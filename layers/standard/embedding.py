@@ -1,0 +1,53 @@
+"""E9  Embedding lookup.
+
+    y_t = E[id_t]                       dE[i] = Σ_{t: id_t = i} dy_t
+
+The gradient is kept row-sparse: the unique ids of the batch, sorted, and the sum of their rows. Rows are summed in order
+of appearance after a stable sort, so the result does not depend on the order of threads. Derivation: layers/README.md, E9.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+from engine.layer import Layer, Parameter, sum_rows
+
+
+class Cache(NamedTuple):
+    ids: np.ndarray
+    shape: tuple
+    dtype: np.dtype
+
+
+def embedding_forward(ids, table):
+    """ids: (T,) integers in [0, V), table: (V, d) → y: (T, d), and the cache.
+
+    Raises ValueError for ids that are no integers or (host arrays) outside the table.
+    """
+    check_floats("table", table, ("V", "d"))
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
+    if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < len(table)):
+        worst = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"ids: must lie in [0, {len(table)}), got {worst}")
+    return table[ids], Cache(ids, table.shape, table.dtype)
+
+
+def embedding_backward(dy, cache):
+    """dy: (T, d) → dE: RowSparse over (V, d). Ids have no gradient."""
+    check_floats("dy", dy, (len(cache.ids), cache.shape[1]))
+    return sum_rows(cache.ids, dy)
+
+
+class Embedding(Layer):
+    """A table of V rows of d numbers drawn from N(0, scale²). The row of padding does not exist: nothing is padded."""
+
+    def __init__(self, rows, dimension, rng, dtype=np.float32, scale=1.0):
+        self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
+
+    def forward(self, ids):
+        return embedding_forward(ids, self.table.value)
+
+    def backward(self, dy, cache):
+        self.table.accumulate(embedding_backward(dy, cache))

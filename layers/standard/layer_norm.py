@@ -1,0 +1,76 @@
+"""E10  Layer norm: every row centred and scaled to unit variance, then to a learned gain and bias.
+
+    μ = mean_k x_k      σ² = mean_k (x_k − μ)²      r = 1/sqrt(σ² + ε)      x̂ = (x − μ)·r      y = γ·x̂ + β
+
+    g = dy·γ
+    dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
+
+A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). In float32 |x| up to 1e18 (the square
+must stay finite). Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+from engine.backend import accumulator_dtype, array_module
+from engine.layer import Layer, Parameter
+
+EPSILON = 1e-5
+
+
+class Cache(NamedTuple):
+    normalized: np.ndarray
+    rstd: np.ndarray
+    gain: np.ndarray
+
+
+def layer_norm_forward(x, gain, bias, epsilon=EPSILON):
+    """x: (T, d), gain and bias: (d,) → y: (T, d), and the cache. Raises ValueError for a wrong dtype or shape."""
+    check_floats("x", x, ("T", "d"))
+    check_floats("gain", gain, (x.shape[1],), like=x)
+    check_floats("bias", bias, (x.shape[1],), like=x)
+    xp = array_module(x)
+    normalized = x - x.mean(axis=1, keepdims=True)
+    variance = row_dots(normalized, normalized) / x.shape[1]
+    rstd = 1 / xp.sqrt(variance + variance.dtype.type(epsilon))
+    normalized *= rstd
+    return normalized * gain + bias, Cache(normalized, rstd, gain)
+
+
+def layer_norm_backward(dy, cache):
+    """dy: (T, d) → (dx (T, d), dgain (d,), dbias (d,))."""
+    normalized, rstd, gain = cache
+    check_floats("dy", dy, normalized.shape, like=normalized)
+    total = accumulator_dtype(dy.dtype)
+    dgain = (dy * normalized).sum(axis=0, dtype=total).astype(dy.dtype, copy=False)
+    dbias = dy.sum(axis=0, dtype=total).astype(dy.dtype, copy=False)
+    g = dy * gain
+    slope = row_dots(g, normalized) / dy.shape[1]
+    g -= g.mean(axis=1, keepdims=True)
+    g -= normalized * slope
+    g *= rstd
+    return g, dgain, dbias
+
+
+def row_dots(a, b):
+    """(T, 1): the sum of a·b along each row, without the (T, d) product in memory."""
+    return array_module(a).einsum("td,td->t", a, b)[:, None]
+
+
+class LayerNorm(Layer):
+    """Layer norm over d features, with gain 1 and bias 0 at the start."""
+
+    def __init__(self, dimension, dtype=np.float32):
+        self.gain = Parameter(np.ones(dimension, dtype), decay=False)
+        self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
+
+    def forward(self, x):
+        return layer_norm_forward(x, self.gain.value, self.bias.value)
+
+    def backward(self, dy, cache):
+        dx, dgain, dbias = layer_norm_backward(dy, cache)
+        self.gain.accumulate(dgain)
+        self.bias.accumulate(dbias)
+        return dx

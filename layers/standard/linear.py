@@ -1,0 +1,57 @@
+"""E8  Linear map.
+
+    y = x·W + b
+
+    dx = dy·Wᵀ          dW = xᵀ·dy          db = Σ_t dy_t
+
+Smooth everywhere. Derivation: layers/README.md, E8.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+from engine.backend import accumulator_dtype
+from engine.layer import Layer, Parameter
+
+
+class Cache(NamedTuple):
+    x: np.ndarray
+    weight: np.ndarray
+
+
+def linear_forward(x, weight, bias):
+    """x: (T, p), weight: (p, q), bias: (q,) or None → y: (T, q), and the cache. ValueError for a wrong dtype or shape."""
+    check_floats("weight", weight, ("p", "q"))
+    check_floats("x", x, ("T", weight.shape[0]), like=weight)
+    y = x @ weight
+    if bias is not None:
+        check_floats("bias", bias, (weight.shape[1],), like=weight)
+        y += bias
+    return y, Cache(x, weight)
+
+
+def linear_backward(dy, cache):
+    """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,))."""
+    x, weight = cache
+    check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
+    return dy @ weight.T, x.T @ dy, dy.sum(axis=0, dtype=accumulator_dtype(dy.dtype)).astype(dy.dtype, copy=False)
+
+
+class Linear(Layer):
+    """y = x·W + b with W: (p, q) drawn from N(0, 1/p), so that y has the scale of x, and b = 0 (or none)."""
+
+    def __init__(self, inputs, outputs, rng, dtype=np.float32, bias=True):
+        self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
+        self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
+
+    def forward(self, x):
+        return linear_forward(x, self.weight.value, None if self.bias is None else self.bias.value)
+
+    def backward(self, dy, cache):
+        dx, dweight, dbias = linear_backward(dy, cache)
+        self.weight.accumulate(dweight)
+        if self.bias is not None:
+            self.bias.accumulate(dbias)
+        return dx

@@ -1,0 +1,67 @@
+"""E14  Pooling: one vector per text from the rows of its tokens.
+
+    mean   y_t = (1/n_t)·Σ_{j∈S_t} x_j        dx_j = dy_t / n_t
+    max    y_tk = max_{j∈S_t} x_jk            dx_jk = dy_tk at the first j that attains the maximum, else 0   (kink at ties)
+    cls    y_t = x of the text's first token  dx = dy_t there, else 0
+
+An empty text gives 0 and receives nothing. Derivation: layers/README.md, E14.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_choice, check_floats, check_offsets
+from engine.backend import array_module
+from engine.ragged import lengths, segment_max, segment_sum, spread
+
+POOLINGS = ("mean", "max", "cls")
+
+
+class Cache(NamedTuple):
+    kind: str
+    rows: np.ndarray | None  # max: (B, d) row of each maximum
+    offsets: np.ndarray
+    shape: tuple
+
+
+def pooling_forward(x, offsets, kind="mean"):
+    """x: (T, d), offsets: (B + 1,) → y: (B, d), and the cache. ValueError for a wrong dtype, shape, offsets or kind."""
+    check_choice("kind", kind, POOLINGS)
+    check_floats("x", x, ("T", "d"))
+    check_offsets(offsets, len(x))
+    n = lengths(offsets)[:, None]
+    rows = None
+    if kind == "mean":
+        y = segment_sum(x, offsets) / (n + (n == 0)).astype(x.real.dtype)
+    elif len(x) == 0:
+        y = array_module(x).zeros((len(offsets) - 1, x.shape[1]), x.dtype)
+    else:
+        # An empty last text would point one row past the end; its value is masked, so any row does.
+        rows = (first_largest(x, offsets) if kind == "max" else offsets[:-1, None]).clip(0, len(x) - 1)
+        y = array_module(x).take_along_axis(x, rows, axis=0) if kind == "max" else x[rows[:, 0]]
+        y = y * (n > 0)
+    return y, Cache(kind, rows, offsets, x.shape)
+
+
+def first_largest(x, offsets):
+    """(B, d): the flat row of the first largest entry of each text and column (by real part)."""
+    xp = array_module(x)
+    is_largest = x.real == spread(segment_max(x.real, offsets), offsets)
+    row = xp.arange(len(x), dtype=np.int64)[:, None]
+    return len(x) - segment_max(is_largest * (len(x) - row), offsets)
+
+
+def pooling_backward(dy, cache):
+    """dy: (B, d) → dx: (T, d)."""
+    kind, rows, offsets, shape = cache
+    check_floats("dy", dy, (len(offsets) - 1, shape[1]))
+    xp = array_module(dy)
+    n = lengths(offsets)[:, None]
+    if kind == "mean":
+        return spread(dy / (n + (n == 0)).astype(dy.dtype), offsets)
+    dx = xp.zeros(shape, dy.dtype)
+    if rows is not None:
+        filled = xp.flatnonzero(n)
+        dx[rows[filled], xp.arange(shape[1])] = dy[filled]  # no two texts share a row, so nothing is written twice
+    return dx

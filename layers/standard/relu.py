@@ -1,0 +1,29 @@
+"""E12  ReLU.
+
+    y = max(x, 0)            dx = dy where x > 0, else 0          (kink at x = 0, where the slope 0 is taken)
+
+Derivation: layers/README.md, E12.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+
+
+class Cache(NamedTuple):
+    positive: np.ndarray
+
+
+def relu_forward(x):
+    """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape."""
+    check_floats("x", x, ("T", "d"))
+    positive = x.real > 0
+    return x * positive, Cache(positive)
+
+
+def relu_backward(dy, cache):
+    """dy: (T, d) → dx: (T, d)."""
+    check_floats("dy", dy, cache.positive.shape)
+    return dy * cache.positive

@@ -1,0 +1,31 @@
+"""The equations of the papers, E1–E7."""
+
+from layers.wave.global_magnitude import global_magnitude_backward, global_magnitude_forward
+from layers.wave.interference import interference_backward, interference_forward
+from layers.wave.modulation import modulation_backward, modulation_forward
+from layers.wave.phase import phase_backward, phase_forward
+from layers.wave.polar_to_wave import polar_to_wave_backward, polar_to_wave_forward
+from layers.wave.readout import READOUTS, readout_backward, readout_forward
+from layers.wave.scope import SCOPES
+from layers.wave.token2wave import token2wave_backward, token2wave_forward
+from layers.wave.wave import Wave
+
+__all__ = [
+    "READOUTS",
+    "SCOPES",
+    "Wave",
+    "global_magnitude_backward",
+    "global_magnitude_forward",
+    "interference_backward",
+    "interference_forward",
+    "modulation_backward",
+    "modulation_forward",
+    "phase_backward",
+    "phase_forward",
+    "polar_to_wave_backward",
+    "polar_to_wave_forward",
+    "readout_backward",
+    "readout_forward",
+    "token2wave_backward",
+    "token2wave_forward",
+]

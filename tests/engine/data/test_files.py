@@ -1,0 +1,227 @@
+"""Local files: formats, guessed columns, and one line of help for each way to be wrong."""
+
+import csv
+import gzip
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.data.files import read_texts
+from engine.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a small file and returns its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return str(path)
+
+    return write_file
+
+
+def read(path, **options):
+    """(texts, labels) of a file."""
+    data, _ = read_texts(path, **options)
+    return data.texts, data.labels
+
+
+def failure(path, **options):
+    """The message of the UserError, without the path."""
+    with pytest.raises(UserError) as caught:
+        read_texts(path, **options)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and "\n" not in message and "; " in message
+    return message.removeprefix(str(path))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_csv_without_header_is_label_then_texts(write, name):
+    path = write(name, '"3","Title","Some, text"\n"4","","Only this"\n"3","A ""b""","c\nd"\n')
+    assert read(path) == (["Title Some, text", "Only this", 'A "b" c\nd'], ["3", "4", "3"])
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.tsv.gz", "a.txt"])
+def test_tsv_takes_quotes_as_characters(write, name):
+    path = write(name, '1\tsay "yes\r\n0\t"no" they said\n')
+    assert read(path) == (['say "yes', '"no" they said'], ["1", "0"])
+
+
+def test_gzip_is_known_by_its_first_bytes_and_not_by_its_name(write):
+    assert read(write("a.tsv", gzip.compress(b"1\tx\n0\ty\n"))) == (["x", "y"], ["1", "0"])
+
+
+def test_quoted_tsv_is_recognized(write):
+    assert read(write("a.tsv", '1\t"a\nb"\n0\t"c ""d"""\n')) == (["a\nb", 'c "d"'], ["1", "0"])
+    assert read(write("b.tsv", '"1"\t"a"\n"0"\t"b"\n')) == (["a", "b"], ["1", "0"])
+
+
+def test_a_tab_too_many_in_a_tsv_belongs_to_the_text(write):
+    assert read(write("a.tsv", "1\ta\n0\tb\tc\n1\td\n"))[0] == ["a", "b c", "d"]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_other_delimiters_in_a_csv_are_found(write, delimiter):
+    path = write("a.csv", f"text{delimiter}label\na, b{delimiter}x\nc{delimiter}y\n")
+    assert read(path) == (["a, b", "c"], ["x", "y"])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.jsonl.gz", "a.txt"])
+def test_json_lines_of_strings_numbers_and_truth_values(write, name):
+    objects = [{"label": 1, "text": "x\ty", "id": 7}, {"text": None, "id": 8, "label": True}, {"label": 1.5, "text": 3, "id": 9}]
+    path = write(name, "\n".join(map(json.dumps, objects)) + "\n\n")
+    assert read(path) == (["x\ty", "", "3"], ["1", "true", "1.5"])
+
+
+def test_half_a_surrogate_pair_in_json_is_replaced(write):
+    path = write("a.jsonl", '{"label": "a", "text": "x\\ud800y \\ud83d\\ude00"}\n')
+    assert read(path)[0] == ["x\ufffdy 😀"]
+
+
+def test_a_name_in_capitals_tells_the_format_too(write):
+    assert read(write("a.TSV.GZ", gzip.compress(b"1\tx\n0\ty\n")), labels="ignored")[0] == ["x", "y"]
+
+
+def test_plain_lines_keep_empty_lines(write):
+    data, statement = read_texts(write("a.txt", "one\n\nthree, 3\r\n"), labels="ignored")
+    assert (data.texts, data.labels, data.lines) == (["one", "", "three, 3"], None, [1, 2, 3])
+    assert statement == "plain lines; 3 rows"
+
+
+def test_strange_characters_survive(write):
+    data = "\ufeff1,a\0b\n0,😀\n1,\n".encode()
+    assert read(write("a.csv", data)) == (["a\ufffdb", "😀", ""], ["1", "0", "1"])
+
+
+def test_a_text_of_a_million_characters_is_read_and_the_limit_of_csv_is_put_back(write, request):
+    request.addfinalizer(lambda before=csv.field_size_limit(1000): csv.field_size_limit(before))
+    text = "word, " * 170_000
+    assert read(write("a.csv", f'1,"{text}"\n0,b\n'))[0] == [text.strip(), "b"]
+    assert csv.field_size_limit() == 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "texts", "labels"),
+    [
+        ("text,label\na,x\nb,y\n", ["a", "b"], ["x", "y"]),
+        ("id,Review,Sentiment\n1,a,x\n2,b,y\n", ["a", "b"], ["x", "y"]),
+        ("Class Index,Title,Description\n1,a,b\n2,c,d\n", ["a b", "c d"], ["1", "2"]),
+        ("stars,text\n1,a\n2,b\n", ["a", "b"], ["1", "2"]),
+        ("stars,words\n1,a\n2,b\n", None, None),
+        ("label,words\nx,a\ny,b\n", ["a", "b"], ["x", "y"]),
+        ("a text,1\nanother,2\nthird,1\n", ["a text", "another", "third"], ["1", "2", "1"]),
+        ("question,a\nnews,b\nquestion,c\n", ["a", "b", "c"], ["question", "news", "question"]),
+    ],
+)
+def test_columns_are_guessed(write, content, texts, labels):
+    path = write("a.csv", content)
+    if texts is None:
+        assert "cannot tell which column holds the label (2 columns: 'stars', 'words')" in failure(path)
+    else:
+        assert read(path) == (texts, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "texts", "labels"),
+    [
+        ({"text_columns": ["body", "title"], "label_column": "kind"}, ["b t", "d c"], ["x", "y"]),
+        ({"text_columns": "body", "label_column": 1}, ["b", "d"], ["x", "y"]),
+        ({"text_columns": [3, "2"], "label_column": "1"}, ["b t", "d c"], ["x", "y"]),
+        ({"label_column": "kind"}, ["t b", "c d"], ["x", "y"]),
+    ],
+)
+def test_columns_are_taken_by_name_or_position_from_one(write, options, texts, labels):
+    assert read(write("a.csv", "kind,title,body\nx,t,b\ny,c,d\n"), **options) == (texts, labels)
+
+
+def test_labels_may_be_absent_where_they_are_optional_and_are_dropped_where_ignored(write):
+    assert read(write("a.csv", "text\na\nb\n"), labels="optional") == (["a", "b"], None)
+    assert read(write("b.csv", "id,text\n1,a\n2,b\n"), labels="optional") == (["a", "b"], None)
+    assert read(write("c.csv", "text,label\na,x\nb,y\n"), labels="optional") == (["a", "b"], ["x", "y"])
+    assert read(write("d.csv", "text,label\na,\nb,\n"), labels="optional") == (["a", "b"], None)
+    assert read(write("e.csv", "text,label\na,\nb,y\n"), labels="ignored") == (["a", "b"], None)
+    with pytest.raises(ValueError, match="labels: expected one of"):
+        read(write("f.csv", "a\n"), labels="none")
+
+
+def test_the_statement_says_what_was_guessed(write):
+    statement = read_texts(write("a.csv", "class,title,text\nx,t,b\ny,c,d\n"))[1]
+    assert statement == "CSV, comma, header; text: 'title', 'text' (columns 2, 3); label: 'class' (column 1); 2 rows"
+    assert read_texts(write("a.tsv.gz", "1\ta\n"))[1] == "TSV, no header; text: column 2; label: column 1; 1 row"
+    assert read_texts(write("a.jsonl", '{"text": "a"}'), labels="optional")[1] == "JSON lines; text: 'text' (column 1); no label; 1 row"
+
+
+def test_lines_are_those_on_which_the_rows_begin(write):
+    data, _ = read_texts(write("a.csv", 'label,text\n\nx,"a\nb"\ny,c\n'))
+    assert data.lines == [3, 5] and data.place(1).endswith("a.csv, line 5")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", ": the file holds no rows"),
+        ("a.txt", "", ": the file holds no rows"),
+        ("a.csv", "text,label\n", ": the file holds a header and no rows"),
+        ("a.csv", 'x,"a\nb"\ny,c\nz\n', ", line 4: 1 columns, but 2 are expected"),
+        ("a.tsv", "x\ta\ny\n", ", line 2: 1 columns, but 2 are expected"),
+        ("a.csv", "x,a\ny,b\nz,c,d\n", ", line 3: 3 columns where 2 are expected, 'd' is too many"),
+        ("a.csv", 'x,a\ny,"b\nz,c\n', ", line 2: a quote opens and is never closed"),
+        ("a.csv", 'x,a\ny,"', ", line 2: a quote opens and is never closed"),
+        ("a.csv", "x,a\ny,b\rc\n", ", line 2: bad CSV"),
+        ("a.csv", b"x,a\ny,\xe9\n", ", line 2: byte 0xe9 is not UTF-8"),
+        ("a.csv", b"\xef\xbb\xbfx,a\ny,\xff\n", ", line 2: byte 0xff is not UTF-8"),
+        ("a.csv", "label,text\nx,a\n ,b\n", ", line 3: the label in 'label' (column 1) is empty"),
+        ("a.csv", "text\na\n", ": cannot tell which column holds the label (1 column: 'text')"),
+        ("a.txt", "just a line\n", ": cannot tell which column holds the label (1 column, no header)"),
+        ("a.csv", "label,x,y\n1,a,b\n", ": cannot tell which column holds the text (3 columns: 'label', 'x', 'y')"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"\n', ", line 2: bad JSON '{\"text\": \"b\"'"),
+        ("a.json", '[{"text": "a"}]', ", line 1: expected a JSON object"),
+        ("a.json", "[\n", ", line 1: bad JSON '['"),
+        ("a.jsonl", "[" * 100_000, ", line 1: bad JSON"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n\n{"label": "b"}\n', ", line 3: no key 'text'"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n', ", line 2: the label in 'label' (column 2) is empty"),
+        ("a.jsonl", '{"text": ["a"], "label": 1}', ", line 1: 'text' (column 1) holds ['a']"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_one_line(write, name, content, message):
+    assert failure(write(name, content)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_column": "kind"}, ": no column is named 'kind' (2 columns: 'label', 'text')"),
+        ({"text_columns": ["text", "title"]}, ": no column is named 'title' (2 columns: 'label', 'text')"),
+        ({"label_column": 3}, ": there is no column 3 (2 columns: 'label', 'text'); positions count from 1"),
+        ({"label_column": "0"}, ": there is no column 0"),
+    ],
+)
+def test_columns_that_do_not_exist_are_named_with_those_that_do(write, options, message):
+    assert failure(write("a.csv", "label,text\nx,a\n"), **options).startswith(message)
+
+
+def test_paths_that_cannot_be_read(tmp_path, write):
+    assert failure(tmp_path / "none.csv").startswith(": no such file")
+    assert failure(tmp_path).startswith(": is a folder")
+    assert failure(str(tmp_path / "a\0.csv")).startswith(": cannot be read")
+    whole = gzip.compress(b"1\ta\n" * 1000)
+    assert failure(write("cut.tsv", whole[:-9])).startswith(": the gzip data is damaged or cut short")
+    assert failure(write("bad.tsv", whole[:12] + b"\xff\xff\xff" + whole[15:])).startswith(": the gzip data is damaged")
+
+
+CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["x", "y"]), CELLS), min_size=1, max_size=8))
+def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
+    content = io.StringIO(newline="")
+    csv.writer(content, quoting=csv.QUOTE_ALL).writerows([("label", "text"), *rows])
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(content.getvalue().encode())
+    assert read(path) == ([text.strip() for _, text in rows], [label for label, _ in rows])

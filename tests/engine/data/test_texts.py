@@ -1,0 +1,43 @@
+"""Labels and classes."""
+
+import numpy as np
+import pytest
+
+from engine.data.texts import LabelledTexts, class_names, encode_labels, require_two_classes, shown
+from engine.errors import UserError
+
+
+def test_class_names_are_sorted_and_unique_and_integers_sort_by_value():
+    assert class_names(LabelledTexts([""] * 4, ["b", "a", "b", "10"])) == ["10", "a", "b"]
+    assert class_names(LabelledTexts([""] * 4, ["10", "9", "-1", "9"])) == ["-1", "9", "10"]
+
+
+def test_labels_become_positions_among_the_classes():
+    numbers = encode_labels(["b", "a", "b"], ["a", "b"], LabelledTexts([""] * 3))
+    assert numbers.dtype == np.int64 and numbers.tolist() == [1, 0, 1]
+
+
+def test_an_unknown_label_is_named_with_file_line_value_and_remedy():
+    texts = LabelledTexts(["x", "y"], ["a", "c"], "test.csv", [2, 9])
+    with pytest.raises(UserError, match=r"^test\.csv, line 9: label 'c' is not among the training classes 'a', 'b'; correct it"):
+        encode_labels(texts.labels, ["a", "b"], texts)
+    with pytest.raises(UserError, match="^the texts, text 2: label 'c'"):
+        encode_labels(texts.labels, ["a", "b"], LabelledTexts(texts.texts, texts.labels))
+
+
+def test_take_keeps_texts_labels_and_lines_together():
+    texts = LabelledTexts(["x", "y", "z"], ["a", "b", "c"], "f", range(5, 8)).take(np.array([2, 0]))
+    assert texts == LabelledTexts(["z", "x"], ["c", "a"], "f", [7, 5])
+    assert LabelledTexts(["x", "y"]).take([1]) == LabelledTexts(["y"])
+
+
+@pytest.mark.parametrize("labels", [[], ["a", "a"]])
+def test_fewer_than_two_classes_are_refused(labels):
+    with pytest.raises(UserError, match="^train.csv: .*at least two classes"):
+        require_two_classes(LabelledTexts([""] * len(labels), labels, "train.csv"))
+    require_two_classes(LabelledTexts(["", ""], ["a", "b"]))
+
+
+def test_values_are_shown_on_one_short_line():
+    assert shown("a\nb") == r"'a\nb'"
+    assert len(shown("x" * 1000)) == 60
