@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 
 
 def array_module(*arrays):
@@ -60,11 +60,6 @@ def why_no_cuda():
     except Exception as error:
         return f"no CUDA device is usable ({first_line(error)})"
     return None
-
-
-def first_line(error):
-    """The first line of an exception's text, or its class where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def to_device(x, device):

@@ -7,3 +7,8 @@ class UserError(Exception):
     The message is one line that names the file (and its line), the value and the remedy. The command line prints it
     on stderr and exits with code 2, without a traceback. Errors in a caller's own code raise ValueError instead.
     """
+
+
+def first_line(error):
+    """The first line of an exception's text, or its class where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,11 +25,11 @@ def write_whole(path, write, failures=(OSError,)):
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
-        with open(temporary, "rb") as written:
+        with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except failures as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another --output, what was saved before is intact") from error
     finally:
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ def read_toml(path):
         raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a UTF-8 TOML file") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or plain for a number of thousands of digits
         raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
 
 

@@ -1,5 +1,6 @@
 """Frozen, validated settings: a dataclass whose fields say what they mean, what they may be, and refuse the rest."""
 
+import contextlib
 import dataclasses
 import difflib
 
@@ -46,7 +47,8 @@ def checked(field, value):
     if isinstance(value, str) and wanted is not str:
         value = parsed(value, wanted)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with contextlib.suppress(OverflowError):  # stays a whole number, which is then refused
+            value = float(value)
     limits = field.metadata
     fits = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
     if fits and limits["choices"] is not None:

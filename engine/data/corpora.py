@@ -38,15 +38,20 @@ CORPORA = {
 }
 
 
+def known_corpus(name):
+    """The CorpusFiles of a name; UserError for an unknown one."""
+    if name not in CORPORA:
+        raise UserError(f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)")
+    return CORPORA[name]
+
+
 def load_corpus(name, cache_dir=None):
     """The Corpus of one of the names in CORPORA, with training and test texts; fetched at first use (38 MB).
 
     cache_dir: folder to keep the files in, by default the user's cache folder of wave-network.
     Raises UserError for an unknown name, a failed download, a cache that cannot be written and a damaged file in it.
     """
-    if name not in CORPORA:
-        raise UserError(f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)")
-    corpus = CORPORA[name]
+    corpus = known_corpus(name)
     folder = Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "corpora"
     if not all(os.path.isfile(folder / file) for file in (corpus.train_file, corpus.test_file)):
         fetch_files(folder, [file for files in CORPORA.values() for file in (files.train_file, files.test_file)])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.data.batching import split_validation, take
-from engine.data.corpora import load_corpus
+from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
 from engine.data.texts import Corpus, class_names, encode_labels, require_two_classes
 from engine.data.tokenizer import encode_texts, load_tokenizer, train_tokenizer
@@ -39,19 +39,21 @@ def read_corpus(config, cache_dir=None):
         if config.validation_file or config.test_file:
             raise UserError("--validation-file and --test-file go with --train-file; give the training texts too, or none of the three")
         return load_corpus(config.corpus, cache_dir), []
-    columns = {
-        "text_columns": [name.strip() for name in config.text_columns.split(",")] if config.text_columns else None,
-        "label_column": config.label_column or None,
-    }
     splits, notes = {}, []
     for split in ("train", "validation", "test"):
         path = getattr(config, f"{split}_file")
         splits[split] = None
         if path:
-            splits[split], note = read_texts(path, **columns)
+            splits[split], note = read_texts(path, **columns_of(config))
             notes.append(f"{split}: {path}: {note}")
     require_two_classes(splits["train"])
     return Corpus("files", **splits), notes
+
+
+def columns_of(config):
+    """The columns of a DataConfig as read_texts takes them."""
+    names = [name.strip() for name in config.text_columns.split(",")] if config.text_columns else None
+    return {"text_columns": names, "label_column": config.label_column or None}
 
 
 def prepare(config, corpus, seed, tokenizer=None):
@@ -72,3 +74,42 @@ def prepare(config, corpus, seed, tokenizer=None):
         kept, held_out = split_validation(labels, config.validation_fraction, seed)
         train, validation = take(train, kept), take(train, held_out)
     return PreparedData(corpus.name, train, validation, encode(corpus.test), tokenizer, classes)
+
+
+def encode_test_texts(config, tokenizer, classes, path=None, cache_dir=None):
+    """(RaggedBatch, note): the labelled texts of `path`, or the test texts of the run's own corpus."""
+    if path:
+        texts, note = read_texts(path, **columns_of(config))
+        note = f"test: {path}: {note}"
+    else:
+        corpus, _ = read_corpus(config, cache_dir)
+        texts, note = corpus.test, f"test texts of corpus {corpus.name}"
+        if texts is None:
+            raise UserError("this run was trained without test texts; give some with --test-file FILE")
+    return RaggedBatch(*encode_texts(tokenizer, texts.texts, config.max_tokens), encode_labels(texts.labels, classes, texts)), note
+
+
+def encode_plain_texts(config, tokenizer, texts):
+    """RaggedBatch without labels of a list of strings."""
+    return RaggedBatch(*encode_texts(tokenizer, texts, config.max_tokens))
+
+
+def read_lines(stream):
+    """The lines of a binary stream as texts, empty ones included. UserError for bytes that are not UTF-8."""
+    lines = stream.read().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(line.rstrip(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8") from None
+    return texts
+
+
+def count_classes(config):
+    """The number of classes of a DataConfig; only local files are read for it."""
+    if config.train_file:
+        return len(class_names(read_corpus(config)[0].train))
+    return known_corpus(config.corpus).classes

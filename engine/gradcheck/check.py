@@ -3,16 +3,19 @@
 import numpy as np
 
 from engine.arguments import check_choice
+from engine.backend import random_generator
 from engine.gradcheck.gradients import collect_gradients
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
 from engine.gradcheck.slopes import EPSILON, STEPS, TOLERANCES, NotAnalytic, complex_step, five_point
-from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.trees import FLOATS, count_not_finite, jiggle, leaves, norm, real_vector, rebuild, to_host_array
 
 CANDIDATES = 8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
 AGREEMENT = 1e-6  # by how much complex step and five-point may differ before the function counts as not analytic
 ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
-NOISE_LIMIT = 1e-6  # estimated rounding beyond this share of y excuses nothing
+NOISE_LIMIT = 1e-6  # estimated rounding of the stencil beyond this share of y excuses nothing
+BACKWARD_NOISE_LIMIT = 1e-10  # the same for rounding in backward
+JIGGLES = 4  # times that backward is run from a cache changed by its rounding, when its rounding is in question
 
 
 def check_gradients(
@@ -53,27 +56,27 @@ def check_gradients(
         raise ValueError(f"directions: expected at least 1, got {directions}")
     point = Point(forward, inputs, wrt, parameters)
     with point.restored():
-        check = Check(point, directions, step, tolerance, kink, seed)
-        check.run(backward, method)
+        check = Check(point, backward, directions, step, tolerance, kink, seed)
+        check.run(method)
     return check.report()
 
 
 class Check:
     """One run of check_gradients: what is known at the point, and the rows found so far."""
 
-    def __init__(self, point, directions, step, tolerance, kink, seed):
-        self.point, self.directions, self.step, self.kink, self.seed = point, directions, step, kink, seed
-        self.tolerance = tolerance
+    def __init__(self, point, backward, directions, step, tolerance, kink, seed):
+        self.point, self.backward, self.directions = point, backward, directions
+        self.step, self.tolerance, self.kink, self.seed = step, tolerance, kink, seed
         self.rows, self.notes = [], []
         self.method = "five_point"  # by which the rows are judged in the end
         self.is_complex = any(b.value.dtype.kind == "c" for b in point.blocks)
 
-    def run(self, backward, method):
+    def run(self, method):
         """Fill rows and notes."""
         self.rows += not_finite_rows([(b.name, b.value) for b in self.point.blocks])
         if self.rows:
             return
-        self.tree, cache = self.point.evaluate()
+        self.tree, self.cache = self.point.evaluate()
         named_outputs = leaves(self.tree, "output")
         self.rows += wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
         if self.rows:
@@ -81,7 +84,11 @@ class Check:
         self.is_complex = self.is_complex or any(to_host_array(leaf).dtype.kind == "c" for _, leaf in named_outputs)
         self.y = real_vector(leaf for _, leaf in named_outputs)
         self.disturb()
-        self.take_gradients(backward, cache)
+        self.draw_cotangent()
+        self.point.place()
+        self.gradients, problems = self.run_backward(self.cache)
+        for name, problem in problems:
+            self.fail(name, problem)
         self.choose_method(method)
 
     def disturb(self):
@@ -92,21 +99,22 @@ class Check:
         if again.shape != self.y.shape or not np.array_equal(again, self.y):
             self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
 
-    def take_gradients(self, backward, cache):
-        """Draw dy, run backward once at the unmoved point, and lay its gradients beside the blocks."""
+    def draw_cotangent(self):
+        """Draw dy: as a tree like y for backward, and as a real vector."""
         outputs = [leaf for _, leaf in leaves(self.tree, "output")]
         cotangents = random_unit([to_host_array(leaf) for leaf in outputs], self.seed, 1)
         # Of norm 2, not 1: the only unit cotangent of a scalar loss is ±1, and a backward that forgets it would pass.
-        cotangents = [2.0 * part for part in cotangents]
+        cotangents = [np.asarray(2.0 * part) for part in cotangents]
         self.dy = real_vector(cotangents)
         xp = self.point.module
         typed = (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, cotangents))
-        for block, parameter in zip(self.point.blocks[self.point.input_block_count :], self.point.parameters.values()):
-            parameter.value, parameter.grad = block.value.copy(), None
-        returned = backward(rebuild(self.tree, typed), cache)
-        self.gradients, problems = collect_gradients(returned, self.point)
-        for name, problem in problems:
-            self.fail(name, problem)
+        self.dy_tree = rebuild(self.tree, typed)
+
+    def run_backward(self, cache):
+        """(gradients, problems) of one backward; parameters are where they are, their gradients are cleared before."""
+        for parameter in self.point.parameters.values():
+            parameter.grad = None
+        return collect_gradients(self.backward(self.dy_tree, cache), self.point)
 
     def choose_method(self, method):
         """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
@@ -146,21 +154,21 @@ class Check:
         best = int(np.argmax(np.abs(products)))
         return drawn[best], products[best]
 
-    def inner_product(self, u):
+    def inner_product(self, u, gradients=None):
         """⟨Jᵀ·dy, u⟩ over the blocks with a usable gradient."""
-        pairs = [(g, part) for g, part in zip(self.gradients, u) if g is not None]
+        pairs = [(g, part) for g, part in zip(gradients or self.gradients, u) if g is not None]
         return sum(float(real_vector([g]) @ real_vector([part])) for g, part in pairs)
 
     def complex_step_row(self, name, u, analytic):
         """A row by complex step alone."""
-        return self.judge(name, "complex_step", complex_step(self.point, u, self.tree, self.step), analytic)
+        return self.judge(name, "complex_step", complex_step(self.point, u, self.tree, self.step), u, analytic)
 
     def five_point_row(self, name, u, analytic):
         """A row by the stencil. A failure must show at a tenth of the step as well."""
         slope = self.stencil_slope(u, self.step)
-        row = self.judge(name, "five_point", slope, analytic)
+        row = self.judge(name, "five_point", slope, u, analytic)
         if row.verdict == "FAIL" and not slope.kinked:
-            closer = self.judge(name, "five_point", self.stencil_slope(u, slope.step / 10.0), analytic)
+            closer = self.judge(name, "five_point", self.stencil_slope(u, slope.step / 10.0), u, analytic)
             return row if closer.verdict == "FAIL" else closer
         return row
 
@@ -169,11 +177,11 @@ class Check:
         exact = complex_step(self.point, u, self.tree)  # the caller's step is the stencil's
         rough = self.stencil_slope(u, self.step)
         if rough.kinked:
-            return self.judge(name, "five_point", rough, analytic)
+            return self.judge(name, "five_point", rough, u, analytic)
         difference = norm(exact.vector - rough.vector)
         if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
             raise NotAnalytic(f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)")
-        return self.judge(name, "complex_step", exact, analytic)
+        return self.judge(name, "complex_step", exact, u, analytic)
 
     def stencil_slope(self, u, step):
         """Five-point slope along u."""
@@ -183,20 +191,19 @@ class Check:
         """The caller's tolerance, or the default of the method."""
         return TOLERANCES[method] if self.tolerance is None else self.tolerance
 
-    def judge(self, name, method, slope, analytic):
+    def judge(self, name, method, slope, u, analytic):
         """Compare the two sides of the identity and say what the difference means."""
         numeric = float(self.dy @ slope.vector)
         error = abs(numeric - analytic)
         size = norm(self.dy) * norm(slope.vector)
         relative = error / size if size > 0.0 else (0.0 if error == 0.0 else np.inf)
-        verdict, message = self.verdict(slope, numeric, error, relative, self.tolerance_of(method))
+        verdict, message = self.verdict(slope, u, numeric, analytic, relative, self.tolerance_of(method))
         numbers = (numeric, float(analytic), float(error), float(relative), self.tolerance_of(method), slope.step)
         return Row(name, verdict, method, *numbers, message)
 
-    def verdict(self, slope, numeric, error, relative, tolerance):
+    def verdict(self, slope, u, numeric, analytic, relative, tolerance):
         """(verdict, message) of a row."""
-        level = norm(self.dy * self.y)
-        rounding = ROUNDINGS * EPSILON * level + min(10.0 * slope.uncertainty, NOISE_LIMIT * level)
+        error = abs(numeric - analytic)
         if not np.isfinite(error):
             return "FAIL", "NaN or infinite " + ("along the direction" if not np.isfinite(numeric) else "in the inner product")
         if slope.kinked:
@@ -205,9 +212,29 @@ class Check:
             return ("FAIL" if gross or self.kink == "fail" else "kink"), text
         if relative <= tolerance:
             return "ok", ""
-        if error <= rounding:
-            return "noise", "the difference is within the rounding of forward, so neither right nor wrong is shown"
+        if error <= self.forward_rounding(slope) or self.is_backward_rounding(error, u, analytic):
+            return "noise", "the difference is within the rounding of forward or backward: neither right nor wrong is shown"
         return "FAIL", ""
+
+    def forward_rounding(self, slope):
+        """How large an error the rounding of y and of the stencil explains."""
+        level = norm(self.dy * self.y)
+        return ROUNDINGS * EPSILON * level + min(10.0 * slope.uncertainty, NOISE_LIMIT * level)
+
+    def is_backward_rounding(self, error, u, analytic):
+        """Whether backward's result changes by as much as the error when the stored numbers change by their rounding.
+
+        1 − y² of a saturated tanh has few digits left; a wrong formula stays wrong by the same amount. A backward that is
+        not repeatable excuses nothing.
+        """
+        if error > BACKWARD_NOISE_LIMIT * norm(self.dy) * norm(self.y):
+            return False
+        self.point.place()
+        if self.inner_product(u, self.run_backward(self.cache)[0]) != analytic:
+            return False
+        rng = random_generator(self.seed, 0)
+        jiggled = [self.run_backward(jiggle(self.cache, rng))[0] for _ in range(JIGGLES)]
+        return error <= 10.0 * max(abs(self.inner_product(u, gradients) - analytic) for gradients in jiggled)
 
     def fail(self, name, message):
         """A failing row without numbers."""

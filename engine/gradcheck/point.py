@@ -8,7 +8,7 @@ import numpy as np
 from engine.backend import array_module, random_generator
 from engine.gradcheck.trees import FLOATS, is_differentiable, leaves, real_parts, rebuild, to_host_array
 
-RAISE_TOWARDS = 1e-3  # small entries are moved as if they were this fraction of the largest of their block …
+RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
 RAISE_AT_MOST = 1e3  # … but by no more than this factor, or a step would leave the neighbourhood of the entry
 
 
@@ -52,6 +52,12 @@ class Point:
 
     def evaluate(self, direction=None, step=0.0):
         """forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
+        arguments = self.place(direction, step)
+        with np.errstate(all="ignore"):  # what matters is seen in the numbers
+            return self.forward(*arguments)
+
+    def place(self, direction=None, step=0.0):
+        """Set the parameters to value + step·direction; returns the arguments of forward there."""
         xp = self.module
         if direction is None:
             moved = [b.value.copy() for b in self.blocks]
@@ -64,8 +70,7 @@ class Point:
             arguments[i] = rebuild(self.inputs[i], values)
         for parameter, value in zip(self.parameters.values(), values):
             parameter.value = value
-        with np.errstate(all="ignore"):  # what matters is seen in the numbers
-            return self.forward(*arguments)
+        return arguments
 
     def random_direction(self, seed, stream, only=None):
         """Host arrays, one a block: a random unit direction in units of each entry's scale; `only`: one block, others 0.

@@ -6,7 +6,7 @@ real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
 
 import numpy as np
 
-from engine.backend import to_host
+from engine.backend import array_module, to_host
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.complex128))
 
@@ -39,6 +39,19 @@ def is_differentiable(tree, name):
     if any(floats) and not all(floats):
         raise ValueError(f"{name}: a tuple that mixes float arrays with other things; pass them apart, or leave it out by wrt=")
     return any(floats)
+
+
+def jiggle(tree, rng):
+    """A copy of a cache whose float64 and complex128 entries are changed by a unit or two of rounding; the rest as it is."""
+    if isinstance(tree, dict):
+        return {key: jiggle(part, rng) for key, part in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        parts = [jiggle(part, rng) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    if not is_float_array(tree) or tree.dtype not in FLOATS:
+        return tree
+    factors = 1.0 + rng.choice([-2.0, 2.0], tree.shape) * float(np.finfo(np.float64).eps)
+    return tree * array_module(tree).asarray(factors)
 
 
 def real_vector(arrays):

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from tqdm import tqdm
 
 from engine.backend import random_generator, to_device, to_host
@@ -75,7 +76,8 @@ class Trainer:
         """Run to the end. Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers."""
         config, progress = self.config, self.progress
         self.network.to(self.device)
-        with SignalWatch() as watch:
+        # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
+        with SignalWatch() as watch, np.errstate(all="ignore"):
             while progress.epoch < config.epochs and not self.patience_is_over():
                 try:
                     self.train_epoch(watch)

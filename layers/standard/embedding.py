@@ -26,6 +26,8 @@ def embedding_forward(ids, table):
     Raises ValueError for ids that are no integers or (host arrays) outside the table.
     """
     check_floats("table", table, ("V", "d"))
+    if not hasattr(ids, "dtype"):
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
     if ids.dtype.kind not in "iu" or ids.ndim != 1:
         raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
     if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < len(table)):

@@ -34,6 +34,8 @@ def softmax_cross_entropy_forward(z, labels, smoothing=0.0):
     An empty batch has L = 0. Raises ValueError for a wrong dtype or shape, a label outside [0, C), or s outside [0, 1).
     """
     check_floats("z", z, ("B", "C"))
+    if not hasattr(labels, "dtype"):
+        raise ValueError(f"labels: expected an integer array of shape ({len(z)},), got {type(labels).__name__}")
     if labels.dtype.kind not in "iu" or labels.shape != (len(z),):
         raise ValueError(f"labels: expected an integer array of shape ({len(z)},), got {labels.dtype} of shape {labels.shape}")
     if isinstance(labels, np.ndarray) and len(z) and not (0 <= labels.min() and labels.max() < z.shape[1]):

@@ -21,7 +21,8 @@ class Cache(NamedTuple):
 
 def interference_forward(a, b):
     """a, b: Wave of (T, d) → Z: Wave of (T, d), and the cache. Raises ValueError for differing shapes or dtypes."""
-    for name, part in zip(("a.re", "a.im", "b.re", "b.im"), (*a, *b)):
+    check_floats("a.re", a.re, ("T", "d"))
+    for name, part in zip(("a.im", "b.re", "b.im"), (a.im, *b)):
         check_floats(name, part, a.re.shape, like=a.re)
     return Wave(a.re + b.re, a.im + b.im), Cache(a.re.shape, a.re.dtype)
 

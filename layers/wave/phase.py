@@ -39,6 +39,7 @@ def phase_forward(w, G, offsets):
         raise ValueError(f"w: expected dtype float32 or float64, got {w.dtype} (atan2 has no complex form)")
     check_offsets(offsets, len(w))
     texts, d = len(offsets) - 1, w.shape[1]
+    check_floats("G", G, (texts, "d or 1"))
     check_floats("G", G, (texts, 1 if G.shape == (texts, 1) else d), like=w)
     xp = array_module(w, G)
     c = divide_or_zero(w, spread(G, offsets))

@@ -36,6 +36,7 @@ def polar_to_wave_forward(G, alpha, offsets=None):
     T, d = alpha.shape
     if offsets is not None:
         check_offsets(offsets, T)
+    check_floats("G", G, ("B", "d or 1") if offsets is not None else ("T or 1", "d or 1"))
     rows = len(offsets) - 1 if offsets is not None else (T if len(G) == T else 1)
     check_floats("G", G, (rows, 1 if G.shape[-1] == 1 else d), like=alpha)
     xp = array_module(G, alpha)

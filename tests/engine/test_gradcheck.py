@@ -622,6 +622,27 @@ def test_gradient_that_drowns_in_rounding_is_named_and_not_passed():
     assert check_gradients(forward, lambda dy, y: dy * y, (normal(0, 7),)).failures
 
 
+def saturated(seed):
+    """tanh of 6 to 16: 1 − y² has between ten digits and none."""
+    return (np.random.default_rng(seed).uniform(6.0, 16.0, 5),)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_saturated_tanh_is_no_failure_but_a_wrong_one_is(seed):
+    right = check_gradients(tanh, tanh_backward, saturated(seed), seed=seed)
+    assert not right.failures and not right.kinks, str(right)
+    wrong = check_gradients(tanh, lambda dy, y: -tanh_backward(dy, y), (np.full(5, 9.0),), seed=seed)
+    assert wrong.failures, str(wrong)
+
+
+def test_backward_that_is_not_repeatable_is_not_excused_as_rounding():
+    rng = np.random.default_rng(0)
+    unsteady = lambda dy, y: tanh_backward(dy, y) + 1e-13 * rng.normal(size=dy.shape)  # noqa: E731
+    report = check_gradients(tanh, unsteady, (np.full(5, 9.0),))
+    assert len(report.failures) == 3, str(report)
+
+
 def test_small_input_beside_a_large_bias_is_seen_by_a_wider_step():
     def forward(x, b):
         return x @ np.array([[1.0, -2.0], [0.5, 3.0]]) + b, None

@@ -1,0 +1,127 @@
+"""What the tests of layers/ share: random ragged batches, trees of arrays, and the laws that every function pair keeps."""
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from engine.gradcheck import assert_gradients, check_gradients
+
+LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any)  # of texts; empty ones and single tokens too
+SEEDS = st.integers(0, 2**32 - 1)
+
+OFFSETS = np.array([0, 2, 2, 3])  # of the three rows below
+ROWS = np.array([[1.0, -2.0], [0.5, 3.0], [-1.5, 0.25]])
+WRONG_ROWS = {
+    "a list": ROWS.tolist(),
+    "integers": ROWS.astype(int),
+    "half precision": ROWS.astype(np.float16),
+    "one axis": ROWS[:, 0],
+    "three axes": ROWS[None],
+}
+WRONG_OFFSETS = {
+    "a list": OFFSETS.tolist(),
+    "int32": OFFSETS.astype(np.int32),
+    "floats": OFFSETS.astype(float),
+    "two axes": OFFSETS[None],
+    "no entry": OFFSETS[:0],
+    "not from 0": np.array([1, 3]),
+    "too few rows": np.array([0, 2]),
+    "too many rows": np.array([0, 4]),
+    "falling": np.array([0, 2, 1, 3]),
+}
+WRONG_COTANGENTS = {
+    "a list": ROWS.tolist(),
+    "integers": ROWS.astype(int),
+    "too few rows": ROWS[:1],
+    "too many columns": np.zeros((3, 5)),
+    "one axis": ROWS[:, 0],
+}
+
+
+def examples(count=25):
+    """Hypothesis settings: no deadline, since other work shares the machine."""
+    return settings(max_examples=count, deadline=None)
+
+
+def offsets_of(lengths):
+    """Offsets of texts with these lengths."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def random_rows(rng, rows, columns=3, decades=1.0):
+    """(rows, columns) numbers of either sign between 10^−decades and 10^decades."""
+    return rng.choice([-1.0, 1.0], (rows, columns)) * 10.0 ** rng.uniform(-decades, decades, (rows, columns))
+
+
+def ragged(lengths, seed, columns=3, decades=1.0):
+    """(rng, w, offsets) of a ragged batch. Some entries are 0, but at least two others of their text and column are not."""
+    rng = np.random.default_rng(seed)
+    offsets = offsets_of(lengths)
+    w = random_rows(rng, offsets[-1], columns, decades)
+    for start, n in zip(offsets, lengths):
+        if n >= 3 and rng.random() < 0.3:
+            w[start + rng.integers(n), rng.integers(columns)] = 0.0
+    return rng, w, offsets
+
+
+def groups(offsets, columns, scope):
+    """((t, k), [(j, k), …]): the entries that share one global magnitude."""
+    for t in range(len(offsets) - 1):
+        rows = range(offsets[t], offsets[t + 1])
+        if scope == "dimension":
+            yield from (((t, k), [(j, k) for j in rows]) for k in range(columns))
+        else:
+            yield (t, 0), [(j, k) for j in rows for k in range(columns)]
+
+
+def tree_map(function, tree):
+    """The tree with `function` applied to every leaf that is an array."""
+    if isinstance(tree, (tuple, list)):
+        parts = [tree_map(function, part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return function(tree) if isinstance(tree, (np.ndarray, np.floating)) else tree
+
+
+def arrays(tree):
+    """All arrays of a tree, in order."""
+    found = []
+    tree_map(found.append, tree)
+    return found
+
+
+def to_bytes(tree):
+    """The exact contents of all arrays of a tree."""
+    return [(a.dtype.str, a.shape, a.tobytes()) for a in arrays(tree)]
+
+
+def random_like(rng, tree, dtype=np.float64):
+    """Standard normal numbers in the form of a tree of arrays."""
+    return tree_map(lambda a: np.asarray(rng.standard_normal(a.shape), dtype)[()], tree)
+
+
+def distance(actual, expected):
+    """Largest |a − b| over all arrays of two trees, each relative to the largest entry of the expected array."""
+    pairs = list(zip(arrays(actual), arrays(expected), strict=True))
+    assert all(a.shape == b.shape for a, b in pairs), [(a.shape, b.shape) for a, b in pairs]
+    errors = [np.max(np.abs(a - b), initial=0.0) / (np.max(np.abs(b), initial=0.0) or 1.0) for a, b in pairs]
+    return max(errors, default=0.0)
+
+
+def assert_equal(actual, expected, tolerance=0.0):
+    """Every array agrees to `tolerance` times its largest entry; 0 asks for equal numbers."""
+    assert distance(actual, expected) <= tolerance
+
+
+def assert_exact_gradients(forward, backward, *inputs, **options):
+    """Backward agrees with complex-step differentiation of forward to 1e-12."""
+    assert_gradients(check_gradients(forward, backward, inputs, method="complex_step", tolerance=1e-12, **options))
+
+
+def assert_five_point_gradients(forward, backward, *inputs, **options):
+    """Backward agrees with five-point differences of forward to 1e-7."""
+    assert_gradients(check_gradients(forward, backward, inputs, method="five_point", tolerance=1e-7, **options))
+
+
+def caught(forward, backward, *inputs):
+    """Whether the gradient check refuses a backward."""
+    return not check_gradients(forward, backward, inputs).ok

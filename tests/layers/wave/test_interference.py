@@ -1,0 +1,101 @@
+"""E5: the sum of two waves."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import (
+    LENGTHS,
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    ragged,
+    random_rows,
+)
+
+from layers.wave import Wave, global_magnitude_forward, interference_backward, interference_forward, token2wave_forward
+
+WAVE = Wave(ROWS, ROWS)
+
+
+def random_waves(seed, rows, count=2):
+    rng = np.random.default_rng(seed)
+    return [Wave(random_rows(rng, rows), random_rows(rng, rows)) for _ in range(count)]
+
+
+@given(st.integers(1, 6), SEEDS)
+@examples()
+def test_gradient(rows, seed):
+    assert_exact_gradients(interference_forward, interference_backward, *random_waves(seed, rows))
+    assert_five_point_gradients(interference_forward, interference_backward, *random_waves(seed, rows))
+
+
+@given(st.integers(0, 6), SEEDS)
+@examples()
+def test_agrees_with_complex_addition(rows, seed):
+    a, b, dz = random_waves(seed, rows, 3)
+    z, cache = interference_forward(a, b)
+    assert_equal(z.as_complex(), a.as_complex() + b.as_complex())
+    assert_equal(interference_backward(dz, cache), (dz, dz))
+
+
+@given(LENGTHS, SEEDS)
+@examples()
+def test_squared_magnitude_is_that_of_two_waves_that_meet(lengths, seed):
+    """|Z|² = G_A² + G_B² + 2·G_A·G_B·cos(α_A − α_B)."""
+    rng, w, offsets = ragged(lengths, seed)
+    other = random_rows(rng, len(w))
+    z, _ = interference_forward(token2wave_forward(w, offsets)[0], token2wave_forward(other, offsets)[0])
+    (G_A, _), (G_B, _) = global_magnitude_forward(w, offsets), global_magnitude_forward(other, offsets)
+    for t, (start, stop) in enumerate(zip(offsets, offsets[1:])):
+        for j in range(start, stop):
+            for k in range(3):
+                difference = math.acos(w[j, k] / G_A[t, k]) - math.acos(other[j, k] / G_B[t, k])
+                a, b = G_A[t, k], G_B[t, k]
+                expected = a * a + b * b + 2 * a * b * math.cos(difference)
+                assert abs(z.re[j, k] ** 2 + z.im[j, k] ** 2 - expected) <= 1e-13 * (a + b) ** 2
+
+
+def test_a_wave_cancels_its_opposite():
+    a = random_waves(0, 3)[0]
+    z, _ = interference_forward(a, Wave(-a.re, -a.im))
+    assert not z.re.any() and not z.im.any()
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+def test_a_wrong_part_is_named(wrong):
+    cases = [
+        ("a.re|a.im", Wave(wrong, ROWS), WAVE),
+        ("a.im", Wave(ROWS, wrong), WAVE),
+        ("b.re", WAVE, Wave(wrong, ROWS)),
+        ("b.im", WAVE, Wave(ROWS, wrong)),
+    ]
+    for name, a, b in cases:
+        with pytest.raises(ValueError, match=f"^({name}): expected"):
+            interference_forward(a, b)
+
+
+def test_rows_must_have_two_axes():
+    with pytest.raises(ValueError, match="^a.re: expected"):
+        interference_forward(Wave(ROWS[0], ROWS[0]), Wave(ROWS[0], ROWS[0]))
+
+
+@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
+def test_a_wrong_cotangent_is_named(wrong):
+    _, cache = interference_forward(WAVE, WAVE)
+    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            interference_backward(dz, cache)
+
+
+@pytest.mark.parametrize("corrupt", [lambda dz: (dz, Wave(-dz.re, dz.im)), lambda dz: (Wave(dz.im, dz.re), dz)])
+def test_a_wrong_sign_and_swapped_parts_are_caught(corrupt):
+    assert caught(interference_forward, lambda dz, cache: corrupt(dz), *random_waves(0, 3))

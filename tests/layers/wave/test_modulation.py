@@ -1,0 +1,109 @@
+"""E6: the product of two waves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import (
+    LENGTHS,
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    ragged,
+    random_rows,
+)
+
+from layers.wave import SCOPES, Wave, global_magnitude_forward, modulation_backward, modulation_forward, token2wave_forward
+
+WAVE = Wave(ROWS, ROWS)
+
+
+def random_waves(seed, rows, count=2):
+    rng = np.random.default_rng(seed)
+    return [Wave(random_rows(rng, rows), random_rows(rng, rows)) for _ in range(count)]
+
+
+def times(dz, z):
+    """dz·z, without a conjugate."""
+    product = dz.as_complex() * z.as_complex()
+    return Wave(product.real.copy(), product.imag.copy())
+
+
+@given(st.integers(1, 6), SEEDS)
+@examples()
+def test_gradient(rows, seed):
+    assert_exact_gradients(modulation_forward, modulation_backward, *random_waves(seed, rows))
+    assert_five_point_gradients(modulation_forward, modulation_backward, *random_waves(seed, rows))
+
+
+@given(st.integers(0, 6), SEEDS)
+@examples()
+def test_agrees_with_complex_multiplication(rows, seed):
+    a, b, dz = (w.as_complex() for w in random_waves(seed, rows, 3))
+    z, cache = modulation_forward(*random_waves(seed, rows))
+    da, db = modulation_backward(Wave(dz.real, dz.imag), cache)
+    actual = (z.as_complex(), da.as_complex(), db.as_complex())
+    assert_equal(actual, (a * b, dz * np.conj(b), dz * np.conj(a)), 1e-15)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@given(LENGTHS, SEEDS)
+@examples()
+def test_magnitudes_multiply_and_are_the_same_for_every_token(scope, lengths, seed):
+    rng, w, offsets = ragged(lengths, seed)
+    other = random_rows(rng, len(w))
+    z, _ = modulation_forward(token2wave_forward(w, offsets, scope)[0], token2wave_forward(other, offsets, scope)[0])
+    product = global_magnitude_forward(w, offsets, scope)[0] * global_magnitude_forward(other, offsets, scope)[0]
+    for t, (start, stop) in enumerate(zip(offsets, offsets[1:])):
+        for j in range(start, stop):
+            np.testing.assert_allclose(abs(z.as_complex()[j]), np.broadcast_to(product[t], 3), rtol=1e-14)
+
+
+def test_phases_add():
+    a, b = (Wave(np.cos([[angle]]), np.sin([[angle]])) for angle in (0.4, 1.1))
+    z, _ = modulation_forward(a, b)
+    np.testing.assert_allclose(np.angle(z.as_complex()), 1.5, rtol=1e-15)
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+def test_a_wrong_part_is_named(wrong):
+    cases = [
+        ("a.re|a.im", Wave(wrong, ROWS), WAVE),
+        ("a.im", Wave(ROWS, wrong), WAVE),
+        ("b.re", WAVE, Wave(wrong, ROWS)),
+        ("b.im", WAVE, Wave(ROWS, wrong)),
+    ]
+    for name, a, b in cases:
+        with pytest.raises(ValueError, match=f"^({name}): expected"):
+            modulation_forward(a, b)
+
+
+def test_rows_must_have_two_axes():
+    with pytest.raises(ValueError, match="^a.re: expected"):
+        modulation_forward(Wave(ROWS[0], ROWS[0]), Wave(ROWS[0], ROWS[0]))
+
+
+@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
+def test_a_wrong_cotangent_is_named(wrong):
+    _, cache = modulation_forward(WAVE, WAVE)
+    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            modulation_backward(dz, cache)
+
+
+@pytest.mark.parametrize(
+    "corrupted",
+    [
+        lambda dz, cache: (times(dz, cache.b), times(dz, cache.a)),  # no conjugate
+        lambda dz, cache: modulation_backward(dz, cache)[::-1],  # swapped
+        lambda dz, cache: modulation_backward(Wave(dz.re, 0 * dz.im), cache),  # a missing term
+    ],
+)
+def test_a_corrupted_backward_is_caught(corrupted):
+    assert caught(modulation_forward, corrupted, *random_waves(0, 3))

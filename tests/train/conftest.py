@@ -1,0 +1,58 @@
+"""A tiny labelled corpus on disk, the command line in this process, and settings that train in a second."""
+
+import numpy as np
+import pytest
+
+import train
+
+TOPICS = {"sport": "ball goal team win score match", "money": "bank rate dollar profit stock loan", "food": "bread salt soup oven taste fruit"}
+SMALL = ["--dimension", "8", "--set", "hidden=8", "--set", "token_dropout=0.1", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200"]
+
+
+def topic_texts(count, seed):
+    """(label, text) rows of which a bag of words tells the class."""
+    rng = np.random.default_rng(seed)
+    common = "the a of and in on with".split()
+    rows = []
+    for i in range(count):
+        label = list(TOPICS)[i % len(TOPICS)]
+        words = rng.choice(TOPICS[label].split() * 2 + common, size=rng.integers(2, 12))
+        rows.append((label, " ".join(words)))
+    return rows
+
+
+@pytest.fixture
+def files(tmp_path):
+    """{"train": path, "test": path} of TSV files with 60 and 15 rows."""
+    paths = {}
+    for split, count, seed in (("train", 60, 0), ("test", 15, 1)):
+        paths[split] = tmp_path / f"{split}.tsv"
+        paths[split].write_text("".join(f"{label}\t{text}\n" for label, text in topic_texts(count, seed)), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture
+def arguments(files):
+    """Arguments of a training on the tiny corpus."""
+    return ["--train-file", str(files["train"]), "--test-file", str(files["test"]), *SMALL]
+
+
+@pytest.fixture
+def run(capsys):
+    """run(*arguments) → (exit code, standard output, standard error) of train.py."""
+
+    def run(*arguments):
+        code = train.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def trained(tmp_path, arguments, run):
+    """The path of a finished run."""
+    path = tmp_path / "trained"
+    code, _, err = run(*arguments, "--output", path)
+    assert code == 0, err
+    return path

@@ -1,0 +1,170 @@
+"""What each command prints and leaves behind."""
+
+import io
+import json
+import sys
+
+import pytest
+
+import train
+from engine.files import read_toml
+from layers.gradient_suite import CASES
+
+
+def weights_of(run_path, which="last"):
+    (file,) = (run_path / "checkpoints" / which).glob("weights-*.safetensors")
+    return file.read_bytes()
+
+
+def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_path, arguments, run):
+    code, out, _ = run(*arguments, "--output", tmp_path / "new")
+    assert code == 0
+    assert "test accuracy" in out and "macro F1" in out and "sport" in out
+    run_path = tmp_path / "new"
+    result = json.loads((run_path / "result.json").read_text())
+    assert {
+        "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
+        "peak_memory_bytes", "seed", "device",
+    } <= result.keys()  # fmt: skip
+    assert sorted(p.name for p in run_path.iterdir()) == ["checkpoints", "config.toml", "metrics.jsonl", "result.json", "tokenizer.json"]
+    lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
+    assert all({"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys() for line in lines)
+    assert read_toml(run_path / "config.toml")["network"]["dimension"] == 8
+
+
+def test_json_output_is_the_result_file(tmp_path, arguments, run):
+    code, out, err = run(*arguments, "--output", tmp_path / "new", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads((tmp_path / "new" / "result.json").read_text())
+    assert "TSV" in err  # what was guessed of the files is told beside it
+
+
+def test_one_seed_gives_the_same_weights_and_another_does_not(tmp_path, arguments, run):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert run(*arguments, "--seed", seed, "--output", tmp_path / name)[0] == 0
+    assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b") != weights_of(tmp_path / "c")
+
+
+def test_it_learns(tmp_path, arguments, run):
+    code, out, _ = run(*arguments, "--epochs", "30", "--learning-rate", "0.01", "--output", tmp_path / "new", "--json")
+    assert code == 0
+    assert json.loads(out)["test_accuracy"] >= 0.9
+
+
+def test_settings_come_from_preset_file_set_and_options_in_this_order(tmp_path, files, run):
+    config = tmp_path / "settings.toml"
+    config.write_text("dimension = 6\n[training]\nepochs = 1\nbatch_size = 30\n")
+    code, _, err = run(
+        "--train-file", files["train"], "--config", config, "--set", "batch_size=20", "--set", "hidden=4", "--dimension", "5",
+        "--output", tmp_path / "new",
+    )  # fmt: skip
+    assert code == 0, err
+    written = read_toml(tmp_path / "new" / "config.toml")
+    assert (written["network"]["dimension"], written["network"]["hidden"]) == (5, 4)
+    assert (written["training"]["epochs"], written["training"]["batch_size"]) == (1, 20)
+
+
+def test_the_config_of_a_run_repeats_it(tmp_path, trained, run):
+    assert run("--config", trained / "config.toml", "--output", tmp_path / "again")[0] == 0
+    assert weights_of(trained) == weights_of(tmp_path / "again")
+
+
+def test_evaluate_repeats_the_test_accuracy(trained, files, run):
+    result = json.loads((trained / "result.json").read_text())
+    for more in ([], ["--test-file", files["test"]]):
+        code, out, _ = run("evaluate", trained, "--json", *more)
+        assert code == 0
+        assert json.loads(out)["accuracy"] == result["test_accuracy"]
+    code, out, _ = run("evaluate", trained)
+    assert code == 0
+    assert f"accuracy {100 * result['test_accuracy']:.2f} %" in out
+
+
+def test_predict_keeps_the_order_of_its_texts(trained, run):
+    texts = ["goal match team", "", "bank loan dollar", "soup " * 50, "goal match team"]
+    code, out, _ = run("predict", trained, *texts)
+    assert code == 0
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert len(lines) == 5 and lines[0] == lines[4]
+    for text, line in zip(texts, lines):
+        assert run("predict", trained, text)[1].split() == line  # alone, each gets the same answer
+
+
+def test_predict_reads_lines_and_prints_json_lines(trained, run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("goal match\r\n\nsoup 🍞\n".encode())))
+    code, out, _ = run("predict", trained, "--json")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["text"] for line in lines] == ["goal match", "", "soup 🍞"]
+    for line in lines:
+        assert line["probabilities"][line["label"]] == pytest.approx(line["probability"], abs=1e-5)
+        assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000], ids=["empty", "NUL", "emoji", "million words", "one word"])
+def test_predict_copes_with_any_text(trained, run, text):
+    code, out, err = run("predict", trained, text)
+    assert code == 0, err
+    assert out.split("\t")[0] in ("sport", "money", "food")
+
+
+def test_gradcheck_lists_every_case_and_passes(run):
+    code, out, _ = run("gradcheck", "--examples", "1", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["ok"]
+    assert [check["name"] for check in report["checks"]] == [case.name for case in CASES]
+    assert all(check["worst_relative_error"] <= check["tolerance"] for check in report["checks"])
+
+
+def test_gradcheck_fails_with_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
+    from layers.wave import modulation
+
+    monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
+    with pytest.raises(SystemExit) as stop:
+        train.main(["gradcheck", "--examples", "1"])
+    assert stop.value.code == 1
+    code_lines = run("describe")[1]  # the capture of the table above comes with the next output
+    failed = [line for line in code_lines.splitlines() if line.endswith("FAIL")]
+    assert any("E6 modulation" in line for line in failed)
+    assert not any("E5 interference" in line for line in failed)
+
+
+def test_describe_counts_the_parameters_of_the_paper(run):
+    code, out, _ = run("describe", "--preset", "paper", "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert 2_365_000 <= report["without_embedding"] < 2_375_000
+    assert report["parameters"] - report["without_embedding"] == 30522 * 768
+    assert sum(part["parameters"] for part in report["parts"]) == report["parameters"]
+    assert "2,371,592" in run("describe", "--preset", "paper")[1]
+
+
+def test_describe_shows_a_run_and_lists_all_fields(trained, run):
+    code, out, _ = run("describe", trained, "--json")
+    assert code == 0
+    assert json.loads(out)["parameters"] == json.loads((trained / "result.json").read_text())["parameters"]
+    code, out, _ = run("describe", "--fields", "--json")
+    names = [row["field"] for row in json.loads(out)]
+    assert {"dimension", "learning_rate", "max_tokens", "seed"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):
+    found = iter([0.9, 0.8])
+    monkeypatch.setattr(train, "start_run", lambda *_: {"test_accuracy": next(found), "test_macro_f1": 0.5, "train_seconds": 2.0})
+    code, out, _ = run("accuracy", "--corpora", "r8", "--operations", "modulation", "--seeds", "0,1", "--output", tmp_path, "--json")
+    assert code == 0
+    (row,) = json.loads(out)["rows"]
+    assert row["mean"] == pytest.approx(0.85) and row["spread"] == pytest.approx(0.05 * 2**0.5)
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"]])
+def test_help_fits_a_screen(command, run):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert len(out.splitlines()) <= 50
+
+
+def test_version(run):
+    assert run("--version")[1].startswith("wave-network, version ")

@@ -1,0 +1,81 @@
+"""Interrupted runs end as if they had never been interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(arguments, **more):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=environment, cwd=ROOT, **more,
+    )  # fmt: skip
+
+
+def wait_for_steps(path, process, steps=40):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists() and path.read_text().count("\n") >= steps:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {steps} steps in 60 s: {process.communicate()}")
+
+
+def final_state(path):
+    """Weights, optimizer state, and metrics but for the time they took."""
+    arrays = {file.name: file.read_bytes() for file in (path / "checkpoints").rglob("*.safetensors")}
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return arrays, [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
+
+
+@pytest.fixture
+def long_arguments(arguments):
+    return [*arguments, "--set", "dropout=0.2", "--batch-size", "4", "--epochs", "60", "--set", "patience=0"]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, number, code):
+    assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0
+    process = start([*long_arguments, "--output", tmp_path / "cut"])
+    wait_for_steps(tmp_path / "cut" / "metrics.jsonl", process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "--resume" in err and "Traceback" not in err
+    assert not (tmp_path / "cut" / "result.json").exists()
+    assert run("--resume", tmp_path / "cut")[0] == 0
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
+
+
+def test_a_killed_run_leaves_only_whole_files_and_resumes_to_the_same_bits(tmp_path, long_arguments, run):
+    assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0
+    process = start([*long_arguments, "--output", tmp_path / "cut"])
+    wait_for_steps(tmp_path / "cut" / "metrics.jsonl", process, 200)
+    process.kill()
+    process.communicate(timeout=60)
+    state = json.loads((tmp_path / "cut" / "checkpoints" / "last" / "state.json").read_text())
+    assert state["step"] > 0
+    code, _, err = run("--resume", tmp_path / "cut")
+    assert code == 0, err
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(trained, run):
+    before = final_state(trained)
+    code, out, _ = run("--resume", trained)
+    assert code == 0 and "finished already" in out
+    assert final_state(trained) == before
+
+
+def test_resume_refuses_other_settings(trained, run):
+    code, _, err = run("--resume", trained, "--epochs", "9")
+    assert code == 2 and "--epochs" in err

@@ -1,0 +1,377 @@
+"""The command line: thin click commands, the only place where engine and layers meet.
+
+    python train.py                    trains a Wave Network on Reuters R8
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, describe, accuracy
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from engine import __version__
+from engine.backend import resolve_device
+from engine.data.corpora import CORPORA
+from engine.errors import UserError
+from engine.table import format_table
+from engine.training.interrupt import Interrupted
+from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
+from engine.training.session import open_run, resume_run, start_run
+from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks.presets import PRESETS
+
+DEFAULT_PRESET = "quick"
+COLUMN_WIDTH = 100  # of help texts
+
+
+class DefaultToTrain(click.Group):
+    """Where the first argument is no subcommand, `train` is inserted: options of training then belong to it alone."""
+
+    def parse_args(self, ctx, args):
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
+            args = ["train", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=DefaultToTrain, context_settings={"max_content_width": COLUMN_WIDTH, "help_option_names": ["--help"]})
+@click.version_option(__version__, prog_name="wave-network")
+def cli():
+    """Wave Networks (Token2Wave) with every gradient derived and written by hand.
+
+    Without a command, `train` runs: python train.py --corpus r52 --operation interference
+    """
+
+
+def options(*decorators):
+    """Several click options as one decorator, in the order in which --help shows them."""
+
+    def decorate(function):
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def field_option(flag, field, **more):
+    """An option that sets one field of the settings, with the field's own help text and choices."""
+    for part in build_settings(WaveNetworkConfig):
+        if field in part.fields():
+            metadata = part.fields()[field].metadata
+            kind = click.Choice(metadata["choices"]) if metadata["choices"] else more.pop("type", str)
+            return click.option(flag, field, type=kind, help=more.pop("help", metadata["help"][0].upper() + metadata["help"][1:] + "."), **more)
+    raise KeyError(field)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+device_option = click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
+cache_option = click.option("--cache-dir", type=click.Path(), help="Where downloaded corpora are kept.")
+settings_options = options(
+    click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Named set of fields."),
+    click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
+    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any field; describe --fields lists them."),
+)
+data_options = options(
+    field_option("--corpus", "corpus", metavar="NAME", help="r8, r52 or 20ng, fetched at first use."),
+    field_option("--train-file", "train_file", metavar="FILE", help="Own texts: CSV, TSV or JSON lines, also gzip."),
+    field_option("--validation-file", "validation_file", metavar="FILE", help="Chooses the best epoch; else split off training."),
+    field_option("--test-file", "test_file", metavar="FILE", help="Only measured at the end."),
+    field_option("--text-columns", "text_columns", metavar="NAMES", help="Names or positions from 1, comma-separated."),
+    field_option("--label-column", "label_column", metavar="NAME", help="Name or position from 1."),
+    field_option("--tokenizer", "tokenizer", metavar="FILE", help="Existing tokenizer.json or BERT vocab.txt."),
+    field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the WordPiece trained otherwise."),
+)
+network_options = options(
+    field_option("--operation", "operation", help="How the two waves are combined."),
+    field_option("--readout", "readout", help="How a wave becomes real numbers."),
+    field_option("--dimension", "dimension", metavar="D", help="Length of a token's embedding."),
+    field_option("--blocks", "blocks", metavar="N", help="Number of wave blocks."),
+)
+training_options = options(
+    field_option("--epochs", "epochs", metavar="N", help="Passes over the training texts."),
+    field_option("--batch-size", "batch_size", metavar="N", help="Texts per step."),
+    field_option("--learning-rate", "learning_rate", metavar="RATE", help="Peak of AdamW's learning rate."),
+    field_option("--seed", "seed", metavar="N", help="Of everything random."),
+)
+FIELD_PARAMETERS = {f for part in build_settings(WaveNetworkConfig) for f in part.fields()}
+
+
+def chosen_settings(preset, config_file, assignments, fields):
+    """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
+    from_file = read_settings_file(config_file) if config_file else {}
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "train_file" in given and "corpus" in given:
+        raise UserError("--corpus and --train-file: both name the training texts; give one of the two")
+    return build_settings(WaveNetworkConfig, PRESETS[preset], from_file, parse_assignments(assignments), given)
+
+
+def build_network(config, vocabulary, classes, seed):
+    return WaveNetwork(config, vocabulary, classes, seed)
+
+
+def new_run_path(settings):
+    """runs/<date-time>-<corpus>-<operation>, with a number behind it where that exists."""
+    corpus = "files" if settings.data.train_file else settings.data.corpus
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.operation}"
+    path, number = Path("runs") / name, 2
+    while path.exists():
+        path, number = Path("runs") / f"{name}-{number}", number + 1
+    return path
+
+
+@cli.command()
+@settings_options
+@data_options
+@network_options
+@training_options
+@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<operation>]")
+@click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings.")
+@device_option
+@cache_option
+@json_option
+@click.pass_context
+def train(ctx, preset, config_file, assignments, output, resume, device, cache_dir, as_json, **fields):
+    """Train a network, measure it on the test texts, keep everything in a run directory.
+
+    Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
+    """
+    tell = teller(as_json)
+    device = resolve_device(device)
+    if resume is not None:
+        allowed = {"resume", "device", "cache_dir", "as_json"}
+        given = [p.opts[0] for p in ctx.command.params if was_given(ctx, p.name) and p.name not in allowed]
+        if given:
+            raise UserError(f"--resume {resume}: goes on with the run's own settings, so {', '.join(given)} cannot be changed; leave it out")
+        result = resume_run(resume, WaveNetworkConfig, build_network, device, cache_dir, tell)
+    else:
+        settings = chosen_settings(preset, config_file, assignments, fields)
+        result = start_run(settings, build_network, output or new_run_path(settings), device, cache_dir, tell)
+    click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else result_table(result))
+
+
+def was_given(ctx, name):
+    return ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+
+
+def teller(as_json):
+    """Notes go to stdout before a table, to stderr beside JSON."""
+    return lambda line: click.echo(line, err=as_json)
+
+
+def result_table(result):
+    """The end of a training run: a row per class, then the figures."""
+    lines = [""]
+    if result["classes"]:
+        lines += [class_table(result["classes"]), ""]
+    percent = lambda value: "-" if value is None else f"{100 * value:.2f} %"  # noqa: E731
+    memory = f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"
+    figures = [
+        ("test accuracy", percent(result["test_accuracy"])),
+        ("test macro F1", percent(result["test_macro_f1"])),
+        ("validation accuracy", f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"),
+        ("training time", f"{result['train_seconds']:.1f} s, {result['tokens_per_second']:,.0f} tokens/s"),
+        ("peak memory", memory),
+        ("run directory", result["run_directory"]),
+    ]
+    width = max(len(name) for name, _ in figures)
+    return "\n".join(lines + [f"{name:{width}}  {value}" for name, value in figures])
+
+
+def class_table(rows):
+    cells = [(r["name"], r["texts"], *(f"{100 * r[k]:.1f} %" for k in ("precision", "recall", "f1"))) for r in rows]
+    return format_table(["class", "texts", "precision", "recall", "F1"], cells)
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of the run]")
+@click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
+@click.option("--label-column", metavar="NAME", help="Name or position from 1.")
+@device_option
+@cache_option
+@json_option
+def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, as_json):
+    """Measure the best checkpoint of RUN_DIR on labelled texts."""
+    from engine.data.prepare import encode_test_texts
+    from engine.training.evaluation import evaluate as evaluate_texts
+
+    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
+    changes = {"text_columns": text_columns, "label_column": label_column}
+    data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
+    texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
+    teller(as_json)(note)
+    result = evaluate_texts(run.network, texts, run.classes, resolve_device(device))
+    if as_json:
+        click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
+        return
+    click.echo("\n" + class_table([row._asdict() for row in result.classes]) + "\n")
+    click.echo(f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}")
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path())
+@click.argument("texts", nargs=-1)
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
+def predict(run_dir, texts, device, as_json):
+    """Label each TEXT, or each line of standard input, with its class and probability."""
+    from engine.data.prepare import encode_plain_texts, read_lines
+    from engine.training.evaluation import predict_probabilities
+
+    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
+    texts = list(texts) or read_lines(sys.stdin.buffer)
+    batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
+    for text, probabilities in zip(texts, predict_probabilities(run.network, batch, resolve_device(device))):
+        best = int(probabilities.argmax())
+        if as_json:
+            every = {name: round(float(p), 6) for name, p in zip(run.classes, probabilities)}
+            line = {"text": text, "label": run.classes[best], "probability": float(probabilities[best]), "probabilities": every}
+            click.echo(json.dumps(line, ensure_ascii=False))
+        else:
+            click.echo(f"{run.classes[best]}\t{probabilities[best]:.4f}")
+
+
+@cli.command()
+@click.option("--examples", type=click.IntRange(1), default=5, show_default=True, help="Random examples of each row.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@json_option
+def gradcheck(examples, seed, as_json):
+    """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
+    from layers.gradient_suite import CASES, check_case
+
+    results = [check_case(case, examples, seed) for case in CASES]
+    ok = all(result.ok for result in results)
+    if as_json:
+        click.echo(json.dumps({"ok": ok, "checks": [result._asdict() for result in results]}, indent=2))
+    else:
+        rows = [
+            (r.name, r.method.replace("_", " "), f"{r.worst_relative_error:.1e}", f"{r.tolerance:.0e}", "ok" if r.ok else "FAIL")
+            for r in results
+        ]
+        click.echo(format_table(["check", "method", "worst error", "tolerance", "verdict"], rows, align="<<>><"))
+        failed = sum(not r.ok for r in results)
+        click.echo(f"\n{len(results) - failed} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
+    if not ok:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(), required=False)
+@settings_options
+@data_options
+@network_options
+@click.option("--fields", "list_fields", is_flag=True, help="List every field, its value and its meaning.")
+@json_option
+def describe(run_dir, preset, config_file, assignments, list_fields, as_json, **fields):
+    """Show a network's parts, shapes and parameter counts without training it.
+
+    Of RUN_DIR, or of the given settings: there the vocabulary has its largest size.
+    """
+    if run_dir:
+        run = open_run(run_dir, WaveNetworkConfig, build_network)
+        settings, network = run.settings, run.network
+    else:
+        settings = chosen_settings(preset, config_file, assignments, fields)
+        network = None
+    if list_fields:
+        rows = field_rows(settings)
+        if as_json:
+            keys = ("section", "field", "value", "allowed", "meaning")
+            click.echo(json.dumps([dict(zip(keys, row)) for row in rows], indent=2))
+        else:
+            click.echo(format_table(["section", "field", "value", "may be", "meaning"], rows, align="<<<<<"))
+        return
+    network = network or build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
+    if not as_json:
+        click.echo(network.describe())
+        return
+    parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
+    total, table = network.parameter_count(), network.embedding.table.value.size
+    click.echo(json.dumps({"parts": parts, "parameters": total, "without_embedding": total - table}, indent=2))
+
+
+def sizes_of(data):
+    """(vocabulary, classes) that a network of these settings would have, as far as they are known before training."""
+    from engine.data.prepare import count_classes
+    from engine.data.tokenizer import load_tokenizer
+
+    vocabulary = load_tokenizer(data.tokenizer).get_vocab_size() if data.tokenizer else data.vocabulary_size
+    return vocabulary, count_classes(data)
+
+
+@cli.command()
+@settings_options
+@click.option("--corpora", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
+@click.option("--operations", default="interference,modulation", show_default=True, help="Comma-separated names.")
+@click.option("--seeds", default="0,1,2", show_default=True, help="Comma-separated numbers.")
+@click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
+@device_option
+@cache_option
+@json_option
+def accuracy(preset, config_file, assignments, corpora, operations, seeds, output, device, cache_dir, as_json):
+    """Train every corpus with every operation and seed; print mean and spread of the test accuracy."""
+    device = resolve_device(device)
+    base = Path(output or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}")
+    names = {"corpus": corpora.split(","), "operation": operations.split(","), "seed": seeds.split(",")}
+    plans = {
+        (corpus, operation): [chosen_settings(preset, config_file, assignments, {"corpus": corpus, "operation": operation, "seed": s}) for s in names["seed"]]
+        for corpus in names["corpus"]
+        for operation in names["operation"]
+    }
+    rows = []
+    for (corpus, operation), runs in plans.items():
+        results = [
+            start_run(settings, build_network, base / f"{corpus}-{operation}-{settings.training.seed}", device, cache_dir, teller(True))
+            for settings in runs
+        ]
+        rows.append({"corpus": corpus, "operation": operation, **summary(results)})
+    if as_json:
+        click.echo(json.dumps({"seeds": names["seed"], "rows": rows}, indent=2))
+        return
+    cells = [
+        (r["corpus"], r["operation"], f"{100 * r['mean']:.2f} ± {100 * r['spread']:.2f} %", f"{100 * r['macro_f1']:.2f} %", f"{r['seconds']:.1f} s")
+        for r in rows
+    ]
+    click.echo(format_table(["corpus", "operation", "test accuracy", "macro F1", "training"], cells, align="<<>>>"))
+    click.echo(f"\nmean ± standard deviation over seeds {seeds}; training: mean seconds of one run")
+
+
+def summary(results):
+    """Mean and standard deviation of the test accuracy over runs, and the means of macro F1 and seconds."""
+    accuracies = [result["test_accuracy"] for result in results]
+    return {
+        "mean": statistics.mean(accuracies),
+        "spread": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "accuracies": accuracies,
+        "macro_f1": statistics.mean(result["test_macro_f1"] for result in results),
+        "seconds": statistics.mean(result["train_seconds"] for result in results),
+    }
+
+
+def main(arguments=None):
+    """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
+    try:
+        cli.main(arguments, prog_name="train.py", standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Interrupted as stop:
+        click.echo(f"stopped by {stop}: saved; continue with --resume", err=True)
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped by SIGINT before anything was to be saved", err=True)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
