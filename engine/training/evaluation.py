@@ -15,7 +15,7 @@ def predict_probabilities(network, texts, device="cpu", batch_size=128):
         parts.append(to_host(network.probabilities(batch)))
         rows.append(batch_rows)
     if not parts:
-        return network.probabilities(texts.to(device))
+        return to_host(network.probabilities(texts.to(device)))
     probabilities = np.concatenate(parts)
     ordered = np.empty_like(probabilities)
     ordered[np.concatenate(rows)] = probabilities

@@ -59,6 +59,10 @@ class RunDirectory:
         """What result.json holds, or None while the run is unfinished."""
         return read_json(self.result_file) if self.result_file.exists() else None
 
+    def has_checkpoint(self):
+        """Whether a state to continue from has been saved; a folder without state.json was killed within its first save."""
+        return (self.last / "state.json").exists()
+
     def append_metrics(self, lines):
         """Append dicts to metrics.jsonl."""
         try:

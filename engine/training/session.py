@@ -65,7 +65,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     trainer = Trainer(network, settings.training, data, directory, device, {"labels": data.classes, "data_fingerprint": data.fingerprint()})
-    if resume and directory.last.exists():
+    if resume and directory.has_checkpoint():
         trainer.resume()
         tell(f"resumed after step {trainer.progress.step}")
     elif resume:

@@ -149,7 +149,8 @@ class Trainer:
             where = f"in the gradient of parameter {bad_grads[-1]} (layer {bad_grads[-1].rpartition('.')[0]})"
         else:
             where = f"first in {where} of the forward pass; all parameters are finite" if where else "but every part of it is finite"
-        return UserError(f"step {step}: {what}, {where}; lower --learning-rate, the last good state is in {self.run.last}")
+        saved = f"the last good state is in {self.run.last}" if self.run.has_checkpoint() else "nothing had been saved yet"
+        return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
 
     def finish_epoch(self, bar):
         """Validate, keep the best weights, save the last ones."""
@@ -160,6 +161,8 @@ class Trainer:
             better = True
         else:
             result = evaluate(self.network, self.data.validation, self.data.classes, self.device)
+            if not math.isfinite(result.loss):
+                raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
             better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
             self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
             bar.set_postfix_str(f"{bar.postfix}, validation {result.accuracy:.4f}")
@@ -177,6 +180,8 @@ class Trainer:
         self.save(self.run.last, ("weights", "optimizer"))
 
     def save(self, folder, kinds):
+        if first_nonfinite([p.value for p in self.parameters.values()]) is not None:  # the newest update: no loss has seen it yet
+            raise self.diverged(self.progress.step, "the update is not finite", None)
         arrays = {"weights": {name: p.value for name, p in self.parameters.items()}, "optimizer": self.optimizer.arrays()}
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}

@@ -5,8 +5,8 @@
     g = dy·γ
     dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
 
-A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). In float32 |x| up to 1e18 (the square
-must stay finite). Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.
+A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must
+stay finite: |x| below 1.8e19/√d in float32. Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.
 """
 
 from typing import NamedTuple

@@ -3,7 +3,8 @@
     p = softmax(z)        q = (1 − s)·onehot(label) + s/C
     L = −(1/B)·Σ_t Σ_c q_tc·log p_tc                  dz = (p − q)·dL/B
 
-log p = z − max z − log Σ exp(z − max z): no overflow for any finite z, and no log of a rounded 0. Smooth everywhere.
+log p = z − max z − log Σ exp(z − max z): no log of a rounded 0, and no overflow while logits of a
+text lie within the range of the dtype of each other. Smooth everywhere.
 Unit: nat. Source: Szegedy et al., arXiv 1512.00567 (smoothing). Derivation: layers/README.md, E15.
 """
 
@@ -47,8 +48,9 @@ def softmax_cross_entropy_forward(z, labels, smoothing=0.0):
     log_p = log_softmax(z)
     total = accumulator_dtype(z.dtype)
     of_label = log_p[array_module(z).arange(len(z)), labels].sum(dtype=total)
-    of_all = log_p.sum(dtype=total) / z.shape[1]
-    loss = -((1 - smoothing) * of_label + smoothing * of_all) / len(z)
+    loss = -(1 - smoothing) * of_label / len(z)
+    if smoothing:  # not 0·Σ: a class that is out of reach has log p = −∞
+        loss -= smoothing * log_p.sum(dtype=total) / (z.shape[1] * len(z))
     return loss.astype(z.dtype), Cache(log_p, labels, smoothing)
 
 

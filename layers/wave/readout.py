@@ -3,11 +3,12 @@
     real        y = re                            dre = dy                    dim = 0
     imaginary   y = im                            dre = 0                     dim = dy
     magnitude   y = ρ = sqrt(re² + im²)           dre = dy·re/ρ               dim = dy·im/ρ            (0 at ρ = 0)
-    phase       y = atan2(im, re) ∈ (−π, π]       dre = −dy·(im/ρ)/ρ          dim = dy·(re/ρ)/ρ        (0 at ρ = 0)
+    phase       y = atan2(im, re) ∈ [−π, π]       dre = −dy·(im/ρ)/ρ          dim = dy·(re/ρ)/ρ        (0 at ρ = 0)
     both        y = [re, im], (T, 2d)             dre = dy[:, :d]             dim = dy[:, d:]
 
 Singular points: the magnitude has the tip of a cone at 0, where the subgradient 0 is taken. The phase is unbounded near 0
 and jumps from π to −π on the negative real axis; the phases of a modulation, in [0, 2π], cross that jump.
+Its backward is finite while dy/ρ is.
 Units: those of Z, radians for the phase. Source: left open by Zhang & Sheng, arXiv 2411.02674; layers/README.md, E7.
 The phase refuses complex128 (atan2 is not defined there) and is checked by five-point differences.
 """

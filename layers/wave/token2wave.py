@@ -11,7 +11,8 @@ In scope "text" the others are all numbers of the text but w_jk itself, and the 
 subgradient 0 is taken. A one-token text has im = 0 exactly and dw = dre exactly.
 
 Errors in float32: im 1e-6 relative, entry by entry; dw 1e-6·(|dre_l| + |w_l|·Σ_{j≠l}|h_j|); only results beyond the range
-of float32 become infinite. Unit: that of w. Source: the polar form is Zhang & Sheng's (arXiv 2411.02674, 2411.06989);
+of float32 become infinite. In float64 others below 1.5e-154 of the largest lose digits (their squares underflow), and h is
+finite while |dim|/v is. Unit: that of w. Source: the polar form is Zhang & Sheng's (arXiv 2411.02674, 2411.06989);
 the closed form and its derivation are in layers/README.md, E4.
 """
 
@@ -50,7 +51,7 @@ def token2wave_forward(w, offsets, scope="dimension"):
 
 
 def norm_of_others(x, offsets):
-    """v: (T, d). No cancellation (see exclusive_sum), and no over- or underflow of the squares."""
+    """v: (T, d). No cancellation (see exclusive_sum); squares are scaled so that the large ones cannot overflow."""
     xp = array_module(x)
     scale = scale_of_columns(x, offsets)
     if scale is None:

@@ -410,6 +410,13 @@ def test_wrong_sign_is_caught_at_every_scale_of_the_blocks(seed, left, right):
     assert "input 0" not in {row.name for row in report.failures}
 
 
+def test_gradient_of_an_entry_far_smaller_than_its_block_is_seen():
+    def slightly_wrong(dy, y):
+        return tanh_backward(dy, y) * (1.0 + 1e-8 * np.array([0.0, 1.0, 0.0, 0.0]))
+
+    assert check_gradients(tanh, slightly_wrong, (np.array([1.0, 1e-4, -1.0, 0.5]),)).failures
+
+
 def test_small_block_is_found_by_its_own_direction_only():
     forward, backward, inputs = off_in_small_block(1e-3)
     report = check_gradients(forward, backward, inputs(0), method="five_point", tolerance=1e-6)
@@ -634,6 +641,13 @@ def test_saturated_tanh_is_no_failure_but_a_wrong_one_is(seed):
     assert not right.failures and not right.kinks, str(right)
     wrong = check_gradients(tanh, lambda dy, y: -tanh_backward(dy, y), (np.full(5, 9.0),), seed=seed)
     assert wrong.failures, str(wrong)
+
+
+def test_rounding_of_backward_in_one_entry_beside_large_ones_is_no_failure():
+    """The large entries stretch the direction, which makes the lost digits of the small entry's 1 − y² visible."""
+    for entry in np.linspace(8.0, 12.0, 9):
+        report = check_gradients(tanh, tanh_backward, (np.array([entry, 3e3, -8e3, 1e4]),))
+        assert not report.failures, str(report)
 
 
 def test_backward_that_is_not_repeatable_is_not_excused_as_rounding():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import ragged
@@ -20,6 +20,7 @@ from engine.ragged import (
     spread,
 )
 
+unhurried = settings(deadline=None)  # a busy machine is no fault of the code
 COUNTS = st.lists(st.integers(0, 6), max_size=8)
 # Ties, zeros of both signs, entries that dominate by more than all digits of a float.
 ENTRIES = st.one_of(
@@ -48,6 +49,7 @@ def columns_of(x, offsets):
             yield t, c, x[offsets[t] : offsets[t + 1], c].tolist()
 
 
+@unhurried
 @given(texts())
 def test_segment_sum_is_the_sum_of_each_text_and_zero_for_an_empty_one(case):
     x, offsets = case
@@ -75,6 +77,7 @@ def test_segments_keep_the_shape_of_a_row(shape):
         assert np.array_equal(segment_max(x - 100, offsets), np.stack([x[1] - 100, np.zeros(shape), x[4] - 100]))
 
 
+@unhurried
 @given(texts())
 def test_segment_max_is_the_largest_entry_of_each_text_and_zero_for_an_empty_one(case):
     x, offsets = case
@@ -82,6 +85,7 @@ def test_segment_max_is_the_largest_entry_of_each_text_and_zero_for_an_empty_one
     assert all(y[t, c] == max(entries, default=0.0) for t, c, entries in columns_of(x, offsets))
 
 
+@unhurried
 @given(COUNTS)
 def test_spread_gives_every_row_the_value_of_its_text(counts):
     offsets = offsets_of(counts)
@@ -94,6 +98,7 @@ def others(entries, j):
     return entries[:j] + entries[j + 1 :]
 
 
+@unhurried
 @given(texts())
 def test_exclusive_sum_is_the_sum_of_the_others_with_an_error_relative_to_the_others_alone(case):
     x, offsets = case
@@ -104,6 +109,7 @@ def test_exclusive_sum_is_the_sum_of_the_others_with_an_error_relative_to_the_ot
             assert abs(found - math.fsum(rest)) <= (len(entries) + 3) * EPSILON * math.fsum(map(abs, rest))
 
 
+@unhurried
 @given(texts(st.floats(0, 1e10, allow_subnormal=False)), st.sampled_from([np.float32, np.float64]))
 def test_exclusive_sums_of_positive_entries_keep_their_digits(case, dtype):
     x, offsets = case[0].astype(dtype), case[1]
@@ -139,6 +145,7 @@ def block_results(x, offsets, function):
     return np.concatenate(parts)
 
 
+@unhurried
 @given(texts(), st.integers(1, 40))
 def test_blocks_hold_every_text_once_in_order_and_change_no_result(case, entries):
     x, offsets = case
@@ -161,15 +168,16 @@ def test_a_large_batch_comes_in_more_than_one_block_and_a_small_one_in_one():
     x = np.zeros((1000, 128), np.float32)
     offsets = np.arange(0, 1001, 10)
     assert len(list(cache_blocks(x, offsets))) == 4 == len(row_blocks(x))
-    assert list(cache_blocks(x[:100], offsets[:11]))[0][1] is offsets[:11].base or len(list(cache_blocks(x[:100], offsets[:11]))) == 1
+    assert len(list(cache_blocks(x[:100], offsets[:11]))) == 1 == len(row_blocks(x[:100]))
 
 
 def test_no_texts_are_one_empty_block():
-    (rows, inner), = cache_blocks(np.zeros((0, 3)), np.zeros(1, np.int64))
+    ((rows, inner),) = cache_blocks(np.zeros((0, 3)), np.zeros(1, np.int64))
     assert rows == slice(0, 0) and inner.tolist() == [0]
     assert row_blocks(np.zeros((0, 3))) == []
 
 
+@unhurried
 @given(texts())
 def test_scaling_is_by_the_largest_magnitude_of_each_text_and_column_and_by_one_for_zeros(case):
     x, offsets = case

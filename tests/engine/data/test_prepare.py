@@ -1,0 +1,147 @@
+"""From files to token ids: splits, classes, and a fingerprint that tells data apart."""
+
+import numpy as np
+import pytest
+
+from engine.data.config import DataConfig
+from engine.data.prepare import count_classes, encode_plain_texts, encode_test_texts, prepare, read_corpus
+from engine.data.texts import Corpus, LabelledTexts
+from engine.errors import UserError
+
+WORDS = "red green blue one two three".split()
+
+
+def labelled(count, labels=("a", "b"), seed=0):
+    """Texts of two to five words whose labels take turns."""
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(2, 6))) for _ in range(count)]
+    return LabelledTexts(texts, [labels[i % len(labels)] for i in range(count)])
+
+
+def config(**values):
+    return DataConfig(vocabulary_size=100, **values)
+
+
+def texts_of(data, batch):
+    """What the token ids of a split say, text by text, in lower case and without [CLS]."""
+    bounds = batch.offsets.tolist()
+    return [data.tokenizer.decode(batch.ids[a:b].tolist(), skip_special_tokens=True).replace(" ##", "") for a, b in zip(bounds, bounds[1:])]
+
+
+def test_validation_is_split_off_the_training_texts_and_nothing_is_lost():
+    corpus = Corpus("tiny", labelled(40), test=labelled(10, seed=1))
+    data = prepare(config(validation_fraction=0.2), corpus, seed=3)
+    assert (data.name, data.classes) == ("tiny", ["a", "b"])
+    assert np.bincount(data.validation.labels).tolist() == [4, 4] and np.bincount(data.train.labels).tolist() == [16, 16]
+    assert sorted(texts_of(data, data.train) + texts_of(data, data.validation)) == sorted(corpus.train.texts)
+    assert texts_of(data, data.test) == corpus.test.texts and data.test.labels.tolist() == [0, 1] * 5
+    assert not np.array_equal(prepare(config(validation_fraction=0.2), corpus, seed=4).validation.ids, data.validation.ids)
+
+
+def test_given_validation_texts_leave_the_training_texts_whole():
+    corpus = Corpus("tiny", labelled(20), labelled(6, seed=1))
+    data = prepare(config(), corpus, seed=0)
+    assert texts_of(data, data.train) == corpus.train.texts and texts_of(data, data.validation) == corpus.validation.texts
+    assert data.test is None
+
+
+def test_a_validation_fraction_of_zero_means_none():
+    data = prepare(config(validation_fraction=0), Corpus("tiny", labelled(20)), seed=0)
+    assert data.validation is None and len(data.train.labels) == 20
+
+
+def test_texts_are_cut_after_max_tokens():
+    data = prepare(config(max_tokens=3, validation_fraction=0), Corpus("tiny", labelled(20)), seed=0)
+    assert np.diff(data.train.offsets).max() == 3
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_label_that_training_does_not_know_is_refused_with_its_place(split):
+    other = LabelledTexts(["red", "blue"], ["a", "z"], "other.tsv", [1, 7])
+    with pytest.raises(UserError, match="^other.tsv, line 7: label 'z' is not among the training classes 'a', 'b'"):
+        prepare(config(), Corpus("tiny", labelled(20), **{split: other}), seed=0)
+
+
+def test_too_few_texts_for_a_validation_split_are_refused():
+    with pytest.raises(UserError, match="leaves no text for validation; raise it or give a validation file"):
+        prepare(config(), Corpus("tiny", labelled(4)), seed=0)
+
+
+def fingerprint(corpus, seed=0, **values):
+    return prepare(config(**values), corpus, seed).fingerprint()
+
+
+def test_the_fingerprint_is_the_same_for_the_same_data_and_changes_with_any_of_them():
+    train, test = labelled(20), labelled(6, seed=1)
+    base = Corpus("tiny", train, test=test)
+    flipped = LabelledTexts(train.texts, [*train.labels[:-2], "b", "a"])
+    reworded = LabelledTexts([*train.texts[:-1], "red red red red"], train.labels)
+    others = [
+        fingerprint(Corpus("tiny", flipped, test=test)),
+        fingerprint(Corpus("tiny", flipped, test=test), validation_fraction=0),
+        fingerprint(base, validation_fraction=0),
+        fingerprint(Corpus("tiny", reworded, test=test)),
+        fingerprint(Corpus("tiny", train, test=labelled(6, seed=2))),
+        fingerprint(Corpus("tiny", train)),
+        fingerprint(base, seed=1),
+        fingerprint(base, max_tokens=3),
+        fingerprint(base, validation_fraction=0.2),
+    ]
+    assert fingerprint(base) == fingerprint(Corpus("renamed", train, test=test))
+    assert len({fingerprint(base), *others}) == len(others) + 1
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(name, content):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        return str(tmp_path / name)
+
+    return write_file
+
+
+TSV = "a\tred green\nb\tblue one\na\ttwo\nb\tthree\n"
+
+
+def test_files_are_read_with_a_note_each(write):
+    files = {f"{split}_file": write(f"{split}.tsv", TSV) for split in ("train", "validation", "test")}
+    corpus, notes = read_corpus(config(**files))
+    assert corpus.name == "files" and corpus.train.texts == corpus.test.texts == ["red green", "blue one", "two", "three"]
+    assert [note.startswith(f"{split}: {files[f'{split}_file']}: ") for split, note in zip(("train", "validation", "test"), notes)] == [True] * 3
+    assert count_classes(config(**files)) == 2
+
+
+def test_columns_can_be_named(write):
+    path = write("a.csv", "kind,title,extra,body\na,red,x,green\nb,blue,x,one\n")
+    corpus, _ = read_corpus(config(train_file=path, text_columns="title, body", label_column="kind"))
+    assert corpus.train.texts == ["red green", "blue one"] and corpus.train.labels == ["a", "b"]
+
+
+def test_a_single_class_is_refused(write):
+    path = write("a.tsv", "a\tred\na\tblue\n")
+    with pytest.raises(UserError, match="a.tsv: the training labels hold only the class 'a'; give at least two classes"):
+        read_corpus(config(train_file=path))
+
+
+@pytest.mark.parametrize("name", ["validation_file", "test_file"])
+def test_other_files_without_training_texts_are_refused(name):
+    with pytest.raises(UserError, match="--validation-file and --test-file go with --train-file"):
+        read_corpus(config(**{name: "a.tsv"}))
+
+
+def test_an_unknown_corpus_is_refused_with_the_names():
+    for ask in (read_corpus, count_classes):
+        with pytest.raises(UserError, match="corpus 'r9' is unknown: use one of r8, r52, 20ng"):
+            ask(config(corpus="r9"))
+
+
+def test_texts_to_measure_come_from_a_file_or_from_the_runs_own_corpus(write):
+    own, other = write("test.tsv", "b\ttwo\n"), write("other.tsv", "a\tred\nb\tblue\n")
+    files = config(train_file=write("train.tsv", TSV * 3), test_file=own)
+    data = prepare(files, read_corpus(files)[0], seed=0)
+    for path, texts, labels in ((None, ["two"], [1]), (other, ["red", "blue"], [0, 1])):
+        batch, note = encode_test_texts(files, data.tokenizer, data.classes, path)
+        assert texts_of(data, batch) == texts and batch.labels.tolist() == labels and note
+    assert texts_of(data, encode_plain_texts(files, data.tokenizer, ["one", "", "red"])) == ["one", "", "red"]
+    with pytest.raises(UserError, match="trained without test texts; give some with --test-file"):
+        encode_test_texts(files.replace(test_file=""), data.tokenizer, data.classes)

@@ -1,0 +1,106 @@
+"""A run's folder: new and empty, or a run; metrics without torn or later lines."""
+
+import json
+
+import pytest
+
+from engine.errors import UserError
+from engine.training.run_directory import RunDirectory
+
+SECTIONS = {name: {"name": name} for name in ("run", "data", "network", "training")}
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = RunDirectory.create(tmp_path / "deep" / "run")
+    directory.write_config(SECTIONS)
+    return directory
+
+
+def test_a_run_is_created_and_opened_again(run):
+    opened = RunDirectory.open(run.path)
+    assert opened.read_config() == SECTIONS and opened.result() is None and not opened.has_checkpoint()
+    opened.result_file.write_text('{"seed": 1}')
+    assert opened.result() == {"seed": 1}
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path):
+    assert RunDirectory.create(tmp_path).path == tmp_path
+
+
+def test_a_folder_that_holds_something_is_no_place_for_a_new_run(run, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    for path in (tmp_path / "full", tmp_path / "full" / "file"):
+        with pytest.raises(UserError, match="^--output .*: holds something already; choose a new or empty folder$"):
+            RunDirectory.create(path)
+    with pytest.raises(UserError, match=f"continue it with --resume {run.path}, or choose a new"):
+        RunDirectory.create(run.path)
+    with pytest.raises(UserError, match="^--output .*: cannot be made .Not a directory."):
+        RunDirectory.create(tmp_path / "full" / "file" / "run")
+
+
+def test_only_a_run_can_be_opened(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, reason in ((tmp_path, "has no config.toml"), (tmp_path / "file", "is not a folder"), (tmp_path / "none", "does not exist")):
+        with pytest.raises(UserError, match=f"{path}: not a run directory .{reason}."):
+            RunDirectory.open(path)
+
+
+@pytest.mark.parametrize("content, message", [("[run", "is not TOML"), ("", "lacks the section .run."), ("run = 1\n", "lacks the section .run."), ("[run]\n[data]\n[network]\n", "lacks the section .training.")])
+def test_a_damaged_config_is_refused_by_name(run, content, message):
+    run.config_file.write_text(content)
+    with pytest.raises(UserError, match=f"config.toml: {message}"):
+        run.read_config()
+
+
+def lines(*steps):
+    return [{"step": step, "loss": 1 / step} for step in steps]
+
+
+def kept(run):
+    return [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+
+
+def test_metrics_are_appended_a_line_each(run):
+    run.append_metrics(lines(1, 2))
+    run.append_metrics([])
+    run.append_metrics(lines(3))
+    assert kept(run) == lines(1, 2, 3)
+
+
+@pytest.mark.parametrize("step, steps", [(9, (1, 2, 3)), (3, (1, 2, 3)), (2, (1, 2)), (0, ())])
+def test_cutting_drops_the_lines_of_later_steps(run, step, steps):
+    run.append_metrics(lines(1, 2, 3))
+    run.cut_metrics(step)
+    assert kept(run) == lines(*steps)
+
+
+@pytest.mark.parametrize("torn", ['{"step": 3, "lo', '{"step"', "{}", "[]", "3", '{"step": "3"}', "\0\0\0"])
+@pytest.mark.parametrize("following", ["", '\n{"step": 4}\n'])
+def test_cutting_drops_a_torn_line_and_what_follows(run, torn, following):
+    run.append_metrics(lines(1, 2))
+    with open(run.metrics_file, "a") as file:
+        file.write(torn + following)
+    run.cut_metrics(9)
+    assert kept(run) == lines(1, 2)
+    run.append_metrics(lines(3))
+    assert kept(run) == lines(1, 2, 3)
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept_and_ended(run):
+    run.metrics_file.write_text('{"step": 1, "loss": 1.0}')
+    run.cut_metrics(1)
+    run.append_metrics(lines(2))
+    assert kept(run) == lines(1, 2)
+
+
+def test_without_metrics_there_is_nothing_to_cut(run):
+    run.cut_metrics(0)
+    assert not run.metrics_file.exists()
+
+
+def test_metrics_that_cannot_be_written_are_named_with_the_remedy(run):
+    run.metrics_file.mkdir()
+    with pytest.raises(UserError, match=f"metrics.jsonl: cannot be written .Is a directory.; free some space, then continue with --resume {run.path}"):
+        run.append_metrics(lines(1))

@@ -1,0 +1,119 @@
+"""A run from files to result, opened again, and continued from wherever it was killed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from engine.data.prepare import encode_test_texts
+from engine.errors import UserError
+from engine.training import session as session_module
+from engine.training import trainer as trainer_module
+from engine.training.checkpoint import load_checkpoint
+from engine.training.evaluation import evaluate
+from engine.training.run_settings import build_settings
+from engine.training.session import open_run, resume_run, start_run
+from layers.networks import WaveNetwork, WaveNetworkConfig
+
+SMALL = {"dimension": 6, "hidden": 6, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "learning_rate": 0.02, "validation_fraction": 0.2}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """RunSettings of a tiny corpus of two classes."""
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 40), ("test", 10)):
+        rows = ((label, " ".join(rng.choice(words.split(), 4))) for label, words in [("a", "red green blue"), ("b", "one two three")] * (count // 2))
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{label}\t{text}\n" for label, text in rows))
+    return build_settings(WaveNetworkConfig, SMALL, {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in ("train", "test")})
+
+
+def start(settings, path):
+    return start_run(settings, WaveNetwork, path, tell=lambda line: None)
+
+
+def resume(path):
+    return resume_run(path, WaveNetworkConfig, WaveNetwork, tell=lambda line: None)
+
+
+def timeless(result):
+    return {key: value for key, value in result.items() if key not in ("train_seconds", "tokens_per_second", "peak_memory_bytes", "run_directory")}
+
+
+def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, settings):
+    result = start(settings, tmp_path / "run")
+    assert result == json.loads((tmp_path / "run" / "result.json").read_text()) == resume(tmp_path / "run")
+    assert result["steps"] == 8 and result["epochs"] == 2 and result["peak_memory_bytes"] > 0
+    opened = open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+    assert opened.classes == ["a", "b"] and opened.settings.network == settings.network and opened.settings.training == settings.training
+    best = load_checkpoint(opened.directory.best, ("weights",))[1]["weights"]
+    assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
+
+
+def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings, monkeypatch):
+    def falling(*arguments):
+        return evaluate(*arguments)._replace(accuracy=next(accuracies))
+
+    def look(network, *rest):
+        measured.update({name: p.value.copy() for name, p in network.parameters().items()})
+        return evaluate(network, *rest)
+
+    accuracies, measured = iter([0.9, 0.8]), {}
+    monkeypatch.setattr(trainer_module, "evaluate", falling)
+    monkeypatch.setattr(session_module, "evaluate", look)
+    result = start(settings, tmp_path / "run")
+    best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))
+    assert result["best_epoch"] == 1 and result["validation_accuracy"] == 0.9 and best[0]["step"] == 4
+    assert all(np.array_equal(array, measured[name]) for name, array in best[1]["weights"].items())
+
+
+@pytest.mark.parametrize("fatal_save", [1, 2, 3, 4])
+@pytest.mark.parametrize("leaves_folder", [False, True])
+def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeypatch, fatal_save, leaves_folder):
+    def die(folder, *rest):
+        saves.append(folder)
+        if len(saves) == fatal_save:
+            if leaves_folder:
+                folder.mkdir(parents=True, exist_ok=True)
+            raise KeyboardInterrupt
+        save_checkpoint(folder, *rest)
+
+    saves, save_checkpoint = [], trainer_module.save_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "save_checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):
+            start(settings, tmp_path / "run")
+    assert timeless(resume(tmp_path / "run")) == timeless(start(settings, tmp_path / "whole"))
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 8
+
+
+def test_changed_training_texts_are_refused_when_a_run_is_resumed(tmp_path, settings):
+    start(settings, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    file = tmp_path / "train.tsv"
+    file.write_text(file.read_text().replace("red", "blue", 1))
+    with pytest.raises(UserError, match="the data fingerprint differs from that of this run; resume with the same files"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_that_has_saved_nothing_cannot_be_opened(tmp_path, settings):
+    start(settings, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "best" / "state.json").unlink()
+    with pytest.raises(UserError, match="best/state.json: not found; is this a run directory whose training has saved something"):
+        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+
+
+def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, settings):
+    start(settings, tmp_path / "run")
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace("dimension = 6", "dimension = 0"))
+    with pytest.raises(UserError, match="config.toml: dimension: expected a whole number from 1, got 0"):
+        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+
+
+def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
+    result = start(settings, tmp_path / "run")
+    opened = open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+    texts, _ = encode_test_texts(opened.settings.data, opened.tokenizer, opened.classes)
+    found = evaluate(opened.network, texts, opened.classes)
+    assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])

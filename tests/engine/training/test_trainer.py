@@ -1,0 +1,394 @@
+"""Training is repeatable, resumable to the last bit, and stops for each of its reasons with its state saved."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from engine.data.prepare import PreparedData
+from engine.errors import UserError
+from engine.ragged import RaggedBatch
+from engine.training import trainer as trainer_module
+from engine.training.checkpoint import load_checkpoint
+from engine.training.config import TrainingConfig
+from engine.training.evaluation import evaluate
+from engine.training.interrupt import Interrupted
+from engine.training.run_directory import RunDirectory
+from engine.training.schedule import learning_rate
+from engine.training.trainer import Trainer
+from layers.networks import WaveNetwork, WaveNetworkConfig
+
+VOCABULARY, CLASSES = 40, ["a", "b", "c"]
+NETWORK = WaveNetworkConfig(dimension=6, hidden=6, dropout=0.2, token_dropout=0.2, embedding_dropout=0.1, classifier_dropout=0.1)
+TRAINING = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.02, patience=0, seed=5)
+STEPS_PER_EPOCH, STEPS = 5, 15
+
+
+def texts(count, seed):
+    """Texts whose tokens tell their class, most of the time."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, len(CLASSES), count)
+    counts = rng.integers(1, 9, count)
+    ids = np.repeat(labels * 10, counts) + rng.integers(0, 20, counts.sum())
+    return RaggedBatch(ids.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), labels)
+
+
+DATA = PreparedData("tiny", texts(35, 0), texts(12, 1), None, None, CLASSES)
+
+
+class Hooked(WaveNetwork):
+    """Calls `hook(step)` before the forward pass of each training step, counted from 1 or from where the run resumes."""
+
+    hook = None
+    step = 0
+
+    def loss_forward(self, batch, train=False, rng=None):
+        self.step += 1
+        if self.hook:
+            self.hook(self.step)
+        return super().loss_forward(batch, train, rng)
+
+
+def build(path, hook=None, data=DATA, network=NETWORK, state=None, **changes):
+    """A Trainer of a new network on a new or an old run directory."""
+    run = RunDirectory(path)
+    run.path.mkdir(exist_ok=True)
+    net = Hooked(network, VOCABULARY, len(CLASSES), TRAINING.seed)
+    net.hook = hook
+    return Trainer(net, TRAINING.replace(**changes), data, run, state=state)
+
+
+def metrics(trainer):
+    """The lines of metrics.jsonl without what the clock tells."""
+    lines = [json.loads(line) for line in trainer.run.metrics_file.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
+
+
+def final(trainer):
+    """Everything that a run leaves behind: weights, optimizer state, checkpoints and metrics, as bytes."""
+    weights = {name: p.value.tobytes() for name, p in trainer.parameters.items()}
+    optimizer = {name: array.tobytes() for name, array in trainer.optimizer.arrays().items()}
+    saved = {str(f.relative_to(trainer.run.path)): f.read_bytes() for f in trainer.run.path.rglob("*.safetensors")}
+    progress = {key: value for key, value in vars(trainer.progress).items() if key != "train_seconds"}
+    return weights, optimizer, saved, progress, metrics(trainer)
+
+
+@pytest.fixture(scope="module", params=["lazy", "dense"])
+def whole(request, tmp_path_factory):
+    """(embedding update, what an uninterrupted run leaves behind)."""
+    trainer = build(tmp_path_factory.mktemp("whole") / "run", embedding_update=request.param)
+    trainer.train()
+    return request.param, final(trainer)
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path, whole):
+    update, expected = whole
+    again, other = build(tmp_path / "again", embedding_update=update), build(tmp_path / "other", embedding_update=update, seed=6)
+    again.train()
+    other.train()
+    assert final(again) == expected
+    assert final(other)[0] != expected[0]
+
+
+def send(number, at):
+    """A hook that sends this process a signal in the middle of a step."""
+    return lambda step: os.kill(os.getpid(), number) if step == at else None
+
+
+@pytest.mark.parametrize("at", [1, 3, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1, 12, STEPS])
+def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, whole, at):
+    update, expected = whole
+    first = build(tmp_path / "run", send(signal.SIGTERM, at), embedding_update=update)
+    with pytest.raises(Interrupted):
+        first.train()
+    assert first.progress.step == at == len(metrics(first))
+    second = build(tmp_path / "run", embedding_update=update)
+    second.resume()
+    assert second.progress == first.progress
+    second.train()
+    assert final(second) == expected
+
+
+def test_a_run_stopped_at_every_other_step_resumes_to_the_same_bits(tmp_path, whole):
+    update, expected = whole
+    for start in range(0, STEPS + 1, 2):
+        trainer = build(tmp_path / "run", send(signal.SIGINT, 2), embedding_update=update)
+        if start:
+            trainer.resume()
+        assert trainer.progress.step == start
+        if start + 2 <= STEPS:
+            with pytest.raises(Interrupted):
+                trainer.train()
+        else:
+            trainer.train()
+    assert final(trainer) == expected
+
+
+class Killed(BaseException):
+    """Stands for the death of the process."""
+
+
+@pytest.mark.parametrize("at", [STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH + 4, STEPS])
+def test_a_killed_run_resumes_from_its_last_epoch_to_the_same_bits(tmp_path, whole, at):
+    def die(step):
+        if step == at:
+            raise Killed
+
+    update, expected = whole
+    first = build(tmp_path / "run", die, embedding_update=update)
+    with pytest.raises(Killed):
+        first.train()
+    assert len(metrics(first)) == at - 1
+    with open(first.run.metrics_file, "a") as file:
+        file.write('{"step": 99, "lo')
+    second = build(tmp_path / "run", embedding_update=update)
+    second.resume()
+    assert second.progress.step == (at - 1) // STEPS_PER_EPOCH * STEPS_PER_EPOCH
+    second.train()
+    assert final(second) == expected
+
+
+@pytest.mark.parametrize("fatal_save", [3, 4])
+def test_a_run_killed_while_it_saves_resumes_to_the_same_bits(tmp_path, whole, monkeypatch, fatal_save):
+    saves = []
+
+    def die(folder, *rest):
+        saves.append(folder)
+        if len(saves) == fatal_save:
+            raise Killed
+        save_checkpoint(folder, *rest)
+
+    save_checkpoint = trainer_module.save_checkpoint
+    update, expected = whole
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "save_checkpoint", die)
+        with pytest.raises(Killed):
+            build(tmp_path / "run", embedding_update=update).train()
+    assert saves[-1].name == ("best" if fatal_save == 3 else "last")
+    second = build(tmp_path / "run", embedding_update=update)
+    second.resume()
+    second.train()
+    assert final(second) == expected
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_within_a_step_lets_it_end_and_saves_it(tmp_path, number, code):
+    trainer = build(tmp_path / "run", send(number, 3))
+    with pytest.raises(Interrupted) as caught:
+        trainer.train()
+    assert caught.value.exit_code == code
+    state, arrays = load_checkpoint(trainer.run.last, ("weights", "optimizer"))
+    assert state["step"] == state["progress"]["step"] == state["progress"]["batch"] == 3 and state["progress"]["epoch"] == 0
+    assert all(np.array_equal(arrays["weights"][name], p.value) for name, p in trainer.parameters.items())
+
+
+def test_metrics_have_a_line_per_step(whole):
+    update, (*_, progress, lines) = whole
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert [line["epoch"] for line in lines] == [1 + step // STEPS_PER_EPOCH for step in range(STEPS)]
+    assert [line["learning_rate"] for line in lines] == [learning_rate(s, STEPS, 0.02, TRAINING.warmup) for s in range(1, STEPS + 1)]
+    for line in lines:
+        keys = {"step", "epoch", "loss", "accuracy", "learning_rate", "gradient_norm"}
+        assert set(line) == (keys | {"validation_accuracy", "validation_loss"} if line["step"] % STEPS_PER_EPOCH == 0 else keys)
+        assert 0 <= line["accuracy"] <= 1 and line["gradient_norm"] > 0 and math.isfinite(line["loss"])
+    assert progress["tokens"] == 3 * len(DATA.train.ids)
+
+
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_metrics_of_many_steps_reach_the_file_while_training_goes_on(tmp_path, monkeypatch, batch_size):
+    counts = []
+    trainer = build(tmp_path / "run", lambda step: counts.append(len(metrics(trainer)) if trainer.run.metrics_file.exists() else 0), batch_size=batch_size)
+    monkeypatch.setattr(trainer_module, "METRICS_LINES", 4)
+    trainer.train()
+    assert all(step - 6 <= count <= step for step, count in enumerate(counts))
+    assert all(("validation_loss" in line) == (line["step"] % trainer.batches_per_epoch == 0) for line in metrics(trainer))
+    assert json.loads(trainer.run.metrics_file.read_text().splitlines()[0])["tokens_per_second"] > 0
+
+
+def test_the_metrics_of_a_saved_step_are_in_the_file_before_it_is_saved(tmp_path, monkeypatch):
+    def look(folder, step, *rest):
+        if folder == trainer.run.last:
+            found.append((step, len(metrics(trainer))))
+
+    found, trainer = [], build(tmp_path / "run")
+    monkeypatch.setattr(trainer_module, "save_checkpoint", look)
+    trainer.train()
+    assert found == [(step, step) for step in range(STEPS_PER_EPOCH, STEPS + 1, STEPS_PER_EPOCH)]
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01, 1e6])
+def test_the_optimizer_sees_the_clipped_gradient_and_the_metrics_the_norm_before(tmp_path, limit):
+    trainer = build(tmp_path / "run", clip_norm=limit, batch_size=len(DATA.train.labels), epochs=1)
+    trainer.train()
+    norm = metrics(trainer)[0]["gradient_norm"]
+    means = [array for name, array in trainer.optimizer.arrays().items() if name.endswith(":m")]
+    seen = math.sqrt(sum(float((m.astype(float) ** 2).sum()) for m in means)) / (1 - TRAINING.beta1)
+    assert norm > 0.1 and seen == pytest.approx(min(norm, limit or norm), rel=1e-5)
+
+
+def test_a_tiny_corpus_is_learned(tmp_path):
+    trainer = build(tmp_path / "run", network=WaveNetworkConfig(dimension=6, hidden=6), epochs=20)
+    trainer.train()
+    assert evaluate(trainer.network, DATA.train, CLASSES).accuracy > 0.95
+    assert metrics(trainer)[0]["loss"] > 4 * metrics(trainer)[-1]["loss"]
+
+
+def with_validation(monkeypatch, accuracies, losses=None):
+    """Let validation find these figures, epoch by epoch."""
+    figures = iter(zip(accuracies, losses or [0.0] * len(accuracies)))
+
+    def found(*arguments):
+        accuracy, loss = next(figures)
+        return evaluate(*arguments)._replace(accuracy=accuracy, loss=loss)
+
+    monkeypatch.setattr(trainer_module, "evaluate", found)
+
+
+@pytest.mark.parametrize(
+    "accuracies, losses, patience, epochs, best",
+    [
+        ([0.5, 0.9, 0.8, 0.8, 0.8, 0.9], None, 2, 4, 2),
+        ([0.5, 0.9, 0.8, 0.8, 0.95, 0.9], None, 3, 6, 5),
+        ([0.5, 0.9, 0.8, 0.8, 0.8, 0.8], None, 0, 6, 2),
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], [3, 2, 1, 1, 1, 0.5], 2, 5, 3),
+        ([0.0] * 6, [1e300] * 6, 1, 2, 1),
+    ],
+)
+def test_training_stops_by_patience_and_keeps_the_best_epoch(tmp_path, monkeypatch, accuracies, losses, patience, epochs, best):
+    with_validation(monkeypatch, accuracies, losses)
+    trainer = build(tmp_path / "run", epochs=6, patience=patience)
+    trainer.train()
+    assert (trainer.progress.epoch, trainer.progress.best_epoch, trainer.progress.best_accuracy) == (epochs, best, accuracies[best - 1])
+    state, arrays = load_checkpoint(trainer.run.best, ("weights",))
+    assert state["step"] == best * STEPS_PER_EPOCH
+    trainer.load_best()
+    assert all(np.array_equal(arrays["weights"][name], p.value) for name, p in trainer.parameters.items())
+
+
+def test_the_best_checkpoint_is_that_of_a_run_which_ended_there(tmp_path, monkeypatch):
+    with_validation(monkeypatch, [0.5, 0.9, 0.8])
+    whole, cut = build(tmp_path / "whole", final_learning_rate=1.0, warmup=0.0), build(tmp_path / "cut", epochs=2, final_learning_rate=1.0, warmup=0.0)
+    whole.train()
+    with_validation(monkeypatch, [0.5, 0.9])
+    cut.train()
+    whole.load_best()
+    assert all(np.array_equal(p.value, cut.parameters[name].value) for name, p in whole.parameters.items())
+
+
+def test_patience_is_counted_on_after_a_resume(tmp_path, monkeypatch):
+    with_validation(monkeypatch, [0.9, 0.8])
+    with pytest.raises(Interrupted):
+        build(tmp_path / "run", send(signal.SIGTERM, 2 * STEPS_PER_EPOCH + 1), epochs=6, patience=2).train()
+    with_validation(monkeypatch, [0.8])
+    trainer = build(tmp_path / "run", epochs=6, patience=2)
+    trainer.resume()
+    trainer.train()
+    assert (trainer.progress.epoch, trainer.progress.best_epoch) == (3, 1)
+
+
+def test_without_validation_the_last_epoch_is_the_best(tmp_path):
+    trainer = build(tmp_path / "run", data=DATA._replace(validation=None), patience=1)
+    trainer.train()
+    assert trainer.progress.best_epoch == trainer.progress.epoch == 3
+    assert not any("validation_accuracy" in line for line in metrics(trainer))
+
+
+def failure(trainer):
+    """The one line with which a run ends that has diverged."""
+    with pytest.raises(UserError) as caught:
+        trainer.train()
+    assert "\n" not in str(caught.value) and "lower --learning-rate" in str(caught.value)
+    return str(caught.value)
+
+
+def saved_weights(trainer):
+    """The weights of checkpoints/last, all finite."""
+    weights = load_checkpoint(trainer.run.last, ("weights",))[1]["weights"]
+    assert all(np.isfinite(array).all() for array in weights.values())
+    return weights
+
+
+@pytest.mark.parametrize("name", ["embedding.table", "blocks.0.first_variant.weight", "classifier.bias"])
+def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(tmp_path, name):
+    def poison(step):
+        if step == STEPS_PER_EPOCH + 2:
+            trainer.parameters[name].value[...] = np.nan
+            trainer.parameters["classifier.bias"].value[0] = np.nan  # the last one: all others are named before it
+
+    trainer = build(tmp_path / "run", poison)
+    message = failure(trainer)
+    assert message.startswith(f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer {name.rpartition('.')[0]})")
+    assert message.endswith(f"the last good state is in {trainer.run.last}")
+    good = build(tmp_path / "good", send(signal.SIGTERM, STEPS_PER_EPOCH))
+    with pytest.raises(Interrupted):
+        good.train()
+    assert all(np.array_equal(array, good.parameters[key].value) for key, array in saved_weights(trainer).items())
+
+
+def test_a_gradient_that_is_not_finite_is_named_with_its_parameter(tmp_path, monkeypatch):
+    trainer = build(tmp_path / "run")
+    backward = trainer.network.loss_backward
+
+    def poisoned(cache):
+        backward(cache)
+        trainer.parameters["blocks.0.wave_norm.gain"].grad[0] = np.inf
+
+    monkeypatch.setattr(trainer.network, "loss_backward", poisoned)
+    message = failure(trainer)
+    assert "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer blocks.0.wave_norm)" in message
+    assert message.endswith("nothing had been saved yet") and not trainer.run.last.exists()
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38, 1e300])
+@pytest.mark.parametrize("batch_size", [8, 35])
+def test_a_learning_rate_beyond_all_measure_ends_in_one_line_and_saves_nothing_broken(tmp_path, rate, batch_size):
+    trainer = build(tmp_path / "run", learning_rate=rate, batch_size=batch_size)
+    assert failure(trainer).startswith("step ")
+    if trainer.run.has_checkpoint():
+        saved_weights(trainer)
+    for line in trainer.run.metrics_file.read_text().splitlines() if trainer.run.metrics_file.exists() else []:
+        json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("validation", [DATA.validation, None])
+def test_an_update_that_no_later_loss_would_see_is_not_saved_when_it_is_not_finite(tmp_path, validation):
+    def poison(step):
+        if step == STEPS:
+            update = trainer.optimizer.step
+            trainer.optimizer.step = lambda *rest: (update(*rest), trainer.parameters["classifier.weight"].value.fill(np.inf))
+
+    trainer = build(tmp_path / "run", poison, data=DATA._replace(validation=validation))
+    message = failure(trainer)
+    assert message.startswith(f"step {STEPS}: the ") and "in the value of parameter classifier.weight (layer classifier)" in message
+    assert load_checkpoint(trainer.run.last, ("weights",))[0]["step"] == 2 * STEPS_PER_EPOCH
+    saved_weights(trainer)
+
+
+@pytest.mark.parametrize("key, value", [("data_fingerprint", "y"), ("labels", ["a", "b"])])
+def test_other_data_are_refused_when_a_run_is_resumed(tmp_path, key, value):
+    state = {"labels": CLASSES, "data_fingerprint": "x"}
+    build(tmp_path / "run", state=state, epochs=1).train()
+    build(tmp_path / "run", state=state, epochs=1).resume()
+    with pytest.raises(UserError, match=f"state.json: the {key.replace('_', ' ')} differs from that of this run"):
+        build(tmp_path / "run", state={**state, key: value}, epochs=1).resume()
+
+
+def test_damaged_progress_is_refused_by_name(tmp_path):
+    trainer = build(tmp_path / "run", epochs=1)
+    trainer.train()
+    path = trainer.run.last / "state.json"
+    state = json.loads(path.read_text())
+    for progress in ({"stepp": 1}, None):
+        path.write_text(json.dumps({**state, "progress": progress}))
+        with pytest.raises(UserError, match="state.json: its progress is damaged"):
+            build(tmp_path / "run", epochs=1).resume()
+
+
+def test_a_run_of_another_shape_is_refused_by_its_parameter(tmp_path):
+    build(tmp_path / "run", epochs=1).train()
+    other = build(tmp_path / "run", network=NETWORK.replace(dimension=4), epochs=1)
+    with pytest.raises(UserError, match=r"parameter embedding.table has shape \(40, 6\).* needs \(40, 4\)"):
+        other.resume()

@@ -1,0 +1,131 @@
+"""E8: the linear map."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import (
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    random_rows,
+)
+
+from layers.standard.linear import Linear, linear_backward, linear_forward
+
+WEIGHT, BIAS = np.array([[1.0, 2.0, -1.0], [0.5, -2.0, 3.0]]), np.array([1.0, -1.0, 0.5])
+SIZES = st.integers(1, 5)
+
+
+def random_inputs(seed, rows, inputs, outputs):
+    rng = np.random.default_rng(seed)
+    return random_rows(rng, rows, inputs), random_rows(rng, inputs, outputs), random_rows(rng, 1, outputs)[0]
+
+
+@given(SIZES, SIZES, SIZES, SEEDS)
+@examples()
+def test_gradient(rows, inputs, outputs, seed):
+    assert_exact_gradients(linear_forward, linear_backward, *random_inputs(seed, rows, inputs, outputs))
+    assert_five_point_gradients(linear_forward, linear_backward, *random_inputs(seed, rows, inputs, outputs))
+
+
+def by_loops(x, weight, bias, dy):
+    """(y, dx, dW, db), one product at a time."""
+    y, dx, dW, db = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight), np.zeros_like(bias)
+    for t in range(len(x)):
+        for j in range(weight.shape[1]):
+            y[t, j] += bias[j]
+            db[j] += dy[t, j]
+            for i in range(weight.shape[0]):
+                y[t, j] += x[t, i] * weight[i, j]
+                dx[t, i] += dy[t, j] * weight[i, j]
+                dW[i, j] += dy[t, j] * x[t, i]
+    return y, dx, dW, db
+
+
+@given(st.integers(0, 5), SIZES, SIZES, SEEDS)
+@examples()
+def test_agrees_with_loops_over_products(rows, inputs, outputs, seed):
+    x, weight, bias = random_inputs(seed, rows, inputs, outputs)
+    y, cache = linear_forward(x, weight, bias)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    assert_equal((y, *linear_backward(dy, cache)), by_loops(x, weight, bias, dy), 1e-13)
+
+
+def test_no_bias_is_a_bias_of_zero():
+    assert_equal(linear_forward(ROWS, WEIGHT, None)[0], linear_forward(ROWS, WEIGHT, 0 * BIAS)[0])
+    assert_exact_gradients(lambda x, w: linear_forward(x, w, None), lambda dy, cache: linear_backward(dy, cache)[:2], ROWS, WEIGHT)
+
+
+def test_float32_bias_gradient_of_many_rows_does_not_drift():
+    dy = np.full((300_000, 2), 0.1, np.float32)
+    _, cache = linear_forward(np.zeros((len(dy), 1), np.float32), np.zeros((1, 2), np.float32), None)
+    np.testing.assert_allclose(linear_backward(dy, cache)[2], float(np.float32(0.1)) * len(dy), rtol=1e-7)
+
+
+def test_the_layer_accumulates_into_its_parameters():
+    layer = Linear(2, 3, np.random.default_rng(0), np.float64)
+    y, cache = layer.forward(ROWS)
+    for _ in range(2):
+        dx = layer.backward(y, cache)
+    expected = linear_backward(y, cache)
+    assert_equal((dx, layer.weight.grad, layer.bias.grad), (expected[0], 2 * expected[1], 2 * expected[2]))
+    assert layer.weight.decay and not layer.bias.decay
+
+
+def test_a_layer_without_bias_has_one_parameter():
+    layer = Linear(2, 3, np.random.default_rng(0), np.float64, bias=False)
+    y, cache = layer.forward(ROWS)
+    layer.backward(y, cache)
+    assert list(layer.parameters()) == ["weight"]
+    assert_equal(y, ROWS @ layer.weight.value)
+
+
+def test_initial_weights_keep_the_scale():
+    layer = Linear(400, 300, np.random.default_rng(0))
+    y, _ = layer.forward(np.random.default_rng(1).standard_normal((200, 400)).astype(np.float32))
+    assert y.std() == pytest.approx(1.0, rel=0.05) and not layer.bias.value.any()
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), np.zeros((3, 3)), ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "columns", "float32"])
+def test_a_wrong_x_is_named(wrong):
+    with pytest.raises(ValueError, match="^x: expected"):
+        linear_forward(wrong, WEIGHT, BIAS)
+
+
+@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_a_wrong_weight_is_named(wrong):
+    with pytest.raises(ValueError, match="^weight: expected"):
+        linear_forward(ROWS, wrong, BIAS)
+
+
+@pytest.mark.parametrize("wrong", [BIAS.tolist(), BIAS[:2], BIAS[None], BIAS.astype(np.float32), BIAS.astype(int)])
+def test_a_wrong_bias_is_named(wrong):
+    with pytest.raises(ValueError, match="^bias: expected"):
+        linear_forward(ROWS, WEIGHT, wrong)
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 3), np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+def test_a_wrong_cotangent_is_named(wrong):
+    _, cache = linear_forward(ROWS, WEIGHT, BIAS)
+    with pytest.raises(ValueError, match="^dy: expected"):
+        linear_backward(wrong, cache)
+
+
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        lambda dx, dW, db: (-dx, dW, db),
+        lambda dx, dW, db: (dx, dW[::-1], db),
+        lambda dx, dW, db: (dx, dW, db / 3),  # the mean over rows instead of the sum
+    ],
+    ids=["sign", "axis", "mean"],
+)
+def test_a_corrupted_backward_is_caught(corrupt):
+    assert caught(linear_forward, lambda dy, cache: corrupt(*linear_backward(dy, cache)), ROWS, WEIGHT, BIAS)

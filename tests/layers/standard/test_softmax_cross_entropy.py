@@ -1,0 +1,134 @@
+"""E15: softmax cross-entropy with label smoothing."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import ROWS, SEEDS, WRONG_ROWS, assert_equal, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
+
+from layers.standard.softmax_cross_entropy import log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+
+SMOOTHING = st.sampled_from([0.0, 0.1, 0.5])
+LABELS = np.array([0, 1, 1])
+
+
+def random_inputs(seed, texts, classes=4):
+    rng = np.random.default_rng(seed)
+    return rng, random_rows(rng, texts, classes), rng.integers(0, classes, texts)
+
+
+@given(st.integers(1, 5), st.integers(2, 5), SMOOTHING, SEEDS)
+@examples()
+def test_gradient(texts, classes, smoothing, seed):
+    rng, z, labels = random_inputs(seed, texts, classes)
+    z = np.sign(z) * np.minimum(abs(z), 3)  # not saturated, so that the slope is not lost in the rounding of the loss
+    assert_exact_gradients(softmax_cross_entropy_forward, softmax_cross_entropy_backward, z, labels, smoothing)
+    assert_five_point_gradients(softmax_cross_entropy_forward, softmax_cross_entropy_backward, z, labels, smoothing)
+
+
+def by_loops(z, labels, smoothing, dL):
+    """(L, dz), class by class."""
+    B, C = z.shape
+    terms, dz = [], np.zeros_like(z)
+    for t in range(B):
+        top = max(z[t])
+        log_sum = top + math.log(math.fsum(math.exp(v - top) for v in z[t]))
+        for c in range(C):
+            target = (1 - smoothing) * (c == labels[t]) + smoothing / C
+            terms.append(-target * (z[t, c] - log_sum) / B)
+            dz[t, c] = dL * (math.exp(z[t, c] - log_sum) - target) / B
+    return np.array(math.fsum(terms)), dz
+
+
+@given(st.integers(1, 6), st.integers(1, 5), SMOOTHING, SEEDS)
+@examples()
+def test_agrees_with_loops_over_classes(texts, classes, smoothing, seed):
+    rng, z, labels = random_inputs(seed, texts, classes)
+    dL = rng.standard_normal()
+    loss, cache = softmax_cross_entropy_forward(z, labels, smoothing)
+    expected, dz = by_loops(z, labels, smoothing, dL)
+    assert loss.shape == () and abs(loss - expected) <= 1e-14 * max(1, abs(expected))
+    assert np.max(abs(softmax_cross_entropy_backward(dL, cache) - dz)) <= 1e-14
+
+
+@given(st.integers(1, 5), SMOOTHING, SEEDS)
+@examples()
+def test_the_gradient_of_every_text_sums_to_zero(texts, smoothing, seed):
+    _, z, labels = random_inputs(seed, texts)
+    dz = softmax_cross_entropy_backward(1.0, softmax_cross_entropy_forward(z, labels, smoothing)[1])
+    assert np.all(abs(dz.sum(axis=1)) <= 1e-15)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 30])
+def test_equal_logits_cost_the_logarithm_of_the_number_of_classes(classes):
+    loss, _ = softmax_cross_entropy_forward(np.full((3, classes), 7.0), np.zeros(3, int), 0.3)
+    assert loss == pytest.approx(math.log(classes), abs=1e-15)
+
+
+@pytest.mark.parametrize("dtype, large", [(np.float32, 1e30), (np.float64, 1e300)])
+def test_huge_logits_neither_overflow_nor_become_nan(dtype, large):
+    z = np.array([[large, 0, -large], [-large, 0, large]], dtype)
+    loss, cache = softmax_cross_entropy_forward(z, np.array([0, 0]))
+    assert loss == dtype(large)  # (0 + 2·large)/2
+    assert softmax_cross_entropy_backward(1.0, cache).tolist() == [[0, 0, 0], [-0.5, 0, 0.5]]
+
+
+def test_a_vanishing_probability_has_a_finite_logarithm():
+    assert log_softmax(np.array([[0.0, -800.0]])).tolist() == [[0.0, -800.0]]
+
+
+def test_shifting_all_logits_of_a_text_changes_nothing():
+    assert_equal(log_softmax(ROWS + np.array([[1024.0], [-512.0], [0.0]])), log_softmax(ROWS), 1e-12)
+
+
+def test_an_empty_batch_has_loss_zero():
+    loss, cache = softmax_cross_entropy_forward(np.zeros((0, 4)), np.zeros(0, int))
+    assert loss == 0.0 and softmax_cross_entropy_backward(1.0, cache).shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_has_the_dtype_of_the_logits(dtype):
+    loss, cache = softmax_cross_entropy_forward(ROWS.astype(dtype), LABELS, 0.1)
+    assert loss.dtype == softmax_cross_entropy_backward(1.0, cache).dtype == dtype
+
+
+@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_wrong_logits_are_named(wrong):
+    with pytest.raises(ValueError, match="^z: expected"):
+        softmax_cross_entropy_forward(wrong, LABELS)
+
+
+@pytest.mark.parametrize("wrong", [None, [0, 1, 1], LABELS[:2], LABELS[None], LABELS.astype(float), LABELS - 1, LABELS + 1])
+def test_wrong_labels_are_named(wrong):
+    with pytest.raises(ValueError, match="^labels: "):
+        softmax_cross_entropy_forward(ROWS, wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, float("nan")])
+def test_a_wrong_smoothing_is_named(wrong):
+    with pytest.raises(ValueError, match="^smoothing: "):
+        softmax_cross_entropy_forward(ROWS, LABELS, wrong)
+
+
+def test_a_sum_instead_of_a_mean_and_a_forgotten_cotangent_are_caught():
+    assert caught(softmax_cross_entropy_forward, lambda dL, cache: 3 * softmax_cross_entropy_backward(dL, cache), ROWS, LABELS)
+    assert caught(softmax_cross_entropy_forward, lambda dL, cache: softmax_cross_entropy_backward(1.0, cache), ROWS, LABELS)
+
+
+def test_forgotten_smoothing_is_caught():
+    def corrupted(dL, cache):
+        return softmax_cross_entropy_backward(dL, cache._replace(smoothing=0.0))
+
+    assert caught(softmax_cross_entropy_forward, corrupted, ROWS, LABELS, 0.2)
+
+
+def test_a_class_out_of_reach_costs_nothing_unless_it_is_wanted():
+    z = np.array([[3e38, -3e38]], np.float32)
+    with np.errstate(over="ignore", divide="ignore"):
+        loss, cache = softmax_cross_entropy_forward(z, np.array([0]))
+        assert loss == 0
+        assert softmax_cross_entropy_backward(1.0, cache).tolist() == [[0, 0]]
+        assert softmax_cross_entropy_forward(z, np.array([1]))[0] == np.inf
+        assert softmax_cross_entropy_forward(z, np.array([0]), 0.1)[0] == np.inf

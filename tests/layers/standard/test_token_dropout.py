@@ -1,0 +1,55 @@
+"""E16: whole tokens are left out of a training text."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import LENGTHS, SEEDS, examples, offsets_of
+
+from layers.standard.token_dropout import drop_tokens
+
+
+@given(LENGTHS, st.sampled_from([0.1, 0.5, 0.99]), SEEDS)
+@examples(50)
+def test_every_text_keeps_its_first_token_and_the_order_of_the_rest(lengths, rate, seed):
+    offsets = offsets_of(lengths)
+    ids = np.arange(offsets[-1])  # every token knows where it came from
+    kept, cuts = drop_tokens(ids, offsets, rate, np.random.default_rng(seed))
+    assert cuts.dtype == np.int64 and len(cuts) == len(offsets) and cuts[0] == 0 and cuts[-1] == len(kept)
+    assert np.all(np.diff(kept) > 0)
+    for t, n in enumerate(lengths):
+        of_text = kept[cuts[t] : cuts[t + 1]]
+        assert np.all((of_text >= offsets[t]) & (of_text < offsets[t + 1])), "tokens stay in their text"
+        assert len(of_text) == 0 if n == 0 else of_text[0] == offsets[t]
+
+
+def test_the_share_left_out_is_the_rate():
+    offsets = np.arange(0, 100_001, 100)
+    kept, _ = drop_tokens(np.arange(100_000), offsets, 0.3, np.random.default_rng(0))
+    assert 1 - (len(kept) - 1000) / 99_000 == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("rate, rng", [(0.5, None), (0.0, np.random.default_rng(0))])
+def test_to_predict_or_with_rate_zero_nothing_is_left_out(rate, rng):
+    ids, offsets = np.arange(5), np.array([0, 2, 5])
+    kept, cuts = drop_tokens(ids, offsets, rate, rng)
+    assert kept is ids and cuts is offsets
+
+
+def test_the_inputs_are_not_changed():
+    ids, offsets = np.arange(50), np.array([0, 20, 50])
+    drop_tokens(ids, offsets, 0.9, np.random.default_rng(0))
+    assert ids.tolist() == list(range(50)) and offsets.tolist() == [0, 20, 50]
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [0, 0]])
+def test_no_tokens_stay_no_tokens(lengths):
+    offsets = offsets_of(lengths)
+    kept, cuts = drop_tokens(np.zeros(0, int), offsets, 0.5, np.random.default_rng(0))
+    assert len(kept) == 0 and cuts.tolist() == offsets.tolist()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_wrong_rate_is_named(rate):
+    with pytest.raises(ValueError, match="^rate: "):
+        drop_tokens(np.arange(2), np.array([0, 2]), rate, np.random.default_rng(0))

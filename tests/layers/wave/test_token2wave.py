@@ -1,0 +1,431 @@
+"""E4: Token2Wave in closed form, its bounded gradient, and its accuracy where the plain formula fails."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import (
+    LENGTHS,
+    OFFSETS,
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_OFFSETS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    groups,
+    offsets_of,
+    ragged,
+    random_rows,
+)
+
+from engine.ragged import CACHE_BLOCK_ENTRIES
+from layers.wave import (
+    SCOPES,
+    Wave,
+    global_magnitude_backward,
+    global_magnitude_forward,
+    phase_backward,
+    phase_forward,
+    polar_to_wave_backward,
+    polar_to_wave_forward,
+    token2wave_backward,
+    token2wave_forward,
+)
+
+both_scopes = pytest.mark.parametrize("scope", SCOPES)
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+ONE_TEXT = np.array([0, 3])
+FLOAT32_BOUND = 1e-6
+
+
+def random_dz(rng, shape, dtype=np.float64):
+    return Wave(rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype))
+
+
+def gradient(w, dz, offsets, scope="dimension"):
+    return token2wave_backward(dz, token2wave_forward(w, offsets, scope)[1])
+
+
+# --- the equation ------------------------------------------------------------------------------------------------
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples(40)
+def test_gradient(scope, lengths, seed):
+    _, w, offsets = ragged(lengths, seed)
+    assert_exact_gradients(token2wave_forward, token2wave_backward, w, offsets, scope)
+    assert_five_point_gradients(token2wave_forward, token2wave_backward, w, offsets, scope)
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples(40)
+def test_gradient_over_six_decades(scope, lengths, seed):
+    _, w, offsets = ragged(lengths, seed, decades=3)
+    assert_exact_gradients(token2wave_forward, token2wave_backward, w, offsets, scope)
+
+
+def polar(w, offsets, scope):
+    """Z = G·e^{iα} in extended precision, entry by entry."""
+    z = np.zeros(w.shape, np.clongdouble)
+    for _, entries in groups(offsets, w.shape[1], scope):
+        G = np.sqrt(sum(np.longdouble(w[e]) ** 2 for e in entries))
+        for e in entries:
+            z[e] = G * np.exp(1j * np.arccos(np.longdouble(w[e]) / G))
+    return z.astype(complex)
+
+
+def by_loops(w, dz, offsets, scope):
+    """dw_l = dre_l + Σ_{j≠l} dim_j·∂im_j/∂w_l with ∂im_j/∂w_l = w_l/|others of j|, term by term."""
+    dw = dz.re.copy()
+    for _, entries in groups(offsets, w.shape[1], scope):
+        for j in entries:
+            v = math.sqrt(math.fsum(w[e] ** 2 for e in entries if e != j))
+            for e in entries:
+                if e != j:
+                    dw[e] += dz.im[j] * w[e] / v
+    return dw
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples()
+def test_agrees_with_the_polar_form_and_the_jacobian_in_loops(scope, lengths, seed):
+    rng, w, offsets = ragged(lengths, seed, decades=0.5)
+    z, cache = token2wave_forward(w, offsets, scope)
+    dz = random_dz(rng, w.shape)
+    assert_equal(z.as_complex(), polar(w, offsets, scope), 1e-13)
+    assert_equal(token2wave_backward(dz, cache), by_loops(w, dz, offsets, scope), 1e-13)
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples()
+def test_equals_the_chain_of_magnitude_phase_and_polar_form(scope, lengths, seed):
+    rng, w, offsets = ragged(lengths, seed, decades=0.5)
+    dz = random_dz(rng, w.shape)
+    G, magnitude = global_magnitude_forward(w, offsets, scope)
+    alpha, phase = phase_forward(w, G, offsets)
+    chain, polar_form = polar_to_wave_forward(G, alpha, offsets)
+    dG, dalpha = polar_to_wave_backward(dz, polar_form)
+    dw, dG_of_phase = phase_backward(dalpha, phase)
+    dw = dw + global_magnitude_backward(dG + dG_of_phase, magnitude)
+    z, cache = token2wave_forward(w, offsets, scope)
+    assert_equal(chain.as_complex(), z.as_complex(), 1e-13)
+    assert_equal(dw, token2wave_backward(dz, cache), 1e-11)
+
+
+def test_the_chain_drops_the_gradient_at_magnitude_zero_where_the_closed_form_keeps_it():
+    w, offsets, dz = np.zeros((2, 1)), np.array([0, 2]), Wave(np.ones((2, 1)), np.ones((2, 1)))
+    G, magnitude = global_magnitude_forward(w, offsets)
+    alpha, phase = phase_forward(w, G, offsets)
+    dG, dalpha = polar_to_wave_backward(dz, polar_to_wave_forward(G, alpha, offsets)[1])
+    dw, dG_of_phase = phase_backward(dalpha, phase)
+    assert not (dw + global_magnitude_backward(dG + dG_of_phase, magnitude)).any()
+    assert_equal(gradient(w, dz, offsets), dz.re)
+
+
+@both_scopes
+@both_dtypes
+@given(LENGTHS, SEEDS, st.integers(0, 15))
+@examples()
+def test_every_token_has_the_magnitude_of_its_text(scope, dtype, lengths, seed, decades):
+    _, w, offsets = ragged(lengths, seed, decades=decades)
+    w = w.astype(dtype)
+    z, _ = token2wave_forward(w, offsets, scope)
+    G, _ = global_magnitude_forward(w, offsets, scope)
+    expected = np.broadcast_to(np.repeat(G, lengths, axis=0), w.shape)
+    np.testing.assert_allclose(np.hypot(z.re, z.im), expected, rtol=8 * np.finfo(dtype).eps)
+
+
+def test_the_real_part_is_the_token_itself():
+    assert token2wave_forward(ROWS, OFFSETS)[0].re is ROWS
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples()
+def test_the_imaginary_part_does_not_see_signs(scope, lengths, seed):
+    _, w, offsets = ragged(lengths, seed)
+    assert_equal(token2wave_forward(w, offsets, scope)[0].im, token2wave_forward(abs(w), offsets, scope)[0].im)
+
+
+@both_scopes
+@both_dtypes
+@given(LENGTHS, SEEDS, st.integers(-40, 40))
+@examples()
+def test_scales_with_its_input_and_the_gradient_does_not(scope, dtype, lengths, seed, exponent):
+    rng, w, offsets = ragged(lengths, seed)
+    w, dz = w.astype(dtype), random_dz(rng, w.shape, dtype)
+    scaled = w * dtype(2.0**exponent)
+    assert_equal(token2wave_forward(scaled, offsets, scope)[0].im, token2wave_forward(w, offsets, scope)[0].im * dtype(2.0**exponent))
+    assert_equal(gradient(scaled, dz, offsets, scope), gradient(w, dz, offsets, scope))
+
+
+@both_scopes
+@both_dtypes
+def test_texts_of_a_large_batch_equal_texts_alone(scope, dtype):
+    rng = np.random.default_rng(0)
+    offsets = offsets_of([0, 700, 1, 2000, 0, 0, 5000, 1, 3, 900, 0])
+    w = random_rows(rng, offsets[-1], 16).astype(dtype)
+    assert w.size > 4 * CACHE_BLOCK_ENTRIES
+    z, cache = token2wave_forward(w, offsets, scope)
+    dz = random_dz(rng, w.shape, dtype)
+    dw = token2wave_backward(dz, cache)
+    for start, stop in zip(offsets, offsets[1:]):
+        alone, cache = token2wave_forward(w[start:stop], np.array([0, stop - start]), scope)
+        assert_equal(z.im[start:stop], alone.im)
+        assert_equal(dw[start:stop], token2wave_backward(Wave(dz.re[start:stop], dz.im[start:stop]), cache))
+
+
+# --- the bound ---------------------------------------------------------------------------------------------------
+
+
+@both_scopes
+@both_dtypes
+@given(st.integers(1, 6), SEEDS, st.integers(0, 15))
+@examples()
+def test_every_partial_derivative_of_the_imaginary_part_is_at_most_one(scope, dtype, tokens, seed, decades):
+    _, w, offsets = ragged([tokens], seed, columns=2, decades=decades)
+    w = w.astype(dtype)
+    w[w.shape[0] // 2 :, 1] = 0
+    _, cache = token2wave_forward(w, offsets, scope)
+    for j in range(w.size):
+        dim = np.zeros_like(w)
+        dim.flat[j] = 1
+        dw = token2wave_backward(Wave(np.zeros_like(w), dim), cache)
+        assert np.all(abs(dw) <= 1 + 4 * np.finfo(dtype).eps)
+        assert dw.flat[j] == 0, "im_j does not depend on w_j"
+
+
+# --- singular points ---------------------------------------------------------------------------------------------
+
+
+@both_dtypes
+@given(SEEDS)
+@examples()
+def test_one_token_has_imaginary_part_zero_and_hands_dre_on(dtype, seed):
+    rng, w, offsets = ragged([1, 0, 1, 1], seed, decades=15)
+    w, dz = w.astype(dtype), random_dz(rng, w.shape, dtype)
+    z, cache = token2wave_forward(w, offsets)
+    assert_equal(z, Wave(w, np.zeros_like(w)))
+    assert_equal(token2wave_backward(dz, cache), dz.re)
+
+
+@both_dtypes
+def test_in_text_scope_one_token_of_one_dimension_is_alone(dtype):
+    w, dz = np.array([[-3.0]], dtype), Wave(np.array([[2.0]], dtype), np.array([[7.0]], dtype))
+    z, cache = token2wave_forward(w, np.array([0, 1]), "text")
+    assert z.im == 0 and token2wave_backward(dz, cache) == 2
+
+
+def test_in_text_scope_one_token_has_its_other_dimensions():
+    z, _ = token2wave_forward(np.array([[3.0, 4.0, 0.0]]), np.array([0, 1]), "text")
+    assert z.im.tolist() == [[4.0, 3.0, 5.0]]
+
+
+@both_scopes
+@both_dtypes
+def test_a_dimension_of_zeros_hands_dre_on(scope, dtype):
+    dz = random_dz(np.random.default_rng(0), (3, 2), dtype)
+    w = np.zeros((3, 2), dtype)
+    z, cache = token2wave_forward(w, ONE_TEXT, scope)
+    assert not z.im.any()
+    assert_equal(token2wave_backward(dz, cache), dz.re)
+
+
+@both_scopes
+@both_dtypes
+@pytest.mark.parametrize("value", [-3.0, 1e-15, 1e15])
+def test_a_single_nonzero_token_sits_at_the_tip_of_a_cone(scope, dtype, value):
+    """Its own im is 0 with subgradient 0; every other token has im = |w| with slope ±1 in w."""
+    w, dz = np.zeros((3, 1), dtype), random_dz(np.random.default_rng(0), (3, 1), dtype)
+    w[1] = value
+    z, cache = token2wave_forward(w, ONE_TEXT, scope)
+    assert_equal(z.im[:, 0], abs(w[1]) * np.array([1, 0, 1], dtype))
+    expected = dz.re.copy()
+    expected[1] += np.sign(w[1]) * (dz.im[0] + dz.im[2])
+    assert_equal(token2wave_backward(dz, cache), expected, 4 * np.finfo(dtype).eps)
+
+
+@both_scopes
+@pytest.mark.parametrize("shape, offsets", [((0, 2), [0]), ((0, 2), [0, 0, 0]), ((3, 0), [0, 3])])
+def test_nothing_gives_nothing(scope, shape, offsets):
+    w = np.zeros(shape)
+    z, cache = token2wave_forward(w, np.array(offsets), scope)
+    assert z.re.shape == z.im.shape == token2wave_backward(z, cache).shape == shape
+
+
+# --- float32, beside exact arithmetic ----------------------------------------------------------------------------
+
+
+def exact_sums_of_others(values):
+    """Σ_{l≠j} x_l for every j, by integers: every float is n/2^k. Rounded once, at the end."""
+    ratios = [float(x).as_integer_ratio() for x in values]
+    k = max((denominator for _, denominator in ratios), default=1)
+    whole = [n * (k // denominator) for n, denominator in ratios]
+    total = sum(whole)
+    return np.array([(total - n) / k for n in whole])
+
+
+def exact(w, dz, offsets, scope):
+    """(im, dw, bound of the error of dw without its factor), all in float64."""
+    im, dw, bound = np.zeros(w.shape), dz.re.astype(float), abs(dz.re.astype(float))
+    wide, dim = w.astype(float), dz.im.astype(float)
+    for _, entries in groups(offsets, w.shape[1], scope):
+        at = tuple(np.array(entries).T) if entries else ([], [])
+        squares = wide[at] ** 2  # of float32 numbers: exact in float64
+        im[at] = np.sqrt(exact_sums_of_others(squares))
+        h = np.divide(dim[at], im[at], out=np.zeros(len(entries)), where=im[at] != 0)
+        dw[at] += wide[at] * exact_sums_of_others(h)
+        bound[at] += abs(wide[at]) * exact_sums_of_others(abs(h))
+    return im, dw, bound
+
+
+def error_of_im(im, expected):
+    """Largest relative error, entry by entry; infinite where 0 and not 0 meet."""
+    assert np.array_equal(im == 0, expected == 0), "0 where there is something, or the reverse"
+    nonzero = expected != 0
+    return np.max(abs(im[nonzero] / expected[nonzero] - 1), initial=0)
+
+
+def assert_float32_accuracy(w, offsets, scope, seed=0):
+    assert w.dtype == np.float32
+    dz = random_dz(np.random.default_rng(seed), w.shape, np.float32)
+    z, cache = token2wave_forward(w, offsets, scope)
+    dw = token2wave_backward(dz, cache)
+    im, exact_dw, bound = exact(w, dz, offsets, scope)
+    assert z.im.dtype == dw.dtype == np.float32 and np.isfinite(z.im).all() and np.isfinite(dw).all()
+    assert error_of_im(z.im.astype(float), im) <= FLOAT32_BOUND
+    assert np.all(abs(dw - exact_dw) <= FLOAT32_BOUND * bound)
+
+
+def dominated(tokens, ratio, scale=1.0, columns=2, seed=0):
+    """Float32 rows: one token of size `scale`, the others `ratio` times as large."""
+    w = random_rows(np.random.default_rng(seed), tokens, columns, 0.3) * scale * ratio
+    w[tokens // 2] /= ratio
+    return w.astype(np.float32)
+
+
+LONG_TEXT = np.full((65_536, 2), 0.1, np.float32)
+RATIOS = [1e-4, 1e-6, 1e-8, 1e-12, 1e-18]
+
+
+@both_scopes
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_float32_keeps_its_digits_where_one_token_dominates(scope, ratio, scale):
+    for tokens in (2, 3, 40):
+        w = dominated(tokens, ratio, scale)
+        if scope == "text":
+            w[tokens // 2, 1] *= np.float32(ratio)  # one entry of the whole text
+        assert_float32_accuracy(w, np.array([0, tokens]), scope)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_the_difference_of_squares_fails_there(ratio):
+    """sqrt(G² − w²) and G·sqrt(1 − c²) in float32, which the test above must be able to refuse."""
+    w = dominated(40, ratio)
+    G = np.sqrt((w * w).sum(axis=0, dtype=np.float32))
+    naive = np.sqrt(np.maximum(G * G - w * w, 0))
+    im, _, _ = exact(w, Wave(w, w), np.array([0, 40]), "dimension")
+    assert np.max(abs(naive[20] / im[20] - 1)) > 1000 * FLOAT32_BOUND
+    c = w[20] / G
+    assert np.max(abs(G * np.sqrt(1 - c * c) / im[20] - 1)) > 1000 * FLOAT32_BOUND
+
+
+@both_scopes
+@given(LENGTHS, SEEDS, st.integers(0, 15), st.integers(-15, 15))
+@examples()
+def test_float32_is_accurate_at_any_scale(scope, lengths, seed, decades, exponent):
+    _, w, offsets = ragged(lengths, seed, decades=decades)
+    w[:, 1] = 0
+    assert_float32_accuracy((w * 10.0**exponent).astype(np.float32), offsets, scope, seed)
+
+
+@both_scopes
+def test_float32_columns_of_very_different_size_do_not_disturb_one_another(scope):
+    w = random_rows(np.random.default_rng(0), 20, 3, 0.5) * [1e-15, 1.0, 1e15]
+    assert_float32_accuracy(w.astype(np.float32), np.array([0, 20]), scope)
+
+
+@both_scopes
+@pytest.mark.parametrize("w", [LONG_TEXT, dominated(65_536, 1e-4)], ids=["alike", "dominated"])
+def test_float32_does_not_drift_over_a_long_text(scope, w):
+    assert_float32_accuracy(w, np.array([0, len(w)]), scope)
+
+
+def test_a_sum_of_squares_in_order_drifts_over_a_long_text():
+    """Float32 added one after the other, which the test above must be able to refuse."""
+    w = LONG_TEXT[:, 0]
+    drifting = np.sqrt(np.cumsum(w * w, dtype=np.float32)[-1])
+    assert abs(drifting / np.sqrt(math.fsum(w.astype(float) ** 2)) - 1) > FLOAT32_BOUND
+
+
+@both_scopes
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_float64_squares_neither_overflow_nor_underflow(scope, scale):
+    rng, w, offsets = ragged([1, 4, 0, 2], 0)
+    dz = random_dz(rng, w.shape)
+    z, cache = token2wave_forward(w * scale, offsets, scope)
+    assert_equal(z.im / scale, token2wave_forward(w, offsets, scope)[0].im, 1e-14)
+    assert_equal(token2wave_backward(dz, cache), gradient(w, dz, offsets, scope), 1e-13)
+
+
+# --- refusals and negative controls ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_a_wrong_w_is_named(wrong):
+    with pytest.raises(ValueError, match="^w: expected"):
+        token2wave_forward(wrong, OFFSETS)
+
+
+@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
+def test_wrong_offsets_are_named(wrong):
+    with pytest.raises(ValueError, match="^offsets: "):
+        token2wave_forward(ROWS, wrong)
+
+
+def test_a_wrong_scope_is_named():
+    with pytest.raises(ValueError, match="^scope: .*'dimension', 'text'.*'token'"):
+        token2wave_forward(ROWS, OFFSETS, "token")
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+def test_a_wrong_cotangent_is_named(wrong):
+    _, cache = token2wave_forward(ROWS, OFFSETS)
+    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            token2wave_backward(dz, cache)
+
+
+def inclusive_sum(dz, cache):
+    """Σ_j h_j instead of the sum over the others."""
+    h = np.divide(dz.im, cache.v, out=np.zeros_like(cache.v), where=cache.v != 0)
+    return token2wave_backward(dz, cache) + cache.w * h
+
+
+@both_scopes
+@pytest.mark.parametrize(
+    "corrupted",
+    [
+        inclusive_sum,
+        lambda dz, cache: token2wave_backward(Wave(dz.re, -dz.im), cache),  # wrong sign
+        lambda dz, cache: token2wave_backward(Wave(0 * dz.re, dz.im), cache),  # a missing term
+        lambda dz, cache: token2wave_backward(dz, cache._replace(offsets=np.array([0, 2, 6, 6]))),  # wrong segments
+        lambda dz, cache: token2wave_backward(dz, cache._replace(scope={"text": "dimension", "dimension": "text"}[cache.scope])),
+    ],
+    ids=["inclusive sum", "sign", "missing term", "segments", "scope"],
+)
+def test_a_corrupted_backward_is_caught(scope, corrupted):
+    _, w, offsets = ragged([3, 0, 3], 0)
+    assert caught(token2wave_forward, corrupted, w, offsets, scope)
