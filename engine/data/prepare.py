@@ -27,8 +27,9 @@ class PreparedData(NamedTuple):
     def fingerprint(self):
         """A digest of all token ids, offsets and labels: equal data continue a run bit for bit, other data must not."""
         digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            for array in split or ():
+        for name in ("train", "validation", "test"):
+            for part, array in zip(RaggedBatch._fields, getattr(self, name) or ()):
+                digest.update(f"{name} {part} {array.dtype} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 

@@ -147,7 +147,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def damaged(content, kind):
     """The bytes of a file after an accident."""
     half = len(content) // 2
-    return {"truncated": content[:-1], "empty": b"", "flipped": content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :], "longer": content + b"\0"}[kind]
+    flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+    return {"truncated": content[:-1], "empty": b"", "flipped": flipped, "longer": content + b"\0"}[kind]
 
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "flipped", "longer"])

@@ -47,7 +47,15 @@ def test_only_a_run_can_be_opened(tmp_path):
             RunDirectory.open(path)
 
 
-@pytest.mark.parametrize("content, message", [("[run", "is not TOML"), ("", "lacks the section .run."), ("run = 1\n", "lacks the section .run."), ("[run]\n[data]\n[network]\n", "lacks the section .training.")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("[run", "is not TOML"),
+        ("", "lacks the section .run."),
+        ("run = 1\n", "lacks the section .run."),
+        ("[run]\n[data]\n[network]\n", "lacks the section .training."),
+    ],
+)
 def test_a_damaged_config_is_refused_by_name(run, content, message):
     run.config_file.write_text(content)
     with pytest.raises(UserError, match=f"config.toml: {message}"):
