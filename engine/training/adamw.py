@@ -8,24 +8,37 @@ Source: Loshchilov & Hutter, arXiv 1711.05101, with the decay multiplied by η a
 A RowSparse gradient (of an embedding table) is handled in one of two ways:
 - "dense": the equation to the letter. Rows without a gradient count as g = 0: their m and v decay, their weights move on
   by what m still holds, and weight decay pulls them too. Time proportional to the whole table.
-- "lazy": only the rows of the batch are touched, in time proportional to them. Each row is trained as if AdamW saw only
-  the steps in which the row occurs: t counts those steps, and between them m, v and θ rest. So it differs from "dense" in
-  three ways: no movement by old momentum, no decay of m and v, and no weight decay while a row is absent.
+- "lazy": only the rows of the batch are touched, in time proportional to them. A row that was last touched at step s first
+  takes the steps s < i < t that it missed, all at once. With g = 0 these are known in closed form,
+
+      m ← β₁ᵏm     v ← β₂ᵏv     θ ← θ·Π(1 − ηᵢλ) − Σᵢ ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ · m/(sqrt(v) + ε′),    r = β₁/sqrt(β₂)
+
+  (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see missed_steps.py). settle() does this for all rows, before
+  the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for ε and λ at second order. It differs
+  in that a row, when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
 """
+
+import math
 
 import numpy as np
 
 from engine.arguments import check_choice
-from engine.backend import array_module
+from engine.backend import array_module, to_device
 from engine.layer import RowSparse
 from engine.training.config import EMBEDDING_UPDATES
+from engine.training.missed_steps import catch_up, record_step
+
+HOST_STATE = ("t", "missed", "shrunk")  # small, and read by the host at every step
 
 
 class AdamW:
-    """Trains parameters (dict[str, Parameter]) in place. State per parameter: m, v (its shape) and t ((rows,) if lazy)."""
+    """Trains parameters (dict[str, Parameter]) in place. State per parameter: m and v (its shape), t, and if lazy
+    last (rows, 1), the step at which a row was touched, with the record of all steps (missed_steps.py)."""
 
     def __init__(self, parameters, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, embedding_update="lazy"):
         check_choice("embedding_update", embedding_update, EMBEDDING_UPDATES)
+        if embedding_update == "lazy" and beta1 >= math.sqrt(beta2):
+            raise ValueError(f"beta1: must be below sqrt(beta2) = {math.sqrt(beta2):.4g} for lazy updates, got {beta1}")
         self.parameters = parameters
         self.beta1, self.beta2, self.epsilon, self.weight_decay = beta1, beta2, epsilon, weight_decay
         self.lazy = embedding_update == "lazy"
@@ -38,32 +51,37 @@ class AdamW:
             if grad is None:
                 continue
             decay = self.weight_decay if parameter.decay else 0.0
-            if isinstance(grad, RowSparse) and self.lazy:
-                self.update_rows(name, parameter, grad, learning_rate, scale, decay)
+            lazy = self.lazy and isinstance(grad, RowSparse)
+            state = self.state_of(name, parameter, lazy)
+            state["t"] += 1
+            if lazy:
+                self.update_rows(parameter, grad, state, learning_rate, scale, decay)
             else:
-                state = self.state_of(name, parameter, ())
-                self.update(parameter.value, parameter.dense_grad() * parameter.value.dtype.type(scale), state, learning_rate, decay)
+                scaled = parameter.dense_grad() * parameter.value.dtype.type(scale)
+                self.update(parameter.value, scaled, state["m"], state["v"], float(state["t"]), learning_rate, decay)
 
-    def update_rows(self, name, parameter, grad, learning_rate, scale, decay):
-        """The equation on some rows: gathered, updated, put back. Rows are unique, so nothing is written twice."""
-        state = self.state_of(name, parameter, (len(parameter.value), 1))
-        rows = grad.rows
-        gathered = {key: array[rows] for key, array in state.items()}
-        value = parameter.value[rows]
-        self.update(value, grad.values * value.dtype.type(scale), gathered, learning_rate, decay)
-        parameter.value[rows] = value
-        for key, array in gathered.items():
-            state[key][rows] = array
+    def update_rows(self, parameter, grad, state, learning_rate, scale, decay):
+        """The equation on some rows: gathered, brought up to date, updated, put back. Rows are unique: no write meets another."""
+        rows, t = grad.rows, float(state["t"])
+        value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
+        catch_up(value, m, v, state["last"][rows], t - 1, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+        self.update(value, grad.values * value.dtype.type(scale), m, v, t, learning_rate, decay)
+        parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
+        record_step(state, learning_rate, decay, self.beta1, self.beta2)
 
-    def update(self, value, grad, state, learning_rate, decay):
-        """The equation, in place on value and state; `grad` is a fresh array and serves as scratch."""
+    def settle(self):
+        """Let every row of lazily trained tables take the steps it missed, so that the tables are what they stand for."""
+        for name, state in self.state.items():
+            if "last" in state:
+                value, t = self.parameters[name].value, float(state["t"])
+                m, v, last = state["m"], state["v"], state["last"]
+                catch_up(value, m, v, last, t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+                last[...] = t
+
+    def update(self, value, grad, m, v, t, learning_rate, decay):
+        """The equation, in place on value, m and v; `grad` is a fresh array and serves as scratch."""
         xp = array_module(value)
         real = value.dtype.type
-        m, v, t = state["m"], state["v"], state["t"]
-        t += 1
-        # The step counts are float64: 1 − βᵗ would lose digits in float32.
-        step_size = (learning_rate / (1 - self.beta1**t)).astype(value.dtype)
-        root_scale = (1 / xp.sqrt(1 - self.beta2**t)).astype(value.dtype)
         m *= real(self.beta1)
         m += grad * real(1 - self.beta1)
         v *= real(self.beta2)
@@ -71,27 +89,30 @@ class AdamW:
         grad *= real(1 - self.beta2)
         v += grad
         denominator = xp.sqrt(v, out=grad)
-        denominator *= root_scale
+        denominator *= real(1 / math.sqrt(1 - self.beta2**t))
         denominator += real(self.epsilon)
         if decay:
             value *= real(1 - learning_rate * decay)
-        value -= step_size * m / denominator
+        value -= real(learning_rate / (1 - self.beta1**t)) * m / denominator
 
-    def state_of(self, name, parameter, count_shape):
-        """m, v and t of a parameter, zeros at first."""
+    def state_of(self, name, parameter, lazy):
+        """The state of a parameter, zeros at first."""
         if name not in self.state:
             xp = array_module(parameter.value)
             zeros = xp.zeros_like(parameter.value)
-            self.state[name] = {"m": zeros, "v": zeros.copy(), "t": xp.zeros(count_shape, np.float64)}
+            state = {"m": zeros, "v": zeros.copy(), "t": np.zeros((), np.int64)}
+            if lazy:
+                state.update(last=xp.zeros((len(zeros), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
+            self.state[name] = state
         return self.state[name]
 
     def arrays(self):
         """The state as a flat dict of arrays, named "parameter:m" and so on, for a checkpoint."""
         return {f"{name}:{key}": array for name, state in self.state.items() for key, array in state.items()}
 
-    def load_arrays(self, arrays):
-        """Take back what arrays() gave, as arrays on the parameters' device."""
+    def load_arrays(self, arrays, device="cpu"):
+        """Take back what arrays() gave (NumPy arrays); all but HOST_STATE go to the device."""
         self.state = {}
         for full, array in arrays.items():
             name, _, key = full.rpartition(":")
-            self.state.setdefault(name, {})[key] = array
+            self.state.setdefault(name, {})[key] = array if key in HOST_STATE else to_device(array, device)

@@ -1,7 +1,9 @@
 """How a network is trained, as one frozen, validated dataclass."""
 
+import math
 from dataclasses import dataclass
 
+from engine.errors import UserError
 from engine.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")
@@ -24,3 +26,8 @@ class TrainingConfig(Settings):
     clip_norm: float = setting(1.0, "largest global norm of the gradient; 0 does not clip", minimum=0.0)
     embedding_update: str = setting("lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES)
     patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
+            raise UserError(f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense")

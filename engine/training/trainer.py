@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from tqdm import tqdm
 
-from engine.backend import random_generator, to_device, to_host
+from engine.backend import random_generator, to_host
 from engine.data.batching import epoch_batches, take
 from engine.errors import UserError
 from engine.training.adamw import AdamW
@@ -65,7 +65,7 @@ class Trainer:
                 raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files as before")
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
-        self.optimizer.load_arrays({name: to_device(array, self.device) for name, array in arrays["optimizer"].items()})
+        self.optimizer.load_arrays(arrays["optimizer"], self.device)
         try:
             self.progress = Progress(**state["progress"])
         except (KeyError, TypeError) as error:
@@ -157,6 +157,7 @@ class Trainer:
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
+        self.optimizer.settle()
         if self.data.validation is None:
             better = True
         else:

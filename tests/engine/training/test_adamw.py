@@ -42,7 +42,7 @@ def train(parameter, grads, rates, **options):
 @pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.5), (0.99, 0.0)])
 def test_every_step_is_the_equation(decay, betas):
     start, grads, rates = draw((3, 2), 20)
-    values = train(Parameter(start.copy()), grads, rates, weight_decay=decay, beta1=betas[0], beta2=betas[1])
+    values = train(Parameter(start.copy()), grads, rates, weight_decay=decay, beta1=betas[0], beta2=betas[1], embedding_update="dense")
     np.testing.assert_allclose(values, reference(start, grads, rates, decay, *betas), rtol=1e-12, atol=1e-12)
 
 
@@ -76,20 +76,71 @@ def test_dense_updates_treat_absent_rows_as_a_gradient_of_zero(decay):
     np.testing.assert_allclose(values, reference(start, dense, rates, decay), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_a_lazy_row_is_trained_as_if_only_the_steps_in_which_it_occurs_existed(decay):
-    start, grads, dense, rates = sparse_steps(ROWS)
-    values = train(Parameter(start.copy()), grads, rates, weight_decay=decay)
-    for row in range(len(start)):
-        expected = start[row]
-        steps = [s for s, rows in enumerate(ROWS) if row in rows]
-        trajectory = dict(zip(steps, reference(start[row], [dense[s][row] for s in steps], rates[steps], decay)))
-        for s, value in enumerate(values):
-            if s in trajectory:
-                expected = trajectory[s]
-                np.testing.assert_allclose(value[row], expected, rtol=1e-12, atol=1e-12)
-            else:  # not one bit moves
-                assert np.array_equal(value[row], values[s - 1][row] if s else start[row])
+def train_lazily(start, grads, rates, **options):
+    """The values after each step, and those after settle()."""
+    parameter = Parameter(start.copy())
+    optimizer, values = AdamW({"p": parameter}, **options), []
+    for grad, rate in zip(grads, rates):
+        parameter.grad = grad
+        optimizer.step(rate)
+        values.append(parameter.value.copy())
+    optimizer.settle()
+    return values, parameter.value, optimizer
+
+
+# The second list leaves rows alone for longer than the powers of r take to fade.
+@pytest.mark.parametrize("rows_of_steps", [ROWS, [[0, 1], [2], *([[1]] * 500), [0, 1], *([[1]] * 20), [2]]])
+@pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.9), (0.5, 0.5)])
+def test_for_given_gradients_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
+    start, grads, _, rates = sparse_steps(rows_of_steps)
+    options = {"beta1": betas[0], "beta2": betas[1], "epsilon": 1e-150}  # ε is what the two treat differently
+    _, lazy, _ = train_lazily(start, grads, rates, **options)
+    dense = train(Parameter(start.copy()), grads, rates, embedding_update="dense", **options)[-1]
+    np.testing.assert_allclose(lazy, dense, rtol=1e-9, atol=1e-9)
+
+
+def test_epsilon_weighs_in_lazy_updates_nearly_as_in_dense_ones():
+    start, grads, _, rates = sparse_steps(ROWS)
+    grads = [RowSparse(grad.rows, np.clip(grad.values, -1e-6, 1e-6)) for grad in grads]  # sqrt(v) about as large as ε
+    _, lazy, _ = train_lazily(start, grads, rates)
+    dense = train(Parameter(start.copy()), grads, rates, embedding_update="dense")[-1]
+    without = train(Parameter(start.copy()), grads, rates, embedding_update="dense", epsilon=1e-150)[-1]
+    assert np.abs(lazy - dense).max() < 0.05 * np.abs(without - dense).max()
+
+
+def test_weight_decay_of_lazy_updates_agrees_with_dense_ones_to_second_order():
+    start, grads, _, rates = sparse_steps(ROWS)
+    errors = []
+    for factor in (1.0, 0.1):
+        options = {"weight_decay": 0.1, "epsilon": 1e-150}
+        _, lazy, _ = train_lazily(start, grads, rates * factor, **options)
+        dense = train(Parameter(start.copy()), grads, rates * factor, embedding_update="dense", **options)[-1]
+        errors.append(np.abs(lazy - dense).max())
+    assert 0 < errors[0] < 0.1 * rates.max()
+    assert errors[1] < errors[0] / 50  # a tenth of the rate, a hundredth of the error
+
+
+def test_a_row_rests_to_the_bit_while_no_batch_holds_it():
+    start, grads, _, rates = sparse_steps(ROWS)
+    values, _, _ = train_lazily(start, grads, rates, weight_decay=0.1)
+    for step, (before, after) in enumerate(zip([start, *values], values)):
+        absent = [row for row in range(len(start)) if row not in ROWS[step]]
+        assert np.array_equal(before[absent], after[absent])
+        assert not np.any(before[ROWS[step]] == after[ROWS[step]])
+
+
+def test_settling_twice_is_settling_once():
+    start, grads, _, rates = sparse_steps(ROWS)
+    _, settled, optimizer = train_lazily(start, grads, rates, weight_decay=0.1)
+    before = settled.copy()
+    optimizer.settle()
+    assert np.array_equal(before, settled)
+
+
+def test_lazy_updates_need_momentum_that_fades_faster_than_the_squares():
+    with pytest.raises(ValueError, match="beta1: must be below"):
+        AdamW({}, beta1=0.9, beta2=0.5)
+    AdamW({}, beta1=0.9, beta2=0.5, embedding_update="dense")
 
 
 def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
@@ -150,7 +201,8 @@ def test_a_state_taken_out_and_put_back_continues_bit_for_bit(kind):
     third.load_arrays({name: array.copy() for name, array in second.arrays().items()})
     advance(parted, third, range(3, 6))
 
-    assert set(first.arrays()) == {f"{name}:{key}" for name in ("w", "a:table") for key in "mvt"}
+    of_table = ["m", "v", "t", *(["last", "missed", "shrunk"] if kind == "lazy" else [])]
+    assert set(first.arrays()) == {f"w:{key}" for key in "mvt"} | {f"a:table:{key}" for key in of_table}
     for name in whole:
         assert np.array_equal(whole[name].value, parted[name].value)
     for name, array in first.arrays().items():

@@ -299,6 +299,23 @@ def test_every_kind_of_dropout_changes_training_and_repeats_for_equal_generators
     assert np.array_equal(a, b) and not np.allclose(a, c) and not np.allclose(a, network.forward(batch)[0])
 
 
+class KeepsEverything:
+    """A generator under which nothing is dropped, and which remembers for what it was asked."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def random(self, size, dtype):
+        self.shapes.append(size)
+        return np.ones(size, dtype)
+
+
+def test_dropout_acts_on_tokens_embeddings_readout_hidden_layer_its_output_and_the_pooled_text():
+    network, rng = network_of(**DROPOUTS), KeepsEverything()
+    network.forward(RaggedBatch(np.array([1, 2, 3]), np.array([0, 1, 3])), train=True, rng=rng)
+    assert rng.shapes == [3, (3, 4), (3, 4), (3, 5), (3, 4), (2, 4)]
+
+
 def test_labels_are_smoothed_only_in_training():
     batch = example_batch(VOCABULARY, CLASSES, LENGTHS)
     plain, smoothed = network_of(), network_of(label_smoothing=0.3)

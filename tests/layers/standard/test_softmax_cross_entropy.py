@@ -75,6 +75,13 @@ def test_huge_logits_neither_overflow_nor_become_nan(dtype, large):
     assert softmax_cross_entropy_backward(1.0, cache).tolist() == [[0, 0, 0], [-0.5, 0, 0.5]]
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_class_out_of_reach_costs_nothing_without_smoothing():
+    z = np.array([[3e38, -3e38]], np.float32)  # their difference exceeds float32
+    loss, cache = softmax_cross_entropy_forward(z, np.array([0]))
+    assert loss == 0.0 and not softmax_cross_entropy_backward(1.0, cache).any()
+
+
 def test_a_vanishing_probability_has_a_finite_logarithm():
     assert log_softmax(np.array([[0.0, -800.0]])).tolist() == [[0.0, -800.0]]
 

@@ -1,0 +1,42 @@
+"""The AdamW steps that a row of a table misses while no batch holds it, taken all at once.
+
+Without a gradient, step i moves a row that was last touched at step s by ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ) · β₁ⁱ⁻ˢm / sqrt(β₂ⁱ⁻ˢv).
+All rows of one s thus share a factor, of which this record keeps the running sum:
+
+    missed[s] = Σ_{s<i≤t} ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ,   r = β₁/sqrt(β₂) < 1            shrunk[t] = Σ_{i≤t} log(1 − ηᵢλ)
+
+The powers of r fade, so a step adds only to the newest entries. Both are float64 arrays (t + 1,) on the host.
+"""
+
+import math
+
+import numpy as np
+
+from engine.backend import array_module
+
+FADED = 1e-17  # powers of r below this no longer count
+
+
+def record_step(state, learning_rate, decay, beta1, beta2):
+    """Add step state["t"] to the record, after the rows of that step have been updated."""
+    t, missed = int(state["t"]), state["missed"]
+    ratio = beta1 / math.sqrt(beta2)
+    reach = min(t, math.ceil(math.log(FADED) / math.log(ratio))) if ratio else 0
+    if reach:
+        factor = learning_rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+        missed[t - reach :] += factor * ratio ** np.arange(reach, 0, -1)
+    state["missed"] = np.append(missed, 0.0)
+    state["shrunk"] = np.append(state["shrunk"], state["shrunk"][-1] + np.log1p(-learning_rate * decay))
+
+
+def catch_up(value, m, v, last, until, missed, shrunk, beta1, beta2, epsilon):
+    """Take the steps last < i ≤ until without a gradient, in place on the rows value, m, v (R, d); last: (R, 1) integers."""
+    xp = array_module(value)
+    move, shrink = xp.asarray(missed)[last], xp.exp(shrunk[int(until)] - xp.asarray(shrunk)[last])
+    value *= shrink.astype(value.dtype)
+    # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).
+    weighed = epsilon * xp.sqrt(1 - beta2 ** (last + 1.0))
+    value -= move.astype(value.dtype) * m / (xp.sqrt(v) + weighed.astype(value.dtype))
+    absent = until - last
+    m *= (beta1**absent).astype(m.dtype)
+    v *= (beta2**absent).astype(v.dtype)
