@@ -32,7 +32,7 @@ def record_step(state, learning_rate, decay, beta1, beta2):
 def catch_up(value, m, v, last, until, missed, shrunk, beta1, beta2, epsilon):
     """Take the steps last < i ≤ until without a gradient, in place on the rows value, m, v (R, d); last: (R, 1) integers."""
     xp = array_module(value)
-    move, shrink = xp.asarray(missed)[last], xp.exp(shrunk[int(until)] - xp.asarray(shrunk)[last])
+    move, shrink = xp.asarray(missed)[last], xp.exp(float(shrunk[int(until)]) - xp.asarray(shrunk)[last])
     value *= shrink.astype(value.dtype)
     # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).
     weighed = epsilon * xp.sqrt(1 - beta2 ** (last + 1.0))

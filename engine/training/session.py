@@ -34,13 +34,14 @@ class OpenRun(NamedTuple):
 
 def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print):
     """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user."""
+    settings = pinned(settings)
     corpus, notes = read_corpus(settings.data, cache_dir)
     directory = RunDirectory.create(output)
     for note in notes:
         tell(note)
     data = prepare(settings.data, corpus, settings.training.seed)
     save_tokenizer(data.tokenizer, directory.tokenizer_file)
-    directory.write_config({"run": {"version": __version__, "device": device}, **pinned(settings).sections()})
+    directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
     return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
 
 
@@ -64,7 +65,8 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in zip(("training", "validation", "test"), data[1:4]) if split]
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
-    trainer = Trainer(network, settings.training, data, directory, device, {"labels": data.classes, "data_fingerprint": data.fingerprint()})
+    state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
+    trainer = Trainer(network, settings.training, data, directory, device, state)
     if resume and directory.has_checkpoint():
         trainer.resume()
         tell(f"resumed after step {trainer.progress.step}")

@@ -46,7 +46,7 @@ class Trainer:
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
     def __init__(self, network, config, data, run, device="cpu", state=None):
-        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (labels, data fingerprint)."""
+        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint)."""
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
         self.state = state or {}
         self.progress = Progress()
@@ -62,7 +62,7 @@ class Trainer:
         state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
         for key, value in self.state.items():
             if state.get(key) != value:
-                raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files as before")
+                raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before")
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
         self.optimizer.load_arrays(arrays["optimizer"], self.device)
