@@ -332,24 +332,22 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
     if as_json:
         click.echo(json.dumps({"seeds": names["seed"], "rows": rows}, indent=2))
         return
+    columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
     cells = [
-        (r["corpus"], r["operation"], f"{100 * r['mean']:.2f} ± {100 * r['spread']:.2f} %", f"{100 * r['macro_f1']:.2f} %", f"{r['seconds']:.1f} s")
+        (r["corpus"], r["operation"], *(f"{100 * r[k]:.2f} ± {100 * r[k + '_spread']:.2f} %" for k in columns), f"{r['seconds']:.1f} s")
         for r in rows
     ]
-    click.echo(format_table(["corpus", "operation", "test accuracy", "macro F1", "training"], cells, align="<<>>>"))
+    click.echo(format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>"))
     click.echo(f"\nmean ± standard deviation over seeds {seeds}; training: mean seconds of one run")
 
 
 def summary(results):
-    """Mean and standard deviation of the test accuracy over runs, and the means of macro F1 and seconds."""
-    accuracies = [result["test_accuracy"] for result in results]
-    return {
-        "mean": statistics.mean(accuracies),
-        "spread": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
-        "accuracies": accuracies,
-        "macro_f1": statistics.mean(result["test_macro_f1"] for result in results),
-        "seconds": statistics.mean(result["train_seconds"] for result in results),
-    }
+    """Mean and standard deviation over runs of test accuracy, macro F1 and validation accuracy; mean seconds."""
+    figures = {"seconds": statistics.mean(result["train_seconds"] for result in results)}
+    for name, key in (("mean", "test_accuracy"), ("macro_f1", "test_macro_f1"), ("validation", "validation_accuracy")):
+        values = [result[key] or 0.0 for result in results]  # None without a validation split
+        figures.update({name: statistics.mean(values), f"{name}_spread": statistics.stdev(values) if len(values) > 1 else 0.0})
+    return figures
 
 
 def main(arguments=None):

@@ -9,8 +9,8 @@ COMPLEX_STEP = np.dtype(np.complex128)  # admitted so that analytic functions ca
 def check_floats(name, x, shape, like=None):
     """Raise ValueError unless `x` is a float array of the given shape.
 
-    shape: a tuple of sizes, of strings for free sizes (used in the message) and of None; `like`: an array whose dtype
-    must be shared. complex128 passes for complex-step differentiation.
+    shape: a tuple of sizes, of strings for free sizes (used in the message) and of None; `like`: an array, or a cache
+    with a dtype, whose dtype must be shared. complex128 passes for complex-step differentiation.
     """
     wanted = "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):

@@ -15,6 +15,7 @@ from engine.arguments import check_floats
 class Cache(NamedTuple):
     scaled_mask: np.ndarray | None
     shape: tuple
+    dtype: np.dtype
 
 
 def dropout_forward(x, rate, rng):
@@ -26,13 +27,13 @@ def dropout_forward(x, rate, rng):
     if not 0 <= rate < 1:
         raise ValueError(f"rate: must lie in [0, 1), got {rate}")
     if rng is None or rate == 0:
-        return x, Cache(None, x.shape)
+        return x, Cache(None, x.shape, x.dtype)
     real = x.real.dtype
     scaled_mask = (rng.random(x.shape, dtype=np.float32) >= rate) * real.type(1 / (1 - rate))
-    return x * scaled_mask, Cache(scaled_mask, x.shape)
+    return x * scaled_mask, Cache(scaled_mask, x.shape, x.dtype)
 
 
 def dropout_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
-    check_floats("dy", dy, cache.shape)
+    check_floats("dy", dy, cache.shape, like=cache)
     return dy if cache.scaled_mask is None else dy * cache.scaled_mask

@@ -38,7 +38,7 @@ def embedding_forward(ids, table):
 
 def embedding_backward(dy, cache):
     """dy: (T, d) → dE: RowSparse over (V, d). Ids have no gradient."""
-    check_floats("dy", dy, (len(cache.ids), cache.shape[1]))
+    check_floats("dy", dy, (len(cache.ids), cache.shape[1]), like=cache)
     return sum_rows(cache.ids, dy)
 
 

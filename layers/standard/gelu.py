@@ -53,7 +53,7 @@ def gelu_forward(x):
 
 def gelu_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
-    check_floats("dy", dy, cache.slope.shape)
+    check_floats("dy", dy, cache.slope.shape, like=cache.slope)
     return dy * cache.slope
 
 

@@ -23,6 +23,7 @@ class Cache(NamedTuple):
     rows: np.ndarray | None  # max: (B, d) row of each maximum
     offsets: np.ndarray
     shape: tuple
+    dtype: np.dtype
 
 
 def pooling_forward(x, offsets, kind="mean"):
@@ -41,7 +42,7 @@ def pooling_forward(x, offsets, kind="mean"):
         rows = (first_largest(x, offsets) if kind == "max" else offsets[:-1, None]).clip(0, len(x) - 1)
         y = array_module(x).take_along_axis(x, rows, axis=0) if kind == "max" else x[rows[:, 0]]
         y = y * (n > 0)
-    return y, Cache(kind, rows, offsets, x.shape)
+    return y, Cache(kind, rows, offsets, x.shape, x.dtype)
 
 
 def first_largest(x, offsets):
@@ -54,8 +55,8 @@ def first_largest(x, offsets):
 
 def pooling_backward(dy, cache):
     """dy: (B, d) → dx: (T, d)."""
-    kind, rows, offsets, shape = cache
-    check_floats("dy", dy, (len(offsets) - 1, shape[1]))
+    kind, rows, offsets, shape, _ = cache
+    check_floats("dy", dy, (len(offsets) - 1, shape[1]), like=cache)
     xp = array_module(dy)
     n = lengths(offsets)[:, None]
     if kind == "mean":

@@ -14,16 +14,17 @@ from engine.arguments import check_floats
 
 class Cache(NamedTuple):
     positive: np.ndarray
+    dtype: np.dtype
 
 
 def relu_forward(x):
     """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape."""
     check_floats("x", x, ("T", "d"))
     positive = x.real > 0
-    return x * positive, Cache(positive)
+    return x * positive, Cache(positive, x.dtype)
 
 
 def relu_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
-    check_floats("dy", dy, cache.positive.shape)
+    check_floats("dy", dy, cache.positive.shape, like=cache)
     return dy * cache.positive

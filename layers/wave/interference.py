@@ -30,5 +30,5 @@ def interference_forward(a, b):
 def interference_backward(dz, cache):
     """dz: Wave of (T, d) → (da, db), both dz itself."""
     for name, part in zip(("dz.re", "dz.im"), dz):
-        check_floats(name, part, cache.shape)
+        check_floats(name, part, cache.shape, like=cache)
     return dz, dz

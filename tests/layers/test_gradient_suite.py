@@ -112,6 +112,15 @@ def test_gradients_have_shape_and_dtype_of_what_they_belong_to(case):
 
 
 @every_case
+def test_a_cotangent_of_another_dtype_is_refused(case):
+    run = Run(case)
+    if not np.ndim(arrays(run.y)[0]):
+        pytest.skip("the cotangent of a loss is a plain number")
+    with pytest.raises(ValueError, match="expected dtype float64"):
+        run.backward(run.cotangent(dtype=np.float32))
+
+
+@every_case
 def test_float32_agrees_with_float64(case):
     single, double = Run(case, dtype=np.float32), Run(case)
     dy = single.cotangent(dtype=np.float32)

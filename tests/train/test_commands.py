@@ -152,11 +152,11 @@ def test_describe_shows_a_run_and_lists_all_fields(trained, run):
 
 def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):
     found = iter([0.9, 0.8])
-    monkeypatch.setattr(train, "start_run", lambda *_: {"test_accuracy": next(found), "test_macro_f1": 0.5, "train_seconds": 2.0})
+    monkeypatch.setattr(train, "start_run", lambda *_: {"test_accuracy": next(found), "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None})
     code, out, _ = run("accuracy", "--corpora", "r8", "--operations", "modulation", "--seeds", "0,1", "--output", tmp_path, "--json")
     assert code == 0
     (row,) = json.loads(out)["rows"]
-    assert row["mean"] == pytest.approx(0.85) and row["spread"] == pytest.approx(0.05 * 2**0.5)
+    assert row["mean"] == pytest.approx(0.85) and row["mean_spread"] == pytest.approx(0.05 * 2**0.5)
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"]])
