@@ -4,9 +4,8 @@
     python train.py COMMAND --help     train, evaluate, predict, gradcheck, describe, accuracy
 """
 
+import itertools
 import json
-import os
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.data.corpora import CORPORA
 from engine.errors import UserError
 from engine.table import format_table
 from engine.training.interrupt import Interrupted
+from engine.training.repeats import repeat_runs
 from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
 from layers.networks import WaveNetwork, WaveNetworkConfig
@@ -68,7 +68,12 @@ def field_option(flag, field, **more):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-device_option = click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
+
+
+def device_option(default="cpu", help="Where to compute; auto takes a usable GPU, else the CPU."):
+    return click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default=default, show_default=default is not None, help=help)
+
+
 cache_option = click.option("--cache-dir", type=click.Path(), help="Where downloaded corpora are kept.")
 settings_options = options(
     click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Named set of fields."),
@@ -97,16 +102,18 @@ training_options = options(
     field_option("--learning-rate", "learning_rate", metavar="RATE", help="Peak of AdamW's learning rate."),
     field_option("--seed", "seed", metavar="N", help="Of everything random."),
 )
-FIELD_PARAMETERS = {f for part in build_settings(WaveNetworkConfig) for f in part.fields()}
 
 
 def chosen_settings(preset, config_file, assignments, fields):
     """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
-    from_file = read_settings_file(config_file) if config_file else {}
-    given = {name: value for name, value in fields.items() if value is not None}
-    if "train_file" in given and "corpus" in given:
-        raise UserError("--corpus and --train-file: both name the training texts; give one of the two")
-    return build_settings(WaveNetworkConfig, PRESETS[preset], from_file, parse_assignments(assignments), given)
+    layers = [PRESETS[preset], read_settings_file(config_file) if config_file else {}, parse_assignments(assignments)]
+    layers.append({name: value for name, value in fields.items() if value is not None})
+    for layer in layers[2:]:
+        if layer.get("train_file") and "corpus" in layer:
+            raise UserError("corpus and train_file: both name the training texts; give one of the two")
+        if "corpus" in layer:  # replaces the files of an earlier layer
+            layer.update({name: "" for name in ("train_file", "validation_file", "test_file") if name not in layer})
+    return build_settings(WaveNetworkConfig, *layers)
 
 
 def build_network(config, vocabulary, classes, seed):
@@ -130,7 +137,7 @@ def new_run_path(settings):
 @training_options
 @click.option("--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<operation>]")
 @click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings.")
-@device_option
+@device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
 @cache_option
 @json_option
 @click.pass_context
@@ -140,21 +147,20 @@ def train(ctx, preset, config_file, assignments, output, resume, device, cache_d
     Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
     """
     tell = teller(as_json)
-    device = resolve_device(device)
     if resume is not None:
-        allowed = {"resume", "device", "cache_dir", "as_json"}
-        given = [p.opts[0] for p in ctx.command.params if was_given(ctx, p.name) and p.name not in allowed]
-        if given:
-            raise UserError(f"--resume {resume}: goes on with the run's own settings, so {', '.join(given)} cannot be changed; leave it out")
+        require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
         result = resume_run(resume, WaveNetworkConfig, build_network, device, cache_dir, tell)
     else:
         settings = chosen_settings(preset, config_file, assignments, fields)
-        result = start_run(settings, build_network, output or new_run_path(settings), device, cache_dir, tell)
+        result = start_run(settings, build_network, output or new_run_path(settings), resolve_device(device or "cpu"), cache_dir, tell)
     click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else result_table(result))
 
 
-def was_given(ctx, name):
-    return ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+def require_nothing_but(ctx, run, allowed):
+    """Raise UserError when options beside `allowed` were given: a run has its settings, and nothing is silently dropped."""
+    given = [p.opts[0] for p in ctx.command.params if ctx.get_parameter_source(p.name) == click.core.ParameterSource.COMMANDLINE and p.name not in allowed]
+    if given:
+        raise UserError(f"{run}: takes the run's own settings, so {', '.join(given)} cannot be given with it; leave it out")
 
 
 def teller(as_json):
@@ -191,7 +197,7 @@ def class_table(rows):
 @click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of the run]")
 @click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
 @click.option("--label-column", metavar="NAME", help="Name or position from 1.")
-@device_option
+@device_option()
 @cache_option
 @json_option
 def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, as_json):
@@ -199,8 +205,10 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     from engine.data.prepare import encode_test_texts
     from engine.training.evaluation import evaluate as evaluate_texts
 
-    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
     changes = {"text_columns": text_columns, "label_column": label_column}
+    if not test_file and any(changes.values()):
+        raise UserError("--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out")
+    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
@@ -214,16 +222,21 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
 
 @cli.command()
 @click.argument("run_dir", type=click.Path())
-@click.argument("texts", nargs=-1)
-@device_option
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@device_option()
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
 def predict(run_dir, texts, device, as_json):
-    """Label each TEXT, or each line of standard input, with its class and probability."""
+    """Label each TEXT, or each line of standard input, with its class and probability.
+
+    A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
+    """
     from engine.data.prepare import encode_plain_texts, read_lines
     from engine.training.evaluation import predict_probabilities
 
     run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
-    texts = list(texts) or read_lines(sys.stdin.buffer)
+    if not texts and sys.stdin.isatty():
+        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
+    texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
     batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
     for text, probabilities in zip(texts, predict_probabilities(run.network, batch, resolve_device(device))):
         best = int(probabilities.argmax())
@@ -235,18 +248,29 @@ def predict(run_dir, texts, device, as_json):
             click.echo(f"{run.classes[best]}\t{probabilities[best]:.4f}")
 
 
+def decoded(text, number):
+    """The text; UserError where bytes of the command line are no UTF-8 (they arrive as lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"TEXT {number}: {text[error.start]!r} is not UTF-8; convert the text to UTF-8") from None
+    return text
+
+
 @cli.command()
 @click.option("--examples", type=click.IntRange(1), default=5, show_default=True, help="Random examples of each row.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random examples.")
 @json_option
-def gradcheck(examples, seed, as_json):
+@click.pass_context
+def gradcheck(ctx, examples, seed, as_json):
     """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
+    from engine.gradcheck.report import json_safe
     from layers.gradient_suite import CASES, check_case
 
     results = [check_case(case, examples, seed) for case in CASES]
     ok = all(result.ok for result in results)
     if as_json:
-        click.echo(json.dumps({"ok": ok, "checks": [result._asdict() for result in results]}, indent=2))
+        click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))
     else:
         rows = [
             (r.name, r.method.replace("_", " "), f"{r.worst_relative_error:.1e}", f"{r.tolerance:.0e}", "ok" if r.ok else "FAIL")
@@ -256,7 +280,7 @@ def gradcheck(examples, seed, as_json):
         failed = sum(not r.ok for r in results)
         click.echo(f"\n{len(results) - failed} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
     if not ok:
-        raise SystemExit(1)
+        ctx.exit(1)
 
 
 @cli.command()
@@ -266,12 +290,14 @@ def gradcheck(examples, seed, as_json):
 @network_options
 @click.option("--fields", "list_fields", is_flag=True, help="List every field, its value and its meaning.")
 @json_option
-def describe(run_dir, preset, config_file, assignments, list_fields, as_json, **fields):
+@click.pass_context
+def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_json, **fields):
     """Show a network's parts, shapes and parameter counts without training it.
 
     Of RUN_DIR, or of the given settings: there the vocabulary has its largest size.
     """
     if run_dir:
+        require_nothing_but(ctx, run_dir, {"run_dir", "list_fields", "as_json"})
         run = open_run(run_dir, WaveNetworkConfig, build_network)
         settings, network = run.settings, run.network
     else:
@@ -309,51 +335,42 @@ def sizes_of(data):
 @click.option("--operations", default="interference,modulation", show_default=True, help="Comma-separated names.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="Comma-separated numbers.")
 @click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
-@device_option
+@device_option()
 @cache_option
 @json_option
 def accuracy(preset, config_file, assignments, corpora, operations, seeds, output, device, cache_dir, as_json):
     """Train every corpus with every operation and seed; print mean and spread of the test accuracy."""
-    device = resolve_device(device)
-    base = Path(output or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}")
-    names = {"corpus": corpora.split(","), "operation": operations.split(","), "seed": seeds.split(",")}
-    plans = {
-        (corpus, operation): [chosen_settings(preset, config_file, assignments, {"corpus": corpus, "operation": operation, "seed": s}) for s in names["seed"]]
-        for corpus in names["corpus"]
-        for operation in names["operation"]
-    }
-    rows = []
-    for (corpus, operation), runs in plans.items():
-        results = [
-            start_run(settings, build_network, base / f"{corpus}-{operation}-{settings.training.seed}", device, cache_dir, teller(True))
-            for settings in runs
-        ]
-        rows.append({"corpus": corpus, "operation": operation, **summary(results)})
-    if as_json:
-        click.echo(json.dumps({"seeds": names["seed"], "rows": rows}, indent=2))
-        return
-    columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
-    cells = [
-        (r["corpus"], r["operation"], *(f"{100 * r[k]:.2f} ± {100 * r[k + '_spread']:.2f} %" for k in columns), f"{r['seconds']:.1f} s")
-        for r in rows
+    if chosen_settings(preset, config_file, assignments, {}).data.train_file:
+        raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
+    chosen = [
+        chosen_settings(preset, config_file, assignments, {"corpus": corpus, "operation": operation, "seed": seed})
+        for corpus, operation, seed in itertools.product(names_in(corpora), names_in(operations), names_in(seeds))
     ]
-    click.echo(format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>"))
-    click.echo(f"\nmean ± standard deviation over seeds {seeds}; training: mean seconds of one run")
+    base = Path(output or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}")
+    rows = repeat_runs(chosen, build_network, base, resolve_device(device), cache_dir, teller(True))
+    if as_json:
+        click.echo(json.dumps({"seeds": sorted({settings.training.seed for settings in chosen}), "rows": rows}, indent=2))
+        return
+    click.echo(accuracy_table(rows))
+    click.echo(f"\nmean ± standard deviation over seeds {', '.join(names_in(seeds))}; training: mean seconds of one run")
 
 
-def summary(results):
-    """Mean and standard deviation over runs of test accuracy, macro F1 and validation accuracy; mean seconds."""
-    figures = {"seconds": statistics.mean(result["train_seconds"] for result in results)}
-    for name, key in (("mean", "test_accuracy"), ("macro_f1", "test_macro_f1"), ("validation", "validation_accuracy")):
-        values = [result[key] or 0.0 for result in results]  # None without a validation split
-        figures.update({name: statistics.mean(values), f"{name}_spread": statistics.stdev(values) if len(values) > 1 else 0.0})
-    return figures
+def names_in(text):
+    """The names of a comma-separated list."""
+    return [name.strip() for name in text.split(",")]
+
+
+def accuracy_table(rows):
+    columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
+    figure = lambda row, name: "-" if row[name] is None else f"{100 * row[name]:.2f} ± {100 * row[name + '_spread']:.2f} %"  # noqa: E731
+    cells = [(r["corpus"], r["operation"], *(figure(r, name) for name in columns), f"{r['seconds']:.1f} s") for r in rows]
+    return format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>")
 
 
 def main(arguments=None):
     """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
     try:
-        cli.main(arguments, prog_name="train.py", standalone_mode=False)
+        code = cli.main(arguments, prog_name="train.py", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         return 2
@@ -361,14 +378,12 @@ def main(arguments=None):
         error.show()
         return error.exit_code
     except Interrupted as stop:
-        click.echo(f"stopped by {stop}: saved; continue with --resume", err=True)
+        click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped by SIGINT before anything was to be saved", err=True)
+        click.echo("stopped by SIGINT at once; what was saved before can be continued with --resume", err=True)
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

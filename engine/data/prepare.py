@@ -82,11 +82,12 @@ def encode_test_texts(config, tokenizer, classes, path=None, cache_dir=None):
     if path:
         texts, note = read_texts(path, **columns_of(config))
         note = f"test: {path}: {note}"
-    else:
-        corpus, _ = read_corpus(config, cache_dir)
-        texts, note = corpus.test, f"test texts of corpus {corpus.name}"
-        if texts is None:
+    elif config.train_file:
+        if not config.test_file:
             raise UserError("this run was trained without test texts; give some with --test-file FILE")
+        return encode_test_texts(config, tokenizer, classes, config.test_file)
+    else:
+        texts, note = load_corpus(config.corpus, cache_dir).test, f"test texts of corpus {config.corpus}"
     return RaggedBatch(*encode_texts(tokenizer, texts.texts, config.max_tokens), encode_labels(texts.labels, classes, texts)), note
 
 

@@ -23,13 +23,6 @@ class LabelledTexts:
     def __len__(self):
         return len(self.texts)
 
-    def take(self, rows):
-        """The texts of the given row numbers (B,), in that order."""
-        rows = np.asarray(rows).tolist()
-        labels = None if self.labels is None else [self.labels[row] for row in rows]
-        lines = None if self.lines is None else [self.lines[row] for row in rows]
-        return LabelledTexts([self.texts[row] for row in rows], labels, self.source, lines)
-
     def place(self, row):
         """Where a text stands, for error messages: "FILE, line 7" where the line is known, else "FILE, text 7"."""
         return f"{self.source}, text {row + 1}" if self.lines is None else f"{self.source}, line {self.lines[row]}"

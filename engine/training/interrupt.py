@@ -6,8 +6,9 @@ import signal
 class Interrupted(Exception):
     """Training was asked to stop and has saved its state. exit_code: 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number):
+    def __init__(self, number, run_path=""):
         super().__init__(signal.Signals(number).name)
+        self.run_path = run_path
         self.exit_code = 128 + number
 
 

@@ -5,7 +5,8 @@ All rows of one s thus share a factor, of which this record keeps the running su
 
     missed[s] = Σ_{s<i≤t} ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ,   r = β₁/sqrt(β₂) < 1            shrunk[t] = Σ_{i≤t} log(1 − ηᵢλ)
 
-The powers of r fade, so a step adds only to the newest entries. Both are float64 arrays (t + 1,) on the host.
+The powers of r fade, so a step adds only to the newest entries. Both are float64 arrays on the host, of which the first
+t + 1 entries are in use: they grow by doubling, so that a step costs the same however long the run is.
 """
 
 import math
@@ -19,14 +20,15 @@ FADED = 1e-17  # powers of r below this no longer count
 
 def record_step(state, learning_rate, decay, beta1, beta2):
     """Add step state["t"] to the record, after the rows of that step have been updated."""
-    t, missed = int(state["t"]), state["missed"]
+    t, missed, shrunk = int(state["t"]), state["missed"], state["shrunk"]
     ratio = beta1 / math.sqrt(beta2)
     reach = min(t, math.ceil(math.log(FADED) / math.log(ratio))) if ratio else 0
     if reach:
         factor = learning_rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-        missed[t - reach :] += factor * ratio ** np.arange(reach, 0, -1)
-    state["missed"] = np.append(missed, 0.0)
-    state["shrunk"] = np.append(state["shrunk"], state["shrunk"][-1] + np.log1p(-learning_rate * decay))
+        missed[t - reach : t] += factor * ratio ** np.arange(reach, 0, -1)
+    if t + 1 > len(shrunk):
+        state["missed"], state["shrunk"] = (np.concatenate([x, np.zeros_like(x)]) for x in (missed, shrunk))
+    state["shrunk"][t] = state["shrunk"][t - 1] + np.log1p(-learning_rate * decay)
 
 
 def catch_up(value, m, v, last, until, missed, shrunk, beta1, beta2, epsilon):

@@ -1,5 +1,6 @@
 """A run's folder: config.toml, tokenizer.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import tomli_w
 
 from engine.errors import UserError
 from engine.files import read_json, read_toml, write_text
+
+RESULT_KEYS = {
+    "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
+    "peak_memory_bytes", "seed", "device", "epochs", "best_epoch", "classes", "run_directory",
+}  # fmt: skip
 
 
 class RunDirectory:
@@ -23,16 +29,32 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path):
-        """A new, empty run directory. UserError where the path holds something already or cannot be made."""
+        """A new run directory, claimed by an empty config.toml. UserError where the path is taken or cannot be made."""
+        run = cls.require_vacant(path)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.config_file.touch(exist_ok=False)  # claims the folder: of two runs that start at once only one passes
+        except FileExistsError:
+            raise UserError(f"--output {path}: another run has just begun there; choose a new or empty folder") from None
+        except OSError as error:
+            raise UserError(f"--output {path}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
+        return run
+
+    @classmethod
+    def require_vacant(cls, path):
+        """The RunDirectory of a path where nothing is yet; UserError where something is."""
         run = cls(path)
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
             remedy = f"continue it with --resume {path}, or " if run.config_file.exists() else ""
             raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
-        try:
-            run.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--output {path}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
         return run
+
+    def discard(self):
+        """Give up a claimed folder before anything has been trained."""
+        for file in (self.config_file, self.tokenizer_file):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: somebody put something there meanwhile
+            self.path.rmdir()
 
     @classmethod
     def open(cls, path):
@@ -57,7 +79,13 @@ class RunDirectory:
 
     def result(self):
         """What result.json holds, or None while the run is unfinished."""
-        return read_json(self.result_file) if self.result_file.exists() else None
+        if not self.result_file.exists():
+            return None
+        result = read_json(self.result_file)
+        missing = RESULT_KEYS - result.keys()
+        if missing:
+            raise UserError(f"{self.result_file}: lacks {', '.join(sorted(missing))}; delete the file and resume the run to write it anew")
+        return result
 
     def has_checkpoint(self):
         """Whether a state to continue from has been saved; a folder without state.json was killed within its first save."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine import __version__
-from engine.backend import peak_memory_bytes
+from engine.backend import peak_memory_bytes, resolve_device
 from engine.data.prepare import prepare, read_corpus
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
 from engine.errors import UserError
@@ -25,7 +25,6 @@ from engine.training.trainer import Trainer
 class OpenRun(NamedTuple):
     """A trained run, ready to predict: the network with its best weights, on its device."""
 
-    directory: RunDirectory
     settings: RunSettings
     network: object
     tokenizer: object
@@ -35,24 +34,32 @@ class OpenRun(NamedTuple):
 def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print):
     """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user."""
     settings = pinned(settings)
-    corpus, notes = read_corpus(settings.data, cache_dir)
     directory = RunDirectory.create(output)
-    for note in notes:
-        tell(note)
-    data = prepare(settings.data, corpus, settings.training.seed)
-    save_tokenizer(data.tokenizer, directory.tokenizer_file)
-    directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
+    try:
+        corpus, notes = read_corpus(settings.data, cache_dir)
+        for note in notes:
+            tell(note)
+        data = prepare(settings.data, corpus, settings.training.seed)
+        save_tokenizer(data.tokenizer, directory.tokenizer_file)
+        directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
+    except BaseException:  # Ctrl-C too: an empty run directory is of no use
+        directory.discard()
+        raise
     return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
 
 
-def resume_run(path, network_class, build_network, device="cpu", cache_dir=None, tell=print):
-    """Continue the run in `path`, with the settings of its config.toml; returns what result.json holds."""
+def resume_run(path, network_class, build_network, device=None, cache_dir=None, tell=print):
+    """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
+
+    Returns what result.json holds.
+    """
     directory = RunDirectory.open(path)
     result = directory.result()
     if result is not None:
         tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_class)
+    device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     corpus, _ = read_corpus(settings.data, cache_dir)
     data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file))
     return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
@@ -62,7 +69,8 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
     seed = settings.training.seed
     network = build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), seed)
-    sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in zip(("training", "validation", "test"), data[1:4]) if split]
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
@@ -72,6 +80,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
         tell(f"resumed after step {trainer.progress.step}")
     elif resume:
         directory.cut_metrics(0)
+        tell(f"{directory.last} holds no state: training starts anew")
     trainer.train()
     trainer.load_best()
     test = evaluate(network, data.test, data.classes, device) if data.test else None
@@ -104,12 +113,14 @@ def open_run(path, network_class, build_network, device="cpu"):
     settings = read_run_settings(directory, network_class)
     tokenizer = load_tokenizer(directory.tokenizer_file)
     state, arrays = load_checkpoint(directory.best, ("weights",))
+    if state.get("config") != settings.sections():
+        raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
     classes = state.get("labels")
     if not isinstance(classes, list):
         raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
     network = build_network(settings.network, tokenizer.get_vocab_size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
-    return OpenRun(directory, settings, network.to(device), tokenizer, classes)
+    return OpenRun(settings, network.to(device), tokenizer, classes)
 
 
 def read_run_settings(directory, network_class):

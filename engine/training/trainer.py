@@ -104,12 +104,12 @@ class Trainer:
                 bar.update()
                 if watch.caught is not None and progress.batch < len(batches):
                     self.save_last()
-                    raise Interrupted(watch.caught)
+                    raise Interrupted(watch.caught, self.run.path)
                 if len(self.pending_metrics) > METRICS_LINES:
                     self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
             self.finish_epoch(bar)
         if watch.caught is not None:
-            raise Interrupted(watch.caught)
+            raise Interrupted(watch.caught, self.run.path)
 
     def train_step(self, batch):
         """One update. Returns the step's line of metrics."""

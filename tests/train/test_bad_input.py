@@ -184,6 +184,30 @@ def test_checkpoint_of_another_shape(trained, run):
     refused(run("predict", trained, "ball"), "classifier.weight", "(8, 4)", "(8, 3)")
 
 
+@pytest.mark.parametrize("options", [["--label-column", "1"], ["--text-columns", "2"]])
+def test_columns_without_a_file_to_evaluate(trained, run, options):
+    refused(run("evaluate", trained, *options), options[0], "--test-file")
+
+
+def test_a_run_is_described_with_its_own_settings(trained, run):
+    refused(run("describe", trained, "--dimension", "9", "--set", "hidden=3"), trained, "--dimension", "--set")
+
+
+def test_a_config_that_is_not_of_the_weights(trained, run):
+    config = trained / "config.toml"
+    config.write_text(config.read_text().replace("max_tokens = 512", "max_tokens = 511"))
+    refused(run("predict", trained, "ball"), config, "state.json")
+
+
+def test_an_argument_that_is_not_utf8(trained, run):
+    refused(run("predict", trained, "ball", "b\udcffll"), "TEXT 2", "UTF-8")
+
+
+def test_a_failed_start_leaves_no_run_directory(tmp_path, arguments, run):
+    refused(run(*arguments, "--output", tmp_path / "new", "--tokenizer", tmp_path / "train.tsv"), "train.tsv")
+    assert not (tmp_path / "new").exists()
+
+
 def test_resume_with_other_data(tmp_path, arguments, files, trained, run):
     (trained / "result.json").unlink()
     files["train"].write_text(files["train"].read_text().replace("ball", "goal"))
@@ -208,7 +232,8 @@ def test_cuda_without_a_usable_device(run, command, monkeypatch):
         (["--vocabulary-size", "7"], ["7", "--vocabulary-size"]),
         (["--tokenizer", "absent.json"], ["absent.json"]),
         (["--config", "absent.toml"], ["absent.toml"]),
-        (["--corpus", "r8"], ["--corpus", "--train-file"]),
+        (["--corpus", "r8"], ["corpus", "train_file"]),
+        (["--set", "weight_decay=1e9"], ["weight_decay", "learning_rate", "below 1"]),
     ],
 )
 def test_bad_values(tmp_path, arguments, run, options, words):
@@ -266,5 +291,5 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
 
 
 def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, arguments, run):
-    outcome = run(*arguments, "--learning-rate", "1e38", "--set", "clip_norm=0", "--set", "warmup=0", "--output", tmp_path / "new")
+    outcome = run(*arguments, "--learning-rate", "1e38", "--set", "clip_norm=0", "--set", "warmup=0", "--set", "weight_decay=0", "--output", tmp_path / "new")
     refused(outcome, "step ", "layer ", "parameter ", "--learning-rate")

@@ -70,6 +70,20 @@ def test_the_config_of_a_run_repeats_it(tmp_path, trained, run):
     assert weights_of(trained) == weights_of(tmp_path / "again")
 
 
+def test_a_corpus_takes_the_place_of_the_files_of_a_config(tmp_path, trained, run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, "start_run", lambda settings, *_: asked.append(settings.data) or {"classes": []})
+    run("--config", trained / "config.toml", "--set", "corpus=r52", "--output", tmp_path / "new", "--json")
+    run("--config", trained / "config.toml", "--output", tmp_path / "new", "--json")
+    (corpus, files) = asked
+    assert (corpus.corpus, corpus.train_file, corpus.test_file) == ("r52", "", "") and files.train_file
+
+
+def test_only_the_test_file_is_read_to_evaluate(trained, files, run):
+    files["train"].unlink()
+    assert run("evaluate", trained)[0] == 0
+
+
 def test_evaluate_repeats_the_test_accuracy(trained, files, run):
     result = json.loads((trained / "result.json").read_text())
     for more in ([], ["--test-file", files["test"]]):
@@ -121,11 +135,9 @@ def test_gradcheck_fails_with_exit_code_1_when_a_backward_is_wrong(run, monkeypa
     from layers.wave import modulation
 
     monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
-    with pytest.raises(SystemExit) as stop:
-        train.main(["gradcheck", "--examples", "1"])
-    assert stop.value.code == 1
-    code_lines = run("describe")[1]  # the capture of the table above comes with the next output
-    failed = [line for line in code_lines.splitlines() if line.endswith("FAIL")]
+    code, out, _ = run("gradcheck", "--examples", "1")
+    assert code == 1
+    failed = [line for line in out.splitlines() if line.endswith("FAIL")]
     assert any("E6 modulation" in line for line in failed)
     assert not any("E5 interference" in line for line in failed)
 
@@ -151,12 +163,44 @@ def test_describe_shows_a_run_and_lists_all_fields(trained, run):
 
 
 def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):
-    found = iter([0.9, 0.8])
-    monkeypatch.setattr(train, "start_run", lambda *_: {"test_accuracy": next(found), "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None})
-    code, out, _ = run("accuracy", "--corpora", "r8", "--operations", "modulation", "--seeds", "0,1", "--output", tmp_path, "--json")
-    assert code == 0
-    (row,) = json.loads(out)["rows"]
-    assert row["mean"] == pytest.approx(0.85) and row["mean_spread"] == pytest.approx(0.05 * 2**0.5)
+    started = []
+
+    def start_run(settings, build_network, path, *_):
+        started.append(path.name)
+        assert path.name == f"{settings.data.corpus}-{settings.network.operation}-{settings.training.seed}"
+        return {"test_accuracy": 0.9 if settings.training.seed else 0.8, "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None}
+
+    monkeypatch.setattr("engine.training.repeats.start_run", start_run)
+    arguments = ["accuracy", "--corpora", "r8, r52", "--operations", "modulation", "--seeds", "1, 0", "--output", tmp_path]
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0 and started == ["r8-modulation-1", "r8-modulation-0", "r52-modulation-1", "r52-modulation-0"]
+    report = json.loads(out)
+    assert report["seeds"] == [0, 1] and [row["corpus"] for row in report["rows"]] == ["r8", "r52"]
+    for row in report["rows"]:
+        assert row["mean"] == pytest.approx(0.85) and row["mean_spread"] == pytest.approx(0.05 * 2**0.5)
+        assert (row["macro_f1"], row["macro_f1_spread"], row["validation"], row["validation_spread"]) == (0.5, 0, None, None)
+    out = run(*arguments)[1]
+    assert "85.00 ± 7.07 %" in out and "50.00 ± 0.00 %" in out and "seeds 1, 0" in out
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (["--corpora", "r8,r9"], ["'r9'"]),
+        (["--operations", "sum"], ["operation", "sum"]),
+        (["--seeds", "0,x"], ["seed", "x"]),
+        (["--seeds", "0,0"], ["twice"]),
+        (["--set", "train_file=a.tsv"], ["train_file"]),
+        (["--output", "FULL"], ["FULL", "holds something"]),
+    ],
+)
+def test_accuracy_refuses_before_the_first_training(tmp_path, run, monkeypatch, more, words):
+    (tmp_path / "FULL" / "r8-modulation-2").mkdir(parents=True)
+    (tmp_path / "FULL" / "r8-modulation-2" / "file").touch()
+    monkeypatch.setattr("engine.training.repeats.start_run", lambda *_: pytest.fail("trained"))
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("accuracy", *more)
+    assert code == 2 and out == "" and all(word in err for word in words), err
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"]])

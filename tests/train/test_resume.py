@@ -50,7 +50,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, n
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "--resume" in err and "Traceback" not in err
+    assert err.splitlines()[-1] == f"stopped by {number.name}: saved; continue with --resume {tmp_path / 'cut'}"
+    assert "Traceback" not in err
     assert not (tmp_path / "cut" / "result.json").exists()
     assert run("--resume", tmp_path / "cut")[0] == 0
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
@@ -74,6 +75,16 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(trained, run):
     code, out, _ = run("--resume", trained)
     assert code == 0 and "finished already" in out
     assert final_state(trained) == before
+
+
+def test_a_run_resumes_on_its_own_device_unless_another_is_given(trained, run, monkeypatch):
+    (trained / "result.json").unlink()
+    config = trained / "config.toml"
+    config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
+    monkeypatch.setattr("engine.backend.why_no_cuda", lambda: "no CUDA device is usable")
+    code, _, err = run("--resume", trained)
+    assert code == 2 and "--device cuda" in err
+    assert run("--resume", trained, "--device", "cpu")[0] == 0
 
 
 def test_resume_refuses_other_settings(trained, run):

@@ -25,12 +25,6 @@ def test_an_unknown_label_is_named_with_file_line_value_and_remedy():
         encode_labels(texts.labels, ["a", "b"], LabelledTexts(texts.texts, texts.labels))
 
 
-def test_take_keeps_texts_labels_and_lines_together():
-    texts = LabelledTexts(["x", "y", "z"], ["a", "b", "c"], "f", range(5, 8)).take(np.array([2, 0]))
-    assert texts == LabelledTexts(["z", "x"], ["c", "a"], "f", [7, 5])
-    assert LabelledTexts(["x", "y"]).take([1]) == LabelledTexts(["y"])
-
-
 @pytest.mark.parametrize("labels", [[], ["a", "a"]])
 def test_fewer_than_two_classes_are_refused(labels):
     with pytest.raises(UserError, match="^train.csv: .*at least two classes"):

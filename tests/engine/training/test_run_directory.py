@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.errors import UserError
-from engine.training.run_directory import RunDirectory
+from engine.training.run_directory import RESULT_KEYS, RunDirectory
 
 SECTIONS = {name: {"name": name} for name in ("run", "data", "network", "training")}
 
@@ -20,8 +20,28 @@ def run(tmp_path):
 def test_a_run_is_created_and_opened_again(run):
     opened = RunDirectory.open(run.path)
     assert opened.read_config() == SECTIONS and opened.result() is None and not opened.has_checkpoint()
+    opened.result_file.write_text(json.dumps(dict.fromkeys(RESULT_KEYS, 1)))
+    assert opened.result() == dict.fromkeys(RESULT_KEYS, 1)
     opened.result_file.write_text('{"seed": 1}')
-    assert opened.result() == {"seed": 1}
+    with pytest.raises(UserError, match="result.json: lacks best_epoch, .*; delete the file and resume"):
+        opened.result()
+
+
+def test_of_two_runs_in_one_folder_only_the_first_begins(tmp_path, monkeypatch):
+    second = RunDirectory.require_vacant(tmp_path / "run")
+    first = RunDirectory.create(tmp_path / "run")
+    monkeypatch.setattr(RunDirectory, "require_vacant", lambda path: second)  # it looked before the first had begun
+    with pytest.raises(UserError, match="another run has just begun"):
+        RunDirectory.create(tmp_path / "run")
+    first.discard()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_not_discarded(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    (tmp_path / "run" / "notes").touch()
+    run.discard()
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes"]
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path):

@@ -46,7 +46,7 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     assert result["steps"] == 8 and result["epochs"] == 2 and result["peak_memory_bytes"] > 0
     opened = open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
     assert opened.classes == ["a", "b"] and opened.settings.network == settings.network and opened.settings.training == settings.training
-    best = load_checkpoint(opened.directory.best, ("weights",))[1]["weights"]
+    best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))[1]["weights"]
     assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
 
 
