@@ -74,7 +74,7 @@ def device_option(default="cpu", help="Where to compute; auto takes a usable GPU
     return click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default=default, show_default=default is not None, help=help)
 
 
-cache_option = click.option("--cache-dir", type=click.Path(), help="Where downloaded corpora are kept.")
+cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora are kept.")
 settings_options = options(
     click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Named set of fields."),
     click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
@@ -130,7 +130,7 @@ def new_run_path(settings):
     return path
 
 
-@cli.command()
+@cli.command(short_help="Train a network and measure it (the default command).")
 @settings_options
 @data_options
 @network_options
@@ -192,7 +192,7 @@ def class_table(rows):
     return format_table(["class", "texts", "precision", "recall", "F1"], cells)
 
 
-@cli.command()
+@cli.command(short_help="Measure a trained network on labelled texts.")
 @click.argument("run_dir", type=click.Path())
 @click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of the run]")
 @click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
@@ -220,7 +220,7 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     click.echo(f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}")
 
 
-@cli.command()
+@cli.command(short_help="Label texts with a trained network.")
 @click.argument("run_dir", type=click.Path())
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @device_option()
@@ -257,9 +257,9 @@ def decoded(text, number):
     return text
 
 
-@cli.command()
-@click.option("--examples", type=click.IntRange(1), default=5, show_default=True, help="Random examples of each row.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random examples.")
+@cli.command(short_help="Check every equation against numerical derivatives.")
+@click.option("--examples", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Random examples of each row.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random examples.")
 @json_option
 @click.pass_context
 def gradcheck(ctx, examples, seed, as_json):
@@ -283,7 +283,7 @@ def gradcheck(ctx, examples, seed, as_json):
         ctx.exit(1)
 
 
-@cli.command()
+@cli.command(short_help="Show a network's parts, or list all settings.")
 @click.argument("run_dir", type=click.Path(), required=False)
 @settings_options
 @data_options
@@ -309,7 +309,7 @@ def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_jso
             keys = ("section", "field", "value", "allowed", "meaning")
             click.echo(json.dumps([dict(zip(keys, row)) for row in rows], indent=2))
         else:
-            click.echo(format_table(["section", "field", "value", "may be", "meaning"], rows, align="<<<<<"))
+            click.echo(field_list(rows))
         return
     network = network or build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
     if not as_json:
@@ -318,6 +318,15 @@ def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_jso
     parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
     total, table = network.parameter_count(), network.embedding.table.value.size
     click.echo(json.dumps({"parts": parts, "parameters": total, "without_embedding": total - table}, indent=2))
+
+
+def field_list(rows):
+    """The rows of field_rows as a list by section, wrapped to the terminal."""
+    formatter = click.HelpFormatter(max_width=COLUMN_WIDTH)
+    for section, group in itertools.groupby(rows, key=lambda row: row[0]):
+        with formatter.section(section):
+            formatter.write_dl([(f"{name}={value}", f"{meaning}; {allowed}") for _, name, value, allowed, meaning in group])
+    return formatter.getvalue().strip()
 
 
 def sizes_of(data):
@@ -329,11 +338,11 @@ def sizes_of(data):
     return vocabulary, count_classes(data)
 
 
-@cli.command()
+@cli.command(short_help="Train corpora, operations and seeds; print a table.")
 @settings_options
-@click.option("--corpora", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
-@click.option("--operations", default="interference,modulation", show_default=True, help="Comma-separated names.")
-@click.option("--seeds", default="0,1,2", show_default=True, help="Comma-separated numbers.")
+@click.option("--corpora", metavar="NAMES", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
+@click.option("--operations", metavar="NAMES", default="interference,modulation", show_default=True, help="Comma-separated names.")
+@click.option("--seeds", metavar="NUMBERS", default="0,1,2", show_default=True, help="Comma-separated numbers.")
 @click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
 @device_option()
 @cache_option

@@ -30,7 +30,7 @@ def write_whole(path, write, failures=(OSError,)):
         os.replace(temporary, path)
     except failures as error:
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another --output, what was saved before is intact") from error
+        raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder, what was saved before is intact") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

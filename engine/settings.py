@@ -46,6 +46,8 @@ def checked(field, value):
     original = value
     if isinstance(value, str) and wanted is not str:
         value = parsed(value, wanted)
+    if wanted is str and isinstance(value, int) and not isinstance(value, bool):  # label_column = 1 in TOML
+        value = str(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # stays a whole number, which is then refused
             value = float(value)

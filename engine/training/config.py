@@ -18,7 +18,7 @@ class TrainingConfig(Settings):
     batch_size: int = setting(64, "texts per step", minimum=1)
     learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
     warmup: float = setting(0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0)
-    final_learning_rate: float = setting(0.0, "share of the peak that the linear decay ends at", minimum=0.0, maximum=1.0)
+    final_learning_rate: float = setting(0.0, "share of the peak that the linear decay would reach one step after the last", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.01, "decoupled weight decay (matrices and embeddings; not biases and norms)", minimum=0.0)
     beta1: float = setting(0.9, "decay of the mean of gradients", minimum=0.0, below=1.0)
     beta2: float = setting(0.999, "decay of the mean of squared gradients", minimum=0.0, below=1.0)

@@ -1,8 +1,8 @@
 """A wave block: two linear variants of the same rows → two waves → interference or modulation → readout → feed-forward.
 
     A = Token2Wave(x·W₁ + b₁)        B = Token2Wave(x·W₂ + b₂)        Z = A + B  or  A·B
-    y = LayerNorm(readout(Z) + x)                           + x if wave_residual; "both" first goes through a linear map
-    z = LayerNorm(y + FeedForward(y))                       left out when hidden = 0
+    y ← LayerNorm(readout(Z) + x)                           + x if wave_residual; "both" first goes through a linear map
+    y ← LayerNorm(y + FeedForward(y))                       left out when hidden = 0
 
 A composition: no mathematics of its own, only caches passed along. Source: Zhang & Sheng, arXiv 2411.02674, section 3.
 """
@@ -51,7 +51,7 @@ class Cache(NamedTuple):
 
 
 class WaveBlock(Layer):
-    """One block of a WaveNetworkConfig. forward: x (T, d) → z (T, d)."""
+    """One block of a WaveNetworkConfig. forward: x (T, d) → y (T, d)."""
 
     def __init__(self, config, rng, dtype=np.float32):
         d = config.dimension
@@ -66,7 +66,7 @@ class WaveBlock(Layer):
         self.feed_forward_norm = LayerNorm(d, dtype) if has_feed_forward else None
 
     def forward(self, x, offsets, rng=None):
-        """x: (T, d), offsets: (B + 1,); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
+        """x: (T, d), offsets: (B + 1,); rng: dropout's generator, None to predict → y: (T, d), and the cache."""
         config = self.config
         a, first_variant = self.first_variant.forward(x)
         b, second_variant = self.second_variant.forward(x)
@@ -88,7 +88,7 @@ class WaveBlock(Layer):
         )  # fmt: skip
 
     def backward(self, dy, cache):
-        """dz: (T, d) → dx: (T, d)."""
+        """dy: (T, d), of the output → dx: (T, d)."""
         if self.feed_forward:
             dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             df = dropout_backward(dy, cache.feed_forward_dropout)

@@ -34,7 +34,7 @@ def refusal(**values):
     [
         ("count", 1, 1), ("count", 9, 9), ("count", "3", 3), ("count", " 3 ", 3),
         ("share", 0, 0.0), ("share", 0.999, 0.999), ("share", "2.5e-1", 0.25), ("free", -3, -3.0), ("free", "1e300", 1e300),
-        ("kind", "b", "b"), ("name", "1", "1"), ("name", "true", "true"),
+        ("kind", "b", "b"), ("name", "1", "1"), ("name", 1, "1"), ("name", "true", "true"),
         ("flag", False, False), ("flag", "no", False), ("flag", "True", True), ("flag", "off", False), ("flag", "on", True),
     ],
 )  # fmt: skip
@@ -53,7 +53,7 @@ COUNT, SHARE, FREE = "a whole number from 1 to 9", "a number from 0.0 to below 1
         ("share", [-1e-9, 1, 1.0, "1", "nan", "inf", float("nan"), float("-inf"), False, "half", None], SHARE),
         ("free", [float("nan"), float("inf"), float("-inf"), "nan", "-inf", "1e400", True, 10**400], FREE),
         ("kind", ["c", "", "A", 1, None], "one of a, b"),
-        ("name", [1, None, True, ["x"]], "text"),
+        ("name", [1.5, None, True, ["x"]], "text"),
         ("flag", [0, 1, "1", "maybe", None], "true or false"),
     ],
 )

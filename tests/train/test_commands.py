@@ -160,6 +160,9 @@ def test_describe_shows_a_run_and_lists_all_fields(trained, run):
     names = [row["field"] for row in json.loads(out)]
     assert {"dimension", "learning_rate", "max_tokens", "seed"} <= set(names)
     assert len(names) == len(set(names))
+    out = run("describe", "--fields", "--dimension", "7")[1]
+    assert "dimension=7 " in out and all(f"  {name}=" in out for name in names)
+    assert max(map(len, out.splitlines())) <= train.COLUMN_WIDTH
 
 
 def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):

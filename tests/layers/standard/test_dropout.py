@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import ROWS, SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_equal, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
+from layer_laws import ROWS, SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
 
 from layers.standard.dropout import dropout_backward, dropout_forward
 
