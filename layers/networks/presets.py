@@ -9,6 +9,7 @@ PRESETS = {
         "embedding_scale": 0.02,
         "wave_residual": False,
         "token_dropout": 0.6,
+        "classifier_dropout": 0.3,
         "epochs": 5,
     },
     # What the papers describe: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
