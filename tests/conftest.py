@@ -1,9 +1,20 @@
-"""Settings of hypothesis for all tests."""
+"""Settings of hypothesis for all tests, and the marker gpu."""
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from engine.backend import why_no_cuda
 
 # No deadline: a stalled core is no fault of the code. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("here")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked gpu are skipped, with the reason, where no CUDA device is usable."""
+    on_gpu = [item for item in items if "gpu" in item.keywords]
+    reason = why_no_cuda() if on_gpu else None
+    for item in on_gpu if reason else ():
+        item.add_marker(pytest.mark.skip(reason=f"no GPU: {reason}"))

@@ -5,11 +5,21 @@
     assert_gradients(report)       fails with a text that says what is wrong where
 
 For a random cotangent dy and random directions u, the identity ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ is tested: J·u comes from
-forward alone (complex step or five-point stencil), Jᵀ·dy from backward.
+forward alone (complex step, five-point stencil or Richardson's extrapolation), Jᵀ·dy from backward.
+
+check_jacobian compares entry by entry, check_properties checks laws that need no derivative, check_layer and
+check_network take what keeps the contract of engine.layer, compare_backends sets devices and precisions side by side.
 """
 
+from engine.gradcheck.backends import compare_backends
 from engine.gradcheck.check import check_gradients
+from engine.gradcheck.jacobian import check_jacobian
+from engine.gradcheck.networks import check_layer, check_network
+from engine.gradcheck.properties import check_properties
 from engine.gradcheck.report import GradientReport, Row, assert_gradients
-from engine.gradcheck.slopes import TOLERANCES
+from engine.gradcheck.slopes import METHODS, TOLERANCES
 
-__all__ = ["TOLERANCES", "GradientReport", "Row", "assert_gradients", "check_gradients"]
+__all__ = [
+    "METHODS", "TOLERANCES", "GradientReport", "Row", "assert_gradients", "check_gradients", "check_jacobian", "check_layer",
+    "check_network", "check_properties", "compare_backends",
+]  # fmt: skip

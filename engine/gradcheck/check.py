@@ -1,13 +1,17 @@
 """The check itself: one backward, random directions over everything and over each block, a verdict for each."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from engine.arguments import check_choice
 from engine.backend import random_generator
 from engine.gradcheck.gradients import collect_gradients
+from engine.gradcheck.locate import worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.slopes import EPSILON, STEPS, TOLERANCES, NotAnalytic, complex_step, five_point
+from engine.gradcheck.richardson import richardson
+from engine.gradcheck.slopes import EPSILON, METHODS, STEPS, TOLERANCES, NotAnalytic, complex_step, five_point, one_sided
 from engine.gradcheck.trees import FLOATS, count_not_finite, jiggle, leaves, norm, real_vector, rebuild, to_host_array
 
 CANDIDATES = 8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
@@ -37,41 +41,48 @@ def check_gradients(
     forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
     the order of wrt (anything, where no input is differentiated).
     inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is passed
-    on. wrt: indices of the inputs to differentiate. parameters: dict[str, Parameter], compared as well; their values and
-    gradients are as before when the check is over.
+    on; a random generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
+    parameters: dict[str, Parameter], compared as well; their values and gradients are as before when the check is over.
     directions: random directions over everything together; each block then has one of its own, so that a small one
     cannot hide behind a large one.
-    method: "complex_step"; "five_point"; "auto": complex step, cross-checked against five-point in every row, with
-    five-point as the fallback (a note says why).
-    step: of the stencil or of the complex step, relative to the inputs; with "auto" that of the stencil.
+    method: "complex_step"; "five_point"; "richardson" (central differences, extrapolated); "auto": complex step,
+    cross-checked against five-point in every row, with five-point as the fallback (a note says why).
+    step: of the stencil or of the complex step, relative to the inputs, or the first of richardson; with "auto" that of
+    the stencil.
     tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail".
     seed: of dy and the directions; the same seed repeats the check exactly.
 
     Raises ValueError for wrong arguments and for float32 (check in float64, then compare float32 with float64).
     Exceptions of forward and backward on float64 pass through.
     """
-    check_choice("method", method, ("auto", "complex_step", "five_point"))
-    check_choice("kink", kink, ("report", "fail"))
     if directions < 1:
         raise ValueError(f"directions: expected at least 1, got {directions}")
-    point = Point(forward, inputs, wrt, parameters)
-    with point.restored():
-        check = Check(point, backward, directions, step, tolerance, kink, seed)
-        check.run(method)
-    return check.report()
+    check = Check(Point(forward, inputs, wrt, parameters), backward, step, tolerance, kink, seed)
+    check.directions = directions
+    return check.run(method)
 
 
 class Check:
     """One run of check_gradients: what is known at the point, and the rows found so far."""
 
-    def __init__(self, point, backward, directions, step, tolerance, kink, seed):
-        self.point, self.backward, self.directions = point, backward, directions
+    directions = 1
+
+    def __init__(self, point, backward, step, tolerance, kink, seed):
+        check_choice("kink", kink, ("report", "fail"))
+        self.point, self.backward = point, backward
         self.step, self.tolerance, self.kink, self.seed = step, tolerance, kink, seed
         self.rows, self.notes = [], []
         self.method = "five_point"  # by which the rows are judged in the end
         self.is_complex = any(b.value.dtype.kind == "c" for b in point.blocks)
 
     def run(self, method):
+        """The GradientReport by a method, or by "auto"."""
+        check_choice("method", method, ("auto", *METHODS))
+        with self.point.restored():
+            self.fill(method)
+        return self.report()
+
+    def fill(self, method):
         """Fill rows and notes."""
         self.rows += not_finite_rows([(b.name, b.value) for b in self.point.blocks])
         if self.rows:
@@ -122,29 +133,38 @@ class Check:
             raise ValueError("method: complex_step needs real inputs and outputs (a pair of real arrays, say), use five_point")
         if method == "auto" and self.is_complex:
             self.notes.append("five-point: inputs or outputs are complex, and complex step needs real ones")
-        if method == "five_point" or self.is_complex:
-            self.rows += self.rows_by(self.five_point_row)
-            return
-        self.method = "complex_step"
+        if method == "richardson":
+            self.method = "richardson"
+        elif method != "five_point" and not self.is_complex:
+            self.method = "complex_step"
         try:
-            self.rows += self.rows_by(self.cross_checked_row if method == "auto" else self.complex_step_row)
+            self.rows += self.rows_by("auto" if self.method == "complex_step" and method == "auto" else self.method)
         except NotAnalytic as reason:
             if method == "complex_step":
                 raise ValueError(f"method: complex_step cannot be used, {reason}") from reason
             self.method = "five_point"
             self.notes.append(f"five-point instead of complex step: {reason}")
-            self.rows += self.rows_by(self.five_point_row)
+            self.rows += self.rows_by("five_point")
 
-    def rows_by(self, make_row):
-        """Rows over everything together (unless some gradient is unusable), then one a block where there are several."""
+    def rows_by(self, method):
+        """Rows over everything together (unless some gradient is unusable), then one a block where there are several.
+
+        The first failing row that moves a block names the entry that is furthest off.
+        """
         usable = [i for i, gradient in enumerate(self.gradients) if gradient is not None]
         rows = []
         if len(usable) == len(self.gradients):
             what = "all" if len(usable) > 1 else self.point.blocks[0].name
-            rows += [make_row(f"{what}, direction {k + 1}", *self.direction(2 + k)) for k in range(self.directions)]
-        if len(self.gradients) > 1:
-            first = 2 + self.directions
-            rows += [make_row(self.point.blocks[i].name, *self.direction(first + i, only=i)) for i in usable]
+            rows += [self.row(f"{what}, direction {k + 1}", method, *self.direction(2 + k)) for k in range(self.directions)]
+        if len(self.gradients) == 1:
+            failed = next((k for k, row in enumerate(rows) if row.verdict == "FAIL"), None)
+            if failed is not None:
+                rows[failed] = replace(rows[failed], entry=worst_entry(self, 0, rows[failed].method))
+            return rows
+        first = 2 + self.directions
+        for i in usable:
+            row = self.row(self.point.blocks[i].name, method, *self.direction(first + i, only=i))
+            rows.append(replace(row, entry=worst_entry(self, i, row.method)) if row.verdict == "FAIL" else row)
         return rows
 
     def direction(self, stream, only=None):
@@ -159,29 +179,32 @@ class Check:
         pairs = [(g, part) for g, part in zip(gradients or self.gradients, u) if g is not None]
         return sum(float(real_vector([g]) @ real_vector([part])) for g, part in pairs)
 
-    def complex_step_row(self, name, u, analytic):
-        """A row by complex step alone."""
-        return self.judge(name, "complex_step", complex_step(self.point, u, self.tree, self.step), u, analytic)
-
-    def five_point_row(self, name, u, analytic):
-        """A row by the stencil. A failure must show at a tenth of the step as well."""
-        slope = self.stencil_slope(u, self.step)
-        row = self.judge(name, "five_point", slope, u, analytic)
-        if row.verdict == "FAIL" and not slope.kinked:
-            closer = self.judge(name, "five_point", self.stencil_slope(u, slope.step / 10.0), u, analytic)
+    def row(self, name, method, u, analytic):
+        """One direction, judged. A failure by the stencil must show at a tenth of the step as well."""
+        used, slope = self.slope(name, method, u)
+        row = self.judge(name, used, slope, u, analytic)
+        if row.verdict == "FAIL" and used == "five_point" and not slope.kinked:
+            closer = self.judge(name, used, self.stencil_slope(u, slope.step / 10.0), u, analytic)
             return row if closer.verdict == "FAIL" else closer
         return row
 
-    def cross_checked_row(self, name, u, analytic):
-        """A row by complex step, or by five-point at a kink. Raises NotAnalytic when the two contradict each other."""
+    def slope(self, name, method, u):
+        """(method used, Slope along u). "auto": by complex step, or five-point at a kink; raises NotAnalytic when the two
+        contradict each other."""
+        if method == "complex_step":
+            return method, complex_step(self.point, u, self.tree, self.step)
+        if method == "richardson":
+            return method, richardson(self.point, u, self.y, self.dy, self.tolerance_of(method), self.step)
+        if method == "five_point":
+            return method, self.stencil_slope(u, self.step)
         exact = complex_step(self.point, u, self.tree)  # the caller's step is the stencil's
         rough = self.stencil_slope(u, self.step)
         if rough.kinked:
-            return self.judge(name, "five_point", rough, u, analytic)
+            return "five_point", rough
         difference = norm(exact.vector - rough.vector)
         if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
             raise NotAnalytic(f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)")
-        return self.judge(name, "complex_step", exact, u, analytic)
+        return "complex_step", exact
 
     def stencil_slope(self, u, step):
         """Five-point slope along u."""
@@ -208,7 +231,8 @@ class Check:
             return "FAIL", "NaN or infinite " + ("along the direction" if not np.isfinite(numeric) else "in the inner product")
         if slope.kinked:
             gross = error > slope.kink_size
-            text = "a kink or a jump: slopes from left and right differ" + (", by less than the error" if gross else "")
+            left, right = one_sided(self.point, u, self.y, self.dy, slope.step)
+            text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ" + (", by less than the error" if gross else "")
             return ("FAIL" if gross or self.kink == "fail" else "kink"), text
         if relative <= tolerance:
             return "ok", ""

@@ -1,6 +1,7 @@
 """The place where a function is differentiated: its inputs and parameters as named blocks, and evaluation along a line."""
 
 import contextlib
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,8 @@ class Point:
             # asarray because arithmetic turns 0-d arrays into scalars
             moved = [xp.asarray(b.value + step * xp.asarray(u)) for b, u in zip(self.blocks, direction)]
         values = iter(moved)
-        arguments = list(self.inputs)
+        # A generator is passed on as a copy: dropout then drops the same entries at every call.
+        arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else x for x in self.inputs]
         for i in self.wrt:
             arguments[i] = rebuild(self.inputs[i], values)
         for parameter, value in zip(self.parameters.values(), values):

@@ -14,6 +14,7 @@ class Row:
     relative_error: |numeric − analytic|/(‖dy‖·‖J·u‖); 0 where both are 0, infinite where only J·u is 0.
     verdict: "ok"; "FAIL"; "kink": the function has no derivative here; "noise": numeric and analytic differ by more than
     the tolerance, but by less than rounding explains, so nothing is known.
+    entry: the worst entry with its index, in words, where one was looked for: in failures, and by check_jacobian.
     """
 
     name: str
@@ -26,11 +27,16 @@ class Row:
     tolerance: float | None = None
     step: float | None = None
     message: str = ""
+    entry: str = ""
 
     @property
     def tolerance_used(self):
         """Share of the tolerance used, in percent; None where there is nothing to hold against it."""
-        return None if self.relative_error is None or self.verdict in ("kink", "noise") else 100.0 * self.relative_error / self.tolerance
+        if self.relative_error is None or self.verdict in ("kink", "noise"):
+            return None
+        if self.tolerance == 0.0:  # exact or wrong
+            return 0.0 if self.relative_error == 0.0 else math.inf
+        return 100.0 * self.relative_error / self.tolerance
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class GradientReport:
             padded = [cell.rjust(w) if 2 <= i <= 6 else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))]
             lines.append("  " + "  ".join(padded).rstrip())
         lines += [f"{row.name}: {row.message}" for row in self.rows if row.message]
+        lines += [f"{row.name}: worst entry {row.entry}" for row in self.rows if row.entry]
         lines += [f"note: {note}" for note in self.notes]
         lines.append(f"seed {self.seed}, {self.dtype}, {self.backend}, step {self.step:.3g}, tolerance {self.tolerance:.3g}")
         return "\n".join(lines)
@@ -104,6 +111,7 @@ class GradientReport:
 
 def assert_gradients(report):
     """Raise AssertionError with the table and, for each failing row, what to look for, unless report.ok."""
+    __tracebackhide__ = True  # pytest then shows the caller's line
     if report.ok:
         return
     lines = [str(report), ""]
@@ -115,6 +123,8 @@ def assert_gradients(report):
 
 def advice(row):
     """What the numbers of a failing row suggest."""
+    if row.numeric is None and row.relative_error is not None:
+        return row.message or f"differs by {row.relative_error:.1e}, where {row.tolerance:.1e} is allowed"
     if row.numeric is None or not math.isfinite(row.numeric) or not math.isfinite(row.analytic):
         return row.message
     if row.numeric == 0.0:
@@ -135,15 +145,17 @@ def advice(row):
 def severity(row):
     """Sort key of the worst row."""
     share = row.tolerance_used
-    return (("ok", "kink", "noise", "FAIL").index(row.verdict), math.inf if share is None or math.isnan(share) else share)
+    if share is None or math.isnan(share):
+        share = math.inf if row.verdict == "FAIL" else -1.0
+    return (("ok", "kink", "noise", "FAIL").index(row.verdict), share)
 
 
 def row_cells(row):
     """A row as text, one cell a column."""
     share = row.tolerance_used
     used = "-" if share is None else f"{share:.3g} %"
-    numbers = [f"{row.numeric:.9e}", f"{row.analytic:.9e}"] if row.numeric is not None else ["-", "-"]
-    errors = [f"{row.absolute_error:.2e}", f"{row.relative_error:.2e}"] if row.absolute_error is not None else ["-", "-"]
+    numbers = ["-" if x is None else f"{x:.9e}" for x in (row.numeric, row.analytic)]
+    errors = ["-" if x is None else f"{x:.2e}" for x in (row.absolute_error, row.relative_error)]
     return (row.name, row.method or "-", *numbers, *errors, used, row.verdict)
 
 

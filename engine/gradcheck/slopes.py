@@ -15,8 +15,9 @@ import numpy as np
 
 from engine.gradcheck.trees import leaves, norm, real_vector, to_host_array
 
-TOLERANCES = {"complex_step": 1e-12, "five_point": 1e-7}
-STEPS = {"complex_step": 1e-30, "five_point": 1e-4}
+TOLERANCES = {"complex_step": 1e-12, "five_point": 1e-7, "richardson": 1e-8}
+STEPS = {"complex_step": 1e-30, "five_point": 1e-4, "richardson": 0.1}
+METHODS = tuple(TOLERANCES)
 EPSILON = float(np.finfo(np.float64).eps)
 WIDEST = 20  # decades by which a step may grow where rounding drowns the slope (an input of 1e-15 beside a bias of 1)
 KINK_ABOVE_ROUNDING = 1e3  # a kink's fourth difference exceeds the rounding of the values by this factor …
@@ -128,6 +129,13 @@ def stencil(point, direction, y, dy, h):
 def along(point, direction, t):
     """f(t): forward's result at point + t·direction as a real vector."""
     return real_vector(leaf for _, leaf in leaves(point.evaluate(direction, t)[0], "output"))
+
+
+def one_sided(point, direction, y, dy, h):
+    """⟨dy, slope⟩ from the left and from the right, by one step each: for people to read, O(h)."""
+    with np.errstate(all="ignore"):
+        left, right = along(point, direction, -h), along(point, direction, h)
+        return float(dy @ (y - left)) / h, float(dy @ (right - y)) / h
 
 
 def is_kinked(slopes):

@@ -1,0 +1,194 @@
+"""Laws that every backward keeps, whatever its equation: what finite differences do not see."""
+
+import dataclasses
+
+import numpy as np
+
+from engine.backend import array_module
+from engine.gradcheck.gradients import collect_gradients
+from engine.gradcheck.point import Point, random_unit
+from engine.gradcheck.report import GradientReport, Row
+from engine.gradcheck.trees import is_float_array, leaves, norm, real_vector, rebuild, to_host_array
+
+ROUNDING = 1e-12  # of results whose sums may be taken in another order
+SINGLE = {"f": np.float32, "c": np.complex64}
+
+
+def check_properties(forward, backward, inputs, *, wrt=None, parameters=None, empty_inputs=None, seed=0):
+    """Check laws that hold for every hand-written backward. Returns a GradientReport with a row for each law:
+
+    gradients have shape and dtype of what they belong to; forward and backward are repeatable, bit for bit; a cotangent
+    of zero gives exactly zero; the gradient is linear in the cotangent; inputs, cotangent and cache stay untouched;
+    non-contiguous and Fortran-ordered inputs give the same; float32 stays float32; an empty batch passes.
+
+    empty_inputs: the arguments of forward for an empty batch: only the caller knows what empty means. Without them a note
+    says that none was tried. Other arguments as in check_gradients, with the same ValueErrors. Exceptions of forward and
+    backward on float64 pass through.
+    """
+    return PropertyCheck(forward, backward, inputs, wrt, parameters, seed).run(empty_inputs)
+
+
+class PropertyCheck:
+    """One run of check_properties: the point, a cotangent with its gradient, and the rows found so far."""
+
+    def __init__(self, forward, backward, inputs, wrt, parameters, seed):
+        self.point = Point(forward, inputs, wrt, parameters)
+        self.backward, self.seed = backward, seed
+        self.rows, self.notes = [], []
+
+    def run(self, empty_inputs):
+        """All laws, one after another; those about numbers only if the gradients have the right form."""
+        with self.point.restored():
+            y, cache = self.point.evaluate()
+            dy = cotangent(y, self.seed, 1)
+            gradient, problems = self.gradient(copied(dy), cache)
+            self.law("shapes and dtypes", *problems)
+            if not problems:
+                self.check_repeatable(y, cache, dy, gradient)
+                self.check_cotangent(y, cache, dy, gradient)
+                self.check_untouched(dy)
+                self.check_layout("non-contiguous inputs", strided, dy, gradient)
+                self.check_layout("Fortran-ordered inputs", lambda x: x.copy(order="F"), dy, gradient)
+                self.check_float32(dy)
+            if empty_inputs is None:
+                self.notes.append("no empty batch was tried: give one as empty_inputs=")
+            else:
+                self.check_empty(empty_inputs)
+        backend = self.point.module.__name__
+        return GradientReport(tuple(self.rows), self.seed, "float64", backend, step=0.0, tolerance=ROUNDING, notes=tuple(self.notes))
+
+    def gradient(self, dy, cache, point=None):
+        """(the gradients of everything as one real vector, what is wrong with their form)."""
+        point = point or self.point
+        for parameter in point.parameters.values():
+            parameter.grad = None
+        found, problems = collect_gradients(self.backward(dy, cache), point)
+        return real_vector(g for g in found if g is not None), [f"{name}: {problem}" for name, problem in problems]
+
+    def law(self, name, *problems):
+        """A row: "ok", or what is wrong."""
+        self.rows.append(Row(name, "FAIL" if problems else "ok", "exact", message="; ".join(problems)))
+
+    def same(self, name, found, expected, tolerance=0.0):
+        """A row that says whether two vectors agree to tolerance·‖expected‖; with tolerance 0, whether they are equal."""
+        fits = found.shape == expected.shape
+        error = float(norm(found - expected) / (norm(expected) or 1.0)) if fits else np.inf
+        ok = error <= tolerance if tolerance else fits and np.array_equal(found, expected)
+        self.rows.append(Row(name, "ok" if ok else "FAIL", "exact", relative_error=error, tolerance=tolerance))
+
+    def check_repeatable(self, y, cache, dy, gradient):
+        """The same call gives the same bits."""
+        self.same("forward is repeatable", output_vector(self.point.evaluate()[0]), output_vector(y))
+        self.point.place()
+        self.same("backward is repeatable", self.gradient(copied(dy), cache)[0], gradient)
+
+    def check_cotangent(self, y, cache, dy, gradient):
+        """Backward is linear in dy, and so zero for zero."""
+        other = cotangent(y, self.seed, 2)
+        zero = rebuild(dy, (0.0 * leaf for _, leaf in leaves(dy, "")))
+        total = rebuild(dy, (a + 3.0 * b for (_, a), (_, b) in zip(leaves(dy, ""), leaves(other, ""))))
+        self.same("a cotangent of zero gives zero", self.gradient(zero, cache)[0], np.zeros_like(gradient))
+        of_other = self.gradient(copied(other), cache)[0]
+        self.same("linear in the cotangent", self.gradient(total, cache)[0], gradient + 3.0 * of_other, ROUNDING)
+
+    def check_untouched(self, dy):
+        """Neither pass writes into what it was given."""
+        arguments = self.point.place()
+        before = snapshot((arguments, [p.value for p in self.point.parameters.values()]))
+        _, cache = self.point.forward(*arguments)
+        given = lambda: snapshot((arguments, [p.value for p in self.point.parameters.values()]))  # noqa: E731
+        self.law("forward leaves its inputs untouched", *([] if given() == before else ["forward writes into an input or a parameter"]))
+        before, cached, cotangent_before = given(), snapshot(cache), snapshot(dy)
+        own = copied(dy)
+        self.gradient(own, cache)
+        for what, same in (("inputs", given() == before), ("cotangent", snapshot(own) == cotangent_before), ("cache", snapshot(cache) == cached)):
+            self.law(f"backward leaves the {what} untouched", *([] if same else [f"backward writes into the {what}"]))
+
+    def check_layout(self, name, lay, dy, gradient):
+        """How arrays lie in memory does not matter."""
+        arguments = self.changed_arguments(lay)
+        _, cache = self.point.forward(*arguments)
+        self.same(name, self.gradient(rebuild_arrays(dy, lay), cache)[0], gradient, ROUNDING)
+
+    def check_float32(self, dy):
+        """float32 in, float32 out: of the results, and of the gradients."""
+        arguments = self.changed_arguments(single)
+        try:
+            y, cache = self.point.forward(*arguments)
+        except (TypeError, ValueError) as error:
+            self.notes.append(f"forward refuses float32: {error}")
+            return
+        typed = [leaf if is_float_array(leaf) else leaf.dtype.type(part) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(dy, ""))]
+        small = [single(part) if is_float_array(part) else like.dtype.type(part) for like, (_, part) in zip(typed, leaves(dy, ""))]
+        for parameter in self.point.parameters.values():
+            parameter.grad = None
+        returned = self.backward(rebuild(dy, iter(small)), cache)
+        named = leaves(y, "output") + (leaves(returned, "gradient") if self.point.wrt else [])
+        named += [(f"the gradient of parameter {name}", p.grad_array()) for name, p in self.point.parameters.items() if p.grad is not None]
+        self.law("float32 stays float32", *(f"{name} is {leaf.dtype}" for name, leaf in named if leaf.dtype not in SINGLE.values()))
+
+    def changed_arguments(self, change):
+        """The arguments of forward with `change` applied to every differentiated array; parameters are changed in place."""
+        arguments = self.point.place()
+        for i in self.point.wrt:
+            arguments[i] = rebuild_arrays(arguments[i], change)
+        for parameter in self.point.parameters.values():
+            parameter.value = change(parameter.value)
+        return arguments
+
+    def check_empty(self, empty_inputs):
+        """An empty batch passes; its gradients have their shapes and are finite."""
+        self.point.place()
+        point = Point(self.point.forward, empty_inputs, self.point.wrt or None, self.point.parameters)
+        y, cache = point.evaluate()
+        self.law("an empty batch passes", *self.gradient(cotangent(y, self.seed, 1), cache, point)[1])
+
+
+def cotangent(y, seed, stream):
+    """A random cotangent of norm 1 in the form, dtype and place of y."""
+    outputs = [leaf for _, leaf in leaves(y, "output")]
+    drawn = random_unit([to_host_array(leaf) for leaf in outputs], seed, stream)
+    typed = (part.astype(leaf.dtype) for leaf, part in zip(outputs, drawn))
+    return rebuild(y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed)))
+
+
+def copied(dy):
+    """A cotangent that a backward may write into without harm to the checks that come after."""
+    return rebuild_arrays(dy, lambda x: x.copy())
+
+
+def output_vector(y):
+    """y as one real vector."""
+    return real_vector(leaf for _, leaf in leaves(y, "output"))
+
+
+def strided(x):
+    """The same numbers as every other one of a larger array along each axis; NaN between them."""
+    larger = array_module(x).full([2 * n for n in x.shape], np.nan, x.dtype)
+    view = larger[tuple(slice(None, None, 2) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def single(x):
+    """The array in single precision."""
+    return x.astype(SINGLE[x.dtype.kind])
+
+
+def rebuild_arrays(tree, change):
+    """The tree with `change` applied to its float arrays."""
+    return rebuild(tree, (change(leaf) if is_float_array(leaf) else leaf for _, leaf in leaves(tree, "")))
+
+
+def snapshot(tree):
+    """The contents of all arrays in nested tuples, lists, dicts and dataclasses, to be compared later."""
+    if isinstance(tree, dict):
+        return {key: snapshot(part) for key, part in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return [snapshot(part) for part in tree]
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return snapshot(vars(tree))
+    if not hasattr(tree, "dtype") or not hasattr(tree, "shape"):
+        return None
+    array = to_host_array(tree)
+    return array.dtype.str, array.shape, array.tobytes()
