@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
 from engine import __version__
 from engine.backend import resolve_device
@@ -258,29 +259,75 @@ def decoded(text, number):
 
 
 @cli.command(short_help="Check every equation against numerical derivatives.")
-@click.option("--examples", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Random examples of each row.")
+@click.option("--examples", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Random examples of each row.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random examples.")
 @json_option
 @click.pass_context
 def gradcheck(ctx, examples, seed, as_json):
     """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
     from engine.gradcheck.report import json_safe
-    from layers.gradient_suite import CASES, check_case
+    from layers.gradient_suite import SUITE_SIZE, run_suite
 
-    results = [check_case(case, examples, seed) for case in CASES]
+    results = list(tqdm(run_suite(examples, seed), total=SUITE_SIZE, desc="gradient checks", unit="check", leave=False, disable=None))
     ok = all(result.ok for result in results)
     if as_json:
         click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))
     else:
-        rows = [
-            (r.name, r.method.replace("_", " "), f"{r.worst_relative_error:.1e}", f"{r.tolerance:.0e}", "ok" if r.ok else "FAIL")
-            for r in results
-        ]
-        click.echo(format_table(["check", "method", "worst error", "tolerance", "verdict"], rows, align="<<>><"))
-        failed = sum(not r.ok for r in results)
-        click.echo(f"\n{len(results) - failed} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
+        click.echo(suite_table(results))
+        click.echo(f"\n{sum(r.ok for r in results)} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
     if not ok:
         ctx.exit(1)
+
+
+def suite_table(results):
+    """A row for each equation with its worst error by each method, the tolerances, and a line for each failure."""
+    by_name, methods = {}, list(dict.fromkeys(r.method for r in results))
+    for r in results:
+        by_name.setdefault(r.name, {})[r.method] = r
+    rows = []
+    for name, found in by_name.items():
+        cells = [f"{found[m].worst_relative_error:.1e}" if m in found else "" for m in methods]
+        rows.append((name, *cells, "ok" if all(r.ok for r in found.values()) else "FAIL"))
+    smallest, largest = ([f"{limit(r.tolerance for r in results if r.method == m):.0e}" for m in methods] for limit in (min, max))
+    rows.append(("allowed", *smallest, ""))
+    rows.append(("allowed for a network", *largest, ""))
+    headings = ["worst relative error", *(m.replace("_", " ") for m in methods), "verdict"]
+    failures = [f"FAIL: {r.name}, {r.method}: {r.worst_relative_error:.1e} where {r.tolerance:.0e} is allowed" for r in results if not r.ok]
+    return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
+
+
+@cli.command(short_help="Show the digits that float32 keeps where one token dominates.")
+@click.option("--scope", type=click.Choice(["dimension", "text"]), default="dimension", show_default=True, help="Over what a magnitude is taken.")
+@click.option("--tokens", type=click.IntRange(2, 10_000), metavar="N", default=32, show_default=True, help="Of each text.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random texts.")
+@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw it as well, as .svg or .png (extra plots).")
+@json_option
+def precision(scope, tokens, seed, figure, as_json):
+    """Errors of Token2Wave in float32 against the ratio of one dominating token to the others, computed in three ways.
+
+    polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
+    """
+    from engine.analysis.line_plot import Level, Panel, require_plots, write_line_plot
+    from engine.gradcheck.report import json_safe
+    from layers.precision_study import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
+
+    if figure is not None:
+        require_plots(figure)
+    rows = precision_rows(scope, tokens, seed)
+    if as_json:
+        click.echo(json.dumps(json_safe({"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}), indent=2))
+    else:
+        names = [f"{part}: {way.replace('_', ' ')}" for part in ("im", "dw") for way in LABELS]
+        cells = [(f"{row.ratio:.0e}", *(f"{error:.1e}" for part in (row.im, row.dw) for error in part.values())) for row in rows]
+        click.echo(format_table(["ratio", *names], cells, align=">" * 7))
+        click.echo(f"\nworst error of {TEXTS} texts of {tokens} tokens in {COLUMNS} columns, float32 beside float64, scope {scope}, seed {seed}")
+        click.echo(f"im: relative; dw: relative to the sizes of its terms; one rounding of float32 is {ROUNDING:.1e}")
+    if figure is not None:
+        titles = {"im": "imaginary part im", "dw": "gradient dw"}
+        panels = [Panel(titles[part], {LABELS[way]: [getattr(row, part)[way] for row in rows] for way in LABELS}) for part in titles]
+        levels = (Level(1, "all digits lost"), Level(ROUNDING, "one rounding, 6e-8"))
+        write_line_plot(figure, [row.ratio for row in rows], panels, "dominating token / others", "relative error in float32", levels)
+        teller(as_json)(f"drawn: {figure}")
 
 
 @cli.command(short_help="Show a network's parts, or list all settings.")

@@ -1,45 +1,24 @@
-"""Every equation and layer beside a random example of its inputs: what `python train.py gradcheck` and the tests check.
+"""What `python train.py gradcheck` runs: every equation and network against numerical derivatives, by several methods.
 
-A Case draws ragged batches (texts of one token and empty ones among them) away from kinks; the kinks have exact tests of
-their own. Dropout is checked with a generator that starts anew at every call, so that the function stays the same.
+complex_step  where the code is analytic       five_point, richardson  everywhere       exact  at singular points
+float64_twin  float32 against float64 of the same numbers
 """
 
 import math
-from functools import partial
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.backend import random_generator
-from engine.gradcheck import check_gradients
-from layers import wave
-from layers.networks.wave_block import COMBINE
-from layers.networks.wave_config import WaveNetworkConfig
-from layers.networks.wave_network import WaveNetwork, example_batch
-from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
+from engine.gradcheck import METHODS, TOLERANCES, check_gradients, compare_backends
+from layers.exact_cases import EXACT_CASES
+from layers.gradient_cases import CASES, Case
 
-MODEL_TOLERANCE = 1e-6
-
-
-class Problem(NamedTuple):
-    """Arguments of check_gradients."""
-
-    forward: Callable
-    backward: Callable
-    inputs: tuple
-    parameters: dict | None = None
-
-
-class Case(NamedTuple):
-    """name: shown in the table; draw: random generator → Problem; tolerance: None for that of the method."""
-
-    name: str
-    draw: Callable
-    tolerance: float | None = None
+TWIN_TOLERANCE = 1e-5  # ‖float32 − float64‖/‖float64‖
 
 
 class Result(NamedTuple):
-    """The worst of several examples of a Case. method: complex_step or five_point."""
+    """The worst of several examples of a Case by one method; dtype: of the numbers that were judged."""
 
     name: str
     method: str
@@ -50,139 +29,57 @@ class Result(NamedTuple):
     ok: bool
 
 
-def random_offsets(rng, texts=4, longest=6):
-    """Offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
-    lengths = rng.permutation(np.concatenate([[1, 2 + rng.integers(longest - 1)], rng.integers(0, longest + 1, texts - 2)]))
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def methods_of(case):
+    """The methods by which a Case can be judged."""
+    return [method for method in (*METHODS, "float64_twin") if case.analytic or method != "complex_step"]
 
 
-def random_rows(rng, rows, columns=3):
-    """(rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
-    return rng.choice([-1.0, 1.0], (rows, columns)) * rng.uniform(0.1, 3.0, (rows, columns))
+SUITE_SIZE = sum(len(methods_of(case)) for case in CASES) + len(EXACT_CASES)
 
 
-def random_wave(rng, rows, columns=3):
-    return wave.Wave(random_rows(rng, rows, columns), random_rows(rng, rows, columns))
+def run_suite(examples=5, seed=0):
+    """Results of all cases by all their methods, and of the exact cases, one after another."""
+    for case in CASES:
+        for method in methods_of(case):
+            yield check_case(case, method, examples, seed)
+    for name in EXACT_CASES:
+        yield check_exact(name)
 
 
-def draw_global_magnitude(scope, rng):
-    offsets = random_offsets(rng)
-    forward = partial(wave.global_magnitude_forward, scope=scope)
-    return Problem(forward, wave.global_magnitude_backward, (random_rows(rng, offsets[-1]), offsets))
-
-
-def draw_phase(scope, rng):
-    offsets = random_offsets(rng)
-    w = random_rows(rng, offsets[-1])
-    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]  # w and G are independent inputs; |w| < G keeps s off 0
-    return Problem(lambda w, G: wave.phase_forward(w, G, offsets), wave.phase_backward, (w, G))
-
-
-def draw_polar_to_wave(scope, rng):
-    offsets = random_offsets(rng)
-    G = random_rows(rng, len(offsets) - 1, 3 if scope == "dimension" else 1)
-    return Problem(wave.polar_to_wave_forward, wave.polar_to_wave_backward, (G, rng.uniform(0, np.pi, (offsets[-1], 3)), offsets))
-
-
-def draw_token2wave(scope, rng):
-    offsets = random_offsets(rng)
-    forward = partial(wave.token2wave_forward, scope=scope)
-    return Problem(forward, wave.token2wave_backward, (random_rows(rng, offsets[-1]), offsets))
-
-
-def draw_operation(operation, rng):
-    return Problem(*COMBINE[operation], (random_wave(rng, 5), random_wave(rng, 5)))
-
-
-def draw_readout(kind, rng):
-    return Problem(wave.readout_forward, wave.readout_backward, (random_wave(rng, 5), kind))
-
-
-def draw_linear(rng):
-    return Problem(linear.linear_forward, linear.linear_backward, (random_rows(rng, 5), random_rows(rng, 3, 4), random_rows(rng, 1, 4)[0]))
-
-
-def draw_embedding(rng):
-    layer = embedding.Embedding(6, 3, rng, np.float64)
-    return Problem(layer.forward, layer.backward, (rng.integers(0, 6, 9),), layer.parameters())
-
-
-def draw_layer_norm(rng):
-    inputs = (random_rows(rng, 5, 6), random_rows(rng, 1, 6)[0], random_rows(rng, 1, 6)[0])
-    return Problem(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, inputs)
-
-
-def draw_activation(module, name, rng):
-    return Problem(getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"), (random_rows(rng, 5),))
-
-
-def draw_dropout(rng):
-    seed = int(rng.integers(1 << 30))
-    return Problem(lambda x: dropout.dropout_forward(x, 0.4, random_generator(seed)), dropout.dropout_backward, (random_rows(rng, 5),))
-
-
-def draw_pooling(kind, rng):
-    offsets = random_offsets(rng)
-    return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
-
-
-def draw_softmax_cross_entropy(smoothing, rng):
-    inputs = (random_rows(rng, 5), rng.integers(0, 3, 5), smoothing)
-    return Problem(softmax_cross_entropy.softmax_cross_entropy_forward, softmax_cross_entropy.softmax_cross_entropy_backward, inputs)
-
-
-def draw_network(fields, rng):
-    """The loss of a whole small network against every parameter, dropout included."""
-    config = WaveNetworkConfig(**{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields})
-    seed = int(rng.integers(1 << 30))
-    network = WaveNetwork(config, vocabulary=9, classes=3, seed=seed, dtype=np.float64)
-    batch = example_batch(9, 3, [1, 4, 2, 7], seed)
-
-    def forward():
-        return network.loss_forward(batch, train=True, rng=random_generator(seed))
-
-    return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
-
-
-CASES = [
-    *(Case(f"E1 global magnitude, {scope}", partial(draw_global_magnitude, scope)) for scope in wave.SCOPES),
-    *(Case(f"E2 phase, {scope}", partial(draw_phase, scope)) for scope in wave.SCOPES),
-    *(Case(f"E3 polar to wave, {scope}", partial(draw_polar_to_wave, scope)) for scope in wave.SCOPES),
-    *(Case(f"E4 token2wave, {scope}", partial(draw_token2wave, scope)) for scope in wave.SCOPES),
-    Case("E5 interference", partial(draw_operation, "interference")),
-    Case("E6 modulation", partial(draw_operation, "modulation")),
-    *(Case(f"E7 readout, {kind}", partial(draw_readout, kind)) for kind in wave.READOUTS),
-    Case("E8 linear", draw_linear),
-    Case("E9 embedding", draw_embedding),
-    Case("E10 layer norm", draw_layer_norm),
-    Case("E11 GELU", partial(draw_activation, gelu, "gelu")),
-    Case("E12 ReLU", partial(draw_activation, relu, "relu")),
-    Case("E13 dropout", draw_dropout),
-    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
-    Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
-    Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
-    *(
-        Case(f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), MODEL_TOLERANCE)
-        for operation in COMBINE
-        for readout in wave.READOUTS
-        if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
-    ),
-    Case("network, text scope, 2 blocks", partial(draw_network, {"scope": "text", "blocks": 2}), MODEL_TOLERANCE),
-    Case("network, no feed-forward", partial(draw_network, {"hidden": 0, "wave_residual": False}), MODEL_TOLERANCE),
-    Case("network, cls pooling, smoothing", partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}), MODEL_TOLERANCE),
-]
-
-
-def check_case(case, examples=5, seed=0):
+def check_case(case, method, examples=5, seed=0):
     """Result of a Case over several random examples; a failing example makes it fail, whatever the others say."""
     worst, ok = 0.0, True
     for example in range(examples):
-        problem = case.draw(random_generator(seed, example))
-        report = check_gradients(
-            problem.forward, problem.backward, problem.inputs, parameters=problem.parameters, tolerance=case.tolerance, seed=seed + example
-        )
+        report = report_of(case, method, case.draw(random_generator(seed, example)), seed + example)
         # Rows that are a kink or drowned in rounding measure nothing; one without numbers (a wrong shape, say) has failed.
         judged = [row.relative_error for row in report.rows if row.verdict in ("ok", "FAIL")]
         worst = max([worst, *(math.inf if error is None else error for error in judged)])
         ok = ok and report.ok
-    return Result(case.name, report.worst.method, report.dtype, worst, report.tolerance, examples, ok)
+    dtype = "float32" if method == "float64_twin" else report.dtype
+    return Result(case.name, method, dtype, worst, report.tolerance, examples, ok)
+
+
+def report_of(case, method, problem, seed):
+    """The GradientReport of one example by one method."""
+    forward, backward, inputs, parameters = problem
+    if method == "float64_twin":
+        tolerances = {"float32": TWIN_TOLERANCE}
+        options = {"devices": ["cpu"], "dtypes": ["float32"], "tolerances": tolerances}
+        return compare_backends(forward, backward, inputs, parameters=parameters, seed=seed, **options)
+    tolerance = TOLERANCES[method] if case.tolerance is None else case.tolerance
+    directions = 3 if method == "complex_step" else 1  # beside one for each block; the others cost several times as much
+    return check_gradients(
+        forward, backward, inputs, parameters=parameters, method=method, tolerance=tolerance, directions=directions, seed=seed
+    )
+
+
+def check_exact(name):
+    """Result of one of EXACT_CASES: the error is 0, or that of the worst entry."""
+    found, expected = EXACT_CASES[name]()
+    pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(found, expected, strict=True)]
+    fits = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+    worst = max(float(np.max(np.abs(a - b), initial=0.0)) for a, b in pairs) if fits else math.inf
+    return Result(name, "exact", str(pairs[0][0].dtype), worst, 0.0, 1, fits and worst == 0.0)
+
+
+__all__ = ["CASES", "SUITE_SIZE", "Case", "Result", "check_case", "check_exact", "methods_of", "run_suite"]

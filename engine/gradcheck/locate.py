@@ -6,12 +6,13 @@ from engine.backend import random_generator
 from engine.gradcheck.point import entry_scales
 from engine.gradcheck.trees import to_host_array
 
-ENTRIES = 200  # looked at in a block; of a larger one a random sample
+ENTRIES = 100  # looked at in a block; of a larger one a random sample
 
 
 def worst_entry(check, position, method):
     """ "[2, 1]: numeric 0.5, analytic 0.7" for the worst entry of check.point.blocks[position]; "" for an empty block."""
     found = []
+    method = "five_point" if method == "richardson" else method  # cheaper, and what is wrong is plain by now
     size = check.point.blocks[position].value.size
     chosen = np.arange(size) if size <= ENTRIES else random_generator(check.seed, 3).choice(size, ENTRIES, replace=False)
     for flat in chosen.tolist():

@@ -4,11 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layer_laws import arrays, assert_equal, distance, random_like, to_bytes, tree_map
 
+import layers.exact_cases
 import layers.wave
-from layers import gradient_suite
-from layers.gradient_suite import CASES, Case, Problem, check_case, draw_token2wave
+from engine.backend import random_generator
+from layers import gradient_cases
+from layers.gradient_cases import CASES, Case, Problem, draw_token2wave
+from layers.gradient_suite import check_case, check_exact, methods_of, report_of
 from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -41,10 +46,48 @@ class Run:
         return random_like(np.random.default_rng(seed), self.y, dtype)
 
 
-@every_case
-def test_the_gradient_is_right(case):
-    result = check_case(case, examples=3, seed=1)
-    assert result.ok, result
+PAIRS = [case for case in CASES if not case.name.startswith("network")]
+NETWORKS = [case for case in CASES if case.name.startswith("network")]
+
+
+def by_method(cases, methods):
+    """The tests of these cases by these methods, each with a readable name."""
+    chosen = [(case, method) for case in cases for method in methods_of(case) if method in methods]
+    return pytest.mark.parametrize("case, method", chosen, ids=[f"{case.name}, {method}" for case, method in chosen])
+
+
+@by_method(PAIRS, ["complex_step", "five_point"])
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=200, deadline=None)
+def test_the_gradient_of_every_function_pair_is_right(case, method, seed):
+    """200 random batches: complex step to 1e-12, five points to 1e-7."""
+    report = report_of(case, method, case.draw(random_generator(seed)), seed)
+    assert report.ok and report.tolerance == {"complex_step": 1e-12, "five_point": 1e-7}[method], str(report)
+    assert {row.method for row in report.rows} == {method}
+
+
+@by_method(PAIRS, ["richardson", "float64_twin"])
+def test_other_methods_agree(case, method):
+    result = check_case(case, method, examples=3, seed=1)
+    assert result.ok and result.tolerance == {"richardson": 1e-8, "float64_twin": 1e-5}[method], result
+
+
+@by_method(NETWORKS, ["complex_step", "five_point", "richardson", "float64_twin"])
+def test_every_parameter_of_a_network_has_the_right_gradient(case, method):
+    result = check_case(case, method, examples=2, seed=1)
+    assert result.ok and result.tolerance == (1e-5 if method == "float64_twin" else 1e-6), result
+
+
+@pytest.mark.parametrize("name", layers.exact_cases.EXACT_CASES)
+def test_singular_points_have_their_exact_values(name):
+    assert check_exact(name).ok, layers.exact_cases.EXACT_CASES[name]()
+
+
+def test_an_exact_case_fails_for_any_other_number_shape_or_dtype(monkeypatch):
+    right = np.array([1.0, 2.0])
+    for found in (right + [0, 1e-15], right[:1], right.astype(np.float32)):
+        monkeypatch.setitem(layers.exact_cases.EXACT_CASES, "wrong", lambda found=found: ((found,), (right,)))
+        assert not check_exact("wrong").ok
 
 
 @every_case
@@ -184,8 +227,9 @@ def test_a_wrong_backward_makes_a_case_fail():
 
         return Problem(right.forward, corrupted, right.inputs)
 
-    result = check_case(Case("corrupted", draw))
-    assert not result.ok and result.worst_relative_error > result.tolerance
+    for method in methods_of(Case("", draw)):
+        result = check_case(Case("corrupted", draw), method) if method != "float64_twin" else None  # it judges precision, not truth
+        assert result is None or not result.ok and result.worst_relative_error > result.tolerance
 
 
 def test_one_failing_example_makes_a_case_fail():
@@ -196,11 +240,11 @@ def test_one_failing_example_makes_a_case_fail():
         right = drawn[-1]
         return right if len(drawn) != 2 else Problem(right.forward, lambda dz, cache: -right.backward(dz, cache), right.inputs)
 
-    assert not check_case(Case("corrupted once", draw), examples=4).ok and len(drawn) == 4
+    assert not check_case(Case("corrupted once", draw), "five_point", examples=4).ok and len(drawn) == 4
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_batches_have_a_text_of_one_token_and_one_of_several(seed):
-    offsets = gradient_suite.random_offsets(np.random.default_rng(seed))
+    offsets = gradient_cases.random_offsets(np.random.default_rng(seed))
     lengths = np.diff(offsets)
     assert offsets[0] == 0 and offsets.dtype == np.int64 and 1 in lengths and lengths.max() > 1 and lengths.min() >= 0

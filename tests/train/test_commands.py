@@ -8,7 +8,7 @@ import pytest
 
 import train
 from engine.files import read_toml
-from layers.gradient_suite import CASES
+from layers.gradient_suite import CASES, SUITE_SIZE
 
 
 def weights_of(run_path, which="last"):
@@ -127,7 +127,11 @@ def test_gradcheck_lists_every_case_and_passes(run):
     code, out, _ = run("gradcheck", "--examples", "1", "--json")
     report = json.loads(out)
     assert code == 0 and report["ok"]
-    assert [check["name"] for check in report["checks"]] == [case.name for case in CASES]
+    assert len(report["checks"]) == SUITE_SIZE
+    assert {check["method"] for check in report["checks"]} == {"complex_step", "five_point", "richardson", "float64_twin", "exact"}
+    assert {case.name for case in CASES} < {check["name"] for check in report["checks"]}
+    keys = ["name", "method", "dtype", "worst_relative_error", "tolerance", "examples", "ok"]
+    assert all(list(check) == keys for check in report["checks"])
     assert all(check["worst_relative_error"] <= check["tolerance"] for check in report["checks"])
 
 
@@ -135,9 +139,13 @@ def test_gradcheck_fails_with_exit_code_1_when_a_backward_is_wrong(run, monkeypa
     from layers.wave import modulation
 
     monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
+    some = [case for case in CASES if case.name in ("E5 interference", "E6 modulation", "network, modulation, both", "network, interference, both")]
+    monkeypatch.setattr("layers.gradient_suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1")
     assert code == 1
+    assert "FAIL: E6 modulation, five_point: " in out
     failed = [line for line in out.splitlines() if line.endswith("FAIL")]
+    assert len(failed) == 2
     assert any("E6 modulation" in line for line in failed)
     assert not any("E5 interference" in line for line in failed)
 

@@ -106,4 +106,4 @@ def test_a_failing_direction_names_the_worst_entry_of_its_block():
 
 def test_of_a_large_block_a_sample_is_looked_at():
     report = check_gradients(lambda x: (x * x, x), lambda dy, x: dy * x, (np.linspace(1, 2, 1000),))
-    assert "of 200 looked at" in report.rows[0].entry
+    assert "of 100 looked at" in report.rows[0].entry
