@@ -7,6 +7,7 @@ import click
 import pytest
 
 import train
+from engine.gradcheck import check_gradients
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "layers/README.md"]
@@ -32,9 +33,15 @@ def test_every_link_leads_somewhere(document):
 
 
 def test_the_python_example_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
+    code, fixture = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
     assert "gradient check ok" in capsys.readouterr().out
+    exec(compile(fixture, "README.md", "exec"), names)  # uses the functions of the example above
+    checked = []
+    names.update(x=names["rng"].standard_normal((5, 3)), weight=names["rng"].standard_normal((3, 2)))
+    names["test_mine"](lambda forward, backward, *inputs: checked.append(check_gradients(forward, backward, inputs).ok))
+    assert checked == [True]
 
 
 def test_the_two_commands_stand_first():
