@@ -5,21 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from engine.arguments import check_choice
-from engine.backend import random_generator
-from engine.gradcheck.gradients import collect_gradients
 from engine.gradcheck.locate import worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
 from engine.gradcheck.richardson import richardson
-from engine.gradcheck.slopes import EPSILON, METHODS, STEPS, TOLERANCES, NotAnalytic, complex_step, five_point, one_sided
-from engine.gradcheck.trees import FLOATS, count_not_finite, jiggle, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.slopes import METHODS, STEPS, NotAnalytic, complex_step, five_point
+from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.verdict import Judge
 
 CANDIDATES = 8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
 AGREEMENT = 1e-6  # by how much complex step and five-point may differ before the function counts as not analytic
-ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
-NOISE_LIMIT = 1e-6  # estimated rounding of the stencil beyond this share of y excuses nothing
-BACKWARD_NOISE_LIMIT = 1e-10  # the same for rounding in backward
-JIGGLES = 4  # times that backward is run from a cache changed by its rounding, when its rounding is in question
 
 
 def check_gradients(
@@ -62,7 +57,7 @@ def check_gradients(
     return check.run(method)
 
 
-class Check:
+class Check(Judge):
     """One run of check_gradients: what is known at the point, and the rows found so far."""
 
     directions = 1
@@ -121,12 +116,6 @@ class Check:
         typed = (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, cotangents))
         self.dy_tree = rebuild(self.tree, typed)
 
-    def run_backward(self, cache):
-        """(gradients, problems) of one backward; parameters are where they are, their gradients are cleared before."""
-        for parameter in self.point.parameters.values():
-            parameter.grad = None
-        return collect_gradients(self.backward(self.dy_tree, cache), self.point)
-
     def choose_method(self, method):
         """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
         if method == "complex_step" and self.is_complex:
@@ -174,11 +163,6 @@ class Check:
         best = int(np.argmax(np.abs(products)))
         return drawn[best], products[best]
 
-    def inner_product(self, u, gradients=None):
-        """⟨Jᵀ·dy, u⟩ over the blocks with a usable gradient."""
-        pairs = [(g, part) for g, part in zip(gradients or self.gradients, u) if g is not None]
-        return sum(float(real_vector([g]) @ real_vector([part])) for g, part in pairs)
-
     def row(self, name, method, u, analytic):
         """One direction, judged. A failure by the stencil must show at a tenth of the step as well."""
         used, slope = self.slope(name, method, u)
@@ -209,56 +193,6 @@ class Check:
     def stencil_slope(self, u, step):
         """Five-point slope along u."""
         return five_point(self.point, u, self.y, self.dy, self.tolerance_of("five_point"), step)
-
-    def tolerance_of(self, method):
-        """The caller's tolerance, or the default of the method."""
-        return TOLERANCES[method] if self.tolerance is None else self.tolerance
-
-    def judge(self, name, method, slope, u, analytic):
-        """Compare the two sides of the identity and say what the difference means."""
-        numeric = float(self.dy @ slope.vector)
-        error = abs(numeric - analytic)
-        size = norm(self.dy) * norm(slope.vector)
-        relative = error / size if size > 0.0 else (0.0 if error == 0.0 else np.inf)
-        verdict, message = self.verdict(slope, u, numeric, analytic, relative, self.tolerance_of(method))
-        numbers = (numeric, float(analytic), float(error), float(relative), self.tolerance_of(method), slope.step)
-        return Row(name, verdict, method, *numbers, message)
-
-    def verdict(self, slope, u, numeric, analytic, relative, tolerance):
-        """(verdict, message) of a row."""
-        error = abs(numeric - analytic)
-        if not np.isfinite(error):
-            return "FAIL", "NaN or infinite " + ("along the direction" if not np.isfinite(numeric) else "in the inner product")
-        if slope.kinked:
-            gross = error > slope.kink_size
-            left, right = one_sided(self.point, u, self.y, self.dy, slope.step)
-            text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ" + (", by less than the error" if gross else "")
-            return ("FAIL" if gross or self.kink == "fail" else "kink"), text
-        if relative <= tolerance:
-            return "ok", ""
-        if error <= self.forward_rounding(slope) or self.is_backward_rounding(error, u, analytic):
-            return "noise", "the difference is within the rounding of forward or backward: neither right nor wrong is shown"
-        return "FAIL", ""
-
-    def forward_rounding(self, slope):
-        """How large an error the rounding of y and of the stencil explains."""
-        level = norm(self.dy * self.y)
-        return ROUNDINGS * EPSILON * level + min(10.0 * slope.uncertainty, NOISE_LIMIT * level)
-
-    def is_backward_rounding(self, error, u, analytic):
-        """Whether backward's result changes by as much as the error when the stored numbers change by their rounding.
-
-        1 − y² of a saturated tanh has few digits left; a wrong formula stays wrong by the same amount. A backward that is
-        not repeatable excuses nothing.
-        """
-        if error > BACKWARD_NOISE_LIMIT * norm(self.dy) * norm(self.y):
-            return False
-        self.point.place()
-        if self.inner_product(u, self.run_backward(self.cache)[0]) != analytic:
-            return False
-        rng = random_generator(self.seed, 0)
-        jiggled = [self.run_backward(jiggle(self.cache, rng))[0] for _ in range(JIGGLES)]
-        return error <= 10.0 * max(abs(self.inner_product(u, gradients) - analytic) for gradients in jiggled)
 
     def fail(self, name, message):
         """A failing row without numbers."""
