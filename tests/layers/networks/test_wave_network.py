@@ -278,6 +278,17 @@ def test_batches_without_texts_or_tokens_run_in_both_directions(operation, reado
     assert not network.embedding.table.dense_grad().any()
 
 
+def test_the_slope_of_the_loss_is_that_of_one_times_the_loss():
+    """Without a cotangent; and with one it is that many times as large, exactly for a power of two."""
+    gradients = {}
+    for dloss in ((), (1.0,), (2.0,)):
+        network = network_of()
+        network.loss_backward(network.loss_forward(example_batch(VOCABULARY, CLASSES, LENGTHS))[1], *dloss)
+        gradients[dloss] = [parameter.dense_grad() for parameter in network.parameters().values()]
+    assert_equal(gradients[()], gradients[(1.0,)])
+    assert_equal([g / 2 for g in gradients[(2.0,)]], gradients[(1.0,)])
+
+
 # --- training ----------------------------------------------------------------------------------------------------
 
 

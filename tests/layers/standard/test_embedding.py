@@ -69,6 +69,12 @@ def test_the_layer_accumulates_over_batches(first, second, seed):
     assert layer.table.grad.rows.tolist() == sorted({*first.tolist(), *second.tolist()})
 
 
+def test_one_id_of_very_many_tokens_is_summed_without_drift():
+    y, cache = embedding_forward(np.zeros(300_000, int), TABLE[:, :1].astype(np.float32))
+    gradient = embedding_backward(np.full_like(y, 0.1), cache)
+    np.testing.assert_allclose(gradient.values, [[float(np.float32(0.1)) * 300_000]], rtol=1e-7)
+
+
 def test_no_ids_give_no_rows():
     y, cache = embedding_forward(np.zeros(0, int), TABLE)
     gradient = embedding_backward(y, cache)

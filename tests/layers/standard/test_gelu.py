@@ -18,6 +18,7 @@ from layer_laws import (
     random_rows,
 )
 
+from layers.standard import gelu
 from layers.standard.gelu import gelu_backward, gelu_forward
 
 GRID = np.concatenate([np.linspace(-12, 12, 4801), [-40.0, 40.0, 1e-8, -1e-8, 1e-300, 0.0]])[:, None]
@@ -59,12 +60,33 @@ def test_the_lower_tail_keeps_its_relative_precision():
     np.testing.assert_allclose(gelu_forward(x)[0], expected(x)[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype, other", [(np.float32, "DOUBLE"), (np.float64, "SINGLE")])
+def test_each_dtype_has_a_polynomial_of_its_own(monkeypatch, dtype, other):
+    """That of float32 is less than half as long; with the other's, float32 would cost twice its time."""
+    monkeypatch.setattr(gelu, other, None)
+    y, cache = gelu_forward(ROWS.astype(dtype))
+    assert np.isfinite(y).all() and np.isfinite(cache.slope).all()
+
+
+def test_the_lower_tail_keeps_its_relative_precision_in_float32():
+    x = np.linspace(-10, -1, 500).astype(np.float32)[:, None]
+    np.testing.assert_allclose(gelu_forward(x)[0], expected(x.astype(float))[0], rtol=3e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_at_zero_and_far_away(dtype):
     x = np.array([[0.0, 100.0, -100.0, 1e4, -1e4]], dtype)
     y, cache = gelu_forward(x)
     assert y.tolist() == [[0.0, 100.0, 0.0, 1e4, 0.0]]
     np.testing.assert_allclose(gelu_backward(np.ones_like(x), cache), [[0.5, 1, 0, 1, 0]], atol=1e-6 if dtype is np.float32 else 1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("dtype, large", [(np.float32, 1e20), (np.float32, 3e38), (np.float64, 1e300)])
+def test_squares_beyond_the_range_do_no_harm(dtype, large):
+    x = np.array([[large, -large]], dtype)
+    y, cache = gelu_forward(x)
+    assert y.tolist() == [[x[0, 0], 0]] and gelu_backward(np.ones_like(x), cache).tolist() == [[1, 0]]
 
 
 def test_float32_on_large_arrays_is_what_it_is_on_single_rows():

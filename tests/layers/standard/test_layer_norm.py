@@ -14,8 +14,10 @@ from layer_laws import (
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
+    assert_linear_over_the_complex_numbers,
     caught,
     examples,
+    random_like,
     random_rows,
 )
 
@@ -73,6 +75,14 @@ def test_rows_are_centred_and_of_unit_variance(rows, seed):
     np.testing.assert_allclose(y.var(axis=1), variance / (variance + EPSILON), rtol=1e-12)
 
 
+@given(st.integers(1, 5), SEEDS)
+@examples()
+def test_the_gradient_is_linear_over_the_complex_numbers(rows, seed):
+    rng, *inputs = random_inputs(seed, rows)
+    y, cache = layer_norm_forward(*inputs)
+    assert_linear_over_the_complex_numbers(layer_norm_backward, cache, random_like(rng, y), random_like(rng, y))
+
+
 @given(SEEDS)
 @examples()
 def test_the_gradient_is_orthogonal_to_shifts_of_a_row(seed):
@@ -117,6 +127,32 @@ def test_float32_sums_over_many_rows_do_not_drift():
     total = float(np.float32(0.1)) * len(x)
     np.testing.assert_allclose(dbias, total, rtol=1e-7)
     np.testing.assert_allclose(dgain, [total, -total], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [1e2, 1e4, 1e6])
+def test_a_mean_far_beyond_the_spread_costs_digits_in_proportion(mean):
+    """In float32 the mean is rounded, and with it every x − μ; ⟨x²⟩ − μ² would lose far more."""
+    x = (np.random.default_rng(0).standard_normal((64, 768)) + mean).astype(np.float32)
+    wide = x.astype(float)
+    exact = (wide - wide.mean(axis=1, keepdims=True)) / np.sqrt(wide.var(axis=1, keepdims=True) + EPSILON)
+    y, _ = layer_norm_forward(x, np.ones(768, np.float32), np.zeros(768, np.float32))
+    assert abs(y - exact).max() <= 2 * np.finfo(np.float32).eps * mean
+
+
+def test_a_constant_row_of_float32_is_off_by_the_rounding_of_its_mean():
+    """x − μ is a rounding of μ, not 0, and 1/√ε = 316 enlarges it."""
+    x = np.full((1, 768), 0.1, np.float32)
+    y, _ = layer_norm_forward(x, np.ones(768, np.float32), np.zeros(768, np.float32))
+    assert abs(y).max() <= 2 * np.finfo(np.float32).eps * 0.1 / math.sqrt(EPSILON)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_squares_beyond_the_range_leave_the_bias_and_a_sum_beyond_it_nan():
+    gain, bias, dy = np.ones(4, np.float32), np.arange(4, dtype=np.float32), np.array([[1.0, 2.0, 3.0, 6.0]], np.float32)
+    y, cache = layer_norm_forward(np.array([[1e20, -1e20, 2e20, 0]], np.float32), gain, bias)
+    assert y.tolist() == [bias.tolist()] and not layer_norm_backward(dy, cache)[0].any()
+    y, cache = layer_norm_forward(np.array([[3e38, 3e38, 2e38, 3e38]], np.float32), gain, bias)
+    assert np.isnan(y).all() and np.isnan(layer_norm_backward(dy, cache)[0]).all()
 
 
 def test_the_layer_starts_as_plain_normalisation_and_accumulates():

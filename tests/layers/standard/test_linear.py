@@ -12,8 +12,10 @@ from layer_laws import (
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
+    assert_linear_over_the_complex_numbers,
     caught,
     examples,
+    random_like,
     random_rows,
 )
 
@@ -49,6 +51,14 @@ def by_loops(x, weight, bias, dy):
     return y, dx, dW, db
 
 
+@given(SIZES, SIZES, SIZES, SEEDS)
+@examples()
+def test_the_gradient_is_linear_over_the_complex_numbers(rows, inputs, outputs, seed):
+    y, cache = linear_forward(*random_inputs(seed, rows, inputs, outputs))
+    rng = np.random.default_rng(seed)
+    assert_linear_over_the_complex_numbers(linear_backward, cache, random_like(rng, y), random_like(rng, y))
+
+
 @given(st.integers(0, 5), SIZES, SIZES, SEEDS)
 @examples()
 def test_agrees_with_loops_over_products(rows, inputs, outputs, seed):
@@ -67,6 +77,25 @@ def test_float32_bias_gradient_of_many_rows_does_not_drift():
     dy = np.full((300_000, 2), 0.1, np.float32)
     _, cache = linear_forward(np.zeros((len(dy), 1), np.float32), np.zeros((1, 2), np.float32), None)
     np.testing.assert_allclose(linear_backward(dy, cache)[2], float(np.float32(0.1)) * len(dy), rtol=1e-7)
+
+
+def test_products_beyond_the_range_are_not_finite_and_their_gradients_right():
+    x, weight = np.array([[1e20, 1e20]], np.float32), np.array([[1e20], [-1e20]], np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y, cache = linear_forward(x, weight, None)
+    assert not np.isfinite(y).any()
+    assert_equal(linear_backward(np.ones_like(y), cache), (weight.T, x.T, np.ones(1, np.float32)))
+
+
+def test_a_sum_that_cancels_errs_by_the_rounding_of_its_terms():
+    """(1e8, 1, −1e8)·(1, 1, 1) may come out as 0 or 1: both lie within n·u·Σ|x·W|."""
+    assert abs(linear_forward(np.float32([[1e8, 1, -1e8]]), np.ones((3, 1), np.float32), None)[0] - 1) <= 1
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((50, 300)).astype(np.float32), rng.standard_normal((300, 20)).astype(np.float32)
+    x[:, 150:], weight[150:] = x[:, :150], -weight[:150] * np.float32(1 + 2.0**-12)
+    exact, terms = x.astype(float) @ weight.astype(float), abs(x.astype(float)) @ abs(weight.astype(float))
+    error = abs(linear_forward(x, weight, None)[0] - exact)
+    assert np.all(error <= 300 * 2.0**-24 * terms)
 
 
 def test_the_layer_accumulates_into_its_parameters():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from layer_laws import (
     LENGTHS,
@@ -61,6 +62,13 @@ def test_agrees_with_loops(kind, lengths, seed):
     y, cache = pooling_forward(x, offsets, kind)
     dy = rng.standard_normal(y.shape)
     assert_equal((y, pooling_backward(dy, cache)), by_loops(x, offsets, dy, kind), 1e-14)
+
+
+@every_kind
+def test_the_gradient_is_taken_on_the_device_of_its_cotangent(device, kind):
+    _, x, offsets = ragged([0, 3, 0, 1, 4], 0)
+    y, cache = pooling_forward(x, offsets, kind)
+    assert_computes_on_the_device(device, pooling_backward, y, cache)
 
 
 @given(LENGTHS, SEEDS)

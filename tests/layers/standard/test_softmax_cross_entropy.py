@@ -4,9 +4,21 @@ import math
 
 import numpy as np
 import pytest
+from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import ROWS, SEEDS, WRONG_ROWS, assert_equal, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
+from layer_laws import (
+    ROWS,
+    SEEDS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    random_rows,
+    to_bytes,
+)
 
 from layers.standard.softmax_cross_entropy import log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
 
@@ -86,8 +98,32 @@ def test_a_vanishing_probability_has_a_finite_logarithm():
     assert log_softmax(np.array([[0.0, -800.0]])).tolist() == [[0.0, -800.0]]
 
 
+def test_the_loss_of_a_certain_class_is_right_to_rounding_of_one():
+    """L = log(1 + e⁻²⁰) = 2e-9, where 1 + e⁻²⁰ rounds to 1 in float32: no relative precision below that."""
+    loss, cache = softmax_cross_entropy_forward(np.array([[20.0, 0.0]], np.float32), np.array([0]))
+    dz = softmax_cross_entropy_backward(1.0, cache)
+    assert abs(loss - math.log1p(math.exp(-20))) <= 2.0**-24
+    assert abs(dz[0, 0] + math.exp(-20)) <= 2.0**-24 and dz[0, 1] == pytest.approx(math.exp(-20), rel=1e-5)
+
+
 def test_shifting_all_logits_of_a_text_changes_nothing():
     assert_equal(log_softmax(ROWS + np.array([[1024.0], [-512.0], [0.0]])), log_softmax(ROWS), 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(st.floats(-10, 10), SEEDS)
+@examples()
+def test_a_number_as_cotangent_is_taken_in_the_dtype_of_the_logits(dtype, dL, seed):
+    """So that a plain number and a 0-d array of it give the same bits."""
+    _, z, labels = random_inputs(seed, 3)
+    _, cache = softmax_cross_entropy_forward(z.astype(dtype), labels, 0.1)
+    assert to_bytes(softmax_cross_entropy_backward(dL, cache)) == to_bytes(softmax_cross_entropy_backward(np.asarray(dL, dtype), cache))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_is_taken_on_the_device_of_the_logits(device, dtype):
+    _, cache = softmax_cross_entropy_forward(ROWS.astype(dtype), LABELS, 0.1)
+    assert_computes_on_the_device(device, softmax_cross_entropy_backward, 0.3, cache)
 
 
 def test_an_empty_batch_has_loss_zero():

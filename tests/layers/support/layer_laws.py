@@ -122,6 +122,19 @@ def assert_five_point_gradients(forward, backward, *inputs, **options):
     assert_gradients(check_gradients(forward, backward, inputs, method="five_point", tolerance=1e-7, **options))
 
 
+def assert_linear_over_the_complex_numbers(backward, cache, *cotangents):
+    """A backward of u + i·v is that of u and i times that of v: linear, and itself open to complex-step differentiation.
+
+    cotangents: two trees of real arrays.
+    """
+    u, v = cotangents
+    pairs = zip(arrays(u), arrays(v), strict=True)
+    parts = iter([a + 1j * b for a, b in pairs])
+    both = arrays((backward(tree_map(lambda _: next(parts), u), cache),))
+    assert_equal(tuple(a.real for a in both), arrays((backward(u, cache),)), 1e-13)
+    assert_equal(tuple(a.imag for a in both), arrays((backward(v, cache),)), 1e-13)
+
+
 def caught(forward, backward, *inputs):
     """Whether the gradient check refuses a backward."""
     return not check_gradients(forward, backward, inputs).ok

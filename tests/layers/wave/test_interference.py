@@ -70,6 +70,21 @@ def test_a_wave_cancels_its_opposite():
     assert not z.re.any() and not z.im.any()
 
 
+def test_parts_that_nearly_cancel_lose_nothing_more():
+    """The difference of two near numbers is exact; what is left is the rounding that they came with."""
+    a, b = np.float32([[1.0]]), np.float32([[-1.0000001]])
+    z, _ = interference_forward(Wave(a, a), Wave(b, b))
+    assert z.re == -(2.0**-23)
+
+
+def test_a_sum_beyond_the_range_is_infinite_and_its_gradient_right():
+    a, dz = (Wave(np.full((1, 1), size, np.float32), np.ones((1, 1), np.float32)) for size in (3e38, 2.0))
+    with np.errstate(over="ignore"):
+        z, cache = interference_forward(a, a)
+    assert z.re == np.inf and z.im == 2
+    assert_equal(interference_backward(dz, cache), (dz, dz))
+
+
 @pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
 def test_a_wrong_part_is_named(wrong):
     cases = [

@@ -71,6 +71,38 @@ def test_phases_add():
     np.testing.assert_allclose(np.angle(z.as_complex()), 1.5, rtol=1e-15)
 
 
+def of_float32(re, im):
+    return Wave(np.array([[re]], np.float32), np.array([[im]], np.float32))
+
+
+def test_products_outside_the_range_are_infinite_or_nan_or_zero_and_their_gradients_right():
+    one = of_float32(1, 1)
+    for size, expected in ((1e20, (np.nan, np.inf)), (1e-23, (0, 0))):
+        a = of_float32(size, size)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            z, cache = modulation_forward(a, a)
+        np.testing.assert_array_equal([z.re, z.im], np.reshape(expected, (2, 1, 1)))
+        for da in modulation_backward(one, cache):
+            assert_equal((da.re, da.im), (2 * a.re, 0 * a.re))
+
+
+def test_moduli_up_to_the_root_of_the_range_are_safe():
+    """1.8e19 is the root of float32's largest number."""
+    assert modulation_forward(of_float32(1.8e19, 0), of_float32(1.8e19, 0))[0].re < np.inf
+    with np.errstate(over="ignore"):
+        assert modulation_forward(of_float32(1.9e19, 0), of_float32(1.9e19, 0))[0].re == np.inf
+
+
+def test_a_part_that_cancels_errs_by_the_rounding_of_the_product():
+    """re = (1 + e)(1 − e) − 1 = −e² is lost beside |A|·|B| = 2, and no part ever errs by more than 2u·|A|·|B|."""
+    assert modulation_forward(of_float32(1.0001, 1), of_float32(0.9999, 1))[0].re == 0
+    a, b = (Wave(*np.random.default_rng(seed).standard_normal((2, 5000, 2), dtype=np.float32)) for seed in (0, 1))
+    exact = (a.re.astype(float) + 1j * a.im) * (b.re.astype(float) + 1j * b.im)
+    z = modulation_forward(a, b)[0]
+    for part, of_exact in ((z.re, exact.real), (z.im, exact.imag)):
+        assert np.all(abs(part - of_exact) <= 2.01 * 2.0**-24 * abs(exact))
+
+
 @pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
 def test_a_wrong_part_is_named(wrong):
     cases = [

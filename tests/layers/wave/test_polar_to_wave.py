@@ -86,6 +86,14 @@ def test_a_magnitude_of_zero_gives_zero_and_still_has_a_gradient():
     assert dG == 2.0
 
 
+@pytest.mark.parametrize("dtype, sine", [(np.float32, -8.742278e-08), (np.float64, 1.2246467991473532e-16)])
+def test_the_sine_of_the_rounded_pi_is_not_zero(dtype, sine):
+    z, cache = polar_to_wave_forward(np.array([[3.0]], dtype), np.array([[np.pi]], dtype), np.array([0, 1]))
+    assert z.re == -3 and z.im[0, 0] == pytest.approx(3 * sine, rel=1e-6)
+    dG, dalpha = polar_to_wave_backward(Wave(np.ones((1, 1), dtype), np.ones((1, 1), dtype)), cache)
+    np.testing.assert_allclose([dG, dalpha], [[[-1.0]], [[-3.0]]], rtol=2e-7)
+
+
 @pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
 def test_a_wrong_alpha_is_named(wrong):
     with pytest.raises(ValueError, match="^alpha: expected"):

@@ -4,6 +4,7 @@ import cmath
 
 import numpy as np
 import pytest
+from device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_laws import (
@@ -68,6 +69,14 @@ def test_agrees_with_complex_numbers_in_loops(kind, rows, seed):
     assert_equal((y, readout_backward(dy, cache).as_complex()), by_loops(z.as_complex(), dy, kind), 1e-14)
 
 
+@every_kind
+def test_the_gradient_is_taken_on_the_device_of_the_wave(device, kind):
+    y, cache = readout_forward(random_wave(0, 4), kind)
+    dy = np.random.default_rng(0).standard_normal(y.shape)
+    assert_computes_on_the_device(device, readout_backward, dy, cache)
+    assert_refuses_two_devices(device, readout_backward, dy, cache)
+
+
 @pytest.mark.parametrize("kind", ["magnitude", "phase"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_origin_has_value_and_gradient_zero(kind, dtype):
@@ -101,6 +110,31 @@ def test_squares_neither_overflow_nor_underflow(dtype, scale):
     _, cache = readout_forward(z, "phase")
     dz = readout_backward(np.full((1, 1), scale, dtype), cache)
     np.testing.assert_allclose([dz.re, dz.im], np.reshape([-0.16, 0.12], (2, 1, 1)), rtol=1e-6)
+
+
+def test_a_magnitude_beyond_the_range_is_infinite_and_its_gradient_zero():
+    large = np.full((1, 1), 3e38, np.float32)
+    with np.errstate(over="ignore"):
+        y, cache = readout_forward(Wave(large, large), "magnitude")  # 4.2e38
+    assert y == np.inf and readout_backward(np.ones_like(y), cache) == (0, 0)
+
+
+def test_a_subnormal_modulus_keeps_the_digits_of_a_subnormal_number():
+    z = Wave(np.array([[3e-44]], np.float32), np.array([[4e-44]], np.float32))
+    y, cache = readout_forward(z, "magnitude")
+    dz = readout_backward(np.ones_like(y), cache)
+    np.testing.assert_allclose([y, dz.re, dz.im], np.reshape([5e-44, 0.6, 0.8], (3, 1, 1)), rtol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_the_slope_of_the_phase_is_one_over_the_modulus_until_it_leaves_the_range():
+    def slope(re):
+        z = Wave(np.array([[re]], np.float32), np.zeros((1, 1), np.float32))
+        return readout_backward(np.ones((1, 1), np.float32), readout_forward(z, "phase")[1])
+
+    for re in (1e-6, 1e-19, 1e-38, 1e30):
+        assert slope(re).re == 0 and slope(re).im[0, 0] == pytest.approx(1 / re, rel=1e-6)
+    assert np.isnan(slope(1e-40).re) and slope(1e-40).im == np.inf  # ∞·0 and ∞·1
 
 
 @pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)

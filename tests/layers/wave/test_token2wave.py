@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_laws import (
@@ -17,6 +18,7 @@ from layer_laws import (
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
+    assert_linear_over_the_complex_numbers,
     caught,
     examples,
     groups,
@@ -144,6 +146,25 @@ def test_every_token_has_the_magnitude_of_its_text(scope, dtype, lengths, seed, 
     G, _ = global_magnitude_forward(w, offsets, scope)
     expected = np.broadcast_to(np.repeat(G, lengths, axis=0), w.shape)
     np.testing.assert_allclose(np.hypot(z.re, z.im), expected, rtol=8 * np.finfo(dtype).eps)
+
+
+@both_scopes
+@given(LENGTHS, SEEDS)
+@examples()
+def test_the_gradient_is_linear_over_the_complex_numbers(scope, lengths, seed):
+    rng, w, offsets = ragged(lengths, seed)
+    _, cache = token2wave_forward(w, offsets, scope)
+    assert_linear_over_the_complex_numbers(token2wave_backward, cache, random_dz(rng, w.shape), random_dz(rng, w.shape))
+
+
+@both_scopes
+@both_dtypes
+def test_the_gradient_is_taken_on_the_device_of_the_wave(device, scope, dtype):
+    rng, w, offsets = ragged([3, 0, 1, 4], 0)
+    dz = random_dz(rng, w.shape, dtype)
+    _, cache = token2wave_forward(w.astype(dtype), offsets, scope)
+    assert_computes_on_the_device(device, token2wave_backward, dz, cache)
+    assert_refuses_two_devices(device, token2wave_backward, dz, cache)
 
 
 def test_the_real_part_is_the_token_itself():
@@ -378,6 +399,47 @@ def test_float64_squares_neither_overflow_nor_underflow(scope, scale):
     z, cache = token2wave_forward(w * scale, offsets, scope)
     assert_equal(z.im / scale, token2wave_forward(w, offsets, scope)[0].im, 1e-14)
     assert_equal(token2wave_backward(dz, cache), gradient(w, dz, offsets, scope), 1e-13)
+
+
+# --- where digits are lost, as the equation book's table of hard places says ----------------------------------------
+
+
+def test_an_im_beyond_the_range_is_infinite_and_hands_nothing_back():
+    w, one = np.full((4, 1), 3e38, np.float32), np.ones((4, 1), np.float32)
+    with np.errstate(over="ignore"):
+        z, cache = token2wave_forward(w, np.array([0, 4]))  # im = 5.2e38
+    assert np.all(z.im == np.inf)
+    assert_equal(token2wave_backward(Wave(one, one), cache), one)  # 1 + √3 on paper
+
+
+def test_subnormal_tokens_keep_the_digits_of_a_subnormal_number():
+    w, one = np.full((3, 1), 1e-45, np.float32), np.ones((3, 1), np.float32)
+    z, cache = token2wave_forward(w, ONE_TEXT)  # √2 times the smallest number there is
+    assert z.im.ravel().tolist() == w.ravel().tolist() and w[0] > 0
+    assert_equal(token2wave_backward(Wave(one, one), cache), 3 * one)  # 1 + √2 on paper
+
+
+def test_float64_squares_of_much_smaller_others_lose_digits_and_then_vanish():
+    def largest(others):
+        w, one = np.array([[1.0], [others], [others]]), np.ones((3, 1))
+        z, cache = token2wave_forward(w, ONE_TEXT)
+        return z.im[0, 0] / others, token2wave_backward(Wave(one, one), cache)[1, 0]
+
+    root, slope = math.sqrt(2), 1 + math.sqrt(0.5)
+    np.testing.assert_allclose(largest(1e-154), (root, slope), rtol=1e-15)
+    error = abs(largest(1e-160)[0] / root - 1)
+    assert 1e-6 < error < 1e-5
+    assert largest(1e-162) == (0, 1)
+
+
+def test_float64_a_cotangent_too_large_for_its_norm_gives_nan_and_float32_does_not():
+    def gradients(dtype, size, dim):
+        w, zero = np.full((2, 1), size, dtype), np.zeros((2, 1), dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return gradient(w, Wave(zero, zero + dtype(dim)), np.array([0, 2]))
+
+    assert np.isnan(gradients(np.float64, 1e-300, 1e10)).all()  # dim/v = 1e310
+    assert_equal(gradients(np.float32, 1e-30, 1e38), np.full((2, 1), 1e38, np.float32), 1e-7)
 
 
 # --- refusals and negative controls ------------------------------------------------------------------------------

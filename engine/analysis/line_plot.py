@@ -1,0 +1,128 @@
+"""Lines over logarithmic axes as a picture, for numbers that range over many powers of ten and may be NaN or infinite.
+
+matplotlib (extra `plots`) is imported only when a picture is asked for. The same numbers give the same file, byte by byte.
+"""
+
+import importlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.files import write_whole
+
+FORMATS = (".svg", ".png")
+# Colours that are told apart with any colour vision (Okabe and Ito), each with a marker and a dash of its own.
+LOOKS = (("#D55E00", "s", (0, (4, 2))), ("#0072B2", "^", (0, (1, 1.5))), ("#009E73", "o", "-"), ("#CC79A7", "D", (0, (6, 2, 1, 2))))
+GREY = "#555555"
+STYLE = {
+    "svg.hashsalt": "line_plot",  # ids in the file are else drawn at random
+    "svg.fonttype": "path",  # the same letters on every machine
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",  # readable on a dark page
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+class Panel(NamedTuple):
+    """title; lines: name → y for every x. Panels of a picture share the axes, the names and their looks."""
+
+    title: str
+    lines: dict
+
+
+class Level(NamedTuple):
+    """A horizontal line: its height and the words beside it."""
+
+    y: float
+    label: str
+
+
+def require_plots(path):
+    """Raise UserError unless `path` ends in a known format and matplotlib can be imported: to be asked before the work."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise UserError(f"{path}: is no name of a picture; let it end in {' or '.join(FORMATS)}")
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise UserError(f"{path}: matplotlib draws pictures and cannot be imported ({error}); run pip install -e '.[plots]'") from None
+
+
+def write_line_plot(path, x, panels, x_label, y_label, levels=()):
+    """Draw panels side by side, both axes logarithmic, into a .svg or .png file.
+
+    x: positive numbers. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
+    Raises UserError for an unknown format, without matplotlib, and where the file cannot be written.
+    """
+    require_plots(path)
+    from matplotlib import style
+
+    with style.context(["default", STYLE]):
+        figure = draw(np.asarray(x, float), panels, x_label, y_label, levels)
+        kind = Path(path).suffix.lower()[1:]
+        metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
+        write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
+
+
+def draw(x, panels, x_label, y_label, levels):
+    """The picture as a matplotlib Figure. No window and no global state: pyplot is not used."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    lowest, highest = decades([y for panel in panels for y in panel.lines.values()] + [[level.y] for level in levels])
+    lowest, highest = lowest - 1, highest + 1  # room for words below the lowest line, and for the rim
+    figure = Figure(figsize=(4.4 * len(panels), 4.0), layout="constrained")
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, panel in zip(row, panels):
+        axes.set(xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), xlabel=x_label)
+        axes.set_xticks(ticks(*decades([x])))
+        axes.set_yticks(ticks(lowest, highest))
+        axes.minorticks_off()
+        axes.grid(True, color="#E5E5E5", linewidth=0.6)
+        axes.set_title(panel.title, pad=10)  # above the crosses on the rim
+        draw_levels(axes, levels)
+        draw_lines(axes, x, panel.lines)
+    row[0].set_ylabel(y_label)
+    handles, names = row[0].get_legend_handles_labels()
+    if not all(np.isfinite(y).all() for panel in panels for y in panel.lines.values()):
+        handles, names = [*handles, Line2D([], [], color=GREY, marker="x", linestyle="")], [*names, "NaN or infinite"]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, columnspacing=1.5)
+    return figure
+
+
+def draw_levels(axes, levels):
+    """Horizontal lines, each with its words just below its right end."""
+    for level in levels:
+        axes.axhline(level.y, color=GREY, linewidth=0.8)
+        place = {"xycoords": axes.get_yaxis_transform(), "xytext": (-2, -4), "textcoords": "offset points", "ha": "right", "va": "top"}
+        axes.annotate(level.label, (1, level.y), **place, color=GREY, size=8).set_in_layout(False)
+
+
+def draw_lines(axes, x, lines):
+    """Every line in its own look; what cannot be shown on a logarithmic axis on the rims."""
+    bottom, top = axes.get_ylim()
+    for number, (name, y) in enumerate(lines.items()):
+        color, marker, dash = LOOKS[number % len(LOOKS)]
+        y = np.asarray(y, float)
+        lost = ~np.isfinite(y)
+        shown = np.where(lost, np.nan, np.maximum(y, bottom))
+        axes.plot(x, shown, color=color, marker=marker, linestyle=dash, markersize=4, linewidth=1.4, label=name, clip_on=False, zorder=3)
+        if lost.any():
+            axes.plot(x[lost], np.full(lost.sum(), top), "x", color=color, markersize=5, clip_on=False, zorder=3)
+
+
+def decades(lines):
+    """(lowest, highest) power of ten around all positive finite numbers; (0, 1) where there is none."""
+    numbers = np.concatenate([np.ravel(line) for line in lines])
+    numbers = np.log10(numbers[np.isfinite(numbers) & (numbers > 0)])
+    return (int(np.floor(numbers.min())), int(np.ceil(numbers.max()))) if len(numbers) else (0, 1)
+
+
+def ticks(lowest, highest):
+    """At most nine powers of ten, at exponents that are multiples of one step."""
+    step = -(-(highest - lowest) // 8) or 1
+    return [10.0**exponent for exponent in range(-(-lowest // step) * step, highest + 1, step)]
