@@ -1,0 +1,9 @@
+"""Makes support/torch_twins.py importable: test files cannot import one another."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent / "support"))
+pytest.register_assert_rewrite("torch_twins")
