@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, describe, accuracy
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, describe, trace, accuracy
 """
 
 import itertools
@@ -383,6 +383,49 @@ def sizes_of(data):
 
     vocabulary = load_tokenizer(data.tokenizer).get_vocab_size() if data.tokenizer else data.vocabulary_size
     return vocabulary, count_classes(data)
+
+
+@cli.command(short_help="Walk a text through a network and back, every gradient checked.")
+@click.argument("arguments", nargs=-1, metavar="[RUN_DIR] TEXT")
+@click.option("--label", metavar="NAME", help="Class of the loss.  [default: the predicted one; without RUN_DIR 0]")
+@field_option("--operation", "operation", help="Of the random network.")
+@field_option("--readout", "readout", help="Of the random network.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random network.")
+@click.option("--dimension-shown", "dimension", type=click.IntRange(0), metavar="K", default=0, show_default=True, help="Drawn as phasors.")
+@click.option("--values", "shown", type=click.IntRange(1, 100), metavar="N", default=4, show_default=True, help="First entries shown of each array.")
+@click.option("--html", type=click.Path(), metavar="FILE", help="Also write a page with equations and phasors (extra plots).")
+@json_option
+@click.pass_context
+def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, html, as_json):
+    """Show every value of a text's forward pass and every gradient beside its numerical value.
+
+    Of the trained network in RUN_DIR, or of a small random one that knows just the words of TEXT.
+    Exit code 1 if a gradient does not match. A TEXT that begins with a dash comes after two dashes, as in predict.
+    """
+    from engine.analysis.mathml import mathml_converter
+    from engine.analysis.trace_page import write_page
+    from layers.networks.trace_report import as_json_object, trace_subject
+    from layers.networks.trace_subject import random_subject, trained_subject
+    from layers.networks.trace_table import as_text
+    from layers.networks.trace_to_page import as_page
+
+    if not 1 <= len(arguments) <= 2:
+        raise click.UsageError(f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx)
+    to_mathml = None if html is None else mathml_converter()
+    text = decoded(arguments[-1], 1)
+    if len(arguments) == 2:
+        run_dir = arguments[0]
+        require_nothing_but(ctx, run_dir, {"arguments", "label", "dimension", "shown", "html", "as_json"})
+        subject = trained_subject(open_run(run_dir, WaveNetworkConfig, build_network), text, run_dir, label)
+    else:
+        subject = random_subject(text, operation, readout, seed, label)
+    traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
+    click.echo(json.dumps(as_json_object(traced), indent=2, ensure_ascii=False, allow_nan=False) if as_json else as_text(traced))
+    if html is not None:
+        write_page(html, as_page(traced), to_mathml)
+        teller(as_json)(f"page written to {html}")
+    if not traced.ok:
+        ctx.exit(1)
 
 
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
