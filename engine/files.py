@@ -22,6 +22,8 @@ def write_whole(path, write, failures=(OSError,)):
     failures: exceptions of the writer that mean that the file could not be written (disk full, no permission).
     """
     path = Path(path)
+    if not path.name:
+        raise UserError(f"{str(path)!r}: is no name of a file; give one")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)

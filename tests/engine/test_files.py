@@ -65,6 +65,12 @@ def test_errors_named_as_failures_of_the_writer_are_the_users_to_mend(tmp_path):
         write_whole(tmp_path / "a.txt", write, failures=(NoWords,))
 
 
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_path_without_a_name_is_refused(path):
+    with pytest.raises(UserError, match="is no name of a file"):
+        write_text(path, "text")
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="none/a.txt: cannot be written .No such file or directory."):
         write_text(tmp_path / "none" / "a.txt", "text")
