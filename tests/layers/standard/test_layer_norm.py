@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_laws import (
@@ -81,6 +82,12 @@ def test_the_gradient_is_linear_over_the_complex_numbers(rows, seed):
     rng, *inputs = random_inputs(seed, rows)
     y, cache = layer_norm_forward(*inputs)
     assert_linear_over_the_complex_numbers(layer_norm_backward, cache, random_like(rng, y), random_like(rng, y))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_is_taken_on_the_device_of_its_cotangent(device, dtype):
+    y, cache = layer_norm_forward(*(part.astype(dtype) for part in random_inputs(0, 3)[1:]))
+    assert_computes_on_the_device(device, layer_norm_backward, y, cache)
 
 
 @given(SEEDS)
