@@ -1,4 +1,4 @@
-"""Makes support/torch_twins.py importable: test files cannot import one another."""
+"""Makes support/torch_twins.py importable: test files cannot import one another. Without PyTorch it skips them, with the reason."""
 
 import sys
 from pathlib import Path
