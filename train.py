@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from engine import __version__
-from engine.backend import resolve_device
+from engine.backend import blas_threads, resolve_device
 from engine.data.corpora import CORPORA
 from engine.errors import UserError
 from engine.table import format_table
@@ -213,7 +213,8 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
-    result = evaluate_texts(run.network, texts, run.classes, resolve_device(device))
+    with blas_threads(run.settings.training.threads):
+        result = evaluate_texts(run.network, texts, run.classes, resolve_device(device))
     if as_json:
         click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
         return
@@ -239,7 +240,9 @@ def predict(run_dir, texts, device, as_json):
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
     batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
-    for text, probabilities in zip(texts, predict_probabilities(run.network, batch, resolve_device(device))):
+    with blas_threads(run.settings.training.threads):
+        predicted = predict_probabilities(run.network, batch, resolve_device(device))
+    for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
         if as_json:
             every = {name: round(float(p), 6) for name, p in zip(run.classes, probabilities)}

@@ -8,6 +8,7 @@ import contextlib
 import sys
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from engine.errors import UserError, first_line
 
@@ -74,6 +75,15 @@ def to_device(x, device):
 def to_host(x):
     """The array as a NumPy array."""
     return to_device(x, "cpu")
+
+
+def blas_threads(count):
+    """Context manager: matrix products of NumPy take `count` threads, or what BLAS chooses by itself for 0.
+
+    Small products gain little from threads, and lose several times over where another program needs a core: BLAS's threads
+    wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
+    """
+    return threadpool_limits(limits=count or None, user_api="blas")
 
 
 def random_generator(seed, *stream, device="cpu"):

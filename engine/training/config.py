@@ -25,6 +25,7 @@ class TrainingConfig(Settings):
     epsilon: float = setting(1e-8, "added to the root of the mean square", minimum=1e-30)
     clip_norm: float = setting(1.0, "largest global norm of the gradient; 0 does not clip", minimum=0.0)
     embedding_update: str = setting("lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES)
+    threads: int = setting(0, "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)", minimum=0, maximum=4096)
     patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
 
     def __post_init__(self):

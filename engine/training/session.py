@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine import __version__
-from engine.backend import peak_memory_bytes, resolve_device
+from engine.backend import blas_threads, peak_memory_bytes, resolve_device
 from engine.data.prepare import prepare, read_corpus
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
 from engine.errors import UserError
@@ -45,7 +45,8 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
     except BaseException:  # Ctrl-C too: an empty run directory is of no use
         directory.discard()
         raise
-    return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
+    with blas_threads(settings.training.threads):
+        return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
 
 
 def resume_run(path, network_class, build_network, device=None, cache_dir=None, tell=print):
@@ -62,7 +63,8 @@ def resume_run(path, network_class, build_network, device=None, cache_dir=None, 
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     corpus, _ = read_corpus(settings.data, cache_dir)
     data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file))
-    return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
+    with blas_threads(settings.training.threads):
+        return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
 
 
 def run_to_end(settings, build_network, directory, data, device, tell, resume):

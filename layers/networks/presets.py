@@ -11,6 +11,7 @@ PRESETS = {
         "token_dropout": 0.6,
         "classifier_dropout": 0.3,
         "epochs": 5,
+        "threads": 1,
     },
     # What the papers describe: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
     "paper": {

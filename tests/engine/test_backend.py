@@ -6,10 +6,12 @@ import types
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from engine.backend import (
     accumulator_dtype,
     array_module,
+    blas_threads,
     peak_memory_bytes,
     random_generator,
     resolve_device,
@@ -121,3 +123,15 @@ def test_memory_is_told_without_a_proc_file_system_too(monkeypatch):
     monkeypatch.undo()
     if sys.platform == "linux":
         assert abs(without - peak_memory_bytes()) <= 0.1 * without
+
+
+def test_the_threads_of_matrix_products_are_limited_for_a_while():
+    counts = lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}  # noqa: E731
+    before = counts()
+    if not before:
+        pytest.skip("threadpoolctl knows no BLAS in this process")
+    with blas_threads(1):
+        assert counts() == {1}
+        with blas_threads(0):
+            assert counts() == {1}  # as found
+    assert counts() == before

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from engine.data.prepare import encode_test_texts
 from engine.errors import UserError
@@ -38,6 +39,24 @@ def resume(path):
 
 def timeless(result):
     return {key: value for key, value in result.items() if key not in ("train_seconds", "tokens_per_second", "peak_memory_bytes", "run_directory")}
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, resumed):
+    """Also when it is resumed: other threads sum in another order, which would change the last bits."""
+    used = []
+    train = trainer_module.Trainer.train
+    monkeypatch.setattr(trainer_module.Trainer, "train", lambda self: used.append(threads_of_blas()) or train(self))
+    settings = settings._replace(training=settings.training.replace(threads=1))
+    start(settings, tmp_path / "run")
+    if resumed:
+        (tmp_path / "run" / "result.json").unlink()
+        resume(tmp_path / "run")
+    assert used == [{1}] * (1 + resumed) or used[0] == set()  # no BLAS that threadpoolctl knows
+
+
+def threads_of_blas():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, settings):
