@@ -92,6 +92,14 @@ def pooling(x, offsets, kind):
     return torch.stack(pooled)
 
 
+def gelu(x):
+    """x·Φ(x). F.gelu takes Φ as (1 + erf)/2, of which little is left below −6 and nothing below −8.3."""
+    return x * 0.5 * torch.erfc(-x / math.sqrt(2))
+
+
+ACTIVATIONS = {"gelu": gelu, "relu": F.relu}
+
+
 def linear(x, p, name):
     return F.linear(x, p[f"{name}.weight"].T, p[f"{name}.bias"])
 
@@ -133,7 +141,7 @@ def wave_network(config, p, ids, offsets, masks=None):
         y = dropped(y, masks.get((number, "readout")), config.dropout)
         x = layer_norm(y + x if config.wave_residual else y, p, f"{block}.wave_norm")
         if config.hidden:
-            y = getattr(F, config.activation)(linear(x, p, f"{block}.feed_forward.expand"))
+            y = ACTIVATIONS[config.activation](linear(x, p, f"{block}.feed_forward.expand"))
             y = linear(dropped(y, masks.get((number, "hidden")), config.dropout), p, f"{block}.feed_forward.contract")
             x = layer_norm(x + dropped(y, masks.get((number, "feed_forward")), config.dropout), p, f"{block}.feed_forward_norm")
     x = dropped(pooling(x, offsets, config.pooling), masks.get("classifier"), config.classifier_dropout)
