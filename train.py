@@ -407,10 +407,10 @@ def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, htm
     """
     from engine.analysis.mathml import mathml_converter
     from engine.analysis.trace_page import write_page
-    from layers.networks.trace_report import as_json_object, trace_subject
-    from layers.networks.trace_subject import random_subject, trained_subject
-    from layers.networks.trace_table import as_text
-    from layers.networks.trace_to_page import as_page
+    from layers.trace.report import as_json_object, trace_subject
+    from layers.trace.subject import random_subject, trained_subject
+    from layers.trace.table import as_text
+    from layers.trace.page import as_page
 
     if not 1 <= len(arguments) <= 2:
         raise click.UsageError(f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx)

@@ -8,10 +8,10 @@ from engine.analysis.slope_check import compare
 from engine.errors import UserError
 from engine.gradcheck.report import json_safe
 from engine.gradcheck.trees import norm
-from layers.networks.trace import Walk
-from layers.networks.trace_equations import EQUATIONS
-from layers.networks.trace_quantities import quantities_of
-from layers.networks.trace_subject import Subject
+from layers.trace.stages import Walk
+from layers.trace.equations import EQUATIONS
+from layers.trace.quantities import quantities_of
+from layers.trace.subject import Subject
 from layers.standard.softmax_cross_entropy import log_softmax
 
 SEARCHED = 200  # entries that are looked at to name the worst one

@@ -4,9 +4,9 @@ import numpy as np
 
 from engine.analysis.phasors import Phasors
 from engine.analysis.trace_page import Card, Formula, Numbers, Page
-from layers.networks.trace_equations import EQUATIONS, SEPARATOR
-from layers.networks.trace_report import phasor_waves, verdict_line
-from layers.networks.trace_table import class_list, network_line, norm_of, shape_text, short
+from layers.trace.equations import EQUATIONS, SEPARATOR
+from layers.trace.report import phasor_waves, verdict_line
+from layers.trace.table import class_list, network_line, norm_of, shape_text, short
 
 DIGITS = 4
 NOTES = [

@@ -8,7 +8,7 @@ import numpy as np
 from engine.analysis.slope_check import Comparison
 from engine.gradcheck.trees import leaves, rebuild
 from engine.layer import RowSparse
-from layers.networks.trace import Stage
+from layers.trace.stages import Stage
 from layers.wave import global_magnitude_forward, phase_forward
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from engine.analysis.mathml import mathml_converter
 from engine.errors import UserError
-from layers.networks import WaveNetwork, WaveNetworkConfig, trace
-from layers.networks.trace import Walk, stages_of
-from layers.networks.trace_equations import EQUATIONS, SEPARATOR
-from layers.networks.trace_report import as_json_object, first_wrong, phasor_waves, trace_subject, verdict_line
-from layers.networks.trace_subject import class_number, random_subject
-from layers.networks.trace_table import as_text, short
+from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.wave_network import example_batch
+from layers.trace import stages
+from layers.trace.equations import EQUATIONS, SEPARATOR
+from layers.trace.report import as_json_object, first_wrong, phasor_waves, trace_subject, verdict_line
+from layers.trace.stages import Walk, stages_of
+from layers.trace.subject import class_number, random_subject
+from layers.trace.table import as_text, short
 from layers.wave import READOUTS
 
 TEXT = "profits rose in the third quarter, profits rose"
@@ -87,7 +88,7 @@ def test_a_wrong_backward_shows_at_its_stage_and_not_after(name, monkeypatch):
     def scaled(backward):
         return lambda d, c: backward(type(d)(1.001 * d.re, 1.001 * d.im) if hasattr(d, "re") else 1.001 * d, c)
 
-    monkeypatch.setattr(trace, "stages_of", spoiled)
+    monkeypatch.setattr(stages, "stages_of", spoiled)
     traced = trace_subject(subject_of(), entries=False)
     position = STAGES.index(name)
     stage = traced.walk.stages[position]

@@ -7,8 +7,8 @@ import numpy as np
 
 from engine.analysis.visible import visible
 from engine.table import format_table
-from layers.networks.trace_equations import EQUATIONS
-from layers.networks.trace_report import backwards, probabilities, verdict_line
+from layers.trace.equations import EQUATIONS
+from layers.trace.report import backwards, probabilities, verdict_line
 
 LINE_WIDTH = 100
 TOKEN_WIDTH = 20
