@@ -19,7 +19,7 @@ from engine.data.corpora import CORPORA
 from engine.errors import UserError
 from engine.table import format_table
 from engine.training.interrupt import Interrupted
-from engine.training.repeats import repeat_runs
+from engine.training.repeats import accuracy_table, repeat_runs
 from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
 from layers.networks import WaveNetwork, WaveNetworkConfig
@@ -269,7 +269,7 @@ def decoded(text, number):
 def gradcheck(ctx, examples, seed, as_json):
     """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
     from engine.gradcheck.report import json_safe
-    from layers.gradient_suite import SUITE_SIZE, run_suite
+    from layers.gradient_suite import SUITE_SIZE, run_suite, suite_table
 
     results = list(tqdm(run_suite(examples, seed), total=SUITE_SIZE, desc="gradient checks", unit="check", leave=False, disable=None))
     ok = all(result.ok for result in results)
@@ -280,23 +280,6 @@ def gradcheck(ctx, examples, seed, as_json):
         click.echo(f"\n{sum(r.ok for r in results)} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
     if not ok:
         ctx.exit(1)
-
-
-def suite_table(results):
-    """A row for each equation with its worst error by each method, the tolerances, and a line for each failure."""
-    by_name, methods = {}, list(dict.fromkeys(r.method for r in results))
-    for r in results:
-        by_name.setdefault(r.name, {})[r.method] = r
-    rows = []
-    for name, found in by_name.items():
-        cells = [f"{found[m].worst_relative_error:.1e}" if m in found else "" for m in methods]
-        rows.append((name, *cells, "ok" if all(r.ok for r in found.values()) else "FAIL"))
-    smallest, largest = ([f"{limit(r.tolerance for r in results if r.method == m):.0e}" for m in methods] for limit in (min, max))
-    rows.append(("allowed", *smallest, ""))
-    rows.append(("allowed for a network", *largest, ""))
-    headings = ["worst relative error", *(m.replace("_", " ") for m in methods), "verdict"]
-    failures = [f"FAIL: {r.name}, {r.method}: {r.worst_relative_error:.1e} where {r.tolerance:.0e} is allowed" for r in results if not r.ok]
-    return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
 
 
 @cli.command(short_help="Show the digits that float32 keeps where one token dominates.")
@@ -460,13 +443,6 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
 def names_in(text):
     """The names of a comma-separated list."""
     return [name.strip() for name in text.split(",")]
-
-
-def accuracy_table(rows):
-    columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
-    figure = lambda row, name: "-" if row[name] is None else f"{100 * row[name]:.2f} ± {100 * row[name + '_spread']:.2f} %"  # noqa: E731
-    cells = [(r["corpus"], r["operation"], *(figure(r, name) for name in columns), f"{r['seconds']:.1f} s") for r in rows]
-    return format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>")
 
 
 def main(arguments=None):

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.backend import random_generator
 from engine.gradcheck import METHODS, TOLERANCES, check_gradients, compare_backends
+from engine.table import format_table
 from layers.exact_cases import EXACT_CASES
 from layers.gradient_cases import CASES, Case
 
@@ -82,4 +83,21 @@ def check_exact(name):
     return Result(name, "exact", str(pairs[0][0].dtype), worst, 0.0, 1, fits and worst == 0.0)
 
 
-__all__ = ["CASES", "SUITE_SIZE", "Case", "Result", "check_case", "check_exact", "methods_of", "run_suite"]
+def suite_table(results):
+    """A row for each equation with its worst error by each method, the tolerances, and a line for each failure."""
+    by_name, methods = {}, list(dict.fromkeys(r.method for r in results))
+    for r in results:
+        by_name.setdefault(r.name, {})[r.method] = r
+    rows = []
+    for name, found in by_name.items():
+        cells = [f"{found[m].worst_relative_error:.1e}" if m in found else "" for m in methods]
+        rows.append((name, *cells, "ok" if all(r.ok for r in found.values()) else "FAIL"))
+    smallest, largest = ([f"{limit(r.tolerance for r in results if r.method == m):.0e}" for m in methods] for limit in (min, max))
+    rows.append(("allowed", *smallest, ""))
+    rows.append(("allowed for a network", *largest, ""))
+    headings = ["worst relative error", *(m.replace("_", " ") for m in methods), "verdict"]
+    failures = [f"FAIL: {r.name}, {r.method}: {r.worst_relative_error:.1e} where {r.tolerance:.0e} is allowed" for r in results if not r.ok]
+    return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
+
+
+__all__ = ["CASES", "SUITE_SIZE", "Case", "Result", "check_case", "check_exact", "methods_of", "run_suite", "suite_table"]

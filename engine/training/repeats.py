@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.data.corpora import known_corpus
 from engine.errors import UserError
+from engine.table import format_table
 from engine.training.run_directory import RunDirectory
 from engine.training.session import start_run
 
@@ -40,3 +41,11 @@ def summary(results):
         figures[name] = statistics.mean(values) if known else None
         figures[f"{name}_spread"] = (statistics.stdev(values) if len(values) > 1 else 0.0) if known else None
     return figures
+
+
+def accuracy_table(rows):
+    """The rows of repeat_runs as text."""
+    columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
+    figure = lambda row, name: "-" if row[name] is None else f"{100 * row[name]:.2f} ± {100 * row[name + '_spread']:.2f} %"  # noqa: E731
+    cells = [(r["corpus"], r["operation"], *(figure(r, name) for name in columns), f"{r['seconds']:.1f} s") for r in rows]
+    return format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>")
