@@ -41,6 +41,17 @@ def check_offsets(offsets, rows):
         raise ValueError(f"offsets: must not fall, got offsets[{t}] = {offsets[t]} and offsets[{t + 1}] = {offsets[t + 1]}")
 
 
+def check_ids(ids, rows):
+    """Raise ValueError unless `ids` is a (T,) array of integers in [0, rows). Only host arrays are looked into."""
+    if not hasattr(ids, "dtype"):
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
+    if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < rows):
+        worst = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"ids: must lie in [0, {rows}), got {worst}")
+
+
 def check_choice(name, value, choices):
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:

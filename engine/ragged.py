@@ -135,9 +135,21 @@ def cache_blocks(x, offsets):
 
 
 def row_blocks(x):
-    """Slices of rows whose temporaries stay in a core's cache, for bodies that work entry by entry; one slice on a GPU."""
-    rows = len(x) if array_module(x) is not np else max(1, CACHE_BLOCK_ENTRIES // max(1, x.shape[1]))
-    return [slice(start, min(start + rows, len(x))) for start in range(0, len(x), max(1, rows))]
+    """Slices of rows whose temporaries stay in a core's cache, for bodies that work row by row; one slice on a GPU."""
+    entries = max(1, x.size // max(1, len(x)))
+    rows = len(x) if array_module(x) is not np else CACHE_BLOCK_ENTRIES // entries
+    return [slice(start, min(start + max(1, rows), len(x))) for start in range(0, len(x), max(1, rows))]
+
+
+def column_sum(x):
+    """Σ over all rows. x: (T, …) → (…), dtype of x. float32 is summed within a block of rows, the blocks in float64."""
+    xp = array_module(x)
+    if xp is not np or x.dtype != np.float32:
+        return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
+    total = np.zeros(x.shape[1:], np.float64)
+    for rows in row_blocks(x):
+        total += np.add.reduce(x[rows], axis=0)
+    return total.astype(x.dtype)
 
 
 def scale_of_columns(x, offsets):

@@ -12,7 +12,6 @@ import numpy as np
 from engine.backend import random_generator
 from engine.gradcheck.networks import NETWORK_TOLERANCE
 from layers import wave
-from layers.networks.wave_block import COMBINE
 from layers.networks.wave_config import WaveNetworkConfig
 from layers.networks.wave_network import WaveNetwork, example_batch
 from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
@@ -80,7 +79,7 @@ def draw_token2wave(scope, rng):
 
 
 def draw_operation(operation, rng):
-    return Problem(*COMBINE[operation], (random_wave(rng, 5), random_wave(rng, 5)))
+    return Problem(*wave.OPERATIONS[operation], (random_wave(rng, 5), random_wave(rng, 5)))
 
 
 def draw_readout(kind, rng):
@@ -155,7 +154,7 @@ CASES = [
             f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), NETWORK_TOLERANCE,
             analytic=readout != "phase",
         )  # fmt: skip
-        for operation in COMBINE
+        for operation in wave.OPERATIONS
         for readout in wave.READOUTS
         if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
     ),

@@ -25,6 +25,7 @@ import numpy as np
 from engine.arguments import check_choice
 from engine.backend import array_module, to_device
 from engine.layer import RowSparse
+from engine.ragged import row_blocks
 from engine.training.config import EMBEDDING_UPDATES
 from engine.training.missed_steps import catch_up, record_step
 
@@ -57,25 +58,29 @@ class AdamW:
             if lazy:
                 self.update_rows(parameter, grad, state, learning_rate, scale, decay)
             else:
-                scaled = parameter.dense_grad() * parameter.value.dtype.type(scale)
-                self.update(parameter.value, scaled, state["m"], state["v"], float(state["t"]), learning_rate, decay)
+                dense, t, scale_of = parameter.dense_grad(), float(state["t"]), parameter.value.dtype.type(scale)
+                for rows in row_blocks(parameter.value):
+                    self.update(parameter.value[rows], dense[rows] * scale_of, state["m"][rows], state["v"][rows], t, learning_rate, decay)
 
     def update_rows(self, parameter, grad, state, learning_rate, scale, decay):
         """The equation on some rows: gathered, brought up to date, updated, put back. Rows are unique: no write meets another."""
-        rows, t = grad.rows, float(state["t"])
-        value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
-        catch_up(value, m, v, state["last"][rows], t - 1, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
-        self.update(value, grad.values * value.dtype.type(scale), m, v, t, learning_rate, decay)
-        parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
+        t = float(state["t"])
+        for block in row_blocks(grad.values):
+            rows = grad.rows[block]
+            value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
+            catch_up(value, m, v, state["last"][rows], t - 1, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+            self.update(value, grad.values[block] * value.dtype.type(scale), m, v, t, learning_rate, decay)
+            parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
         record_step(state, learning_rate, decay, self.beta1, self.beta2)
 
     def settle(self):
         """Let every row of lazily trained tables take the steps it missed, so that the tables are what they stand for."""
         for name, state in self.state.items():
             if "last" in state:
-                value, t = self.parameters[name].value, float(state["t"])
-                m, v, last = state["m"], state["v"], state["last"]
-                catch_up(value, m, v, last, t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+                value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
+                for rows in row_blocks(value):
+                    parts = value[rows], state["m"][rows], state["v"][rows]
+                    catch_up(*parts, last[rows], t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
                 last[...] = t
 
     def update(self, value, grad, m, v, t, learning_rate, decay):
@@ -99,10 +104,11 @@ class AdamW:
         """The state of a parameter, zeros at first."""
         if name not in self.state:
             xp = array_module(parameter.value)
-            zeros = xp.zeros_like(parameter.value)
-            state = {"m": zeros, "v": zeros.copy(), "t": np.zeros((), np.int64)}
+            # zeros, not zeros_like: memory of rows that are never touched is then never taken.
+            m, v = (xp.zeros(parameter.value.shape, parameter.value.dtype) for _ in range(2))
+            state = {"m": m, "v": v, "t": np.zeros((), np.int64)}
             if lazy:
-                state.update(last=xp.zeros((len(zeros), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
+                state.update(last=xp.zeros((len(m), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
             self.state[name] = state
         return self.state[name]
 

@@ -17,11 +17,11 @@ from engine.data.batching import epoch_batches, take
 from engine.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from engine.training.clipping import clip_scale, global_norm
 from engine.training.evaluation import evaluate
 from engine.training.finite import first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.schedule import learning_rate
+from engine.training.step import NotFinite, update
 
 DROPOUT_STREAM = 103
 METRICS_LINES = 50  # written together: a file append costs as much as a small step
@@ -117,16 +117,11 @@ class Trainer:
         started = time.perf_counter()
         step = progress.step + 1
         rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
-        loss, cache = self.network.loss_forward(batch, train=True, rng=rng)
-        if not math.isfinite(loss):
-            raise self.diverged(step, f"the loss is {float(loss)}", first_nonfinite(cache))
-        self.network.zero_grad()
-        self.network.loss_backward(cache)
-        norm = global_norm(self.parameters)
-        if not math.isfinite(norm):
-            raise self.diverged(step, f"the norm of the gradient is {norm}", None)
         rate = learning_rate(step, config.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
-        self.optimizer.step(rate, clip_scale(norm, config.clip_norm))
+        try:
+            loss, norm, cache = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)
+        except NotFinite as error:
+            raise self.diverged(step, error.what, first_nonfinite(error.cache)) from None
         accuracy = float((to_host(cache.logits).argmax(axis=1) == to_host(batch.labels)).mean())
         seconds = time.perf_counter() - started
         tokens = len(batch.ids)

@@ -4,6 +4,7 @@
     y ← LayerNorm(readout(Z) + x)                           + x if wave_residual; "both" first goes through a linear map
     y ← LayerNorm(y + FeedForward(y))                       left out when hidden = 0
 
+All of it is done once for each distinct token of a text (engine/bag.py), the linear variants once for each of the batch.
 A composition: no mathematics of its own, only caches passed along. Source: Zhang & Sheng, arXiv 2411.02674, section 3.
 """
 
@@ -11,37 +12,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.bag import Bag, sum_entries
 from engine.layer import Layer
+from engine.ragged import segment_sum, spread
 from layers.networks.feed_forward import FeedForward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
-from layers.wave import (
-    interference_backward,
-    interference_forward,
-    modulation_backward,
-    modulation_forward,
-    readout_backward,
-    readout_forward,
-    token2wave_backward,
-    token2wave_forward,
-)
-
-COMBINE = {
-    "interference": (interference_forward, interference_backward),
-    "modulation": (modulation_forward, modulation_backward),
-}
+from layers.wave import OPERATIONS, modulated_magnitude_backward, modulated_magnitude_forward, wave_pair_backward, wave_pair_forward
 
 
 class Cache(NamedTuple):
-    """Caches in the order of computation; parts that the config leaves out are None."""
+    """Caches in the order of computation; parts that the config leaves out are None. bag, output_bag: of x and of y."""
 
+    bag: Bag
+    rows: int
+    output_bag: Bag
     first_variant: tuple
     second_variant: tuple
-    first_wave: tuple
-    second_wave: tuple
-    combined: tuple
-    readout: tuple
+    waves: tuple
     projection: tuple | None
     dropout: tuple
     wave_norm: tuple
@@ -51,12 +40,15 @@ class Cache(NamedTuple):
 
 
 class WaveBlock(Layer):
-    """One block of a WaveNetworkConfig. forward: x (T, d) → y (T, d)."""
+    """One block of a WaveNetworkConfig. forward: x (U, d) → y (P, d), a row for each entry of a Bag over the rows of x.
+
+    The magnitude of a modulation is one row for a whole text (E17). Where nothing sets its tokens apart again, the block
+    goes on with that row alone: cache.output_bag tells what the rows of y are.
+    """
 
     def __init__(self, config, rng, dtype=np.float32):
         d = config.dimension
         self.config = config
-        self.combine_forward, self.combine_backward = COMBINE[config.operation]
         self.first_variant = Linear(d, d, rng, dtype)
         self.second_variant = Linear(d, d, rng, dtype)
         self.projection = Linear(2 * d, d, rng, dtype) if config.readout == "both" else None
@@ -64,31 +56,37 @@ class WaveBlock(Layer):
         has_feed_forward = config.hidden > 0
         self.feed_forward = FeedForward(d, config.hidden, config.activation, config.dropout, rng, dtype) if has_feed_forward else None
         self.feed_forward_norm = LayerNorm(d, dtype) if has_feed_forward else None
+        self.is_alike = (config.operation, config.readout, config.scope) == ("modulation", "magnitude", "dimension")
 
-    def forward(self, x, offsets, rng=None):
-        """x: (T, d), offsets: (B + 1,); rng: dropout's generator, None to predict → y: (T, d), and the cache."""
+    def forward(self, x, bag, rng=None):
+        """x: (U, d), bag: P entries over these rows; rng: dropout's generator, None to predict → y: (P, d), and the cache."""
         config = self.config
         a, first_variant = self.first_variant.forward(x)
         b, second_variant = self.second_variant.forward(x)
-        a, first_wave = token2wave_forward(a, offsets, config.scope)
-        b, second_wave = token2wave_forward(b, offsets, config.scope)
-        z, combined = self.combine_forward(a, b)
-        y, readout = readout_forward(z, config.readout)
+        output_bag = bag._replace(places=None)
+        if self.is_alike:
+            y, waves = modulated_magnitude_forward(a, b, bag)
+            if config.wave_residual or (rng is not None and config.dropout):
+                y = spread(y, bag.offsets)
+            else:
+                output_bag = bag.one_row_per_text()
+        else:
+            y, waves = wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
         y, projection = self.projection.forward(y) if self.projection else (y, None)
         y, dropout = dropout_forward(y, config.dropout, rng)
-        y, wave_norm = self.wave_norm.forward(y + x if config.wave_residual else y)
+        y, wave_norm = self.wave_norm.forward(y + bag.entries(x) if config.wave_residual else y)
         feed_forward = feed_forward_dropout = feed_forward_norm = None
         if self.feed_forward:
             f, feed_forward = self.feed_forward.forward(y, rng)
             f, feed_forward_dropout = dropout_forward(f, config.dropout, rng)
             y, feed_forward_norm = self.feed_forward_norm.forward(y + f)
         return y, Cache(
-            first_variant, second_variant, first_wave, second_wave, combined, readout, projection, dropout, wave_norm,
+            bag, len(x), output_bag, first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
         )  # fmt: skip
 
     def backward(self, dy, cache):
-        """dy: (T, d), of the output → dx: (T, d)."""
+        """dy: (P, d), for each entry the sum over its tokens → dx: (U, d)."""
         if self.feed_forward:
             dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             df = dropout_backward(dy, cache.feed_forward_dropout)
@@ -98,8 +96,11 @@ class WaveBlock(Layer):
         dy = dropout_backward(dy, cache.dropout)
         if self.projection:
             dy = self.projection.backward(dy, cache.projection)
-        dz = readout_backward(dy, cache.readout)
-        da, db = self.combine_backward(dz, cache.combined)
-        dx = self.first_variant.backward(token2wave_backward(da, cache.first_wave), cache.first_variant)
-        dx = dx + self.second_variant.backward(token2wave_backward(db, cache.second_wave), cache.second_variant)
-        return dx + residual if self.config.wave_residual else dx
+        if self.is_alike:
+            of_texts = dy if cache.output_bag.places is not None else segment_sum(dy, cache.bag.offsets)
+            da, db = modulated_magnitude_backward(of_texts, cache.waves)
+        else:
+            da, db = wave_pair_backward(dy, cache.waves)
+        dx = self.first_variant.backward(da, cache.first_variant)
+        dx = dx + self.second_variant.backward(db, cache.second_variant)
+        return dx + sum_entries(residual, cache.bag, cache.rows) if self.config.wave_residual else dx

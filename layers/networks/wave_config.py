@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from engine.settings import Settings, setting
 from layers.networks.feed_forward import ACTIVATIONS
-from layers.networks.wave_block import COMBINE
 from layers.standard.pooling import POOLINGS
-from layers.wave import READOUTS, SCOPES
+from layers.wave import OPERATIONS, READOUTS, SCOPES
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class WaveNetworkConfig(Settings):
 
     dimension: int = setting(128, "length d of a token's embedding", minimum=1)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
-    operation: str = setting("modulation", "how the two waves are combined", choices=tuple(COMBINE))
+    operation: str = setting("modulation", "how the two waves are combined", choices=tuple(OPERATIONS))
     readout: str = setting("both", "how a wave is read back as real numbers", choices=READOUTS)
     scope: str = setting("dimension", "global magnitude per text and dimension, or per text", choices=SCOPES)
     wave_residual: bool = setting(True, "add the block's input to the readout before the first layer norm")

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arguments import check_ids, check_offsets
 from engine.backend import array_module, random_generator
+from engine.bag import Bag, distinct_tokens, merge_repeats, sum_entries
 from engine.layer import Layer
 from engine.ragged import RaggedBatch
 from engine.table import format_table
@@ -26,6 +28,7 @@ class Cache(NamedTuple):
     embedding: tuple
     embedding_dropout: tuple
     blocks: tuple
+    pooled: tuple  # the Bag that is pooled, and the number of rows it refers to
     pooling: tuple
     classifier_dropout: tuple
     classifier: tuple
@@ -53,23 +56,40 @@ class WaveNetwork(Layer):
         """batch: RaggedBatch of B texts → logits (B, C), and the cache. Dropout acts only with train and an rng."""
         rng = rng if train else None
         config = self.config
+        check_ids(batch.ids, len(self.embedding.table.value))
+        check_offsets(batch.offsets, len(batch.ids))
         ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, rng)
-        x, embedding = self.embedding.forward(ids)
+        rows, bag = self.bag_of(ids, offsets, rng)
+        x, embedding = self.embedding.forward(rows)
         x, embedding_dropout = dropout_forward(x, config.embedding_dropout, rng)
         blocks = []
         for block in self.blocks:
-            x, cache = block.forward(x, offsets, rng)
+            x, cache = block.forward(x, bag, rng)
+            bag = cache.output_bag
             blocks.append(cache)
-        x, pooling = pooling_forward(x, offsets, config.pooling)
+        pooled = (bag, len(x))
+        x, pooling = pooling_forward(bag.entries(x), bag.offsets, config.pooling, bag.counts)
         x, classifier_dropout = dropout_forward(x, config.classifier_dropout, rng)
         logits, classifier = self.classifier.forward(x)
-        return logits, Cache(embedding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
+        return logits, Cache(embedding, embedding_dropout, tuple(blocks), pooled, pooling, classifier_dropout, classifier)
+
+    def bag_of(self, ids, offsets, rng):
+        """(ids of the rows to look up, Bag over them): as few rows as give every token its own value.
+
+        Entries that dropout sets apart stay apart, and [CLS] pooling needs the first token of a text in its place.
+        """
+        config = self.config
+        if rng is not None and config.embedding_dropout:
+            return ids, Bag(None, None, offsets)
+        rows, bag = distinct_tokens(ids, offsets, len(self.embedding.table.value))
+        stays = config.pooling == "cls" or (rng is not None and config.dropout)
+        return rows, bag if stays else merge_repeats(bag, len(rows))
 
     def backward(self, dlogits, cache):
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         dx = self.classifier.backward(dlogits, cache.classifier)
         dx = dropout_backward(dx, cache.classifier_dropout)
-        dx = pooling_backward(dx, cache.pooling)
+        dx = sum_entries(pooling_backward(dx, cache.pooling), *cache.pooled)
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
         dx = dropout_backward(dx, cache.embedding_dropout)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
+from engine.arguments import check_floats, check_ids
 from engine.layer import Layer, Parameter, sum_rows
 
 
@@ -26,13 +26,7 @@ def embedding_forward(ids, table):
     Raises ValueError for ids that are no integers or (host arrays) outside the table.
     """
     check_floats("table", table, ("V", "d"))
-    if not hasattr(ids, "dtype"):
-        raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
-    if ids.dtype.kind not in "iu" or ids.ndim != 1:
-        raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
-    if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < len(table)):
-        worst = ids.min() if ids.min() < 0 else ids.max()
-        raise ValueError(f"ids: must lie in [0, {len(table)}), got {worst}")
+    check_ids(ids, len(table))
     return table[ids], Cache(ids, table.shape, table.dtype)
 
 

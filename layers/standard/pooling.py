@@ -20,21 +20,26 @@ POOLINGS = ("mean", "max", "cls")
 
 class Cache(NamedTuple):
     kind: str
+    counts: np.ndarray | None
     rows: np.ndarray | None  # max: (B, d) row of each maximum
     offsets: np.ndarray
     shape: tuple
     dtype: np.dtype
 
 
-def pooling_forward(x, offsets, kind="mean"):
-    """x: (T, d), offsets: (B + 1,) → y: (B, d), and the cache. ValueError for a wrong dtype, shape, offsets or kind."""
+def pooling_forward(x, offsets, kind="mean", counts=None):
+    """x: (T, d), offsets: (B + 1,) → y: (B, d), and the cache. ValueError for a wrong dtype, shape, offsets or kind.
+
+    counts: (T,) integers: row j stands for that many equal tokens; None for one each.
+    """
     check_choice("kind", kind, POOLINGS)
     check_floats("x", x, ("T", "d"))
     check_offsets(offsets, len(x))
     n = lengths(offsets)[:, None]
     rows = None
     if kind == "mean":
-        y = segment_sum(x, offsets) / (n + (n == 0)).astype(x.real.dtype)
+        n = token_counts(offsets, counts)
+        y = segment_sum(x if counts is None else x * counts[:, None].astype(x.real.dtype), offsets) / (n + (n == 0)).astype(x.real.dtype)
     elif len(x) == 0:
         y = array_module(x).zeros((len(offsets) - 1, x.shape[1]), x.dtype)
     else:
@@ -42,7 +47,12 @@ def pooling_forward(x, offsets, kind="mean"):
         rows = (first_largest(x, offsets) if kind == "max" else offsets[:-1, None]).clip(0, len(x) - 1)
         y = array_module(x).take_along_axis(x, rows, axis=0) if kind == "max" else x[rows[:, 0]]
         y = y * (n > 0)
-    return y, Cache(kind, rows, offsets, x.shape, x.dtype)
+    return y, Cache(kind, counts, rows, offsets, x.shape, x.dtype)
+
+
+def token_counts(offsets, counts):
+    """(B, 1) number of tokens of each text."""
+    return (lengths(offsets) if counts is None else segment_sum(counts, offsets))[:, None]
 
 
 def first_largest(x, offsets):
@@ -54,15 +64,16 @@ def first_largest(x, offsets):
 
 
 def pooling_backward(dy, cache):
-    """dy: (B, d) → dx: (T, d)."""
-    kind, rows, offsets, shape, _ = cache
+    """dy: (B, d) → dx: (T, d), for a row that stands for several tokens the sum over them."""
+    kind, counts, rows, offsets, shape, _ = cache
     check_floats("dy", dy, (len(offsets) - 1, shape[1]), like=cache)
     xp = array_module(dy)
-    n = lengths(offsets)[:, None]
     if kind == "mean":
-        return spread(dy / (n + (n == 0)).astype(dy.dtype), offsets)
+        n = token_counts(offsets, counts)
+        dx = spread(dy / (n + (n == 0)).astype(dy.dtype), offsets)
+        return dx if counts is None else dx * counts[:, None].astype(dy.dtype)
     dx = xp.zeros(shape, dy.dtype)
     if rows is not None:
-        filled = xp.flatnonzero(n)
+        filled = xp.flatnonzero(lengths(offsets))
         dx[rows[filled], xp.arange(shape[1])] = dy[filled]  # no two texts share a row, so nothing is written twice
     return dx

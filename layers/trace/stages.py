@@ -16,7 +16,7 @@ import numpy as np
 from layers.networks.wave_network import WaveNetwork
 from layers.standard.pooling import pooling_backward, pooling_forward
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from layers.wave import readout_backward, readout_forward, token2wave_backward, token2wave_forward
+from layers.wave import OPERATIONS, readout_backward, readout_forward, token2wave_backward, token2wave_forward
 
 STEP = 1e-30  # of the complex step
 
@@ -85,7 +85,7 @@ def block_stages(block, prefix, title, x, offsets):
         layer("second_variant", "second variant", "linear", x, block.second_variant),
         function("first_wave", "first wave", "token2wave", ["first_variant"], wave, lambda d, c: (token2wave_backward(d, c),)),
         function("second_wave", "second wave", "token2wave", ["second_variant"], wave, lambda d, c: (token2wave_backward(d, c),)),
-        function("combined", "combined wave", config.operation, ["first_wave", "second_wave"], block.combine_forward, block.combine_backward),
+        function("combined", "combined wave", config.operation, ["first_wave", "second_wave"], *OPERATIONS[config.operation]),
         function(
             "readout", "readout", f"{config.readout} readout", ["combined"],
             lambda z: readout_forward(z, config.readout), lambda d, c: (readout_backward(d, c),),

@@ -10,7 +10,7 @@ from torch_twins import F, torch
 from engine.backend import random_generator
 from engine.ragged import CACHE_BLOCK_ENTRIES
 from layers import wave
-from layers.networks.wave_block import COMBINE
+from layers.wave import OPERATIONS
 from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, token_dropout
 from layers.wave import Wave
 
@@ -169,12 +169,12 @@ def test_a_gradient_of_a_wave_is_dL_dre_plus_i_dL_dim_in_both():
     assert dz.as_complex().item() == tensor.grad.item() == 2 + 3j
 
 
-@pytest.mark.parametrize("operation", COMBINE)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @given(st.integers(1, 5), SEEDS)
 @quickly
 def test_operations(operation, rows, seed):
     rng = np.random.default_rng(seed)
-    compare(*COMBINE[operation], twins.OPERATIONS[operation], [random_wave(rng, rows, 3), random_wave(rng, rows, 3)], seed)
+    compare(*OPERATIONS[operation], twins.OPERATIONS[operation], [random_wave(rng, rows, 3), random_wave(rng, rows, 3)], seed)
 
 
 @pytest.mark.parametrize("kind", wave.READOUTS)

@@ -13,17 +13,16 @@ from engine.backend import random_generator
 from engine.ragged import RaggedBatch
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.feed_forward import ACTIVATIONS
-from layers.networks.wave_block import COMBINE
 from layers.networks.wave_network import example_batch
 from layers.standard.pooling import POOLINGS
-from layers.wave import READOUTS, SCOPES
+from layers.wave import OPERATIONS, READOUTS, SCOPES
 
 VOCABULARY, CLASSES = 11, 3
 FEED_FORWARDS = [(0, "gelu"), *((4, activation) for activation in ACTIVATIONS)]
 RATES = {name: st.sampled_from([0.0, 0.3]) for name in ("token_dropout", "embedding_dropout", "dropout", "classifier_dropout")}
 CONFIGS = st.builds(
     WaveNetworkConfig,
-    dimension=st.sampled_from([3, 6]), blocks=st.integers(0, 2), operation=st.sampled_from(list(COMBINE)), readout=st.sampled_from(READOUTS),
+    dimension=st.sampled_from([3, 6]), blocks=st.integers(0, 2), operation=st.sampled_from(list(OPERATIONS)), readout=st.sampled_from(READOUTS),
     scope=st.sampled_from(SCOPES), wave_residual=st.booleans(), hidden=st.sampled_from([0, 4]), activation=st.sampled_from(list(ACTIVATIONS)),
     pooling=st.sampled_from(POOLINGS), label_smoothing=st.sampled_from([0.0, 0.1]), **RATES,
 )  # fmt: skip
@@ -93,7 +92,7 @@ def assert_agrees(config, lengths, seed, train):
     return True
 
 
-@pytest.mark.parametrize("operation", COMBINE)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("scope", SCOPES)
 def test_every_network_without_dropout_agrees_with_autograd(operation, readout, scope):

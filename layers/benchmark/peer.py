@@ -1,0 +1,102 @@
+"""The Wave Network in PyTorch as people write it: padded batches, polar coordinates, autograd, dense AdamW.
+
+It is what the public implementations do (embedding, two linear maps, G·exp(iα) by atan2, layer norm, mean over the text):
+the peer of the benchmark, never part of a training. It computes what a WaveNetwork with the magnitude readout does, but for
+its ε, without which autograd returns NaN. PyTorch is imported with this module: extra `bench`.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+EPSILON = 1e-8  # keeps sqrt and atan2 off their singular points
+
+
+class PeerNetwork(nn.Module):
+    """The network of a WaveNetworkConfig with one block and the magnitude readout, holding copies of a WaveNetwork's parameters."""
+
+    def __init__(self, network):
+        super().__init__()
+        config, block = network.config, network.blocks[0]
+        if config.blocks != 1 or config.readout != "magnitude" or config.scope != "dimension" or config.pooling != "mean":
+            raise ValueError("the peer has one block, the magnitude readout, magnitudes per dimension and mean pooling only")
+        self.operation, self.wave_residual = config.operation, config.wave_residual
+        self.embedding = nn.Embedding.from_pretrained(torch.tensor(network.embedding.table.value), freeze=False)
+        self.first, self.second = linear_like(block.first_variant), linear_like(block.second_variant)
+        self.wave_norm = norm_like(block.wave_norm)
+        if block.feed_forward:
+            activation = {"gelu": nn.GELU, "relu": nn.ReLU}[config.activation]
+            self.feed_forward = nn.Sequential(linear_like(block.feed_forward.expand), activation(), linear_like(block.feed_forward.contract))
+            self.feed_forward_norm = norm_like(block.feed_forward_norm)
+        else:
+            self.feed_forward = None
+        self.classifier = linear_like(network.classifier)
+
+    def forward(self, ids, mask):
+        """ids: (B, L) token ids, mask: (B, L) 1 for a token and 0 for padding → logits (B, C)."""
+        mask = mask.unsqueeze(-1)
+        x = self.embedding(ids)
+        a, b = to_wave(self.first(x) * mask), to_wave(self.second(x) * mask)
+        y = torch.abs(a + b if self.operation == "interference" else a * b)
+        y = self.wave_norm(y + x if self.wave_residual else y)
+        if self.feed_forward is not None:
+            y = self.feed_forward_norm(y + self.feed_forward(y))
+        return self.classifier((y * mask).sum(dim=1) / mask.sum(dim=1))
+
+
+def to_wave(w):
+    """(B, L, d) → complex (B, L, d): the global magnitude of each text and dimension, the phase of each token."""
+    G = torch.sqrt(torch.sum(w * w, dim=1, keepdim=True) + EPSILON)
+    ratio = w / G
+    phase = torch.atan2(torch.sqrt(torch.clamp(1 - ratio**2, min=EPSILON)), ratio)
+    return G * torch.exp(1j * phase)
+
+
+def linear_like(layer):
+    made = nn.Linear(*layer.weight.value.shape, dtype=torch.tensor(layer.weight.value).dtype)
+    with torch.no_grad():
+        made.weight.copy_(torch.tensor(layer.weight.value.T))
+        made.bias.copy_(torch.tensor(layer.bias.value))
+    return made
+
+
+def norm_like(layer):
+    made = nn.LayerNorm(len(layer.gain.value), eps=1e-5, dtype=torch.tensor(layer.gain.value).dtype)
+    with torch.no_grad():
+        made.weight.copy_(torch.tensor(layer.gain.value))
+        made.bias.copy_(torch.tensor(layer.bias.value))
+    return made
+
+
+def padded(batch):
+    """(ids (B, L), mask (B, L)) of a RaggedBatch, filled up with id 0 to the longest text."""
+    counts = np.diff(batch.offsets)
+    mask = np.arange(max(1, counts.max(initial=0))) < counts[:, None]
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = batch.ids
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.float32))
+
+
+class PeerTraining:
+    """A PeerNetwork with torch.optim.AdamW and gradient clipping, in the form that the benchmark runs."""
+
+    def __init__(self, network, learning_rate=1e-3, weight_decay=0.01, clip_norm=1.0):
+        self.network = PeerNetwork(network)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        self.clip_norm = clip_norm
+
+    def train_step(self, batch):
+        """One update; returns the loss."""
+        ids, mask = padded(batch)
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.network(ids, mask), torch.from_numpy(batch.labels))
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        return loss.item()
+
+    def probabilities(self, batch):
+        """(B, C) class probabilities."""
+        with torch.inference_mode():
+            return torch.softmax(self.network(*padded(batch)), dim=1).numpy()

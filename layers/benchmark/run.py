@@ -1,0 +1,150 @@
+"""The benchmark of `python train.py benchmark`: every figure of ours and of the peer in one run, on the same texts."""
+
+import statistics
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.benchmark.timing import growth_exponent, interleaved, product_rate
+from engine.data.batching import take
+from engine.data.tokenizer import encode_texts
+from engine.errors import UserError
+from engine.ragged import RaggedBatch
+from engine.training.evaluation import predict_probabilities
+from layers.benchmark.contestants import contestants_of, peer_is_installed
+from layers.benchmark.memory import peak_of_training
+from layers.benchmark.parts import linear_flops, seconds_per_part
+from layers.benchmark.workloads import NETWORKS, build, config_of, load_texts, product_flops, random_rows, texts_of_length
+
+BULK_TEXTS, BULK_BATCH = 1024, 128
+ONE_TEXT = "profits rose in the third quarter as the bank cut its rate"
+ONE_TEXT_CALLS = 200  # in one repeat: a single call is too short for the clock
+LENGTHS, LENGTH_TEXTS = (16, 64, 256, 1024, 4096), 4
+BATCHES, BATCH_LENGTH = (1, 4, 16, 64, 256), 64
+AGREEMENT = 2e-3  # of the losses of both engines after an update: what does not learn the same is no peer
+
+
+class Row(NamedTuple):
+    """A line of the benchmark. ours, peer: medians in `unit`; ratio: how many times better ours is.
+
+    share_of_limit: ours over what the products with the weights alone would allow, each computed for every token: above 1 where
+    products are saved. share_in_products: the time that those which ours does compute take alone, over the time of all.
+    spread: {"ours": (least, largest), "peer": …} of the repeats. None where something does not apply or was not measured.
+    """
+
+    name: str
+    ours: float
+    peer: float | None
+    ratio: float | None
+    share_of_limit: float | None
+    unit: str
+    share_in_products: float | None = None
+    spread: dict | None = None
+
+
+class Benchmark:
+    """Measurements over one corpus. rows: what has been measured; parts: seconds per step by network and part; growth: seconds by
+    size; rates: FLOP/s of matrix products by (rows, d). with_peer: None measures PyTorch where it is installed."""
+
+    def __init__(self, corpus="r8", repeats=5, with_peer=None, cache_dir=None):
+        if with_peer and not peer_is_installed():
+            raise UserError("--peer: PyTorch is not installed; run pip install -e '.[bench]', or leave --peer out")
+        self.repeats = repeats
+        self.with_peer = peer_is_installed() if with_peer is None else with_peer
+        self.texts = load_texts(corpus, cache_dir)
+        self.rows, self.parts, self.growth, self.rates = [], {}, {}, {}
+
+    def steps(self):
+        """{name: function that measures the row of that name}."""
+        return {
+            **{f"train_{network}": partial(self.training, network) for network in NETWORKS},
+            "predict_bulk_d768": partial(self.bulk_prediction, "d768"),
+            "predict_one_d128": partial(self.one_prediction, "d128"),
+            "memory_train_d768": partial(self.memory, "d768"),
+            "length_exponent": partial(self.growing, "length", "d128", {length: (length, LENGTH_TEXTS) for length in LENGTHS}),
+            "batch_exponent": partial(self.growing, "batch", "d128", {count: (BATCH_LENGTH, count) for count in BATCHES}),
+        }
+
+    def training(self, network):
+        engines = self.contestants(network)
+        texts, batches = self.texts.train, random_rows(self.texts.train, self.repeats)
+        run = lambda i, engine: engine.train_step(take(texts, batches[i]))  # noqa: E731
+        seconds = interleaved({name: partial(run, engine=engine) for name, engine in engines.items()}, self.repeats)
+        tokens = [len(take(texts, rows).ids) for rows in batches]
+        self.speed(f"train_{network}", network, True, tokens, seconds)
+        flops = [linear_flops(partial(run, i, engines["ours"])) for i in range(self.repeats)]
+        shares = [f / self.rate(n, network) / s for f, n, s in zip(flops, tokens, seconds["ours"])]
+        self.rows[-1] = self.rows[-1]._replace(share_in_products=statistics.median(shares))
+        self.parts[network] = seconds_per_part(engines["ours"], texts, batches)
+
+    def contestants(self, network):
+        """Both engines with equal parameters; checked to learn alike."""
+        engines = contestants_of(build(network, self.texts.classes), self.with_peer)
+        batch = take(self.texts.train, random_rows(self.texts.train, 1)[0])
+        losses = {name: [engine.train_step(batch) for _ in range(2)] for name, engine in engines.items()}
+        if self.with_peer and not np.allclose(losses["ours"], losses["peer"], rtol=AGREEMENT):
+            raise AssertionError(f"{network}: the engines do not compute the same, their losses are {losses}")
+        return engines
+
+    def speed(self, name, network, train, tokens, seconds):
+        """Append the Row of a throughput, tokens[i] in seconds[engine][i]."""
+        speeds = {engine: [n / s for n, s in zip(tokens, of_engine)] for engine, of_engine in seconds.items()}
+        limit = self.rate(int(statistics.median(tokens)), network) / product_flops(config_of(network), train)
+        self.add(name, speeds, "tokens/s", more_is_better=True, limit=limit)
+
+    def add(self, name, values, unit, more_is_better=False, limit=None):
+        """Append a Row of the medians of values[engine]."""
+        medians = {engine: statistics.median(numbers) for engine, numbers in values.items()}
+        ours, peer = medians["ours"], medians.get("peer")
+        ratio = None if peer is None else ours / peer if more_is_better else peer / ours
+        spread = {engine: (min(numbers), max(numbers)) for engine, numbers in values.items()}
+        self.rows.append(Row(name, ours, peer, ratio, limit and ours / limit, unit, spread=spread))
+
+    def rate(self, rows, network):
+        """FLOP/s of a product of about `rows` rows with one of the network's square matrices."""
+        d, rows = config_of(network).dimension, min(1024 * round(rows / 1024 + 0.5), 8192)
+        if (rows, d) not in self.rates:
+            self.rates[rows, d] = product_rate(rows, d, d)
+        return self.rates[rows, d]
+
+    def bulk_prediction(self, network):
+        """Many texts: ours in the order of `predict`, shortest first; the peer in the order in which they stand."""
+        texts, engines = first_texts(self.texts.test, BULK_TEXTS), self.contestants(network)
+        batches = [first_texts(texts, BULK_BATCH, start) for start in range(0, BULK_TEXTS, BULK_BATCH)]
+        runs = {"ours": lambda _: predict_probabilities(engines["ours"].network, texts, batch_size=BULK_BATCH)}
+        if self.with_peer:
+            runs["peer"] = lambda _: [engines["peer"].probabilities(batch) for batch in batches]
+        self.speed("predict_bulk_d768", network, False, [len(texts.ids)] * self.repeats, interleaved(runs, self.repeats))
+
+    def one_prediction(self, network):
+        """One short text, from its characters to its probabilities."""
+        engines, tokenizer = self.contestants(network), self.texts.tokenizer
+
+        def predict(engine):
+            for _ in range(ONE_TEXT_CALLS):
+                engine.probabilities(RaggedBatch(*encode_texts(tokenizer, [ONE_TEXT], 128)))
+
+        seconds = interleaved({name: lambda _, engine=engine: predict(engine) for name, engine in engines.items()}, self.repeats)
+        self.add("predict_one_d128", {name: [1e3 * s / ONE_TEXT_CALLS for s in of_engine] for name, of_engine in seconds.items()}, "ms")
+
+    def memory(self, network):
+        engines = ["ours", "peer"] if self.with_peer else ["ours"]
+        self.add(f"memory_train_{network}", {engine: [peak_of_training(engine, network, self.texts)] for engine in engines}, "bytes")
+
+    def growing(self, what, network, sizes):
+        """The exponent of the seconds of a training step in a size. sizes: {size: (tokens of a text, texts)}."""
+        engines = self.contestants(network)
+        seconds = {engine: [] for engine in engines}
+        for length, count in sizes.values():
+            batch = texts_of_length(self.texts.train, length, count)
+            raced = interleaved({name: lambda _, engine=engine: engine.train_step(batch) for name, engine in engines.items()}, self.repeats)
+            for engine, of_engine in raced.items():
+                seconds[engine].append(statistics.median(of_engine))
+        self.growth[what] = {"sizes": list(sizes), "seconds": seconds}
+        self.add(f"{what}_exponent", {engine: [growth_exponent(list(sizes), of_engine)] for engine, of_engine in seconds.items()}, "exponent")
+
+
+def first_texts(texts, count, start=0):
+    """A RaggedBatch of `count` texts from number `start` on."""
+    return take(texts, np.arange(start, min(start + count, len(texts.labels))))

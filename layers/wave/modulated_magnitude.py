@@ -1,0 +1,62 @@
+"""E17  The magnitude of a modulation: one row for a whole text.
+
+    |A·B| = |A|·|B|, and |A| = G_A for every token of a text (E1, E4, E6), so that for all of them
+
+    y_tk  = G_A,tk · G_B,tk                     G_A,tk = sqrt(Σ_u c_tu·a_uk²), G_B likewise
+    da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk            db_uk likewise                  (0 where the divisor is 0)
+
+a, b: the rows of the U distinct tokens; c_tu: how often token u stands in text t. dy_t: the sum over the tokens of the text.
+The chain E4, E6, E7 gives the same (at G = 0 too) by some forty passes over all T tokens; here the sums over tokens are matrix products
+with C = (c_tu), taken in float64. Each partial derivative is at most c·G_B or c·G_A. Unit: the product of those of a and b.
+In float64 numbers below 1.5e-154 of their column's largest count as 0, and backward is finite while |dy|·G_B/G_A is.
+Source: follows from Zhang & Sheng, arXiv 2411.02674. Derivation: layers/README.md, E17.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+from engine.backend import accumulator_dtype, array_module
+from engine.bag import count_matrix
+from layers.wave.division import divide_or_zero
+
+
+class Cache(NamedTuple):
+    a: np.ndarray
+    b: np.ndarray
+    G_a: np.ndarray
+    G_b: np.ndarray
+    counts: np.ndarray  # C: (B, U)
+
+
+def modulated_magnitude_forward(a, b, bag):
+    """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache. Raises ValueError for a wrong dtype or shape."""
+    check_floats("a", a, ("U", "d"))
+    check_floats("b", b, a.shape, like=a)
+    counts = count_matrix(bag, len(a))
+    G_a, G_b = magnitudes(a, counts), magnitudes(b, counts)
+    return (G_a * G_b).astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, counts)
+
+
+def magnitudes(x, counts):
+    """G: (B, d) in float64. Squares of float32 fit into it as they are; those of float64 are scaled by their column's largest."""
+    scale = 1.0
+    if x.dtype != np.float32:
+        scale = abs(x.real).max(axis=0, initial=0.0)
+        scale = scale + (scale == 0)
+    squares = (x / scale).astype(accumulator_dtype(x.dtype), copy=False)
+    squares *= squares
+    return scale * array_module(x).sqrt(counts @ squares)
+
+
+def modulated_magnitude_backward(dy, cache):
+    """dy: (B, d) → (da, db), each (U, d)."""
+    a, b, G_a, G_b, counts = cache
+    check_floats("dy", dy, G_a.shape, like=a)
+    wide = dy.astype(G_a.dtype, copy=False)
+    da = counts.T @ divide_or_zero(wide * G_b, G_a)
+    db = counts.T @ divide_or_zero(wide * G_a, G_b)
+    da *= a
+    db *= b
+    return da.astype(a.dtype, copy=False), db.astype(b.dtype, copy=False)

@@ -1,0 +1,87 @@
+"""Two waves of one text, combined and read out: E4 twice, E5 or E6, E7. A composition: no mathematics of its own.
+
+    y = readout(Token2Wave(a) ∘ Token2Wave(b)),   ∘ = + or ·
+
+a, b: (U, d) rows that the entries of a Bag refer to. Equal tokens of a text get equal values, so y has a row for each of the P
+entries; its gradient dy is that of all tokens of an entry together.
+The plain body writes the texts out token by token; wave_pair_fast.py is a body for float32 on the CPU that keeps to one
+text at a time and to its distinct tokens. Both keep the errors promised in E4 to E7.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_choice, check_floats
+from engine.backend import array_module
+from engine.bag import Bag, sum_entries
+from engine.ragged import segment_sum
+from layers.wave import wave_pair_fast
+from layers.wave.interference import interference_backward, interference_forward
+from layers.wave.modulation import modulation_backward, modulation_forward
+from layers.wave.readout import READOUTS, readout_backward, readout_forward
+from layers.wave.scope import SCOPES
+from layers.wave.token2wave import token2wave_backward, token2wave_forward
+
+OPERATIONS = {
+    "interference": (interference_forward, interference_backward),
+    "modulation": (modulation_forward, modulation_backward),
+}
+
+
+class Cache(NamedTuple):
+    """first_wave … readout: of the tokens written out, `entry` (T,) the entry of each."""
+
+    bag: Bag
+    rows: int
+    entry: np.ndarray
+    operation: str
+    first_wave: tuple
+    second_wave: tuple
+    combined: tuple
+    readout: tuple
+
+
+def wave_pair_forward(a, b, bag, operation, readout, scope="dimension"):
+    """a, b: (U, d), bag: P entries over these rows → y: (P, d), for the readout "both" (P, 2d), and the cache.
+
+    Raises ValueError for a wrong dtype, shape, operation, readout or scope.
+    """
+    check_choice("operation", operation, tuple(OPERATIONS))
+    check_choice("readout", readout, READOUTS)
+    check_choice("scope", scope, SCOPES)
+    check_floats("a", a, ("U", "d"))
+    check_floats("b", b, a.shape, like=a)
+    if wave_pair_fast.applies(a, operation, readout, scope):
+        return wave_pair_fast.forward(a, b, bag, operation, readout, plain_forward)
+    return plain_forward(a, b, bag, operation, readout, scope)
+
+
+def wave_pair_backward(dy, cache):
+    """dy: the shape of y, the sum over the tokens of each entry → (da, db), each (U, d)."""
+    if isinstance(cache, wave_pair_fast.Cache):
+        return wave_pair_fast.backward(dy, cache, plain_forward, plain_backward)
+    return plain_backward(dy, cache)
+
+
+def plain_forward(a, b, bag, operation, readout, scope):
+    entry, first, offsets = bag.written_out()
+    first_wave, first_cache = token2wave_forward(bag.entries(a)[entry], offsets, scope)
+    second_wave, second_cache = token2wave_forward(bag.entries(b)[entry], offsets, scope)
+    z, combined = OPERATIONS[operation][0](first_wave, second_wave)
+    y, read = readout_forward(z, readout)
+    return y[first], Cache(bag, len(a), entry, operation, first_cache, second_cache, combined, read)
+
+
+def plain_backward(dy, cache):
+    xp = array_module(dy)
+    bag, rows, entry, operation, first_wave, second_wave, combined, read = cache
+    check_floats("dy", dy, (int(bag.offsets[-1]), read.y.shape[1]), like=read.y)
+    counts = bag.weights()
+    shared = (dy / counts[:, None].astype(dy.dtype))[entry]  # each token of an entry has its share
+    dz = readout_backward(shared, read)
+    cuts = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
+    return tuple(
+        sum_entries(segment_sum(token2wave_backward(dwave, wave), cuts), bag, rows)
+        for dwave, wave in zip(OPERATIONS[operation][1](dz, combined), (first_wave, second_wave))
+    )
