@@ -141,17 +141,6 @@ def row_blocks(x):
     return [slice(start, min(start + max(1, rows), len(x))) for start in range(0, len(x), max(1, rows))]
 
 
-def column_sum(x):
-    """Σ over all rows. x: (T, …) → (…), dtype of x. float32 is summed within a block of rows, the blocks in float64."""
-    xp = array_module(x)
-    if xp is not np or x.dtype != np.float32:
-        return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
-    total = np.zeros(x.shape[1:], np.float64)
-    for rows in row_blocks(x):
-        total += np.add.reduce(x[rows], axis=0)
-    return total.astype(x.dtype)
-
-
 def scale_of_columns(x, offsets):
     """What to divide squares by so that they neither over- nor underflow: (B, d) largest |x| per text and column, 1 for 0.
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
+from engine.backend import accumulator_dtype
 from engine.layer import Layer, Parameter
-from engine.ragged import column_sum
 
 
 class Cache(NamedTuple):
@@ -36,7 +36,7 @@ def linear_backward(dy, cache):
     """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,))."""
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
-    return dy @ weight.T, x.T @ dy, column_sum(dy)
+    return dy @ weight.T, x.T @ dy, dy.sum(axis=0, dtype=accumulator_dtype(dy.dtype)).astype(dy.dtype, copy=False)
 
 
 class Linear(Layer):

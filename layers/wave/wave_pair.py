@@ -53,14 +53,14 @@ def wave_pair_forward(a, b, bag, operation, readout, scope="dimension"):
     check_floats("a", a, ("U", "d"))
     check_floats("b", b, a.shape, like=a)
     if wave_pair_fast.applies(a, operation, readout, scope):
-        return wave_pair_fast.forward(a, b, bag, operation, readout, plain_forward)
+        return wave_pair_fast.fast_forward(a, b, bag, operation, readout, PLAIN)
     return plain_forward(a, b, bag, operation, readout, scope)
 
 
 def wave_pair_backward(dy, cache):
     """dy: the shape of y, the sum over the tokens of each entry → (da, db), each (U, d)."""
     if isinstance(cache, wave_pair_fast.Cache):
-        return wave_pair_fast.backward(dy, cache, plain_forward, plain_backward)
+        return wave_pair_fast.fast_backward(dy, cache, PLAIN)
     return plain_backward(dy, cache)
 
 
@@ -85,3 +85,6 @@ def plain_backward(dy, cache):
         sum_entries(segment_sum(token2wave_backward(dwave, wave), cuts), bag, rows)
         for dwave, wave in zip(OPERATIONS[operation][1](dz, combined), (first_wave, second_wave))
     )
+
+
+PLAIN = (plain_forward, plain_backward)
