@@ -75,7 +75,7 @@ def device_option(default="cpu", help="Where to compute; auto takes a usable GPU
     return click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default=default, show_default=default is not None, help=help)
 
 
-cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora are kept.")
+cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora and token ids are kept.")
 settings_options = options(
     click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Named set of fields."),
     click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
@@ -438,6 +438,44 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
         return
     click.echo(accuracy_table(rows))
     click.echo(f"\nmean ± standard deviation over seeds {', '.join(names_in(seeds))}; training: mean seconds of one run")
+
+
+@cli.command(short_help="Measure the speed, beside PyTorch where it is installed.")
+@click.option("--corpus", metavar="NAME", default="r8", show_default=True, help="Its texts are trained on and labelled.")
+@click.option("--only", metavar="NAMES", help="Comma-separated figures.  [default: all]")
+@click.option("--repeats", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Of each figure; the median counts.")
+@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of both engines; 0: as many as they take.")
+@click.option("--peer/--no-peer", default=None, help="With PyTorch (extra bench) or without.  [default: if it is installed]")
+@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots).")
+@cache_option
+@json_option
+def benchmark(corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
+    """Measure training, prediction, memory and growth; PyTorch and ours take turns on the same texts.
+
+    Takes about five minutes on two cores. Nothing else should run meanwhile.
+    """
+    from engine.analysis.line_plot import require_plots
+    from layers.benchmark.report import as_json_object, as_table, write_figure
+    from layers.benchmark.run import Benchmark
+
+    if figure is not None:
+        require_plots(figure)
+    measured = Benchmark(corpus, repeats, threads, peer, cache_dir)
+    steps = measured.steps()
+    chosen = names_in(only) if only else list(steps)
+    for name in chosen:
+        if name not in steps:
+            raise UserError(f"--only {name}: is none of the figures {', '.join(steps)}")
+    if figure is not None and not {"length_exponent", "batch_exponent"} & set(chosen):
+        raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
+    with measured.limited_threads():
+        for name in tqdm(chosen, desc="benchmark", unit="figure", leave=False, disable=None):
+            steps[name]()
+        result = as_json_object(measured)
+    click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else as_table(measured))
+    if figure is not None:
+        write_figure(figure, measured)
+        teller(as_json)(f"drawn: {figure}")
 
 
 def names_in(text):

@@ -6,10 +6,17 @@ import pytest
 from hypothesis import settings
 
 from engine.backend import why_no_cuda
+from engine.data import token_cache
 
 # No deadline: a stalled core is no fault of the code. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("here")
+
+
+@pytest.fixture(autouse=True)
+def own_token_cache(tmp_path_factory, monkeypatch):
+    """Tests neither read nor fill the user's token cache."""
+    monkeypatch.setattr(token_cache, "user_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
 
 
 def pytest_collection_modifyitems(items):

@@ -29,10 +29,11 @@ STYLE = {
 
 
 class Panel(NamedTuple):
-    """title; lines: name → y for every x. Panels of a picture share the axes, the names and their looks."""
+    """title; lines: name → y for every x; x: its own, if not that of the picture. Panels share the other axis, names and looks."""
 
     title: str
     lines: dict
+    x: object = None
 
 
 class Level(NamedTuple):
@@ -55,20 +56,21 @@ def require_plots(path):
 def write_line_plot(path, x, panels, x_label, y_label, levels=()):
     """Draw panels side by side, both axes logarithmic, into a .svg or .png file.
 
-    x: positive numbers. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
+    x: positive numbers, None where every panel has its own. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
     Raises UserError for an unknown format, without matplotlib, and where the file cannot be written.
     """
     require_plots(path)
     from matplotlib import style
 
     with style.context(["default", STYLE]):
-        figure = draw(np.asarray(x, float), panels, x_label, y_label, levels)
+        panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, float)) for panel in panels]
+        figure = draw(panels, x_label, y_label, levels)
         kind = Path(path).suffix.lower()[1:]
         metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
         write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
 
 
-def draw(x, panels, x_label, y_label, levels):
+def draw(panels, x_label, y_label, levels):
     """The picture as a matplotlib Figure. No window and no global state: pyplot is not used."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -76,16 +78,16 @@ def draw(x, panels, x_label, y_label, levels):
     lowest, highest = decades([y for panel in panels for y in panel.lines.values()] + [[level.y] for level in levels])
     lowest, highest = lowest - 1, highest + 1  # room for words below the lowest line, and for the rim
     figure = Figure(figsize=(4.4 * len(panels), 4.0), layout="constrained")
-    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, panel in zip(row, panels):
         axes.set(xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), xlabel=x_label)
-        axes.set_xticks(ticks(*decades([x])))
+        axes.set_xticks(ticks(*decades([panel.x])))
         axes.set_yticks(ticks(lowest, highest))
         axes.minorticks_off()
         axes.grid(True, color="#E5E5E5", linewidth=0.6)
         axes.set_title(panel.title, pad=10)  # above the crosses on the rim
         draw_levels(axes, levels)
-        draw_lines(axes, x, panel.lines)
+        draw_lines(axes, panel.x, panel.lines)
     row[0].set_ylabel(y_label)
     handles, names = row[0].get_legend_handles_labels()
     if not all(np.isfinite(y).all() for panel in panels for y in panel.lines.values()):

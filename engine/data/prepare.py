@@ -9,7 +9,8 @@ from engine.data.batching import split_validation, take
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
 from engine.data.texts import Corpus, class_names, encode_labels, require_two_classes
-from engine.data.tokenizer import encode_texts, load_tokenizer, train_tokenizer
+from engine.data.token_cache import TokenCache
+from engine.data.tokenizer import encode_texts, load_tokenizer
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
 
@@ -57,18 +58,22 @@ def columns_of(config):
     return {"text_columns": names, "label_column": config.label_column or None}
 
 
-def prepare(config, corpus, seed, tokenizer=None):
-    """PreparedData of a DataConfig and its Corpus; `tokenizer` is given when a run is resumed."""
+def prepare(config, corpus, seed, tokenizer=None, cache_dir=None):
+    """PreparedData of a DataConfig and its Corpus; `tokenizer` is given when a run is resumed.
+
+    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder.
+    """
+    cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
     labels = encode_labels(corpus.train.labels, classes, corpus.train)
     if tokenizer is None:
-        tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else train_tokenizer(corpus.train.texts, config.vocabulary_size)
+        tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else cache.tokenizer(corpus.train.texts, config.vocabulary_size)
 
     def encode(split):
         if split is None:
             return None
         numbers = labels if split is corpus.train else encode_labels(split.labels, classes, split)
-        return RaggedBatch(*encode_texts(tokenizer, split.texts, config.max_tokens), numbers)
+        return RaggedBatch(*cache.encode(tokenizer, split.texts, config.max_tokens), numbers)
 
     train, validation = encode(corpus.train), encode(corpus.validation)
     if validation is None and config.validation_fraction:
@@ -85,10 +90,11 @@ def encode_test_texts(config, tokenizer, classes, path=None, cache_dir=None):
     elif config.train_file:
         if not config.test_file:
             raise UserError("this run was trained without test texts; give some with --test-file FILE")
-        return encode_test_texts(config, tokenizer, classes, config.test_file)
+        return encode_test_texts(config, tokenizer, classes, config.test_file, cache_dir)
     else:
         texts, note = load_corpus(config.corpus, cache_dir).test, f"test texts of corpus {config.corpus}"
-    return RaggedBatch(*encode_texts(tokenizer, texts.texts, config.max_tokens), encode_labels(texts.labels, classes, texts)), note
+    ids = TokenCache(cache_dir).encode(tokenizer, texts.texts, config.max_tokens)
+    return RaggedBatch(*ids, encode_labels(texts.labels, classes, texts)), note
 
 
 def encode_plain_texts(config, tokenizer, texts):

@@ -39,7 +39,7 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
         corpus, notes = read_corpus(settings.data, cache_dir)
         for note in notes:
             tell(note)
-        data = prepare(settings.data, corpus, settings.training.seed)
+        data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
         save_tokenizer(data.tokenizer, directory.tokenizer_file)
         directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
     except BaseException:  # Ctrl-C too: an empty run directory is of no use
@@ -62,7 +62,7 @@ def resume_run(path, network_class, build_network, device=None, cache_dir=None, 
     settings = read_run_settings(directory, network_class)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     corpus, _ = read_corpus(settings.data, cache_dir)
-    data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file))
+    data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file), cache_dir)
     with blas_threads(settings.training.threads):
         return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
 

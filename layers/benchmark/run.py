@@ -1,11 +1,14 @@
 """The benchmark of `python train.py benchmark`: every figure of ours and of the peer in one run, on the same texts."""
 
+import contextlib
+import importlib.metadata
 import statistics
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from engine.backend import blas_threads
 from engine.benchmark.timing import growth_exponent, interleaved, product_rate
 from engine.data.batching import take
 from engine.data.tokenizer import encode_texts
@@ -13,6 +16,7 @@ from engine.errors import UserError
 from engine.ragged import RaggedBatch
 from engine.training.evaluation import predict_probabilities
 from layers.benchmark.contestants import contestants_of, peer_is_installed
+from layers.benchmark.first_step import seconds_to_first_step
 from layers.benchmark.memory import peak_of_training
 from layers.benchmark.parts import linear_flops, seconds_per_part
 from layers.benchmark.workloads import NETWORKS, build, config_of, load_texts, product_flops, random_rows, texts_of_length
@@ -20,7 +24,7 @@ from layers.benchmark.workloads import NETWORKS, build, config_of, load_texts, p
 BULK_TEXTS, BULK_BATCH = 1024, 128
 ONE_TEXT = "profits rose in the third quarter as the bank cut its rate"
 ONE_TEXT_CALLS = 200  # in one repeat: a single call is too short for the clock
-LENGTHS, LENGTH_TEXTS = (16, 64, 256, 1024, 4096), 4
+LENGTHS, LENGTH_TEXTS = (16, 64, 256, 1024, 4096), 16
 BATCHES, BATCH_LENGTH = (1, 4, 16, 64, 256), 64
 AGREEMENT = 2e-3  # of the losses of both engines after an update: what does not learn the same is no peer
 
@@ -47,13 +51,29 @@ class Benchmark:
     """Measurements over one corpus. rows: what has been measured; parts: seconds per step by network and part; growth: seconds by
     size; rates: FLOP/s of matrix products by (rows, d). with_peer: None measures PyTorch where it is installed."""
 
-    def __init__(self, corpus="r8", repeats=5, with_peer=None, cache_dir=None):
+    def __init__(self, corpus="r8", repeats=5, threads=0, with_peer=None, cache_dir=None):
         if with_peer and not peer_is_installed():
             raise UserError("--peer: PyTorch is not installed; run pip install -e '.[bench]', or leave --peer out")
-        self.repeats = repeats
+        self.corpus, self.repeats, self.threads, self.cache_dir = corpus, repeats, threads, cache_dir
         self.with_peer = peer_is_installed() if with_peer is None else with_peer
         self.texts = load_texts(corpus, cache_dir)
         self.rows, self.parts, self.growth, self.rates = [], {}, {}, {}
+
+    @contextlib.contextmanager
+    def limited_threads(self):
+        """Both engines take the given number of threads while the context lasts."""
+        with blas_threads(self.threads):
+            if not (self.with_peer and self.threads):
+                yield
+                return
+            import torch
+
+            before = torch.get_num_threads()
+            torch.set_num_threads(self.threads)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)
 
     def steps(self):
         """{name: function that measures the row of that name}."""
@@ -62,9 +82,13 @@ class Benchmark:
             "predict_bulk_d768": partial(self.bulk_prediction, "d768"),
             "predict_one_d128": partial(self.one_prediction, "d128"),
             "memory_train_d768": partial(self.memory, "d768"),
+            "first_step": self.first_step,
             "length_exponent": partial(self.growing, "length", "d128", {length: (length, LENGTH_TEXTS) for length in LENGTHS}),
             "batch_exponent": partial(self.growing, "batch", "d128", {count: (BATCH_LENGTH, count) for count in BATCHES}),
         }
+
+    def peer_version(self):
+        return f"PyTorch {importlib.metadata.version('torch')}, eager" if self.with_peer else None
 
     def training(self, network):
         engines = self.contestants(network)
@@ -131,6 +155,11 @@ class Benchmark:
     def memory(self, network):
         engines = ["ours", "peer"] if self.with_peer else ["ours"]
         self.add(f"memory_train_{network}", {engine: [peak_of_training(engine, network, self.texts)] for engine in engines}, "bytes")
+
+    def first_step(self):
+        """From the start of `python train.py` to the end of its first step; the first process fills the cache."""
+        seconds = [seconds_to_first_step(self.corpus, self.cache_dir) for _ in range(self.repeats + 1)]
+        self.add("first_step", {"ours": seconds[1:]}, "s")
 
     def growing(self, what, network, sizes):
         """The exponent of the seconds of a training step in a size. sizes: {size: (tokens of a text, texts)}."""

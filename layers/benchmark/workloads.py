@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.data.corpora import load_corpus
 from engine.data.texts import class_names, encode_labels
-from engine.data.tokenizer import encode_texts, train_tokenizer
+from engine.data.token_cache import TokenCache
 from engine.ragged import RaggedBatch
 from layers.networks.presets import PRESETS
 from layers.networks.wave_config import WaveNetworkConfig
@@ -37,9 +37,10 @@ def load_texts(corpus, cache_dir=None):
     """Texts of a corpus by name; the vocabulary is learned from its training texts. UserError where it cannot be had."""
     texts = load_corpus(corpus, cache_dir)
     names = class_names(texts.train)
-    tokenizer = train_tokenizer(texts.train.texts, VOCABULARY)
+    cache = TokenCache(cache_dir)
+    tokenizer = cache.tokenizer(texts.train.texts, VOCABULARY)
     splits = [
-        RaggedBatch(*encode_texts(tokenizer, split.texts, MAX_TOKENS), encode_labels(split.labels, names, split))
+        RaggedBatch(*cache.encode(tokenizer, split.texts, MAX_TOKENS), encode_labels(split.labels, names, split))
         for split in (texts.train, texts.test)
     ]
     return Texts(*splits, len(names), tokenizer)

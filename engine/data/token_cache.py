@@ -1,0 +1,86 @@
+"""Trained vocabularies and token ids, kept between runs: a corpus is tokenized once.
+
+Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's version), so
+that nothing in the folder can be out of date. A file that is missing, damaged or cannot be written costs time, never a run.
+"""
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import safetensors
+import safetensors.numpy
+import tokenizers
+
+from engine.data.encoding import encode_texts
+from engine.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from engine.errors import UserError
+from engine.files import write_whole
+
+KEPT_FILES = 64
+FORMAT = 1  # raise it when the same inputs give other tokens
+
+
+class TokenCache:
+    """The folder "tokens" of a cache folder; by default that of the user."""
+
+    def __init__(self, cache_dir=None):
+        self.folder = Path(cache_dir or user_folder()) / "tokens"
+
+    def tokenizer(self, texts, vocabulary_size):
+        """train_tokenizer(texts, vocabulary_size), from the folder where it has been trained before."""
+        path = self.folder / f"{digest('vocabulary', vocabulary_size, *texts)}.json"
+        with contextlib.suppress(UserError):
+            return self.used(path, load_tokenizer(path))
+        tokenizer = train_tokenizer(texts, vocabulary_size)
+        self.keep(lambda: save_tokenizer(tokenizer, path))
+        return tokenizer
+
+    def encode(self, tokenizer, texts, max_tokens):
+        """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
+        path = self.folder / f"{digest('ids', max_tokens, tokenizer.to_str(), *texts)}.safetensors"
+        with contextlib.suppress(OSError, KeyError, safetensors.SafetensorError):
+            arrays = safetensors.numpy.load_file(path)
+            if arrays["sum"].tobytes() == checksum(arrays["ids"], arrays["offsets"]).tobytes():
+                return self.used(path, (arrays["ids"], arrays["offsets"]))
+        ids, offsets = encode_texts(tokenizer, texts, max_tokens)
+        arrays = {"ids": ids, "offsets": offsets, "sum": checksum(ids, offsets)}
+        failures = (OSError, safetensors.SafetensorError)
+        self.keep(lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary), failures))
+        return ids, offsets
+
+    def used(self, path, value):
+        """The value; its file counts as new, so that it is not the next to go."""
+        with contextlib.suppress(OSError):
+            path.touch()
+        return value
+
+    def keep(self, write):
+        """Write a file if the folder allows it, and remove the oldest of more than KEPT_FILES."""
+        with contextlib.suppress(OSError, UserError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write()
+            files = sorted((file for file in self.folder.iterdir() if not file.name.startswith(".")), key=lambda file: file.stat().st_mtime)
+            for file in files[:-KEPT_FILES]:
+                file.unlink()
+
+
+def user_folder():
+    return platformdirs.user_cache_dir("wave-network")
+
+
+def digest(*parts):
+    """Hexadecimal SHA-256 of texts and numbers, of their boundaries, and of what tokenizes them."""
+    sha = hashlib.sha256()
+    for part in (FORMAT, tokenizers.__version__, *parts):
+        data = str(part).encode("utf-8", "surrogatepass")
+        sha.update(b"%d:" % len(data))
+        sha.update(data)
+    return sha.hexdigest()
+
+
+def checksum(ids, offsets):
+    """(32,) bytes: SHA-256 of both arrays."""
+    return np.frombuffer(hashlib.sha256(ids.tobytes() + offsets.tobytes()).digest(), np.uint8)

@@ -1,0 +1,35 @@
+"""From `python train.py` to the end of the first training step, as somebody waits for it: a process of its own each time."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from engine.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys, time
+import train
+from engine.training.trainer import Trainer
+step = Trainer.train_step
+def first(self, batch):
+    step(self, batch)
+    print(time.time())
+    raise KeyboardInterrupt
+Trainer.train_step = first
+train.main(sys.argv[1:])
+"""
+
+
+def seconds_to_first_step(corpus, cache_dir=None):
+    """Seconds from the start of the process, with what a cache folder holds by then."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["train", "--json", "--corpus", corpus, "--output", str(Path(folder) / "run"), *(["--cache-dir", str(cache_dir)] if cache_dir else [])]
+        started = time.time()
+        done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, cwd=ROOT)
+    try:
+        return float(done.stdout) - started
+    except ValueError:
+        raise UserError(f"measuring the first step failed: {(done.stderr.strip().splitlines() or ['no output'])[0]}") from None

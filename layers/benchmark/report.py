@@ -1,0 +1,74 @@
+"""The figures of a Benchmark as text, as JSON and as a picture."""
+
+from engine.analysis.line_plot import Panel, write_line_plot
+from engine.benchmark.machine import describe_machine
+from engine.table import format_table
+
+HEADINGS = ["measured", "unit", "ours", "PyTorch", "times better", "of the limit", "in products"]
+
+
+def as_table(benchmark):
+    """The rows, the limits, and where the time goes."""
+    rows = [
+        (
+            row.name, row.unit, number(row.ours, row.unit), number(row.peer, row.unit), number(row.ratio, "ratio"),
+            share(row.share_of_limit), share(row.share_in_products),
+        )
+        for row in benchmark.rows
+    ]  # fmt: skip
+    lines = [format_table(HEADINGS, rows, align="<<>>>>>")]
+    lines += [f"matrix products of {n:,} × {d} by {d} × {d}: {rate / 1e9:,.0f} GFLOP/s" for (n, d), rate in sorted(benchmark.rates.items())]
+    lines += ["", *(growth_lines(what, growth) for what, growth in benchmark.growth.items()), parts_table(benchmark.parts)]
+    return "\n".join(lines).rstrip()
+
+
+def number(value, unit):
+    if value is None:
+        return "-"
+    if unit == "bytes":
+        return f"{value / 2**20:,.0f} MiB"
+    return {"tokens/s": f"{value:,.0f}", "ratio": f"{value:.1f}"}.get(unit, f"{value:.2f}")
+
+
+def share(value):
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def growth_lines(what, growth):
+    """Milliseconds of a training step by size."""
+    headings = [f"ms by {what}", *(f"{size:,}" for size in growth["sizes"])]
+    names = {"ours": "ours", "peer": "PyTorch"}
+    return format_table(headings, [(names[engine], *(f"{1e3 * s:.1f}" for s in of_engine)) for engine, of_engine in growth["seconds"].items()]) + "\n"
+
+
+def parts_table(parts):
+    """Milliseconds per step of ours by part and network."""
+    if not parts:
+        return ""
+    names = list(dict.fromkeys(part for of_network in parts.values() for part in of_network if part != "other")) + ["other"]
+    cells = [(name, *(f"{1e3 * of_network[name]:.2f}" if name in of_network else "" for of_network in parts.values())) for name in names]
+    total = ("all", *(f"{1e3 * sum(of_network.values()):.2f}" for of_network in parts.values()))
+    return format_table(["ms per step of ours", *parts], [*cells, total])
+
+
+def as_json_object(benchmark):
+    """{"machine", "settings", "results", "products", "growth", "parts"}, plain values only."""
+    return {
+        "machine": {**describe_machine(), "peer": benchmark.peer_version()},
+        "settings": {"corpus": benchmark.corpus, "repeats": benchmark.repeats, "threads": benchmark.threads},
+        "results": [row._asdict() for row in benchmark.rows],
+        "products": [{"rows": n, "dimension": d, "flops_per_second": rate} for (n, d), rate in sorted(benchmark.rates.items())],
+        "growth": benchmark.growth,
+        "parts": benchmark.parts,
+    }
+
+
+def write_figure(path, benchmark):
+    """Seconds of a training step against the length of texts and the size of a batch, both axes logarithmic."""
+    titles = {"length": "16 texts, by tokens of each", "batch": "texts of 64 tokens, by their number"}
+    names = {"ours": "ours", "peer": "PyTorch"}
+    panels = [
+        Panel(titles[what], {names[engine]: of_engine for engine, of_engine in growth["seconds"].items()}, growth["sizes"])
+        for what, growth in benchmark.growth.items()
+    ]
+    write_line_plot(path, None, panels, "tokens or texts", "seconds of a training step, d = 128")

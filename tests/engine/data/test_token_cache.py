@@ -1,0 +1,96 @@
+"""What was tokenized once is read back, and nothing in the folder can do harm."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.data import token_cache
+from engine.data.token_cache import KEPT_FILES, TokenCache
+from engine.data.tokenizer import encode_texts, train_tokenizer
+
+TEXTS = ["red green blue", "one two three one", "", "green two blueish"] * 3
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Counts how often a vocabulary is trained and texts are encoded."""
+    done = []
+    for name in ("train_tokenizer", "encode_texts"):
+        function = getattr(token_cache, name)
+        monkeypatch.setattr(token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1])
+    return done
+
+
+def files_of(cache, ending=""):
+    return sorted(path for path in cache.folder.iterdir() if path.name.endswith(ending))
+
+
+def test_a_second_run_trains_and_encodes_nothing_and_gets_the_same(tmp_path, work):
+    expected = train_tokenizer(TEXTS, 60)
+    for _ in range(2):
+        cache = TokenCache(tmp_path)
+        tokenizer = cache.tokenizer(TEXTS, 60)
+        ids, offsets = cache.encode(tokenizer, TEXTS, 3)
+        assert tokenizer.to_str() == expected.to_str()
+        for found, right in zip((ids, offsets), encode_texts(expected, TEXTS, 3)):
+            assert found.dtype == right.dtype and np.array_equal(found, right)
+    assert work == ["train_tokenizer", "encode_texts"]
+
+
+@pytest.mark.parametrize("change", ["texts", "boundary", "vocabulary", "limit", "library"])
+def test_whatever_decides_the_ids_makes_another_file(tmp_path, work, change, monkeypatch):
+    cache = TokenCache(tmp_path)
+    cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+    texts = {"texts": [*TEXTS[:-1], "red"], "boundary": ["red", "green blue", *TEXTS[1:]]}.get(change, TEXTS)
+    if change == "library":
+        monkeypatch.setattr(token_cache.tokenizers, "__version__", "another")
+    tokenizer = cache.tokenizer(texts, 61 if change == "vocabulary" else 60)
+    ids, offsets = cache.encode(tokenizer, texts, 4 if change == "limit" else 5)
+    expected = encode_texts(train_tokenizer(texts, 61 if change == "vocabulary" else 60), texts, 4 if change == "limit" else 5)
+    assert np.array_equal(ids, expected[0]) and np.array_equal(offsets, expected[1])
+    # The two vocabularies of this small corpus are the same, and so are then the ids.
+    assert work.count("encode_texts") == (1 if change == "vocabulary" else 2)
+    assert work.count("train_tokenizer") == (1 if change == "limit" else 2)
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "changed"])
+@pytest.mark.parametrize("ending", [".json", ".safetensors"])
+def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
+    cache = TokenCache(tmp_path)
+    expected = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+    (path,) = files_of(cache, ending)
+    content = path.read_bytes()
+    damaged = {"cut": content[: len(content) // 2], "emptied": b"", "changed": content[:-40] + b"\xff" + content[-39:]}[damage]
+    path.write_bytes(damaged)
+    found = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected))
+    assert work.count({".json": "train_tokenizer", ".safetensors": "encode_texts"}[ending]) == 2
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, work):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    for _ in range(2):
+        cache = TokenCache(blocked)
+        ids, _ = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+        assert len(ids)
+    assert len(work) == 4 and blocked.read_text() == "no folder"
+
+
+def test_the_files_that_were_used_longest_ago_go_first(tmp_path, work):
+    cache = TokenCache(tmp_path)
+    tokenizer = train_tokenizer(TEXTS, 60)
+    cache.encode(tokenizer, TEXTS, 1)
+    (first,) = files_of(cache)
+    for number in range(KEPT_FILES - 1):
+        path = cache.folder / f"{number}.safetensors"
+        path.touch()
+        os.utime(path, (1000 + number, 1000 + number))
+    os.utime(first, (1, 1))
+    cache.encode(tokenizer, TEXTS, 1)  # used again: no longer the oldest
+    cache.encode(tokenizer, TEXTS, 2)
+    assert len(files_of(cache)) == KEPT_FILES
+    assert first.exists() and not Path(cache.folder / "0.safetensors").exists()
