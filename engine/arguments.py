@@ -4,6 +4,7 @@ import numpy as np
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))
 COMPLEX_STEP = np.dtype(np.complex128)  # admitted so that analytic functions can be differentiated by complex step
+ACCEPTED = (*REAL, COMPLEX_STEP)
 
 
 def check_floats(name, x, shape, like=None):
@@ -12,15 +13,19 @@ def check_floats(name, x, shape, like=None):
     shape: a tuple of sizes, of strings for free sizes (used in the message) and of None; `like`: an array, or a cache
     with a dtype, whose dtype must be shared. complex128 passes for complex-step differentiation.
     """
-    wanted = "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
-        raise ValueError(f"{name}: expected a float array of shape {wanted}, got {type(x).__name__}")
-    if x.dtype not in REAL and x.dtype != COMPLEX_STEP:
+        raise ValueError(f"{name}: expected a float array of shape {shown_shape(shape)}, got {type(x).__name__}")
+    if x.dtype not in ACCEPTED:
         raise ValueError(f"{name}: expected dtype float32 or float64, got {x.dtype}")
     if like is not None and x.dtype != like.dtype and COMPLEX_STEP not in (x.dtype, like.dtype):
         raise ValueError(f"{name}: expected dtype {like.dtype} like the other inputs, got {x.dtype}")
-    if len(x.shape) != len(shape) or any(isinstance(s, (int, np.integer)) and s != n for s, n in zip(shape, x.shape)):
-        raise ValueError(f"{name}: expected shape {wanted}, got {x.shape}")
+    if len(x.shape) != len(shape) or (x.shape != shape and any(isinstance(s, (int, np.integer)) and s != n for s, n in zip(shape, x.shape))):
+        raise ValueError(f"{name}: expected shape {shown_shape(shape)}, got {x.shape}")
+
+
+def shown_shape(shape):
+    """A wanted shape as messages show it; made for them alone, since checks are made at every call."""
+    return "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
 
 
 def check_offsets(offsets, rows):

@@ -63,7 +63,8 @@ def distinct_tokens(ids, offsets, vocabulary):
     occurs = xp.zeros(vocabulary, bool)
     occurs[ids] = True
     rows = xp.flatnonzero(occurs)
-    position = xp.cumsum(occurs) - 1
+    position = xp.empty(vocabulary, np.int64)  # only read where a token occurs
+    position[rows] = xp.arange(len(rows))
     return rows, Bag(position[ids], None, offsets)
 
 
@@ -90,4 +91,5 @@ def count_matrix(bag, row_count):
     texts = len(bag.offsets) - 1
     places = xp.arange(int(bag.offsets[-1])) if bag.places is None else bag.places
     cells = spread(xp.arange(texts), bag.offsets) * row_count + places
-    return xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count).reshape(texts, row_count)
+    counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)
+    return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers

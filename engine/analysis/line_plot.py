@@ -63,14 +63,13 @@ def write_line_plot(path, x, panels, x_label, y_label, levels=()):
     from matplotlib import style
 
     with style.context(["default", STYLE]):
-        panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, float)) for panel in panels]
-        figure = draw(panels, x_label, y_label, levels)
+        figure = draw(x, panels, x_label, y_label, levels)
         kind = Path(path).suffix.lower()[1:]
         metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
         write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
 
 
-def draw(panels, x_label, y_label, levels):
+def draw(x, panels, x_label, y_label, levels):
     """The picture as a matplotlib Figure. No window and no global state: pyplot is not used."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -78,7 +77,8 @@ def draw(panels, x_label, y_label, levels):
     lowest, highest = decades([y for panel in panels for y in panel.lines.values()] + [[level.y] for level in levels])
     lowest, highest = lowest - 1, highest + 1  # room for words below the lowest line, and for the rim
     figure = Figure(figsize=(4.4 * len(panels), 4.0), layout="constrained")
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, float)) for panel in panels]
+    row = figure.subplots(1, len(panels), sharex=x is not None, sharey=True, squeeze=False)[0]
     for axes, panel in zip(row, panels):
         axes.set(xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), xlabel=x_label)
         axes.set_xticks(ticks(*decades([panel.x])))

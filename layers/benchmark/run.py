@@ -1,9 +1,9 @@
 """The benchmark of `python train.py benchmark`: every figure of ours and of the peer in one run, on the same texts."""
 
 import contextlib
+import functools
 import importlib.metadata
 import statistics
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,6 @@ class Benchmark:
             raise UserError("--peer: PyTorch is not installed; run pip install -e '.[bench]', or leave --peer out")
         self.corpus, self.repeats, self.threads, self.cache_dir = corpus, repeats, threads, cache_dir
         self.with_peer = peer_is_installed() if with_peer is None else with_peer
-        self.texts = load_texts(corpus, cache_dir)
         self.rows, self.parts, self.growth, self.rates = [], {}, {}, {}
 
     @contextlib.contextmanager
@@ -78,14 +77,18 @@ class Benchmark:
     def steps(self):
         """{name: function that measures the row of that name}."""
         return {
-            **{f"train_{network}": partial(self.training, network) for network in NETWORKS},
-            "predict_bulk_d768": partial(self.bulk_prediction, "d768"),
-            "predict_one_d128": partial(self.one_prediction, "d128"),
-            "memory_train_d768": partial(self.memory, "d768"),
+            **{f"train_{network}": functools.partial(self.training, network) for network in NETWORKS},
+            "predict_bulk_d768": functools.partial(self.bulk_prediction, "d768"),
+            "predict_one_d128": functools.partial(self.one_prediction, "d128"),
+            "memory_train_d768": functools.partial(self.memory, "d768"),
             "first_step": self.first_step,
-            "length_exponent": partial(self.growing, "length", "d128", {length: (length, LENGTH_TEXTS) for length in LENGTHS}),
-            "batch_exponent": partial(self.growing, "batch", "d128", {count: (BATCH_LENGTH, count) for count in BATCHES}),
+            "length_exponent": functools.partial(self.growing, "length", "d128", {length: (length, LENGTH_TEXTS) for length in LENGTHS}),
+            "batch_exponent": functools.partial(self.growing, "batch", "d128", {count: (BATCH_LENGTH, count) for count in BATCHES}),
         }
+
+    @functools.cached_property
+    def texts(self):
+        return load_texts(self.corpus, self.cache_dir)
 
     def peer_version(self):
         return f"PyTorch {importlib.metadata.version('torch')}, eager" if self.with_peer else None
@@ -94,10 +97,10 @@ class Benchmark:
         engines = self.contestants(network)
         texts, batches = self.texts.train, random_rows(self.texts.train, self.repeats)
         run = lambda i, engine: engine.train_step(take(texts, batches[i]))  # noqa: E731
-        seconds = interleaved({name: partial(run, engine=engine) for name, engine in engines.items()}, self.repeats)
+        seconds = interleaved({name: functools.partial(run, engine=engine) for name, engine in engines.items()}, self.repeats)
         tokens = [len(take(texts, rows).ids) for rows in batches]
         self.speed(f"train_{network}", network, True, tokens, seconds)
-        flops = [linear_flops(partial(run, i, engines["ours"])) for i in range(self.repeats)]
+        flops = [linear_flops(functools.partial(run, i, engines["ours"])) for i in range(self.repeats)]
         shares = [f / self.rate(n, network) / s for f, n, s in zip(flops, tokens, seconds["ours"])]
         self.rows[-1] = self.rows[-1]._replace(share_in_products=statistics.median(shares))
         self.parts[network] = seconds_per_part(engines["ours"], texts, batches)

@@ -41,22 +41,22 @@ def modulated_magnitude_forward(a, b, bag):
 
 def magnitudes(x, counts):
     """G: (B, d) in float64. Squares of float32 fit into it as they are; those of float64 are scaled by their column's largest."""
-    scale = 1.0
-    if x.dtype != np.float32:
-        scale = abs(x.real).max(axis=0, initial=0.0)
-        scale = scale + (scale == 0)
-    squares = (x / scale).astype(accumulator_dtype(x.dtype), copy=False)
-    squares *= squares
-    return scale * array_module(x).sqrt(counts @ squares)
+    xp = array_module(x)
+    if x.dtype == np.float32:
+        squares = x.astype(accumulator_dtype(x.dtype))
+        squares *= squares
+        return xp.sqrt(counts @ squares)
+    scale = abs(x.real).max(axis=0) if len(x) else xp.ones(x.shape[1])
+    scale = scale + (scale == 0)
+    return scale * xp.sqrt(counts @ (x / scale) ** 2)
 
 
 def modulated_magnitude_backward(dy, cache):
     """dy: (B, d) → (da, db), each (U, d)."""
     a, b, G_a, G_b, counts = cache
     check_floats("dy", dy, G_a.shape, like=a)
-    wide = dy.astype(G_a.dtype, copy=False)
-    da = counts.T @ divide_or_zero(wide * G_b, G_a)
-    db = counts.T @ divide_or_zero(wide * G_a, G_b)
+    da = counts.T @ divide_or_zero(dy * G_b, G_a)
+    db = counts.T @ divide_or_zero(dy * G_a, G_b)
     da *= a
     db *= b
-    return da.astype(a.dtype, copy=False), db.astype(b.dtype, copy=False)
+    return da.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)

@@ -87,3 +87,10 @@ def test_unknown_formats_are_named():
     with pytest.raises(UserError, match="^a.pdf: .*.svg or .png"):
         require_plots("a.pdf")
     require_plots("a.SVG")
+
+
+def test_a_panel_may_have_its_own_x():
+    panels = [Panel("a", {"line": [1.0, 2.0]}, [1.0, 1e3]), Panel("b", {"line": [1.0, 2.0, 3.0]}, [10.0, 1e2, 1e6])]
+    left, right = draw(None, panels, "x", "y", ()).axes
+    assert [line.get_xdata().tolist() for axes in (left, right) for line in axes.get_lines()] == [[1.0, 1e3], [10.0, 1e2, 1e6]]
+    assert left.get_ylim() == right.get_ylim() and left.get_xlim() != right.get_xlim()

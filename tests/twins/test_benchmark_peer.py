@@ -1,0 +1,77 @@
+"""The benchmark's PyTorch network computes what ours does: else the race would be between different things."""
+
+import numpy as np
+import pytest
+import torch_twins as twins
+from torch_twins import F, torch
+
+from engine.ragged import RaggedBatch
+from layers.benchmark import memory, peer, workloads
+from layers.benchmark.contestants import contestants_of
+from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks.wave_network import example_batch
+
+LENGTHS = [4, 9, 2, 7]
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Without the ε that autograd needs at singular points, of which these batches have none."""
+    monkeypatch.setattr(peer, "EPSILON", 0.0)
+
+
+@pytest.mark.parametrize("name", workloads.NETWORKS)
+def test_logits_and_every_gradient_agree(name, exact):
+    fields = {**workloads.NETWORKS[name], "dimension": 6, "hidden": 5 if workloads.NETWORKS[name]["hidden"] else 0}
+    network = WaveNetwork(WaveNetworkConfig(**fields), 50, 3, dtype=np.float64)
+    batch = example_batch(50, 3, LENGTHS)
+    loss, cache = network.loss_forward(batch)
+    network.loss_backward(cache)
+    twin = peer.PeerNetwork(network)
+    ids, mask = peer.padded(batch)
+    logits = twin(ids, mask.double())
+    F.cross_entropy(logits, torch.from_numpy(batch.labels)).backward()
+    twins.assert_close(logits, cache.logits, 1e-10)
+    block = network.blocks[0]
+    pairs = [(network.embedding.table, twin.embedding.weight), (block.first_variant.weight, twin.first.weight.T), (block.second_variant.bias, twin.second.bias)]
+    pairs += [(network.classifier.weight, twin.classifier.weight.T), (block.wave_norm.gain, twin.wave_norm.weight)]
+    gradients = dict(zip(map(id, twin.parameters()), (p.grad for p in twin.parameters())))
+    for ours, theirs in pairs:
+        base = theirs if theirs.is_leaf else theirs._base
+        grad = gradients[id(base)]
+        twins.assert_close(ours.dense_grad(), grad if theirs.is_leaf else grad.T, 1e-9)
+
+
+def test_padding_changes_nothing(exact):
+    network = WaveNetwork(WaveNetworkConfig(**{**workloads.NETWORKS["paper"], "dimension": 6, "hidden": 5}), 50, 3, dtype=np.float64)
+    twin, batch = peer.PeerNetwork(network), example_batch(50, 3, LENGTHS)
+    ids, mask = peer.padded(batch)
+    assert ids.shape == (4, 9) and mask.sum(dim=1).tolist() == LENGTHS
+    together = twin(ids, mask.double())
+    for t, (a, b) in enumerate(zip(batch.offsets, batch.offsets[1:])):
+        alone = RaggedBatch(batch.ids[a:b], np.array([0, b - a]), batch.labels[t : t + 1])
+        ids, mask = peer.padded(alone)
+        twins.assert_close(twin(ids, mask.double())[0], together[t], 1e-12)
+
+
+def test_both_learn_alike_with_their_own_optimizers():
+    network = WaveNetwork(WaveNetworkConfig(**{**workloads.NETWORKS["d128"], "dimension": 8}), 50, 3)
+    engines, batch = contestants_of(network, with_peer=True), example_batch(50, 3, LENGTHS)
+    losses = {name: [engine.train_step(batch) for _ in range(5)] for name, engine in engines.items()}
+    np.testing.assert_allclose(losses["ours"], losses["peer"], rtol=2e-3)
+    assert losses["ours"][-1] < losses["ours"][0]
+    np.testing.assert_allclose(*(engine.probabilities(batch) for engine in engines.values()), atol=2e-3)
+
+
+def test_a_network_that_the_peer_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="magnitude readout"):
+        peer.PeerNetwork(WaveNetwork(WaveNetworkConfig(dimension=4, readout="both"), 9, 3))
+
+
+@pytest.mark.parametrize("engine", ["ours", "peer"])
+def test_the_memory_of_a_process_is_measured_there(engine):
+    """The table of 30,522 rows and its two moments take 46 MiB at d = 128, whatever else there is."""
+    batch = example_batch(1000, 3, np.random.default_rng(0).integers(1, 9, 600))
+    texts = workloads.Texts(batch, batch, 3, None)
+    bytes_ = memory.peak_of_training(engine, "d128", texts)
+    assert 15 * 2**20 < bytes_ < 4 * 2**30
