@@ -2,7 +2,7 @@
 
 A network without positions gives equal tokens of a text equal values, so a text of n tokens is its P_t distinct ones and how
 often each occurs. The linear maps of an embedding do not even depend on the text: they are computed once for each of the U
-distinct tokens of a batch. Of 64 newswire texts cut to 128 tokens, P is 0.63 of T and U is 0.23 of T.
+distinct tokens of a batch. Of 64 texts of Reuters R8 cut to 128 tokens, P is about two thirds of T and U a quarter.
 """
 
 from typing import NamedTuple

@@ -6,6 +6,7 @@ case returns (found, expected) as tuples of arrays that must be equal, number fo
 
 import numpy as np
 
+from engine.bag import Bag
 from layers import wave
 from layers.standard import gelu, layer_norm, pooling, relu, softmax_cross_entropy
 
@@ -100,6 +101,15 @@ def logits_beyond_exp():
     return (loss, softmax_cross_entropy.softmax_cross_entropy_backward(1.0, cache)), (np.array(2.0**9), np.array([[0.0, 0.0], [0.5, -0.5]]))
 
 
+def modulation_of_a_zero_column():
+    """E17: where one of the waves has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
+    a, b = np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [-2.0, 4.0]])
+    bag = Bag(np.array([0, 1]), np.array([4, 1]), TWO)  # the first row four times: G_A = (0, 4), G_B = (√8, 4)
+    y, cache = wave.modulated_magnitude_forward(a, b, bag)
+    found = (y, *wave.modulated_magnitude_backward(np.array([[8.0, 2.0]]), cache))
+    return found, (np.array([[0.0, 16.0]]), np.array([[0.0, 16.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 8.0]]))
+
+
 EXACT_CASES = {
     "E1, E4 all-zero dimension": all_zero_dimension,
     "E2 phase of a one-token text": phase_of_one_token,
@@ -113,4 +123,5 @@ EXACT_CASES = {
     "E14 maximum of equals": max_of_equals,
     "E14 empty text": pooling_of_an_empty_text,
     "E15 logits beyond exp": logits_beyond_exp,
+    "E17 modulation of a zero column": modulation_of_a_zero_column,
 }

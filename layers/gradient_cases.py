@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from engine.backend import random_generator
+from engine.bag import Bag, merge_repeats
 from engine.gradcheck.networks import NETWORK_TOLERANCE
 from layers import wave
 from layers.networks.wave_config import WaveNetworkConfig
@@ -53,6 +54,13 @@ def random_wave(rng, rows, columns=3):
     return wave.Wave(random_rows(rng, rows, columns), random_rows(rng, rows, columns))
 
 
+def random_bag(rng, rows=4):
+    """A bag of random texts over `rows` rows, some of which no text may have: repeats merged into counts, or each token by itself."""
+    offsets = random_offsets(rng)
+    bag = Bag(rng.integers(0, rows, offsets[-1]), None, offsets)
+    return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
+
+
 def draw_global_magnitude(scope, rng):
     offsets = random_offsets(rng)
     forward = partial(wave.global_magnitude_forward, scope=scope)
@@ -86,6 +94,17 @@ def draw_readout(kind, rng):
     return Problem(wave.readout_forward, wave.readout_backward, (random_wave(rng, 5), kind))
 
 
+def draw_wave_pair(operation, readout, scope, rng):
+    a, b = random_rows(rng, 4), random_rows(rng, 4)
+    b += 3.2 * np.sign(b)  # larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude
+    return Problem(wave.wave_pair_forward, wave.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
+
+
+def draw_modulated_magnitude(rng):
+    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
+    return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
+
+
 def draw_linear(rng):
     return Problem(linear.linear_forward, linear.linear_backward, (random_rows(rng, 5), random_rows(rng, 3, 4), random_rows(rng, 1, 4)[0]))
 
@@ -109,9 +128,10 @@ def draw_dropout(rng):
     return Problem(lambda x: dropout.dropout_forward(x, 0.4, random_generator(seed)), dropout.dropout_backward, (random_rows(rng, 5),))
 
 
-def draw_pooling(kind, rng):
+def draw_pooling(kind, counted, rng):
     offsets = random_offsets(rng)
-    return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
+    counts = rng.integers(1, 4, offsets[-1]) if counted else None
+    return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind, counts))
 
 
 def draw_softmax_cross_entropy(smoothing, rng):
@@ -132,6 +152,13 @@ def draw_network(fields, rng):
     return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
 
 
+WAVE_PAIRS = [
+    *((operation, readout, "dimension") for operation in wave.OPERATIONS for readout in wave.READOUTS),
+    ("interference", "magnitude", "text"),
+    ("modulation", "both", "text"),
+]
+WAVE_PAIRS.remove(("modulation", "phase", "dimension"))  # its phase jumps from π to −π (E7)
+
 CASES = [
     *(Case(f"E1 global magnitude, {scope}", partial(draw_global_magnitude, scope)) for scope in wave.SCOPES),
     *(Case(f"E2 phase, {scope}", partial(draw_phase, scope), analytic=False) for scope in wave.SCOPES),
@@ -140,15 +167,21 @@ CASES = [
     Case("E5 interference", partial(draw_operation, "interference")),
     Case("E6 modulation", partial(draw_operation, "modulation")),
     *(Case(f"E7 readout, {kind}", partial(draw_readout, kind), analytic=kind != "phase") for kind in wave.READOUTS),
+    *(
+        Case(f"wave pair, {operation}, {readout}, {scope}", partial(draw_wave_pair, operation, readout, scope), analytic=readout != "phase")
+        for operation, readout, scope in WAVE_PAIRS
+    ),
     Case("E8 linear", draw_linear),
     Case("E9 embedding", draw_embedding),
     Case("E10 layer norm", draw_layer_norm),
     Case("E11 GELU", partial(draw_activation, gelu, "gelu")),
     Case("E12 ReLU", partial(draw_activation, relu, "relu")),
     Case("E13 dropout", draw_dropout),
-    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind, False)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}, counts", partial(draw_pooling, kind, True)) for kind in pooling.POOLINGS),
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
+    Case("E17 magnitude of a modulation", draw_modulated_magnitude),
     *(
         Case(
             f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), NETWORK_TOLERANCE,

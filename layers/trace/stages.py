@@ -1,8 +1,9 @@
 """A Wave Network as a list of named stages, and one text's walk through them and back.
 
-A stage makes one value from earlier ones. Its forward and backward are those of the network's own parts, so logits, loss
-and parameter gradients are the network's, bit for bit. What the network nests, the list lays flat: every intermediate value
-has a name, a gradient, and a rest of the forward pass that starts from it. No mathematics of its own.
+A stage makes one value from earlier ones. Its forward and backward are those of the network's own parts, but every token is
+computed by itself, where the network computes equal tokens of a text once: logits, loss and parameter gradients are the
+network's to rounding. What the network nests, the list lays flat: every intermediate value has a name, a gradient, and a rest
+of the forward pass that starts from it. No mathematics of its own.
 
 Dropout does not appear: it acts in training only.
 """

@@ -7,8 +7,9 @@
 
 a, b: the rows of the U distinct tokens; c_tu: how often token u stands in text t. dy_t: the sum over the tokens of the text.
 The chain E4, E6, E7 gives the same (at G = 0 too) by some forty passes over all T tokens; here the sums over tokens are matrix products
-with C = (c_tu), taken in float64. Each partial derivative is at most c·G_B or c·G_A. Unit: the product of those of a and b.
-In float64 numbers below 1.5e-154 of their column's largest count as 0, and backward is finite while |dy|·G_B/G_A is.
+with C = (c_tu), taken in float64. Each partial derivative is at most √c·G_B or √c·G_A. Unit: the product of those of a and b.
+In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while dy·G_B and dy·G_A neither
+over- nor underflow. A NaN or an infinity in a row spoils its column in every text of the batch.
 Source: follows from Zhang & Sheng, arXiv 2411.02674. Derivation: layers/README.md, E17.
 """
 

@@ -19,7 +19,8 @@ from layers.wave.text_groups import groups_of
 
 FAST_READOUTS = {"interference": ("real", "imaginary", "magnitude", "both"), "modulation": ("real", "imaginary", "both")}
 ROUNDING = 1e-9  # of a sum of one term in float64, relative to a result that may be off by 1e-7
-LEAST, LARGEST = 1e-20, 1e36  # sums of squares between which single ones, and sums of two, are normal numbers of float32
+LEAST, LARGEST = 1e-20, 1e36  # sums of squares (or of h) between which single ones, and sums of two, are normal numbers of float32
+FEW_TEXTS = 64  # whose gradients may be added in float32: a sum of 64 equal numbers is off by 1e-6 at most
 
 
 class Cache(NamedTuple):
@@ -103,7 +104,8 @@ def fast_backward(dy, cache, plain_body):
     a, b, v_a, v_b, y, bag, operation, readout, plain = cache
     check_floats("dy", dy, y.shape, like=y)
     merged = bag.places is not None and bag.counts is not None  # then no place occurs twice in a text
-    da, db = (np.zeros_like(a), np.zeros_like(b)) if merged else (np.empty_like(v_a), np.empty_like(v_b))
+    total = a.dtype if len(bag.offsets) - 1 <= FEW_TEXTS else np.float64
+    da, db = (np.zeros(a.shape, total), np.zeros(b.shape, total)) if merged else (np.empty_like(v_a), np.empty_like(v_b))
     with np.errstate(all="ignore"):
         for group in groups_of(bag, a.shape[1]):
             waves = [(group.rows_of_places(x), group.rows_of_entries(v, padding=1)) for x, v in ((a, v_a), (b, v_b))]
@@ -121,7 +123,9 @@ def fast_backward(dy, cache, plain_body):
                         whole[text.places] += part
                     else:
                         whole[text.rows] = part
-    return (da, db) if merged else (sum_entries(da, bag, len(a)), sum_entries(db, bag, len(b)))
+    if merged:
+        return da.astype(a.dtype, copy=False), db.astype(b.dtype, copy=False)
+    return sum_entries(da, bag, len(a)), sum_entries(db, bag, len(b))
 
 
 def slopes_of_readout(dy, y, waves, readout):
@@ -154,6 +158,8 @@ def slopes_of_rows(dwave, wave, weights):
     dx = minus(weights[..., None] * total, of_one).astype(x.dtype)
     limit = np.abs(h, out=h)
     limit *= (1 + x.shape[1]) * ROUNDING
-    held = (np.abs(dx) >= limit).all(axis=(1, 2)) & (np.abs(total).max(axis=(1, 2)) * weights.max(axis=1) < LARGEST)
+    size = np.abs(total)
+    in_range = (size > LEAST) & (size * weights.max(axis=1)[:, None, None] < LARGEST)
+    held = (np.abs(dx) >= limit).all(axis=(1, 2)) & in_range.all(axis=(1, 2))
     dx *= x
     return dx if dre is None else plus(dx, dre), held
