@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from engine.arguments import check_choice, check_floats, check_offsets
+from engine.arguments import check_choice, check_floats, check_ids, check_offsets
 
 GOOD = np.zeros((3, 2), np.float32)
 
@@ -63,6 +63,48 @@ def test_offsets_that_cut_all_rows_pass(offsets, rows):
 def test_other_offsets_are_refused(offsets, message):
     with pytest.raises(ValueError, match=f"^{re.escape('offsets: ' + message)}$"):
         check_offsets(offsets, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8, np.uint64])
+@pytest.mark.parametrize("ids", [[], [0], [4, 0, 4, 2]])
+def test_ids_of_rows_that_exist_pass(dtype, ids):
+    check_ids(np.array(ids, dtype), 5)
+
+
+def test_no_ids_pass_even_where_there_are_no_rows():
+    check_ids(np.zeros(0, np.int64), 0)
+
+
+@pytest.mark.parametrize(
+    "ids, message",
+    [
+        ([0, 1], "expected an integer array of shape (T,), got list"),
+        (np.array([0.0, 1.0]), "expected an integer array of shape (T,), got float64 of shape (2,)"),
+        (np.array([True, False]), "expected an integer array of shape (T,), got bool of shape (2,)"),
+        (np.array([[0, 1]]), "expected an integer array of shape (T,), got int64 of shape (1, 2)"),
+        (np.array(3), "expected an integer array of shape (T,), got int64 of shape ()"),
+        (np.array([2, 5, 1]), "must lie in [0, 5), got 5"),
+        (np.array([0, 7, 9, 5]), "must lie in [0, 5), got 9"),
+        (np.array([2, -1, 4]), "must lie in [0, 5), got -1"),
+        (np.array([9, -3, -1]), "must lie in [0, 5), got -3"),
+        (np.array([200], np.uint8), "must lie in [0, 5), got 200"),
+    ],
+)
+def test_other_ids_are_refused(ids, message):
+    with pytest.raises(ValueError, match=f"^{re.escape('ids: ' + message)}$"):
+        check_ids(ids, 5)
+
+
+def test_only_ids_on_the_host_are_looked_into():
+    class OnDevice:
+        dtype, ndim, shape, size = np.dtype(np.int64), 1, (2,), 2
+
+        def min(self):
+            raise AssertionError("looking into an array of a device stalls the stream")
+
+        max = min
+
+    check_ids(OnDevice(), 5)
 
 
 def test_a_value_outside_the_choices_is_refused_with_the_choices():

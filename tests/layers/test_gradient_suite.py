@@ -47,6 +47,8 @@ class Run:
 
 
 PAIRS = [case for case in CASES if not case.name.startswith("network")]
+WAVE_PAIRS = [case for case in PAIRS if case.name.startswith("wave pair")]
+EQUATIONS = [case for case in PAIRS if case not in WAVE_PAIRS]
 NETWORKS = [case for case in CASES if case.name.startswith("network")]
 
 
@@ -56,11 +58,23 @@ def by_method(cases, methods):
     return pytest.mark.parametrize("case, method", chosen, ids=[f"{case.name}, {method}" for case, method in chosen])
 
 
-@by_method(PAIRS, ["complex_step", "five_point"])
+@by_method(EQUATIONS, ["complex_step", "five_point"])
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
 def test_the_gradient_of_every_function_pair_is_right(case, method, seed):
     """200 random batches: complex step to 1e-12, five points to 1e-7."""
+    assert_right(case, method, seed)
+
+
+@by_method(WAVE_PAIRS, ["complex_step", "five_point"])
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_the_gradient_of_every_wave_pair_is_right(case, method, seed):
+    """Compositions of pairs that have their 200: 25 random bags each, by the same methods."""
+    assert_right(case, method, seed)
+
+
+def assert_right(case, method, seed):
     report = report_of(case, method, case.draw(random_generator(seed)), seed)
     assert report.ok and report.tolerance == {"complex_step": 1e-12, "five_point": 1e-7}[method], str(report)
     assert {row.method for row in report.rows} == {method}

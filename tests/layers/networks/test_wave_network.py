@@ -147,17 +147,142 @@ def test_gradients_accumulate_until_they_are_cleared():
     assert all(p.grad is None for p in network.parameters().values())
 
 
-def test_the_embedding_gradient_is_sparse_and_equals_the_dense_one():
-    network, batch = network_of(vocabulary=1000), example_batch(1000, CLASSES, LENGTHS)
+def loss_and_gradients(network, batch):
+    network.zero_grad()
+    loss, cache = network.loss_forward(batch)
+    network.loss_backward(cache)
+    return loss, {name: parameter.dense_grad() for name, parameter in network.parameters().items()}
+
+
+def assert_gradients_agree(found, expected, tolerance):
+    """By norm, to a tolerance of each gradient and a hundredth of it of all: some are 0 but for rounding."""
+    all_of_them = math.sqrt(sum(np.sum(gradient**2) for gradient in expected.values()))
+    for name, gradient in found.items():
+        limit = tolerance * (np.linalg.norm(expected[name]) + 0.01 * all_of_them)
+        assert np.linalg.norm(gradient - expected[name]) <= limit, name
+
+
+def with_a_row_for_every_token(network, batch):
+    """(network, batch) that compute the same, but no token id occurs twice: the table has as many copies of its rows."""
+    config = network.config
+    copy = WaveNetwork(config, len(batch.ids), CLASSES, 0, network.embedding.table.value.dtype)
+    for name, parameter in network.parameters().items():
+        copy.parameters()[name].value = parameter.value[batch.ids] if name == "embedding.table" else parameter.value.copy()
+    return copy, batch._replace(ids=np.arange(len(batch.ids)))
+
+
+@every_combination
+@pytest.mark.parametrize("fields", [{}, {"pooling": "max", "scope": "text", "blocks": 2}, {"wave_residual": False, "pooling": "cls"}])
+def test_the_embedding_gradient_is_sparse_and_equals_the_dense_one(operation, readout, fields):
+    network, batch = network_of(vocabulary=1000, operation=operation, readout=readout, **fields), example_batch(9, CLASSES, [2, 4, 0, 7, 9])
+    assert len(np.unique(batch.ids)) < len(batch.ids) and len(np.unique(batch.ids[6:13])) < 7, "some tokens are repeated in a text"
     seen = []
     right = network.embedding.backward
-    network.embedding.backward = lambda dx, cache: (seen.append(dx.copy()), right(dx, cache))
-    network.loss_backward(network.loss_forward(batch)[1])
+    network.embedding.backward = lambda dx, cache: (seen.append(dx), right(dx, cache))
+    loss, gradients = loss_and_gradients(network, batch)
     grad = network.embedding.table.grad
-    dense = np.zeros((1000, 4))
-    np.add.at(dense, batch.ids, seen[0])
     assert isinstance(grad, RowSparse) and grad.rows.tolist() == sorted(set(batch.ids.tolist()))
-    assert_equal(grad.dense(1000), dense, 1e-15)
+    assert [dx.shape for dx in seen] == [(len(set(batch.ids.tolist())), 4)], "one row for each distinct token"
+
+    copy, spread_out = with_a_row_for_every_token(network, batch)
+    expected_loss, expected = loss_and_gradients(copy, spread_out)
+    dense = np.zeros((1000, 4))
+    np.add.at(dense, batch.ids, expected["embedding.table"])
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert_gradients_agree(gradients, {**expected, "embedding.table": dense}, 1e-11)
+
+
+# --- float32, beside float64 ---------------------------------------------------------------------------------------
+
+
+@every_combination
+@pytest.mark.parametrize("fields", [{}, {"blocks": 2, "pooling": "max"}, {"wave_residual": False, "pooling": "cls"}])
+def test_float32_agrees_with_float64(operation, readout, fields):
+    single = network_of(operation=operation, readout=readout, dtype=np.float32, **fields)
+    double = network_of(operation=operation, readout=readout, dtype=np.float64, **fields)
+    for name, parameter in single.parameters().items():
+        double.parameters()[name].value = parameter.value.astype(np.float64)
+    batch = example_batch(VOCABULARY, CLASSES, [2, 9, 0, 4, 30])
+    loss, gradients = loss_and_gradients(single, batch)
+    expected_loss, expected = loss_and_gradients(double, batch)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
+    assert_gradients_agree(gradients, expected, 1e-5)
+
+
+# --- texts as bags: what is computed once --------------------------------------------------------------------------
+
+# Ten tokens, of which four are distinct; 2, 1, 0 and 3 distinct ones in the texts.
+REPEATS = RaggedBatch(np.array([1, 1, 2, 1, 3, 5, 2, 2, 1, 2]), np.array([0, 4, 5, 5, 10]), np.array([0, 1, 2, 0]))
+TOKENS, DISTINCT, DISTINCT_OF_TEXTS, TEXTS = 10, 4, 6, 4
+
+
+def rows_computed(network, batch=REPEATS, train=False):
+    """[(rows that reach the linear variants, rows that reach the feed-forward)] of every block; nothing is dropped."""
+    seen = []
+
+    def watched(layer):
+        right = layer.forward
+
+        def forward(x, *options):
+            seen.append(len(x))
+            return right(x, *options)
+
+        layer.forward = forward
+
+    for block in network.blocks:
+        watched(block.first_variant)
+        watched(block.feed_forward)
+    network.forward(batch, train, KeepsEverything())
+    return list(zip(seen[::2], seen[1::2]))
+
+
+@every_combination
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_repeated_tokens_are_computed_once(operation, readout, pooling):
+    network = network_of(operation=operation, readout=readout, pooling=pooling, blocks=2)
+    assert rows_computed(network) == [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)]
+
+
+@pytest.mark.parametrize(
+    "fields, train, expected",
+    [
+        ({"pooling": "cls"}, False, (DISTINCT, TOKENS)),
+        ({"pooling": "cls"}, True, (DISTINCT, TOKENS)),
+        ({"dropout": 0.2}, True, (DISTINCT, TOKENS)),
+        ({"dropout": 0.2}, False, (DISTINCT, DISTINCT_OF_TEXTS)),
+        ({"embedding_dropout": 0.2}, True, (TOKENS, TOKENS)),
+        ({"embedding_dropout": 0.2}, False, (DISTINCT, DISTINCT_OF_TEXTS)),
+        ({"token_dropout": 0.2, "classifier_dropout": 0.2}, True, (DISTINCT, DISTINCT_OF_TEXTS)),
+    ],
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_tokens_that_dropout_or_their_place_sets_apart_are_computed_one_by_one(operation, fields, train, expected):
+    network = network_of(operation=operation, readout="both", blocks=2, **fields)
+    assert rows_computed(network, train=train) == [expected, (expected[1], expected[1])]
+
+
+@pytest.mark.parametrize(
+    "fields, train, expected",
+    [
+        ({"wave_residual": False}, False, [(DISTINCT, TEXTS), (TEXTS, TEXTS)]),
+        ({"wave_residual": False, "pooling": "cls"}, True, [(DISTINCT, TEXTS), (TEXTS, TEXTS)]),
+        ({"wave_residual": False, "dropout": 0.2}, False, [(DISTINCT, TEXTS), (TEXTS, TEXTS)]),
+        ({"wave_residual": False, "dropout": 0.2}, True, [(DISTINCT, TOKENS), (TOKENS, TOKENS)]),
+        ({"wave_residual": True}, False, [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)]),
+        ({"wave_residual": False, "scope": "text"}, False, [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)]),
+    ],
+)
+def test_where_the_magnitude_of_a_modulation_makes_tokens_alike_a_text_is_one_row(fields, train, expected):
+    network = network_of(operation="modulation", readout="magnitude", blocks=2, **fields)
+    assert rows_computed(network, train=train) == expected
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_gradients_where_a_text_is_one_row(pooling, blocks):
+    network = network_of(operation="modulation", readout="magnitude", wave_residual=False, pooling=pooling, blocks=blocks)
+    assert_network_gradients(network, REPEATS)
 
 
 # --- the wiring, beside a plain rewriting ------------------------------------------------------------------------
@@ -257,6 +382,19 @@ def test_the_order_of_tokens_matters_only_to_cls_pooling(operation, readout, poo
     logits, _ = network.forward(RaggedBatch(ids, offsets))
     permuted, _ = network.forward(RaggedBatch(ids[[3, 0, 2, 1, 5, 4]], offsets))
     assert np.allclose(logits, permuted, rtol=0, atol=1e-11 * abs(logits).max()) is not matters
+
+
+@every_combination
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_texts_are_bags_loss_and_gradients_have_no_trace_of_the_order_of_tokens(operation, readout, pooling, dtype):
+    """Not even in the last bit."""
+    network = network_of(operation=operation, readout=readout, pooling=pooling, dtype=dtype, blocks=2)
+    order = np.array([3, 1, 0, 2, 4, 9, 7, 5, 8, 6])
+    expected = loss_and_gradients(network, REPEATS)
+    assert_equal(loss_and_gradients(network, REPEATS._replace(ids=REPEATS.ids[order]))[0], expected[0])
+    for name, gradient in loss_and_gradients(network, REPEATS._replace(ids=REPEATS.ids[order]))[1].items():
+        assert np.array_equal(gradient, expected[1][name]), name
 
 
 @every_combination

@@ -34,6 +34,9 @@ class DeviceArray:
     def __iter__(self):
         return (to_stand_in(row) for row in self.host)
 
+    def __int__(self):
+        return int(self.host)
+
 
 def to_host(x):
     """The NumPy array behind one of the stand-in, also in lists and tuples; numbers, shapes and dtypes pass, arrays of NumPy do not."""

@@ -1,0 +1,311 @@
+"""E17: the magnitude of a modulation, one row for a whole text, beside the chain E4, E6, E7 over all of its tokens."""
+
+import math
+
+import numpy as np
+import pytest
+from device_stand_in import assert_computes_on_the_device
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_laws import (
+    LENGTHS,
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    assert_linear_over_the_complex_numbers,
+    caught,
+    examples,
+    offsets_of,
+    random_rows,
+)
+from random_bags import BAGS, random_bag, tokens_of
+
+from engine.bag import Bag
+from layers.wave import (
+    modulated_magnitude_backward,
+    modulated_magnitude_forward,
+    modulation_backward,
+    modulation_forward,
+    readout_backward,
+    readout_forward,
+    token2wave_backward,
+    token2wave_forward,
+)
+
+FORMS = st.sampled_from(BAGS)
+BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), np.array([0, 2, 2, 3]))  # of ROWS
+
+
+def case(lengths, seed, form="merged", decades=1.0, columns=3):
+    """(rng, a, b, Bag)."""
+    rng = np.random.default_rng(seed)
+    rows, bag = random_bag(rng, lengths, form)
+    return rng, random_rows(rng, rows, columns, decades), random_rows(rng, rows, columns, decades), bag
+
+
+def gradient(a, b, bag, dy):
+    return modulated_magnitude_backward(dy, modulated_magnitude_forward(a, b, bag)[1])
+
+
+def chain(a, b, bag, dy):
+    """(y, da, db) by E4, E6 and E7 on every single token; each token of a text has its share of dy."""
+    texts = tokens_of(bag)
+    rows = np.array([row for text in texts for _, row in text], np.int64)
+    offsets = offsets_of([len(text) for text in texts])
+    first_wave, first_cache = token2wave_forward(a[rows], offsets)
+    second_wave, second_cache = token2wave_forward(b[rows], offsets)
+    z, combined = modulation_forward(first_wave, second_wave)
+    of_tokens, read = readout_forward(z, "magnitude")
+    y = np.zeros_like(dy)
+    shares = np.zeros_like(of_tokens)
+    for t, (start, stop) in enumerate(zip(offsets, offsets[1:])):
+        if start < stop:
+            y[t] = of_tokens[start]
+            shares[start:stop] = dy[t] / (stop - start)
+    slopes = modulation_backward(readout_backward(shares, read), combined)
+    sums = np.zeros_like(a), np.zeros_like(b)
+    for total, slope, cache in zip(sums, slopes, (first_cache, second_cache)):
+        np.add.at(total, rows, token2wave_backward(slope, cache))
+    return y, *sums
+
+
+# --- the equation ------------------------------------------------------------------------------------------------
+
+
+@given(LENGTHS, SEEDS, FORMS)
+@examples(60)
+def test_equals_the_chain_over_all_tokens(lengths, seed, form):
+    rng, a, b, bag = case(lengths, seed, form)
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    dy = rng.standard_normal(y.shape)
+    assert_equal((y, *modulated_magnitude_backward(dy, cache)), chain(a, b, bag, dy), 1e-12)
+
+
+@given(LENGTHS, SEEDS, FORMS)
+@examples(40)
+def test_gradient(lengths, seed, form):
+    _, a, b, bag = case(lengths, seed, form)
+    assert_exact_gradients(modulated_magnitude_forward, modulated_magnitude_backward, a, b, bag)
+    assert_five_point_gradients(modulated_magnitude_forward, modulated_magnitude_backward, a, b, bag)
+
+
+@given(LENGTHS, SEEDS, FORMS)
+@examples()
+def test_gradient_over_six_decades(lengths, seed, form):
+    _, a, b, bag = case(lengths, seed, form, decades=3)
+    assert_exact_gradients(modulated_magnitude_forward, modulated_magnitude_backward, a, b, bag)
+
+
+def test_of_numbers_that_come_out_even():
+    a, b = np.array([[3.0], [4.0]]), np.array([[-5.0], [12.0]])
+    y, cache = modulated_magnitude_forward(a, b, Bag(None, None, np.array([0, 2])))
+    assert y.tolist() == [[5 * 13]]
+    da, db = modulated_magnitude_backward(np.array([[2.0]]), cache)
+    np.testing.assert_allclose(da, 2 * a * 13 / 5, rtol=1e-15)
+    np.testing.assert_allclose(db, 2 * b * 5 / 13, rtol=1e-15)
+
+
+def test_a_token_counts_as_often_as_it_stands_in_its_text():
+    a, b = np.array([[1.0], [2.0]]), np.array([[3.0], [1.0]])
+    y, cache = modulated_magnitude_forward(a, b, Bag(np.array([0, 1]), np.array([5, 1]), np.array([0, 2])))
+    np.testing.assert_allclose(y, [[math.sqrt((5 * 1 + 4) * (5 * 9 + 1))]], rtol=1e-15)
+    da, _ = modulated_magnitude_backward(np.ones((1, 1)), cache)
+    np.testing.assert_allclose(da[:, 0], np.array([5 * 1, 2]) * math.sqrt(46 / 9), rtol=1e-15)
+
+
+@given(LENGTHS, SEEDS)
+@examples()
+def test_each_partial_derivative_is_at_most_the_other_magnitude_times_the_root_of_the_count(lengths, seed):
+    _, a, b, bag = case(lengths, seed, decades=6, columns=1)
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    for t in range(len(y)):
+        dy = np.zeros_like(y)
+        dy[t] = 1
+        for slope, G in zip(modulated_magnitude_backward(dy, cache), (cache.G_b, cache.G_a)):
+            assert np.all(abs(slope[:, 0]) <= (1 + 1e-14) * np.sqrt(cache.counts[t]) * G[t])
+
+
+@given(LENGTHS, SEEDS)
+@examples()
+def test_the_gradient_is_linear_over_the_complex_numbers(lengths, seed):
+    rng, a, b, bag = case(lengths, seed)
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    assert_linear_over_the_complex_numbers(modulated_magnitude_backward, cache, *rng.standard_normal((2, *y.shape)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_directions_stay_on_the_device_of_the_rows(device, dtype):
+    rng, a, b, bag = case([3, 0, 1, 4], 0)
+    y, cache = modulated_magnitude_forward(a.astype(dtype), b.astype(dtype), bag)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    assert_computes_on_the_device(device, modulated_magnitude_backward, dy, cache)
+    on_device, _ = modulated_magnitude_forward(*device((a.astype(dtype), b.astype(dtype), bag)))
+    assert np.array_equal(on_device.get(), y)
+
+
+# --- singular points ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("zero", ["a", "b", "both"])
+def test_a_column_of_zeros_in_a_text_gives_zero_and_receives_nothing_as_in_the_chain(dtype, zero):
+    rng = np.random.default_rng(0)
+    a, b = (random_rows(rng, 4).astype(dtype) for _ in range(2))
+    for x, name in ((a, "a"), (b, "b")):
+        if zero in (name, "both"):
+            x[:2, 1] = 0
+    bag = Bag(np.array([0, 1, 1, 2, 3]), np.array([2, 1, 1, 1, 3]), np.array([0, 2, 5]))  # rows 0 and 1 are text 0
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    dy[1] = 0
+    da, db = modulated_magnitude_backward(dy, cache)
+    assert y[0, 1] == 0 and y[1, 1] > 0 and y[0, 0] > 0
+    assert not da[:, 1].any() and not db[:, 1].any() and da[:2, 0].all() and db[:2, 0].all()
+    if dtype == np.float64:
+        assert_equal((y, da, db), chain(a, b, bag, dy), 1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_of_zeros_in_all_texts_gives_zero_and_receives_nothing(dtype):
+    rng, a, b, bag = case([3, 1, 4], 0)
+    a[:, 1] = 0
+    y, cache = modulated_magnitude_forward(a.astype(dtype), b.astype(dtype), bag)
+    da, db = modulated_magnitude_backward(np.ones_like(y), cache)
+    assert not y[:, 1].any() and not da[:, 1].any() and not db[:, 1].any() and y[:, [0, 2]].all()
+    assert np.isfinite(da).all() and np.isfinite(db).all()
+
+
+@given(SEEDS)
+@examples()
+def test_of_one_token_it_is_the_modulus_of_the_product(seed):
+    rng, a, b, bag = case([1, 0, 1, 1], seed, "rows of their own")
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    dy = rng.standard_normal(y.shape)
+    filled = dy[[0, 2, 3]]
+    assert_equal(y, np.insert(abs(a * b), 1, 0, axis=0), 1e-15)
+    assert_equal(modulated_magnitude_backward(dy, cache), (filled * abs(b) * np.sign(a), filled * abs(a) * np.sign(b)), 1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths, columns", [([], 2), ([0], 2), ([0, 0, 0], 2), ([3, 0], 0)])
+@pytest.mark.parametrize("form", BAGS)
+def test_nothing_gives_nothing(dtype, lengths, columns, form):
+    _, a, b, bag = case(lengths, 0, form, columns=columns)
+    y, cache = modulated_magnitude_forward(a.astype(dtype), b.astype(dtype), bag)
+    da, db = modulated_magnitude_backward(y, cache)
+    assert y.shape == (len(lengths), columns) and da.shape == db.shape == a.shape and not da.any() and not db.any()
+    assert y.dtype == da.dtype == db.dtype == dtype
+
+
+# --- float32, and numbers that are large or small ----------------------------------------------------------------
+
+
+SCALES = [(1.0, 1.0), (1e-18, 1e15), (1e15, 1e-18), (1e15, 1e15), (1e-18, 1e-18), (1e-18, 1.0)]
+
+
+@pytest.mark.parametrize("scale_a, scale_b", SCALES)
+@given(LENGTHS, SEEDS, FORMS)
+@examples(10)
+def test_float32_is_float64_rounded_once(scale_a, scale_b, lengths, seed, form):
+    rng, a, b, bag = case(lengths, seed, form, decades=0.5)
+    a, b = (a * scale_a).astype(np.float32), (b * scale_b).astype(np.float32)
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    slopes = modulated_magnitude_backward(dy, cache)
+    wide = modulated_magnitude_forward(a.astype(float), b.astype(float), bag)
+    assert {part.dtype for part in (y, *slopes)} == {np.dtype(np.float32)}
+    for found, exact in zip((y, *slopes), (wide[0], *modulated_magnitude_backward(dy.astype(float), wide[1]))):
+        assert np.all(abs(found - exact) <= 2.0**-24 * abs(exact) + 1e-14 * abs(exact).max(initial=0))
+
+
+def test_float32_does_not_drift_over_a_long_text():
+    x = np.full((65_536, 1), 0.1, np.float32)
+    y, _ = modulated_magnitude_forward(x, x, Bag(None, None, np.array([0, len(x)])))
+    np.testing.assert_allclose(y[0, 0], math.fsum(x[:, 0].astype(float) ** 2), rtol=1e-7)
+
+
+@pytest.mark.parametrize("exponent_a, exponent_b", [(-530, 0), (0, -530), (-530, 400), (400, -530), (498, 498), (-530, -400)])
+@given(LENGTHS, SEEDS, FORMS)
+@examples(5)
+def test_float64_scales_with_its_inputs_from_1e_160_to_1e150(exponent_a, exponent_b, lengths, seed, form):
+    rng, a, b, bag = case(lengths, seed, form)
+    y, cache = modulated_magnitude_forward(a, b, bag)
+    dy = rng.standard_normal(y.shape)
+    da, db = modulated_magnitude_backward(dy, cache)
+    scaled_y, cache = modulated_magnitude_forward(np.ldexp(a, exponent_a), np.ldexp(b, exponent_b), bag)
+    scaled_da, scaled_db = modulated_magnitude_backward(dy, cache)
+    assert_equal((np.ldexp(da, exponent_b), np.ldexp(db, exponent_a)), (scaled_da, scaled_db))
+    assert_equal(np.ldexp(y, exponent_a + exponent_b), scaled_y, 1e-14)
+
+
+def test_float64_numbers_much_smaller_than_the_largest_of_their_column_lose_digits_and_then_vanish():
+    def of_small(size):
+        """(y, slope of a) of a text that is one such number; another text has a 1 in the same column."""
+        a, b = np.array([[1.0], [size]]), np.ones((2, 1))
+        y, cache = modulated_magnitude_forward(a, b, Bag(None, None, np.array([0, 1, 2])))
+        return y[1, 0] / size, modulated_magnitude_backward(np.ones_like(y), cache)[0][1, 0]
+
+    np.testing.assert_allclose(of_small(1.5e-154), (1, 1), rtol=1e-14)
+    assert 1e-6 < abs(of_small(1e-160)[0] - 1) < 1e-3
+    assert of_small(1e-163) == (0, 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_is_not_finite_spoils_its_column_of_every_text_and_no_other(bad):
+    rng, a, b, bag = case([3, 2], 0, "rows of their own")
+    a[4, 1] = bad
+    with np.errstate(invalid="ignore"):
+        y, _ = modulated_magnitude_forward(a, b, bag)
+    assert not np.isfinite(y[:, 1]).any() and np.isfinite(y[:, [0, 2]]).all()
+
+
+def test_columns_of_very_different_size_do_not_disturb_one_another():
+    rng, a, b, bag = case([4, 3], 0)
+    scale = 2.0 ** np.array([-530, 0, 498])
+    y, cache = modulated_magnitude_forward(a * scale, b, bag)
+    dy = rng.standard_normal(y.shape)
+    expected = modulated_magnitude_forward(a, b, bag)
+    assert_equal(y / scale, expected[0], 1e-14)
+    da, db = modulated_magnitude_backward(dy, cache)
+    assert_equal((da, db / scale), modulated_magnitude_backward(dy, expected[1]), 1e-14)
+
+
+# --- refusals and negative controls ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_a_wrong_a_is_named(wrong):
+    with pytest.raises(ValueError, match="^a: expected"):
+        modulated_magnitude_forward(wrong, ROWS, BAG)
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+def test_a_wrong_b_is_named(wrong):
+    with pytest.raises(ValueError, match="^b: expected"):
+        modulated_magnitude_forward(ROWS, wrong, BAG)
+
+
+@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+def test_a_wrong_cotangent_is_named(wrong):
+    _, cache = modulated_magnitude_forward(ROWS, ROWS, BAG)
+    with pytest.raises(ValueError, match="^dy: expected"):
+        modulated_magnitude_backward(wrong, cache)
+
+
+@pytest.mark.parametrize(
+    "corrupted",
+    [
+        lambda dy, cache: modulated_magnitude_backward(dy, cache)[::-1],  # swapped
+        lambda dy, cache: modulated_magnitude_backward(dy, cache._replace(G_a=cache.G_b, G_b=cache.G_a)),
+        lambda dy, cache: modulated_magnitude_backward(dy, cache._replace(counts=(cache.counts > 0) * 1.0)),  # every token once
+        lambda dy, cache: modulated_magnitude_backward(dy[::-1].copy(), cache),  # the wrong text
+    ],
+    ids=["swapped", "the other magnitude", "counts", "texts"],
+)
+def test_a_corrupted_backward_is_caught(corrupted):
+    _, a, b, bag = case([3, 0, 5], 0)
+    assert caught(modulated_magnitude_forward, corrupted, a, b, bag)
