@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark
 """
 
 import itertools

@@ -23,12 +23,12 @@ train.main(sys.argv[1:])
 """
 
 
-def seconds_to_first_step(corpus, cache_dir=None):
-    """Seconds from the start of the process, with what a cache folder holds by then."""
+def seconds_to_first_step(*arguments):
+    """Seconds from the start of a process `train.py train ARGUMENTS`, with what the cache folder holds by then."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["train", "--json", "--corpus", corpus, "--output", str(Path(folder) / "run"), *(["--cache-dir", str(cache_dir)] if cache_dir else [])]
+        command = [sys.executable, "-c", PROGRAM, "train", "--json", "--output", str(Path(folder) / "run"), *arguments]
         started = time.time()
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     try:
         return float(done.stdout) - started
     except ValueError:

@@ -161,7 +161,8 @@ class Benchmark:
 
     def first_step(self):
         """From the start of `python train.py` to the end of its first step; the first process fills the cache."""
-        seconds = [seconds_to_first_step(self.corpus, self.cache_dir) for _ in range(self.repeats + 1)]
+        arguments = ["--corpus", self.corpus, *(["--cache-dir", str(self.cache_dir)] if self.cache_dir else [])]
+        seconds = [seconds_to_first_step(*arguments) for _ in range(self.repeats + 1)]
         self.add("first_step", {"ours": seconds[1:]}, "s")
 
     def growing(self, what, network, sizes):

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import time
 
 import pytest
 
 from engine.data.texts import Corpus, LabelledTexts
+from engine.errors import UserError
 from layers.benchmark import run as benchmark_run
 from layers.benchmark import workloads
+from layers.benchmark.first_step import seconds_to_first_step
 
 TEXTS = LabelledTexts(["profits rose", "oil fell again", "the bank cut its rate", "rates rose"] * 10, ["a", "b"] * 20)
 
@@ -38,6 +41,18 @@ def test_the_json_holds_machine_and_results(run, small):
 def test_a_figure_is_drawn(run, small, tmp_path):
     code, out, _ = run("benchmark", "--only", "batch_exponent", "--no-peer", "--repeats", "1", "--figure", tmp_path / "time.svg")
     assert code == 0 and "drawn:" in out and (tmp_path / "time.svg").read_text().count("<svg") == 1
+
+
+def test_the_first_step_is_waited_for_in_a_process_of_its_own(arguments, tmp_path):
+    started = time.perf_counter()
+    seconds = seconds_to_first_step(*arguments, "--cache-dir", str(tmp_path))
+    assert 0 < seconds < time.perf_counter() - started
+    assert {path.suffix for path in (tmp_path / "tokens").iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_first_step_that_never_comes_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="measuring the first step failed: error: .*missing.tsv"):
+        seconds_to_first_step("--train-file", str(tmp_path / "missing.tsv"))
 
 
 @pytest.mark.parametrize("arguments, words", [
