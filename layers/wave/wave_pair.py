@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_choice, check_floats
-from engine.backend import array_module
 from engine.bag import Bag, sum_entries
-from engine.ragged import segment_sum
 from layers.wave import wave_pair_fast
 from layers.wave.interference import interference_backward, interference_forward
 from layers.wave.modulation import modulation_backward, modulation_forward
@@ -30,11 +28,12 @@ OPERATIONS = {
 
 
 class Cache(NamedTuple):
-    """first_wave … readout: of the tokens written out, `entry` (T,) the entry of each."""
+    """first_wave … readout: of the tokens written out. entry: (T,) of each of them; first: (P,) where an entry stands first."""
 
     bag: Bag
     rows: int
     entry: np.ndarray
+    first: np.ndarray
     operation: str
     first_wave: tuple
     second_wave: tuple
@@ -66,25 +65,22 @@ def wave_pair_backward(dy, cache):
 
 def plain_forward(a, b, bag, operation, readout, scope):
     entry, first, offsets = bag.written_out()
-    first_wave, first_cache = token2wave_forward(bag.entries(a)[entry], offsets, scope)
-    second_wave, second_cache = token2wave_forward(bag.entries(b)[entry], offsets, scope)
+    rows = entry if bag.places is None else bag.places[entry]
+    first_wave, first_cache = token2wave_forward(a[rows], offsets, scope)
+    second_wave, second_cache = token2wave_forward(b[rows], offsets, scope)
     z, combined = OPERATIONS[operation][0](first_wave, second_wave)
     y, read = readout_forward(z, readout)
-    return y[first], Cache(bag, len(a), entry, operation, first_cache, second_cache, combined, read)
+    return y[first], Cache(bag, len(a), entry, first, operation, first_cache, second_cache, combined, read)
 
 
 def plain_backward(dy, cache):
-    xp = array_module(dy)
-    bag, rows, entry, operation, first_wave, second_wave, combined, read = cache
+    bag, rows, entry, first, operation, first_wave, second_wave, combined, read = cache
     check_floats("dy", dy, (int(bag.offsets[-1]), read.y.shape[1]), like=read.y)
-    counts = bag.weights()
-    shared = (dy / counts[:, None].astype(dy.dtype))[entry]  # each token of an entry has its share
-    dz = readout_backward(shared, read)
-    cuts = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
-    return tuple(
-        sum_entries(segment_sum(token2wave_backward(dwave, wave), cuts), bag, rows)
-        for dwave, wave in zip(OPERATIONS[operation][1](dz, combined), (first_wave, second_wave))
-    )
+    counts = bag.weights()[:, None].astype(dy.dtype)
+    dz = readout_backward((dy / counts)[entry], read)  # each token of an entry has its share
+    dwaves = OPERATIONS[operation][1](dz, combined)
+    shares = (token2wave_backward(dwave, wave)[first] for dwave, wave in zip(dwaves, (first_wave, second_wave)))
+    return tuple(sum_entries(share * counts, bag, rows) for share in shares)  # the tokens of an entry receive the same
 
 
 PLAIN = (plain_forward, plain_backward)
