@@ -444,7 +444,7 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
 @click.option("--corpus", metavar="NAME", default="r8", show_default=True, help="Its texts are trained on and labelled.")
 @click.option("--only", metavar="NAMES", help="Comma-separated figures.  [default: all]")
 @click.option("--repeats", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Of each figure; the median counts.")
-@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of both engines; 0: as many as they take.")
+@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of both engines, but in memory_… and first_step; 0: as many as they take.")
 @click.option("--peer/--no-peer", default=None, help="With PyTorch (extra bench) or without.  [default: if it is installed]")
 @click.option("--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots).")
 @cache_option

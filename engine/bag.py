@@ -17,7 +17,7 @@ class Bag(NamedTuple):
     """Which rows of x (U, d) the texts of a batch consist of.
 
     places: (P,) int64, the row of x of each entry; None where entry p is row p itself.
-    counts: (P,) int64, how often the entry occurs in its text; None for once each.
+    counts: (P,) int64, how often the entry occurs in its text; None for once each. With counts no place occurs twice in a text.
     offsets: (B + 1,) int64, cuts the P entries into texts.
     """
 

@@ -1,1 +1,1 @@
-"""Measuring speed: interleaved repeats, the rate of matrix products, seconds per part, growth with size, peak memory."""
+"""Measuring speed: interleaved repeats, the rate of matrix products, seconds per part, growth with size, the machine."""

@@ -1,11 +1,13 @@
 """Trained vocabularies and token ids, kept between runs: a corpus is tokenized once.
 
 Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's version), so
-that nothing in the folder can be out of date. A file that is missing, damaged or cannot be written costs time, never a run.
+that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids that do not fit their checksum
+cost time, never a run.
 """
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ class TokenCache:
     def used(self, path, value):
         """The value; its file counts as new, so that it is not the next to go."""
         with contextlib.suppress(OSError):
-            path.touch()
+            os.utime(path)
         return value
 
     def keep(self, write):

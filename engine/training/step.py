@@ -23,7 +23,7 @@ class NotFinite(ArithmeticError):
 
 
 def update(network, optimizer, batch, rng, learning_rate, clip_norm):
-    """Train on one batch. Raises NotFinite before anything is changed for the worse."""
+    """Train on one batch. Raises NotFinite; parameters and optimizer are then as they were."""
     loss, cache = network.loss_forward(batch, train=True, rng=rng)
     if not math.isfinite(loss):
         raise NotFinite(f"the loss is {float(loss)}", cache)

@@ -32,4 +32,10 @@ def seconds_to_first_step(*arguments):
     try:
         return float(done.stdout) - started
     except ValueError:
-        raise UserError(f"measuring the first step failed: {(done.stderr.strip().splitlines() or ['no output'])[0]}") from None
+        raise failed("the first step", done) from None
+
+
+def failed(what, done):
+    """The UserError of a child process that measured nothing, with its last word."""
+    last = ([line for line in done.stderr.splitlines() if line.strip()] or [f"it ended with code {done.returncode}"])[-1]
+    return UserError(f"measuring {what} failed: {last.removeprefix('error: ')}")

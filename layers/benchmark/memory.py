@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.backend import peak_memory_bytes
 from engine.data.batching import take
-from engine.errors import UserError, first_line
 from engine.ragged import RaggedBatch
+from layers.benchmark.first_step import failed
 from layers.benchmark.workloads import BATCH, build, random_rows
 
 STEPS = 8
@@ -33,7 +33,7 @@ def peak_of_training(engine, network, texts):
         command = [sys.executable, "-m", "layers.benchmark.memory", engine, network, str(file)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
-        raise UserError(f"measuring the memory of {engine} failed ({first_line(done.stderr.strip().splitlines()[-1] if done.stderr else '')}); free some memory")
+        raise failed(f"the memory of {engine}", done)
     return int(done.stdout)
 
 

@@ -4,13 +4,14 @@ import contextlib
 import functools
 import importlib.metadata
 import statistics
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.backend import blas_threads
 from engine.benchmark.timing import growth_exponent, interleaved, product_rate
-from engine.data.batching import take
+from engine.data.batching import ordered_batches, take
 from engine.data.tokenizer import encode_texts
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     """A line of the benchmark. ours, peer: medians in `unit`; ratio: how many times better ours is.
 
     share_of_limit: ours over what the products with the weights alone would allow, each computed for every token: above 1 where
-    products are saved. share_in_products: the time that those which ours does compute take alone, over the time of all.
+    products are saved. share_in_products: the time that those which ours does compute would take at the rate measured, over the time of all.
     spread: {"ours": (least, largest), "peer": …} of the repeats. None where something does not apply or was not measured.
     """
 
@@ -54,7 +55,8 @@ class Benchmark:
     def __init__(self, corpus="r8", repeats=5, threads=0, with_peer=None, cache_dir=None):
         if with_peer and not peer_is_installed():
             raise UserError("--peer: PyTorch is not installed; run pip install -e '.[bench]', or leave --peer out")
-        self.corpus, self.repeats, self.threads, self.cache_dir = corpus, repeats, threads, cache_dir
+        self.corpus, self.repeats, self.threads = corpus, repeats, threads
+        self.cache_dir = cache_dir and Path(cache_dir).resolve()  # child processes run in another folder
         self.with_peer = peer_is_installed() if with_peer is None else with_peer
         self.rows, self.parts, self.growth, self.rates = [], {}, {}, {}
 
@@ -111,7 +113,7 @@ class Benchmark:
         batch = take(self.texts.train, random_rows(self.texts.train, 1)[0])
         losses = {name: [engine.train_step(batch) for _ in range(2)] for name, engine in engines.items()}
         if self.with_peer and not np.allclose(losses["ours"], losses["peer"], rtol=AGREEMENT):
-            raise AssertionError(f"{network}: the engines do not compute the same, their losses are {losses}")
+            raise UserError(f"{network}: the engines do not compute the same, their losses are {losses}; choose another corpus, or measure with --no-peer")
         return engines
 
     def speed(self, name, network, train, tokens, seconds):
@@ -130,15 +132,15 @@ class Benchmark:
 
     def rate(self, rows, network):
         """FLOP/s of a product of about `rows` rows with one of the network's square matrices."""
-        d, rows = config_of(network).dimension, min(1024 * round(rows / 1024 + 0.5), 8192)
+        d, rows = config_of(network).dimension, min(1024 * -(-rows // 1024), 8192)
         if (rows, d) not in self.rates:
             self.rates[rows, d] = product_rate(rows, d, d)
         return self.rates[rows, d]
 
     def bulk_prediction(self, network):
-        """Many texts: ours in the order of `predict`, shortest first; the peer in the order in which they stand."""
+        """Many texts, in the batches of `predict`: texts of about one length together, so that the peer has little to fill up."""
         texts, engines = first_texts(self.texts.test, BULK_TEXTS), self.contestants(network)
-        batches = [first_texts(texts, BULK_BATCH, start) for start in range(0, BULK_TEXTS, BULK_BATCH)]
+        batches = [take(texts, rows) for rows in ordered_batches(texts.offsets, BULK_BATCH)]
         runs = {"ours": lambda _: predict_probabilities(engines["ours"].network, texts, batch_size=BULK_BATCH)}
         if self.with_peer:
             runs["peer"] = lambda _: [engines["peer"].probabilities(batch) for batch in batches]
@@ -178,6 +180,6 @@ class Benchmark:
         self.add(f"{what}_exponent", {engine: [growth_exponent(list(sizes), of_engine)] for engine, of_engine in seconds.items()}, "exponent")
 
 
-def first_texts(texts, count, start=0):
-    """A RaggedBatch of `count` texts from number `start` on."""
-    return take(texts, np.arange(start, min(start + count, len(texts.labels))))
+def first_texts(texts, count):
+    """A RaggedBatch of the first `count` texts."""
+    return take(texts, np.arange(min(count, len(texts.labels))))

@@ -51,7 +51,7 @@ def wave_pair_forward(a, b, bag, operation, readout, scope="dimension"):
     check_choice("scope", scope, SCOPES)
     check_floats("a", a, ("U", "d"))
     check_floats("b", b, a.shape, like=a)
-    if wave_pair_fast.applies(a, operation, readout, scope):
+    if a.dtype == b.dtype and wave_pair_fast.applies(a, operation, readout, scope):
         return wave_pair_fast.fast_forward(a, b, bag, operation, readout, PLAIN)
     return plain_forward(a, b, bag, operation, readout, scope)
 

@@ -1,6 +1,6 @@
 """The body of wave_pair.py for float32 on the CPU: a few texts at a time, so that all arrays stay in cache.
 
-Per text of entries x_p (d) with counts c_p, all sums in float64:
+Per text of entries x_p (d) with counts c_p, its sums in float64:
 
     v_p² = Σ_l c_l·x_l² − x_p²                 dx_p = dre_p + x_p·(c_p·Σ_l h_l − h_p),   h = dim/v over all tokens of an entry
 
@@ -109,7 +109,8 @@ def fast_backward(dy, cache, plain_body):
     with np.errstate(all="ignore"):
         for group in groups_of(bag, a.shape[1]):
             waves = [(group.rows_of_places(x), group.rows_of_entries(v, padding=1)) for x, v in ((a, v_a), (b, v_b))]
-            dz = slopes_of_readout(group.rows_of_entries(dy), group.rows_of_entries(y, padding=1), waves, readout)
+            read = group.rows_of_entries(y, padding=1) if readout == "magnitude" else None
+            dz = slopes_of_readout(group.rows_of_entries(dy), read, waves, readout)
             slopes = [dz, dz] if operation == "interference" else [times_conjugate(dz, wave) for wave in reversed(waves)]
             (dxa, safe_a), (dxb, safe_b) = (slopes_of_rows(dwave, wave, group.weights) for dwave, wave in zip(slopes, waves))
             for i, text in enumerate(group.texts):
@@ -160,6 +161,9 @@ def slopes_of_rows(dwave, wave, weights):
     limit *= (1 + x.shape[1]) * ROUNDING
     size = np.abs(total)
     in_range = (size > LEAST) & (size * weights.max(axis=1)[:, None, None] < LARGEST)
-    held = (np.abs(dx) >= limit).all(axis=(1, 2)) & in_range.all(axis=(1, 2))
+    held = (np.abs(dx) >= limit).all(axis=1, keepdims=True) & in_range
+    if not held.all():  # where one token alone has a gradient, as in [CLS] pooling, the difference is exact
+        single = (np.count_nonzero(dim, axis=1, keepdims=True) == 1) & (weights <= 1).all(axis=1)[:, None, None]
+        held |= single & in_range
     dx *= x
-    return dx if dre is None else plus(dx, dre), held
+    return dx if dre is None else plus(dx, dre), held.all(axis=(1, 2))

@@ -51,7 +51,7 @@ def test_the_first_step_is_waited_for_in_a_process_of_its_own(arguments, tmp_pat
 
 
 def test_a_first_step_that_never_comes_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match="measuring the first step failed: error: .*missing.tsv"):
+    with pytest.raises(UserError, match="measuring the first step failed: .*missing.tsv"):
         seconds_to_first_step("--train-file", str(tmp_path / "missing.tsv"))
 
 

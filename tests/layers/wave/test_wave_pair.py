@@ -465,11 +465,25 @@ def test_a_text_in_which_a_token_dominates_takes_the_plain_body_and_no_other_doe
 
 
 @pytest.mark.parametrize("operation, readout", [("interference", "imaginary"), ("modulation", "real")])
-def test_a_text_in_which_one_slope_dominates_takes_the_plain_body_backward(handed_over, operation, readout):
+def test_a_text_with_the_slope_of_one_token_alone_keeps_to_the_fast_body(handed_over, operation, readout):
+    """As [CLS] pooling has it: nothing is left of the others' sum, exactly."""
     rng, a, b, bag = case([5, 6, 9], 0, "rows of their own", dtype=np.float32)
     _, cache = wave_pair_forward(a, b, bag, operation, readout)
     dy = cotangent(rng, bag, 3, readout)
     dy[5:11] *= (np.arange(6) == 2)[:, None]
+    found = wave_pair_backward(dy, cache)
+    assert handed_over == ([], [])
+    _, wide = wave_pair_forward(a.astype(np.float64), b.astype(np.float64), bag, operation, readout)
+    for fast, exact in zip(found, wave_pair_backward(dy.astype(np.float64), wide)):
+        assert np.linalg.norm(fast - exact) <= 1e-6 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("operation, readout", [("interference", "imaginary"), ("modulation", "real")])
+def test_a_text_in_which_one_slope_dominates_takes_the_plain_body_backward(handed_over, operation, readout):
+    rng, a, b, bag = case([5, 6, 9], 0, "rows of their own", dtype=np.float32)
+    _, cache = wave_pair_forward(a, b, bag, operation, readout)
+    dy = cotangent(rng, bag, 3, readout)
+    dy[5:11] *= np.where(np.arange(6) == 2, 1, 1e-15).astype(np.float32)[:, None]
     wave_pair_backward(dy, cache)
     assert handed_over == ([6], [6]) and not cache.plain
 
