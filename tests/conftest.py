@@ -15,8 +15,10 @@ settings.load_profile("here")
 
 @pytest.fixture(autouse=True)
 def own_token_cache(tmp_path_factory, monkeypatch):
-    """Tests neither read nor fill the user's token cache."""
-    monkeypatch.setattr(token_cache, "user_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
+    """Tests neither read nor fill the user's token cache, and neither do the processes that they start (on Linux)."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setattr(token_cache, "user_folder", lambda: folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
 def pytest_collection_modifyitems(items):
