@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.backend import array_module
-from engine.ragged import lengths, segment_sum, spread
+from engine.layer import sum_rows
+from engine.ragged import spread, token_counts
 
 
 class Bag(NamedTuple):
@@ -35,7 +36,7 @@ class Bag(NamedTuple):
 
     def text_lengths(self):
         """(B,) number of tokens of each text, repeated ones counted."""
-        return lengths(self.offsets) if self.counts is None else segment_sum(self.counts, self.offsets)
+        return token_counts(self.offsets, self.counts)
 
     def written_out(self):
         """(entry (T,), first (P,), offsets (B + 1,)): the entry of every single token, and where each entry stands first."""
@@ -78,8 +79,6 @@ def merge_repeats(bag, row_count):
 
 def sum_entries(y, bag, row_count):
     """What entries hand back to the rows they come from: (P, …) → (U, …), Σ over the entries of each row. float32 in float64."""
-    from engine.layer import sum_rows
-
     if bag.places is None:
         return y
     return sum_rows(bag.places, y).dense(row_count)

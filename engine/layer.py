@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.backend import accumulator_dtype, array_module, to_device
+from engine.ragged import row_blocks, segment_sum
 
 
 class RowSparse(NamedTuple):
@@ -36,8 +37,6 @@ def sum_rows(rows, values):
     Sorting by row and summing runs replaces a scatter-add, whose atomics would make the order of float sums a matter of
     chance on a GPU. float32 is summed in float64.
     """
-    from engine.ragged import segment_sum
-
     xp = array_module(values)
     if xp is np and (rows[1:] > rows[:-1]).all():  # each once and in order already
         return RowSparse(rows.astype(np.int64, copy=False), values)
@@ -122,8 +121,6 @@ class Layer:
 
 def squared_norm(x):
     """Sum of the squares of an array as a 0-d array of the accumulator dtype (float64 for float32), still on its device."""
-    from engine.ragged import row_blocks
-
     xp, total = array_module(x), accumulator_dtype(x.dtype)
     flats = (x[rows].ravel().astype(total, copy=False) for rows in row_blocks(x)) if x.ndim else [x.ravel().astype(total)]
     return sum((xp.vdot(flat, flat) for flat in flats), start=xp.zeros((), total))

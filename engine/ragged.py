@@ -30,6 +30,11 @@ def lengths(offsets):
     return offsets[1:] - offsets[:-1]
 
 
+def token_counts(offsets, counts=None):
+    """(B,) number of tokens of each text, whose rows stand for `counts` (T,) tokens each; None for one each."""
+    return lengths(offsets) if counts is None else segment_sum(counts, offsets)
+
+
 def spread(y, offsets):
     """(B, …) values of texts → (T, …): the value of its text for every row."""
     return array_module(y).repeat(y, to_counts(lengths(offsets)), axis=0)

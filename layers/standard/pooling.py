@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.arguments import check_choice, check_floats, check_offsets
 from engine.backend import array_module
-from engine.ragged import lengths, segment_max, segment_sum, spread
+from engine.ragged import lengths, segment_max, segment_sum, spread, token_counts
 
 POOLINGS = ("mean", "max", "cls")
 
@@ -35,10 +35,9 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
     check_choice("kind", kind, POOLINGS)
     check_floats("x", x, ("T", "d"))
     check_offsets(offsets, len(x))
-    n = lengths(offsets)[:, None]
     rows = None
     if kind == "mean":
-        n = token_counts(offsets, counts)
+        n = token_counts(offsets, counts)[:, None]
         y = segment_sum(x if counts is None else x * counts[:, None].astype(x.real.dtype), offsets) / (n + (n == 0)).astype(x.real.dtype)
     elif len(x) == 0:
         y = array_module(x).zeros((len(offsets) - 1, x.shape[1]), x.dtype)
@@ -46,13 +45,8 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
         # An empty last text would point one row past the end; its value is masked, so any row does.
         rows = (first_largest(x, offsets) if kind == "max" else offsets[:-1, None]).clip(0, len(x) - 1)
         y = array_module(x).take_along_axis(x, rows, axis=0) if kind == "max" else x[rows[:, 0]]
-        y = y * (n > 0)
+        y = y * (lengths(offsets) > 0)[:, None]
     return y, Cache(kind, counts, rows, offsets, x.shape, x.dtype)
-
-
-def token_counts(offsets, counts):
-    """(B, 1) number of tokens of each text."""
-    return (lengths(offsets) if counts is None else segment_sum(counts, offsets))[:, None]
 
 
 def first_largest(x, offsets):
@@ -69,7 +63,7 @@ def pooling_backward(dy, cache):
     check_floats("dy", dy, (len(offsets) - 1, shape[1]), like=cache)
     xp = array_module(dy)
     if kind == "mean":
-        n = token_counts(offsets, counts)
+        n = token_counts(offsets, counts)[:, None]
         dx = spread(dy / (n + (n == 0)).astype(dy.dtype), offsets)
         return dx if counts is None else dx * counts[:, None].astype(dy.dtype)
     dx = xp.zeros(shape, dy.dtype)
