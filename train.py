@@ -101,6 +101,7 @@ training_options = options(
     field_option("--epochs", "epochs", metavar="N", help="Passes over the training texts."),
     field_option("--batch-size", "batch_size", metavar="N", help="Texts per step."),
     field_option("--learning-rate", "learning_rate", metavar="RATE", help="Peak of AdamW's learning rate."),
+    field_option("--precision", "precision", help="Of matrix products; tf32 on a GPU only."),
     field_option("--seed", "seed", metavar="N", help="Of everything random."),
 )
 
@@ -214,7 +215,7 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
     with blas_threads(run.settings.training.threads):
-        result = evaluate_texts(run.network, texts, run.classes, resolve_device(device))
+        result = evaluate_texts(run.network, texts, run.classes)
     if as_json:
         click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
         return
@@ -241,7 +242,7 @@ def predict(run_dir, texts, device, as_json):
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
     batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
     with blas_threads(run.settings.training.threads):
-        predicted = predict_probabilities(run.network, batch, resolve_device(device))
+        predicted = predict_probabilities(run.network, batch)
     for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
         if as_json:
@@ -264,14 +265,16 @@ def decoded(text, number):
 @cli.command(short_help="Check every equation against numerical derivatives.")
 @click.option("--examples", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Random examples of each row.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random examples.")
+@device_option(help="cuda or auto: hold a GPU against the CPU as well.")
 @json_option
 @click.pass_context
-def gradcheck(ctx, examples, seed, as_json):
+def gradcheck(ctx, examples, seed, device, as_json):
     """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
     from engine.gradcheck.report import json_safe
-    from layers.gradient_suite import SUITE_SIZE, run_suite, suite_table
+    from layers.gradient_suite import run_suite, suite_size, suite_table
 
-    results = list(tqdm(run_suite(examples, seed), total=SUITE_SIZE, desc="gradient checks", unit="check", leave=False, disable=None))
+    device = resolve_device(device)
+    results = list(tqdm(run_suite(examples, seed, device), total=suite_size(device), desc="gradient checks", unit="check", leave=False, disable=None))
     ok = all(result.ok for result in results)
     if as_json:
         click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))

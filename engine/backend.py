@@ -91,12 +91,33 @@ def random_generator(seed, *stream, device="cpu"):
 
     Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted one.
     """
-    if device == "cpu":
-        return np.random.default_rng([seed, *stream])
-    import cupy
+    host = np.random.default_rng([seed, *stream])
+    return host if device == "cpu" else DeviceGenerator(host, seed, stream)
 
-    key = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
-    return cupy.random.Generator(cupy.random.Philox4x3210(int(key)))
+
+class DeviceGenerator:
+    """Draws on a device what is asked of it, and keeps `host`, the generator of the same stream for what is drawn on the host.
+
+    The device's own generator is made at its first use: most steps drop no entries, only tokens.
+    """
+
+    def __init__(self, host, seed, stream):
+        self.host, self.key = host, (seed, *stream)
+        self.generator = None
+
+    def random(self, shape, dtype=np.float32):
+        """Uniform numbers in [0, 1) on the device."""
+        if self.generator is None:
+            import cupy
+
+            key = np.random.SeedSequence(self.key).generate_state(1, np.uint64)[0]
+            self.generator = cupy.random.Generator(cupy.random.Philox4x3210(int(key)))
+        return self.generator.random(shape, dtype=dtype)
+
+
+def host_generator(rng, like):
+    """The generator for arrays where `like` is: that of the host for host arrays. None stays None."""
+    return rng.host if isinstance(rng, DeviceGenerator) and isinstance(like, np.ndarray) else rng
 
 
 def peak_memory_bytes(device="cpu"):

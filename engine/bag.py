@@ -10,8 +10,24 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.backend import array_module
+from engine.kernels import either
 from engine.layer import sum_rows
-from engine.ragged import spread, token_counts
+from engine.ragged import gather_rows, spread, token_counts
+from engine.segments import sum_segments
+
+
+class Links(NamedTuple):
+    """What kernels need to know of a Bag beside its fields, worked out on the host: its sizes can then be read without waiting.
+
+    texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to, and
+    row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
+    condensed: the Bag of one_row_per_text(), None in that bag itself.
+    """
+
+    texts: np.ndarray
+    by_row: np.ndarray | None
+    row_starts: np.ndarray | None
+    condensed: tuple | None
 
 
 class Bag(NamedTuple):
@@ -20,19 +36,47 @@ class Bag(NamedTuple):
     places: (P,) int64, the row of x of each entry; None where entry p is row p itself.
     counts: (P,) int64, how often the entry occurs in its text; None for once each. With counts no place occurs twice in a text.
     offsets: (B + 1,) int64, cuts the P entries into texts.
+    links: for kernels, None elsewhere; see linked().
     """
 
     places: np.ndarray | None
     counts: np.ndarray | None
     offsets: np.ndarray
+    links: Links | None = None
+
+    def entry_count(self):
+        """P. Known without a look at the arrays wherever one of P numbers is there."""
+        known = next((x for x in (self.places, self.counts, self.links and self.links.texts) if x is not None), None)
+        return int(self.offsets[-1]) if known is None else len(known)
+
+    def of_own_rows(self):
+        """The same bag over one row for each entry."""
+        return self._replace(places=None, links=self.links and self.links._replace(by_row=None, row_starts=None))
+
+    def linked(self, row_count, condense=True):
+        """The same bag with its Links; row_count: U. condense: also those of one_row_per_text()."""
+        if self.links is not None:
+            return self
+        xp, texts = array_module(self.offsets), self.texts()
+        by_row = row_starts = None
+        if self.places is not None:
+            # NumPy sorts numbers of 16 bits by radix, several times as fast.
+            by_row = xp.argsort(self.places.astype(np.uint16) if row_count <= 1 << 16 else self.places, kind="stable")
+            row_starts = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(xp.bincount(self.places, minlength=row_count))])
+        condensed = self.one_row_per_text().linked(len(self.offsets) - 1, condense=False) if condense else None
+        return self._replace(links=Links(texts, by_row, row_starts, condensed))
 
     def entries(self, x):
         """(U, …) rows → (P, …): the row of each entry."""
-        return x if self.places is None else x[self.places]
+        return x if self.places is None else gather_rows(x, self.places)
+
+    def texts(self):
+        """(P,) int64, the text of each entry."""
+        return spread(array_module(self.offsets).arange(len(self.offsets) - 1), self.offsets) if self.links is None else self.links.texts
 
     def weights(self):
         """(P,) counts, ones where there are none."""
-        return array_module(self.offsets).ones(int(self.offsets[-1]), np.int64) if self.counts is None else self.counts
+        return array_module(self.offsets).ones(self.entry_count(), np.int64) if self.counts is None else self.counts
 
     def text_lengths(self):
         """(B,) number of tokens of each text, repeated ones counted."""
@@ -48,11 +92,41 @@ class Bag(NamedTuple):
 
     def one_row_per_text(self):
         """The bag of texts whose tokens have all become alike: one entry for each text, row t for text t, none if it is empty."""
+        if self.links is not None:
+            return self.links.condensed
         xp = array_module(self.offsets)
         n = self.text_lengths()
         filled = n > 0
         offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(filled.astype(np.int64))])
         return Bag(xp.flatnonzero(filled), n[filled], offsets)
+
+
+def move_together(tree, like):
+    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy."""
+    if tree is None or isinstance(like, np.ndarray):
+        return tree
+    host = [leaf for leaf in leaves_of(tree) if isinstance(leaf, np.ndarray)]
+    if not host:
+        return tree
+    packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False) for leaf in host]))
+    cuts = np.cumsum([0, *map(len, host)]).tolist()
+    parts = (packed[start:stop] for start, stop in zip(cuts, cuts[1:]))
+    return rebuilt(tree, parts)
+
+
+def leaves_of(tree):
+    """The arrays of a tree of tuples, in order."""
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in leaves_of(part)]
+    return [] if tree is None else [tree]
+
+
+def rebuilt(tree, parts):
+    """The tree with its host arrays replaced by the next of `parts`."""
+    if isinstance(tree, tuple):
+        made = [rebuilt(part, parts) for part in tree]
+        return type(tree)(*made) if hasattr(tree, "_fields") else tuple(made)
+    return next(parts) if isinstance(tree, np.ndarray) else tree
 
 
 def distinct_tokens(ids, offsets, vocabulary):
@@ -81,14 +155,20 @@ def sum_entries(y, bag, row_count):
     """What entries hand back to the rows they come from: (P, …) → (U, …), Σ over the entries of each row. float32 in float64."""
     if bag.places is None:
         return y
+    if bag.links is not None:
+        return either(sum_segments_of_rows, lambda y, bag: sum_rows(bag.places, y).dense(row_count), y, bag)
     return sum_rows(bag.places, y).dense(row_count)
+
+
+def sum_segments_of_rows(y, bag):
+    return sum_segments(y, bag.links.row_starts, bag.links.by_row)
 
 
 def count_matrix(bag, row_count):
     """C: (B, U) float64, how often row u stands in text t. Sums over the tokens of texts are then products with it."""
     xp = array_module(bag.offsets)
     texts = len(bag.offsets) - 1
-    places = xp.arange(int(bag.offsets[-1])) if bag.places is None else bag.places
+    places = xp.arange(bag.entry_count()) if bag.places is None else bag.places
     cells = spread(xp.arange(texts), bag.offsets) * row_count + places
     counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)
     return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine import segments
 from engine.backend import accumulator_dtype, array_module, to_device
+from engine.kernels import either
 
 CACHE_BLOCK_ENTRIES = 32_768  # float64 temporaries of 256 KiB each: a handful of them stays in a core's own cache
 
@@ -32,7 +34,11 @@ def lengths(offsets):
 
 def token_counts(offsets, counts=None):
     """(B,) number of tokens of each text, whose rows stand for `counts` (T,) tokens each; None for one each."""
-    return lengths(offsets) if counts is None else segment_sum(counts, offsets)
+    if counts is None:
+        return lengths(offsets)
+    xp = array_module(counts, offsets)
+    before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])  # tokens before each row: integers, so differences are exact
+    return lengths(before[offsets])
 
 
 def spread(y, offsets):
@@ -47,7 +53,13 @@ def to_counts(counts):
 
 def segment_sum(x, offsets, dtype=None):
     """Sum over the rows of each text. x: (T, …) → (B, …), in `dtype` or that of x; float32 is summed in float64."""
-    xp = array_module(x)
+    if x.ndim == 2 and dtype in (None, x.dtype):
+        return either(segments.sum_segments, plain_segment_sum, x, offsets)
+    return plain_segment_sum(x, offsets, dtype)
+
+
+def plain_segment_sum(x, offsets, dtype=None):
+    xp = array_module(x, offsets)
     total = accumulator_dtype(x.dtype)
     if xp is not np:
         return device_segments(x, offsets, "sum", total).astype(dtype or x.dtype, copy=False)
@@ -60,13 +72,35 @@ def segment_sum(x, offsets, dtype=None):
 
 def segment_max(x, offsets):
     """Largest entry of each text and column. x: (T, …) real → (B, …), dtype of x."""
-    xp = array_module(x)
+    return either(segments.max_segments, plain_segment_max, x, offsets) if x.ndim == 2 else plain_segment_max(x, offsets)
+
+
+def plain_segment_max(x, offsets):
+    xp = array_module(x, offsets)
     if xp is not np:
         return device_segments(x, offsets, "max", x.dtype)
     y = np.zeros((len(offsets) - 1, *x.shape[1:]), x.dtype)
     for row, start, stop in nonempty(offsets):
         np.maximum.reduce(x[start:stop], axis=0, out=y[row, ...])
     return y
+
+
+def column_sums(x):
+    """Σ over all rows. x: (T, d) → (d,), dtype of x; float32 is summed in float64."""
+    return either(segments.sum_columns, plain_column_sums, x)
+
+
+def plain_column_sums(x):
+    return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
+
+
+def gather_rows(x, rows):
+    """x: (U, …), rows: (P,) int64 → (P, …)."""
+    return either(segments.gather_rows, plain_gather, x, rows) if x.ndim == 2 else x[rows]
+
+
+def plain_gather(x, rows):
+    return x[rows]
 
 
 def nonempty(offsets):

@@ -12,6 +12,7 @@ import numpy as np
 from engine.backend import random_generator
 from engine.bag import Bag, merge_repeats
 from engine.gradcheck.networks import NETWORK_TOLERANCE
+from engine.layer import sum_rows
 from layers import wave
 from layers.networks.wave_config import WaveNetworkConfig
 from layers.networks.wave_network import WaveNetwork, example_batch
@@ -30,13 +31,14 @@ class Problem(NamedTuple):
 class Case(NamedTuple):
     """name: shown in the table; draw: random generator → Problem; tolerance: None for that of the method.
 
-    analytic: whether complex step can be used; not where atan2 is (it has no complex form).
+    analytic: whether complex step can be used; not where atan2 is (it has no complex form). products: of float32 matrices.
     """
 
     name: str
     draw: Callable
     tolerance: float | None = None
     analytic: bool = True
+    products: bool = False
 
 
 def random_offsets(rng, texts=4, longest=6):
@@ -71,7 +73,7 @@ def draw_phase(scope, rng):
     offsets = random_offsets(rng)
     w = random_rows(rng, offsets[-1])
     G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]  # w and G are independent inputs; |w| < G keeps s off 0
-    return Problem(lambda w, G: wave.phase_forward(w, G, offsets), wave.phase_backward, (w, G))
+    return Problem(wave.phase_forward, wave.phase_backward, (w, G, offsets))
 
 
 def draw_polar_to_wave(scope, rng):
@@ -119,8 +121,36 @@ def draw_layer_norm(rng):
     return Problem(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, inputs)
 
 
+def draw_layer_norm_of_a_sum(rng):
+    """Rows of two arrays, added: either hands on the sum over the rows it was gathered to."""
+    x, residual, gain, bias = random_rows(rng, 3, 6), random_rows(rng, 4, 6), random_rows(rng, 1, 6)[0], random_rows(rng, 1, 6)[0]
+
+    def forward(x, gain, bias, residual, x_rows, residual_rows):
+        y, cache = layer_norm.layer_norm_forward(x, gain, bias, residual=residual, x_rows=x_rows, residual_rows=residual_rows)
+        return y, (cache, x_rows, residual_rows)
+
+    def backward(dy, cache):
+        cache, x_rows, residual_rows = cache
+        dsum, dgain, dbias = layer_norm.layer_norm_backward(dy, cache)
+        return sum_rows(x_rows, dsum).dense(3), dgain, dbias, sum_rows(residual_rows, dsum).dense(4)
+
+    return Problem(forward, backward, (x, gain, bias, residual, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
+
+
 def draw_activation(module, name, rng):
     return Problem(getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"), (random_rows(rng, 5),))
+
+
+def draw_biased_activation(module, name, rng):
+    """The bias receives the sum of the rows of dx."""
+    forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+
+    def both(dy, cache):
+        dx = backward(dy, cache)
+        return dx, dx.sum(axis=0)
+
+    bias = rng.uniform(-0.05, 0.05, 3)  # leaves x on its side of 0, the kink of ReLU
+    return Problem(forward, both, (random_rows(rng, 5), bias))
 
 
 def draw_dropout(rng):
@@ -171,11 +201,14 @@ CASES = [
         Case(f"wave pair, {operation}, {readout}, {scope}", partial(draw_wave_pair, operation, readout, scope), analytic=readout != "phase")
         for operation, readout, scope in WAVE_PAIRS
     ),
-    Case("E8 linear", draw_linear),
+    Case("E8 linear", draw_linear, products=True),
     Case("E9 embedding", draw_embedding),
     Case("E10 layer norm", draw_layer_norm),
+    Case("E10 layer norm of a sum", draw_layer_norm_of_a_sum),
     Case("E11 GELU", partial(draw_activation, gelu, "gelu")),
+    Case("E11 GELU, bias", partial(draw_biased_activation, gelu, "gelu")),
     Case("E12 ReLU", partial(draw_activation, relu, "relu")),
+    Case("E12 ReLU, bias", partial(draw_biased_activation, relu, "relu")),
     Case("E13 dropout", draw_dropout),
     *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind, False)) for kind in pooling.POOLINGS),
     *(Case(f"E14 pooling, {kind}, counts", partial(draw_pooling, kind, True)) for kind in pooling.POOLINGS),
@@ -185,13 +218,13 @@ CASES = [
     *(
         Case(
             f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), NETWORK_TOLERANCE,
-            analytic=readout != "phase",
+            analytic=readout != "phase", products=True,
         )  # fmt: skip
         for operation in wave.OPERATIONS
         for readout in wave.READOUTS
         if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
     ),
-    Case("network, text scope, 2 blocks", partial(draw_network, {"scope": "text", "blocks": 2}), NETWORK_TOLERANCE),
-    Case("network, no feed-forward", partial(draw_network, {"hidden": 0, "wave_residual": False}), NETWORK_TOLERANCE),
-    Case("network, cls pooling, smoothing", partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}), NETWORK_TOLERANCE),
+    Case("network, text scope, 2 blocks", partial(draw_network, {"scope": "text", "blocks": 2}), NETWORK_TOLERANCE, products=True),
+    Case("network, no feed-forward", partial(draw_network, {"hidden": 0, "wave_residual": False}), NETWORK_TOLERANCE, products=True),
+    Case("network, cls pooling, smoothing", partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}), NETWORK_TOLERANCE, products=True),
 ]

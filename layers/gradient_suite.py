@@ -2,6 +2,8 @@
 
 complex_step  where the code is analytic       five_point, richardson  everywhere       exact  at singular points
 float64_twin  float32 against float64 of the same numbers
+tf32_twin     float32 with operands of matrix products rounded to TF32 (emulated), where there are any
+cuda_float64, cuda_float32, cuda_tf32      on a GPU against float64 on the CPU
 """
 
 import math
@@ -11,11 +13,20 @@ import numpy as np
 
 from engine.backend import random_generator
 from engine.gradcheck import METHODS, TOLERANCES, check_gradients, compare_backends
+from engine.products import emulated_tf32, product_precision
 from engine.table import format_table
 from layers.exact_cases import EXACT_CASES
 from layers.gradient_cases import CASES, Case
 
 TWIN_TOLERANCE = 1e-5  # ‖float32 − float64‖/‖float64‖
+TF32_TOLERANCE = TWIN_TOLERANCE * 2**13  # as many roundings, each of 2⁻¹¹ instead of 2⁻²⁴
+TWINS = {  # method: (device, dtype, precision of products, tolerance)
+    "float64_twin": ("cpu", "float32", "float32", TWIN_TOLERANCE),
+    "tf32_twin": ("cpu", "float32", "tf32", TF32_TOLERANCE),
+    "cuda_float64": ("cuda", "float64", "float32", 1e-12),
+    "cuda_float32": ("cuda", "float32", "float32", TWIN_TOLERANCE),
+    "cuda_tf32": ("cuda", "float32", "tf32", TF32_TOLERANCE),
+}
 
 
 class Result(NamedTuple):
@@ -30,18 +41,21 @@ class Result(NamedTuple):
     ok: bool
 
 
-def methods_of(case):
-    """The methods by which a Case can be judged."""
-    return [method for method in (*METHODS, "float64_twin") if case.analytic or method != "complex_step"]
+def methods_of(case, device="cpu"):
+    """The methods by which a Case can be judged on a device, "cpu" or "cuda"."""
+    twins = [name for name, (where, _, precision, _) in TWINS.items() if where in ("cpu", device) and (precision == "float32" or case.products)]
+    return [method for method in (*METHODS, *twins) if case.analytic or method != "complex_step"]
 
 
-SUITE_SIZE = sum(len(methods_of(case)) for case in CASES) + len(EXACT_CASES)
+def suite_size(device="cpu"):
+    """How many Results run_suite() yields."""
+    return sum(len(methods_of(case, device)) for case in CASES) + len(EXACT_CASES)
 
 
-def run_suite(examples=5, seed=0):
-    """Results of all cases by all their methods, and of the exact cases, one after another."""
+def run_suite(examples=5, seed=0, device="cpu"):
+    """Results of all cases by all their methods, and of the exact cases, one after another; "cuda" adds those of a GPU."""
     for case in CASES:
-        for method in methods_of(case):
+        for method in methods_of(case, device):
             yield check_case(case, method, examples, seed)
     for name in EXACT_CASES:
         yield check_exact(name)
@@ -56,17 +70,18 @@ def check_case(case, method, examples=5, seed=0):
         judged = [row.relative_error for row in report.rows if row.verdict in ("ok", "FAIL")]
         worst = max([worst, *(math.inf if error is None else error for error in judged)])
         ok = ok and report.ok
-    dtype = "float32" if method == "float64_twin" else report.dtype
+    dtype = TWINS[method][1] if method in TWINS else report.dtype
     return Result(case.name, method, dtype, worst, report.tolerance, examples, ok)
 
 
 def report_of(case, method, problem, seed):
     """The GradientReport of one example by one method."""
     forward, backward, inputs, parameters = problem
-    if method == "float64_twin":
-        tolerances = {"float32": TWIN_TOLERANCE}
-        options = {"devices": ["cpu"], "dtypes": ["float32"], "tolerances": tolerances}
-        return compare_backends(forward, backward, inputs, parameters=parameters, seed=seed, **options)
+    if method in TWINS:
+        device, dtype, precision, tolerance = TWINS[method]
+        with emulated_tf32() if method == "tf32_twin" else product_precision(precision, device):
+            options = {"devices": [device], "dtypes": [dtype], "tolerances": {dtype: tolerance}}
+            return compare_backends(forward, backward, inputs, parameters=parameters, seed=seed, **options)
     tolerance = TOLERANCES[method] if case.tolerance is None else case.tolerance
     directions = 3 if method == "complex_step" else 1  # beside one for each block; the others cost several times as much
     return check_gradients(
@@ -100,4 +115,4 @@ def suite_table(results):
     return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
 
 
-__all__ = ["CASES", "SUITE_SIZE", "Case", "Result", "check_case", "check_exact", "methods_of", "run_suite", "suite_table"]
+__all__ = ["CASES", "Case", "Result", "check_case", "check_exact", "methods_of", "run_suite", "suite_size", "suite_table"]

@@ -8,6 +8,8 @@ from hypothesis import settings
 from engine.backend import why_no_cuda
 from engine.data import token_cache
 
+pytest.register_assert_rewrite("layer_laws", "device_stand_in", "twin_checks")
+
 # No deadline: a stalled core is no fault of the code. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("here")

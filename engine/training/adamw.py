@@ -24,8 +24,10 @@ import numpy as np
 
 from engine.arguments import check_choice
 from engine.backend import array_module, to_device
+from engine.kernels import mode, run_on
 from engine.layer import RowSparse
 from engine.ragged import row_blocks
+from engine.training import adamw_fused
 from engine.training.config import EMBEDDING_UPDATES
 from engine.training.missed_steps import catch_up, record_step
 
@@ -44,9 +46,15 @@ class AdamW:
         self.beta1, self.beta2, self.epsilon, self.weight_decay = beta1, beta2, epsilon, weight_decay
         self.lazy = embedding_update == "lazy"
         self.state = {}
+        self.control = None  # on a device: see adamw_fused
 
-    def step(self, learning_rate, scale=1.0):
-        """One update of every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy)."""
+    def step(self, learning_rate, scale=1.0, control=None):
+        """One update of every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy).
+
+        control: of adamw_fused.measure(), which then says on the device what the scale is and whether to update at all.
+        """
+        if control is not None:
+            return (adamw_fused.checked_step if mode() == "check" else adamw_fused.step)(self, learning_rate, control)
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
@@ -76,7 +84,9 @@ class AdamW:
     def settle(self):
         """Let every row of lazily trained tables take the steps it missed, so that the tables are what they stand for."""
         for name, state in self.state.items():
-            if "last" in state:
+            if "last" in state and run_on(self.parameters[name].value):
+                adamw_fused.settle(self, self.parameters[name], state)
+            elif "last" in state:
                 value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
                 for rows in row_blocks(value):
                     parts = value[rows], state["m"][rows], state["v"][rows]

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from engine.errors import UserError
+from engine.products import PRECISIONS
 from engine.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")
@@ -26,6 +27,7 @@ class TrainingConfig(Settings):
     clip_norm: float = setting(1.0, "largest global norm of the gradient; 0 does not clip", minimum=0.0)
     embedding_update: str = setting("lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES)
     threads: int = setting(0, "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)", minimum=0, maximum=4096)
+    precision: str = setting("float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS)
     patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
 
     def __post_init__(self):

@@ -7,24 +7,24 @@ from engine.data.batching import ordered_batches, take
 from engine.training.metrics import score
 
 
-def predict_probabilities(network, texts, device="cpu", batch_size=128):
-    """texts: RaggedBatch of N texts → (N, C) float array of class probabilities on the host, in the order of the texts."""
+def predict_probabilities(network, texts, batch_size=128):
+    """texts: RaggedBatch of N texts on the host → (N, C) float array of class probabilities on the host, in the order of the texts."""
     parts, rows = [], []
     for batch_rows in ordered_batches(texts.offsets, batch_size):
-        batch = take(texts, batch_rows)._replace(labels=None).to(device)
+        batch = take(texts, batch_rows)._replace(labels=None)
         parts.append(to_host(network.probabilities(batch)))
         rows.append(batch_rows)
     if not parts:
-        return to_host(network.probabilities(texts.to(device)))
+        return to_host(network.probabilities(texts))
     probabilities = np.concatenate(parts)
     ordered = np.empty_like(probabilities)
     ordered[np.concatenate(rows)] = probabilities
     return ordered
 
 
-def evaluate(network, texts, names, device="cpu", batch_size=128):
+def evaluate(network, texts, names, batch_size=128):
     """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch."""
-    probabilities = predict_probabilities(network, texts, device, batch_size)
+    probabilities = predict_probabilities(network, texts, batch_size)
     of_label = probabilities[np.arange(len(texts.labels)), texts.labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
     return score(texts.labels, probabilities.argmax(axis=1), names, loss)

@@ -4,6 +4,7 @@
 """
 
 import platform
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from engine.data.prepare import prepare, read_corpus
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
 from engine.errors import UserError
 from engine.files import write_json
+from engine.kernels import mode, worst_differences
+from engine.products import check_precision, product_precision
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
@@ -34,6 +37,7 @@ class OpenRun(NamedTuple):
 def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print):
     """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user."""
     settings = pinned(settings)
+    check_precision(settings.training.precision, device)
     directory = RunDirectory.create(output)
     try:
         corpus, notes = read_corpus(settings.data, cache_dir)
@@ -45,7 +49,7 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
     except BaseException:  # Ctrl-C too: an empty run directory is of no use
         directory.discard()
         raise
-    with blas_threads(settings.training.threads):
+    with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
         return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
 
 
@@ -61,9 +65,10 @@ def resume_run(path, network_class, build_network, device=None, cache_dir=None, 
         return result
     settings = read_run_settings(directory, network_class)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
+    check_precision(settings.training.precision, device)
     corpus, _ = read_corpus(settings.data, cache_dir)
     data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file), cache_dir)
-    with blas_threads(settings.training.threads):
+    with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
         return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
 
 
@@ -83,9 +88,10 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     elif resume:
         directory.cut_metrics(0)
         tell(f"{directory.last} holds no state: training starts anew")
+    worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes, device) if data.test else None
+    test = evaluate(network, data.test, data.classes) if data.test else None
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -97,6 +103,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
         "peak_memory_bytes": peak_memory_bytes(device),
         "seed": seed,
         "device": device,
+        "precision": settings.training.precision,
         "corpus": data.name,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
@@ -105,6 +112,11 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
         "run_directory": str(directory.path),
         "versions": {"program": __version__, "python": platform.python_version(), "numpy": np.__version__},
     }
+    if device == "cuda":
+        result["kernels"] = mode()
+        result["versions"]["cupy"] = sys.modules["cupy"].__version__
+    if worst_differences:  # of WAVE_KERNELS=check, each as a share of its tolerance
+        result["kernel_differences"] = {f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())}
     write_json(directory.result_file, result)
     return result
 

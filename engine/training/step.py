@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+from engine.kernels import compare, mode, run_on
+from engine.training import adamw_fused
 from engine.training.clipping import clip_scale, global_norm
 
 
@@ -10,7 +12,7 @@ class Update(NamedTuple):
     """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward."""
 
     loss: object
-    norm: float
+    norm: object
     cache: object
 
 
@@ -23,8 +25,14 @@ class NotFinite(ArithmeticError):
 
 
 def update(network, optimizer, batch, rng, learning_rate, clip_norm):
-    """Train on one batch. Raises NotFinite; parameters and optimizer are then as they were."""
+    """Train on one batch. Raises NotFinite; parameters and optimizer are then as they were.
+
+    Where kernels run, nothing waits for the device: loss and norm stay there, and a number that is not finite raises nothing but stops
+    all further updates (optimizer.control[2]).
+    """
     loss, cache = network.loss_forward(batch, train=True, rng=rng)
+    if run_on(loss):
+        return update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm)
     if not math.isfinite(loss):
         raise NotFinite(f"the loss is {float(loss)}", cache)
     network.zero_grad()
@@ -34,3 +42,17 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
         raise NotFinite(f"the norm of the gradient is {norm}", None)
     optimizer.step(learning_rate, clip_scale(norm, clip_norm))
     return Update(loss, norm, cache)
+
+
+def update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm):
+    """The rest of update() by kernels."""
+    if optimizer.control is None:
+        optimizer.control = adamw_fused.new_control(loss)
+    network.zero_grad()
+    network.loss_backward(cache)
+    adamw_fused.measure(optimizer.parameters, loss, clip_norm, optimizer.control)
+    if mode() == "check":
+        plain = global_norm(optimizer.parameters)
+        compare("global_norm", optimizer.control[:1], optimizer.control[:1] * 0 + plain)
+    optimizer.step(learning_rate, control=optimizer.control)
+    return Update(loss, optimizer.control[:1], cache)

@@ -16,7 +16,9 @@ from engine.backend import random_generator, to_host
 from engine.data.batching import epoch_batches, take
 from engine.errors import UserError
 from engine.training.adamw import AdamW
+from engine.kernels import run_on
 from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from engine.training.device_records import DeviceRecords
 from engine.training.evaluation import evaluate
 from engine.training.finite import first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
@@ -56,6 +58,7 @@ class Trainer:
         )
         self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // config.batch_size)
         self.pending_metrics = []
+        self.records = None  # of steps on a device that have not been fetched yet
 
     def resume(self):
         """Continue from checkpoints/last. UserError where it is missing, damaged or of other data."""
@@ -96,42 +99,66 @@ class Trainer:
             unit="batch", leave=True, disable=None, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             for rows in batches[progress.batch :]:
-                line = self.train_step(take(self.data.train, rows).to(self.device))
-                self.pending_metrics.append(line)
-                bar.set_postfix_str(
-                    f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}, {line['tokens_per_second']:,.0f} tokens/s", refresh=False
-                )
+                self.train_step(take(self.data.train, rows))
+                if self.pending_metrics:
+                    bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)
                 bar.update()
                 if watch.caught is not None and progress.batch < len(batches):
                     self.save_last()
                     raise Interrupted(watch.caught, self.run.path)
                 if len(self.pending_metrics) > METRICS_LINES:
                     self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
+            self.fetch_records()
             self.finish_epoch(bar)
         if watch.caught is not None:
             raise Interrupted(watch.caught, self.run.path)
 
     def train_step(self, batch):
-        """One update. Returns the step's line of metrics."""
+        """One update. Its line of metrics becomes pending: at once, or on a device when the next records are fetched."""
         config, progress = self.config, self.progress
         started = time.perf_counter()
         step = progress.step + 1
         rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
         rate = learning_rate(step, config.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
+        line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
-            loss, norm, cache = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)
+            done = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)
         except NotFinite as error:
             raise self.diverged(step, error.what, first_nonfinite(error.cache)) from None
-        accuracy = float((to_host(cache.logits).argmax(axis=1) == to_host(batch.labels)).mean())
-        seconds = time.perf_counter() - started
-        tokens = len(batch.ids)
         progress.step, progress.batch = step, progress.batch + 1
-        progress.tokens += tokens
+        progress.tokens += len(batch.ids)
+        if run_on(done.loss):
+            self.records = self.records or DeviceRecords(done.loss, started)
+            self.records.add(done, self.optimizer.control, batch, line)
+            if self.records.is_full():
+                self.fetch_records()
+            return
+        accuracy = float((to_host(done.cache.logits).argmax(axis=1) == batch.labels).mean())
+        seconds = time.perf_counter() - started
         progress.train_seconds += seconds
-        return {
-            "step": step, "epoch": progress.epoch + 1, "loss": float(loss), "accuracy": accuracy, "learning_rate": rate,
-            "gradient_norm": norm, "tokens_per_second": tokens / seconds,
-        }  # fmt: skip
+        speed = len(batch.ids) / seconds
+        self.pending_metrics.append({**line, "loss": float(done.loss), "accuracy": accuracy, "gradient_norm": done.norm, "tokens_per_second": speed})
+
+    def fetch_records(self):
+        """Wait for the steps under way on a device; their lines of metrics become pending. UserError if a number was not finite."""
+        records, self.records = self.records, None
+        if records is None:
+            return
+        lines, bad = records.fetch()
+        self.pending_metrics += lines
+        self.progress.train_seconds += time.perf_counter() - records.started
+        if bad:
+            raise self.explained(bad)
+
+    def explained(self, bad):
+        """The error of a step on a device that was not finite. Nothing was updated since, so it can be taken again to find the place."""
+        rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
+        loss, cache = self.network.loss_forward(bad.batch, train=True, rng=rng)
+        if not math.isfinite(float(loss)):
+            return self.diverged(bad.step, bad.what, first_nonfinite(cache))
+        self.network.zero_grad()
+        self.network.loss_backward(cache)
+        return self.diverged(bad.step, bad.what, None)
 
     def diverged(self, step, what, where):
         """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
@@ -156,12 +183,12 @@ class Trainer:
         if self.data.validation is None:
             better = True
         else:
-            result = evaluate(self.network, self.data.validation, self.data.classes, self.device)
+            result = evaluate(self.network, self.data.validation, self.data.classes)
             if not math.isfinite(result.loss):
                 raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
             better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
             self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
-            bar.set_postfix_str(f"{bar.postfix}, validation {result.accuracy:.4f}")
+            bar.set_postfix_str(f"{progress_text(self.pending_metrics[-1])}, validation {result.accuracy:.4f}")
             if better:
                 progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
         progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
@@ -172,6 +199,7 @@ class Trainer:
         self.save_last()
 
     def save_last(self):
+        self.fetch_records()
         self.flush_metrics()
         self.save(self.run.last, ("weights", "optimizer"))
 
@@ -195,3 +223,8 @@ class Trainer:
         if cut > 0:
             self.run.append_metrics(self.pending_metrics[:cut])
             self.pending_metrics = self.pending_metrics[cut:]
+
+
+def progress_text(line):
+    """What the progress bar shows of a line of metrics."""
+    return f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.layer import Layer
+from layers.standard import gelu_fused
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.gelu import gelu_backward, gelu_forward
 from layers.standard.linear import Linear
@@ -31,15 +32,20 @@ class FeedForward(Layer):
 
     def forward(self, x, rng=None):
         """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
-        y, expand = self.expand.forward(x)
-        y, activation = self.act_forward(y)
+        y, expand = self.expand.forward(x, add_bias=False)
+        y, activation = self.act_forward(y, self.expand.bias.value)
         y, dropout = dropout_forward(y, self.dropout, rng)
         z, contract = self.contract.forward(y)
+        if isinstance(activation, gelu_fused.Cache) and dropout.scaled_mask is None:
+            contract = contract._replace(x=None)  # of a device's memory: backward computes it again
         return z, Cache(expand, activation, dropout, contract)
 
     def backward(self, dz, cache):
         """dz: (T, d) → dx: (T, d)."""
-        dy = self.contract.backward(dz, cache.contract)
+        contract = cache.contract
+        if contract.x is None:
+            contract = contract._replace(x=gelu_fused.forward(*cache.activation)[0])
+        dy = self.contract.backward(dz, contract)
         dy = dropout_backward(dy, cache.dropout)
         dy = self.act_backward(dy, cache.activation)
         return self.expand.backward(dy, cache.expand)

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.bag import Bag, sum_entries
 from engine.layer import Layer
-from engine.ragged import segment_sum, spread
+from engine.ragged import gather_rows, segment_sum
 from layers.networks.feed_forward import FeedForward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
@@ -63,23 +63,25 @@ class WaveBlock(Layer):
         config = self.config
         a, first_variant = self.first_variant.forward(x)
         b, second_variant = self.second_variant.forward(x)
-        output_bag = bag._replace(places=None)
+        output_bag, y_rows = bag.of_own_rows(), None
         if self.is_alike:
             y, waves = modulated_magnitude_forward(a, b, bag)
-            if config.wave_residual or (rng is not None and config.dropout):
-                y = spread(y, bag.offsets)
+            if rng is not None and config.dropout:
+                y = gather_rows(y, bag.texts())
+            elif config.wave_residual:
+                y_rows = bag.texts()
             else:
                 output_bag = bag.one_row_per_text()
         else:
             y, waves = wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
         y, projection = self.projection.forward(y) if self.projection else (y, None)
         y, dropout = dropout_forward(y, config.dropout, rng)
-        y, wave_norm = self.wave_norm.forward(y + bag.entries(x) if config.wave_residual else y)
+        y, wave_norm = self.wave_norm.forward(y, *((x, y_rows, bag.places) if config.wave_residual else ()))
         feed_forward = feed_forward_dropout = feed_forward_norm = None
         if self.feed_forward:
             f, feed_forward = self.feed_forward.forward(y, rng)
             f, feed_forward_dropout = dropout_forward(f, config.dropout, rng)
-            y, feed_forward_norm = self.feed_forward_norm.forward(y + f)
+            y, feed_forward_norm = self.feed_forward_norm.forward(f, y)
         return y, Cache(
             bag, len(x), output_bag, first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -93,7 +95,8 @@ class WaveBlock(Layer):
             dy = dy + self.feed_forward.backward(df, cache.feed_forward)
         dy = self.wave_norm.backward(dy, cache.wave_norm)
         residual = dy
-        dy = dropout_backward(dy, cache.dropout)
+        if cache.dropout.scaled_mask is not None:  # else y may have a row for each text where dy has one for each entry
+            dy = dropout_backward(dy, cache.dropout)
         if self.projection:
             dy = self.projection.backward(dy, cache.projection)
         if self.is_alike:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_ids, check_offsets
-from engine.backend import array_module, random_generator
-from engine.bag import Bag, distinct_tokens, merge_repeats, sum_entries
+from engine.backend import array_module, host_generator, random_generator
+from engine.bag import Bag, distinct_tokens, merge_repeats, move_together, sum_entries
+from engine.kernels import run_on
 from engine.layer import Layer
 from engine.ragged import RaggedBatch
 from engine.table import format_table
@@ -18,13 +19,14 @@ from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
 from layers.standard.linear import Linear
 from layers.standard.pooling import pooling_backward, pooling_forward
-from layers.standard.softmax_cross_entropy import log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from layers.standard.softmax_cross_entropy import check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from layers.standard.token_dropout import drop_tokens
 
 INITIAL_VALUES = 0  # the random stream of the initial parameters
 
 
 class Cache(NamedTuple):
+    looked_up: tuple  # the Bag over the rows that were looked up, and their number
     embedding: tuple
     embedding_dropout: tuple
     blocks: tuple
@@ -35,10 +37,11 @@ class Cache(NamedTuple):
 
 
 class LossCache(NamedTuple):
-    """logits: (B, C), for accuracy without a second forward pass."""
+    """logits: (B, C), for accuracy without a second forward pass; labels: (B,), where the logits are."""
 
     network: Cache
     logits: np.ndarray
+    labels: np.ndarray
     loss: tuple
 
 
@@ -53,14 +56,24 @@ class WaveNetwork(Layer):
         self.classifier = Linear(config.dimension, classes, rng, dtype)
 
     def forward(self, batch, train=False, rng=None):
-        """batch: RaggedBatch of B texts → logits (B, C), and the cache. Dropout acts only with train and an rng."""
+        """batch: RaggedBatch of B texts → logits (B, C), and the cache. Dropout acts only with train and an rng.
+
+        The batch may be on the host while the parameters are on a device: which rows are needed is then worked out on the
+        host, whose sizes are known without waiting for the device.
+        """
         rng = rng if train else None
-        config = self.config
-        check_ids(batch.ids, len(self.embedding.table.value))
+        config, table = self.config, self.embedding.table.value
+        check_ids(batch.ids, len(table))
         check_offsets(batch.offsets, len(batch.ids))
-        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, rng)
+        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids))
         rows, bag = self.bag_of(ids, offsets, rng)
-        x, embedding = self.embedding.forward(rows)
+        if run_on(table):
+            bag = bag.linked(len(rows))
+        rows, bag = move_together((rows, bag), table)
+        looked_up = (bag, len(rows))
+        x, embedding = self.embedding.forward(rows, distinct=True)
+        if rng is not None and config.embedding_dropout:
+            x, bag = bag.entries(x), bag.of_own_rows()  # every token drops entries of its own
         x, embedding_dropout = dropout_forward(x, config.embedding_dropout, rng)
         blocks = []
         for block in self.blocks:
@@ -71,7 +84,7 @@ class WaveNetwork(Layer):
         x, pooling = pooling_forward(bag.entries(x), bag.offsets, config.pooling, bag.counts)
         x, classifier_dropout = dropout_forward(x, config.classifier_dropout, rng)
         logits, classifier = self.classifier.forward(x)
-        return logits, Cache(embedding, embedding_dropout, tuple(blocks), pooled, pooling, classifier_dropout, classifier)
+        return logits, Cache(looked_up, embedding, embedding_dropout, tuple(blocks), pooled, pooling, classifier_dropout, classifier)
 
     def bag_of(self, ids, offsets, rng):
         """(ids of the rows to look up, Bag over them): as few rows as give every token its own value.
@@ -79,10 +92,8 @@ class WaveNetwork(Layer):
         Entries that dropout sets apart stay apart, and [CLS] pooling needs the first token of a text in its place.
         """
         config = self.config
-        if rng is not None and config.embedding_dropout:
-            return ids, Bag(None, None, offsets)
         rows, bag = distinct_tokens(ids, offsets, len(self.embedding.table.value))
-        stays = config.pooling == "cls" or (rng is not None and config.dropout)
+        stays = config.pooling == "cls" or (rng is not None and (config.dropout or config.embedding_dropout))
         return rows, bag if stays else merge_repeats(bag, len(rows))
 
     def backward(self, dlogits, cache):
@@ -93,14 +104,18 @@ class WaveNetwork(Layer):
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
         dx = dropout_backward(dx, cache.embedding_dropout)
+        if cache.embedding_dropout.scaled_mask is not None:
+            dx = sum_entries(dx, *cache.looked_up)
         self.embedding.backward(dx, cache.embedding)
 
     def loss_forward(self, batch, train=False, rng=None):
         """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""
         logits, network = self.forward(batch, train, rng)
+        check_labels(batch.labels, *logits.shape)
         smoothing = self.config.label_smoothing if train else 0.0
-        loss, cache = softmax_cross_entropy_forward(logits, batch.labels, smoothing)
-        return loss, LossCache(network, logits, cache)
+        labels = move_together(batch.labels, logits)
+        loss, cache = softmax_cross_entropy_forward(logits, labels, smoothing)
+        return loss, LossCache(network, logits, labels, cache)
 
     def loss_backward(self, cache, dloss=1.0):
         """Adds the gradient of the loss to every parameter."""

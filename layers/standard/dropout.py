@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
+from engine.backend import array_module
 
 
 class Cache(NamedTuple):
@@ -19,7 +20,7 @@ class Cache(NamedTuple):
 
 
 def dropout_forward(x, rate, rng):
-    """x: (T, d), rate p in [0, 1), rng: a generator on x's device, or None to predict → y: (T, d), and the cache.
+    """x: (T, d), rate p in [0, 1), rng: a generator of x's device or of the host, or None to predict → y: (T, d), and the cache.
 
     Raises ValueError for a rate outside [0, 1).
     """
@@ -29,7 +30,7 @@ def dropout_forward(x, rate, rng):
     if rng is None or rate == 0:
         return x, Cache(None, x.shape, x.dtype)
     real = x.real.dtype
-    scaled_mask = (rng.random(x.shape, dtype=np.float32) >= rate) * real.type(1 / (1 - rate))
+    scaled_mask = (array_module(x).asarray(rng.random(x.shape, dtype=np.float32)) >= rate) * real.type(1 / (1 - rate))
     return x * scaled_mask, Cache(scaled_mask, x.shape, x.dtype)
 
 

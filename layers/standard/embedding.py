@@ -11,29 +11,32 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats, check_ids
-from engine.layer import Layer, Parameter, sum_rows
+from engine.layer import Layer, Parameter, RowSparse, sum_rows
+from engine.ragged import gather_rows
 
 
 class Cache(NamedTuple):
     ids: np.ndarray
     shape: tuple
     dtype: np.dtype
+    distinct: bool
 
 
-def embedding_forward(ids, table):
+def embedding_forward(ids, table, distinct=False):
     """ids: (T,) integers in [0, V), table: (V, d) → y: (T, d), and the cache.
 
-    Raises ValueError for ids that are no integers or (host arrays) outside the table.
+    distinct: True promises that ids ascend and none occurs twice, so that backward has nothing to add up. Raises
+    ValueError for ids that are no integers or (host arrays) outside the table; on a device their rows are NaN.
     """
     check_floats("table", table, ("V", "d"))
     check_ids(ids, len(table))
-    return table[ids], Cache(ids, table.shape, table.dtype)
+    return gather_rows(table, ids), Cache(ids, table.shape, table.dtype, distinct)
 
 
 def embedding_backward(dy, cache):
     """dy: (T, d) → dE: RowSparse over (V, d). Ids have no gradient."""
     check_floats("dy", dy, (len(cache.ids), cache.shape[1]), like=cache)
-    return sum_rows(cache.ids, dy)
+    return RowSparse(cache.ids, dy) if cache.distinct else sum_rows(cache.ids, dy)
 
 
 class Embedding(Layer):
@@ -42,8 +45,8 @@ class Embedding(Layer):
     def __init__(self, rows, dimension, rng, dtype=np.float32, scale=1.0):
         self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
 
-    def forward(self, ids):
-        return embedding_forward(ids, self.table.value)
+    def forward(self, ids, distinct=False):
+        return embedding_forward(ids, self.table.value, distinct)
 
     def backward(self, dy, cache):
         self.table.accumulate(embedding_backward(dy, cache))

@@ -6,7 +6,7 @@
 negative x keeps its relative precision, and one exponential serves y and dx. P is the Chebyshev interpolant in t ∈ [0, 1]
 of exp(x²/2)·Q(x)/t, computed with 50 digits. Largest error of Φ: 2e-7 in float32, 1e-15 in float64; of y, relative to
 max(1, |x|): 1e-7 and 1e-15; of y relative to itself in the tail −10 … −1: 3e-6 and 2e-14.
-Smooth everywhere. Source: Hendrycks & Gimpel, arXiv 1606.08415. Derivation: layers/README.md, E11.
+On a device a kernel takes Φ from CUDA's normcdf (gelu.cu). Smooth everywhere. Source: Hendrycks & Gimpel, arXiv 1606.08415. Derivation: layers/README.md, E11.
 """
 
 import math
@@ -16,7 +16,9 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import array_module
+from engine.kernels import with_kernels
 from engine.ragged import row_blocks
+from layers.standard import gelu_fused
 
 
 class TailPolynomial(NamedTuple):
@@ -41,13 +43,22 @@ class Cache(NamedTuple):
     slope: np.ndarray
 
 
-def gelu_forward(x):
-    """x: (T, d) → y: (T, d), and the cache (the slope dy/dx). Raises ValueError for a wrong dtype or shape."""
+def check_arguments(x, bias=None):
     check_floats("x", x, ("T", "d"))
+    if bias is not None:
+        check_floats("bias", bias, (x.shape[1],), like=x)
+
+
+def gelu_forward(x, bias=None):
+    """x: (T, d) → y: (T, d), and the cache (the slope dy/dx). Raises ValueError for a wrong dtype or shape.
+
+    bias: (d,), added to x first; its gradient is the sum of the rows of dx.
+    """
+    check_arguments(x, bias)
     xp = array_module(x)
     y, slope = xp.empty_like(x), xp.empty_like(x)
     for rows in row_blocks(x):
-        y[rows], slope[rows] = gelu_and_slope(x[rows], xp)
+        y[rows], slope[rows] = gelu_and_slope(x[rows] if bias is None else x[rows] + bias, xp)
     return y, Cache(slope)
 
 
@@ -55,6 +66,9 @@ def gelu_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.slope.shape, like=cache.slope)
     return dy * cache.slope
+
+
+gelu_forward, gelu_backward = with_kernels(gelu_forward, gelu_backward, gelu_fused, check_arguments)
 
 
 def gelu_and_slope(x, xp):

@@ -6,7 +6,8 @@
     dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
 
 A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must
-stay finite: |x| below 1.8e19/√d in float32. Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.
+stay finite: |x| below 1.8e19/√d in float32. On a device one kernel does all of it, with sums in float64
+(layer_norm.cu). Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.
 """
 
 from typing import NamedTuple
@@ -15,9 +16,10 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
+from engine.kernels import with_kernels
 from engine.layer import Layer, Parameter
-
-EPSILON = 1e-5
+from layers.standard import layer_norm_fused
+from layers.standard.layer_norm_fused import EPSILON
 
 
 class Cache(NamedTuple):
@@ -26,12 +28,28 @@ class Cache(NamedTuple):
     gain: np.ndarray
 
 
-def layer_norm_forward(x, gain, bias, epsilon=EPSILON):
-    """x: (T, d), gain and bias: (d,) → y: (T, d), and the cache. Raises ValueError for a wrong dtype or shape."""
+def check_arguments(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None):
     check_floats("x", x, ("T", "d"))
     check_floats("gain", gain, (x.shape[1],), like=x)
     check_floats("bias", bias, (x.shape[1],), like=x)
+    rows = len(x) if x_rows is None else len(x_rows)
+    if residual is not None:
+        check_floats("residual", residual, (rows if residual_rows is None else "T", x.shape[1]), like=x)
+    if residual_rows is not None and len(residual_rows) != rows:
+        raise ValueError(f"residual_rows: expected {rows} integers, got {len(residual_rows)}")
+
+
+def layer_norm_forward(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None):
+    """x: (T, d), gain and bias: (d,) → y: (T, d), and the cache. Raises ValueError for a wrong dtype or shape.
+
+    residual: (T, d), added to x first. x_rows, residual_rows: (T,) integers, where row t of the sum is x[x_rows[t]] +
+    residual[residual_rows[t]] and either array may have another number of rows.
+    """
+    check_arguments(x, gain, bias, epsilon, residual, x_rows, residual_rows)
     xp = array_module(x)
+    x = x if x_rows is None else x[x_rows]
+    if residual is not None:
+        x = x + (residual if residual_rows is None else residual[residual_rows])
     normalized = x - x.mean(axis=1, keepdims=True)
     variance = row_dots(normalized, normalized) / x.shape[1]
     rstd = 1 / xp.sqrt(variance + variance.dtype.type(epsilon))
@@ -40,7 +58,7 @@ def layer_norm_forward(x, gain, bias, epsilon=EPSILON):
 
 
 def layer_norm_backward(dy, cache):
-    """dy: (T, d) → (dx (T, d), dgain (d,), dbias (d,))."""
+    """dy: (T, d) → (dx (T, d), dgain (d,), dbias (d,)). dx is the gradient of every row of the sum: of x and of the residual."""
     normalized, rstd, gain = cache
     check_floats("dy", dy, normalized.shape, like=normalized)
     total = accumulator_dtype(dy.dtype)
@@ -59,6 +77,9 @@ def row_dots(a, b):
     return array_module(a).einsum("td,td->t", a, b)[:, None]
 
 
+layer_norm_forward, layer_norm_backward = with_kernels(layer_norm_forward, layer_norm_backward, layer_norm_fused, check_arguments)
+
+
 class LayerNorm(Layer):
     """Layer norm over d features, with gain 1 and bias 0 at the start."""
 
@@ -66,8 +87,8 @@ class LayerNorm(Layer):
         self.gain = Parameter(np.ones(dimension, dtype), decay=False)
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
-    def forward(self, x):
-        return layer_norm_forward(x, self.gain.value, self.bias.value)
+    def forward(self, x, residual=None, x_rows=None, residual_rows=None):
+        return layer_norm_forward(x, self.gain.value, self.bias.value, EPSILON, residual, x_rows, residual_rows)
 
     def backward(self, dy, cache):
         dx, dgain, dbias = layer_norm_backward(dy, cache)

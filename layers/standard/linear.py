@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
-from engine.backend import accumulator_dtype
 from engine.layer import Layer, Parameter
+from engine.products import product
+from engine.ragged import column_sums
 
 
 class Cache(NamedTuple):
@@ -25,7 +26,7 @@ def linear_forward(x, weight, bias):
     """x: (T, p), weight: (p, q), bias: (q,) or None → y: (T, q), and the cache. ValueError for a wrong dtype or shape."""
     check_floats("weight", weight, ("p", "q"))
     check_floats("x", x, ("T", weight.shape[0]), like=weight)
-    y = x @ weight
+    y = product(x, weight)
     if bias is not None:
         check_floats("bias", bias, (weight.shape[1],), like=weight)
         y += bias
@@ -36,7 +37,7 @@ def linear_backward(dy, cache):
     """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,))."""
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
-    return dy @ weight.T, x.T @ dy, dy.sum(axis=0, dtype=accumulator_dtype(dy.dtype)).astype(dy.dtype, copy=False)
+    return product(dy, weight.T), product(x.T, dy), column_sums(dy)
 
 
 class Linear(Layer):
@@ -46,8 +47,9 @@ class Linear(Layer):
         self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
         self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
 
-    def forward(self, x):
-        return linear_forward(x, self.weight.value, None if self.bias is None else self.bias.value)
+    def forward(self, x, add_bias=True):
+        """add_bias: False where whoever takes y adds the bias; its gradient is the same."""
+        return linear_forward(x, self.weight.value, None if self.bias is None or not add_bias else self.bias.value)
 
     def backward(self, dy, cache):
         dx, dweight, dbias = linear_backward(dy, cache)

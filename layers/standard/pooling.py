@@ -13,7 +13,9 @@ import numpy as np
 
 from engine.arguments import check_choice, check_floats, check_offsets
 from engine.backend import array_module
+from engine.kernels import with_kernels
 from engine.ragged import lengths, segment_max, segment_sum, spread, token_counts
+from layers.standard import pooling_fused
 
 POOLINGS = ("mean", "max", "cls")
 
@@ -27,14 +29,18 @@ class Cache(NamedTuple):
     dtype: np.dtype
 
 
+def check_arguments(x, offsets, kind="mean", counts=None):
+    check_choice("kind", kind, POOLINGS)
+    check_floats("x", x, ("T", "d"))
+    check_offsets(offsets, len(x))
+
+
 def pooling_forward(x, offsets, kind="mean", counts=None):
     """x: (T, d), offsets: (B + 1,) → y: (B, d), and the cache. ValueError for a wrong dtype, shape, offsets or kind.
 
     counts: (T,) integers: row j stands for that many equal tokens; None for one each.
     """
-    check_choice("kind", kind, POOLINGS)
-    check_floats("x", x, ("T", "d"))
-    check_offsets(offsets, len(x))
+    check_arguments(x, offsets, kind, counts)
     rows = None
     if kind == "mean":
         n = token_counts(offsets, counts)[:, None]
@@ -71,3 +77,6 @@ def pooling_backward(dy, cache):
         filled = xp.flatnonzero(lengths(offsets))
         dx[rows[filled], xp.arange(shape[1])] = dy[filled]  # no two texts share a row, so nothing is written twice
     return dx
+
+
+pooling_forward, pooling_backward = with_kernels(pooling_forward, pooling_backward, pooling_fused, check_arguments)

@@ -17,9 +17,15 @@ class Cache(NamedTuple):
     dtype: np.dtype
 
 
-def relu_forward(x):
-    """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape."""
+def relu_forward(x, bias=None):
+    """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape.
+
+    bias: (d,), added to x first; its gradient is the sum of the rows of dx.
+    """
     check_floats("x", x, ("T", "d"))
+    if bias is not None:
+        check_floats("bias", bias, (x.shape[1],), like=x)
+        x = x + bias
     positive = x.real > 0
     return x * positive, Cache(positive, x.dtype)
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
+from engine.kernels import with_kernels
+from layers.standard import softmax_cross_entropy_fused
 
 
 class Cache(NamedTuple):
@@ -29,20 +31,29 @@ def log_softmax(z):
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def check_labels(labels, texts, classes):
+    """Raise ValueError unless `labels` is a (texts,) array of integers in [0, classes). Only host arrays are looked into."""
+    if not hasattr(labels, "dtype"):
+        raise ValueError(f"labels: expected an integer array of shape ({texts},), got {type(labels).__name__}")
+    if labels.dtype.kind not in "iu" or labels.shape != (texts,):
+        raise ValueError(f"labels: expected an integer array of shape ({texts},), got {labels.dtype} of shape {labels.shape}")
+    if isinstance(labels, np.ndarray) and texts and not (0 <= labels.min() and labels.max() < classes):
+        raise ValueError(f"labels: must lie in [0, {classes}), got {labels.min()} to {labels.max()}")
+
+
+def check_arguments(z, labels, smoothing=0.0):
+    check_floats("z", z, ("B", "C"))
+    check_labels(labels, *z.shape)
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing: must lie in [0, 1), got {smoothing}")
+
+
 def softmax_cross_entropy_forward(z, labels, smoothing=0.0):
     """z: (B, C) logits, labels: (B,) integers in [0, C), smoothing s in [0, 1) → L: 0-d of z's dtype, and the cache.
 
     An empty batch has L = 0. Raises ValueError for a wrong dtype or shape, a label outside [0, C), or s outside [0, 1).
     """
-    check_floats("z", z, ("B", "C"))
-    if not hasattr(labels, "dtype"):
-        raise ValueError(f"labels: expected an integer array of shape ({len(z)},), got {type(labels).__name__}")
-    if labels.dtype.kind not in "iu" or labels.shape != (len(z),):
-        raise ValueError(f"labels: expected an integer array of shape ({len(z)},), got {labels.dtype} of shape {labels.shape}")
-    if isinstance(labels, np.ndarray) and len(z) and not (0 <= labels.min() and labels.max() < z.shape[1]):
-        raise ValueError(f"labels: must lie in [0, {z.shape[1]}), got {labels.min()} to {labels.max()}")
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing: must lie in [0, 1), got {smoothing}")
+    check_arguments(z, labels, smoothing)
     if not len(z):
         return z.sum(), Cache(z, labels, smoothing)
     log_p = log_softmax(z)
@@ -64,3 +75,8 @@ def softmax_cross_entropy_backward(dL, cache):
     dz[xp.arange(len(log_p)), labels] -= log_p.dtype.type(1 - smoothing)
     dz *= xp.asarray(dL, dz.dtype) / dz.dtype.type(len(dz))
     return dz
+
+
+softmax_cross_entropy_forward, softmax_cross_entropy_backward = with_kernels(
+    softmax_cross_entropy_forward, softmax_cross_entropy_backward, softmax_cross_entropy_fused, check_arguments
+)

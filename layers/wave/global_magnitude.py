@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats, check_offsets
+from engine.backend import array_module
 from engine.ragged import scale_of_columns, segment_sum, spread
 from layers.wave.division import divide_or_zero
 from layers.wave.scope import in_scope
@@ -36,7 +37,7 @@ def global_magnitude_forward(w, offsets, scope="dimension"):
     scale = scale_of_columns(x, cuts)
     ratio = x if scale is None else x / spread(scale, cuts)
     squares = ratio.astype(np.float64) ** 2 if x.dtype == np.float32 else ratio * ratio
-    G = np.sqrt(segment_sum(squares, cuts))
+    G = array_module(x).sqrt(segment_sum(squares, cuts))
     G = (G if scale is None else G * scale).astype(w.dtype, copy=False)
     return G, Cache(w, G, offsets, scope)
 

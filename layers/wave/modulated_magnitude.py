@@ -10,6 +10,7 @@ The chain E4, E6, E7 gives the same (at G = 0 too) by some forty passes over all
 with C = (c_tu), taken in float64. Each partial derivative is at most √c·G_B or √c·G_A. Unit: the product of those of a and b.
 In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while dy·G_B and dy·G_A neither
 over- nor underflow. A NaN or an infinity in a row spoils its column in every text of the batch.
+On a device kernels do it entry by entry (modulated_magnitude.cu): without C, each text with a scale and a NaN of its own.
 Source: follows from Zhang & Sheng, arXiv 2411.02674. Derivation: layers/README.md, E17.
 """
 
@@ -20,6 +21,8 @@ import numpy as np
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
 from engine.bag import count_matrix
+from engine.kernels import with_kernels
+from layers.wave import modulated_magnitude_fused
 from layers.wave.division import divide_or_zero
 
 
@@ -61,3 +64,8 @@ def modulated_magnitude_backward(dy, cache):
     da *= a
     db *= b
     return da.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
+
+
+modulated_magnitude_forward, modulated_magnitude_backward = with_kernels(
+    modulated_magnitude_forward, modulated_magnitude_backward, modulated_magnitude_fused
+)

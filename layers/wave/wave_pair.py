@@ -5,7 +5,8 @@
 a, b: (U, d) rows that the entries of a Bag refer to. Equal tokens of a text get equal values, so y has a row for each of the P
 entries; its gradient dy is that of all tokens of an entry together.
 The plain body writes the texts out token by token; wave_pair_fast.py is a body for float32 on the CPU that keeps to one
-text at a time and to its distinct tokens. Both keep the errors promised in E4 to E7.
+text at a time and to its distinct tokens. On a device kernels do the same in scope "dimension" (wave_pair.cu).
+All of them keep the errors promised in E4 to E7.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 
 from engine.arguments import check_choice, check_floats
 from engine.bag import Bag, sum_entries
-from layers.wave import wave_pair_fast
+from engine.kernels import with_kernels
+from layers.wave import wave_pair_fast, wave_pair_fused
 from layers.wave.interference import interference_backward, interference_forward
 from layers.wave.modulation import modulation_backward, modulation_forward
 from layers.wave.readout import READOUTS, readout_backward, readout_forward
@@ -61,6 +63,9 @@ def wave_pair_backward(dy, cache):
     if isinstance(cache, wave_pair_fast.Cache):
         return wave_pair_fast.fast_backward(dy, cache, PLAIN)
     return plain_backward(dy, cache)
+
+
+wave_pair_forward, wave_pair_backward = with_kernels(wave_pair_forward, wave_pair_backward, wave_pair_fused)
 
 
 def plain_forward(a, b, bag, operation, readout, scope):

@@ -293,3 +293,9 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
 def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, arguments, run):
     outcome = run(*arguments, "--learning-rate", "1e38", "--set", "clip_norm=0", "--set", "warmup=0", "--set", "weight_decay=0", "--output", tmp_path / "new")
     refused(outcome, "step ", "layer ", "parameter ", "--learning-rate")
+
+
+def test_tensor_cores_are_not_on_a_cpu(run, arguments, tmp_path):
+    code, _, err = run(*arguments, "--precision", "tf32", "--output", tmp_path / "run")
+    assert code == 2 and err.strip() == "error: precision tf32: only tensor cores multiply so; give --device cuda, or --precision float32"
+    assert not (tmp_path / "run").exists()

@@ -104,7 +104,7 @@ def distance(actual, expected):
     pairs = list(zip(arrays(actual), arrays(expected), strict=True))
     assert all(a.shape == b.shape for a, b in pairs), [(a.shape, b.shape) for a, b in pairs]
     errors = [np.max(np.abs(a - b), initial=0.0) / (np.max(np.abs(b), initial=0.0) or 1.0) for a, b in pairs]
-    return max(errors, default=0.0)
+    return float(np.max(errors, initial=0.0))  # NaN if one is, which max() may pass over
 
 
 def assert_equal(actual, expected, tolerance=0.0):

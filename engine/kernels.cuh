@@ -1,0 +1,42 @@
+// What all kernel files share. REAL is float or double; sums are taken in double, in an order that never changes.
+typedef REAL real;
+typedef long long index_t;
+
+// Sum over the threads of a block (a power of two, at most 1024): every thread receives it. `scratch`: a double for each thread.
+__device__ inline double block_sum(double value, double* scratch) {
+    const int thread = threadIdx.x + blockDim.x * threadIdx.y, threads = blockDim.x * blockDim.y;
+    __syncthreads();  // scratch may still be read from an earlier sum
+    scratch[thread] = value;
+    __syncthreads();
+    for (int half = threads / 2; half > 0; half /= 2) {
+        if (thread < half) scratch[thread] += scratch[thread + half];
+        __syncthreads();
+    }
+    return scratch[0];
+}
+
+// Largest over the threads of a block, NaN if one is: every thread receives it.
+__device__ inline double block_max(double value, double* scratch) {
+    const int thread = threadIdx.x + blockDim.x * threadIdx.y, threads = blockDim.x * blockDim.y;
+    __syncthreads();
+    scratch[thread] = value;
+    __syncthreads();
+    for (int half = threads / 2; half > 0; half /= 2) {
+        if (thread < half && !(scratch[thread] >= scratch[thread + half]) && scratch[thread] == scratch[thread]) scratch[thread] = scratch[thread + half];
+        __syncthreads();
+    }
+    return scratch[0];
+}
+
+// Sum over the rows (threadIdx.y) of a block of `LANES` rows: valid in row 0. `scratch`: a double for each thread.
+__device__ inline double lane_sum(double value, double* scratch) {
+    __syncthreads();
+    scratch[threadIdx.y * blockDim.x + threadIdx.x] = value;
+    __syncthreads();
+    double total = 0;
+    if (threadIdx.y == 0)
+        for (int lane = 0; lane < (int)blockDim.y; ++lane) total += scratch[lane * blockDim.x + threadIdx.x];
+    return total;
+}
+
+__device__ inline index_t at(const index_t* index, index_t i) { return index ? index[i] : i; }  // no index: row i itself

@@ -1,0 +1,61 @@
+"""Matrix products, and with how many bits their operands enter: float32 (24) or TF32 (11, on tensor cores; sums in float32).
+
+CuPy 14 offers no more for float32 arrays: it leaves out cuBLAS's bfloat16 and float16 modes.
+"""
+
+import contextlib
+
+import numpy as np
+
+from engine.errors import UserError
+
+PRECISIONS = ("float32", "tf32")
+emulates_tf32 = False
+
+
+def product(a, b):
+    """a @ b, (n, p)·(p, q) → (n, q)."""
+    if emulates_tf32 and a.dtype == np.float32:
+        a, b = rounded_to_tf32(a), rounded_to_tf32(b)
+    return a @ b
+
+
+def check_precision(name, device):
+    """Raise UserError where products of that precision cannot be had on a device ("cpu" or "cuda")."""
+    if name != "float32" and device != "cuda":
+        raise UserError(f"precision {name}: only tensor cores multiply so; give --device cuda, or --precision float32")
+
+
+@contextlib.contextmanager
+def product_precision(name, device):
+    """Products of float32 arrays on a device have this precision while the context lasts; on the CPU there is float32 alone."""
+    check_precision(name, device)
+    if name == "float32":
+        yield
+        return
+    from cupy._core import _routines_linalg as cublas  # where CuPy keeps the switch
+
+    before = cublas.get_compute_type(np.float32)
+    cublas.set_compute_type(np.float32, cublas.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        cublas.set_compute_type(np.float32, before)
+
+
+@contextlib.contextmanager
+def emulated_tf32():
+    """product() rounds float32 operands as tensor cores do while the context lasts: to measure what that costs, without one."""
+    global emulates_tf32
+    before, emulates_tf32 = emulates_tf32, True
+    try:
+        yield
+    finally:
+        emulates_tf32 = before
+
+
+def rounded_to_tf32(x):
+    """float32 with the 13 lowest bits rounded off, halves away from zero; infinities and NaN stay."""
+    x = np.ascontiguousarray(x)
+    bits = x.view(np.uint32)
+    return np.where(np.isfinite(x), (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits).view(np.float32)

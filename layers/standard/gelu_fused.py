@@ -1,0 +1,29 @@
+"""E11 by kernels (gelu.cu). Kept for backward: x alone, 4 bytes an entry in float32."""
+
+from typing import NamedTuple
+
+from engine.arguments import check_floats
+from engine.backend import array_module
+from engine.kernels import KernelFile, blocks_of
+
+KERNELS = KernelFile(__file__.replace("_fused", ""))
+THREADS = (256,)
+
+
+class Cache(NamedTuple):
+    x: object
+    bias: object
+
+
+def forward(x, bias=None):
+    y = array_module(x).empty_like(x)
+    KERNELS.launch("gelu_forward", x, (blocks_of(x.size, 256),), THREADS, x, bias, y, x.size, x.shape[1])
+    return y, Cache(x, bias)
+
+
+def backward(dy, cache):
+    x, bias = cache
+    check_floats("dy", dy, x.shape, like=x)
+    dx = array_module(dy, x).empty_like(x)
+    KERNELS.launch("gelu_backward", dy, (blocks_of(x.size, 256),), THREADS, dy, x, bias, dx, x.size, x.shape[1])
+    return dx

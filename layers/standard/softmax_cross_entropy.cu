@@ -1,0 +1,37 @@
+// E15  Softmax cross-entropy. One block of 128 threads a text.
+
+// log p = z − max z − log Σ exp(z − max z) of each text, and its share of the loss: −(1 − s)·log p[label] − s/C·Σ log p.
+// A label outside [0, C) makes the loss NaN.
+extern "C" __global__ void softmax_cross_entropy_forward(const real* z, const index_t* labels, real* log_p, double* losses, index_t classes, double smoothing) {
+    __shared__ double scratch[128];
+    const index_t text = blockIdx.x;
+    const real* logits = z + text * classes;
+    double largest = logits[threadIdx.x < classes ? threadIdx.x : 0], sum = 0, total = 0;
+    for (index_t c = threadIdx.x; c < classes; c += blockDim.x)
+        if (logits[c] > largest || logits[c] != logits[c]) largest = logits[c];
+    largest = block_max(largest, scratch);
+    for (index_t c = threadIdx.x; c < classes; c += blockDim.x) sum += exp(logits[c] - largest);
+    const double log_sum = log(block_sum(sum, scratch));
+    for (index_t c = threadIdx.x; c < classes; c += blockDim.x) {
+        const double value = logits[c] - largest - log_sum;
+        log_p[text * classes + c] = (real)value;
+        total += value;
+    }
+    total = block_sum(total, scratch);
+    if (threadIdx.x == 0) {
+        const index_t label = labels[text];
+        double loss = nan("");
+        if (label >= 0 && label < classes) loss = -(1 - smoothing) * (logits[label] - largest - log_sum);
+        if (smoothing > 0) loss -= smoothing / classes * total;  // not 0·Σ: a class out of reach has log p = −∞
+        losses[text] = loss / gridDim.x;
+    }
+}
+
+// dz = (p − (1 − s)·onehot(label) − s/C)·factor
+extern "C" __global__ void softmax_cross_entropy_backward(const real* log_p, const index_t* labels, real* dz, index_t classes, double smoothing, double factor) {
+    const index_t text = blockIdx.x;
+    for (index_t c = threadIdx.x; c < classes; c += blockDim.x) {
+        const double target = smoothing / classes + (c == labels[text] ? 1 - smoothing : 0);
+        dz[text * classes + c] = (real)((exp((double)log_p[text * classes + c]) - target) * factor);
+    }
+}

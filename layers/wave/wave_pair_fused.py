@@ -1,0 +1,53 @@
+"""The wave pair by kernels (wave_pair.cu), in scope "dimension". Kept for backward: a and b, nothing for the tokens."""
+
+from typing import NamedTuple
+
+from engine.arguments import check_floats
+from engine.backend import array_module
+from engine.bag import Bag, sum_entries
+from engine.kernels import KernelFile, blocks_of
+from engine.segments import THREADS
+from layers.wave.readout import READOUTS
+
+KERNELS = KernelFile(__file__.replace("_fused", ""))
+OPERATIONS = ("interference", "modulation")  # their numbers in the kernels, as those of READOUTS
+
+
+class Cache(NamedTuple):
+    """choice: numbers of the operation and the readout. bag: with its links."""
+
+    a: object
+    b: object
+    bag: Bag
+    choice: tuple
+
+
+def applies(a, b, bag, operation, readout, scope="dimension"):
+    """Whether the kernels compute this. What is wrong with wrong arguments, the plain body tells."""
+    if scope != "dimension" or operation not in OPERATIONS or readout not in READOUTS:
+        return False
+    fits = getattr(b, "shape", None) == a.shape and a.ndim == 2 and b.dtype == a.dtype
+    return fits and (bag.places is not None or bag.entry_count() == len(a))
+
+
+def forward(a, b, bag, operation, readout, scope="dimension"):
+    xp, (rows, d) = array_module(a, b, *bag[:3]), a.shape
+    bag, choice = bag.linked(rows), (OPERATIONS.index(operation), READOUTS.index(readout))
+    y = xp.empty((bag.entry_count(), 2 * d if readout == "both" else d), a.dtype)
+    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(bag, d), THREADS, a, b, *bag[:3], y, d, *choice)
+    return y, Cache(a, b, bag, choice)
+
+
+def backward(dy, cache):
+    a, b, bag, choice = cache
+    entries, (rows, d) = bag.entry_count(), a.shape
+    check_floats("dy", dy, (entries, 2 * d if READOUTS[choice[1]] == "both" else d), like=a)
+    xp = array_module(dy, a)
+    da, db = xp.empty((entries, d), a.dtype), xp.empty((entries, d), a.dtype)
+    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(bag, d), THREADS, dy, a, b, *bag[:3], da, db, d, *choice)
+    return sum_entries(da, bag, rows), sum_entries(db, bag, rows)
+
+
+def blocks_of_texts(bag, d):
+    """One block for each text and 32 columns."""
+    return len(bag.offsets) - 1, blocks_of(d, 32)

@@ -1,0 +1,135 @@
+"""Whole networks by kernels: gradients, training to the end, and nothing on the host within a step."""
+
+import numpy as np
+import pytest
+
+from engine.backend import random_generator, to_host
+from engine.errors import UserError
+from engine.training.adamw import AdamW
+from engine.training.device_records import DeviceRecords
+from engine.training.step import update
+from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks.wave_network import example_batch
+
+LENGTHS = [5, 1, 20, 0, 3]
+NETWORKS = {
+    "paper": {"operation": "modulation", "readout": "magnitude"},
+    "two maps": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "hidden": 0},
+    "interference": {"operation": "interference", "readout": "magnitude", "activation": "relu", "token_dropout": 0.3},
+    "two blocks": {"operation": "modulation", "readout": "both", "blocks": 2, "wave_residual": False},
+    "dropout": {"operation": "modulation", "readout": "magnitude", "dropout": 0.1, "embedding_dropout": 0.2, "classifier_dropout": 0.3},
+    "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
+    "imaginary": {"operation": "modulation", "readout": "imaginary"},
+}
+OTHERS = {
+    "max": {"readout": "real", "pooling": "max"},
+    "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
+}
+
+
+def network_of(fields, dtype=np.float32):
+    return WaveNetwork(WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
+
+
+def gradients(network, batch, rng=None):
+    network.zero_grad()
+    loss, cache = network.loss_forward(batch, train=rng is not None, rng=rng)
+    network.loss_backward(cache)
+    return float(loss), {name: to_host(p.dense_grad()) for name, p in network.parameters().items()}
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float64, 1e-13)])
+def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
+    network, batch = network_of({**NETWORKS, **OTHERS}[name], dtype), example_batch(50, 3, LENGTHS, 1)
+    loss, grads = gradients(network, batch)
+    for backwards in (False, True):
+        with emulated(backwards) as emulator:
+            found, found_grads = gradients(network, batch)
+        assert {"gather_rows", "softmax_cross_entropy_backward"} <= {kernel for kernel, _ in emulator.launched}
+        assert abs(found - loss) <= tolerance
+        for parameter in grads:
+            assert np.abs(found_grads[parameter] - grads[parameter]).max() <= tolerance * np.abs(grads[parameter]).max(), parameter
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
+    network = network_of(NETWORKS[name])
+    batches = [example_batch(50, 3, lengths, seed) for seed, lengths in enumerate([LENGTHS, [2, 2], [1], LENGTHS])]
+    with cuda() as device:
+        optimizer = AdamW(network.to("cuda").parameters(), weight_decay=0.01)
+        records = None
+        for step, batch in enumerate(batches):
+            if device.waits:
+                device.waits.clear()
+            done = update(network, optimizer, batch, random_generator(0, step, device="cuda"), 1e-2, 1.0)
+            records = records or DeviceRecords(done.loss, 0.0)
+            records.add(done, optimizer.control, batch, {"step": step})
+            assert not device.waits
+        lines, bad = records.fetch()
+        assert device.waits in (["get"], None) and bad is None
+    assert [line["step"] for line in lines] == [0, 1, 2, 3] and all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize("name", ["paper", "interference", "two blocks"])
+def test_steps_on_a_device_learn_what_the_host_learns(cuda, name):
+    batches = [example_batch(50, 3, LENGTHS, seed) for seed in range(5)]
+    trained = []
+    for device in ("cpu", "cuda", "cuda"):
+        network = network_of(NETWORKS[name], np.float64)
+        with cuda():
+            optimizer = AdamW(network.to(device).parameters(), weight_decay=0.01)
+            for step, batch in enumerate(batches):
+                update(network, optimizer, batch, random_generator(0, step, device=device), 1e-2, 0.5)
+            optimizer.settle()
+            trained.append({parameter: to_host(p.value).copy() for parameter, p in network.parameters().items()})
+    for parameter, value in trained[0].items():
+        np.testing.assert_allclose(trained[1][parameter], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=parameter)
+        assert np.array_equal(trained[1][parameter], trained[2][parameter])
+
+
+def test_every_plain_body_runs_on_a_device_too(cuda, monkeypatch):
+    monkeypatch.setenv("WAVE_KERNELS", "off")
+    for fields in (*NETWORKS.values(), *OTHERS.values()):
+        if fields.get("token_dropout"):
+            continue  # draws on the host either way
+        network, batch = network_of(fields, np.float64), example_batch(50, 3, LENGTHS, 1)
+        loss, grads = gradients(network, batch)
+        with cuda() as device:
+            found, found_grads = gradients(network.to("cuda"), batch)
+            assert not device.launched
+        assert abs(found - loss) < 1e-13
+        for parameter in grads:
+            np.testing.assert_allclose(found_grads[parameter], grads[parameter], rtol=0, atol=1e-12 * np.abs(grads[parameter]).max())
+
+
+def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, monkeypatch):
+    from engine import kernels
+
+    monkeypatch.setenv("WAVE_KERNELS", "check")
+    monkeypatch.setattr(kernels, "worst_differences", {})
+    for name in ("paper", "interference"):
+        network, batch = network_of(NETWORKS[name]), example_batch(50, 3, LENGTHS, 1)
+        with cuda():
+            optimizer = AdamW(network.to("cuda").parameters())
+            for step in range(2):
+                update(network, optimizer, batch, random_generator(0, step, device="cuda"), 1e-2, 1.0)
+    found = {name for name, _ in kernels.worst_differences}
+    pairs = ("layer_norm", "gelu", "pooling", "softmax_cross_entropy", "modulated_magnitude", "wave_pair")
+    assert found >= {f"{pair} {way}" for pair in pairs for way in ("forward", "backward")} | {"adamw", "global_norm"}
+    assert all(0 <= worst < 1 for worst in kernels.worst_differences.values())
+
+
+def test_ids_and_labels_are_checked_on_the_host(cuda):
+    with cuda():
+        network, batch = network_of({}).to("cuda"), example_batch(50, 3, LENGTHS, 1)
+        with pytest.raises(ValueError, match=r"ids: must lie in \[0, 50\), got 50"):
+            network.loss_forward(batch._replace(ids=batch.ids * 0 + 50))
+        with pytest.raises(ValueError, match=r"labels: must lie in \[0, 3\), got 3"):
+            network.loss_forward(batch._replace(labels=batch.labels * 0 + 3))
+
+
+def test_an_unknown_mode_is_refused(emulated, monkeypatch):
+    monkeypatch.setenv("WAVE_KERNELS", "fast")
+    with emulated(), pytest.raises(UserError, match="^WAVE_KERNELS=fast: must be one of on, off, check$"):
+        network_of({}).forward(example_batch(50, 3, [2], 1))

@@ -1,0 +1,46 @@
+"""Every equation and network on a device against float64 on the host, with kernels and without: by emulation, and on a GPU if there is one."""
+
+import numpy as np
+import pytest
+
+from engine.backend import random_generator
+from engine.gradcheck import assert_gradients, compare_backends
+from layers.gradient_suite import CASES, TWINS, methods_of, report_of
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_results_and_gradients(cuda, monkeypatch, case, mode):
+    monkeypatch.setenv("WAVE_KERNELS", mode)
+    for example, method in enumerate(("cuda_float64", "cuda_float32")):
+        with cuda() as device:
+            assert_gradients(report_of(case, method, case.draw(random_generator(7, example)), example))
+            if mode == "off":
+                assert not device.launched
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", [case for case in CASES if case.products], ids=lambda case: case.name)
+def test_products_of_tensor_cores(case):
+    assert_gradients(report_of(case, "cuda_tf32", case.draw(random_generator(7, 0)), 0))
+
+
+def test_the_suite_has_a_row_of_each_kind_for_a_device():
+    networks = [case for case in CASES if case.products]
+    assert len(networks) > 10
+    for case in CASES:
+        new = set(methods_of(case, "cuda")) - set(methods_of(case))
+        assert new == {"cuda_float64", "cuda_float32"} | ({"cuda_tf32"} if case.products else set())
+    assert TWINS["cuda_tf32"][3] == TWINS["tf32_twin"][3] > 100 * TWINS["cuda_float32"][3]
+
+
+def test_a_device_that_computes_something_else_is_caught(cuda):
+    def forward(x):
+        return x * (2.0 if isinstance(x, np.ndarray) else 2.001), x
+
+    def backward(dy, x):
+        return dy * 2.0
+
+    with cuda():
+        report = compare_backends(forward, backward, (np.ones((3, 4)),), devices=["cuda"])
+    assert {row.name for row in report.failures} == {"output, cuda float64", "output, cuda float32"}

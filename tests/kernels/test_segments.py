@@ -1,0 +1,83 @@
+"""Gathers and sums of rows by kernels beside their plain twins."""
+
+import numpy as np
+import pytest
+from layer_laws import offsets_of
+from twin_checks import SIZES
+
+from engine import ragged, segments
+from engine.bag import Bag, distinct_tokens, merge_repeats, sum_entries
+
+FUNCTIONS = {
+    "sum_short_segments": (ragged.segment_sum, [0, 3, 1, 0, 9, 2]),
+    "sum_long_segments": (ragged.segment_sum, [0, 40, 1, 33, 256]),
+    "max_segments": (ragged.segment_max, [0, 3, 1, 0, 40, 2]),
+}
+DTYPES = {np.float32: 1e-6, np.float64: 1e-14}
+
+
+def agree(emulated, function, arguments, kernel, tolerance):
+    expected = function(*arguments)
+    for backwards in (False, True):
+        with emulated(backwards) as emulator:
+            found = function(*arguments)
+        assert kernel in {name for name, _ in emulator.launched}
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kernel", FUNCTIONS)
+@pytest.mark.parametrize("columns", SIZES)
+def test_segments(emulated, kernel, columns):
+    function, lengths = FUNCTIONS[kernel]
+    for dtype, tolerance in DTYPES.items():
+        x = np.random.default_rng(columns).standard_normal((sum(lengths), columns)).astype(dtype)
+        agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 1000])
+def test_columns(emulated, rows):
+    for dtype, tolerance in DTYPES.items():
+        x = np.random.default_rng(rows).standard_normal((rows, 33)).astype(dtype)
+        agree(emulated, ragged.column_sums, (x,), "finish_columns", tolerance * 100)
+
+
+def test_a_sum_of_float32_is_rounded_once(emulated):
+    x = np.array([[2.0**24], [1.0], [1.0]], np.float32)
+    with emulated():
+        assert ragged.column_sums(x)[0] == ragged.segment_sum(x, np.array([0, 3]))[0, 0] == 2**24 + 2
+
+
+def test_rows_are_gathered_and_a_row_that_is_not_there_is_nan(emulated):
+    x = np.arange(99.0).reshape(3, 33)
+    agree(emulated, ragged.gather_rows, (x, np.array([2, 0, 2, 1])), "gather_rows", 0)
+    agree(emulated, ragged.gather_rows, (x, np.array([2, 1], np.int32)), "gather_rows", 0)
+    with emulated():
+        y = segments.gather_rows(x, np.array([1, 3, -1]))
+    assert (y[0] == x[1]).all() and np.isnan(y[1:]).all()
+
+
+def test_nan_is_the_largest_of_its_segment_alone(emulated):
+    x = np.array([[1.0, 5.0], [np.nan, 2.0], [3.0, np.nan], [-4.0, -1.0]])
+    agree(emulated, ragged.segment_max, (x, np.array([0, 3, 4])), "max_segments", 0)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_entries_hand_back_to_their_rows(emulated, merged):
+    rng = np.random.default_rng(0)
+    rows, bag = distinct_tokens(rng.integers(0, 9, 70), offsets_of([30, 0, 1, 39]), 9)
+    bag = merge_repeats(bag, len(rows)) if merged else bag
+    bag = bag.linked(len(rows) + 1)  # a row that stands nowhere receives 0
+    y = rng.standard_normal((bag.entry_count(), 33))
+    agree(emulated, sum_entries, (y, bag, len(rows) + 1), "sum_short_segments", 1e-13)
+
+
+def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
+    bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3])).linked(3)
+    assert bag.links.texts.tolist() == bag.texts().tolist() == [0, 0, 2]
+    assert bag.links.by_row.tolist() == [1, 0, 2] and bag.links.row_starts.tolist() == [0, 1, 1, 3]
+    assert bag.one_row_per_text().places.tolist() == [0, 2] and bag.one_row_per_text().links.row_starts.tolist() == [0, 1, 1, 2]
+    own = bag.of_own_rows()
+    assert own.places is own.links.by_row is own.links.row_starts is None and own.entry_count() == 3
+    assert bag.linked(3) is bag
+    assert Bag(None, None, np.array([0, 4])).entry_count() == 4
