@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark, doctor
 """
 
 import itertools
@@ -479,6 +479,24 @@ def benchmark(corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
     if figure is not None:
         write_figure(figure, measured)
         teller(as_json)(f"drawn: {figure}")
+
+
+@cli.command(short_help="Show what this machine offers, and what to install.")
+@json_option
+@click.pass_context
+def doctor(ctx, as_json):
+    """Show versions, the CUDA device or why there is none, whether every kernel compiles, and what to install.
+
+    Needs no GPU. Exit code 1 if a kernel is refused.
+    """
+    import engine
+    import layers
+    from engine.doctor import as_text, examine
+
+    findings = examine([Path(package.__path__[0]) for package in (engine, layers)])
+    click.echo(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else as_text(findings))
+    if not findings["ok"]:
+        ctx.exit(1)
 
 
 def names_in(text):

@@ -51,8 +51,10 @@ def why_no_cuda():
     """None when a CUDA device can be used, otherwise the reason in a few words (never an exception)."""
     try:
         import cupy
-    except ImportError:
-        return "CuPy is not installed"
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return "CuPy is not installed"
+        return f"CuPy cannot be imported ({first_line(error)})"
     except Exception as error:  # a broken CUDA installation can fail in any way at import
         return f"CuPy cannot be imported ({first_line(error)})"
     try:

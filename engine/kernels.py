@@ -70,7 +70,7 @@ class KernelFile:
         if isinstance(like, np.ndarray):
             emulator.launch(self, name, like.dtype, blocks, threads, arguments)
         else:
-            loaded(self, like.dtype).get_function(name)(blocks, threads, tuple(NULL if a is None else a for a in arguments))
+            function_of(self, like.dtype, name)(blocks, threads, tuple(NULL if a is None else a for a in arguments))
 
 
 @functools.cache
@@ -79,6 +79,12 @@ def loaded(kernel_file, dtype):
     import cupy
 
     return cupy.RawModule(code=kernel_file.source(), options=compiler_options(dtype))
+
+
+@functools.cache
+def function_of(kernel_file, dtype, name):
+    """One kernel of a module: looked up once, since a step launches some forty."""
+    return loaded(kernel_file, dtype).get_function(name)
 
 
 def compiler_options(dtype):

@@ -47,7 +47,7 @@ def spread(y, offsets):
 
 
 def to_counts(counts):
-    """repeat() of CuPy takes its counts as a host list."""
+    """What every release of CuPy takes as counts of repeat(): a list of the host."""
     return counts if isinstance(counts, np.ndarray) else counts.get().tolist()
 
 
@@ -113,7 +113,7 @@ def device_segments(x, offsets, what, dtype):
     """segment_sum and segment_max on a GPU: one thread per text and column walks down its rows, so the order is fixed."""
     import cupy
 
-    step = {"sum": "total += value;", "max": "total = first || value > total ? value : total;"}[what]
+    step = {"sum": "total += value;", "max": "total = first || value > total || value != value ? value : total;"}[what]
     kernel = cupy.ElementwiseKernel(
         "raw S x, raw int64 offsets, int64 columns",
         "A y",

@@ -7,7 +7,7 @@ import numpy as np
 from device_stand_in import DeviceArray, StandInModule, on_device, to_host, to_stand_in
 from emulation import Emulator
 
-from engine.kernels import loaded
+from engine.kernels import function_of, loaded
 
 waits = []  # what read a number of the device on the host: each would stall a GPU
 
@@ -93,9 +93,15 @@ def emulated_device(folder, monkeypatch):
         patched.setattr(engine.ragged, "device_segments", segments)
         give_readers(patched)
         waits.clear()
-        loaded.cache_clear()
+        forget_modules()
         yield emulator
+    forget_modules()
+
+
+def forget_modules():
+    """Compiled kernels belong to one device."""
     loaded.cache_clear()
+    function_of.cache_clear()
 
 
 __all__ = ["DeviceArray", "emulated_device", "on_device", "to_stand_in"]

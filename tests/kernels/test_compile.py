@@ -1,0 +1,99 @@
+"""Every kernel file compiles with every compiler that is found here, for one architecture or, with ALL_ARCHITECTURES=1, several.
+
+None of it needs a device.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import engine
+import layers
+from engine.kernel_compilers import TextFile, compilers, kernel_files, search
+from engine.kernels import HEADER, KernelFile
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)  # A100, H100, RTX 50
+FOLDERS = [Path(package.__path__[0]) for package in (engine, layers)]
+FILES = kernel_files(FOLDERS)
+DTYPES = ("float32", "float64")
+GOOD = 'extern "C" __global__ void twice(real* x) { x[threadIdx.x] *= 2; }\n'
+
+
+def compile_all(compiler):
+    """{(file, dtype): Future of Compiled} of every kernel file, begun at once on all cores."""
+    known = [name for name in ARCHITECTURES if name in compiler.architectures]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {(one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known) for one in FILES for dtype in DTYPES}
+
+
+@pytest.fixture(scope="module", params=["nvcc", "NVRTC"])
+def compiler(request):
+    found = search()[request.param]
+    if isinstance(found, str):
+        pytest.skip(f"no {request.param}: {found}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def compiled(compiler):
+    return compile_all(compiler)
+
+
+def test_there_are_kernel_files():
+    assert FILES and len({one.path.name for one in FILES}) == len(FILES)
+    assert not [one.path for one in FILES if "__CUDA_ARCH__" in one.source()]  # else nvcc must compile for each architecture anew
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [one.path.name for one in FILES])
+def test_every_kernel_compiles_and_keeps_its_values_in_registers(compiler, compiled, name, dtype, record_property):
+    done = compiled[name, dtype].result()
+    assert done.ok, f"{compiler.name} refuses {name} for {dtype}:\n{done.message}"
+    record_property("compiled_by", compiler.name)
+    if done.spills is not None:
+        assert set(done.spills) == set(done.registers) and done.registers
+        assert not any(done.spills.values()), f"bytes that do not fit into registers, stored and loaded: {done.spills}"
+
+
+def test_a_text_with_an_error_is_refused_with_its_file_and_line(compiler, tmp_path):
+    (tmp_path / "broken.cu").write_text(f"// comment\n{GOOD}{GOOD.replace('x[', 'y[').replace('twice', 'thrice')}")
+    done = compiler.compile(KernelFile(tmp_path / "broken.cu"), "float32", "sm_90")
+    assert not done.ok and done.registers is None and done.spills is None
+    assert 'broken.cu(3): error: identifier "y" is undefined' in done.message
+
+
+def test_an_error_in_the_header_names_the_header(compiler):
+    done = compiler.compile(TextFile(f"typedef REAL real;\nbroken\n{GOOD}"), "float64", "sm_90")
+    assert not done.ok and f"{HEADER.name}(" in done.message.splitlines()[0]
+
+
+def test_macros_of_the_c_library_are_refused_as_on_a_device(compiler):
+    macros = ("NAN", "INFINITY", "M_PI", "DBL_MAX")
+    text = "typedef REAL real;\n" + "".join(GOOD.replace("2", macro).replace("twice", f"times_{macro}") for macro in macros)
+    done = compiler.compile(TextFile(text), "float32", "sm_90")
+    assert not done.ok and [macro for macro in macros if f'identifier "{macro}" is undefined' not in done.message] == []
+
+
+def test_registers_that_overflow_are_counted(compiler):
+    values = "\n".join(f"double v{i} = x[{i} * 7 + threadIdx.x];" for i in range(200))
+    sums = " + ".join(f"v{i} * v{199 - i} * sin(v{i})" for i in range(200))
+    bounded = f'extern "C" __global__ void __launch_bounds__(1024) many(double* x) {{ {values} __syncthreads(); x[0] = {sums}; }}'
+    done = compiler.compile(TextFile(bounded), "float64", "sm_90")
+    assert done.ok and done.spills["many"] > 0 and 0 < done.registers["many"] <= 64  # 1024 threads share 65,536
+
+
+def test_the_dtype_is_that_of_real(compiler):
+    text = 'typedef REAL real;\nstatic_assert(sizeof(real) == 8, "not a double");\n' + GOOD
+    assert compiler.compile(TextFile(text), "float64", "sm_90").ok
+    assert not compiler.compile(TextFile(text), "float32", "sm_90").ok
+
+
+def test_an_architecture_that_does_not_exist_is_refused(compiler):
+    assert not compiler.compile(TextFile(f"typedef REAL real;\n{GOOD}"), "float32", "sm_7").ok
+
+
+def test_compilers_are_those_that_search_finds():
+    assert [one.name for one in compilers()] == [found.name for found in search().values() if not isinstance(found, str)]
