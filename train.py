@@ -444,6 +444,7 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
 
 
 @cli.command(short_help="Measure the speed, beside PyTorch where it is installed.")
+@device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
 @click.option("--corpus", metavar="NAME", default="r8", show_default=True, help="Its texts are trained on and labelled.")
 @click.option("--only", metavar="NAMES", help="Comma-separated figures.  [default: all]")
 @click.option("--repeats", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Of each figure; the median counts.")
@@ -452,11 +453,15 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
 @click.option("--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots).")
 @cache_option
 @json_option
-def benchmark(corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
+@click.pass_context
+def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
     """Measure training, prediction, memory and growth; PyTorch and ours take turns on the same texts.
 
     Takes about five minutes on two cores. Nothing else should run meanwhile.
     """
+    if resolve_device(device) == "cuda":
+        benchmark_gpu(ctx, only, repeats, peer, as_json)
+        return
     from engine.analysis.line_plot import require_plots
     from layers.benchmark.report import as_json_object, as_table, write_figure
     from layers.benchmark.run import Benchmark
@@ -464,21 +469,44 @@ def benchmark(corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
     if figure is not None:
         require_plots(figure)
     measured = Benchmark(corpus, repeats, threads, peer, cache_dir)
-    steps = measured.steps()
-    chosen = names_in(only) if only else list(steps)
-    for name in chosen:
-        if name not in steps:
-            raise UserError(f"--only {name}: is none of the figures {', '.join(steps)}")
-    if figure is not None and not {"length_exponent", "batch_exponent"} & set(chosen):
+    chosen = chosen_figures(measured.steps(), only)
+    if figure is not None and not {"length_exponent", "batch_exponent"} & chosen.keys():
         raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
     with measured.limited_threads():
-        for name in tqdm(chosen, desc="benchmark", unit="figure", leave=False, disable=None):
-            steps[name]()
+        measure_all(chosen)
         result = as_json_object(measured)
     click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else as_table(measured))
     if figure is not None:
         write_figure(figure, measured)
         teller(as_json)(f"drawn: {figure}")
+
+
+def benchmark_gpu(ctx, only, repeats, peer, as_json):
+    """The command benchmark on a GPU, where some of its options have no meaning."""
+    from layers.benchmark.gpu import GpuBenchmark
+    from layers.benchmark.gpu_report import as_json_object, as_table
+
+    of_cpu = {"corpus", "threads", "figure", "cache_dir"}
+    given = [p.opts[0] for p in ctx.command.params if p.name in of_cpu and ctx.get_parameter_source(p.name) == click.core.ParameterSource.COMMANDLINE]
+    if given:
+        raise UserError(f"--device cuda: measures random texts on one GPU, so {', '.join(given)} cannot be given with it; leave it out")
+    measured = GpuBenchmark("cuda", repeats, peer)
+    measure_all(chosen_figures(measured.steps(), only))
+    click.echo(json.dumps(as_json_object(measured), indent=2, ensure_ascii=False) if as_json else as_table(measured))
+
+
+def chosen_figures(steps, only):
+    """{name: function} of the figures named in --only, or of all. UserError for one that does not exist."""
+    chosen = names_in(only) if only else list(steps)
+    for name in chosen:
+        if name not in steps:
+            raise UserError(f"--only {name}: is none of the figures {', '.join(steps)}")
+    return {name: steps[name] for name in chosen}
+
+
+def measure_all(chosen):
+    for measure in tqdm(chosen.values(), desc="benchmark", unit="figure", leave=False, disable=None):
+        measure()
 
 
 @cli.command(short_help="Show what this machine offers, and what to install.")

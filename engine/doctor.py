@@ -14,6 +14,7 @@ import numpy as np
 
 from engine import kernels
 from engine.backend import random_generator, why_no_cuda
+from engine.benchmark.device import dotted
 from engine.benchmark.machine import describe_machine
 from engine.errors import first_line
 from engine.kernel_compilers import kernel_files, search
@@ -221,11 +222,6 @@ def remedies(findings):
     if not findings["ok"]:
         lines.append("a kernel is refused, an error of this program: please report this text; WAVE_KERNELS=off computes without kernels")
     return lines
-
-
-def dotted(version):
-    """13020 → 13.2"""
-    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def as_text(findings):

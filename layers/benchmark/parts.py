@@ -2,7 +2,7 @@
 
 from engine.benchmark.parts import PartTimer, layer_places, replaced
 from engine.data import batching
-from engine.training import step
+from engine.training import adamw_fused, step
 from layers.networks import wave_block, wave_network
 from layers.standard import linear
 
@@ -13,13 +13,14 @@ FUNCTIONS = [
     *((wave_network, f"pooling_{way}", f"pooling {way}") for way in ("forward", "backward")),
     *((wave_network, f"softmax_cross_entropy_{way}", f"loss {way}") for way in ("forward", "backward")),
     (step, "global_norm", "norm of the gradient"),
+    (adamw_fused, "measure", "norm of the gradient"),
     (batching, "take", "data"),
 ]
 
 
-def seconds_per_part(training, texts, batches):
-    """{part: mean seconds per step}, and what no part accounts for as "other". batches: row numbers of `texts`."""
-    network, timer = training.network, PartTimer()
+def seconds_per_part(training, texts, batches, timer=None):
+    """{part: mean seconds per step}, and what no part accounts for as "other". batches: row numbers of `texts`; timer: a PartTimer."""
+    network, timer = training.network, timer or PartTimer()
     places = [*layer_places(network), *FUNCTIONS, (training.optimizer, "step", "optimizer"), (training, "train_step", "other")]
     for number, block in enumerate(network.blocks):
         if block.feed_forward:

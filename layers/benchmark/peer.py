@@ -5,12 +5,16 @@ the peer of the benchmark, never part of a training. It computes what a WaveNetw
 its ε, without which autograd returns NaN. PyTorch is imported with this module: extra `bench`.
 """
 
+import contextlib
+import gc
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 EPSILON = 1e-8  # keeps sqrt and atan2 off their singular points
+COMPILER = "inductor"  # PyTorch's own; tests take one that needs no C++ compiler
 
 
 class PeerNetwork(nn.Module):
@@ -79,24 +83,75 @@ def padded(batch):
 
 
 class PeerTraining:
-    """A PeerNetwork with torch.optim.AdamW and gradient clipping, in the form that the benchmark runs."""
+    """A PeerNetwork with torch.optim.AdamW and gradient clipping, in the form that the benchmark runs.
 
-    def __init__(self, network, learning_rate=1e-3, weight_decay=0.01, clip_norm=1.0):
-        self.network = PeerNetwork(network)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-        self.clip_norm = clip_norm
+    device: "cpu" or "cuda". compiled: by torch.compile(network) as it stands, which treats the length of batches as variable from
+    the second length it meets; who compiles also takes AdamW's fused form.
+    """
+
+    def __init__(self, network, learning_rate=1e-3, weight_decay=0.01, clip_norm=1.0, device="cpu", compiled=False):
+        self.network = PeerNetwork(network).to(device)
+        self.forward = self.network
+        if compiled:
+            torch.compiler.reset()  # networks share one count of compilations; past a limit they would silently run uncompiled
+            self.forward = torch.compile(self.network, backend=COMPILER)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=compiled or None)
+        self.clip_norm, self.device = clip_norm, device
 
     def train_step(self, batch):
         """One update; returns the loss."""
-        ids, mask = padded(batch)
+        return self.update(batch).item()
+
+    def update(self, batch):
+        """One update; returns the loss as a tensor, without waiting for the device."""
+        ids, mask = self.on_device(*padded(batch))
+        (labels,) = self.on_device(torch.from_numpy(batch.labels))
         self.optimizer.zero_grad()
-        loss = F.cross_entropy(self.network(ids, mask), torch.from_numpy(batch.labels))
+        loss = F.cross_entropy(self.forward(ids, mask), labels)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
-        return loss.item()
+        return loss.detach()
+
+    def on_device(self, *tensors):
+        """The tensors there; the copies are queued like everything else."""
+        return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
 
     def probabilities(self, batch):
         """(B, C) class probabilities."""
         with torch.inference_mode():
-            return torch.softmax(self.network(*padded(batch)), dim=1).numpy()
+            return torch.softmax(self.network(*self.on_device(*padded(batch))), dim=1).cpu().numpy()
+
+
+def has_cuda():
+    """Whether this PyTorch can use a CUDA device."""
+    return torch.cuda.is_available()
+
+
+@contextlib.contextmanager
+def product_precision(name):
+    """Float32 products in "float32", or in "tf32" where the device has it, while the context lasts."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision({"float32": "highest", "tf32": "high"}[name])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def without_compiling():
+    """Context manager in which a network that would have to be compiled raises RuntimeError: compiling cannot slip into a time."""
+    return torch.compiler.set_stance("fail_on_recompile")
+
+
+def release_memory():
+    """Give back what was freed on the CUDA device, and let the count of peak_memory_bytes() begin here."""
+    torch.compiler.reset()  # compiled networks are held by what was compiled for them
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory_bytes():
+    """The most that tensors have taken on the CUDA device at one time."""
+    return torch.cuda.max_memory_allocated()

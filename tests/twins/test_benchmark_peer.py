@@ -63,6 +63,27 @@ def test_both_learn_alike_with_their_own_optimizers():
     np.testing.assert_allclose(*(engine.probabilities(batch) for engine in engines.values()), atol=2e-3)
 
 
+def test_a_compiled_peer_learns_as_an_eager_one_does_without_waiting_for_its_loss(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: made.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda network, **options: made.append(options) or network)
+    network = WaveNetwork(WaveNetworkConfig(**{**workloads.NETWORKS["paper"], "dimension": 8, "hidden": 5}), 50, 3)
+    eager, compiled = peer.PeerTraining(network), peer.PeerTraining(network, compiled=True)
+    assert made == ["reset", {"backend": "inductor"}]
+    assert not eager.optimizer.defaults["fused"] and compiled.optimizer.defaults["fused"]
+    batch = example_batch(50, 3, LENGTHS)
+    losses = [compiled.update(batch) for _ in range(3)]
+    assert all(isinstance(loss, torch.Tensor) and loss.shape == () and not loss.requires_grad for loss in losses)
+    np.testing.assert_allclose([loss.item() for loss in losses], [eager.train_step(batch) for _ in range(3)], rtol=1e-5)
+
+
+def test_parameters_and_batches_go_to_the_device_of_the_peer():
+    network = WaveNetwork(WaveNetworkConfig(**{**workloads.NETWORKS["paper"], "dimension": 4, "hidden": 4}), 9, 3)
+    training = peer.PeerTraining(network, device="meta")  # has shapes, but no numbers
+    assert {parameter.device.type for parameter in training.network.parameters()} == {"meta"}
+    assert {tensor.device.type for tensor in training.on_device(*peer.padded(example_batch(9, 3, LENGTHS)))} == {"meta"}
+
+
 def test_a_network_that_the_peer_cannot_be_is_refused():
     with pytest.raises(ValueError, match="magnitude readout"):
         peer.PeerNetwork(WaveNetwork(WaveNetworkConfig(dimension=4, readout="both"), 9, 3))
