@@ -15,14 +15,14 @@ __device__ inline double block_sum(double value, double* scratch) {
     return scratch[0];
 }
 
-// Largest over the threads of a block, NaN if one is: every thread receives it.
+// Largest over the threads of a block, NaN passed over: every thread receives it.
 __device__ inline double block_max(double value, double* scratch) {
     const int thread = threadIdx.x + blockDim.x * threadIdx.y, threads = blockDim.x * blockDim.y;
     __syncthreads();
     scratch[thread] = value;
     __syncthreads();
     for (int half = threads / 2; half > 0; half /= 2) {
-        if (thread < half && !(scratch[thread] >= scratch[thread + half]) && scratch[thread] == scratch[thread]) scratch[thread] = scratch[thread + half];
+        if (thread < half) scratch[thread] = fmax(scratch[thread], scratch[thread + half]);
         __syncthreads();
     }
     return scratch[0];

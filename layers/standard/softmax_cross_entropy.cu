@@ -7,8 +7,7 @@ extern "C" __global__ void softmax_cross_entropy_forward(const real* z, const in
     const index_t text = blockIdx.x;
     const real* logits = z + text * classes;
     double largest = logits[threadIdx.x < classes ? threadIdx.x : 0], sum = 0, total = 0;
-    for (index_t c = threadIdx.x; c < classes; c += blockDim.x)
-        if (logits[c] > largest || logits[c] != logits[c]) largest = logits[c];
+    for (index_t c = threadIdx.x; c < classes; c += blockDim.x) largest = fmax(largest, (double)logits[c]);
     largest = block_max(largest, scratch);
     for (index_t c = threadIdx.x; c < classes; c += blockDim.x) sum += exp(logits[c] - largest);
     const double log_sum = log(block_sum(sum, scratch));

@@ -69,6 +69,16 @@ def test_softmax_cross_entropy_at_its_limits(emulated):
     assert np.array_equal(half, array) and np.array_equal(half, 0.5 * softmax_cross_entropy_backward(1.0, cache))
 
 
+@pytest.mark.parametrize("place", [0, 1, 200])
+def test_a_logit_that_is_not_a_number_spoils_its_text_alone(emulated, place):
+    z = np.zeros((2, 201))
+    z[0, place] = np.nan
+    with emulated():
+        loss, cache = softmax_cross_entropy_forward(z, np.array([5, 5]))
+        dz = softmax_cross_entropy_backward(1.0, cache)
+    assert np.isnan(loss) and np.isnan(dz[0]).all() and np.isfinite(dz[1]).all()
+
+
 def test_a_label_that_does_not_exist_makes_the_loss_nan(emulated):
     from layers.standard import softmax_cross_entropy_fused
 
