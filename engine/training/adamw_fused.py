@@ -4,6 +4,7 @@ Nothing is fetched from the device: the factor of clipping, and whether to go on
 """
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -32,17 +33,18 @@ def address(x):
 
 
 def tables(rows):
-    """[(Tensors by value, blocks)] of dicts with value, grad, m, v (arrays or None) and decays, MOST_TENSORS at a time."""
+    """[(Tensors by value, blocks)] of dicts with grad and perhaps value, m, v (arrays) and decays, MOST_TENSORS at a time."""
     found = []
     for start in range(0, len(rows), MOST_TENSORS):
-        table, blocks = np.zeros(1, TENSORS), 0
-        for i, row in enumerate(rows[start : start + MOST_TENSORS]):
-            for name in ("value", "grad", "m", "v"):
-                table[name][0, i] = 0 if row.get(name) is None else address(row[name])
-            table["size"][0, i], table["first_block"][0, i], table["decays"][0, i] = row["grad"].size, blocks, row.get("decays", False)
-            blocks += blocks_of(row["grad"].size, BLOCK_ENTRIES)
-        table["count"] = len(rows[start : start + MOST_TENSORS])
-        found.append((table, blocks))
+        some = rows[start : start + MOST_TENSORS]
+        table, count, sizes = np.zeros(1, TENSORS), len(some), [row["grad"].size for row in some]
+        for name in ("grad", "value", "m", "v"):
+            if name in some[0]:
+                table[name][0, :count] = [address(row[name]) for row in some]
+        blocks = [0, *itertools.accumulate(blocks_of(size, BLOCK_ENTRIES) for size in sizes)]
+        table["size"][0, :count], table["first_block"][0, :count], table["count"] = sizes, blocks[:-1], count
+        table["decays"][0, :count] = [row.get("decays", False) for row in some]
+        found.append((table, blocks[-1]))
     return found
 
 

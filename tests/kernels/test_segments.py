@@ -72,6 +72,15 @@ def test_entries_hand_back_to_their_rows(emulated, merged):
     agree(emulated, sum_entries, (y, bag, len(rows) + 1), "sum_short_segments", 1e-13)
 
 
+@pytest.mark.parametrize("rows", [300, 70_000])  # more than fit into 8 and 16 bits
+def test_entries_are_linked_to_their_rows_in_order(rows):
+    places = np.random.default_rng(0).integers(0, rows, 1000)
+    places[500:] = places[:500]
+    links = Bag(places, None, np.array([0, 400, 1000])).linked(rows).links
+    assert links.by_row.tolist() == sorted(range(1000), key=lambda entry: (places[entry], entry))
+    assert links.row_starts.tolist() == [(places < row).sum() for row in range(rows + 1)]
+
+
 def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
     bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3])).linked(3)
     assert bag.links.texts.tolist() == bag.texts().tolist() == [0, 0, 2]
