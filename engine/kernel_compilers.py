@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import first_line
-from engine.kernels import HEADER, KernelFile, compiler_options
+from engine.kernels import HEADER, KernelFile, compiler_options, files
 
 FLUSH = "-ftz=true"  # CuPy adds it to every kernel: subnormal numbers of float32 become 0
 MACROS = """NAN INFINITY HUGE_VAL HUGE_VALF M_PI M_E M_SQRT2 M_SQRT1_2
@@ -74,8 +74,12 @@ def search():
 
 
 def kernel_files(folders):
-    """[KernelFile] of every .cu file in these folders and below, sorted by path."""
-    return [KernelFile(path) for path in sorted({path for folder in folders for path in Path(folder).rglob("*.cu")})]
+    """[KernelFile] of every .cu file in these folders and below, sorted by path.
+
+    Who launches the kernels of a file knows their constants, and must have been imported.
+    """
+    paths = {path for folder in folders for path in Path(folder).resolve().rglob("*.cu")}
+    return [files.get(path) or KernelFile(path) for path in sorted(paths)]
 
 
 def number_of(architecture):

@@ -1,4 +1,4 @@
-// What all kernel files share. REAL is float or double; sums are taken in double, in an order that never changes.
+// What all kernel files share. REAL is float or double, COLUMNS and LANES the sizes of most blocks (engine/kernels.py); sums are taken in double, in an order that never changes.
 typedef REAL real;
 typedef long long index_t;
 
@@ -28,7 +28,7 @@ __device__ inline double block_max(double value, double* scratch) {
     return scratch[0];
 }
 
-// Sum over the rows (threadIdx.y) of a block of `LANES` rows: valid in row 0. `scratch`: a double for each thread.
+// Sum over the lanes (threadIdx.y) of a block, in their order: valid in lane 0. `scratch`: a double for each thread.
 __device__ inline double lane_sum(double value, double* scratch) {
     __syncthreads();
     scratch[threadIdx.y * blockDim.x + threadIdx.x] = value;

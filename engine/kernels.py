@@ -15,15 +15,18 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import REAL
+from engine.backend import array_module
 from engine.errors import UserError
 
 MODES = ("on", "off", "check")
 HEADER = Path(__file__).with_name("kernels.cuh")
 TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}  # of check: ‖difference‖/‖plain result‖
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+COLUMNS, LANES = 32, 8  # of the block of threads that most kernels have: columns of an array, and threads that share each of them
 NULL = 0  # a pointer to nothing, as kernels receive it
 
 emulator = None  # runs kernels on NumPy arrays: launch(kernel_file, name, dtype, blocks, threads, arguments)
+files = {}  # path → KernelFile of every .cu file whose Python file has been imported
 worst_differences = {}  # of check: (function, dtype) → largest difference that was found, as a share of its tolerance
 
 
@@ -55,12 +58,21 @@ class KernelFile:
     structures by value (NumPy arrays of one structured element).
     """
 
-    def __init__(self, python_file):
-        self.path = Path(python_file).with_suffix(".cu")
+    def __init__(self, python_file, **constants):
+        """constants: names that the kernels know for whole numbers, beside COLUMNS and LANES."""
+        self.path = Path(python_file).resolve().with_suffix(".cu")
+        self.constants = {"COLUMNS": COLUMNS, "LANES": LANES, **constants}
+        files[self.path] = self
 
     def source(self):
-        """Header and kernels as one text; compiler messages name the .cu file."""
-        return f'{HEADER.read_text()}\n#line 1 "{self.path.name}"\n{self.path.read_text()}'
+        """Constants, header and kernels as one text in ASCII; compiler messages name the .cu file.
+
+        Comments have other letters too, but CuPy writes the text in the encoding of the locale, which NVRTC of CUDA before 12.6.2
+        turns into ASCII.
+        """
+        defined = "".join(f"#define {name} {value}\n" for name, value in self.constants.items())
+        text = f'{defined}{HEADER.read_text(encoding="utf-8")}\n#line 1 "{self.path.name}"\n{self.path.read_text(encoding="utf-8")}'
+        return text.encode("ascii", "xmlcharrefreplace").decode()
 
     def launch(self, name, like, blocks, threads, *arguments):
         """Run kernel `name` of the dtype of `like` with a grid of `blocks` and blocks of `threads`, tuples of up to three."""
@@ -168,6 +180,11 @@ def compare(name, found, expected):
     """Raise KernelDisagreement unless every array agrees with its plain twin to TOLERANCES; remember the worst."""
     pairs = list(zip(leaves_of(found), leaves_of(expected), strict=True))
     for one, other in pairs:
+        xp = array_module(one, other)
+        finite = xp.isfinite(other)
+        if not bool((xp.isfinite(one) == finite).all()):
+            raise KernelDisagreement(f"{name}: the kernel and its plain twin are not finite in different places ({other.dtype}, shape {other.shape})")
+        one, other = xp.where(finite, one, 0), xp.where(finite, other, 0)  # numbers that diverge are no fault of a kernel
         difference, size = norm(one - other), norm(other)
         share = difference / (size or 1.0) / TOLERANCES[other.dtype]
         worst_differences[name, other.dtype.name] = max(share, worst_differences.get((name, other.dtype.name), 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 from engine.errors import UserError
 
 PRECISIONS = ("float32", "tf32")
+OLDEST_TF32 = 80  # compute capability
 emulates_tf32 = False
 
 
@@ -22,21 +23,27 @@ def product(a, b):
 
 def check_precision(name, device):
     """Raise UserError where products of that precision cannot be had on a device ("cpu" or "cuda")."""
-    if name != "float32" and device != "cuda":
-        raise UserError(f"precision {name}: only tensor cores multiply so; give --device cuda, or --precision float32")
+    if name == "float32":
+        return
+    if device != "cuda":
+        raise UserError(f"precision {name}: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32")
+    import cupy
+
+    if int(cupy.cuda.Device().compute_capability) < OLDEST_TF32:
+        raise UserError(f"precision {name}: this GPU is older than compute capability 8.0 and cannot; set precision=float32")
 
 
 @contextlib.contextmanager
 def product_precision(name, device):
     """Products of float32 arrays on a device have this precision while the context lasts; on the CPU there is float32 alone."""
     check_precision(name, device)
-    if name == "float32":
+    if device != "cuda":
         yield
         return
-    from cupy._core import _routines_linalg as cublas  # where CuPy keeps the switch
+    from cupy._core import _routines_linalg as cublas  # where CuPy keeps the switch; CUPY_TF32 in the environment sets it too
 
     before = cublas.get_compute_type(np.float32)
-    cublas.set_compute_type(np.float32, cublas.COMPUTE_TYPE_TF32)
+    cublas.set_compute_type(np.float32, cublas.COMPUTE_TYPE_TF32 if name == "tf32" else cublas.COMPUTE_TYPE_DEFAULT)
     try:
         yield
     finally:

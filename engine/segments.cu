@@ -3,7 +3,7 @@
 
 // y[i] = x[rows[i]], NaN for a row that x (row_count, d) does not have.                                 blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void gather_rows(const real* x, const index_t* rows, real* y, index_t row_count, index_t n, index_t d) {
-    const index_t i = blockIdx.x * 8LL + threadIdx.y, column = blockIdx.y * 32LL + threadIdx.x;
+    const index_t i = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (i >= n || column >= d) return;
     const index_t row = rows[i];
     y[i * d + column] = row >= 0 && row < row_count ? x[row * d + column] : (real)nan("");
@@ -11,7 +11,7 @@ extern "C" __global__ void gather_rows(const real* x, const index_t* rows, real*
 
 // y[s] = Σ of x[order[i]] over starts[s] ≤ i < starts[s + 1], by one thread: for many short segments.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void sum_short_segments(const real* x, const index_t* order, const index_t* starts, real* y, index_t n, index_t d) {
-    const index_t segment = blockIdx.x * 8LL + threadIdx.y, column = blockIdx.y * 32LL + threadIdx.x;
+    const index_t segment = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (segment >= n || column >= d) return;
     double total = 0;
     for (index_t i = starts[segment]; i < starts[segment + 1]; ++i) total += x[at(order, i) * d + column];
@@ -20,18 +20,18 @@ extern "C" __global__ void sum_short_segments(const real* x, const index_t* orde
 
 // The same for long segments: 8 lanes share one, each takes every eighth row.                             blocks: (n, ⌈d / 32⌉)
 extern "C" __global__ void sum_long_segments(const real* x, const index_t* order, const index_t* starts, real* y, index_t d) {
-    __shared__ double scratch[256];
-    const index_t segment = blockIdx.x, column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t segment = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     double total = 0;
     if (column < d)
-        for (index_t i = starts[segment] + threadIdx.y; i < starts[segment + 1]; i += 8) total += x[at(order, i) * d + column];
+        for (index_t i = starts[segment] + threadIdx.y; i < starts[segment + 1]; i += LANES) total += x[at(order, i) * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) y[segment * d + column] = (real)total;
 }
 
 // y[s] = the largest of x[i] over starts[s] ≤ i < starts[s + 1], 0 for none; NaN where there is one.      blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void max_segments(const real* x, const index_t* starts, real* y, index_t n, index_t d) {
-    const index_t segment = blockIdx.x * 8LL + threadIdx.y, column = blockIdx.y * 32LL + threadIdx.x;
+    const index_t segment = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (segment >= n || column >= d) return;
     real largest = 0;
     for (index_t i = starts[segment]; i < starts[segment + 1]; ++i) {
@@ -44,22 +44,22 @@ extern "C" __global__ void max_segments(const real* x, const index_t* starts, re
 
 // partial[c] = Σ of the rows of chunk c; columns are then summed over chunks by finish_columns.           blocks: (chunks, ⌈d / 32⌉)
 extern "C" __global__ void sum_columns(const real* x, double* partial, index_t n, index_t d, index_t chunk_rows) {
-    __shared__ double scratch[256];
-    const index_t chunk = blockIdx.x, column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t chunk = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     double total = 0;
     if (column < d)
-        for (index_t row = chunk * chunk_rows + threadIdx.y; row < n && row < (chunk + 1) * chunk_rows; row += 8) total += x[row * d + column];
+        for (index_t row = chunk * chunk_rows + threadIdx.y; row < n && row < (chunk + 1) * chunk_rows; row += LANES) total += x[row * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) partial[chunk * d + column] = total;
 }
 
 // y = Σ over chunks of partial.                                                                         blocks: (1, ⌈d / 32⌉)
 extern "C" __global__ void finish_columns(const double* partial, real* y, index_t chunks, index_t d) {
-    __shared__ double scratch[256];
-    const index_t column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     double total = 0;
     if (column < d)
-        for (index_t chunk = threadIdx.y; chunk < chunks; chunk += 8) total += partial[chunk * d + column];
+        for (index_t chunk = threadIdx.y; chunk < chunks; chunk += LANES) total += partial[chunk * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) y[column] = (real)total;
 }

@@ -3,10 +3,10 @@
 import numpy as np
 
 from engine.backend import array_module
-from engine.kernels import KernelFile, blocks_of
+from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
 
 KERNELS = KernelFile(__file__)
-THREADS = (32, 8)
+THREADS = (COLUMNS, LANES)
 CHUNK_ROWS = 128  # of a first stage of column sums: the same on every device, so that sums are too
 LONG = 16  # rows of a segment on average, from where lanes share one
 
@@ -15,7 +15,7 @@ def gather_rows(x, rows):
     """x: (U, d), rows: (P,) integers → (P, d); NaN where x has no such row."""
     rows, n, d = rows.astype(np.int64, copy=False), len(rows), x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
-    KERNELS.launch("gather_rows", x, (blocks_of(n, 8), blocks_of(d, 32)), THREADS, x, rows, y, len(x), n, d)
+    KERNELS.launch("gather_rows", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, rows, y, len(x), n, d)
     return y
 
 
@@ -24,9 +24,9 @@ def sum_segments(x, starts, order=None):
     n, d = len(starts) - 1, x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
     if len(x) < LONG * n:
-        KERNELS.launch("sum_short_segments", x, (blocks_of(n, 8), blocks_of(d, 32)), THREADS, x, order, starts, y, n, d)
+        KERNELS.launch("sum_short_segments", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, order, starts, y, n, d)
     else:
-        KERNELS.launch("sum_long_segments", x, (n, blocks_of(d, 32)), THREADS, x, order, starts, y, d)
+        KERNELS.launch("sum_long_segments", x, (n, blocks_of(d, COLUMNS)), THREADS, x, order, starts, y, d)
     return y
 
 
@@ -34,7 +34,7 @@ def max_segments(x, starts):
     """x: (T, d), starts: (S + 1,) → (S, d)."""
     n, d = len(starts) - 1, x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
-    KERNELS.launch("max_segments", x, (blocks_of(n, 8), blocks_of(d, 32)), THREADS, x, starts, y, n, d)
+    KERNELS.launch("max_segments", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, starts, y, n, d)
     return y
 
 
@@ -43,7 +43,7 @@ def sum_columns(x):
     n, d = x.shape
     chunks = max(1, blocks_of(n, CHUNK_ROWS))
     partial = array_module(x).empty((chunks, d))
-    KERNELS.launch("sum_columns", x, (chunks, blocks_of(d, 32)), THREADS, x, partial, n, d, CHUNK_ROWS)
+    KERNELS.launch("sum_columns", x, (chunks, blocks_of(d, COLUMNS)), THREADS, x, partial, n, d, CHUNK_ROWS)
     return finish_columns(partial, x.dtype)
 
 
@@ -51,5 +51,5 @@ def finish_columns(partial, dtype):
     """partial: (chunks, d) float64 → (d,): their sum, rounded once."""
     chunks, d = partial.shape
     y = array_module(partial).empty(d, dtype)
-    KERNELS.launch("finish_columns", y, (1, blocks_of(d, 32)), THREADS, partial, y, chunks, d)
+    KERNELS.launch("finish_columns", y, (1, blocks_of(d, COLUMNS)), THREADS, partial, y, chunks, d)
     return y

@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -79,10 +81,16 @@ class Point:
 
         Scaling the direction, not the gradient, keeps ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ exact and lets one step suit all blocks.
         """
-        chosen = [i for i in range(len(self.blocks)) if only is None or i == only]
-        units = iter(random_unit([self.blocks[i].value for i in chosen], seed, stream))
-        hosts = [to_host_array(b.value) for b in self.blocks]
-        return [next(units) * entry_scales(x) if i in chosen else np.zeros_like(x) for i, x in enumerate(hosts)]
+        if only is None:
+            units = random_unit([b.value for b in self.blocks], seed, stream)
+            return [unit * scale for unit, scale in zip(units, self.scales)]
+        (unit,) = random_unit([self.blocks[only].value], seed, stream)
+        return [unit * scale if i == only else np.zeros(scale.shape, b.value.dtype) for i, (b, scale) in enumerate(zip(self.blocks, self.scales))]
+
+    @functools.cached_property
+    def scales(self):
+        """entry_scales of every block: the point stays where it is, however many directions are drawn."""
+        return [entry_scales(to_host_array(b.value)) for b in self.blocks]
 
 
 def which_inputs(inputs, wrt):
@@ -116,9 +124,9 @@ def random_unit(shaped_like, seed, stream):
     parts = []
     for like in shaped_like:
         shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape
-        part = rng.uniform(0.1, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
+        part = rng.uniform(0.1, 1.0, shape) * (2.0 * rng.integers(0, 2, shape) - 1.0)
         parts.append(np.asarray(part))
-    length = np.sqrt(sum(float(np.sum(part**2)) for part in parts)) or 1.0
+    length = math.sqrt(sum(float(np.vdot(part, part)) for part in parts)) or 1.0
     parts = [part / length for part in parts]
     return [np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)]
 

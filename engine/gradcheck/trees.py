@@ -60,6 +60,14 @@ def real_vector(arrays):
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
+def inner(a, b):
+    """The real inner product of two arrays of one shape as a float: of real and imaginary parts alike."""
+    a, b = to_host_array(a), to_host_array(b)
+    if a.dtype.kind == "c" or b.dtype.kind == "c":
+        return float(real_vector([a]) @ real_vector([b]))
+    return float(a.ravel() @ b.ravel())
+
+
 def real_parts(array):
     """A complex128 array as float64 with its two parts along a last axis; a real array as it is."""
     return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array

@@ -6,7 +6,7 @@ from engine.backend import random_generator
 from engine.gradcheck.gradients import collect_gradients
 from engine.gradcheck.report import Row
 from engine.gradcheck.slopes import EPSILON, TOLERANCES, one_sided
-from engine.gradcheck.trees import jiggle, norm, real_vector
+from engine.gradcheck.trees import inner, jiggle, norm
 
 ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
 NOISE_LIMIT = 1e-6  # estimated rounding of the stencil beyond this share of y excuses nothing
@@ -26,7 +26,7 @@ class Judge:
     def inner_product(self, u, gradients=None):
         """⟨Jᵀ·dy, u⟩ over the blocks with a usable gradient."""
         pairs = [(g, part) for g, part in zip(gradients or self.gradients, u) if g is not None]
-        return sum(float(real_vector([g]) @ real_vector([part])) for g, part in pairs)
+        return sum(inner(g, part) for g, part in pairs)
 
     def tolerance_of(self, method):
         """The caller's tolerance, or the default of the method."""

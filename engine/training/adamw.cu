@@ -2,8 +2,6 @@
 // `control`: [norm, scale, stopped]. Once a loss or a norm was not finite, stopped is 1 and nothing is updated any more, so that
 // the parameters still are what they were before that step when the host comes to look.
 
-const int MOST_TENSORS = 64, THREADS = 256, PER_THREAD = 16;
-
 struct Tensors {
     index_t value[MOST_TENSORS], grad[MOST_TENSORS], m[MOST_TENSORS], v[MOST_TENSORS];  // addresses
     index_t size[MOST_TENSORS], first_block[MOST_TENSORS], decays[MOST_TENSORS];
@@ -29,7 +27,7 @@ __device__ inline void update(real& value, real g, real& m, real& v, const Setti
     value = value * (real)(1 - s.learning_rate * decay) - (real)s.rate * m / denominator;
 }
 
-// Σ g² of each block's stretch of all gradients                                             blocks: (of all tensors) of 256 threads
+// Σ g² of each block's stretch of all gradients                                             blocks: (of all tensors) of THREADS threads
 extern "C" __global__ void squared_norms(Tensors tensors, double* partial, index_t first) {
     __shared__ double scratch[THREADS];
     const int i = tensor_of(tensors, blockIdx.x);
@@ -44,7 +42,7 @@ extern "C" __global__ void squared_norms(Tensors tensors, double* partial, index
     if (threadIdx.x == 0) partial[first + blockIdx.x] = total;
 }
 
-// norm = sqrt(Σ partial), scale = min(1, limit / norm), stopped where the loss or the norm is not finite     one block of 256 threads
+// norm = sqrt(Σ partial), scale = min(1, limit / norm), stopped where the loss or the norm is not finite     one block of THREADS threads
 extern "C" __global__ void finish_norm(const double* partial, index_t count, const real* loss, double limit, double* control) {
     __shared__ double scratch[THREADS];
     double total = 0;
@@ -56,28 +54,38 @@ extern "C" __global__ void finish_norm(const double* partial, index_t count, con
     if (!(norm - norm == 0) || !(*loss - *loss == 0)) control[2] = 1;
 }
 
-// The equation on whole tensors                                                             blocks: (of all tensors) of 256 threads
+// The equation on whole tensors                                                             blocks: (of all tensors) of THREADS threads
 extern "C" __global__ void adamw_tensors(Tensors tensors, Settings settings, const double* control) {
     if (control[2] != 0) return;
     const int i = tensor_of(tensors, blockIdx.x);
-    real *value = (real*)tensors.value[i], *m = (real*)tensors.m[i], *v = (real*)tensors.v[i];
-    const real* grad = (const real*)tensors.grad[i];
+    real *__restrict__ value = (real*)tensors.value[i], *__restrict__ m = (real*)tensors.m[i], *__restrict__ v = (real*)tensors.v[i];
+    const real* __restrict__ grad = (const real*)tensors.grad[i];
+    const real scale = (real)control[1];
+    const double decay = tensors.decays[i] ? settings.decay : 0;
     const index_t start = (blockIdx.x - tensors.first_block[i]) * (index_t)(THREADS * PER_THREAD);
     for (int n = 0; n < PER_THREAD; ++n) {
         const index_t k = start + n * THREADS + threadIdx.x;
-        if (k < tensors.size[i]) update(value[k], grad[k] * (real)control[1], m[k], v[k], settings, tensors.decays[i] ? settings.decay : 0);
+        if (k < tensors.size[i]) update(value[k], grad[k] * scale, m[k], v[k], settings, decay);
     }
 }
 
-// The rows of a table, one block of 128 threads each: first the steps that the row missed (missed_steps.py), then the equation.
+// The rows of a table, one block each: first the steps that the row missed (missed_steps.py), then the equation.
 // rows: absent for all rows in order. grad: absent where rows only take the steps they missed, up to and with settings.step.
 extern "C" __global__ void adamw_rows(real* value, real* m, real* v, int* last, const index_t* rows, const real* grad, const double* missed, const double* shrunk, Settings settings, const double* control, index_t d) {
     if (control && control[2] != 0) return;
     const index_t row = at(rows, blockIdx.x), until = (index_t)settings.step - (grad ? 1 : 0);
-    const int since = last[row];
-    const real move = (real)missed[since], shrink = (real)exp(shrunk[until] - shrunk[since]);
-    const real weighed = (real)(settings.epsilon * sqrt(1 - pow(settings.beta2, since + 1.0)));
-    const real fade_m = (real)pow(settings.beta1, (double)(until - since)), fade_v = (real)pow(settings.beta2, (double)(until - since));
+    __shared__ real shared[5];  // the same for the whole row: worked out once
+    if (threadIdx.x == 0) {
+        const int since = last[row];
+        shared[0] = (real)missed[since];
+        shared[1] = (real)exp(shrunk[until] - shrunk[since]);
+        shared[2] = (real)(settings.epsilon * sqrt(1 - pow(settings.beta2, since + 1.0)));
+        shared[3] = (real)pow(settings.beta1, (double)(until - since));
+        shared[4] = (real)pow(settings.beta2, (double)(until - since));
+        last[row] = (int)settings.step;
+    }
+    __syncthreads();
+    const real move = shared[0], shrink = shared[1], weighed = shared[2], fade_m = shared[3], fade_v = shared[4];
     for (index_t k = row * d + threadIdx.x; k < (row + 1) * d; k += blockDim.x) {
         real own = value[k] * shrink - move * m[k] / (sqrt(v[k]) + weighed), own_m = m[k] * fade_m, own_v = v[k] * fade_v;
         if (grad) update(own, grad[k + (blockIdx.x - row) * d] * (real)control[1], own_m, own_v, settings, settings.decay);
@@ -85,19 +93,17 @@ extern "C" __global__ void adamw_rows(real* value, real* m, real* v, int* last, 
         m[k] = own_m;
         v[k] = own_v;
     }
-    __syncthreads();  // every thread has read last[row]
-    if (threadIdx.x == 0) last[row] = (int)settings.step;
 }
 
 // Adds a step to the record: missed[s] += factor·ratioᵗ⁻ˢ for the newest `reach` entries, shrunk[t] = shrunk[t − 1] + shrinks.
 extern "C" __global__ void record_missed(double* missed, double* shrunk, index_t t, index_t reach, double factor, double ratio, double shrinks, const double* control) {
     if (control[2] != 0) return;
-    const index_t back = blockIdx.x * 128LL + threadIdx.x + 1;
+    const index_t back = blockIdx.x * (index_t)blockDim.x + threadIdx.x + 1;
     if (back <= reach) missed[t - back] += factor * pow(ratio, (double)back);
     if (back == 1) shrunk[t] = shrunk[t - 1] + shrinks;
 }
 
-// What the host fetches of a step: the loss, the norm, and how many of n texts got the label with the largest logit.   256 threads
+// What the host fetches of a step: the loss, the norm, and how many of n texts got the label with the largest logit.   THREADS threads
 extern "C" __global__ void record_step(const real* loss, const double* control, const real* logits, const index_t* labels, double* record, index_t n, index_t classes) {
     __shared__ double scratch[THREADS];
     double hits = 0;

@@ -14,8 +14,9 @@ from engine.kernels import KernelFile, blocks_of, compare
 from engine.layer import Parameter, RowSparse
 from engine.training.missed_steps import grown, reach_of
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
-MOST_TENSORS, BLOCK_ENTRIES = 64, 256 * 16
+MOST_TENSORS, THREADS, PER_THREAD, ROW_THREADS = 64, 256, 16, 128
+BLOCK_ENTRIES = THREADS * PER_THREAD
+KERNELS = KernelFile(__file__.replace("_fused", ""), MOST_TENSORS=MOST_TENSORS, THREADS=THREADS, PER_THREAD=PER_THREAD)
 TENSORS = np.dtype([(name, np.int64, MOST_TENSORS) for name in ("value", "grad", "m", "v", "size", "first_block", "decays")] + [("count", np.int64)])
 SETTINGS = np.dtype([(name, np.float64) for name in ("learning_rate", "beta1", "beta2", "epsilon", "decay", "step", "rate", "root")])
 
@@ -58,9 +59,9 @@ def measure(parameters, loss, limit, control):
     total = sum(blocks for _, blocks in found)
     partial, first = array_module(loss).empty(max(1, total)), 0
     for table, blocks in found:
-        KERNELS.launch("squared_norms", loss, (blocks,), (256,), table, partial, first)
+        KERNELS.launch("squared_norms", loss, (blocks,), (THREADS,), table, partial, first)
         first += blocks
-    KERNELS.launch("finish_norm", loss, (1,), (256,), partial, total, loss, float(limit), control)
+    KERNELS.launch("finish_norm", loss, (1,), (THREADS,), partial, total, loss, float(limit), control)
 
 
 def checked_step(optimizer, learning_rate, control):
@@ -103,7 +104,7 @@ def step(optimizer, learning_rate, control):
     for (t, _), rows in groups.items():
         for table, blocks in tables(rows):
             settings = settings_of(optimizer, learning_rate, optimizer.weight_decay, t)
-            KERNELS.launch("adamw_tensors", rows[0]["value"], (blocks,), (256,), table, settings, control)
+            KERNELS.launch("adamw_tensors", rows[0]["value"], (blocks,), (THREADS,), table, settings, control)
 
 
 def update_rows(optimizer, parameter, grad, state, learning_rate, control):
@@ -112,10 +113,10 @@ def update_rows(optimizer, parameter, grad, state, learning_rate, control):
     move_record(state, value, t)
     settings = settings_of(optimizer, learning_rate, decay, t)
     arrays = (value, state["m"], state["v"], state["last"], grad.rows, grad.values, state["missed"], state["shrunk"])
-    KERNELS.launch("adamw_rows", value, (len(grad.rows),), (128,), *arrays, settings, control, value.shape[1])
+    KERNELS.launch("adamw_rows", value, (len(grad.rows),), (ROW_THREADS,), *arrays, settings, control, value.shape[1])
     reach, factor, ratio = reach_of(t, learning_rate, optimizer.beta1, optimizer.beta2)
     shrinks = float(np.log1p(-learning_rate * decay))
-    KERNELS.launch("record_missed", value, (blocks_of(max(1, reach), 128),), (128,), state["missed"], state["shrunk"], t, reach, factor, ratio, shrinks, control)
+    KERNELS.launch("record_missed", value, (blocks_of(max(1, reach), THREADS),), (THREADS,), state["missed"], state["shrunk"], t, reach, factor, ratio, shrinks, control)
 
 
 def settle(optimizer, parameter, state):
@@ -124,7 +125,7 @@ def settle(optimizer, parameter, state):
     move_record(state, value, t)
     settings = settings_of(optimizer, 0.0, 0.0, t)
     arrays = (value, state["m"], state["v"], state["last"], None, None, state["missed"], state["shrunk"])
-    KERNELS.launch("adamw_rows", value, (len(value),), (128,), *arrays, settings, None, value.shape[1])
+    KERNELS.launch("adamw_rows", value, (len(value),), (ROW_THREADS,), *arrays, settings, None, value.shape[1])
 
 
 def move_record(state, like, t):
@@ -135,4 +136,4 @@ def move_record(state, like, t):
 
 def record(loss, control, logits, labels, into):
     """Put the loss, the norm and the number of texts whose largest logit is that of their label into `into` (3,) float64."""
-    KERNELS.launch("record_step", loss, (1,), (256,), loss, control, logits, labels, into, *logits.shape)
+    KERNELS.launch("record_step", loss, (1,), (THREADS,), loss, control, logits, labels, into, *logits.shape)

@@ -152,11 +152,11 @@ class Trainer:
 
     def explained(self, bad):
         """The error of a step on a device that was not finite. Nothing was updated since, so it can be taken again to find the place."""
+        self.network.zero_grad()  # of a later step
         rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
         loss, cache = self.network.loss_forward(bad.batch, train=True, rng=rng)
         if not math.isfinite(float(loss)):
             return self.diverged(bad.step, bad.what, first_nonfinite(cache))
-        self.network.zero_grad()
         self.network.loss_backward(cache)
         return self.diverged(bad.step, bad.what, None)
 

@@ -7,7 +7,7 @@ from engine.backend import array_module
 from engine.kernels import KernelFile, blocks_of
 
 KERNELS = KernelFile(__file__.replace("_fused", ""))
-THREADS = (256,)
+THREADS = 256
 
 
 class Cache(NamedTuple):
@@ -17,7 +17,7 @@ class Cache(NamedTuple):
 
 def forward(x, bias=None):
     y = array_module(x).empty_like(x)
-    KERNELS.launch("gelu_forward", x, (blocks_of(x.size, 256),), THREADS, x, bias, y, x.size, x.shape[1])
+    KERNELS.launch("gelu_forward", x, (len(x), blocks_of(x.shape[1], THREADS)), (THREADS,), x, bias, y, x.shape[1])
     return y, Cache(x, bias)
 
 
@@ -25,5 +25,5 @@ def backward(dy, cache):
     x, bias = cache
     check_floats("dy", dy, x.shape, like=x)
     dx = array_module(dy, x).empty_like(x)
-    KERNELS.launch("gelu_backward", dy, (blocks_of(x.size, 256),), THREADS, dy, x, bias, dx, x.size, x.shape[1])
+    KERNELS.launch("gelu_backward", dy, (len(x), blocks_of(x.shape[1], THREADS)), (THREADS,), dy, x, bias, dx, x.shape[1])
     return dx

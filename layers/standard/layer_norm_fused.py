@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from engine.arguments import check_floats
 from engine.backend import array_module
-from engine.kernels import KernelFile, blocks_of
+from engine.kernels import COLUMNS, KernelFile, blocks_of
 from engine.segments import CHUNK_ROWS, THREADS, finish_columns
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
-ROW_THREADS = (128,)
+ROW_THREADS = 128
+KERNELS = KernelFile(__file__.replace("_fused", ""), ROW_THREADS=ROW_THREADS)
 EPSILON = 1e-5
 
 
@@ -24,7 +24,7 @@ def forward(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual
     n = len(x if x_rows is None else x_rows)
     y, statistics = xp.empty((n, d), x.dtype), xp.empty((n, 2))
     inputs = (x, x_rows, residual, residual_rows)
-    KERNELS.launch("layer_norm_forward", x, (n,), ROW_THREADS, *inputs, gain, bias, y, statistics, d, epsilon)
+    KERNELS.launch("layer_norm_forward", x, (n,), (ROW_THREADS,), *inputs, gain, bias, y, statistics, d, epsilon)
     return y, Cache(inputs, gain, statistics, x.dtype)
 
 
@@ -34,8 +34,8 @@ def backward(dy, cache):
     check_floats("dy", dy, (n, d), like=cache)
     xp = array_module(dy, gain)
     dx, chunks = xp.empty((n, d), dy.dtype), max(1, blocks_of(n, CHUNK_ROWS))
-    KERNELS.launch("layer_norm_backward", dy, (n,), ROW_THREADS, dy, *inputs, gain, statistics, dx, d)
+    KERNELS.launch("layer_norm_backward", dy, (n,), (ROW_THREADS,), dy, *inputs, gain, statistics, dx, d)
     partial = xp.empty((chunks, 2 * d))
-    KERNELS.launch("layer_norm_parameters", dy, (chunks, blocks_of(d, 32)), THREADS, dy, *inputs, statistics, partial, n, d, CHUNK_ROWS)
+    KERNELS.launch("layer_norm_parameters", dy, (chunks, blocks_of(d, COLUMNS)), THREADS, dy, *inputs, statistics, partial, n, d, CHUNK_ROWS)
     both = finish_columns(partial, dy.dtype)
     return dx, both[:d], both[d:]

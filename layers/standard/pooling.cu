@@ -2,33 +2,33 @@
 
 __device__ inline double tokens_of(const index_t* counts, index_t start, index_t stop, double* scratch) {
     double tokens = 0;
-    for (index_t row = start + threadIdx.y; row < stop; row += 8) tokens += counts ? counts[row] : 1;
+    for (index_t row = start + threadIdx.y; row < stop; row += LANES) tokens += counts ? counts[row] : 1;
     __syncthreads();
-    scratch[threadIdx.y * 32 + threadIdx.x] = tokens;
+    scratch[threadIdx.y * COLUMNS + threadIdx.x] = tokens;
     __syncthreads();
     tokens = 0;
-    for (int lane = 0; lane < 8; ++lane) tokens += scratch[lane * 32 + threadIdx.x];
+    for (int lane = 0; lane < LANES; ++lane) tokens += scratch[lane * COLUMNS + threadIdx.x];
     return tokens;
 }
 
 // y = (Σ_j c_j·x_j) / Σ_j c_j, 0 for a text without tokens
 extern "C" __global__ void mean_pooling_forward(const real* x, const index_t* offsets, const index_t* counts, real* y, index_t d) {
-    __shared__ double scratch[256];
-    const index_t text = blockIdx.x, column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     double total = 0;
     if (column < d)
-        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += 8) total += (counts ? counts[row] : 1) * (double)x[row * d + column];
+        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES) total += (counts ? counts[row] : 1) * (double)x[row * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) y[text * d + column] = (real)(tokens > 0 ? total / tokens : 0);
 }
 
 // dx_j = c_j·dy / Σ_j c_j
 extern "C" __global__ void mean_pooling_backward(const real* dy, const index_t* offsets, const index_t* counts, real* dx, index_t d) {
-    __shared__ double scratch[256];
-    const index_t text = blockIdx.x, column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     if (column < d)
-        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += 8)
+        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES)
             dx[row * d + column] = (real)(tokens > 0 ? dy[text * d + column] / tokens * (counts ? counts[row] : 1) : 0);
 }

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from engine.arguments import check_floats
 from engine.backend import array_module
-from engine.kernels import KernelFile, blocks_of
+from engine.kernels import COLUMNS, KernelFile, blocks_of
 from engine.segments import THREADS
 
 KERNELS = KernelFile(__file__.replace("_fused", ""))
@@ -24,7 +24,7 @@ def applies(x, offsets, kind="mean", counts=None):
 def forward(x, offsets, kind="mean", counts=None):
     texts, d = len(offsets) - 1, x.shape[1]
     y = array_module(x, offsets).empty((texts, d), x.dtype)
-    KERNELS.launch("mean_pooling_forward", x, (texts, blocks_of(d, 32)), THREADS, x, offsets, counts, y, d)
+    KERNELS.launch("mean_pooling_forward", x, (texts, blocks_of(d, COLUMNS)), THREADS, x, offsets, counts, y, d)
     return y, Cache(counts, offsets, x.shape, x.dtype)
 
 
@@ -32,5 +32,5 @@ def backward(dy, cache):
     counts, offsets, shape, _ = cache
     check_floats("dy", dy, (len(offsets) - 1, shape[1]), like=cache)
     dx = array_module(dy, offsets).empty(shape, dy.dtype)
-    KERNELS.launch("mean_pooling_backward", dy, (len(dy), blocks_of(shape[1], 32)), THREADS, dy, offsets, counts, dx, shape[1])
+    KERNELS.launch("mean_pooling_backward", dy, (len(dy), blocks_of(shape[1], COLUMNS)), THREADS, dy, offsets, counts, dx, shape[1])
     return dx

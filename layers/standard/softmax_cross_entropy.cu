@@ -1,9 +1,9 @@
-// E15  Softmax cross-entropy. One block of 128 threads a text.
+// E15  Softmax cross-entropy. One block of TEXT_THREADS threads a text.
 
 // log p = z − max z − log Σ exp(z − max z) of each text, and its share of the loss: −(1 − s)·log p[label] − s/C·Σ log p.
 // A label outside [0, C) makes the loss NaN.
 extern "C" __global__ void softmax_cross_entropy_forward(const real* z, const index_t* labels, real* log_p, double* losses, index_t classes, double smoothing) {
-    __shared__ double scratch[128];
+    __shared__ double scratch[TEXT_THREADS];
     const index_t text = blockIdx.x;
     const real* logits = z + text * classes;
     double largest = logits[threadIdx.x < classes ? threadIdx.x : 0], sum = 0, total = 0;

@@ -9,8 +9,8 @@ from engine.backend import array_module
 from engine.kernels import KernelFile
 from engine.segments import finish_columns
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
-THREADS = (128,)
+TEXT_THREADS = 128
+KERNELS = KernelFile(__file__.replace("_fused", ""), TEXT_THREADS=TEXT_THREADS)
 
 
 class Cache(NamedTuple):
@@ -27,7 +27,7 @@ def forward(z, labels, smoothing=0.0):
     xp, texts, classes = array_module(z, labels), *z.shape
     labels = labels.astype(np.int64, copy=False)
     log_p, losses = xp.empty_like(z), xp.empty((texts, 1))
-    KERNELS.launch("softmax_cross_entropy_forward", z, (texts,), THREADS, z, labels, log_p, losses, classes, float(smoothing))
+    KERNELS.launch("softmax_cross_entropy_forward", z, (texts,), (TEXT_THREADS,), z, labels, log_p, losses, classes, float(smoothing))
     return finish_columns(losses, z.dtype).reshape(()), Cache(log_p, labels, smoothing)
 
 
@@ -37,5 +37,5 @@ def backward(dL, cache):
     dz = array_module(log_p).empty_like(log_p)
     number = isinstance(dL, numbers.Real)
     factor = float(dL) / texts if number else 1 / texts
-    KERNELS.launch("softmax_cross_entropy_backward", log_p, (texts,), THREADS, log_p, labels, dz, classes, float(smoothing), factor)
+    KERNELS.launch("softmax_cross_entropy_backward", log_p, (texts,), (TEXT_THREADS,), log_p, labels, dz, classes, float(smoothing), factor)
     return dz if number else dz * array_module(log_p, dL).asarray(dL, dz.dtype)

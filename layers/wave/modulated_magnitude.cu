@@ -14,13 +14,13 @@ __device__ inline double scale_of(double largest, double* scratch) {
 
 // y, G_a, G_b: (B, d). Squares of float32 fit into float64 as they are, those of float64 are scaled.          blocks: (B, ⌈d / 32⌉)
 extern "C" __global__ void modulated_magnitude_forward(const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, double* G_a, double* G_b, index_t d) {
-    __shared__ double scratch[256];
-    const index_t text = blockIdx.x, column = blockIdx.y * 32LL + threadIdx.x;
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const index_t start = offsets[text] + threadIdx.y, stop = column < d ? offsets[text + 1] : 0;
     double scale_a = 1, scale_b = 1, squares_a = 0, squares_b = 0;
     if (sizeof(real) == sizeof(double)) {
         double largest_a = 0, largest_b = 0;
-        for (index_t e = start; e < stop; e += 8) {
+        for (index_t e = start; e < stop; e += LANES) {
             const index_t i = at(places, e) * d + column;
             largest_a = fmax(largest_a, fabs((double)a[i]));  // fmax passes over a NaN, which the sum then meets
             largest_b = fmax(largest_b, fabs((double)b[i]));
@@ -28,7 +28,7 @@ extern "C" __global__ void modulated_magnitude_forward(const real* a, const real
         scale_a = scale_of(largest_a, scratch);
         scale_b = scale_of(largest_b, scratch);
     }
-    for (index_t e = start; e < stop; e += 8) {
+    for (index_t e = start; e < stop; e += LANES) {
         const index_t i = at(places, e) * d + column;
         const double x_a = a[i] / scale_a, x_b = b[i] / scale_b;
         squares_a += times(counts, e) * (x_a * x_a);
@@ -44,9 +44,9 @@ extern "C" __global__ void modulated_magnitude_forward(const real* a, const real
     }
 }
 
-// h_a = dy·G_b/G_a, h_b = dy·G_a/G_b, 0 where the divisor is 0.                                  blocks: (⌈n / 256⌉) of 256 threads
+// h_a = dy·G_b/G_a, h_b = dy·G_a/G_b, 0 where the divisor is 0.                                  blocks: enough for n threads
 extern "C" __global__ void modulated_magnitude_slopes(const real* dy, const double* G_a, const double* G_b, double* h_a, double* h_b, index_t n) {
-    const index_t i = blockIdx.x * 256LL + threadIdx.x;
+    const index_t i = blockIdx.x * (index_t)blockDim.x + threadIdx.x;
     if (i >= n) return;
     h_a[i] = G_a[i] == 0 ? 0.0 : dy[i] * G_b[i] / G_a[i];
     h_b[i] = G_b[i] == 0 ? 0.0 : dy[i] * G_a[i] / G_b[i];
@@ -54,7 +54,7 @@ extern "C" __global__ void modulated_magnitude_slopes(const real* dy, const doub
 
 // da_u = a_u·Σ c_e·h_a[text of e] over the entries of row u, db likewise. Without by_row entry u alone.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void modulated_magnitude_backward(const real* a, const real* b, const double* h_a, const double* h_b, const index_t* texts, const index_t* counts, const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
-    const index_t row = blockIdx.x * 8LL + threadIdx.y, column = blockIdx.y * 32LL + threadIdx.x;
+    const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (row >= n || column >= d) return;
     double sum_a = 0, sum_b = 0;
     for (index_t i = at(row_starts, row); i < at(row_starts, row + 1); ++i) {

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from engine.arguments import check_floats
 from engine.backend import array_module
 from engine.bag import Bag
-from engine.kernels import KernelFile, blocks_of
+from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
 from engine.segments import THREADS
 
 KERNELS = KernelFile(__file__.replace("_fused", ""))
@@ -32,7 +32,7 @@ def forward(a, b, bag):
     xp, texts, (rows, d) = array_module(a, b, *bag[:3]), len(bag.offsets) - 1, a.shape
     bag = bag.linked(rows)
     y, G_a, G_b = xp.empty((texts, d), a.dtype), xp.empty((texts, d)), xp.empty((texts, d))
-    KERNELS.launch("modulated_magnitude_forward", a, (texts, blocks_of(d, 32)), THREADS, a, b, *bag[:3], y, G_a, G_b, d)
+    KERNELS.launch("modulated_magnitude_forward", a, (texts, blocks_of(d, COLUMNS)), THREADS, a, b, *bag[:3], y, G_a, G_b, d)
     return y, Cache(a, b, G_a, G_b, bag)
 
 
@@ -43,6 +43,6 @@ def backward(dy, cache):
     h_a, h_b = xp.empty(dy.shape), xp.empty(dy.shape)
     KERNELS.launch("modulated_magnitude_slopes", dy, (blocks_of(dy.size, *FLAT_THREADS),), FLAT_THREADS, dy, G_a, G_b, h_a, h_b, dy.size)
     da, db = xp.empty(a.shape, a.dtype), xp.empty(b.shape, b.dtype)
-    blocks, entries = (blocks_of(rows, 8), blocks_of(d, 32)), (links.texts, bag.counts, links.by_row, links.row_starts)
+    blocks, entries = (blocks_of(rows, LANES), blocks_of(d, COLUMNS)), (links.texts, bag.counts, links.by_row, links.row_starts)
     KERNELS.launch("modulated_magnitude_backward", dy, blocks, THREADS, a, b, h_a, h_b, *entries, da, db, rows, d)
     return da, db

@@ -1,9 +1,6 @@
 // Two waves of one text, combined and read out: E4 twice, E5 or E6, E7. Blocks are 32 columns wide and 8 lanes high, one for each text.
 // Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows places[e], counts[e] times each; without places rows e, without counts once.
 
-enum Operation { INTERFERENCE, MODULATION };
-enum Readout { REAL_PART, IMAGINARY, MAGNITUDE, PHASE, BOTH };
-
 struct Wave { double re, im; };
 struct Pair { Wave a, b; };
 
@@ -30,11 +27,11 @@ __device__ inline double others(const Sum& sum, double term, index_t entry) {
 // The sum of all lanes, in their order: every thread receives that of its column.
 __device__ inline Sum merged(Sum own, Sum* scratch) {
     __syncthreads();  // scratch may still be read
-    scratch[threadIdx.y * 32 + threadIdx.x] = own;
+    scratch[threadIdx.y * COLUMNS + threadIdx.x] = own;
     __syncthreads();
     Sum sum = scratch[threadIdx.x];
-    for (int lane = 1; lane < 8; ++lane) {
-        const Sum next = scratch[lane * 32 + threadIdx.x];
+    for (int lane = 1; lane < LANES; ++lane) {
+        const Sum next = scratch[lane * COLUMNS + threadIdx.x];
         const bool larger = fabs(next.largest) > fabs(sum.largest);
         sum.rest += next.rest + (larger ? sum.largest : next.largest);
         if (larger) {
@@ -58,7 +55,7 @@ __device__ inline double norm_of_others(const Norm& norm, double x, index_t entr
 struct Text { const index_t *places, *counts; index_t start, stop, column, d; };
 
 __device__ inline Text text_of_block(const index_t* places, const index_t* counts, const index_t* offsets, index_t d) {
-    const index_t column = blockIdx.y * 32LL + threadIdx.x;
+    const index_t column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     return {places, counts, offsets[blockIdx.x] + threadIdx.y, column < d ? offsets[blockIdx.x + 1] : 0, column, d};
 }
 
@@ -75,14 +72,14 @@ __device__ inline double scale_of(double largest, Sum* scratch) {
 __device__ inline void measure(const Text& text, const real* a, const real* b, Norm& of_a, Norm& of_b, Sum* scratch) {
     if (sizeof(real) == sizeof(double)) {
         double largest_a = 0, largest_b = 0;
-        for (index_t e = text.start; e < text.stop; e += 8) {
+        for (index_t e = text.start; e < text.stop; e += LANES) {
             largest_a = fmax(largest_a, fabs((double)a[cell_of(text, e)]));
             largest_b = fmax(largest_b, fabs((double)b[cell_of(text, e)]));
         }
         of_a.scale = scale_of(largest_a, scratch);
         of_b.scale = scale_of(largest_b, scratch);
     }
-    for (index_t e = text.start; e < text.stop; e += 8) {
+    for (index_t e = text.start; e < text.stop; e += LANES) {
         add(of_a.squares, square(a[cell_of(text, e)], of_a.scale), times(text, e), e);
         add(of_b.squares, square(b[cell_of(text, e)], of_b.scale), times(text, e), e);
     }
@@ -107,29 +104,29 @@ __device__ inline double modulus(const Wave& z) {
 }
 
 // y: (P, d), for the readout "both" (P, 2d).                                                                  blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void __launch_bounds__(256) wave_pair_forward(const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t d, index_t operation, index_t readout) {
-    __shared__ Sum scratch[256];
+extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t d, index_t operation, index_t readout) {
+    __shared__ Sum scratch[COLUMNS * LANES];
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     measure(text, a, b, of_a, of_b, scratch);
-    const index_t width = readout == BOTH ? 2 * d : d;
-    for (index_t e = text.start; e < text.stop; e += 8) {
+    const index_t width = readout == READOUT_BOTH ? 2 * d : d;
+    for (index_t e = text.start; e < text.stop; e += LANES) {
         const Wave z = combined(pair_of(text, a, b, of_a, of_b, e), operation);
-        const bool is_re = readout == REAL_PART || readout == BOTH;
-        const double first = is_re ? z.re : readout == IMAGINARY ? z.im : readout == MAGNITUDE ? modulus(z) : atan2(z.im, z.re);
+        const bool is_re = readout == READOUT_REAL || readout == READOUT_BOTH;
+        const double first = is_re ? z.re : readout == READOUT_IMAGINARY ? z.im : readout == READOUT_MAGNITUDE ? modulus(z) : atan2(z.im, z.re);
         y[e * width + text.column] = (real)first;
-        if (readout == BOTH) y[e * width + d + text.column] = (real)z.im;
+        if (readout == READOUT_BOTH) y[e * width + d + text.column] = (real)z.im;
     }
 }
 
 // E7 backward: the slopes of the combined wave of one token, 0 at ρ = 0.
 __device__ inline Wave slope_of_readout(const Wave& z, const Wave& dy, index_t readout) {
-    if (readout == BOTH) return dy;
-    if (readout == REAL_PART) return {dy.re, 0};
-    if (readout == IMAGINARY) return {0, dy.re};
+    if (readout == READOUT_BOTH) return dy;
+    if (readout == READOUT_REAL) return {dy.re, 0};
+    if (readout == READOUT_IMAGINARY) return {0, dy.re};
     const double rho = modulus(z);
     if (rho == 0) return {0, 0};
-    if (readout == MAGNITUDE) return {dy.re * (z.re / rho), dy.re * (z.im / rho)};
+    if (readout == READOUT_MAGNITUDE) return {dy.re * (z.re / rho), dy.re * (z.im / rho)};
     return {-(dy.re / rho) * (z.im / rho), dy.re / rho * (z.re / rho)};
 }
 
@@ -142,28 +139,28 @@ __device__ inline Wave slope_of_wave(const Wave& dz, const Wave& other, double v
 
 // Slopes of both waves of one token of an entry, whose tokens share its dy.
 __device__ inline Pair slopes_of(const Text& text, const Pair& pair, const real* dy, index_t e, index_t operation, index_t readout) {
-    const index_t width = readout == BOTH ? 2 * text.d : text.d;
+    const index_t width = readout == READOUT_BOTH ? 2 * text.d : text.d;
     const double count = times(text, e);
-    const Wave own = {dy[e * width + text.column] / count, readout == BOTH ? dy[e * width + text.d + text.column] / count : 0.0};
+    const Wave own = {dy[e * width + text.column] / count, readout == READOUT_BOTH ? dy[e * width + text.d + text.column] / count : 0.0};
     const Wave dz = slope_of_readout(combined(pair, operation), own, readout);
     return {slope_of_wave(dz, pair.b, pair.a.im, operation), slope_of_wave(dz, pair.a, pair.b.im, operation)};
 }
 
 // da, db: (P, d), of each entry. All that forward knew is computed again.                                     blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void __launch_bounds__(256) wave_pair_backward(const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da, real* db, index_t d, index_t operation, index_t readout) {
-    __shared__ Sum scratch[256];
+extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da, real* db, index_t d, index_t operation, index_t readout) {
+    __shared__ Sum scratch[COLUMNS * LANES];
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     Sum h_a = {0, 0, -1}, h_b = {0, 0, -1};
     measure(text, a, b, of_a, of_b, scratch);
-    for (index_t e = text.start; e < text.stop; e += 8) {
+    for (index_t e = text.start; e < text.stop; e += LANES) {
         const Pair slopes = slopes_of(text, pair_of(text, a, b, of_a, of_b, e), dy, e, operation, readout);
         add(h_a, slopes.a.im, times(text, e), e);
         add(h_b, slopes.b.im, times(text, e), e);
     }
     h_a = merged(h_a, scratch);
     h_b = merged(h_b, scratch);
-    for (index_t e = text.start; e < text.stop; e += 8) {
+    for (index_t e = text.start; e < text.stop; e += LANES) {
         const Pair pair = pair_of(text, a, b, of_a, of_b, e), slopes = slopes_of(text, pair, dy, e, operation, readout);
         da[e * d + text.column] = (real)(times(text, e) * (slopes.a.re + pair.a.re * others(h_a, slopes.a.im, e)));
         db[e * d + text.column] = (real)(times(text, e) * (slopes.b.re + pair.b.re * others(h_b, slopes.b.im, e)));

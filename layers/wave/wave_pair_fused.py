@@ -5,12 +5,14 @@ from typing import NamedTuple
 from engine.arguments import check_floats
 from engine.backend import array_module
 from engine.bag import Bag, sum_entries
-from engine.kernels import KernelFile, blocks_of
+from engine.kernels import COLUMNS, KernelFile, blocks_of
 from engine.segments import THREADS
 from layers.wave.readout import READOUTS
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
-OPERATIONS = ("interference", "modulation")  # their numbers in the kernels, as those of READOUTS
+OPERATIONS = ("interference", "modulation")
+NUMBERS = {name.upper(): number for number, name in enumerate(OPERATIONS)}
+NUMBERS.update({f"READOUT_{name.upper()}": number for number, name in enumerate(READOUTS)})
+KERNELS = KernelFile(__file__.replace("_fused", ""), **NUMBERS)
 
 
 class Cache(NamedTuple):
@@ -50,4 +52,4 @@ def backward(dy, cache):
 
 def blocks_of_texts(bag, d):
     """One block for each text and 32 columns."""
-    return len(bag.offsets) - 1, blocks_of(d, 32)
+    return len(bag.offsets) - 1, blocks_of(d, COLUMNS)

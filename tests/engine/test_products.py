@@ -44,25 +44,38 @@ def test_products_are_those_of_rounded_operands_only_while_that_is_emulated():
 
 def test_tf32_is_for_a_gpu():
     check_precision("float32", "cpu")
-    check_precision("tf32", "cuda")
-    with pytest.raises(UserError, match="^precision tf32: only tensor cores multiply so; give --device cuda, or --precision float32$"):
+    with pytest.raises(UserError, match="^precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32$"):
         check_precision("tf32", "cpu")
     with pytest.raises(UserError), product_precision("tf32", "cpu"):
         pass
 
 
-def test_the_switch_of_cupy_is_put_back(monkeypatch):
-    state = {"type": "default"}
+def fake_cupy(monkeypatch, capability="90"):
+    cuda = types.SimpleNamespace(Device=lambda: types.SimpleNamespace(compute_capability=capability))
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, ndarray=tuple))
+
+
+def test_tf32_is_for_a_gpu_that_has_it(monkeypatch):
+    fake_cupy(monkeypatch, "80")
+    check_precision("tf32", "cuda")
+    fake_cupy(monkeypatch, "75")
+    with pytest.raises(UserError, match="^precision tf32: this GPU is older than compute capability 8.0 and cannot; set precision=float32$"):
+        check_precision("tf32", "cuda")
+
+
+def test_the_switch_of_cupy_is_set_either_way_and_put_back(monkeypatch):
+    fake_cupy(monkeypatch)
+    state = {"type": "that of CUPY_TF32=1"}
     switch = types.ModuleType("cupy._core._routines_linalg")
-    switch.COMPUTE_TYPE_TF32 = "tf32"
+    switch.COMPUTE_TYPE_TF32, switch.COMPUTE_TYPE_DEFAULT = "tf32", "default"
     switch.get_compute_type = lambda dtype: state["type"]
     switch.set_compute_type = lambda dtype, kind: state.update(type=kind, dtype=dtype)
     core = types.ModuleType("cupy._core")
     core._routines_linalg = switch
     monkeypatch.setitem(sys.modules, "cupy._core", core)
     with product_precision("float32", "cuda"):
-        assert state == {"type": "default"}
+        assert state == {"type": "default", "dtype": np.float32}
     with pytest.raises(RuntimeError), product_precision("tf32", "cuda"):
         assert state == {"type": "tf32", "dtype": np.float32}
         raise RuntimeError
-    assert state["type"] == "default" and not products.emulates_tf32
+    assert state["type"] == "that of CUPY_TF32=1" and not products.emulates_tf32

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import engine
+import engine.training.adamw
 import layers
+import layers.networks  # whoever is imported has told which constants its kernels know
 from engine.kernel_compilers import TextFile, compilers, kernel_files, search
 from engine.kernels import HEADER, KernelFile
 

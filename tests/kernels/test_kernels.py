@@ -11,7 +11,7 @@ from engine.kernels import KernelDisagreement, KernelFile, blocks_of, either, wi
 
 
 def kernel_file(folder, text):
-    (folder / "some.cu").write_text(text)
+    (folder / "some.cu").write_text(text, encoding="utf-8")
     return KernelFile(folder / "some.py")
 
 
@@ -28,6 +28,12 @@ def test_a_kernel_runs_on_every_entry_once(emulated, tmp_path):
         with emulated() as emulator:
             file.launch("add", x, (blocks_of(n, 32),), (32,), x, y, n, 0.5)
         assert np.array_equal(y, x + 0.5) and emulator.launched == {("add", "float32")}
+
+
+def test_the_text_is_ascii_whatever_its_comments_are(tmp_path):
+    (tmp_path / "some.cu").write_text(f"// Σ of φ\n{ADD}", encoding="utf-8")
+    source = KernelFile(tmp_path / "some.py", ANSWER=42).source()
+    assert source.isascii() and "#define ANSWER 42\n" in source and ADD in source and '#line 1 "some.cu"' in source
 
 
 def test_without_blocks_nothing_is_launched(emulated, tmp_path):
@@ -124,6 +130,9 @@ def test_a_disagreement_is_measured_in_tolerances_and_nan_is_one(monkeypatch):
     for wrong in (1 + 2e-12, np.nan):
         with pytest.raises(KernelDisagreement):
             kernels.compare("some", np.array([wrong]), np.array([1.0]))
+    kernels.compare("diverged", np.array([np.nan, np.inf, 1.0]), np.array([np.inf, np.nan, 1.0]))
+    with pytest.raises(KernelDisagreement, match="not finite in different places"):
+        kernels.compare("some", np.array([1.0]), np.array([np.nan]))
     kernels.compare("zero", np.zeros(2), np.zeros(2))
     with pytest.raises(KernelDisagreement):
         kernels.compare("zero", np.full(2, 1e-3), np.zeros(2))

@@ -297,5 +297,5 @@ def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, ar
 
 def test_tensor_cores_are_not_on_a_cpu(run, arguments, tmp_path):
     code, _, err = run(*arguments, "--precision", "tf32", "--output", tmp_path / "run")
-    assert code == 2 and err.strip() == "error: precision tf32: only tensor cores multiply so; give --device cuda, or --precision float32"
+    assert code == 2 and err.strip() == "error: precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
     assert not (tmp_path / "run").exists()

@@ -3,15 +3,11 @@
 // stay the same bit by bit do not depend on it.
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <ucontext.h>
 
 #define __global__
 #define __device__
-#define __host__
-#define __forceinline__ inline
-#define __restrict__
 #define __shared__ static
 #define __launch_bounds__(...)
 
@@ -20,12 +16,11 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 inline double normcdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
 inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
-inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 
 namespace emulation {
 
 // A stack and where on it a fibre goes on. switch_to(from, to) leaves the one and resumes the other.
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__linux__)
 // Twenty instructions in place of swapcontext, which calls the kernel of the operating system twice.
 struct Place { void* stack_pointer; };
 extern "C" void switch_stacks(void** leave, void* resume) __attribute__((visibility("hidden")));

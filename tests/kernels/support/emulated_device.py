@@ -90,6 +90,11 @@ def emulated_device(folder, monkeypatch):
         emulator = Emulator(folder)
         emulator.waits = waits
         patched.setitem(sys.modules, "cupy", EmulatedModule(emulator))
+        core = types.ModuleType("cupy._core")
+        core._routines_linalg = types.SimpleNamespace(
+            COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7, get_compute_type=lambda dtype: 1, set_compute_type=lambda dtype, kind: None
+        )
+        patched.setitem(sys.modules, "cupy._core", core)
         patched.setattr(engine.ragged, "device_segments", segments)
         give_readers(patched)
         waits.clear()

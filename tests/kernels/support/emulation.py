@@ -20,7 +20,7 @@ SHIM = Path(__file__).with_name("cuda_on_cpu.h")
 COMPILER = shutil.which("g++")
 GUARD = 64  # entries before and behind each array
 MARK = -(2**62) + 12345
-SIGNATURE = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\(\d+\))?\s+(\w+)\(([^)]*)\)')
+SIGNATURE = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^)]*\))?\s+(\w+)\(([^)]*)\)')
 
 
 class Emulator:
