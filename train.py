@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from engine import __version__
+from engine import __version__, kernels
 from engine.backend import blas_threads, resolve_device
 from engine.data.corpora import CORPORA
 from engine.errors import UserError
+from engine.products import product_precision
 from engine.table import format_table
 from engine.training.interrupt import Interrupted
 from engine.training.repeats import accuracy_table, repeat_runs
@@ -158,9 +159,15 @@ def train(ctx, preset, config_file, assignments, output, resume, device, cache_d
     click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else result_table(result))
 
 
+def given_options(ctx, chosen):
+    """The options that stand on the command line and whose parameter name chosen(name) accepts."""
+    on_line = click.core.ParameterSource.COMMANDLINE
+    return [p.opts[0] for p in ctx.command.params if ctx.get_parameter_source(p.name) == on_line and chosen(p.name)]
+
+
 def require_nothing_but(ctx, run, allowed):
     """Raise UserError when options beside `allowed` were given: a run has its settings, and nothing is silently dropped."""
-    given = [p.opts[0] for p in ctx.command.params if ctx.get_parameter_source(p.name) == click.core.ParameterSource.COMMANDLINE and p.name not in allowed]
+    given = given_options(ctx, lambda name: name not in allowed)
     if given:
         raise UserError(f"{run}: takes the run's own settings, so {', '.join(given)} cannot be given with it; leave it out")
 
@@ -214,7 +221,7 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
-    with blas_threads(run.settings.training.threads):
+    with blas_threads(run.settings.training.threads), trained_precision(run, device):
         result = evaluate_texts(run.network, texts, run.classes)
     if as_json:
         click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
@@ -241,7 +248,7 @@ def predict(run_dir, texts, device, as_json):
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
     batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
-    with blas_threads(run.settings.training.threads):
+    with blas_threads(run.settings.training.threads), trained_precision(run, device):
         predicted = predict_probabilities(run.network, batch)
     for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
@@ -251,6 +258,12 @@ def predict(run_dir, texts, device, as_json):
             click.echo(json.dumps(line, ensure_ascii=False))
         else:
             click.echo(f"{run.classes[best]}\t{probabilities[best]:.4f}")
+
+
+def trained_precision(run, device):
+    """Products as in the run's training where the device can multiply so, else in float32."""
+    on_cuda = resolve_device(device) == "cuda"
+    return product_precision(run.settings.training.precision if on_cuda else "float32", "cuda" if on_cuda else "cpu")
 
 
 def decoded(text, number):
@@ -457,6 +470,7 @@ def accuracy(preset, config_file, assignments, corpora, operations, seeds, outpu
 def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_dir, as_json):
     """Measure training, prediction, memory and growth; PyTorch and ours take turns on the same texts.
 
+    On a GPU: steps in batches of 64, 256 and 1,024 texts in float32 and TF32, their parts, memory, and four epochs.
     Takes about five minutes on two cores. Nothing else should run meanwhile.
     """
     if resolve_device(device) == "cuda":
@@ -486,10 +500,9 @@ def benchmark_gpu(ctx, only, repeats, peer, as_json):
     from layers.benchmark.gpu import GpuBenchmark
     from layers.benchmark.gpu_report import as_json_object, as_table
 
-    of_cpu = {"corpus", "threads", "figure", "cache_dir"}
-    given = [p.opts[0] for p in ctx.command.params if p.name in of_cpu and ctx.get_parameter_source(p.name) == click.core.ParameterSource.COMMANDLINE]
+    given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
     if given:
-        raise UserError(f"--device cuda: measures random texts on one GPU, so {', '.join(given)} cannot be given with it; leave it out")
+        raise UserError(f"--device {ctx.params['device']}: measures random texts on a GPU, so {', '.join(given)} cannot be given with it; leave it out")
     measured = GpuBenchmark("cuda", repeats, peer)
     measure_all(chosen_figures(measured.steps(), only))
     click.echo(json.dumps(as_json_object(measured), indent=2, ensure_ascii=False) if as_json else as_table(measured))
@@ -523,7 +536,7 @@ def doctor(ctx, as_json):
 
     findings = examine([Path(package.__path__[0]) for package in (engine, layers)])
     click.echo(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else as_text(findings))
-    if not findings["ok"]:
+    if findings["ok"] is False:
         ctx.exit(1)
 
 
@@ -535,6 +548,8 @@ def names_in(text):
 def main(arguments=None):
     """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
     try:
+        if "doctor" not in (sys.argv[1:] if arguments is None else arguments):  # which tells of a wrong value beside everything else
+            kernels.mode()
         code = cli.main(arguments, prog_name="train.py", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)

@@ -43,7 +43,7 @@ def resolve_device(name):
     if reason is None:
         return "cuda"
     if name == "cuda":
-        raise UserError(f"--device cuda: {reason}; use --device cpu, or install the extra cuda12 or cuda13 on a machine with an NVIDIA driver")
+        raise UserError(f"--device cuda: {reason}; use --device cpu, or see what is missing: python train.py doctor")
     return "cpu"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from engine import kernels
 from engine.backend import random_generator, why_no_cuda
 from engine.benchmark.device import dotted
+from engine.benchmark.device import driver_release as release_of_driver
 from engine.benchmark.machine import describe_machine
 from engine.errors import first_line
 from engine.kernel_compilers import kernel_files, search
@@ -32,7 +33,7 @@ def examine(folders):
     """dict of plain values about this machine and the .cu files in `folders`; what is missing is {"missing": reason}.
 
     Kernels are compiled by NVRTC if it is there, as on a device, else by nvcc.
-    ok: whether every kernel compiled (True where there is no compiler), and loaded on the device if there is one.
+    ok: whether every kernel compiled, and loaded on the device if there is one; None where there is no compiler to tell.
     """
     reason = why_no_cuda()
     findings = {
@@ -52,7 +53,8 @@ def examine(folders):
     wanted = device["architecture"] if is_known(device) else ARCHITECTURE
     judges = [found for found in compilers.values() if not isinstance(found, str)][-1:]
     findings["kernels"] = kernel_rows(folders, judges, wanted, is_known(device))
-    findings["ok"] = all(verdict in (COMPILED, LOADED) for row in findings["kernels"] for verdict in verdicts(row))
+    told = [verdict for row in findings["kernels"] for verdict in verdicts(row)]
+    findings["ok"] = all(verdict in (COMPILED, LOADED) for verdict in told) if told else None
     findings["remedies"] = remedies(findings)
     return findings
 
@@ -106,11 +108,10 @@ def driver_version():
 
 def driver_release():
     """The driver's own number, such as 580.65.06."""
-    try:
-        words = Path("/proc/driver/nvidia/version").read_text().split()
-    except OSError:
-        raise RuntimeError("the system does not tell") from None
-    return next((word for word in words if word[:1].isdigit() and "." in word), "unknown")
+    release = release_of_driver()
+    if release is None:
+        raise RuntimeError("the system does not tell")
+    return release
 
 
 def runtime_version():
@@ -219,7 +220,7 @@ def remedies(findings):
         lines.append(findings["kernels_mode"]["missing"])
     elif findings["kernels_mode"] == "off":
         lines.append("WAVE_KERNELS=off: kernels are not used on a device; unset it")
-    if not findings["ok"]:
+    if findings["ok"] is False:
         lines.append("a kernel is refused, an error of this program: please report this text; WAVE_KERNELS=off computes without kernels")
     return lines
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine import segments
-from engine.backend import accumulator_dtype, array_module, to_device
+from engine.backend import accumulator_dtype, array_module
 from engine.kernels import either
 
 CACHE_BLOCK_ENTRIES = 32_768  # float64 temporaries of 256 KiB each: a handful of them stays in a core's own cache
@@ -22,10 +22,6 @@ class RaggedBatch(NamedTuple):
     ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray | None = None
-
-    def to(self, device):
-        """The same batch on "cpu" or "cuda"."""
-        return RaggedBatch(*(None if part is None else to_device(part, device) for part in self))
 
 
 def lengths(offsets):

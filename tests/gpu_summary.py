@@ -1,12 +1,6 @@
 """The line at the end of a test run that says on what kernels ran: on a device, by emulation, or not at all."""
 
-from pathlib import Path
-
 from engine.backend import why_no_cuda
-
-KERNEL_TESTS = "kernels"  # folder of the tests that execute kernels by emulation
-COMPILE_TESTS = "test_compile.py"
-
 
 def pytest_terminal_summary(terminalreporter):
     reports = terminalreporter.stats.get("passed", [])
@@ -19,7 +13,7 @@ def pytest_terminal_summary(terminalreporter):
 def no_gpu_line(reason, reports):
     """What was done instead, as far as it was done in this run."""
     compilers = sorted({value for report in reports for name, value in report.user_properties if name == "compiled_by"})
-    emulated = sum(is_emulated(report) for report in reports)
+    emulated = sum(any(name == "emulated" for name, _ in report.user_properties) for report in reports)
     compiled = f"Kernels were compiled by {' and '.join(compilers)}" if compilers else "No kernel was compiled for a device"
     executed = f"{counted(emulated)} executed kernels on the CPU by emulation (g++)" if emulated else "none was executed by emulation"
     return f"NO GPU: {reason}. {compiled}; {executed}; nothing ran on a device."
@@ -35,11 +29,6 @@ def gpu_line(device, reports):
 
 def counted(tests):
     return f"{tests} test{'s' * (tests > 1)}"
-
-
-def is_emulated(report):
-    parts = Path(report.nodeid.partition("::")[0]).parts
-    return KERNEL_TESTS in parts and parts[-1] != COMPILE_TESTS
 
 
 def device_name():

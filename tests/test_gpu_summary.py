@@ -10,12 +10,13 @@ import pytest
 SUMMARY = runpy.run_path(str(Path(__file__).with_name("gpu_summary.py")))
 
 
-def report(nodeid, compiled_by=None, **keywords):
-    return types.SimpleNamespace(nodeid=nodeid, keywords=keywords, user_properties=[("compiled_by", compiled_by)] if compiled_by else [])
+def report(nodeid, compiled_by=None, properties=(), **keywords):
+    made = [("compiled_by", compiled_by)] if compiled_by else []
+    return types.SimpleNamespace(nodeid=nodeid, keywords=keywords, user_properties=[*made, *properties])
 
 
 COMPILED = report("tests/kernels/test_compile.py::test_a[x/y]", "nvcc 13.0.88")
-EMULATED = report("tests/kernels/test_layer_norm.py::test_b")
+EMULATED = report("tests/kernels/test_layer_norm.py::test_b", properties=[("emulated", True), ("emulated", True)])
 OTHER = report("tests/engine/test_table.py::test_kernels")
 
 

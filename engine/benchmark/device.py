@@ -65,7 +65,7 @@ def describe_device(device, cupy=None):
     return {
         "device": name.decode() if isinstance(name, bytes) else name,
         "device_memory_bytes": int(properties["totalGlobalMem"]),
-        "driver": driver_version(),
+        "driver": driver_release(),
         "driver_cuda": dotted(runtime.driverGetVersion()),
         "cuda_runtime": dotted(runtime.runtimeGetVersion()),
         "cupy": cupy.__version__,
@@ -77,8 +77,8 @@ def dotted(version):
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
-def driver_version(file="/proc/driver/nvidia/version"):
-    """The version of NVIDIA's driver, such as "580.95.05"; None where the system does not tell in this file."""
+def driver_release(file="/proc/driver/nvidia/version"):
+    """The release of NVIDIA's driver, such as "580.95.05"; None where the system does not tell in this file."""
     try:
         with open(file, encoding="utf-8") as lines:
             words = lines.readline().split()

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from engine.backend import random_generator, to_host
 from engine.data.batching import epoch_batches, take
 from engine.errors import UserError
-from engine.training.adamw import AdamW
 from engine.kernels import run_on
+from engine.training.adamw import AdamW
 from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from engine.training.device_records import DeviceRecords
 from engine.training.evaluation import evaluate

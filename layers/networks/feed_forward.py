@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.layer import Layer
-from layers.standard import gelu_fused
 from layers.standard.dropout import dropout_backward, dropout_forward
-from layers.standard.gelu import gelu_backward, gelu_forward
+from layers.standard.gelu import computes_again, gelu_backward, gelu_forward
 from layers.standard.linear import Linear
 from layers.standard.relu import relu_backward, relu_forward
 
@@ -36,15 +35,15 @@ class FeedForward(Layer):
         y, activation = self.act_forward(y, self.expand.bias.value)
         y, dropout = dropout_forward(y, self.dropout, rng)
         z, contract = self.contract.forward(y)
-        if isinstance(activation, gelu_fused.Cache) and dropout.scaled_mask is None:
-            contract = contract._replace(x=None)  # of a device's memory: backward computes it again
+        if computes_again(activation) and dropout.scaled_mask is None:
+            contract = contract._replace(x=None)  # of a device's memory
         return z, Cache(expand, activation, dropout, contract)
 
     def backward(self, dz, cache):
         """dz: (T, d) → dx: (T, d)."""
         contract = cache.contract
         if contract.x is None:
-            contract = contract._replace(x=gelu_fused.forward(*cache.activation)[0])
+            contract = contract._replace(x=self.act_forward(*cache.activation)[0])
         dy = self.contract.backward(dz, contract)
         dy = dropout_backward(dy, cache.dropout)
         dy = self.act_backward(dy, cache.activation)

@@ -19,7 +19,7 @@ from layers.networks.feed_forward import FeedForward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
-from layers.wave import OPERATIONS, modulated_magnitude_backward, modulated_magnitude_forward, wave_pair_backward, wave_pair_forward
+from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward, wave_pair_backward, wave_pair_forward
 
 
 class Cache(NamedTuple):

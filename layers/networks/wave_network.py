@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.arguments import check_ids, check_offsets
 from engine.backend import array_module, host_generator, random_generator
-from engine.bag import Bag, distinct_tokens, merge_repeats, move_together, sum_entries
+from engine.bag import distinct_tokens, merge_repeats, move_together, sum_entries
 from engine.kernels import run_on
 from engine.layer import Layer
 from engine.ragged import RaggedBatch

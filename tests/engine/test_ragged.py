@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from engine import ragged
 from engine.ragged import (
-    RaggedBatch,
     cache_blocks,
     exclusive_sum,
     lengths,
@@ -186,8 +185,3 @@ def test_scaling_is_by_the_largest_magnitude_of_each_text_and_column_and_by_one_
         assert scale[t, c] == (max(map(abs, entries), default=0.0) or 1.0)
     assert scale_of_columns(x.astype(np.float32), offsets) is None
     assert np.array_equal(scale_of_columns(x + 1e-30j, offsets), scale)
-
-
-def test_a_batch_on_the_cpu_stays_as_it_is_there():
-    batch = RaggedBatch(np.zeros(2, np.int32), np.array([0, 2]))
-    assert batch.to("cpu") == batch and batch.to("cpu").labels is None

@@ -1,6 +1,7 @@
 """Kernels executed on the CPU: the fixture `emulated`, and what these tests share."""
 
 import contextlib
+import os
 import sys
 import types
 from pathlib import Path
@@ -17,27 +18,38 @@ import emulation  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def emulated(tmp_path_factory):
-    """A context manager: kernels run on NumPy arrays inside `with emulated() as emulator`."""
+def emulation_folder(tmp_path_factory):
+    """Where compiled kernels are kept during a run of the tests. Without g++ what needs it is skipped, or fails where CI=true."""
     if emulation.COMPILER is None:
-        pytest.skip("no g++: kernels cannot be executed on the CPU")
-    folder = tmp_path_factory.mktemp("emulation")
-    return lambda backwards=False: emulation.emulating(folder, backwards)
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no g++: kernels cannot be executed on the CPU")
+    return tmp_path_factory.mktemp("emulation")
+
+
+@pytest.fixture
+def emulated(emulation_folder, record_property):
+    """A context manager: kernels run on NumPy arrays inside `with emulated() as emulator`."""
+    return lambda backwards=False: told(emulation.emulating(emulation_folder, backwards), record_property)
+
+
+@contextlib.contextmanager
+def told(emulating, record_property):
+    """The same context; the summary of the test run hears of it if a kernel ran."""
+    with emulating as emulator:
+        yield emulator
+    if emulator.launched:
+        record_property("emulated", True)
 
 
 @pytest.fixture(params=["emulated", pytest.param("real", marks=pytest.mark.gpu)])
-def cuda(request, tmp_path_factory, monkeypatch):
+def cuda(request, monkeypatch, record_property):
     """A context manager in which the device "cuda" is usable: by emulation, and once more on a GPU where there is one.
 
     Yields what has `launched`, a set of (kernel, dtype); that of the emulation has `waits` too, what stalled.
     """
     if request.param == "real":
         return lambda: watched_launches(monkeypatch)
-    if emulation.COMPILER is None:
-        pytest.skip("no g++: kernels cannot be executed on the CPU")
-    folder = tmp_path_factory.getbasetemp() / "emulation-of-cuda"
-    folder.mkdir(exist_ok=True)
-    return lambda: emulated_device.emulated_device(folder, monkeypatch)
+    folder = request.getfixturevalue("emulation_folder")
+    return lambda: told(emulated_device.emulated_device(folder, monkeypatch), record_property)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,9 @@ OTHERS = {
 }
 
 
+SEGMENTS = {"sum_short_segments", "sum_long_segments", "max_segments"}  # a device has no other way to add up segments in order
+
+
 def network_of(fields, dtype=np.float32):
     return WaveNetwork(WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
 
@@ -97,7 +100,7 @@ def test_every_plain_body_runs_on_a_device_too(cuda, monkeypatch):
         loss, grads = gradients(network, batch)
         with cuda() as device:
             found, found_grads = gradients(network.to("cuda"), batch)
-            assert not device.launched
+            assert {kernel for kernel, _ in device.launched} <= SEGMENTS
         assert abs(found - loss) < 1e-13
         for parameter in grads:
             np.testing.assert_allclose(found_grads[parameter], grads[parameter], rtol=0, atol=1e-12 * np.abs(grads[parameter]).max())

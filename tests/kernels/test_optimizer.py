@@ -1,5 +1,7 @@
 """AdamW, the norm and the record of a step by kernels beside their plain twins."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,33 @@ def test_a_table_to_the_letter_and_more_tensors_than_one_launch_takes(emulated):
     found, _, _ = train(np.float64, 3, 1.0, emulated(), embedding_update="dense", more=70)
     for name in parameters:
         np.testing.assert_allclose(found[name].value, parameters[name].value, rtol=1e-13)
+
+
+def test_sizes_of_a_real_network(emulated):
+    """More columns than a block has threads, more blocks than one has threads, and a run so long that the record spans blocks."""
+    trained = []
+    for fused in (False, True):
+        rng = np.random.default_rng(0)
+        values = {"table": rng.standard_normal((6, 300)), "wide": rng.standard_normal(260 * adamw_fused.BLOCK_ENTRIES + 7)}
+        parameters = {name: Parameter(value) for name, value in values.items()}
+        optimizer = AdamW(parameters, weight_decay=0.05)
+        for t in range(3):
+            parameters["table"].grad = RowSparse(np.array([t, 4]), rng.standard_normal((2, 300)))
+            parameters["wide"].grad = rng.standard_normal(values["wide"].shape)
+            with emulated() if fused else contextlib.nullcontext():
+                norm = one_step(optimizer, 1.0, 1e-2, fused)
+            if t == 0:  # as if many steps had gone by without a row of this table
+                optimizer.state["table"]["t"][...] = 500
+                optimizer.state["table"].update({key: np.linspace(0, -1e-3, 512) for key in ("missed", "shrunk")})
+        with emulated() if fused else contextlib.nullcontext():
+            optimizer.settle()
+        trained.append((norm, optimizer))
+    (norm, plain), (found, fused) = trained
+    assert found == pytest.approx(norm, rel=1e-14)
+    for name in plain.parameters:
+        np.testing.assert_allclose(fused.parameters[name].value, plain.parameters[name].value, rtol=1e-12, atol=1e-15)
+    for key in ("missed", "shrunk", "last", "m", "v"):
+        np.testing.assert_allclose(fused.state["table"][key], plain.state["table"][key], rtol=1e-12, atol=1e-18)
 
 
 def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated):

@@ -35,7 +35,7 @@ def test_segments(emulated, kernel, columns):
         agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 1000, 1100])
 def test_columns(emulated, rows):
     for dtype, tolerance in DTYPES.items():
         x = np.random.default_rng(rows).standard_normal((rows, 33)).astype(dtype)

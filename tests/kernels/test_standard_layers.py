@@ -69,6 +69,12 @@ def test_softmax_cross_entropy_at_its_limits(emulated):
     assert np.array_equal(half, array) and np.array_equal(half, 0.5 * softmax_cross_entropy_backward(1.0, cache))
 
 
+def test_the_losses_of_many_texts_are_all_added_up(emulated):
+    rng = np.random.default_rng(0)
+    z, labels = rng.standard_normal((300, 3)), rng.integers(0, 3, 300)
+    assert_kernels_agree(emulated, softmax_cross_entropy_forward, softmax_cross_entropy_backward, (z, labels), ("finish_columns",))
+
+
 @pytest.mark.parametrize("place", [0, 1, 200])
 def test_a_logit_that_is_not_a_number_spoils_its_text_alone(emulated, place):
     z = np.zeros((2, 201))

@@ -110,6 +110,26 @@ def test_numbers_that_are_not_finite_are_found_with_their_step_and_place(tmp_pat
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == [1]
 
 
+def test_a_loss_is_explained_as_on_the_host_though_later_steps_have_left_their_gradients(tmp_path, arguments, on_device, capsys, monkeypatch):
+    from layers.networks import WaveNetwork
+
+    forward, errors = WaveNetwork.loss_forward, []
+
+    def spoilt(self, batch, train=False, rng=None):
+        calls.append(train)
+        if len(calls) == 2:
+            self.classifier.weight.value = self.classifier.weight.value * 0 + np.float32(3e38)
+        return forward(self, batch, train, rng)
+
+    monkeypatch.setattr(WaveNetwork, "loss_forward", spoilt)
+    for run in (lambda *a: (train.main(list(map(str, a))), None), on_device):
+        calls = []
+        code, _ = run(*arguments, "--device", "cpu" if run is not on_device else "cuda", "--output", tmp_path / f"run{len(errors)}")
+        assert code == 2
+        errors.append(capsys.readouterr().err.strip().splitlines()[-1])
+    assert errors[0] == errors[1] and "step 2: the loss is" in errors[0] and "of the forward pass; all parameters are finite" in errors[0]
+
+
 def test_a_gradient_that_is_not_finite_is_named(tmp_path, arguments, on_device, capsys, monkeypatch):
     from layers.networks import WaveNetwork
 

@@ -43,8 +43,9 @@ PARTS = ("engine", "layers", "tests", "setup.cfg", "pyproject.toml", "README.md"
 TESTS = "tests/layers"
 FURTHER = ("layers/standard/gelu.py:gelu_and_slope",)  # computes a gradient although no backward calls it
 # The second body of a function pair: most of its numbers decide only which body computes a text, so that other ones change no
-# gradient. The tests hold it to the first body, which is mutated.
-LEFT_OUT = ("layers/wave/wave_pair_fast.py", "layers/wave/text_groups.py")
+# gradient. The tests hold it to the first body, which is mutated. What launches kernels is judged by tests/kernels.
+FUSED = ("standard/gelu", "standard/layer_norm", "standard/pooling", "standard/softmax_cross_entropy", "wave/modulated_magnitude", "wave/wave_pair")
+LEFT_OUT = ("layers/wave/wave_pair_fast.py", "layers/wave/text_groups.py", *(f"layers/{pair}_fused.py" for pair in FUSED))
 KILLED = ("killed", "timeout")
 TIMEOUT = {"timeout_constant": 5, "timeout_multiplier": 4}  # 4·(seconds of the tests concerned + 5)
 MUTMUT = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()"]  # its console script may be off the PATH

@@ -128,7 +128,7 @@ def test_gradcheck_lists_every_case_and_passes(run):
     report = json.loads(out)
     assert code == 0 and report["ok"]
     assert len(report["checks"]) == suite_size()
-    assert {check["method"] for check in report["checks"]} == {"complex_step", "five_point", "richardson", "float64_twin", "exact"}
+    assert {check["method"] for check in report["checks"]} == {"complex_step", "five_point", "richardson", "float64_twin", "tf32_twin", "exact"}
     assert {case.name for case in CASES} < {check["name"] for check in report["checks"]}
     keys = ["name", "method", "dtype", "worst_relative_error", "tolerance", "examples", "ok"]
     assert all(list(check) == keys for check in report["checks"])

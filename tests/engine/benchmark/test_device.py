@@ -8,7 +8,7 @@ import pytest
 
 from engine.benchmark import device as devices
 from engine.benchmark.clock import HostClock
-from engine.benchmark.device import copy_bandwidth, describe_device, driver_version, release_memory, square_product_rate
+from engine.benchmark.device import copy_bandwidth, describe_device, driver_release, release_memory, square_product_rate
 
 
 class FixedClock:
@@ -51,7 +51,7 @@ def test_a_device_is_described_by_plain_values(monkeypatch):
     )  # fmt: skip
     cuda = types.SimpleNamespace(runtime=runtime, Device=lambda: types.SimpleNamespace(id=3))
     cupy = types.SimpleNamespace(cuda=cuda, __version__="14.2.0")
-    monkeypatch.setattr(devices, "driver_version", lambda: "580.95.05")
+    monkeypatch.setattr(devices, "driver_release", lambda: "580.95.05")
     assert describe_device("cuda", cupy) == {
         "device": "NVIDIA Test 3", "device_memory_bytes": 80 * 2**30, "driver": "580.95.05",
         "driver_cuda": "13.2", "cuda_runtime": "12.9", "cupy": "14.2.0",
@@ -62,8 +62,8 @@ def test_a_device_is_described_by_plain_values(monkeypatch):
 def test_the_driver_is_found_in_its_file_or_not_at_all(tmp_path):
     file = tmp_path / "version"
     file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version: 11.4\n")
-    assert driver_version(file) == "580.95.05"
-    assert driver_version(tmp_path / "none") is None
+    assert driver_release(file) == "580.95.05"
+    assert driver_release(tmp_path / "none") is None
 
 
 def test_the_pool_gives_back_what_was_freed(monkeypatch):

@@ -26,8 +26,9 @@ def test_smooth_functions_are_differentiated_to_eleven_digits_and_the_estimate_c
     function, derivative = SMOOTH[name]
     slope = slope_of(function, x)
     error = abs(slope.vector[0] - derivative(x))
-    assert error <= 1e-11 * abs(derivative(x))
-    assert error <= slope.uncertainty + 1e-15 * abs(derivative(x))
+    size = max(abs(derivative(x)), abs(function(x)))  # where the slope is 0 (of a sine at π/2), differences still have the rounding of f
+    assert error <= 1e-11 * size
+    assert error <= slope.uncertainty + 1e-15 * size
     assert not slope.kinked
 
 

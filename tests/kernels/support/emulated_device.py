@@ -1,10 +1,11 @@
 """A device without a device: the stand-in's arrays, on which the kernels run by emulation, and which counts what waits for it."""
 
 import contextlib
+import sys
 import types
 
 import numpy as np
-from device_stand_in import DeviceArray, StandInModule, on_device, to_host, to_stand_in
+from device_stand_in import DeviceArray, StandInModule, on_device, to_stand_in
 from emulation import Emulator
 
 from engine.kernels import function_of, loaded
@@ -78,14 +79,6 @@ class RandomNumbers:
 @contextlib.contextmanager
 def emulated_device(folder, monkeypatch):
     """Device "cuda" is usable while the context lasts. Yields the emulator, whose `waits` list what stalled."""
-    import sys
-
-    import engine.ragged
-
-    def segments(x, offsets, what, dtype):
-        function = {"sum": engine.ragged.plain_segment_sum, "max": engine.ragged.plain_segment_max}[what]
-        return DeviceArray(function(to_host(x), to_host(offsets)).astype(dtype))
-
     with monkeypatch.context() as patched:
         emulator = Emulator(folder)
         emulator.waits = waits
@@ -95,7 +88,6 @@ def emulated_device(folder, monkeypatch):
             COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7, get_compute_type=lambda dtype: 1, set_compute_type=lambda dtype, kind: None
         )
         patched.setitem(sys.modules, "cupy._core", core)
-        patched.setattr(engine.ragged, "device_segments", segments)
         give_readers(patched)
         waits.clear()
         forget_modules()
