@@ -39,4 +39,7 @@ __device__ inline double lane_sum(double value, double* scratch) {
     return total;
 }
 
+// How many tokens row e stands for; without counts one.
+__device__ inline double times(const index_t* counts, index_t e) { return counts ? (double)counts[e] : 1.0; }
+
 __device__ inline index_t at(const index_t* index, index_t i) { return index ? index[i] : i; }  // no index: row i itself

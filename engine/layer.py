@@ -4,7 +4,13 @@
     dx = layer.backward(dy, cache)         pure but for one thing: it adds to parameter.grad
 
 `dX` is the gradient of the loss with respect to X, with the shape and dtype of X. Arrays that are handed on may alias;
-whoever receives one does not write into it.
+whoever receives one does not write into it. What trains and measures a network asks of it, beside being a Layer:
+
+    loss, cache = network.loss_forward(batch, train, rng)      loss: 0-d; cache.logits (B, C), cache.labels (B,)
+    network.loss_backward(cache)                               adds to every parameter's gradient
+    network.probabilities(batch)                               (B, C)
+
+batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """
 
 from typing import NamedTuple

@@ -31,7 +31,7 @@ from engine.training import adamw_fused
 from engine.training.config import EMBEDDING_UPDATES
 from engine.training.missed_steps import catch_up, record_step
 
-HOST_STATE = ("t", "missed", "shrunk")  # small, and read by the host at every step
+HOST_STATE = ("t", "missed", "shrunk")  # of a checkpoint, kept on the host; kernels move the last two to the device at first use
 
 
 class AdamW:

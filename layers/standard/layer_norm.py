@@ -5,6 +5,7 @@
     g = dy·γ
     dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
 
+x may be a sum of two arrays with rows of their own, x_t = u_i(t) + r_j(t): dx_t is then the gradient of both.
 A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must
 stay finite: |x| below 1.8e19/√d in float32. On a device one kernel does all of it, with sums in float64
 (layer_norm.cu). Source: Ba et al., arXiv 1607.06450. Derivation: layers/README.md, E10.

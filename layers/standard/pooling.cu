@@ -2,7 +2,7 @@
 
 __device__ inline double tokens_of(const index_t* counts, index_t start, index_t stop, double* scratch) {
     double tokens = 0;
-    for (index_t row = start + threadIdx.y; row < stop; row += LANES) tokens += counts ? counts[row] : 1;
+    for (index_t row = start + threadIdx.y; row < stop; row += LANES) tokens += times(counts, row);
     __syncthreads();
     scratch[threadIdx.y * COLUMNS + threadIdx.x] = tokens;
     __syncthreads();
@@ -18,7 +18,7 @@ extern "C" __global__ void mean_pooling_forward(const real* x, const index_t* of
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     double total = 0;
     if (column < d)
-        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES) total += (counts ? counts[row] : 1) * (double)x[row * d + column];
+        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES) total += times(counts, row) * x[row * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) y[text * d + column] = (real)(tokens > 0 ? total / tokens : 0);
 }
@@ -30,5 +30,5 @@ extern "C" __global__ void mean_pooling_backward(const real* dy, const index_t* 
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     if (column < d)
         for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES)
-            dx[row * d + column] = (real)(tokens > 0 ? dy[text * d + column] / tokens * (counts ? counts[row] : 1) : 0);
+            dx[row * d + column] = (real)(tokens > 0 ? dy[text * d + column] / tokens * times(counts, row) : 0);
 }

@@ -1,8 +1,6 @@
 // E17  The magnitude of a modulation: y_t = G_a·G_b of each text. Blocks are 32 columns wide and 8 lanes high.
 // Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows places[e], counts[e] times each; without places rows e, without counts once.
 
-__device__ inline double times(const index_t* counts, index_t e) { return counts ? (double)counts[e] : 1.0; }
-
 // What to divide the numbers of a text and column by, so that their squares fit: the largest of all lanes, 1 if that is 0 or infinite.
 __device__ inline double scale_of(double largest, double* scratch) {
     __syncthreads();  // scratch may still be read

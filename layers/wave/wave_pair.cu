@@ -61,7 +61,7 @@ __device__ inline Text text_of_block(const index_t* places, const index_t* count
 
 __device__ inline index_t cell_of(const Text& text, index_t e) { return at(text.places, e) * text.d + text.column; }
 
-__device__ inline double times(const Text& text, index_t e) { return text.counts ? (double)text.counts[e] : 1.0; }
+__device__ inline double times(const Text& text, index_t e) { return times(text.counts, e); }
 
 // What to divide the numbers of a text and column by: the largest of all lanes, 1 if that is 0 or infinite.
 __device__ inline double scale_of(double largest, Sum* scratch) {
