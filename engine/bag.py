@@ -101,34 +101,6 @@ class Bag(NamedTuple):
         return Bag(xp.flatnonzero(filled), n[filled], offsets)
 
 
-def move_together(tree, like):
-    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy."""
-    if tree is None or isinstance(like, np.ndarray):
-        return tree
-    host = [leaf for leaf in leaves_of(tree) if isinstance(leaf, np.ndarray)]
-    if not host:
-        return tree
-    packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False) for leaf in host]))
-    cuts = np.cumsum([0, *map(len, host)]).tolist()
-    parts = (packed[start:stop] for start, stop in zip(cuts, cuts[1:]))
-    return rebuilt(tree, parts)
-
-
-def leaves_of(tree):
-    """The arrays of a tree of tuples, in order."""
-    if isinstance(tree, tuple):
-        return [leaf for part in tree for leaf in leaves_of(part)]
-    return [] if tree is None else [tree]
-
-
-def rebuilt(tree, parts):
-    """The tree with its host arrays replaced by the next of `parts`."""
-    if isinstance(tree, tuple):
-        made = [rebuilt(part, parts) for part in tree]
-        return type(tree)(*made) if hasattr(tree, "_fields") else tuple(made)
-    return next(parts) if isinstance(tree, np.ndarray) else tree
-
-
 def distinct_tokens(ids, offsets, vocabulary):
     """(rows (U,) int64, ascending; Bag whose places are positions in `rows`), every token an entry of its own.
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from engine.arguments import check_ids, check_offsets
 from engine.backend import array_module, host_generator, random_generator
-from engine.bag import distinct_tokens, merge_repeats, move_together, sum_entries
+from engine.bag import distinct_tokens, merge_repeats, sum_entries
 from engine.kernels import run_on
 from engine.layer import Layer
 from engine.ragged import RaggedBatch
 from engine.table import format_table
+from engine.transfer import move_together
 from layers.networks.wave_block import WaveBlock
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
