@@ -59,7 +59,10 @@ def random_wave(rng, rows, columns=3):
 def random_bag(rng, rows=4):
     """A bag of random texts over `rows` rows, some of which no text may have: repeats merged into counts, or each token by itself."""
     offsets = random_offsets(rng)
-    bag = Bag(rng.integers(0, rows, offsets[-1]), None, offsets)
+    places = rng.integers(0, rows, offsets[-1])
+    longest = offsets[np.argmax(offsets[1:] - offsets[:-1])]
+    places[longest : longest + 2] = rng.choice(rows, 2, replace=False)  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
+    bag = Bag(places, None, offsets)
     return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
 
 

@@ -74,7 +74,7 @@ def compare(f: Callable, weights, value, gradient, shown=4, searched=0, seed=0):
 
 
 def best_direction(point, gradient, seed):
-    drawn = [point.random_direction(seed, [0, k]) for k in range(CANDIDATES)]
+    drawn = point.random_directions(seed, 0, CANDIDATES)
     with np.errstate(all="ignore"):
         return max(drawn, key=lambda u: np.nan_to_num(abs(np.sum(gradient * u[0]))))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.arguments import check_choice
+from engine.backend import random_generator
 from engine.gradcheck.locate import worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
@@ -99,16 +100,17 @@ class Check(Judge):
 
     def disturb(self):
         """Call forward elsewhere and here again: finds randomness, and state kept outside of the cache shows in backward."""
-        self.point.evaluate(self.point.random_direction(self.seed, 0), STEPS["five_point"])
+        (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
+        self.point.evaluate(elsewhere, STEPS["five_point"])
         again = real_vector(leaf for _, leaf in leaves(self.point.evaluate()[0], "output"))
-        self.point.evaluate(self.point.random_direction(self.seed, 0), STEPS["five_point"])
+        self.point.evaluate(elsewhere, STEPS["five_point"])
         if again.shape != self.y.shape or not np.array_equal(again, self.y):
             self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
 
     def draw_cotangent(self):
         """Draw dy: as a tree like y for backward, and as a real vector."""
         outputs = [leaf for _, leaf in leaves(self.tree, "output")]
-        cotangents = random_unit([to_host_array(leaf) for leaf in outputs], self.seed, 1)
+        cotangents = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(self.seed, 1))
         # Of norm 2, not 1: the only unit cotangent of a scalar loss is ±1, and a backward that forgets it would pass.
         cotangents = [np.asarray(2.0 * part) for part in cotangents]
         self.dy = real_vector(cotangents)
@@ -158,7 +160,7 @@ class Check(Judge):
 
     def direction(self, stream, only=None):
         """(u, ⟨Jᵀ·dy, u⟩) for the candidate with the largest inner product."""
-        drawn = [self.point.random_direction(self.seed, [stream, k], only) for k in range(CANDIDATES)]
+        drawn = self.point.random_directions(self.seed, stream, CANDIDATES, only)
         products = [self.inner_product(u) for u in drawn]
         best = int(np.argmax(np.abs(products)))
         return drawn[best], products[best]

@@ -76,16 +76,18 @@ class Point:
             parameter.value = value
         return arguments
 
-    def random_direction(self, seed, stream, only=None):
-        """Host arrays, one a block: a random unit direction in units of each entry's scale; `only`: one block, others 0.
+    def random_directions(self, seed, stream, count, only=None):
+        """`count` lists of host arrays, one a block: random unit directions in units of each entry's scale; `only`: one block, others 0.
 
         Scaling the direction, not the gradient, keeps ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ exact and lets one step suit all blocks.
         """
+        rng = random_generator(seed, stream)
         if only is None:
-            units = random_unit([b.value for b in self.blocks], seed, stream)
-            return [unit * scale for unit, scale in zip(units, self.scales)]
-        (unit,) = random_unit([self.blocks[only].value], seed, stream)
-        return [unit * scale if i == only else np.zeros(scale.shape, b.value.dtype) for i, (b, scale) in enumerate(zip(self.blocks, self.scales))]
+            values = [b.value for b in self.blocks]
+            return [[unit * scale for unit, scale in zip(random_unit(values, rng), self.scales)] for _ in range(count)]
+        rest = [np.zeros(scale.shape, b.value.dtype) for b, scale in zip(self.blocks, self.scales)]
+        units = [random_unit([self.blocks[only].value], rng)[0] * self.scales[only] for _ in range(count)]
+        return [[*rest[:only], unit, *rest[only + 1 :]] for unit in units]
 
     @functools.cached_property
     def scales(self):
@@ -118,9 +120,8 @@ def block(name, value):
     return Block(name, value.copy())
 
 
-def random_unit(shaped_like, seed, stream):
+def random_unit(shaped_like, rng):
     """Host arrays like the given ones that form one vector of norm 1, every part at least 0.1/√N away from 0."""
-    rng = random_generator(seed, *np.atleast_1d(stream).tolist())
     parts = []
     for like in shaped_like:
         shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from engine.backend import array_module
+from engine.backend import array_module, random_generator
 from engine.gradcheck.gradients import collect_gradients
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
@@ -147,7 +147,7 @@ class PropertyCheck:
 def cotangent(y, seed, stream):
     """A random cotangent of norm 1 in the form, dtype and place of y."""
     outputs = [leaf for _, leaf in leaves(y, "output")]
-    drawn = random_unit([to_host_array(leaf) for leaf in outputs], seed, stream)
+    drawn = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(seed, stream))
     typed = (part.astype(leaf.dtype) for leaf, part in zip(outputs, drawn))
     return rebuild(y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed)))
 
