@@ -30,8 +30,11 @@ files = {}  # path → KernelFile of every .cu file whose Python file has been i
 worst_differences = {}  # of check: (function, dtype) → largest difference that was found, as a share of its tolerance
 
 
-class KernelDisagreement(ArithmeticError):
-    """A fused body and its plain twin gave different results."""
+class KernelDisagreement(UserError):
+    """A fused body and its plain twin gave different results, under WAVE_KERNELS=check."""
+
+    def __init__(self, what):
+        super().__init__(f"{what}; please report this line; WAVE_KERNELS=off computes without kernels")
 
 
 def mode():

@@ -178,3 +178,14 @@ def test_an_interrupted_run_has_a_line_of_metrics_for_every_step_it_saved(tmp_pa
     assert on_device(*arguments, "--device", "cuda", "--output", tmp_path / "whole")[0] == 0
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == [line["step"] for line in metrics_of(tmp_path / "whole")]
+
+
+def test_a_kernel_that_disagrees_ends_a_checked_run_with_one_line(tmp_path, arguments, on_device, monkeypatch, capsys):
+    from layers.standard import pooling_fused
+
+    monkeypatch.setenv("WAVE_KERNELS", "check")
+    forward = pooling_fused.forward
+    monkeypatch.setattr(pooling_fused, "forward", lambda *args, **kwargs: (forward(*args, **kwargs)[0] * 2, forward(*args, **kwargs)[1]))
+    code, _ = on_device(*arguments, "--device", "cuda", "--output", tmp_path / "run")
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2 and error.startswith("error: pooling forward: the kernel differs from its plain twin by 1e+05 times the tolerance"), error
