@@ -16,7 +16,7 @@ from engine.layer import sum_rows
 from layers import wave
 from layers.networks.wave_config import WaveNetworkConfig
 from layers.networks.wave_network import WaveNetwork, example_batch
-from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
+from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
 
 
 class Problem(NamedTuple):
@@ -172,6 +172,12 @@ def draw_softmax_cross_entropy(smoothing, rng):
     return Problem(softmax_cross_entropy.softmax_cross_entropy_forward, softmax_cross_entropy.softmax_cross_entropy_backward, inputs)
 
 
+def draw_attention(heads, rng):
+    offsets = random_offsets(rng)
+    inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
+    return Problem(attention.attention_forward, attention.attention_backward, inputs)
+
+
 def draw_network(fields, rng):
     """The loss of a whole small network against every parameter, dropout included."""
     config = WaveNetworkConfig(**{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields})
@@ -218,6 +224,8 @@ CASES = [
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
+    Case("E18 attention, 1 head", partial(draw_attention, 1)),
+    Case("E18 attention, 3 heads", partial(draw_attention, 3)),
     *(
         Case(
             f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), NETWORK_TOLERANCE,

@@ -11,7 +11,7 @@ from engine.backend import random_generator
 from engine.ragged import CACHE_BLOCK_ENTRIES
 from layers import wave
 from layers.wave import OPERATIONS
-from layers.standard import dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, token_dropout
+from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, token_dropout
 from layers.wave import Wave
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -224,6 +224,21 @@ def test_layer_norm(rows, seed, size):
     rng = np.random.default_rng(seed)
     inputs = [size * numbers(rng, rows, 6), numbers(rng, 6), numbers(rng, 6)]
     compare(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, lambda x, g, b: F.layer_norm(x, (6,), g, b), inputs, seed)
+
+
+@given(LENGTHS, st.sampled_from([1, 2, 3]), SEEDS)
+@quickly
+def test_attention(lengths, heads, seed):
+    """Text by text, heads as PyTorch lays them out."""
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+    def twin(*rows):
+        texts = [[x[start:stop].reshape(-1, heads, 6 // heads).transpose(0, 1) for x in rows] for start, stop in zip(offsets, offsets[1:])]
+        return torch.cat([F.scaled_dot_product_attention(*text).transpose(0, 1).reshape(-1, 6) for text in texts])
+
+    pair = (lambda q, k, v: attention.attention_forward(q, k, v, offsets, heads)), attention.attention_backward
+    compare(*pair, twin, [numbers(rng, offsets[-1], 6) for _ in range(3)], seed)
 
 
 @pytest.mark.parametrize("module, name", [(gelu, "gelu"), (relu, "relu")], ids=["gelu", "relu"])

@@ -1,0 +1,100 @@
+"""E18  Scaled dot-product attention of several heads, within each text.
+
+    s_jl = q_j·k_l/√e        p_jl = exp(s_jl − m_j)        m_j = log Σ_{l∈S_t} exp s_jl        y_j = Σ_{l∈S_t} p_jl·v_l
+
+    D_j = dy_j·y_j        ds_jl = p_jl·(dy_j·v_l − D_j)
+    dq_j = Σ_l ds_jl·k_l/√e        dk_l = Σ_j ds_jl·q_j/√e        dv_l = Σ_j p_jl·dy_j
+
+j and l run over the tokens of one text, so texts do not see each other and nothing is padded. A head is e = d/H neighbouring
+columns of q, k, v and y; heads do not see each other. Kept for backward are the inputs, y and m, one number for each token and head: the
+scores, n numbers each, are computed again. Scores are formed for a block of rows at a time, so memory is linear in the length of texts.
+m_j is the largest score plus a logarithm between 0 and log n: no overflow while the scores themselves are finite. Smooth everywhere; a one-token
+text has y = v, dv = dy, dq = dk = 0 exactly. Unit: that of v. Source: Vaswani et al., arXiv 1706.03762 (the equation); Rabe & Staats,
+arXiv 2112.05682 (scores computed again). Derivation: layers/README.md, E18.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats, check_offsets
+from engine.backend import array_module
+from engine.ragged import nonempty
+
+BLOCK_SCORES = 1 << 18  # formed at a time, all heads together: 1 MiB in float32
+
+
+class Cache(NamedTuple):
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    y: np.ndarray
+    m: np.ndarray  # (H, T)
+    offsets: np.ndarray
+    heads: int
+
+
+def attention_forward(q, k, v, offsets, heads):
+    """q, k, v: (T, d), offsets: (B + 1,), heads H, a divisor of d → y: (T, d), and the cache.
+
+    Raises ValueError for a wrong dtype, shape, offsets or number of heads.
+    """
+    check_floats("q", q, ("T", "d"))
+    check_floats("k", k, q.shape, like=q)
+    check_floats("v", v, q.shape, like=q)
+    check_offsets(offsets, len(q))
+    if not 1 <= heads <= q.shape[1] or q.shape[1] % heads:
+        raise ValueError(f"heads: must be a divisor of the {q.shape[1]} columns, got {heads}")
+    xp = array_module(q, k, v, offsets)
+    y, m = xp.zeros(q.shape, np.result_type(q.dtype, k.dtype, v.dtype)), xp.zeros((heads, len(q)), np.result_type(q.dtype, k.dtype))
+    of_heads = by_head(heads, q, k, v, y)
+    for rows, text in blocks(offsets, heads):
+        q_h, k_h, v_h, y_h = (x[:, part] for x, part in zip(of_heads, (rows, text, text, rows)))
+        s = scores(q_h, k_h)
+        largest = s.real.max(axis=2, keepdims=True)  # a constant for each row; of the real part, for complex step
+        p = xp.exp(s - largest)
+        total = p.sum(axis=2, keepdims=True)
+        y_h[...] = (p @ v_h) / total
+        m[:, rows] = (largest + xp.log(total))[:, :, 0]
+    return y, Cache(q, k, v, y, m, offsets, heads)
+
+
+def attention_backward(dy, cache):
+    """dy: (T, d) → (dq, dk, dv), each (T, d)."""
+    q, k, v, y, m, offsets, heads = cache
+    check_floats("dy", dy, q.shape, like=v)
+    xp = array_module(dy, q)
+    dq, dk, dv = (xp.zeros(x.shape, dy.dtype) for x in (q, k, v))
+    scale = 1 / math.sqrt(q.shape[1] // heads)
+    of_heads = by_head(heads, q, k, v, y, dy, dq, dk, dv)
+    for rows, text in blocks(offsets, heads):
+        q_h, k_h, v_h, y_h, dy_h, dq_h, dk_h, dv_h = (
+            x[:, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, rows, text, text))
+        )
+        p = xp.exp(scores(q_h, k_h) - m[:, rows, None])
+        ds = dy_h @ v_h.transpose(0, 2, 1)
+        ds -= (dy_h * y_h).sum(axis=2, keepdims=True)
+        ds *= p * scale
+        dq_h[...] = ds @ k_h
+        dk_h += ds.transpose(0, 2, 1) @ q_h
+        dv_h += p.transpose(0, 2, 1) @ dy_h
+    return dq, dk, dv
+
+
+def scores(q, k):
+    """q: (H, r, e), k: (H, n, e) → s: (H, r, n)."""
+    return (q @ k.transpose(0, 2, 1)) * q.dtype.type(1 / math.sqrt(q.shape[2]))
+
+
+def by_head(heads, *arrays):
+    """Views (H, T, e) of (T, d) arrays: to write into one is to write into the other."""
+    return [x.reshape(len(x), heads, x.shape[1] // heads).transpose(1, 0, 2) for x in arrays]
+
+
+def blocks(offsets, heads):
+    """(rows, text): slices of the rows whose scores are formed together, and of the text they belong to."""
+    for _, start, stop in nonempty(offsets):
+        size = max(1, BLOCK_SCORES // (heads * (stop - start)))
+        for first in range(start, stop, size):
+            yield slice(first, min(first + size, stop)), slice(start, stop)
