@@ -21,13 +21,14 @@ class Links(NamedTuple):
 
     texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to, and
     row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
-    condensed: the Bag of one_row_per_text(), None in that bag itself.
+    condensed: the Bag of one_row_per_text(), None in that bag itself. tokens: written_out(), None where nobody asks for it.
     """
 
     texts: np.ndarray
     by_row: np.ndarray | None
     row_starts: np.ndarray | None
     condensed: tuple | None
+    tokens: tuple | None
 
 
 class Bag(NamedTuple):
@@ -53,8 +54,8 @@ class Bag(NamedTuple):
         """The same bag over one row for each entry."""
         return self._replace(places=None, links=self.links and self.links._replace(by_row=None, row_starts=None))
 
-    def linked(self, row_count, condense=True):
-        """The same bag with its Links; row_count: U. condense: also those of one_row_per_text()."""
+    def linked(self, row_count, condense=True, write_out=False):
+        """The same bag with its Links; row_count: U. condense, write_out: also what one_row_per_text(), written_out() give."""
         if self.links is not None:
             return self
         xp, texts = array_module(self.offsets), self.texts()
@@ -64,7 +65,7 @@ class Bag(NamedTuple):
             by_row = xp.argsort(self.places.astype(np.uint16) if row_count <= 1 << 16 else self.places, kind="stable")
             row_starts = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(xp.bincount(self.places, minlength=row_count))])
         condensed = self.one_row_per_text().linked(len(self.offsets) - 1, condense=False) if condense else None
-        return self._replace(links=Links(texts, by_row, row_starts, condensed))
+        return self._replace(links=Links(texts, by_row, row_starts, condensed, self.written_out() if write_out else None))
 
     def entries(self, x):
         """(U, …) rows → (P, …): the row of each entry."""
@@ -72,7 +73,9 @@ class Bag(NamedTuple):
 
     def texts(self):
         """(P,) int64, the text of each entry."""
-        return spread(array_module(self.offsets).arange(len(self.offsets) - 1), self.offsets) if self.links is None else self.links.texts
+        if self.links is not None:
+            return self.links.texts
+        return spread(array_module(self.offsets).arange(len(self.offsets) - 1), self.offsets, self.entry_count())
 
     def weights(self):
         """(P,) counts, ones where there are none."""
@@ -84,6 +87,8 @@ class Bag(NamedTuple):
 
     def written_out(self):
         """(entry (T,), first (P,), offsets (B + 1,)): the entry of every single token, and where each entry stands first."""
+        if self.links is not None and self.links.tokens is not None:
+            return self.links.tokens
         xp = array_module(self.offsets)
         counts = self.weights()
         ends = xp.cumsum(counts)
@@ -118,7 +123,7 @@ def distinct_tokens(ids, offsets, vocabulary):
 def merge_repeats(bag, row_count):
     """The same bag with equal entries of a text merged: their places ascend within each text. row_count: U."""
     xp = array_module(bag.offsets)
-    text = spread(xp.arange(len(bag.offsets) - 1), bag.offsets)
+    text = bag.texts()
     keys, counts = xp.unique(text * row_count + bag.places, return_counts=True)
     return Bag(keys % row_count, counts.astype(np.int64, copy=False), xp.searchsorted(keys, xp.arange(len(bag.offsets)) * row_count))
 
@@ -141,6 +146,6 @@ def count_matrix(bag, row_count):
     xp = array_module(bag.offsets)
     texts = len(bag.offsets) - 1
     places = xp.arange(bag.entry_count()) if bag.places is None else bag.places
-    cells = spread(xp.arange(texts), bag.offsets) * row_count + places
+    cells = bag.texts() * row_count + places
     counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)
     return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers

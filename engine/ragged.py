@@ -38,9 +38,12 @@ def token_counts(offsets, counts=None):
     return lengths(before[offsets])
 
 
-def spread(y, offsets):
-    """(B, …) values of texts → (T, …): the value of its text for every row."""
-    return array_module(y).repeat(y, to_counts(lengths(offsets)), axis=0)
+def spread(y, offsets, rows=None):
+    """(B, …) values of texts → (T, …): the value of its text for every row. rows: T; a device that is told need not be waited for."""
+    xp = array_module(y, offsets)
+    if xp is np or rows is None:
+        return xp.repeat(y, to_counts(lengths(offsets)), axis=0)
+    return y[xp.searchsorted(offsets[1:], xp.arange(rows), side="right")]
 
 
 def to_counts(counts):
@@ -123,12 +126,12 @@ def exclusive_sum(x, offsets):
     Comparisons look at real parts only, so that complex-step differentiation passes through.
     """
     magnitude = abs(x.real)
-    is_largest = magnitude == spread(segment_max(magnitude, offsets), offsets)
+    is_largest = magnitude == spread(segment_max(magnitude, offsets), offsets, len(x))
     largest = x * is_largest
     rest = segment_sum(x - largest, offsets)
-    largest = spread(segment_sum(largest, offsets), offsets)
+    largest = spread(segment_sum(largest, offsets), offsets, len(x))
     largest -= x
-    largest += spread(rest, offsets)
+    largest += spread(rest, offsets, len(x))
     return largest
 
 

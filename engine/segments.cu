@@ -42,6 +42,28 @@ extern "C" __global__ void max_segments(const real* x, const index_t* starts, re
     y[segment * d + column] = largest;
 }
 
+// The same for long segments of a single column, a block each: so are the numbers of a text whose magnitude is one for all dimensions.
+extern "C" __global__ void sum_flat_segments(const real* x, const index_t* order, const index_t* starts, real* y) {
+    __shared__ double scratch[FLAT_THREADS];
+    double total = 0;
+    for (index_t i = starts[blockIdx.x] + threadIdx.x; i < starts[blockIdx.x + 1]; i += FLAT_THREADS) total += x[at(order, i)];
+    total = block_sum(total, scratch);
+    if (threadIdx.x == 0) y[blockIdx.x] = (real)total;
+}
+
+extern "C" __global__ void max_flat_segments(const real* x, const index_t* starts, real* y) {
+    __shared__ double scratch[FLAT_THREADS];
+    const index_t start = starts[blockIdx.x], stop = starts[blockIdx.x + 1];
+    double largest = start < stop ? x[start] : 0, strange = 0;  // NaN, which fmax passes over
+    for (index_t i = start + threadIdx.x; i < stop; i += FLAT_THREADS) {
+        largest = fmax(largest, (double)x[i]);
+        if (x[i] != x[i]) strange = 1;
+    }
+    largest = block_max(largest, scratch);
+    strange = block_max(strange, scratch);
+    if (threadIdx.x == 0) y[blockIdx.x] = (real)(strange > 0 ? nan("") : largest);
+}
+
 // partial[c] = Σ of the rows of chunk c; columns are then summed over chunks by finish_columns.           blocks: (chunks, ⌈d / 32⌉)
 extern "C" __global__ void sum_columns(const real* x, double* partial, index_t n, index_t d, index_t chunk_rows) {
     __shared__ double scratch[COLUMNS * LANES];

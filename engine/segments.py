@@ -5,7 +5,8 @@ import numpy as np
 from engine.backend import array_module
 from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
 
-KERNELS = KernelFile(__file__)
+FLAT_THREADS = 256
+KERNELS = KernelFile(__file__, FLAT_THREADS=FLAT_THREADS)
 THREADS = (COLUMNS, LANES)
 CHUNK_ROWS = 128  # of a first stage of column sums: the same on every device, so that sums are too
 LONG = 16  # rows of a segment on average, from where lanes share one
@@ -23,7 +24,9 @@ def sum_segments(x, starts, order=None):
     """x: (T, d), starts: (S + 1,), order: (T,) rows in the order of segments, None for their own → (S, d)."""
     n, d = len(starts) - 1, x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
-    if len(x) < LONG * n:
+    if d == 1 and len(x) >= LONG * n:
+        KERNELS.launch("sum_flat_segments", x, (n,), (FLAT_THREADS,), x, order, starts, y)
+    elif len(x) < LONG * n:
         KERNELS.launch("sum_short_segments", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, order, starts, y, n, d)
     else:
         KERNELS.launch("sum_long_segments", x, (n, blocks_of(d, COLUMNS)), THREADS, x, order, starts, y, d)
@@ -34,7 +37,10 @@ def max_segments(x, starts):
     """x: (T, d), starts: (S + 1,) → (S, d)."""
     n, d = len(starts) - 1, x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
-    KERNELS.launch("max_segments", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, starts, y, n, d)
+    if d == 1 and len(x) >= LONG * n:
+        KERNELS.launch("max_flat_segments", x, (n,), (FLAT_THREADS,), x, starts, y)
+    else:
+        KERNELS.launch("max_segments", x, (blocks_of(n, LANES), blocks_of(d, COLUMNS)), THREADS, x, starts, y, n, d)
     return y
 
 

@@ -69,7 +69,7 @@ class WaveNetwork(Layer):
         ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids))
         rows, bag = self.bag_of(ids, offsets, rng)
         if run_on(table):
-            bag = bag.linked(len(rows))
+            bag = bag.linked(len(rows), write_out=config.scope == "text")  # for which there are no kernels
         rows, bag = move_together((rows, bag), table)
         looked_up = (bag, len(rows))
         x, embedding = self.embedding.forward(rows, distinct=True)

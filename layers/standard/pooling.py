@@ -58,7 +58,7 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
 def first_largest(x, offsets):
     """(B, d): the flat row of the first largest entry of each text and column (by real part)."""
     xp = array_module(x)
-    is_largest = x.real == spread(segment_max(x.real, offsets), offsets)
+    is_largest = x.real == spread(segment_max(x.real, offsets), offsets, len(x))
     row = xp.arange(len(x), dtype=np.int64)[:, None]
     return len(x) - segment_max(is_largest * (len(x) - row), offsets)
 
@@ -70,13 +70,13 @@ def pooling_backward(dy, cache):
     xp = array_module(dy)
     if kind == "mean":
         n = token_counts(offsets, counts)[:, None]
-        dx = spread(dy / (n + (n == 0)).astype(dy.dtype), offsets)
+        dx = spread(dy / (n + (n == 0)).astype(dy.dtype), offsets, shape[0])
         return dx if counts is None else dx * counts[:, None].astype(dy.dtype)
-    dx = xp.zeros(shape, dy.dtype)
+    dx = xp.zeros((shape[0] + 1, shape[1]), dy.dtype)  # the last row takes what empty texts have no row for
     if rows is not None:
-        filled = xp.flatnonzero(lengths(offsets))
-        dx[rows[filled], xp.arange(shape[1])] = dy[filled]  # no two texts share a row, so nothing is written twice
-    return dx
+        # No two other texts share a row, so nothing is written twice.
+        dx[xp.where(lengths(offsets)[:, None] > 0, rows, shape[0]), xp.arange(shape[1])] = dy
+    return dx[:-1]
 
 
 pooling_forward, pooling_backward = with_kernels(pooling_forward, pooling_backward, pooling_fused, check_arguments)

@@ -35,7 +35,7 @@ def global_magnitude_forward(w, offsets, scope="dimension"):
     check_offsets(offsets, len(w))
     x, cuts = in_scope(w, offsets, scope)
     scale = scale_of_columns(x, cuts)
-    ratio = x if scale is None else x / spread(scale, cuts)
+    ratio = x if scale is None else x / spread(scale, cuts, len(x))
     squares = ratio.astype(np.float64) ** 2 if x.dtype == np.float32 else ratio * ratio
     G = array_module(x).sqrt(segment_sum(squares, cuts))
     G = (G if scale is None else G * scale).astype(w.dtype, copy=False)
@@ -46,5 +46,5 @@ def global_magnitude_backward(dG, cache):
     """dG: (B, d) or (B, 1) → dw: (T, d)."""
     check_floats("dG", dG, cache.G.shape, like=cache.w)
     w, cuts = in_scope(cache.w, cache.offsets, cache.scope)
-    unit = divide_or_zero(w, spread(cache.G, cuts))  # in [−1, 1]; formed first, so that tiny G cannot overflow
-    return (spread(dG, cuts) * unit).reshape(cache.w.shape)
+    unit = divide_or_zero(w, spread(cache.G, cuts, len(w)))  # in [−1, 1]; formed first, so that tiny G cannot overflow
+    return (spread(dG, cuts, len(w)) * unit).reshape(cache.w.shape)

@@ -42,7 +42,7 @@ def phase_forward(w, G, offsets):
     check_floats("G", G, (texts, "d or 1"))
     check_floats("G", G, (texts, 1 if G.shape == (texts, 1) else d), like=w)
     xp = array_module(w, G)
-    c = divide_or_zero(w, spread(G, offsets))
+    c = divide_or_zero(w, spread(G, offsets, len(w)))
     s = xp.sqrt(xp.maximum((1 - c) * (1 + c), 0))  # the product form keeps the digits that 1 − c² loses near |c| = 1
     return xp.arctan2(s, c), Cache(c, s, G, offsets)
 
@@ -51,7 +51,7 @@ def phase_backward(dalpha, cache):
     """dα: (T, d) → (dw (T, d), dG of the shape of G). Finite everywhere unless dα / (s·G) leaves the range of the dtype."""
     check_floats("dalpha", dalpha, cache.c.shape, like=cache.c)
     over_s = divide_or_zero(dalpha, cache.s)
-    dw = -divide_or_zero(over_s, spread(cache.G, cache.offsets))
+    dw = -divide_or_zero(over_s, spread(cache.G, cache.offsets, len(over_s)))
     dG = segment_sum(-dw * cache.c, cache.offsets)
     if cache.G.shape != dG.shape:  # one magnitude per text collects all dimensions
         dG = dG.sum(axis=1, keepdims=True)

@@ -41,7 +41,7 @@ def polar_to_wave_forward(G, alpha, offsets=None):
     check_floats("G", G, (rows, 1 if G.shape[-1] == 1 else d), like=alpha)
     xp = array_module(G, alpha)
     cos, sin = xp.cos(alpha), xp.sin(alpha)
-    of_token = G if offsets is None else spread(G, offsets)
+    of_token = G if offsets is None else spread(G, offsets, len(alpha))
     return Wave(of_token * cos, of_token * sin), Cache(G, cos, sin, offsets)
 
 
@@ -50,7 +50,7 @@ def polar_to_wave_backward(dz, cache):
     G, cos, sin, offsets = cache
     for name, part in zip(("dz.re", "dz.im"), dz):
         check_floats(name, part, cos.shape, like=cos)
-    of_token = G if offsets is None else spread(G, offsets)
+    of_token = G if offsets is None else spread(G, offsets, len(cos))
     dalpha = of_token * (dz.im * cos - dz.re * sin)
     dG = dz.re * cos + dz.im * sin
     if offsets is not None:

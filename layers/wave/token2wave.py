@@ -58,7 +58,7 @@ def norm_of_others(x, offsets):
         squares = x.astype(accumulator_dtype(x.dtype))
         squares *= squares
         return xp.sqrt(exclusive_sum(squares, offsets))
-    scale = spread(scale, offsets)
+    scale = spread(scale, offsets, len(x))
     return scale * xp.sqrt(exclusive_sum((x / scale) ** 2, offsets))
 
 

@@ -80,7 +80,7 @@ def plain_forward(a, b, bag, operation, readout, scope):
 
 def plain_backward(dy, cache):
     bag, rows, entry, first, operation, first_wave, second_wave, combined, read = cache
-    check_floats("dy", dy, (int(bag.offsets[-1]), read.y.shape[1]), like=read.y)
+    check_floats("dy", dy, (bag.entry_count(), read.y.shape[1]), like=read.y)
     counts = bag.weights()[:, None].astype(dy.dtype)
     dz = readout_backward((dy / counts)[entry], read)  # each token of an entry has its share
     dwaves = OPERATIONS[operation][1](dz, combined)

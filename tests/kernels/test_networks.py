@@ -27,7 +27,7 @@ OTHERS = {
 }
 
 
-SEGMENTS = {"sum_short_segments", "sum_long_segments", "max_segments"}  # a device has no other way to add up segments in order
+SEGMENTS = {"sum_short_segments", "sum_long_segments", "sum_flat_segments", "max_segments", "max_flat_segments"}  # a device has no other way to add up segments in order
 
 
 def network_of(fields, dtype=np.float32):
@@ -55,9 +55,9 @@ def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
             assert np.abs(found_grads[parameter] - grads[parameter]).max() <= tolerance * np.abs(grads[parameter]).max(), parameter
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
-    network = network_of(NETWORKS[name])
+    network = network_of({**NETWORKS, **OTHERS}[name])
     batches = [example_batch(50, 3, lengths, seed) for seed, lengths in enumerate([LENGTHS, [2, 2], [1], LENGTHS])]
     with cuda() as device:
         optimizer = AdamW(network.to("cuda").parameters(), weight_decay=0.01)

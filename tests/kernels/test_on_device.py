@@ -16,7 +16,7 @@ def test_results_and_gradients(cuda, monkeypatch, case, mode):
         with cuda() as device:
             assert_gradients(report_of(case, method, case.draw(random_generator(7, example)), example))
             if mode == "off":
-                assert {kernel for kernel, _ in device.launched} <= {"sum_short_segments", "sum_long_segments", "max_segments"}
+                assert all(kernel.endswith("_segments") for kernel, _ in device.launched)
 
 
 @pytest.mark.gpu

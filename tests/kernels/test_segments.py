@@ -30,8 +30,20 @@ def agree(emulated, function, arguments, kernel, tolerance):
 @pytest.mark.parametrize("columns", SIZES)
 def test_segments(emulated, kernel, columns):
     function, lengths = FUNCTIONS[kernel]
+    if columns == 1 and kernel == "sum_long_segments":
+        kernel = "sum_flat_segments"
     for dtype, tolerance in DTYPES.items():
         x = np.random.default_rng(columns).standard_normal((sum(lengths), columns)).astype(dtype)
+        agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
+
+
+@pytest.mark.parametrize("function, kernel", [(ragged.segment_sum, "sum_flat_segments"), (ragged.segment_max, "max_flat_segments")])
+def test_long_segments_of_one_column(emulated, function, kernel):
+    lengths = [0, 1, 255, 256, 257, 1000, 0]
+    for dtype, tolerance in DTYPES.items():
+        x = np.random.default_rng(0).standard_normal((sum(lengths), 1)).astype(dtype) - 5
+        agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
+        x[300] = np.nan
         agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
 
 
