@@ -21,7 +21,7 @@ class Links(NamedTuple):
 
     texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to, and
     row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
-    condensed: the Bag of one_row_per_text(), None in that bag itself. tokens: written_out(), None where nobody asks for it.
+    condensed: the Bag of one_row_per_text(), None in that bag, whose own it is. tokens: written_out(), None where nobody asks for it.
     """
 
     texts: np.ndarray
@@ -98,7 +98,7 @@ class Bag(NamedTuple):
     def one_row_per_text(self):
         """The bag of texts whose tokens have all become alike: one entry for each text, row t for text t, none if it is empty."""
         if self.links is not None:
-            return self.links.condensed
+            return self if self.links.condensed is None else self.links.condensed
         xp = array_module(self.offsets)
         n = self.text_lengths()
         filled = n > 0

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.backend import random_generator, to_host
 from engine.errors import UserError
@@ -16,6 +18,7 @@ NETWORKS = {
     "paper": {"operation": "modulation", "readout": "magnitude"},
     "two maps": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "hidden": 0},
     "interference": {"operation": "interference", "readout": "magnitude", "activation": "relu", "token_dropout": 0.3},
+    "one row a text, twice": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "blocks": 2},
     "two blocks": {"operation": "modulation", "readout": "both", "blocks": 2, "wave_residual": False},
     "dropout": {"operation": "modulation", "readout": "magnitude", "dropout": 0.1, "embedding_dropout": 0.2, "classifier_dropout": 0.3},
     "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
@@ -136,3 +139,26 @@ def test_an_unknown_mode_is_refused(emulated, monkeypatch):
     monkeypatch.setenv("WAVE_KERNELS", "fast")
     with emulated(), pytest.raises(UserError, match="^WAVE_KERNELS=fast: must be one of on, off, check$"):
         network_of({}).forward(example_batch(50, 3, [2], 1))
+
+
+@given(
+    st.fixed_dictionaries({
+        "operation": st.sampled_from(["interference", "modulation"]), "readout": st.sampled_from(["real", "imaginary", "magnitude", "both"]),
+        "scope": st.sampled_from(["dimension", "dimension", "text"]), "pooling": st.sampled_from(["mean", "max", "cls"]),
+        "activation": st.sampled_from(["gelu", "relu"]), "blocks": st.integers(0, 3), "hidden": st.sampled_from([0, 5]),
+        "wave_residual": st.booleans(), "token_dropout": st.sampled_from([0.0, 0.4]), "label_smoothing": st.sampled_from([0.0, 0.2]),
+    }),
+    st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any),
+    st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_networks_of_any_setting(emulated, fields, lengths, seed):
+    config = WaveNetworkConfig(dimension=4, embedding_scale=1.0).replace(**fields)
+    network, batch = WaveNetwork(config, 9, 3, seed, np.float64), example_batch(9, 3, lengths, seed)
+    loss, grads = gradients(network, batch, random_generator(seed))
+    with emulated():
+        found, found_grads = gradients(network, batch, random_generator(seed))
+    assert abs(found - loss) <= 1e-12 * max(1.0, abs(loss))
+    size = max(np.abs(grad).max() for grad in grads.values())
+    for parameter in grads:
+        assert np.abs(found_grads[parameter] - grads[parameter]).max() <= 1e-9 * size, parameter
