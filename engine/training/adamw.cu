@@ -71,7 +71,9 @@ extern "C" __global__ void adamw_tensors(Tensors tensors, Settings settings, con
 
 // The rows of a table, one block each: first the steps that the row missed (missed_steps.py), then the equation.
 // rows: absent for all rows in order. grad: absent where rows only take the steps they missed, up to and with settings.step.
-extern "C" __global__ void adamw_rows(real* value, real* m, real* v, int* last, const index_t* rows, const real* grad, const double* missed, const double* shrunk, Settings settings, const double* control, index_t d) {
+extern "C" __global__ void adamw_rows(
+    real* value, real* m, real* v, int* last, const index_t* rows, const real* grad, const double* missed, const double* shrunk,
+    Settings settings, const double* control, index_t d) {
     if (control && control[2] != 0) return;
     const index_t row = at(rows, blockIdx.x), until = (index_t)settings.step - (grad ? 1 : 0);
     __shared__ real shared[5];  // the same for the whole row: worked out once
@@ -96,7 +98,8 @@ extern "C" __global__ void adamw_rows(real* value, real* m, real* v, int* last, 
 }
 
 // Adds a step to the record: missed[s] += factor·ratioᵗ⁻ˢ for the newest `reach` entries, shrunk[t] = shrunk[t − 1] + shrinks.
-extern "C" __global__ void record_missed(double* missed, double* shrunk, index_t t, index_t reach, double factor, double ratio, double shrinks, const double* control) {
+extern "C" __global__ void record_missed(
+    double* missed, double* shrunk, index_t t, index_t reach, double factor, double ratio, double shrinks, const double* control) {
     if (control[2] != 0) return;
     const index_t back = blockIdx.x * (index_t)blockDim.x + threadIdx.x + 1;
     if (back <= reach) missed[t - back] += factor * pow(ratio, (double)back);
@@ -104,7 +107,8 @@ extern "C" __global__ void record_missed(double* missed, double* shrunk, index_t
 }
 
 // What the host fetches of a step: the loss, the norm, and how many of n texts got the label with the largest logit.   THREADS threads
-extern "C" __global__ void record_step(const real* loss, const double* control, const real* logits, const index_t* labels, double* record, index_t n, index_t classes) {
+extern "C" __global__ void record_step(
+    const real* loss, const double* control, const real* logits, const index_t* labels, double* record, index_t n, index_t classes) {
     __shared__ double scratch[THREADS];
     double hits = 0;
     for (index_t t = threadIdx.x; t < n; t += THREADS) {

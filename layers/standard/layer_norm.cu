@@ -1,13 +1,16 @@
 // E10  Layer norm, of the sum of two arrays if a residual is given. One block of ROW_THREADS threads a row, unless noted.
 // Row i of the input is x[x_rows[i]] + residual[residual_rows[i]]; the index arrays may be absent, and so may the residual.
 
-__device__ inline double input(const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, index_t row, index_t k, index_t d) {
+__device__ inline double input(
+    const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, index_t row, index_t k, index_t d) {
     const double own = x[at(x_rows, row) * d + k];
     return residual ? own + residual[at(residual_rows, row) * d + k] : own;
 }
 
 // y = γ·(input − μ)·r + β,  statistics = (μ, r) of each row
-extern "C" __global__ void layer_norm_forward(const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, const real* gain, const real* bias, real* y, double* statistics, index_t d, double epsilon) {
+extern "C" __global__ void layer_norm_forward(
+    const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, const real* gain, const real* bias,
+    real* y, double* statistics, index_t d, double epsilon) {
     __shared__ double scratch[ROW_THREADS];
     const index_t row = blockIdx.x;
     double sum = 0, squares = 0;
@@ -27,7 +30,9 @@ extern "C" __global__ void layer_norm_forward(const real* x, const index_t* x_ro
 }
 
 // dx = r·(g − mean g − x̂·mean(g·x̂)),  g = dy·γ
-extern "C" __global__ void layer_norm_backward(const real* dy, const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, const real* gain, const double* statistics, real* dx, index_t d) {
+extern "C" __global__ void layer_norm_backward(
+    const real* dy, const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, const real* gain,
+    const double* statistics, real* dx, index_t d) {
     __shared__ double scratch[ROW_THREADS];
     const index_t row = blockIdx.x;
     const double mean = statistics[2 * row], rstd = statistics[2 * row + 1];
@@ -45,7 +50,9 @@ extern "C" __global__ void layer_norm_backward(const real* dy, const real* x, co
 }
 
 // Of each chunk of rows: dgain = Σ dy·x̂, dbias = Σ dy.               blocks: (chunks, ⌈d / 32⌉) of COLUMNS by LANES threads; partial: (chunks, 2, d)
-extern "C" __global__ void layer_norm_parameters(const real* dy, const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows, const double* statistics, double* partial, index_t n, index_t d, index_t chunk_rows) {
+extern "C" __global__ void layer_norm_parameters(
+    const real* dy, const real* x, const index_t* x_rows, const real* residual, const index_t* residual_rows,
+    const double* statistics, double* partial, index_t n, index_t d, index_t chunk_rows) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t chunk = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     double gain = 0, bias = 0;

@@ -2,7 +2,8 @@
 
 // log p = z − max z − log Σ exp(z − max z) of each text, and its share of the loss: −(1 − s)·log p[label] − s/C·Σ log p.
 // A label outside [0, C) makes the loss NaN.
-extern "C" __global__ void softmax_cross_entropy_forward(const real* z, const index_t* labels, real* log_p, double* losses, index_t classes, double smoothing) {
+extern "C" __global__ void softmax_cross_entropy_forward(
+    const real* z, const index_t* labels, real* log_p, double* losses, index_t classes, double smoothing) {
     __shared__ double scratch[TEXT_THREADS];
     const index_t text = blockIdx.x;
     const real* logits = z + text * classes;
@@ -27,7 +28,8 @@ extern "C" __global__ void softmax_cross_entropy_forward(const real* z, const in
 }
 
 // dz = (p − (1 − s)·onehot(label) − s/C)·factor
-extern "C" __global__ void softmax_cross_entropy_backward(const real* log_p, const index_t* labels, real* dz, index_t classes, double smoothing, double factor) {
+extern "C" __global__ void softmax_cross_entropy_backward(
+    const real* log_p, const index_t* labels, real* dz, index_t classes, double smoothing, double factor) {
     const index_t text = blockIdx.x;
     for (index_t c = threadIdx.x; c < classes; c += blockDim.x) {
         const double target = smoothing / classes + (c == labels[text] ? 1 - smoothing : 0);

@@ -11,7 +11,9 @@ __device__ inline double scale_of(double largest, double* scratch) {
 }
 
 // y, G_a, G_b: (B, d). Squares of float32 fit into float64 as they are, those of float64 are scaled.          blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void modulated_magnitude_forward(const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, double* G_a, double* G_b, index_t d) {
+extern "C" __global__ void modulated_magnitude_forward(
+    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, double* G_a,
+    double* G_b, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const index_t start = offsets[text] + threadIdx.y, stop = column < d ? offsets[text + 1] : 0;
@@ -43,7 +45,8 @@ extern "C" __global__ void modulated_magnitude_forward(const real* a, const real
 }
 
 // h_a = dy·G_b/G_a, h_b = dy·G_a/G_b, 0 where the divisor is 0.                                  blocks: enough for n threads
-extern "C" __global__ void modulated_magnitude_slopes(const real* dy, const double* G_a, const double* G_b, double* h_a, double* h_b, index_t n) {
+extern "C" __global__ void modulated_magnitude_slopes(
+    const real* dy, const double* G_a, const double* G_b, double* h_a, double* h_b, index_t n) {
     const index_t i = blockIdx.x * (index_t)blockDim.x + threadIdx.x;
     if (i >= n) return;
     h_a[i] = G_a[i] == 0 ? 0.0 : dy[i] * G_b[i] / G_a[i];
@@ -51,7 +54,9 @@ extern "C" __global__ void modulated_magnitude_slopes(const real* dy, const doub
 }
 
 // da_u = a_u·Σ c_e·h_a[text of e] over the entries of row u, db likewise. Without by_row entry u alone.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
-extern "C" __global__ void modulated_magnitude_backward(const real* a, const real* b, const double* h_a, const double* h_b, const index_t* texts, const index_t* counts, const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
+extern "C" __global__ void modulated_magnitude_backward(
+    const real* a, const real* b, const double* h_a, const double* h_b, const index_t* texts, const index_t* counts,
+    const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
     const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (row >= n || column >= d) return;
     double sum_a = 0, sum_b = 0;

