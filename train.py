@@ -217,7 +217,8 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     changes = {"text_columns": text_columns, "label_column": label_column}
     if not test_file and any(changes.values()):
         raise UserError("--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out")
-    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
+    device = resolve_device(device)
+    run = open_run(run_dir, WaveNetworkConfig, build_network, device)
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
@@ -243,7 +244,8 @@ def predict(run_dir, texts, device, as_json):
     from engine.data.prepare import encode_plain_texts, read_lines
     from engine.training.evaluation import predict_probabilities
 
-    run = open_run(run_dir, WaveNetworkConfig, build_network, resolve_device(device))
+    device = resolve_device(device)
+    run = open_run(run_dir, WaveNetworkConfig, build_network, device)
     if not texts and sys.stdin.isatty():
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
@@ -261,9 +263,8 @@ def predict(run_dir, texts, device, as_json):
 
 
 def trained_precision(run, device):
-    """Products as in the run's training where the device can multiply so, else in float32."""
-    on_cuda = resolve_device(device) == "cuda"
-    return product_precision(run.settings.training.precision if on_cuda else "float32", "cuda" if on_cuda else "cpu")
+    """Products as in the run's training on "cuda", in float32 on "cpu"."""
+    return product_precision(run.settings.training.precision if device == "cuda" else "float32", device)
 
 
 def decoded(text, number):

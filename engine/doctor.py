@@ -14,7 +14,7 @@ import numpy as np
 
 from engine import kernels
 from engine.backend import random_generator, why_no_cuda
-from engine.benchmark.device import dotted
+from engine.benchmark.device import dotted, name_of
 from engine.benchmark.device import driver_release as release_of_driver
 from engine.benchmark.machine import describe_machine
 from engine.errors import first_line
@@ -127,9 +127,8 @@ def device_facts():
     import cupy
 
     free, total = cupy.cuda.runtime.memGetInfo()
-    name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"]
     return {
-        "name": name.decode() if isinstance(name, bytes) else str(name),
+        "name": name_of(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)),
         "architecture": f"sm_{cupy.cuda.Device().compute_capability}",
         "memory_free_bytes": int(free),
         "memory_total_bytes": int(total),

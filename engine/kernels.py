@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import REAL
-from engine.backend import array_module
+from engine.backend import array_module, to_host
 from engine.errors import UserError
 
 MODES = ("on", "off", "check")
@@ -55,7 +55,7 @@ def run_on(x):
 
 
 class KernelFile:
-    """The kernels of one .cu file, which lies beside the given .py file.
+    """The kernels of one .cu file, which lies beside the given .py file: x.cu beside x_fused.py or x.py.
 
     Kernels take arrays (C-contiguous, None for a null pointer), Python integers (long long), Python floats (double) and
     structures by value (NumPy arrays of one structured element).
@@ -63,7 +63,8 @@ class KernelFile:
 
     def __init__(self, python_file, **constants):
         """constants: names that the kernels know for whole numbers, beside COLUMNS and LANES."""
-        self.path = Path(python_file).resolve().with_suffix(".cu")
+        path = Path(python_file).resolve()
+        self.path = path.with_name(f"{path.stem.removesuffix('_fused')}.cu")
         self.constants = {"COLUMNS": COLUMNS, "LANES": LANES, **constants}
         files[self.path] = self
 
@@ -168,9 +169,17 @@ def either(fused, plain, x, *arguments):
     if not run_on(x):
         return plain(x, *arguments)
     y = fused(in_one_piece(x), *arguments)
-    if mode() == "check":
-        compare(fused.__name__, y, plain(x, *arguments))
+    if mode() == "check":  # on the host, since a device adds up segments by the same kernels without WAVE_KERNELS too
+        compare(fused.__name__, to_host(y), plain(*hosted((x, *arguments))))
     return y
+
+
+def hosted(tree):
+    """A tree of tuples with its arrays on the host."""
+    if isinstance(tree, tuple):
+        parts = [hosted(part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return to_host(tree) if hasattr(tree, "dtype") else tree
 
 
 def in_one_piece(x):

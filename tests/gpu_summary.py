@@ -1,6 +1,7 @@
 """The line at the end of a test run that says on what kernels ran: on a device, by emulation, or not at all."""
 
 from engine.backend import why_no_cuda
+from engine.benchmark.device import name_of
 
 def pytest_terminal_summary(terminalreporter):
     reports = terminalreporter.stats.get("passed", [])
@@ -34,5 +35,4 @@ def counted(tests):
 def device_name():
     import cupy
 
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"]
-    return name.decode() if isinstance(name, bytes) else name
+    return name_of(cupy.cuda.runtime.getDeviceProperties(0))

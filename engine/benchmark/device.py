@@ -61,15 +61,20 @@ def describe_device(device, cupy=None):
         import cupy
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(cupy.cuda.Device().id)
-    name = properties["name"]
     return {
-        "device": name.decode() if isinstance(name, bytes) else name,
+        "device": name_of(properties),
         "device_memory_bytes": int(properties["totalGlobalMem"]),
         "driver": driver_release(),
         "driver_cuda": dotted(runtime.driverGetVersion()),
         "cuda_runtime": dotted(runtime.runtimeGetVersion()),
         "cupy": cupy.__version__,
     }
+
+
+def name_of(properties):
+    """A device's name of what CUDA's runtime tells about it."""
+    name = properties["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def dotted(version):

@@ -10,13 +10,13 @@ import math
 import numpy as np
 
 from engine.backend import array_module
-from engine.kernels import KernelFile, blocks_of, compare
+from engine.kernels import KernelFile, blocks_of, compare, contiguous
 from engine.layer import Parameter, RowSparse
 from engine.training.missed_steps import grown, reach_of
 
 MOST_TENSORS, THREADS, PER_THREAD, ROW_THREADS = 64, 256, 16, 128
 BLOCK_ENTRIES = THREADS * PER_THREAD
-KERNELS = KernelFile(__file__.replace("_fused", ""), MOST_TENSORS=MOST_TENSORS, THREADS=THREADS, PER_THREAD=PER_THREAD)
+KERNELS = KernelFile(__file__, MOST_TENSORS=MOST_TENSORS, THREADS=THREADS, PER_THREAD=PER_THREAD)
 TENSORS = np.dtype([(name, np.int64, MOST_TENSORS) for name in ("value", "grad", "m", "v", "size", "first_block", "decays")] + [("count", np.int64)])
 SETTINGS = np.dtype([(name, np.float64) for name in ("learning_rate", "beta1", "beta2", "epsilon", "decay", "step", "rate", "root")])
 
@@ -28,8 +28,7 @@ def new_control(like):
 
 def address(x):
     """Where the numbers of an array lie, as kernels take it."""
-    if not x.flags.c_contiguous:
-        raise ValueError(f"kernels take C-contiguous arrays, got one of shape {x.shape} and strides {x.strides}")
+    contiguous(x)
     return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
 
 

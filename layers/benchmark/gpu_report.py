@@ -7,21 +7,14 @@ from engine.benchmark.machine import describe_machine
 from engine.table import format_table
 from layers.benchmark import gpu
 from layers.benchmark.gpu_contestants import NETWORK
-from layers.benchmark.report import HEADINGS, number, parts_table, share
+from layers.benchmark.report import parts_table, rows_table
 
 LIMIT_HEADINGS = ["least of a step", "GFLOP", "MB", "products ms", "memory ms", "both ms"]
 
 
 def as_table(benchmark):
     """The rows, what the device can do, the least time of a step, where the time goes, and what was left out."""
-    rows = [
-        (
-            row.name, row.unit, number(row.ours, row.unit), number(row.peer, row.unit), number(row.ratio, "ratio"),
-            share(row.share_of_limit), share(row.share_in_products),
-        )
-        for row in benchmark.rows
-    ]  # fmt: skip
-    lines = [format_table(HEADINGS, rows, align="<<>>>>>"), *rate_lines(benchmark)]
+    lines = [rows_table(benchmark.rows), *rate_lines(benchmark)]
     if benchmark.limits:
         lines += ["", limit_table(benchmark.limits), "", parts_table(benchmark.parts)]
     return "\n".join([*lines, *(f"note: {note}" for note in benchmark.notes)])

@@ -9,17 +9,22 @@ HEADINGS = ["measured", "unit", "ours", "PyTorch", "times better", "of the limit
 
 def as_table(benchmark):
     """The rows, the limits, and where the time goes."""
-    rows = [
+    lines = [rows_table(benchmark.rows)]
+    lines += [f"matrix products of {n:,} × {d} by {d} × {d}: {rate / 1e9:,.0f} GFLOP/s" for (n, d), rate in sorted(benchmark.rates.items())]
+    lines += ["", *(growth_lines(what, growth) for what, growth in benchmark.growth.items()), parts_table(benchmark.parts)]
+    return "\n".join(lines).rstrip()
+
+
+def rows_table(rows):
+    """A line for each Row."""
+    cells = [
         (
             row.name, row.unit, number(row.ours, row.unit), number(row.peer, row.unit), number(row.ratio, "ratio"),
             share(row.share_of_limit), share(row.share_in_products),
         )
-        for row in benchmark.rows
+        for row in rows
     ]  # fmt: skip
-    lines = [format_table(HEADINGS, rows, align="<<>>>>>")]
-    lines += [f"matrix products of {n:,} × {d} by {d} × {d}: {rate / 1e9:,.0f} GFLOP/s" for (n, d), rate in sorted(benchmark.rates.items())]
-    lines += ["", *(growth_lines(what, growth) for what, growth in benchmark.growth.items()), parts_table(benchmark.parts)]
-    return "\n".join(lines).rstrip()
+    return format_table(HEADINGS, cells, align="<<>>>>>")
 
 
 def number(value, unit):

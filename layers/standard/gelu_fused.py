@@ -6,7 +6,7 @@ from engine.arguments import check_floats
 from engine.backend import array_module
 from engine.kernels import KernelFile, blocks_of
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
+KERNELS = KernelFile(__file__)
 THREADS = 256
 
 

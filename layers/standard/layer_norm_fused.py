@@ -8,7 +8,7 @@ from engine.kernels import COLUMNS, KernelFile, blocks_of
 from engine.segments import CHUNK_ROWS, THREADS, finish_columns
 
 ROW_THREADS = 128
-KERNELS = KernelFile(__file__.replace("_fused", ""), ROW_THREADS=ROW_THREADS)
+KERNELS = KernelFile(__file__, ROW_THREADS=ROW_THREADS)
 EPSILON = 1e-5
 
 

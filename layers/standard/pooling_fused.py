@@ -7,7 +7,7 @@ from engine.backend import array_module
 from engine.kernels import COLUMNS, KernelFile, blocks_of
 from engine.segments import THREADS
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
+KERNELS = KernelFile(__file__)
 
 
 class Cache(NamedTuple):

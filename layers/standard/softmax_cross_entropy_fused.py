@@ -10,7 +10,7 @@ from engine.kernels import KernelFile
 from engine.segments import finish_columns
 
 TEXT_THREADS = 128
-KERNELS = KernelFile(__file__.replace("_fused", ""), TEXT_THREADS=TEXT_THREADS)
+KERNELS = KernelFile(__file__, TEXT_THREADS=TEXT_THREADS)
 
 
 class Cache(NamedTuple):

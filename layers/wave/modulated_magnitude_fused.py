@@ -8,7 +8,7 @@ from engine.bag import Bag
 from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
 from engine.segments import THREADS
 
-KERNELS = KernelFile(__file__.replace("_fused", ""))
+KERNELS = KernelFile(__file__)
 FLAT_THREADS = (256,)
 
 

@@ -12,7 +12,7 @@ from layers.wave.readout import READOUTS
 OPERATIONS = ("interference", "modulation")
 NUMBERS = {name.upper(): number for number, name in enumerate(OPERATIONS)}
 NUMBERS.update({f"READOUT_{name.upper()}": number for number, name in enumerate(READOUTS)})
-KERNELS = KernelFile(__file__.replace("_fused", ""), **NUMBERS)
+KERNELS = KernelFile(__file__, **NUMBERS)
 
 
 class Cache(NamedTuple):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from engine.backend import random_generator
+from engine import ragged, segments
+from engine.backend import random_generator, to_device, to_host
 from engine.gradcheck import assert_gradients, compare_backends
+from engine.kernels import KernelDisagreement
 from layers.gradient_suite import CASES, TWINS, methods_of, report_of
 
 
@@ -44,3 +46,18 @@ def test_a_device_that_computes_something_else_is_caught(cuda):
     with cuda():
         report = compare_backends(forward, backward, (np.ones((3, 4)),), devices=["cuda"])
     assert {row.name for row in report.failures} == {"output, cuda float64", "output, cuda float32"}
+
+
+@pytest.mark.parametrize("name", ["sum_segments", "max_segments"])
+def test_checking_holds_segments_against_the_host(cuda, monkeypatch, name):
+    """On a device both bodies add up by the same kernels: a fault of theirs must show all the same."""
+    monkeypatch.setenv("WAVE_KERNELS", "check")
+    function = {"sum_segments": ragged.segment_sum, "max_segments": ragged.segment_max}[name]
+    x, offsets = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, 1, 3])
+    with cuda():
+        on_device = to_device(x, "cuda"), to_device(offsets, "cuda")
+        assert np.array_equal(to_host(function(*on_device)), function(x, offsets))
+        right = getattr(segments, name)
+        monkeypatch.setattr(segments, name, lambda *arguments: right(*arguments) * 2)
+        with pytest.raises(KernelDisagreement):
+            function(*on_device)
