@@ -18,6 +18,13 @@ class RunSettings(NamedTuple):
         """dict of dicts, for config.toml."""
         return {name: part.to_dict() for name, part in self._asdict().items()}
 
+    def are_those_of(self, saved):
+        """Whether the sections() of a checkpoint say the same. A field that they lack is newer than they are, and had its default."""
+        try:
+            return build_settings(type(self.network), *saved.values()) == self
+        except (UserError, AttributeError, TypeError):
+            return False
+
 
 def build_settings(network_class, *layers):
     """RunSettings from flat dicts of fields, later ones winning. Unknown fields and bad values raise UserError."""

@@ -81,7 +81,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
-    trainer = Trainer(network, settings.training, data, directory, device, state)
+    trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of})
     if resume and directory.has_checkpoint():
         trainer.resume()
         tell(f"resumed after step {trainer.progress.step}")
@@ -127,7 +127,7 @@ def open_run(path, network_class, build_network, device="cpu"):
     settings = read_run_settings(directory, network_class)
     tokenizer = load_tokenizer(directory.tokenizer_file)
     state, arrays = load_checkpoint(directory.best, ("weights",))
-    if state.get("config") != settings.sections():
+    if not settings.are_those_of(state.get("config")):
         raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
     classes = state.get("labels")
     if not isinstance(classes, list):

@@ -47,10 +47,13 @@ class Progress:
 class Trainer:
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
-    def __init__(self, network, config, data, run, device="cpu", state=None):
-        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint)."""
+    def __init__(self, network, config, data, run, device="cpu", state=None, fits=None):
+        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
+
+        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
+        """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
-        self.state = state or {}
+        self.state, self.fits = state or {}, fits or {}
         self.progress = Progress()
         self.parameters = network.parameters()
         self.optimizer = AdamW(
@@ -64,7 +67,8 @@ class Trainer:
         """Continue from checkpoints/last. UserError where it is missing, damaged or of other data."""
         state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
         for key, value in self.state.items():
-            if state.get(key) != value:
+            saved = state.get(key)
+            if not (self.fits[key](saved) if key in self.fits else saved == value):
                 raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before")
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)

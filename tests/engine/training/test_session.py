@@ -136,3 +136,29 @@ def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     texts, _ = encode_test_texts(opened.settings.data, opened.tokenizer, opened.classes)
     found = evaluate(opened.network, texts, opened.classes)
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
+
+
+def test_a_run_of_a_version_with_fewer_settings_is_opened_and_resumed(tmp_path, settings):
+    """What it lacks has its default: those are the values it was trained with."""
+    start(settings, tmp_path / "run")
+    without_field(tmp_path / "run", "precision")
+    assert open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork).settings.training.precision == "float32"
+    (tmp_path / "run" / "result.json").unlink()
+    assert resume(tmp_path / "run")["epochs"] == 2
+    without_field(tmp_path / "run", "seed", of=("best",))  # whose default 0 is not the seed that config.toml names
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace("seed = 0", "seed = 1"))
+    with pytest.raises(UserError, match="config.toml: differs from the settings in .*state.json that were trained"):
+        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+
+
+def without_field(run, name, of=("last", "best")):
+    """Take a training setting out of the checkpoints and, of all of them, out of config.toml."""
+    for kind in of:
+        file = run / "checkpoints" / kind / "state.json"
+        state = json.loads(file.read_text())
+        del state["config"]["training"][name]
+        file.write_text(json.dumps(state))
+    if len(of) == 2:
+        lines = (run / "config.toml").read_text().splitlines(keepends=True)
+        (run / "config.toml").write_text("".join(line for line in lines if not line.startswith(f"{name} =")))
