@@ -15,18 +15,20 @@ from tqdm import tqdm
 
 from engine import __version__, kernels
 from engine.backend import blas_threads, resolve_device
+from engine.data.config import DataConfig
 from engine.data.corpora import CORPORA
 from engine.errors import UserError
 from engine.products import product_precision
 from engine.table import format_table
+from engine.training.config import TrainingConfig
 from engine.training.interrupt import Interrupted
 from engine.training.repeats import accuracy_table, repeat_runs
-from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
+from engine.training.run_settings import build_settings, field_rows, model_of, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
-from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.presets import PRESETS
+from layers.networks import CONFIGS, build_network
+from layers.networks.presets import DEFAULTS, PRESETS
+from layers.wave import OPERATIONS
 
-DEFAULT_PRESET = "quick"
 COLUMN_WIDTH = 100  # of help texts
 
 
@@ -61,7 +63,7 @@ def options(*decorators):
 
 def field_option(flag, field, **more):
     """An option that sets one field of the settings, with the field's own help text and choices."""
-    for part in build_settings(WaveNetworkConfig):
+    for part in (DataConfig, *CONFIGS.values(), TrainingConfig):
         if field in part.fields():
             metadata = part.fields()[field].metadata
             kind = click.Choice(metadata["choices"]) if metadata["choices"] else more.pop("type", str)
@@ -78,7 +80,7 @@ def device_option(default="cpu", help="Where to compute; auto takes a usable GPU
 
 cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora and token ids are kept.")
 settings_options = options(
-    click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Named set of fields."),
+    click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Named set of fields.  [default: {', '.join(DEFAULTS.values())}, by model]"),
     click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any field; describe --fields lists them."),
 )
@@ -93,10 +95,11 @@ data_options = options(
     field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the WordPiece trained otherwise."),
 )
 network_options = options(
+    click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]"),
     field_option("--operation", "operation", help="How the two waves are combined."),
     field_option("--readout", "readout", help="How a wave becomes real numbers."),
     field_option("--dimension", "dimension", metavar="D", help="Length of a token's embedding."),
-    field_option("--blocks", "blocks", metavar="N", help="Number of wave blocks."),
+    field_option("--blocks", "blocks", metavar="N", help="Number of blocks."),
 )
 training_options = options(
     field_option("--epochs", "epochs", metavar="N", help="Passes over the training texts."),
@@ -109,24 +112,31 @@ training_options = options(
 
 def chosen_settings(preset, config_file, assignments, fields):
     """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
-    layers = [PRESETS[preset], read_settings_file(config_file) if config_file else {}, parse_assignments(assignments)]
+    layers = [read_settings_file(config_file) if config_file else {}, parse_assignments(assignments)]
     layers.append({name: value for name, value in fields.items() if value is not None})
-    for layer in layers[2:]:
+    for layer in layers[1:]:
         if layer.get("train_file") and "corpus" in layer:
             raise UserError("corpus and train_file: both name the training texts; give one of the two")
         if "corpus" in layer:  # replaces the files of an earlier layer
             layer.update({name: "" for name in ("train_file", "validation_file", "test_file") if name not in layer})
-    return build_settings(WaveNetworkConfig, *layers)
+    return build_settings(CONFIGS, preset_fields(preset, layers), *layers)
 
 
-def build_network(config, vocabulary, classes, seed):
-    return WaveNetwork(config, vocabulary, classes, seed)
+def preset_fields(preset, layers):
+    """The fields of a preset, by default that of the model which the layers of fields ask for. UserError where the two disagree."""
+    asked = {name: value for layer in layers for name, value in layer.items() if name == "model"}
+    if preset is None:
+        return PRESETS[DEFAULTS[model_of(CONFIGS, asked)]]
+    of_preset = model_of(CONFIGS, PRESETS[preset])
+    if asked.get("model", of_preset) != of_preset:
+        raise UserError(f"--preset {preset}: is of model {of_preset}, but model {asked['model']} is asked for; leave one of the two out")
+    return PRESETS[preset]
 
 
 def new_run_path(settings):
-    """runs/<date-time>-<corpus>-<operation>, with a number behind it where that exists."""
+    """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists."""
     corpus = "files" if settings.data.train_file else settings.data.corpus
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.operation}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.label()}"
     path, number = Path("runs") / name, 2
     while path.exists():
         path, number = Path("runs") / f"{name}-{number}", number + 1
@@ -138,7 +148,7 @@ def new_run_path(settings):
 @data_options
 @network_options
 @training_options
-@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<operation>]")
+@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]")
 @click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings.")
 @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
 @cache_option
@@ -152,7 +162,7 @@ def train(ctx, preset, config_file, assignments, output, resume, device, cache_d
     tell = teller(as_json)
     if resume is not None:
         require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
-        result = resume_run(resume, WaveNetworkConfig, build_network, device, cache_dir, tell)
+        result = resume_run(resume, CONFIGS, build_network, device, cache_dir, tell)
     else:
         settings = chosen_settings(preset, config_file, assignments, fields)
         result = start_run(settings, build_network, output or new_run_path(settings), resolve_device(device or "cpu"), cache_dir, tell)
@@ -218,7 +228,7 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     if not test_file and any(changes.values()):
         raise UserError("--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out")
     device = resolve_device(device)
-    run = open_run(run_dir, WaveNetworkConfig, build_network, device)
+    run = open_run(run_dir, CONFIGS, build_network, device)
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
     texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
     teller(as_json)(note)
@@ -245,7 +255,7 @@ def predict(run_dir, texts, device, as_json):
     from engine.training.evaluation import predict_probabilities
 
     device = resolve_device(device)
-    run = open_run(run_dir, WaveNetworkConfig, build_network, device)
+    run = open_run(run_dir, CONFIGS, build_network, device)
     if not texts and sys.stdin.isatty():
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
@@ -348,7 +358,7 @@ def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_jso
     """
     if run_dir:
         require_nothing_but(ctx, run_dir, {"run_dir", "list_fields", "as_json"})
-        run = open_run(run_dir, WaveNetworkConfig, build_network)
+        run = open_run(run_dir, CONFIGS, build_network)
         settings, network = run.settings, run.network
     else:
         settings = chosen_settings(preset, config_file, assignments, fields)
@@ -419,7 +429,10 @@ def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, htm
     if len(arguments) == 2:
         run_dir = arguments[0]
         require_nothing_but(ctx, run_dir, {"arguments", "label", "dimension", "shown", "html", "as_json"})
-        subject = trained_subject(open_run(run_dir, WaveNetworkConfig, build_network), text, run_dir, label)
+        run = open_run(run_dir, CONFIGS, build_network)
+        if run.settings.network.model != "wave":
+            raise UserError(f"{run_dir}: is a run of model {run.settings.network.model}; trace walks through Wave Networks only")
+        subject = trained_subject(run, text, run_dir, label)
     else:
         subject = random_subject(text, operation, readout, seed, label)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
@@ -434,19 +447,24 @@ def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, htm
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
 @settings_options
 @click.option("--corpora", metavar="NAMES", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
-@click.option("--operations", metavar="NAMES", default="interference,modulation", show_default=True, help="Comma-separated names.")
+@click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]")
+@click.option("--operations", metavar="NAMES", help="Of model wave, comma-separated.  [default: interference,modulation]")
 @click.option("--seeds", metavar="NUMBERS", default="0,1,2", show_default=True, help="Comma-separated numbers.")
 @click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
 @device_option()
 @cache_option
 @json_option
-def accuracy(preset, config_file, assignments, corpora, operations, seeds, output, device, cache_dir, as_json):
+def accuracy(preset, config_file, assignments, corpora, model, operations, seeds, output, device, cache_dir, as_json):
     """Train every corpus with every operation and seed; print mean and spread of the test accuracy."""
-    if chosen_settings(preset, config_file, assignments, {}).data.train_file:
+    base = chosen_settings(preset, config_file, assignments, {"model": model})
+    if base.data.train_file:
         raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
+    if operations is None:
+        operations = ",".join(OPERATIONS) if base.network.model == "wave" else None
+    kinds = [{}] if operations is None else [{"operation": name} for name in names_in(operations)]
     chosen = [
-        chosen_settings(preset, config_file, assignments, {"corpus": corpus, "operation": operation, "seed": seed})
-        for corpus, operation, seed in itertools.product(names_in(corpora), names_in(operations), names_in(seeds))
+        chosen_settings(preset, config_file, assignments, {"model": model, "corpus": corpus, "seed": seed, **kind})
+        for corpus, kind, seed in itertools.product(names_in(corpora), kinds, names_in(seeds))
     ]
     base = Path(output or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}")
     rows = repeat_runs(chosen, build_network, base, resolve_device(device), cache_dir, teller(True))

@@ -38,6 +38,11 @@ def token_counts(offsets, counts=None):
     return lengths(before[offsets])
 
 
+def positions(offsets, rows):
+    """(T,) int64: the place of each of the `rows` rows within its text, from 0."""
+    return array_module(offsets).arange(rows) - spread(offsets[:-1], offsets, rows)
+
+
 def spread(y, offsets, rows=None):
     """(B, …) values of texts → (T, …): the value of its text for every row. rows: T; a device that is told need not be waited for."""
     xp = array_module(y, offsets)

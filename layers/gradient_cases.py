@@ -14,9 +14,9 @@ from engine.bag import Bag, merge_repeats
 from engine.gradcheck.networks import NETWORK_TOLERANCE
 from engine.layer import sum_rows
 from layers import wave
-from layers.networks.wave_config import WaveNetworkConfig
-from layers.networks.wave_network import WaveNetwork, example_batch
-from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy
+from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks.text_classifier import example_batch
+from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, tanh
 
 
 class Problem(NamedTuple):
@@ -182,7 +182,20 @@ def draw_network(fields, rng):
     """The loss of a whole small network against every parameter, dropout included."""
     config = WaveNetworkConfig(**{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields})
     seed = int(rng.integers(1 << 30))
-    network = WaveNetwork(config, vocabulary=9, classes=3, seed=seed, dtype=np.float64)
+    return problem_of(WaveNetwork(config, 9, 3, seed, np.float64), seed)
+
+
+def draw_transformer(blocks, rng):
+    """Likewise, but for the bias of the keys: a shift of all scores changes nothing, so its gradient is 0 and rounding is all there is."""
+    config = TransformerConfig(dimension=6, heads=2, hidden=5, positions=7, blocks=blocks, embedding_scale=1.0, dropout=0.2, label_smoothing=0.1)
+    seed = int(rng.integers(1 << 30))
+    network = Transformer(config, 9, 3, seed, np.float64)
+    for block in network.blocks:
+        block.key.bias = None
+    return problem_of(network, seed)
+
+
+def problem_of(network, seed):
     batch = example_batch(9, 3, [1, 4, 2, 7], seed)
 
     def forward():
@@ -226,6 +239,7 @@ CASES = [
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
     Case("E18 attention, 1 head", partial(draw_attention, 1)),
     Case("E18 attention, 3 heads", partial(draw_attention, 3)),
+    Case("E19 tanh", partial(draw_activation, tanh, "tanh")),
     *(
         Case(
             f"network, {operation}, {readout}", partial(draw_network, {"operation": operation, "readout": readout}), NETWORK_TOLERANCE,
@@ -238,4 +252,6 @@ CASES = [
     Case("network, text scope, 2 blocks", partial(draw_network, {"scope": "text", "blocks": 2}), NETWORK_TOLERANCE, products=True),
     Case("network, no feed-forward", partial(draw_network, {"hidden": 0, "wave_residual": False}), NETWORK_TOLERANCE, products=True),
     Case("network, cls pooling, smoothing", partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}), NETWORK_TOLERANCE, products=True),
+    Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
+    Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),
 ]

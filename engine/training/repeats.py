@@ -13,13 +13,13 @@ MEASURED = {"mean": "test_accuracy", "macro_f1": "test_macro_f1", "validation": 
 
 
 def repeat_runs(runs, build_network, folder, device="cpu", cache_dir=None, tell=print):
-    """Train a list of RunSettings on corpora by name, each into a folder <corpus>-<operation>-<seed> of `folder`.
+    """Train a list of RunSettings on corpora by name, each into a folder <corpus>-<network>-<seed> of `folder`.
 
-    Returns a dict for each corpus and operation, in their order: mean and standard deviation over the seeds of test
+    Returns a dict for each corpus and kind of network, in their order: mean and standard deviation over the seeds of test
     accuracy ("mean"), macro F1 and validation accuracy, None where there is none, and mean seconds of training.
     All settings and folders are looked at first, so that bad ones raise UserError before hours have passed.
     """
-    folders = [Path(folder) / f"{s.data.corpus}-{s.network.operation}-{s.training.seed}" for s in runs]
+    folders = [Path(folder) / f"{s.data.corpus}-{s.network.label()}-{s.training.seed}" for s in runs]
     for settings, path in zip(runs, folders):
         known_corpus(settings.data.corpus)
         RunDirectory.require_vacant(path)
@@ -28,8 +28,8 @@ def repeat_runs(runs, build_network, folder, device="cpu", cache_dir=None, tell=
     groups = {}
     for settings, path in zip(runs, folders):
         result = start_run(settings, build_network, path, device, cache_dir, tell)
-        groups.setdefault((settings.data.corpus, settings.network.operation), []).append(result)
-    return [{"corpus": corpus, "operation": operation, **summary(results)} for (corpus, operation), results in groups.items()]
+        groups.setdefault((settings.data.corpus, settings.network.label()), []).append(result)
+    return [{"corpus": corpus, "network": network, **summary(results)} for (corpus, network), results in groups.items()]
 
 
 def summary(results):
@@ -47,5 +47,5 @@ def accuracy_table(rows):
     """The rows of repeat_runs as text."""
     columns = {"mean": "test accuracy", "macro_f1": "macro F1", "validation": "validation"}
     figure = lambda row, name: "-" if row[name] is None else f"{100 * row[name]:.2f} ± {100 * row[name + '_spread']:.2f} %"  # noqa: E731
-    cells = [(r["corpus"], r["operation"], *(figure(r, name) for name in columns), f"{r['seconds']:.1f} s") for r in rows]
-    return format_table(["corpus", "operation", *columns.values(), "training"], cells, align="<<>>>>")
+    cells = [(r["corpus"], r["network"], *(figure(r, name) for name in columns), f"{r['seconds']:.1f} s") for r in rows]
+    return format_table(["corpus", "network", *columns.values(), "training"], cells, align="<<>>>>")

@@ -99,6 +99,13 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}") from error
 
+    def read_metrics(self):
+        """The lines of metrics.jsonl as dicts."""
+        try:
+            return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.metrics_file}: cannot be read ({error}); restore the file or train again") from error
+
     def cut_metrics(self, step):
         """Drop the lines of steps after `step`, and a last line that was cut short when the run was killed."""
         if not self.metrics_file.exists():

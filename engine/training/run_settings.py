@@ -21,20 +21,39 @@ class RunSettings(NamedTuple):
     def are_those_of(self, saved):
         """Whether the sections() of a checkpoint say the same. A field that they lack is newer than they are, and had its default."""
         try:
-            return build_settings(type(self.network), *saved.values()) == self
+            return build_settings({self.network.model: type(self.network)}, *saved.values()) == self
         except (UserError, AttributeError, TypeError):
             return False
 
 
-def build_settings(network_class, *layers):
-    """RunSettings from flat dicts of fields, later ones winning. Unknown fields and bad values raise UserError."""
-    classes = RunSettings(DataConfig, network_class, TrainingConfig)
+def build_settings(network_classes, *layers):
+    """RunSettings from flat dicts of fields, later ones winning. Unknown fields and bad values raise UserError.
+
+    network_classes: the Settings of the network by the value of the field "model", which is the first of them where it is not given.
+    """
     values = {name: value for layer in layers for name, value in layer.items()}
+    model = model_of(network_classes, values)
+    classes = RunSettings(DataConfig, network_classes[model], TrainingConfig)
     known = {name for cls in classes for name in cls.fields()}
     for name in values:
         if name not in known:
+            owners = [owner for owner, cls in network_classes.items() if name in cls.fields()]
+            if owners:
+                raise UserError(f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, or set model={owners[0]}")
             raise UserError(f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields")
-    return RunSettings(*(cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes))
+    settings = RunSettings(*(cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes))
+    positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
+    if positions is not None and settings.data.max_tokens > positions:
+        raise UserError(f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two")
+    return settings
+
+
+def model_of(network_classes, values):
+    """The name of the network class that a dict of fields asks for. UserError for an unknown one."""
+    name = values.get("model", next(iter(network_classes)))
+    if name not in network_classes:
+        raise UserError(f"model: expected one of {', '.join(network_classes)}, got {name!r}")
+    return name
 
 
 def read_settings_file(path):

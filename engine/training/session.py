@@ -34,8 +34,8 @@ class OpenRun(NamedTuple):
     classes: list
 
 
-def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print):
-    """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user."""
+def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print, watch=None):
+    """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user; watch: as in Trainer."""
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
     directory = RunDirectory.create(output)
@@ -50,10 +50,10 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
         directory.discard()
         raise
     with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-        return run_to_end(settings, build_network, directory, data, device, tell, resume=False)
+        return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=False)
 
 
-def resume_run(path, network_class, build_network, device=None, cache_dir=None, tell=print):
+def resume_run(path, network_classes, build_network, device=None, cache_dir=None, tell=print, watch=None):
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
     Returns what result.json holds.
@@ -63,16 +63,21 @@ def resume_run(path, network_class, build_network, device=None, cache_dir=None, 
     if result is not None:
         tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
-    settings = read_run_settings(directory, network_class)
+    settings = read_run_settings(directory, network_classes)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     check_precision(settings.training.precision, device)
-    corpus, _ = read_corpus(settings.data, cache_dir)
-    data = prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file), cache_dir)
+    data = prepare_again(settings, directory, cache_dir)
     with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-        return run_to_end(settings, build_network, directory, data, device, tell, resume=True)
+        return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=True)
 
 
-def run_to_end(settings, build_network, directory, data, device, tell, resume):
+def prepare_again(settings, directory, cache_dir=None):
+    """PreparedData of a run that has begun, with the tokenizer of its directory."""
+    corpus, _ = read_corpus(settings.data, cache_dir)
+    return prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file), cache_dir)
+
+
+def run_to_end(settings, build_network, directory, data, device, tell, watch, resume):
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
     seed = settings.training.seed
     network = build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), seed)
@@ -81,7 +86,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
-    trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of})
+    trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of}, watch)
     if resume and directory.has_checkpoint():
         trainer.resume()
         tell(f"resumed after step {trainer.progress.step}")
@@ -121,10 +126,10 @@ def run_to_end(settings, build_network, directory, data, device, tell, resume):
     return result
 
 
-def open_run(path, network_class, build_network, device="cpu"):
+def open_run(path, network_classes, build_network, device="cpu"):
     """OpenRun of a run directory with its best weights. UserError where it is none, or damaged, or untrained."""
     directory = RunDirectory.open(path)
-    settings = read_run_settings(directory, network_class)
+    settings = read_run_settings(directory, network_classes)
     tokenizer = load_tokenizer(directory.tokenizer_file)
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
@@ -137,11 +142,11 @@ def open_run(path, network_class, build_network, device="cpu"):
     return OpenRun(settings, network.to(device), tokenizer, classes)
 
 
-def read_run_settings(directory, network_class):
+def read_run_settings(directory, network_classes):
     """RunSettings of a run's config.toml."""
     sections = directory.read_config()
     try:
-        return build_settings(network_class, *(sections[name] for name in RunSettings._fields))
+        return build_settings(network_classes, *(sections[name] for name in RunSettings._fields))
     except UserError as error:
         raise UserError(f"{directory.config_file}: {error}") from None
 

@@ -47,13 +47,14 @@ class Progress:
 class Trainer:
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
-    def __init__(self, network, config, data, run, device="cpu", state=None, fits=None):
+    def __init__(self, network, config, data, run, device="cpu", state=None, fits=None, watch=None):
         """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
 
-        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
+        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal. watch: called with the trainer
+        after every update, its gradients still in place; returns fields for the step's line of metrics.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
-        self.state, self.fits = state or {}, fits or {}
+        self.state, self.fits, self.watch = state or {}, fits or {}, watch
         self.progress = Progress()
         self.parameters = network.parameters()
         self.optimizer = AdamW(
@@ -133,7 +134,7 @@ class Trainer:
         progress.tokens += len(batch.ids)
         if run_on(done.loss):
             self.records = self.records or DeviceRecords(done.loss, started)
-            self.records.add(done, self.optimizer.control, batch, line)
+            self.records.add(done, self.optimizer.control, batch, {**line, **self.watched()})
             if self.records.is_full():
                 self.fetch_records()
             return
@@ -141,7 +142,12 @@ class Trainer:
         seconds = time.perf_counter() - started
         progress.train_seconds += seconds
         speed = len(batch.ids) / seconds
-        self.pending_metrics.append({**line, "loss": float(done.loss), "accuracy": accuracy, "gradient_norm": done.norm, "tokens_per_second": speed})
+        measured = {"loss": float(done.loss), "accuracy": accuracy, "gradient_norm": done.norm, "tokens_per_second": speed}
+        self.pending_metrics.append({**line, **measured, **self.watched()})
+
+    def watched(self):
+        """What the watch adds to a line of metrics; on a CPU its time is not that of the training."""
+        return {} if self.watch is None else self.watch(self)
 
     def fetch_records(self):
         """Wait for the steps under way on a device; their lines of metrics become pending. UserError if a number was not finite."""

@@ -3,7 +3,7 @@
 from engine.benchmark.parts import PartTimer, layer_places, replaced
 from engine.data import batching
 from engine.training import adamw_fused, step
-from layers.networks import wave_block, wave_network
+from layers.networks import text_classifier, wave_block, wave_network
 from layers.standard import linear
 
 FUNCTIONS = [
@@ -11,7 +11,7 @@ FUNCTIONS = [
     (wave_network, "merge_repeats", "distinct tokens"),
     *((wave_block, f"{pair}_{way}", f"waves {way}") for pair in ("modulated_magnitude", "wave_pair") for way in ("forward", "backward")),
     *((wave_network, f"pooling_{way}", f"pooling {way}") for way in ("forward", "backward")),
-    *((wave_network, f"softmax_cross_entropy_{way}", f"loss {way}") for way in ("forward", "backward")),
+    *((text_classifier, f"softmax_cross_entropy_{way}", f"loss {way}") for way in ("forward", "backward")),
     (step, "global_norm", "norm of the gradient"),
     (adamw_fused, "measure", "norm of the gradient"),
     (batching, "take", "data"),

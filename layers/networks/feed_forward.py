@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.layer import Layer
-from layers.standard.dropout import dropout_backward, dropout_forward
-from layers.standard.gelu import computes_again, gelu_backward, gelu_forward
+from layers.standard.dropout import dropout_backward, dropout_flops, dropout_forward
+from layers.standard.gelu import computes_again, gelu_backward, gelu_flops, gelu_forward
 from layers.standard.linear import Linear
-from layers.standard.relu import relu_backward, relu_forward
+from layers.standard.relu import relu_backward, relu_flops, relu_forward
 
-ACTIVATIONS = {"gelu": (gelu_forward, gelu_backward), "relu": (relu_forward, relu_backward)}
+ACTIVATIONS = {"gelu": (gelu_forward, gelu_backward, gelu_flops), "relu": (relu_forward, relu_backward, relu_flops)}
 
 
 class Cache(NamedTuple):
@@ -26,7 +26,7 @@ class FeedForward(Layer):
     def __init__(self, dimension, hidden, activation, dropout, rng, dtype=np.float32):
         self.expand = Linear(dimension, hidden, rng, dtype)
         self.contract = Linear(hidden, dimension, rng, dtype)
-        self.act_forward, self.act_backward = ACTIVATIONS[activation]
+        self.act_forward, self.act_backward, self.act_flops = ACTIVATIONS[activation]
         self.dropout = dropout
 
     def forward(self, x, rng=None):
@@ -48,3 +48,10 @@ class FeedForward(Layer):
         dy = dropout_backward(dy, cache.dropout)
         dy = self.act_backward(dy, cache.activation)
         return self.expand.backward(dy, cache.expand)
+
+    def flops(self, rows, drops=False):
+        """Flops of forward and backward for (rows, d). drops: whether forward is given a generator."""
+        hidden = len(self.expand.bias.value)
+        activation = self.act_flops(rows, hidden, bias=True)  # which the first map leaves to it
+        dropout = dropout_flops(rows, hidden, self.dropout if drops else 0)
+        return self.expand.flops(rows, add_bias=False) + activation + dropout + self.contract.flops(rows)

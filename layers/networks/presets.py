@@ -24,4 +24,23 @@ PRESETS = {
         "batch_size": 64,
         "learning_rate": 1e-3,
     },
+    # What the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT base.
+    "transformer-1": {
+        "model": "transformer",
+        "vocabulary_size": 30522,
+        "blocks": 1,
+        "epochs": 4,
+        "batch_size": 64,
+        "learning_rate": 2e-4,
+    },
+    "bert-base": {
+        "model": "transformer",
+        "vocabulary_size": 30522,
+        "max_tokens": 512,
+        "blocks": 12,
+        "epochs": 4,
+        "batch_size": 32,
+        "learning_rate": 2e-5,
+    },
 }
+DEFAULTS = {"wave": "quick", "transformer": "transformer-1"}  # by model

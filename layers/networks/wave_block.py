@@ -13,13 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.bag import Bag, sum_entries
+from engine.flops import Flops
 from engine.layer import Layer
 from engine.ragged import gather_rows, segment_sum
 from layers.networks.feed_forward import FeedForward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
-from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward, wave_pair_backward, wave_pair_forward
+from layers.wave import modulated_magnitude_backward, modulated_magnitude_flops, modulated_magnitude_forward
+from layers.wave import wave_pair_backward, wave_pair_flops, wave_pair_forward
 
 
 class Cache(NamedTuple):
@@ -107,3 +109,27 @@ class WaveBlock(Layer):
         dx = self.first_variant.backward(da, cache.first_variant)
         dx = dx + self.second_variant.backward(db, cache.second_variant)
         return dx + sum_entries(residual, cache.bag, cache.rows) if self.config.wave_residual else dx
+
+    def flops(self, rows, entries, texts, tokens, own_rows=False):
+        """Flops of forward and backward without dropout: U rows, P entries that stand for T tokens, B texts.
+
+        own_rows: entry p is row p itself, as in every block but the first.
+        """
+        config, d, after = self.config, self.config.dimension, entries
+        parts = [self.first_variant.flops(rows), self.second_variant.flops(rows), Flops(0, rows * d)]  # the two gradients of x added
+        if self.is_alike:
+            parts.append(modulated_magnitude_flops(rows, texts, d))
+            if config.wave_residual:
+                parts.append(Flops(0, entries * d))  # summed over the entries of each text
+            else:
+                after = texts
+        else:
+            parts.append(wave_pair_flops(entries, tokens, texts, d, config.operation, config.readout, config.scope, own_rows))
+        if self.projection:
+            parts.append(self.projection.flops(after))
+        parts.append(self.wave_norm.flops(after, config.wave_residual))
+        if config.wave_residual:
+            parts.append(Flops(0, (rows if own_rows else rows + entries) * d))  # summed over the entries of each row, and added
+        if self.feed_forward:
+            parts += [self.feed_forward.flops(after), self.feed_forward_norm.flops(after, residual=True), Flops(0, after * d)]
+        return sum(parts, start=Flops(0, 0))

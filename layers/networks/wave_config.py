@@ -12,6 +12,7 @@ from layers.wave import OPERATIONS, READOUTS, SCOPES
 class WaveNetworkConfig(Settings):
     """The shape of a Wave Network. Vocabulary and classes come from the corpus and are no fields."""
 
+    model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
     dimension: int = setting(128, "length d of a token's embedding", minimum=1)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
     operation: str = setting("modulation", "how the two waves are combined", choices=tuple(OPERATIONS))
@@ -27,3 +28,7 @@ class WaveNetworkConfig(Settings):
     dropout: float = setting(0.0, "share of the readout's and the feed-forward's entries dropped in training", minimum=0.0, below=1.0)
     classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
+
+    def label(self):
+        """What tells runs of this kind apart in names and tables."""
+        return self.operation

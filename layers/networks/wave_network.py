@@ -1,4 +1,4 @@
-"""The Wave Network: embedding → wave blocks → pooling → classifier, and its loss.
+"""The Wave Network: embedding → wave blocks → pooling → classifier.
 
 A composition: no mathematics of its own, only caches passed along. Source: Zhang & Sheng, arXiv 2411.02674.
 """
@@ -8,22 +8,19 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_ids, check_offsets
-from engine.backend import array_module, host_generator, random_generator
+from engine.backend import host_generator, random_generator
 from engine.bag import distinct_tokens, merge_repeats, sum_entries
+from engine.flops import Flops
 from engine.kernels import run_on
-from engine.layer import Layer
-from engine.ragged import RaggedBatch
-from engine.table import format_table
 from engine.transfer import move_together
+from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
 from layers.networks.wave_block import WaveBlock
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
 from layers.standard.linear import Linear
-from layers.standard.pooling import pooling_backward, pooling_forward
-from layers.standard.softmax_cross_entropy import check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
+from layers.standard.softmax_cross_entropy import softmax_cross_entropy_flops
 from layers.standard.token_dropout import drop_tokens
-
-INITIAL_VALUES = 0  # the random stream of the initial parameters
 
 
 class Cache(NamedTuple):
@@ -37,16 +34,7 @@ class Cache(NamedTuple):
     classifier: tuple
 
 
-class LossCache(NamedTuple):
-    """logits: (B, C), for accuracy without a second forward pass; labels: (B,), where the logits are."""
-
-    network: Cache
-    logits: np.ndarray
-    labels: np.ndarray
-    loss: tuple
-
-
-class WaveNetwork(Layer):
+class WaveNetwork(TextClassifier):
     """A Wave Network of a WaveNetworkConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
 
     def __init__(self, config, vocabulary, classes, seed=0, dtype=np.float32):
@@ -109,44 +97,25 @@ class WaveNetwork(Layer):
             dx = sum_entries(dx, *cache.looked_up)
         self.embedding.backward(dx, cache.embedding)
 
-    def loss_forward(self, batch, train=False, rng=None):
-        """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""
-        logits, network = self.forward(batch, train, rng)
-        check_labels(batch.labels, *logits.shape)
-        smoothing = self.config.label_smoothing if train else 0.0
-        labels = move_together(batch.labels, logits)
-        loss, cache = softmax_cross_entropy_forward(logits, labels, smoothing)
-        return loss, LossCache(network, logits, labels, cache)
+    def flops(self, batch):
+        """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
+        config, d, tokens, texts = self.config, self.config.dimension, len(batch.ids), len(batch.offsets) - 1
+        ids, bag = self.bag_of(batch.ids, batch.offsets, None)
+        rows, parts = len(ids), [self.embedding.flops(len(ids), distinct=True)]
+        for block in self.blocks:
+            parts.append(block.flops(rows, bag.entry_count(), texts, tokens, own_rows=bag.places is None))
+            if block.is_alike and not config.wave_residual:
+                rows, bag = texts, bag.one_row_per_text()
+            else:
+                rows, bag = bag.entry_count(), bag.of_own_rows()
+        entries = bag.entry_count()
+        parts.append(pooling_flops(entries, texts, d, config.pooling, bag.counts is not None))
+        if not self.blocks:
+            parts.append(Flops(0, entries * d))  # summed over the entries of each row
+        parts += [self.classifier.flops(texts), softmax_cross_entropy_flops(texts, len(self.classifier.bias.value), config.label_smoothing)]
+        return sum(parts, start=Flops(0, 0))
 
-    def loss_backward(self, cache, dloss=1.0):
-        """Adds the gradient of the loss to every parameter."""
-        self.backward(softmax_cross_entropy_backward(dloss, cache.loss), cache.network)
-
-    def probabilities(self, batch):
-        """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities."""
-        logits, _ = self.forward(batch)
-        return array_module(logits).exp(log_softmax(logits))
-
-    def part_rows(self):
-        """(part, shapes, parameter count) in the order of computation, for describe() and its JSON."""
-        rows = {}
-        for name, parameter in self.parameters().items():
-            part = name.rpartition(".")[0]
-            rows.setdefault(part, []).append(parameter.value)
-        return [(part, [v.shape for v in values], sum(v.size for v in values)) for part, values in rows.items()]
-
-    def describe(self):
-        """A table of parts, shapes and parameter counts."""
-        rows = [(part, "  ".join("×".join(map(str, s)) for s in shapes), f"{count:,}") for part, shapes, count in self.part_rows()]
-        total, table = self.parameter_count(), self.embedding.table.value.size
-        rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{total - table:,}")]
+    def heading(self):
+        """What network this is, in a line."""
         config = self.config
-        heading = f"Wave Network: {config.operation}, {config.readout} readout, magnitude per {config.scope}, {config.pooling} pooling"
-        return heading + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")
-
-
-def example_batch(vocabulary, classes, lengths, seed=0):
-    """A RaggedBatch of random ids and labels with these text lengths, for checks and measurements."""
-    rng = random_generator(seed, 1)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return RaggedBatch(rng.integers(0, vocabulary, offsets[-1]), offsets, rng.integers(0, classes, len(lengths)))
+        return f"Wave Network: {config.operation}, {config.readout} readout, magnitude per {config.scope}, {config.pooling} pooling"

@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.arguments import check_floats, check_offsets
 from engine.backend import array_module
+from engine.flops import Flops
 from engine.ragged import nonempty
 
 BLOCK_SCORES = 1 << 18  # formed at a time, all heads together: 1 MiB in float32
@@ -98,3 +99,12 @@ def blocks(offsets, heads):
         size = max(1, BLOCK_SCORES // (heads * (stop - start)))
         for first in range(start, stop, size):
             yield slice(first, min(first + size, stop)), slice(start, stop)
+
+
+def attention_flops(lengths, dimension, heads):
+    """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 6·H; the rest per token."""
+    lengths = [int(n) for n in lengths if n]
+    pairs, tokens = sum(n * n for n in lengths), sum(lengths)
+    added = sum(n * -(-n // max(1, BLOCK_SCORES // (heads * n))) for n in lengths)  # rows of dk and of dv, for each block of scores
+    forward = (4 * dimension + 5 * heads) * pairs + (dimension + 2 * heads) * tokens
+    return Flops(forward, (10 * dimension + 6 * heads) * pairs + 2 * dimension * (tokens + added))

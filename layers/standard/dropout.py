@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import array_module
+from engine.flops import Flops
 
 
 class Cache(NamedTuple):
@@ -38,3 +39,8 @@ def dropout_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.shape, like=cache)
     return dy if cache.scaled_mask is None else dy * cache.scaled_mask
+
+
+def dropout_flops(rows, dimension, rate):
+    """Flops for (T, d) in training; none at rate 0."""
+    return Flops(3 * rows * dimension, rows * dimension) if rate else Flops(0, 0)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats, check_ids
+from engine.flops import Flops
 from engine.layer import Layer, Parameter, RowSparse, sum_rows
 from engine.ragged import gather_rows
 
@@ -39,6 +40,11 @@ def embedding_backward(dy, cache):
     return RowSparse(cache.ids, dy) if cache.distinct else sum_rows(cache.ids, dy)
 
 
+def embedding_flops(tokens, dimension, distinct=False):
+    """Flops of T ids: the sums of backward, or none where the ids are promised to be distinct."""
+    return Flops(0, 0 if distinct else tokens * dimension)
+
+
 class Embedding(Layer):
     """A table of V rows of d numbers drawn from N(0, scale²). The row of padding does not exist: nothing is padded."""
 
@@ -50,3 +56,7 @@ class Embedding(Layer):
 
     def backward(self, dy, cache):
         self.table.accumulate(embedding_backward(dy, cache))
+
+    def flops(self, tokens, distinct=False):
+        """Flops of forward and backward for (tokens,) ids."""
+        return embedding_flops(tokens, self.table.value.shape[1], distinct)

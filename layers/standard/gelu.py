@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import array_module
+from engine.flops import Flops
 from engine.kernels import with_kernels
 from engine.ragged import row_blocks
 from layers.standard import gelu_fused
@@ -99,3 +100,8 @@ def gelu_and_slope(x, xp):
     bell *= x
     bell *= 1 / math.sqrt(2 * math.pi)
     return y, tail + bell
+
+
+def gelu_flops(rows, dimension, bias=False):
+    """Flops for (T, d), slope included: 2 for each coefficient but the last, and 21 more. bias: whether forward adds one first."""
+    return Flops((2 * (len(SINGLE.coefficients) - 1) + 21 + bias) * rows * dimension, rows * dimension)

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
+from engine.flops import Flops
 from engine.kernels import with_kernels
 from engine.layer import Layer, Parameter
 from layers.standard import layer_norm_fused
@@ -81,18 +82,28 @@ def row_dots(a, b):
 layer_norm_forward, layer_norm_backward = with_kernels(layer_norm_forward, layer_norm_backward, layer_norm_fused, check_arguments)
 
 
+def layer_norm_flops(rows, dimension, residual=False):
+    """Flops for (T, d): 7 and 11 per entry, 5 and 2 per row. residual: whether forward adds one first."""
+    return Flops((7 + residual) * rows * dimension + 5 * rows, 11 * rows * dimension + 2 * rows)
+
+
 class LayerNorm(Layer):
     """Layer norm over d features, with gain 1 and bias 0 at the start."""
 
-    def __init__(self, dimension, dtype=np.float32):
+    def __init__(self, dimension, dtype=np.float32, epsilon=EPSILON):
+        self.epsilon = epsilon
         self.gain = Parameter(np.ones(dimension, dtype), decay=False)
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
     def forward(self, x, residual=None, x_rows=None, residual_rows=None):
-        return layer_norm_forward(x, self.gain.value, self.bias.value, EPSILON, residual, x_rows, residual_rows)
+        return layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon, residual, x_rows, residual_rows)
 
     def backward(self, dy, cache):
         dx, dgain, dbias = layer_norm_backward(dy, cache)
         self.gain.accumulate(dgain)
         self.bias.accumulate(dbias)
         return dx
+
+    def flops(self, rows, residual=False):
+        """Flops of forward and backward for (rows, d). residual: whether forward is given one."""
+        return layer_norm_flops(rows, len(self.gain.value), residual)

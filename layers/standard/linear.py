@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
+from engine.flops import Flops
 from engine.layer import Layer, Parameter
 from engine.products import product
 from engine.ragged import column_sums
@@ -40,6 +41,12 @@ def linear_backward(dy, cache):
     return product(dy, weight.T), product(x.T, dy), column_sums(dy)
 
 
+def linear_flops(rows, inputs, outputs, bias=True):
+    """Flops of one product forward and two backward. bias: whether forward adds one; its gradient is formed in any case."""
+    product = 2 * rows * inputs * outputs
+    return Flops(product + bias * rows * outputs, 2 * product + rows * outputs)
+
+
 class Linear(Layer):
     """y = x·W + b with W: (p, q) drawn from N(0, 1/p), so that y has the scale of x, and b = 0 (or none)."""
 
@@ -57,3 +64,7 @@ class Linear(Layer):
         if self.bias is not None:
             self.bias.accumulate(dbias)
         return dx
+
+    def flops(self, rows, add_bias=True):
+        """Flops of forward(x, add_bias) and backward for (rows, p)."""
+        return linear_flops(rows, *self.weight.value.shape, add_bias and self.bias is not None)

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.arguments import check_choice, check_floats, check_offsets
 from engine.backend import array_module
+from engine.flops import Flops
 from engine.kernels import with_kernels
 from engine.ragged import lengths, segment_max, segment_sum, spread, token_counts
 from layers.standard import pooling_fused
@@ -80,3 +81,10 @@ def pooling_backward(dy, cache):
 
 
 pooling_forward, pooling_backward = with_kernels(pooling_forward, pooling_backward, pooling_fused, check_arguments)
+
+
+def pooling_flops(entries, texts, dimension, kind="mean", counted=False):
+    """Flops for (T, d) rows of B texts, one of them per text and dimension. counted: whether rows have counts."""
+    if kind == "mean":
+        return Flops(((1 + counted) * entries + texts) * dimension, (counted * entries + texts) * dimension)
+    return Flops(((2 if kind == "max" else 0) * entries + texts) * dimension, 0)

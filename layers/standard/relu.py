@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
+from engine.flops import Flops
 
 
 class Cache(NamedTuple):
@@ -34,3 +35,8 @@ def relu_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.positive.shape, like=cache)
     return dy * cache.positive
+
+
+def relu_flops(rows, dimension, bias=False):
+    """Flops for (T, d). bias: whether forward adds one first."""
+    return Flops((2 + bias) * rows * dimension, rows * dimension)

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
+from engine.flops import Flops
 from engine.kernels import with_kernels
 from layers.standard import softmax_cross_entropy_fused
 
@@ -80,3 +81,8 @@ def softmax_cross_entropy_backward(dL, cache):
 softmax_cross_entropy_forward, softmax_cross_entropy_backward = with_kernels(
     softmax_cross_entropy_forward, softmax_cross_entropy_backward, softmax_cross_entropy_fused, check_arguments
 )
+
+
+def softmax_cross_entropy_flops(texts, classes, smoothing=0.0):
+    """Flops for (B, C) logits: 5 and 3 per logit, 2 and 1 per text. smoothing: one more per logit forward if it is not 0."""
+    return Flops(((5 + (smoothing > 0)) * classes + 2) * texts, (3 * classes + 1) * texts)

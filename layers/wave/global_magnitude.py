@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.arguments import check_floats, check_offsets
 from engine.backend import array_module
+from engine.flops import Flops
 from engine.ragged import scale_of_columns, segment_sum, spread
 from layers.wave.division import divide_or_zero
 from layers.wave.scope import in_scope
@@ -48,3 +49,8 @@ def global_magnitude_backward(dG, cache):
     w, cuts = in_scope(cache.w, cache.offsets, cache.scope)
     unit = divide_or_zero(w, spread(cache.G, cuts, len(w)))  # in [−1, 1]; formed first, so that tiny G cannot overflow
     return (spread(dG, cuts, len(w)) * unit).reshape(cache.w.shape)
+
+
+def global_magnitude_flops(rows, texts, dimension, scope="dimension"):
+    """Flops for (T, d) rows of B texts: 2 and 5 per entry, and a root for each magnitude."""
+    return Flops(2 * rows * dimension + texts * (dimension if scope == "dimension" else 1), 5 * rows * dimension)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
+from engine.flops import Flops
 from layers.wave.wave import Wave
 
 
@@ -32,3 +33,8 @@ def interference_backward(dz, cache):
     for name, part in zip(("dz.re", "dz.im"), dz):
         check_floats(name, part, cache.shape, like=cache)
     return dz, dz
+
+
+def interference_flops(rows, dimension):
+    """Flops for waves of (T, d)."""
+    return Flops(2 * rows * dimension, 0)

@@ -21,6 +21,7 @@ import numpy as np
 from engine.arguments import check_floats
 from engine.backend import accumulator_dtype, array_module
 from engine.bag import count_matrix
+from engine.flops import Flops
 from engine.kernels import with_kernels
 from layers.wave import modulated_magnitude_fused
 from layers.wave.division import divide_or_zero
@@ -69,3 +70,9 @@ def modulated_magnitude_backward(dy, cache):
 modulated_magnitude_forward, modulated_magnitude_backward = with_kernels(
     modulated_magnitude_forward, modulated_magnitude_backward, modulated_magnitude_fused
 )
+
+
+def modulated_magnitude_flops(rows, texts, dimension):
+    """Flops of U rows and B texts: each way two products with C (B, U) and two further operations per number of a."""
+    products = (4 * texts + 2) * rows * dimension
+    return Flops(products + 3 * texts * dimension, products + 10 * texts * dimension)

@@ -13,6 +13,7 @@ Derivation: layers/README.md, E6.
 from typing import NamedTuple
 
 from engine.arguments import check_floats
+from engine.flops import Flops
 from layers.wave.wave import Wave
 
 
@@ -40,3 +41,8 @@ def modulation_backward(dz, cache):
 def times_conjugate(dz, z):
     """dz·conj(z)."""
     return Wave(dz.re * z.re + dz.im * z.im, dz.im * z.re - dz.re * z.im)
+
+
+def modulation_flops(rows, dimension):
+    """Flops for waves of (T, d)."""
+    return Flops(6 * rows * dimension, 12 * rows * dimension)

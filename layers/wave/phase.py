@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.arguments import REAL, check_floats, check_offsets
 from engine.backend import array_module
+from engine.flops import Flops
 from engine.ragged import segment_sum, spread
 from layers.wave.division import divide_or_zero
 
@@ -56,3 +57,8 @@ def phase_backward(dalpha, cache):
     if cache.G.shape != dG.shape:  # one magnitude per text collects all dimensions
         dG = dG.sum(axis=1, keepdims=True)
     return dw, dG
+
+
+def phase_flops(rows, dimension):
+    """Flops for (T, d) rows, in scope "dimension"."""
+    return Flops(10 * rows * dimension, 12 * rows * dimension)

@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.arguments import REAL, check_choice, check_floats
 from engine.backend import array_module
+from engine.flops import Flops
 from layers.wave.division import divide_or_zero
 from layers.wave.wave import Wave
 
@@ -80,3 +81,9 @@ def modulus(z):
     larger, smaller = xp.where(re_is_larger, z.re, z.im), xp.where(re_is_larger, z.im, z.re)
     sign = xp.sign(larger.real)
     return larger * sign * xp.sqrt(1 + divide_or_zero(smaller, larger) ** 2)
+
+
+def readout_flops(entries, dimension, kind):
+    """Flops for a wave of (T, d): the magnitude and the phase compute, the others copy."""
+    forward, backward = {"magnitude": (15, 10), "phase": (1, 30)}.get(kind, (0, 0))
+    return Flops(forward * entries * dimension, backward * entries * dimension)

@@ -22,6 +22,7 @@ import numpy as np
 
 from engine.arguments import check_floats, check_offsets
 from engine.backend import accumulator_dtype, array_module
+from engine.flops import Flops
 from engine.ragged import cache_blocks, exclusive_sum, scale_of_columns, spread
 from layers.wave.division import divide_or_zero
 from layers.wave.scope import in_scope
@@ -73,3 +74,8 @@ def token2wave_backward(dz, cache):
         h = divide_or_zero(dim[rows].astype(accumulator_dtype(dim.dtype), copy=False), v[rows])
         dw[rows] = dre[rows] + x[rows] * exclusive_sum(h, block)
     return dw.reshape(w.shape)
+
+
+def token2wave_flops(rows, dimension):
+    """Flops for (T, d) rows, in either scope; `exclusive_sum` is 9 of them each way. Linear in the number of tokens."""
+    return Flops(11 * rows * dimension, 15 * rows * dimension)

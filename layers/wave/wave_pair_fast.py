@@ -15,9 +15,14 @@ import numpy as np
 
 from engine.arguments import check_floats
 from engine.bag import Bag, sum_entries
+from engine.flops import Flops
 from layers.wave.text_groups import groups_of
 
 FAST_READOUTS = {"interference": ("real", "imaginary", "magnitude", "both"), "modulation": ("real", "imaginary", "both")}
+BESIDE_NORMS = {  # operations per entry, beside 6 for each norm: of combined(), and of backward with its slopes, 10 each or 9 without dre
+    "interference": {"real": (1, 0), "imaginary": (1, 18), "magnitude": (6, 25), "both": (2, 20)},
+    "modulation": {"real": (3, 26), "imaginary": (3, 24), "both": (6, 32)},
+}
 ROUNDING = 1e-9  # of a sum of one term in float64, relative to a result that may be off by 1e-7
 LEAST, LARGEST = 1e-20, 1e36  # sums of squares (or of h) between which single ones, and sums of two, are normal numbers of float32
 FEW_TEXTS = 64  # whose gradients may be added in float32: a sum of 64 equal numbers is off by 1e-6 at most
@@ -167,3 +172,13 @@ def slopes_of_rows(dwave, wave, weights):
         held |= single & in_range
     dx *= x
     return dx if dre is None else plus(dx, dre), held.all(axis=(1, 2))
+
+
+def fast_flops(entries, texts, dimension, operation, readout):
+    """Flops of P entries of B texts, of which none needs the plain body and none is filled up. Summing entries to rows is not in it.
+
+    Per text and dimension 4 for each wave and way, to see whether digits were lost.
+    """
+    forward, backward = BESIDE_NORMS[operation][readout]
+    tests = 8 * texts * dimension
+    return Flops((12 + forward) * entries * dimension + tests, backward * entries * dimension + (tests if backward else 0))

@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.settings import Settings, allowed, setting
 from engine.training.config import TrainingConfig
 from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
-from layers.networks import WaveNetworkConfig
+from layers.networks import CONFIGS, TransformerConfig, WaveNetworkConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def test_no_two_sections_share_a_field_name():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("cls", ALL)
+@pytest.mark.parametrize("cls", [*ALL, TransformerConfig])
 def test_every_field_has_a_meaning_and_a_default_within_its_own_limits(cls):
     for name, field in cls.fields().items():
         assert field.metadata["help"] and allowed(field)
@@ -93,16 +93,16 @@ def test_every_field_has_a_meaning_and_a_default_within_its_own_limits(cls):
 
 
 def test_later_layers_win_and_fields_find_their_section():
-    settings = build_settings(WaveNetworkConfig, {"epochs": 2, "dimension": 8}, {"epochs": "3"}, parse_assignments(["corpus=r52"]))
+    settings = build_settings(CONFIGS, {"epochs": 2, "dimension": 8}, {"epochs": "3"}, parse_assignments(["corpus=r52"]))
     assert (settings.training.epochs, settings.network.dimension, settings.data.corpus) == (3, 8, "r52")
     assert settings.training == TrainingConfig(epochs=3)
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_name():
     with pytest.raises(UserError, match=re.escape("unknown field 'learning_rat' (did you mean 'learning_rate'?); list them with")):
-        build_settings(WaveNetworkConfig, {"learning_rat": 1})
+        build_settings(CONFIGS, {"learning_rat": 1})
     with pytest.raises(UserError, match="^unknown field 'zzz'; "):
-        build_settings(WaveNetworkConfig, {"zzz": 1})
+        build_settings(CONFIGS, {"zzz": 1})
 
 
 def test_assignments_are_cut_at_the_first_equals_sign():
@@ -121,11 +121,26 @@ def test_a_settings_file_may_be_flat_or_a_runs_config(tmp_path):
 def test_a_section_that_does_not_exist_is_an_unknown_field(tmp_path):
     (tmp_path / "a.toml").write_text("[trainin]\nepochs = 3\n")
     with pytest.raises(UserError, match="unknown field 'trainin'"):
-        build_settings(WaveNetworkConfig, read_settings_file(tmp_path / "a.toml"))
+        build_settings(CONFIGS, read_settings_file(tmp_path / "a.toml"))
 
 
 def test_every_field_has_a_row_for_the_reader():
-    settings = build_settings(WaveNetworkConfig)
+    settings = build_settings(CONFIGS)
     rows = field_rows(settings)
     assert [row[1] for row in rows] == [name for cls in ALL for name in cls.fields()]
     assert ("training", "epochs", 4, "a whole number from 1", "passes over the training texts") in rows
+
+
+def test_the_model_chooses_the_network_and_refuses_fields_of_another():
+    assert build_settings(CONFIGS).network == WaveNetworkConfig()
+    assert build_settings(CONFIGS, {"model": "transformer", "heads": 3, "dimension": 6}).network == TransformerConfig(dimension=6, heads=3)
+    with pytest.raises(UserError, match="^heads: is a field of model transformer, not of model wave; leave it out, or set model=transformer"):
+        build_settings(CONFIGS, {"heads": 3})
+    with pytest.raises(UserError, match="^model: expected one of wave, transformer, got 'tree'"):
+        build_settings(CONFIGS, {"model": "tree"})
+
+
+def test_texts_must_fit_into_the_positions_of_a_network():
+    build_settings(CONFIGS, {"model": "transformer", "max_tokens": 512})
+    with pytest.raises(UserError, match="^max_tokens: expected at most the 512 positions of the network, got 513"):
+        build_settings(CONFIGS, {"model": "transformer", "max_tokens": 513})

@@ -11,7 +11,7 @@ from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 
 LENGTHS = [5, 1, 20, 0, 3]
 NETWORKS = {

@@ -9,7 +9,7 @@ import pytest
 from engine.analysis.mathml import mathml_converter
 from engine.errors import UserError
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.trace import stages
 from layers.trace.equations import EQUATIONS, SEPARATOR
 from layers.trace.report import as_json_object, first_wrong, phasor_waves, trace_subject, verdict_line

@@ -173,12 +173,66 @@ def test_describe_shows_a_run_and_lists_all_fields(trained, run):
     assert max(map(len, out.splitlines())) <= train.COLUMN_WIDTH
 
 
+TRANSFORMER = ["--model", "transformer", "--set", "heads=2", "--set", "positions=300"]
+
+
+def test_a_transformer_is_trained_evaluated_and_resumed_as_a_wave_network_is(tmp_path, files, arguments, run):
+    own = [a for a in arguments if a not in ("--set", "token_dropout=0.1", "hidden=8")] + ["--set", "hidden=8"]
+    code, out, err = run(*TRANSFORMER, *own, "--output", tmp_path / "run")
+    assert code == 0 and "test accuracy" in out, err
+    config = (tmp_path / "run" / "config.toml").read_text()
+    assert 'model = "transformer"' in config and "heads = 2" in config
+    assert "accuracy" in run("evaluate", tmp_path / "run")[1]
+    assert run("predict", tmp_path / "run", "ball goal")[1].count("\t") == 1
+    assert "Transformer: blocks 1, heads 2" in run("describe", tmp_path / "run")[1]
+    (tmp_path / "run" / "result.json").unlink()
+    assert run("--resume", tmp_path / "run")[0] == 0
+    code, out, err = run("trace", tmp_path / "run", "ball goal")
+    assert code == 2 and out == "" and "Wave Networks only" in err
+
+
+@pytest.mark.parametrize("given, words", [
+    (["--preset", "quick", "--model", "transformer"], ["--preset quick", "model wave", "transformer"]),
+    (["--preset", "bert-base", "--model", "wave"], ["--preset bert-base", "model transformer"]),
+    (["--model", "transformer", "--operation", "modulation"], ["operation", "model wave"]),
+    (["--preset", "transformer-1", "--set", "readout=real"], ["readout", "model wave"]),
+    (["--model", "transformer", "--set", "max_tokens=600"], ["max_tokens", "512", "600"]),
+    (["--set", "model=tree"], ["model", "tree"]),
+])  # fmt: skip
+def test_fields_of_the_other_model_are_refused(given, words, run):
+    for command in ([], ["describe"]):
+        code, out, err = run(*command, *given)
+        assert code == 2 and out == "" and err.count("\n") == 1 and all(word in err for word in words), err
+
+
+def test_a_config_file_chooses_its_models_own_preset(tmp_path, run):
+    (tmp_path / "own.toml").write_text('model = "transformer"\nblocks = 0\ndimension = 24\n')
+    code, out, _ = run("describe", "--config", tmp_path / "own.toml")
+    assert code == 0 and out.startswith("Transformer: blocks 0, heads 12")
+
+
+def test_accuracy_of_a_transformer_has_no_operations(tmp_path, run, monkeypatch):
+    started = []
+
+    def start_run(settings, build_network, path, *_):
+        started.append((path.name, settings.network.model))
+        return {"test_accuracy": 0.9, "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None}
+
+    monkeypatch.setattr("engine.training.repeats.start_run", start_run)
+    arguments = ["accuracy", "--corpora", "r8", "--seeds", "0", "--output", tmp_path]
+    for chosen in (["--model", "transformer"], ["--preset", "transformer-1"]):
+        code, out, _ = run(*arguments, *chosen)
+        assert code == 0 and "transformer" in out and started.pop() == ("r8-transformer-0", "transformer") and not started
+    code, out, err = run(*arguments, "--model", "transformer", "--operations", "modulation")
+    assert code == 2 and out == "" and "operation" in err
+
+
 def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):
     started = []
 
     def start_run(settings, build_network, path, *_):
         started.append(path.name)
-        assert path.name == f"{settings.data.corpus}-{settings.network.operation}-{settings.training.seed}"
+        assert path.name == f"{settings.data.corpus}-{settings.network.label()}-{settings.training.seed}"
         return {"test_accuracy": 0.9 if settings.training.seed else 0.8, "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None}
 
     monkeypatch.setattr("engine.training.repeats.start_run", start_run)

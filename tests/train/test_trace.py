@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.training.session import open_run
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import CONFIGS, WaveNetwork, WaveNetworkConfig, build_network
 
 TEXT = "profits rose in the third quarter"
 
@@ -66,7 +66,7 @@ def test_a_run_is_traced_with_its_best_weights(trained, run):
     predicted = json.loads(run("predict", trained, "--json", text)[1])
     assert code == 0 and report["label"] == predicted["label"] and report["tokens"][0] == "[CLS]"
     assert report["probabilities"] == pytest.approx(predicted["probabilities"], abs=1e-5)
-    opened = open_run(trained, WaveNetworkConfig, WaveNetwork)
+    opened = open_run(trained, CONFIGS, build_network)
     assert set(opened.network.parameters()) <= {row["name"] for row in report["backward"]}
     assert all(row["verdict"] in ("ok", "kink", "rounding") for row in report["backward"])
     other = next(name for name in report["probabilities"] if name != report["label"])

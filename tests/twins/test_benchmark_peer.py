@@ -9,7 +9,7 @@ from engine.ragged import RaggedBatch
 from layers.benchmark import memory, peer, workloads
 from layers.benchmark.contestants import contestants_of
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 
 LENGTHS = [4, 9, 2, 7]
 

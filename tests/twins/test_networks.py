@@ -13,7 +13,7 @@ from engine.backend import random_generator
 from engine.ragged import RaggedBatch
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.feed_forward import ACTIVATIONS
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 

@@ -14,7 +14,7 @@ from engine.training.adamw import AdamW
 from engine.training.clipping import clip_scale, global_norm
 from engine.training.schedule import learning_rate
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 
 VOCABULARY, CLASSES = 11, 3
 STEPS, WARMUP_STEPS, PEAK, FINAL, DECAY = 10, 2, 0.02, 0.1, 0.1

@@ -6,7 +6,7 @@ import pytest
 from engine.gradcheck import assert_gradients, check_layer, check_network
 from engine.layer import Layer, Parameter
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
 

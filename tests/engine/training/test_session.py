@@ -14,7 +14,7 @@ from engine.training.checkpoint import load_checkpoint
 from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, resume_run, start_run
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import CONFIGS, build_network
 
 SMALL = {"dimension": 6, "hidden": 6, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "learning_rate": 0.02, "validation_fraction": 0.2}
 
@@ -26,15 +26,15 @@ def settings(tmp_path):
     for name, count in (("train", 40), ("test", 10)):
         rows = ((label, " ".join(rng.choice(words.split(), 4))) for label, words in [("a", "red green blue"), ("b", "one two three")] * (count // 2))
         (tmp_path / f"{name}.tsv").write_text("".join(f"{label}\t{text}\n" for label, text in rows))
-    return build_settings(WaveNetworkConfig, SMALL, {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in ("train", "test")})
+    return build_settings(CONFIGS, SMALL, {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in ("train", "test")})
 
 
 def start(settings, path):
-    return start_run(settings, WaveNetwork, path, tell=lambda line: None)
+    return start_run(settings, build_network, path, tell=lambda line: None)
 
 
 def resume(path):
-    return resume_run(path, WaveNetworkConfig, WaveNetwork, tell=lambda line: None)
+    return resume_run(path, CONFIGS, build_network, tell=lambda line: None)
 
 
 def timeless(result):
@@ -63,7 +63,7 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     result = start(settings, tmp_path / "run")
     assert result == json.loads((tmp_path / "run" / "result.json").read_text()) == resume(tmp_path / "run")
     assert result["steps"] == 8 and result["epochs"] == 2 and result["peak_memory_bytes"] > 0
-    opened = open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+    opened = open_run(tmp_path / "run", CONFIGS, build_network)
     assert opened.classes == ["a", "b"] and opened.settings.network == settings.network and opened.settings.training == settings.training
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))[1]["weights"]
     assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
@@ -119,7 +119,7 @@ def test_a_run_that_has_saved_nothing_cannot_be_opened(tmp_path, settings):
     start(settings, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "best" / "state.json").unlink()
     with pytest.raises(UserError, match="best/state.json: not found; is this a run directory whose training has saved something"):
-        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+        open_run(tmp_path / "run", CONFIGS, build_network)
 
 
 def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, settings):
@@ -127,12 +127,12 @@ def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, setting
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text().replace("dimension = 6", "dimension = 0"))
     with pytest.raises(UserError, match="config.toml: dimension: expected a whole number from 1, got 0"):
-        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+        open_run(tmp_path / "run", CONFIGS, build_network)
 
 
 def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     result = start(settings, tmp_path / "run")
-    opened = open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+    opened = open_run(tmp_path / "run", CONFIGS, build_network)
     texts, _ = encode_test_texts(opened.settings.data, opened.tokenizer, opened.classes)
     found = evaluate(opened.network, texts, opened.classes)
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
@@ -142,14 +142,14 @@ def test_a_run_of_a_version_with_fewer_settings_is_opened_and_resumed(tmp_path, 
     """What it lacks has its default: those are the values it was trained with."""
     start(settings, tmp_path / "run")
     without_field(tmp_path / "run", "precision")
-    assert open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork).settings.training.precision == "float32"
+    assert open_run(tmp_path / "run", CONFIGS, build_network).settings.training.precision == "float32"
     (tmp_path / "run" / "result.json").unlink()
     assert resume(tmp_path / "run")["epochs"] == 2
     without_field(tmp_path / "run", "seed", of=("best",))  # whose default 0 is not the seed that config.toml names
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text().replace("seed = 0", "seed = 1"))
     with pytest.raises(UserError, match="config.toml: differs from the settings in .*state.json that were trained"):
-        open_run(tmp_path / "run", WaveNetworkConfig, WaveNetwork)
+        open_run(tmp_path / "run", CONFIGS, build_network)
 
 
 def without_field(run, name, of=("last", "best")):

@@ -10,7 +10,7 @@ from engine.training.adamw import AdamW
 from engine.training.clipping import global_norm
 from engine.training.step import NotFinite, update
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 
 
 class Dot(Layer):

@@ -11,7 +11,7 @@ from layers.benchmark import report, run, workloads
 from layers.benchmark.contestants import OurTraining
 from layers.benchmark.parts import linear_flops, seconds_per_part
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 
 IN_PROCESS = [
     "train_d768", "train_d128", "train_d768_interference", "train_paper", "predict_bulk_d768", "predict_one_d128", "length_exponent",

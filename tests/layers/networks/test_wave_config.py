@@ -8,6 +8,7 @@ from engine.errors import UserError
 from layers.networks import WaveNetworkConfig
 
 WRONG = {
+    "model": ["transformer", "", None],
     "dimension": [0, -1, 1.5, "wide", True, None],
     "blocks": [-1, 0.5, "two"],
     "operation": ["sum", "", 1],

@@ -13,7 +13,7 @@ from engine.layer import RowSparse
 from engine.ragged import RaggedBatch
 from engine.training.adamw import AdamW
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.wave_network import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import READOUTS, SCOPES
 

@@ -148,6 +148,43 @@ def wave_network(config, p, ids, offsets, masks=None):
     return linear(x, p, "classifier"), waves
 
 
+def attention(q, k, v, offsets, heads):
+    """PyTorch's own, text by text."""
+    parts = []
+    for text in texts_of(offsets):
+        split = [x[text].reshape(-1, heads, x.shape[1] // heads).transpose(0, 1) for x in (q, k, v)]
+        parts.append(F.scaled_dot_product_attention(*split).transpose(0, 1).reshape(-1, v.shape[1]))
+    return torch.cat(parts)
+
+
+def transformer(config, p, ids, offsets, masks=None):
+    """Logits of a TransformerConfig. p: tensors by the names of the network's parameters; masks: as in wave_network."""
+    masks = masks or {}
+    normed = lambda x, name: F.layer_norm(x, x.shape[1:], p[f"{name}.gain"], p[f"{name}.bias"], eps=config.norm_epsilon)  # noqa: E731
+    drop = lambda x, place: dropped(x, masks.get(place), config.dropout)  # noqa: E731
+    places = torch.as_tensor([j - text.start for text in texts_of(offsets) for j in range(text.start, text.stop)], dtype=torch.int64)
+    x = F.embedding(torch.as_tensor(ids), p["embedding.table"]) + F.embedding(places, p["positions.table"])
+    x = drop(normed(x, "embedding_norm"), "embedding")
+    for number in range(config.blocks):
+        block = f"blocks.{number}"
+        q, k, v = (linear(x, p, f"{block}.{name}") for name in ("query", "key", "value"))
+        y = linear(attention(q, k, v, offsets, config.heads), p, f"{block}.output")
+        x = normed(x + drop(y, (number, "attention")), f"{block}.attention_norm")
+        y = linear(gelu(linear(x, p, f"{block}.feed_forward.expand")), p, f"{block}.feed_forward.contract")
+        x = normed(x + drop(y, (number, "feed_forward")), f"{block}.feed_forward_norm")
+    x = torch.tanh(linear(pooling(x, offsets, "cls"), p, "pooler"))
+    return linear(drop(x, "classifier"), p, "classifier")
+
+
+def masks_of_transformer(cache):
+    """The masks that a Transformer's forward pass has drawn, from its cache."""
+    masks = {"embedding": cache.embedding_dropout.scaled_mask, "classifier": cache.classifier_dropout.scaled_mask}
+    for number, block in enumerate(cache.blocks):
+        masks[number, "attention"] = block.attention_dropout.scaled_mask
+        masks[number, "feed_forward"] = block.feed_forward_dropout.scaled_mask
+    return masks
+
+
 def masks_of(cache):
     """The masks that a WaveNetwork's forward pass has drawn, from its cache."""
     masks = {"embedding": cache.embedding_dropout.scaled_mask, "classifier": cache.classifier_dropout.scaled_mask}

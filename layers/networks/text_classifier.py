@@ -1,0 +1,71 @@
+"""What all networks share: logits become a loss, probabilities and gradients, and parts become a table.
+
+A composition: no mathematics of its own. A network adds forward(batch, train, rng) → logits, cache and backward(dlogits, cache),
+and has `config` (with label_smoothing), `embedding` and `classifier`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.backend import array_module, random_generator
+from engine.layer import Layer
+from engine.ragged import RaggedBatch
+from engine.table import format_table
+from engine.transfer import move_together
+from layers.standard.softmax_cross_entropy import check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+
+INITIAL_VALUES = 0  # the random stream of the initial parameters
+
+
+class LossCache(NamedTuple):
+    """logits: (B, C), for accuracy without a second forward pass; labels: (B,), where the logits are."""
+
+    network: tuple
+    logits: np.ndarray
+    labels: np.ndarray
+    loss: tuple
+
+
+class TextClassifier(Layer):
+    """Base of the networks that label texts."""
+
+    def loss_forward(self, batch, train=False, rng=None):
+        """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""
+        logits, network = self.forward(batch, train, rng)
+        check_labels(batch.labels, *logits.shape)
+        smoothing = self.config.label_smoothing if train else 0.0
+        labels = move_together(batch.labels, logits)
+        loss, cache = softmax_cross_entropy_forward(logits, labels, smoothing)
+        return loss, LossCache(network, logits, labels, cache)
+
+    def loss_backward(self, cache, dloss=1.0):
+        """Adds the gradient of the loss to every parameter."""
+        self.backward(softmax_cross_entropy_backward(dloss, cache.loss), cache.network)
+
+    def probabilities(self, batch):
+        """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities."""
+        logits, _ = self.forward(batch)
+        return array_module(logits).exp(log_softmax(logits))
+
+    def part_rows(self):
+        """(part, shapes, parameter count) in the order of computation, for describe() and its JSON."""
+        rows = {}
+        for name, parameter in self.parameters().items():
+            part = name.rpartition(".")[0]
+            rows.setdefault(part, []).append(parameter.value)
+        return [(part, [v.shape for v in values], sum(v.size for v in values)) for part, values in rows.items()]
+
+    def describe(self):
+        """A table of parts, shapes and parameter counts."""
+        rows = [(part, "  ".join("×".join(map(str, s)) for s in shapes), f"{count:,}") for part, shapes, count in self.part_rows()]
+        total, table = self.parameter_count(), self.embedding.table.value.size
+        rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{total - table:,}")]
+        return self.heading() + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")
+
+
+def example_batch(vocabulary, classes, lengths, seed=0):
+    """A RaggedBatch of random ids and labels with these text lengths, for checks and measurements."""
+    rng = random_generator(seed, 1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return RaggedBatch(rng.integers(0, vocabulary, offsets[-1]), offsets, rng.integers(0, classes, len(lengths)))

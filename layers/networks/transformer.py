@@ -1,0 +1,101 @@
+"""A BERT-shaped Transformer: embeddings of tokens and positions → blocks → first token → pooler → classifier.
+
+    x_t ← dropout(LayerNorm(E[id_t] + P[place of t in its text]))      blocks      logits ← dropout(tanh(x_first·W + b))·W_c + b_c
+
+There are no token types: a sample is one text. Texts lie one after another, so nothing is padded and nothing masked.
+A composition: no mathematics of its own, only caches passed along. Source: Devlin et al., arXiv 1810.04805.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_ids, check_offsets
+from engine.backend import random_generator
+from engine.ragged import lengths, positions
+from engine.transfer import move_together
+from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
+from layers.networks.transformer_block import TransformerBlock
+from layers.standard.dropout import dropout_backward, dropout_forward
+from layers.standard.embedding import Embedding
+from layers.standard.layer_norm import LayerNorm
+from layers.standard.linear import Linear
+from layers.standard.pooling import pooling_backward, pooling_forward
+from layers.standard.tanh import tanh_backward, tanh_forward
+
+
+class Cache(NamedTuple):
+    """Caches in the order of computation."""
+
+    embedding: tuple
+    positions: tuple
+    embedding_norm: tuple
+    embedding_dropout: tuple
+    blocks: tuple
+    pooling: tuple
+    pooler: tuple
+    tanh: tuple
+    classifier_dropout: tuple
+    classifier: tuple
+
+
+class Transformer(TextClassifier):
+    """A Transformer of a TransformerConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
+
+    def __init__(self, config, vocabulary, classes, seed=0, dtype=np.float32):
+        rng, d = random_generator(seed, INITIAL_VALUES), config.dimension
+        self.config = config
+        self.embedding = Embedding(vocabulary, d, rng, dtype, config.embedding_scale)
+        self.positions = Embedding(config.positions, d, rng, dtype, config.embedding_scale)
+        self.embedding_norm = LayerNorm(d, dtype, config.norm_epsilon)
+        self.blocks = [TransformerBlock(config, rng, dtype) for _ in range(config.blocks)]
+        self.pooler = Linear(d, d, rng, dtype)
+        self.classifier = Linear(d, classes, rng, dtype)
+
+    def forward(self, batch, train=False, rng=None):
+        """batch: RaggedBatch of B texts, on the host or where the parameters are → logits (B, C), and the cache.
+
+        Dropout acts only with train and an rng. Raises ValueError for a text of more tokens than there are positions.
+        """
+        rng, rate = rng if train else None, self.config.dropout
+        check_ids(batch.ids, len(self.embedding.table.value))
+        check_offsets(batch.offsets, len(batch.ids))
+        longest = int(lengths(batch.offsets).max(initial=0))
+        if longest > self.config.positions:
+            raise ValueError(f"batch: a text has {longest} tokens, the network has {self.config.positions} positions")
+        places = positions(batch.offsets, len(batch.ids))
+        ids, places, offsets = move_together((batch.ids, places, batch.offsets), self.embedding.table.value)
+        x, embedding = self.embedding.forward(ids)
+        y, position = self.positions.forward(places)
+        x, embedding_norm = self.embedding_norm.forward(x, y)
+        x, embedding_dropout = dropout_forward(x, rate, rng)
+        blocks = []
+        for block in self.blocks:
+            x, cache = block.forward(x, offsets, rng)
+            blocks.append(cache)
+        x, pooling = pooling_forward(x, offsets, "cls")
+        x, pooler = self.pooler.forward(x)
+        x, tanh = tanh_forward(x)
+        x, classifier_dropout = dropout_forward(x, rate, rng)
+        logits, classifier = self.classifier.forward(x)
+        return logits, Cache(
+            embedding, position, embedding_norm, embedding_dropout, tuple(blocks), pooling, pooler, tanh, classifier_dropout, classifier
+        )
+
+    def backward(self, dlogits, cache):
+        """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
+        dx = self.classifier.backward(dlogits, cache.classifier)
+        dx = dropout_backward(dx, cache.classifier_dropout)
+        dx = self.pooler.backward(tanh_backward(dx, cache.tanh), cache.pooler)
+        dx = pooling_backward(dx, cache.pooling)
+        for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
+            dx = block.backward(dx, block_cache)
+        dx = dropout_backward(dx, cache.embedding_dropout)
+        dx = self.embedding_norm.backward(dx, cache.embedding_norm)
+        self.positions.backward(dx, cache.positions)
+        self.embedding.backward(dx, cache.embedding)
+
+    def heading(self):
+        """What network this is, in a line."""
+        config = self.config
+        return f"Transformer: blocks {config.blocks}, heads {config.heads}, at most {config.positions} tokens a text"

@@ -1,0 +1,38 @@
+"""E19  Hyperbolic tangent.
+
+    y = tanh x = (1 − u)/(1 + u)·sign x,   u = exp(−2|x|)            dx = dy·(1 − y²) = dy·4u/(1 + u)²
+
+1 − y² loses all digits where |y| is near 1; from u the slope keeps them at any x, and underflows to 0 where it is below the
+smallest number. Smooth everywhere; slope 1 at x = 0. Derivation: layers/README.md, E19.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arguments import check_floats
+from engine.backend import array_module
+from engine.flops import Flops
+
+
+class Cache(NamedTuple):
+    slope: np.ndarray
+
+
+def tanh_forward(x):
+    """x: (T, d) → y: (T, d) in [−1, 1], and the cache. Raises ValueError for a wrong dtype or shape."""
+    check_floats("x", x, ("T", "d"))
+    xp = array_module(x)
+    u = xp.exp(-x * xp.sign(x.real)) ** 2  # sign of the real part: for complex step; a square: 2x may overflow
+    return xp.tanh(x), Cache(4 * u / (1 + u) ** 2)
+
+
+def tanh_backward(dy, cache):
+    """dy: (T, d) → dx: (T, d)."""
+    check_floats("dy", dy, cache.slope.shape, like=cache.slope)
+    return dy * cache.slope
+
+
+def tanh_flops(rows, dimension):
+    """Flops for (T, d), slope included."""
+    return Flops(10 * rows * dimension, rows * dimension)
