@@ -27,6 +27,7 @@ from engine.training.run_settings import build_settings, field_rows, model_of, p
 from engine.training.session import open_run, resume_run, start_run
 from layers.networks import CONFIGS, build_network
 from layers.networks.presets import DEFAULTS, PRESETS
+from layers.study.plan import RUNS as STUDY_RUNS
 from layers.wave import OPERATIONS
 
 COLUMN_WIDTH = 100  # of help texts
@@ -473,6 +474,54 @@ def accuracy(preset, config_file, assignments, corpora, model, operations, seeds
         return
     click.echo(accuracy_table(rows))
     click.echo(f"\nmean ± standard deviation over seeds {', '.join(names_in(seeds))}; training: mean seconds of one run")
+
+
+@cli.command(short_help="Train waves and a Transformer side by side, and compare.")
+@data_options
+@click.option("--dimension", metavar="D", help="Of all networks.  [default: 256]")
+@field_option("--epochs", "epochs", metavar="N", help="Passes over the training texts.  [default: 5]")
+@field_option("--batch-size", "batch_size", metavar="N", help="Texts per step.  [default: 64]")
+@field_option("--seed", "seed", metavar="N", help="Of everything random.")
+@click.option("--set", "assignments", multiple=True, metavar="[RUN.]NAME=VALUE", help="Set any field, in all runs that have it or in one.")
+@click.option("--runs", metavar="NAMES", default=",".join(STUDY_RUNS), show_default=True, help="Comma-separated.")
+@click.option("--snapshots", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Measurements of independence and waves.")
+@click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the study.  [default: runs/study-<date-time>]")
+@click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted study with its own settings.")
+@device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed study]")
+@cache_option
+@json_option
+@click.pass_context
+def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, cache_dir, as_json, **fields):
+    """Train interference, modulation and a Transformer on the same texts in the same order, and compare how they learn.
+
+    Of every step: loss, accuracy, and the gradient at [CLS], at all input tokens and at the classifier. Now and then: how independent
+    the embedding's dimensions are, phases and magnitudes. Writes study.json, figures and a page, study.html (extra plots).
+    Ctrl-C saves and stops; --resume DIR goes on from there.
+    """
+    from engine.analysis.pictures import require_plots
+    from engine.analysis.study import run as studies
+    from engine.analysis.study.figures import write_figures
+    from engine.analysis.study.page import write_page
+    from engine.analysis.study.readings import readings_table
+    from layers.study.plan import plan
+    from layers.study.wave_counts import BINS, wave_counts
+
+    require_plots("study.svg")
+    tell = teller(as_json)
+    if resume is not None:
+        require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
+        folder = Path(resume)
+        planned, before = studies.read_study(folder, CONFIGS, build_network, wave_counts, BINS)
+        recorded, matrices = studies.continue_study(planned, folder, resolve_device(device or before), cache_dir, tell)
+    else:
+        chosen = {name: value for name, value in {"dimension": dimension, **fields}.items() if value is not None}
+        planned = studies.Study(plan(chosen, parse_assignments(assignments).items(), names_in(runs)), snapshots, build_network, wave_counts, BINS)
+        folder = Path(output or f"runs/study-{time.strftime('%Y%m%d-%H%M%S')}")
+        recorded, matrices = studies.start_study(planned, folder, resolve_device(device or "cpu"), cache_dir, tell)
+    write_page(folder / "study.html", recorded, write_figures(folder, recorded, matrices))
+    headings, rows = readings_table(recorded)
+    click.echo(json.dumps(recorded, indent=2, ensure_ascii=False) if as_json else "\n" + format_table(headings, rows, align="<" + ">" * len(headings[1:])))
+    tell(f"\nstudy.json, figures and study.html are in {folder}")
 
 
 @cli.command(short_help="Measure the speed, beside PyTorch where it is installed.")

@@ -3,29 +3,13 @@
 matplotlib (extra `plots`) is imported only when a picture is asked for. The same numbers give the same file, byte by byte.
 """
 
-import importlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from engine.errors import UserError
-from engine.files import write_whole
+from engine.analysis.pictures import GREY, GRID, LOOKS, require_plots, write_picture
 
-FORMATS = (".svg", ".png")
-# Colours that are told apart with any colour vision (Okabe and Ito), each with a marker and a dash of its own.
-LOOKS = (("#D55E00", "s", (0, (4, 2))), ("#0072B2", "^", (0, (1, 1.5))), ("#009E73", "o", "-"), ("#CC79A7", "D", (0, (6, 2, 1, 2))))
-GREY = "#555555"
-STYLE = {
-    "svg.hashsalt": "line_plot",  # ids in the file are else drawn at random
-    "svg.fonttype": "path",  # the same letters on every machine
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",  # readable on a dark page
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+__all__ = ["LOOKS", "Level", "Panel", "decades", "draw", "require_plots", "ticks", "write_line_plot"]
 
 
 class Panel(NamedTuple):
@@ -43,30 +27,13 @@ class Level(NamedTuple):
     label: str
 
 
-def require_plots(path):
-    """Raise UserError unless `path` ends in a known format and matplotlib can be imported: to be asked before the work."""
-    if Path(path).suffix.lower() not in FORMATS:
-        raise UserError(f"{path}: is no name of a picture; let it end in {' or '.join(FORMATS)}")
-    try:
-        importlib.import_module("matplotlib")
-    except ImportError as error:
-        raise UserError(f"{path}: matplotlib draws pictures and cannot be imported ({error}); run pip install -e '.[plots]'") from None
-
-
 def write_line_plot(path, x, panels, x_label, y_label, levels=()):
     """Draw panels side by side, both axes logarithmic, into a .svg or .png file.
 
     x: positive numbers, None where every panel has its own. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
     Raises UserError for an unknown format, without matplotlib, and where the file cannot be written.
     """
-    require_plots(path)
-    from matplotlib import style
-
-    with style.context(["default", STYLE]):
-        figure = draw(x, panels, x_label, y_label, levels)
-        kind = Path(path).suffix.lower()[1:]
-        metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
-        write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
+    write_picture(path, lambda: draw(x, panels, x_label, y_label, levels))
 
 
 def draw(x, panels, x_label, y_label, levels):
@@ -84,7 +51,7 @@ def draw(x, panels, x_label, y_label, levels):
         axes.set_xticks(ticks(*decades([panel.x])))
         axes.set_yticks(ticks(lowest, highest))
         axes.minorticks_off()
-        axes.grid(True, color="#E5E5E5", linewidth=0.6)
+        axes.grid(True, color=GRID, linewidth=0.6)
         axes.set_title(panel.title, pad=10)  # above the crosses on the rim
         draw_levels(axes, levels)
         draw_lines(axes, panel.x, panel.lines)

@@ -1,5 +1,7 @@
 """The style of the pages: one column that fits any width, light or dark as the reader's system asks."""
 
+from engine.analysis.visible import escape
+
 STYLE = """
 :root { color-scheme: light dark;
   --page: #fbfaf7; --card: #ffffff; --text: #22252b; --quiet: #6b7078; --line: #dcd9d1; --accent: #2f5fb3; --good: #2c7a3f;
@@ -68,6 +70,12 @@ tr.difference td:not([class]) { color: var(--quiet); }
 nav .ok, tr td.ok { color: var(--good); } tr td.WRONG, p.WRONG { color: var(--bad); font-weight: 600; }
 tr td.kink, tr td.rounding, p.kink, p.rounding { color: var(--warn); }
 .message { font-size: .85rem; margin: .4rem 0 0; }
+.study figure { background: #ffffff; overflow-x: auto; } .study svg { min-width: 40rem; max-width: none; }
+table.readings tbody tr > * { padding-top: .2rem; padding-bottom: .2rem; border-top: 1px solid var(--line); }
+table.readings tbody tr:first-child > * { border-top: none; font-weight: 400; } table.readings thead th { font-size: .85rem; }
+.settings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1.25rem 2rem; align-items: start; }
+.settings td { white-space: normal; overflow-wrap: anywhere; text-align: left; } .settings tbody tr > * { vertical-align: top; }
+.settings tbody tr:first-child th { font-weight: 400; }
 footer { margin-top: 2rem; color: var(--quiet); font-size: .85rem; }
 @media (max-width: 40rem) {
   main { padding: 1rem .75rem 3rem; } h1 { font-size: 1.35rem; } section.stage { padding: .7rem .75rem; }
@@ -78,3 +86,14 @@ footer { margin-top: 2rem; color: var(--quiet); font-size: .85rem; }
 }
 @media print { body { background: none; } section.stage, figure { break-inside: avoid; } }
 """
+
+
+def document(title, body):
+    """A whole page as text. title: plain text. body: elements as HTML."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, body))
+        + "\n</main>\n</body>\n</html>\n"
+    )
