@@ -35,6 +35,6 @@ def counts_of(z: Wave):
     edges = BINS["log10_magnitude"]
     logarithm = np.log10(np.maximum(magnitude, 10.0 ** edges[0])).clip(edges[0], edges[-1])
     return {
-        "phase": np.histogram(np.arctan2(z.im, z.re).clip(-np.pi, np.pi), BINS["phase"])[0].tolist(),
+        "phase": np.histogram(np.arctan2(z.im, z.re, dtype=np.float64), BINS["phase"])[0].tolist(),
         "log10_magnitude": np.histogram(logarithm, edges)[0].tolist(),
     }

@@ -76,9 +76,12 @@ def gradient_of(norms):
 
 
 def window_of(study):
-    """Steps over which running medians are taken: about a fortieth of the longest run, at least 7 if it has 30 steps; odd."""
+    """Steps over which running medians are taken: about a twelfth of the longest run, at least 7 if it has 30 steps; odd.
+
+    Batches hold texts of about one length, and short texts may be easy ones: fewer steps would show their clusters.
+    """
     steps = max(len(run["step"]) for run in study["runs"].values())
-    return 2 * max(steps // 80, min(3, steps // 10)) + 1
+    return 2 * max(steps // 24, min(3, steps // 10)) + 1
 
 
 def readings_table(study):

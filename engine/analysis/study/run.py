@@ -20,6 +20,7 @@ from engine.data.batching import take
 from engine.errors import UserError
 from engine.files import read_toml, write_json, write_text
 from engine.training.checkpoint import load_checkpoint, load_weights
+from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, build_settings
 from engine.training.session import pinned, prepare_again, resume_run, start_run
@@ -120,10 +121,14 @@ def continue_study(study, folder, device="cpu", cache_dir=None, tell=print):
         if RunDirectory(path).config_file.exists() and not RunDirectory(path).config_file.stat().st_size:
             RunDirectory(path).discard()  # killed before anything was trained
         tell(f"\n{name}")
-        if RunDirectory(path).config_file.exists():
-            resume_run(path, classes, study.build_network, device, cache_dir, tell, Watch(study))
-        else:
-            start_run(settings, study.build_network, path, device, cache_dir, tell, Watch(study))
+        try:
+            if RunDirectory(path).config_file.exists():
+                resume_run(path, classes, study.build_network, device, cache_dir, tell, Watch(study))
+            else:
+                start_run(settings, study.build_network, path, device, cache_dir, tell, Watch(study))
+        except Interrupted as stop:
+            stop.run_path = folder  # it is the study that can be continued
+            raise
         data = prepare_again(settings, RunDirectory(path), cache_dir)
         before = study.build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), settings.training.seed)
         recorded["runs"][name] = record_of(study, RunDirectory(path), before, data)
