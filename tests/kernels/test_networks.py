@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 
 LENGTHS = [5, 1, 20, 0, 3]
@@ -27,6 +27,7 @@ NETWORKS = {
 OTHERS = {
     "max": {"readout": "real", "pooling": "max"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
+    "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
 }
 
 
@@ -34,6 +35,11 @@ SEGMENTS = {"sum_short_segments", "sum_long_segments", "sum_flat_segments", "max
 
 
 def network_of(fields, dtype=np.float32):
+    if fields.get("model") == "transformer":
+        network = Transformer(TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
+        for block in network.blocks:
+            block.key.bias = None  # its gradient is 0 but for rounding
+        return network
     return WaveNetwork(WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
 
 
