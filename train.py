@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark, doctor
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark, complexity, doctor
 """
 
 import itertools
@@ -588,6 +588,44 @@ def chosen_figures(steps, only):
 def measure_all(chosen):
     for measure in tqdm(chosen.values(), desc="benchmark", unit="figure", leave=False, disable=None):
         measure()
+
+
+@cli.command(short_help="Count and measure what models cost as texts get longer.")
+@click.option("--only", type=click.Choice(["growth", "reductions"]), help="One of the two.  [default: both]")
+@click.option("--models", metavar="NAMES", default="interference,modulation,transformer-1,bert-base", show_default=True, help="Comma-separated.")
+@click.option("--lengths", metavar="NUMBERS", default=",".join(str(2**n) for n in range(4, 14)), show_default=True, help="Of growth: tokens of a text.")
+@click.option("--texts", type=click.IntRange(1), metavar="N", default=32, show_default=True, help="Of the batch of the reductions.")
+@click.option("--length", type=click.IntRange(1, 30_522), metavar="N", default=128, show_default=True, help="Of each of its texts, in tokens.")
+@click.option("--tokens", type=click.Choice(["distinct", "words"]), default="distinct", show_default=True, help="No token twice in a text, or as often as words.")
+@click.option("--repeats", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Of the reductions; the median counts.")
+@click.option("--budget", type=click.FloatRange(0), metavar="SECONDS", default=60.0, show_default=True, help="Longer updates are counted, not measured.")
+@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of matrix products; 0: as many as they take.")
+@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw the growth as .svg or .png (extra plots).")
+@device_option()
+@json_option
+def complexity(only, models, lengths, figure, as_json, **chosen):
+    """Parameters, operations, memory and time of a training step: how they grow with the length of a text, and by how much a
+    Wave Network needs less than a Transformer at one batch.
+
+    Each model is measured in a process of its own, of which nothing else should take the machine. About eight minutes on two cores.
+    """
+    from engine.analysis.line_plot import require_plots
+    from layers.complexity.report import as_json_object, as_table, write_figure
+    from layers.complexity.run import Complexity, checked_kinds
+
+    if figure is not None:
+        require_plots(figure)
+    kinds = checked_kinds(only, names_in(models), figure)
+    measured = Complexity(models=names_in(models), lengths=names_in(lengths), **chosen)
+    with tqdm(total=sum(map(measured.count, kinds)), desc="complexity", unit="figure", leave=False, disable=None) as bar:
+        for kind in kinds:
+            for done in measured.measure(kind):
+                bar.set_postfix_str(done, refresh=False)
+                bar.update()
+    click.echo(json.dumps(as_json_object(measured), indent=2, ensure_ascii=False) if as_json else as_table(measured))
+    if figure is not None:
+        write_figure(figure, measured)
+        teller(as_json)(f"drawn: {figure}")
 
 
 @cli.command(short_help="Show what this machine offers, and what to install.")

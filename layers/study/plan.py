@@ -15,7 +15,7 @@ WAVE = {"model": "wave", "readout": "magnitude", "activation": "gelu", "learning
 RUNS = {
     "interference": {**WAVE, "operation": "interference"},
     "modulation": {**WAVE, "operation": "modulation"},
-    "transformer": {"model": "transformer", "learning_rate": 5e-4},
+    "transformer": {"model": "transformer", "learning_rate": 2e-4},
 }
 
 

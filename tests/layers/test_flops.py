@@ -9,8 +9,10 @@ from engine.flops import Flops
 from engine.ragged import RaggedBatch
 from layers import wave
 from layers.benchmark import parts
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.feed_forward import FeedForward
+from layers.networks.presets import PRESETS
+from layers.networks.transformer_block import TransformerBlock
 from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, tanh
 from layers.wave import Wave
 
@@ -195,15 +197,25 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("fields", NETWORKS, ids=str)
-def test_a_network_counts_what_a_step_does(fields):
-    network = small_network(**fields)
+TRANSFORMERS = [{}, {"blocks": 2, "label_smoothing": 0.1}, {"blocks": 0}, {"heads": 1, "hidden": 5}]
+
+
+def small_transformer(**fields):
+    return Transformer(TransformerConfig(**{"dimension": 4, "hidden": 3, "heads": 2, "positions": 9, **fields}), 9, 3)
+
+
+EVERY_NETWORK = [*((small_network, fields) for fields in NETWORKS), *((small_transformer, fields) for fields in TRANSFORMERS)]
+
+
+@pytest.mark.parametrize("kind, fields", EVERY_NETWORK, ids=str)
+def test_a_network_counts_what_a_step_does(kind, fields):
+    network = kind(**fields)
     assert network.flops(THREE) == step_flops(network, THREE)
 
 
-@pytest.mark.parametrize("fields", NETWORKS, ids=str)
-def test_linear_maps_of_a_network_are_those_that_a_step_runs(fields, monkeypatch):
-    network, products = small_network(**fields), []
+@pytest.mark.parametrize("kind, fields", EVERY_NETWORK, ids=str)
+def test_linear_maps_of_a_network_are_those_that_a_step_runs(kind, fields, monkeypatch):
+    network, products = kind(**fields), []
 
     def recorded(layer, rows, add_bias=True):
         products.append(6 * rows * layer.weight.value.size)
@@ -226,6 +238,31 @@ def test_a_network_by_hand():
     backward += 11 * 4 * P + 2 * P + 4 * P * 8 * 4 + 4 * P + 32 * 4 * P + 8 * 4 * B + 2 * 4 * P  # norm, projection, waves
     backward += 2 * (4 * U * 16 + 4 * U) + 4 * U + 4 * P + 4 * U  # two maps and their sum, the residual summed and added
     assert small_network().flops(THREE) == (forward, backward)
+
+
+def test_a_transformer_by_hand():
+    """d = 4, hidden 3, 2 heads, 3 classes; 3 texts of 6 tokens."""
+    T, B, pairs = 18, 3, 3 * 36
+    forward = 8 * 4 * T + 5 * T  # norm of the sum of two embeddings
+    forward += 4 * (2 * T * 16 + 4 * T) + (4 * 4 + 5 * 2) * pairs + (4 + 2 * 2) * T + 8 * 4 * T + 5 * T  # four maps, attention, norm of a sum
+    forward += 2 * T * 12 + 38 * 3 * T + 2 * T * 12 + 4 * T + 8 * 4 * T + 5 * T  # feed-forward, norm of a sum
+    forward += 4 * B + 2 * B * 16 + 4 * B + 10 * 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 2 * B  # first token, pooler, classifier, loss
+    backward = 3 * 3 * B + B + 4 * B * 12 + 3 * B + 4 * B + 4 * B * 16 + 4 * B  # loss, classifier, tanh, pooler
+    backward += 11 * 4 * T + 2 * T + 4 * T * 12 + 4 * T + 3 * T + 4 * T * 12 + 3 * T + 4 * T  # norm, feed-forward, and its sum
+    backward += 11 * 4 * T + 2 * T + 4 * (4 * T * 16 + 4 * T) + 3 * 4 * T  # norm, four maps, and the sum of four paths
+    backward += (10 * 4 + 6 * 2) * pairs + 2 * 2 * 4 * T + 11 * 4 * T + 2 * T + 2 * 4 * T  # attention, norm, both tables
+    assert small_transformer().flops(batch_of(range(6), range(6), range(6))) == (forward, backward)
+
+
+def test_a_block_of_bert_base_by_hand():
+    config, n = TransformerConfig(**{name: value for name, value in PRESETS["bert-base"].items() if name in TransformerConfig.fields()}), 128
+    weights = 4 * 768 * 768 + 2 * 768 * 3072
+    assert weights == 7_077_888 and config.blocks * 2 * weights == 169_869_312  # products forward per token: 0.17 GFLOP
+    forward = (2 * weights + 4 * 768 + 38 * 3072 + 768 + 2 * (8 * 768 + 5)) * n  # biases, GELU with that of the first map, two norms
+    forward += (4 * 768 + 5 * 12) * n * n + (768 + 2 * 12) * n
+    backward = (4 * weights + 5 * 768 + 3072 + 3072 + 2 * (11 * 768 + 2) + 4 * 768) * n  # sums for biases, GELU, two norms, sums of paths
+    backward += (10 * 768 + 6 * 12) * n * n + 4 * 768 * n
+    assert TransformerBlock(config, np.random.default_rng(0)).flops([n]) == (forward, backward)
 
 
 @pytest.mark.parametrize("drops", [False, True])
@@ -258,6 +295,16 @@ def test_a_wave_network_is_linear_in_the_length_of_a_text(fields):
     for first, second, third in zip(*counts):
         assert second - first == third - second >= 0
     assert counts[0].backward < counts[1].backward
+
+
+@pytest.mark.parametrize("fields", TRANSFORMERS, ids=str)
+def test_a_transformer_is_quadratic_in_the_length_of_a_text_by_its_attention_alone(fields):
+    network = small_transformer(**fields)
+    counts = [network.flops(batch_of(range(n))) for n in (3, 5, 7)]
+    second = [a - 2 * b + c for a, b, c in zip(*counts)]
+    pairs = 7 * 7 - 2 * 5 * 5 + 3 * 3
+    heads, blocks = network.config.heads, network.config.blocks
+    assert second == [blocks * (4 * 4 + 5 * heads) * pairs, blocks * (10 * 4 + 6 * heads) * pairs]
 
 
 def test_functions_of_rows_are_linear_in_them():

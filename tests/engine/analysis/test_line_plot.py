@@ -94,3 +94,22 @@ def test_a_panel_may_have_its_own_x():
     left, right = draw(None, panels, "x", "y", ()).axes
     assert [line.get_xdata().tolist() for axes in (left, right) for line in axes.get_lines()] == [[1.0, 1e3], [10.0, 1e2, 1e6]]
     assert left.get_ylim() == right.get_ylim() and left.get_xlim() != right.get_xlim()
+
+
+def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
+    panels = [Panel(name, {"line": [low, 10 * low, 50 * low], "shorter": [2 * low]}, y_label=name) for name, low in zip("abcd", (1.0, 1e4, 1e9, 1e-3))]
+    axes = draw(X, panels, "x", "y", ()).axes
+    assert [one.get_ylim() for one in axes] == [(1.0, 100.0), (1e4, 1e6), (1e9, 1e11), (1e-3, 0.1)]
+    assert [one.get_ylabel() for one in axes] == list("abcd") and [one.get_xlabel() for one in axes] == ["", "", "x", "x"]
+    assert axes[0].get_lines()[1].get_xdata().tolist() == [1.0]
+    assert axes[0].get_position().y0 > axes[2].get_position().y1 and axes[1].get_position().x0 > axes[0].get_position().x1
+
+
+def test_a_panel_of_one_power_of_ten_has_a_scale():
+    (axes,) = draw(X, [Panel("a", {"line": [10.0, 10.0, 10.0]}, y_label="unit")], "x", "y", ()).axes
+    assert axes.get_ylim() == (10.0, 100.0)
+
+
+def test_ticks_may_be_chosen_and_are_written_out():
+    (axes,) = draw(X, [Panel("a", {"line": [1.0, 1.0, 1.0]})], "x", "y", (), [2, 4096]).axes
+    assert axes.get_xticks().tolist() == [2, 4096] and [text.get_text() for text in axes.get_xticklabels()] == ["2", "4,096"]
