@@ -146,6 +146,14 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path, options, run, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_changed_setting_is_named(finished, run, without_figures):
+    folder = finished[0]
+    text = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(text.replace("epochs = 2", "epochs = 3"))
+    code, out, err = run("study", "--resume", folder)
+    assert code == 2 and err.count("\n") == 1 and "config.toml: differs from" in err and "study.toml" in err, err
+
+
 @pytest.mark.parametrize("text, words", [(None, "no study.toml"), ("[study]\n", "study.toml: is damaged"), ("[study\n", "is not TOML"), (
     '[study]\nsnapshots = 1\ndevice = "cpu"\n[runs.a.data]\nx = 1\n[runs.a.network]\n[runs.a.training]\n', "unknown field 'x'")])  # fmt: skip
 def test_a_damaged_study_is_named(tmp_path, run, text, words):

@@ -44,7 +44,8 @@ def draw_independence(study):
         for (color, marker, dash), run in zip(LOOKS * len(study["runs"]), study["runs"].values()):
             x, y = [entry["step"] for entry in run["independence"]], numbers([entry[key] for entry in run["independence"]])
             axes.plot(x, y, color=color, marker=marker, linestyle=dash, markersize=4, linewidth=1.4, zorder=above(dash))
-        axes.set_ylim(bottom=0)
+        axes.margins(y=0.1)
+    row[0].set_ylim(bottom=0)  # not the rank: it may stay near its largest
     legend(figure, study)
     return figure
 

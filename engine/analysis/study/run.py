@@ -23,7 +23,7 @@ from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, build_settings
-from engine.training.session import pinned, prepare_again, resume_run, start_run
+from engine.training.session import pinned, prepare_again, read_run_settings, resume_run, start_run
 
 PROBE_TEXTS = 256  # whose waves are counted
 FIRST = "[CLS]"
@@ -129,6 +129,8 @@ def continue_study(study, folder, device="cpu", cache_dir=None, tell=print):
         except Interrupted as stop:
             stop.run_path = folder  # it is the study that can be continued
             raise
+        if read_run_settings(RunDirectory(path), classes) != settings:
+            raise UserError(f"{RunDirectory(path).config_file}: differs from {folder / 'study.toml'}; restore the file that was changed")
         data = prepare_again(settings, RunDirectory(path), cache_dir)
         before = study.build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), settings.training.seed)
         recorded["runs"][name] = record_of(study, RunDirectory(path), before, data)

@@ -29,7 +29,7 @@ def explanations(study):
         "independence": (
             "Mean absolute correlation of two dimensions of the embeddings, and their effective rank, which is the number of dimensions "
             "among which they are spread, at the steps at which both were measured.",
-            change("effective rank", {name: run.effective_rank for name, run in runs.items()}),
+            change("effective rank", {name: run.effective_rank for name, run in runs.items()}, ".1f"),
         ),
         "waves": ("Histograms of the waves' phases and magnitudes at the first step recorded (grey area) and at the last (line).", waves(study)),
     }
@@ -56,13 +56,13 @@ def the(words):
     return words if words.startswith("all ") else f"the {words}"
 
 
-def change(measure, changes):
-    """changes: run → Change."""
+def change(measure, changes, form=".3g"):
+    """changes: run → Change, shown as `form` says."""
     known = {name: pair for name, pair in changes.items() if math.isfinite(pair.before) and math.isfinite(pair.after)}
     if not known:
         return f"No {measure} was recorded."
-    moves = listed(f"{arrow(*pair)} for {name}" for name, pair in known.items())
-    after = f"; afterwards it {extremes({name: pair.after for name, pair in known.items()})}" if len(known) > 1 else ""
+    moves = listed(f"{arrow(*pair, form)} for {name}" for name, pair in known.items())
+    after = f"; afterwards it {extremes({name: pair.after for name, pair in known.items()}, form)}" if len(known) > 1 else ""
     return f"From the first step recorded to the last the {measure} goes {moves}{after}."
 
 
@@ -84,17 +84,17 @@ def distance(a, b):
     return float(abs(a - b).sum() / 2)
 
 
-def extremes(values):
+def extremes(values, form=".3g"):
     """values: run → number → a verb's clause: whose is the largest, how many times the smallest that is, and whose is not known."""
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if not known:
         return "is known for no run"
     unknown = f", and unknown for {listed(name for name in values if name not in known)}" if len(known) < len(values) else ""
     high, low = max(known, key=known.get), min(known, key=known.get)
-    most, least = f"{high} ({shown(known[high])})", f"({shown(known[low])})"
+    most, least = f"{high} ({shown(known[high], form)})", f"({shown(known[low], form)})"
     if known[high] == known[low]:
-        return f"is {shown(known[high])} for {listed(known)}{unknown}"
-    if known[low] <= 0:
+        return f"is {shown(known[high], form)} for {listed(known)}{unknown}"
+    if known[low] <= 0 or known[high] < 1.01 * known[low]:
         return f"is largest for {most} and smallest for {low} {least}{unknown}"
     return f"is largest for {most}, {times(known[high] / known[low])} the smallest, {low}'s {least}{unknown}"
 

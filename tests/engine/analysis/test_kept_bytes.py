@@ -10,6 +10,10 @@ from engine.analysis.kept_bytes import kept_bytes
 A, B = np.zeros((3, 4), np.float32), np.zeros(5)  # 48 and 40 bytes
 
 
+class OwnKind(np.ndarray):
+    """NumPy keeps the whole chain of views where their classes differ."""
+
+
 class Pair(NamedTuple):
     first: object
     second: object
@@ -24,6 +28,7 @@ class Pair(NamedTuple):
     ((A[2:], A[:1]), 48),
     ((A.T, A.reshape(2, 6)[:, ::2][1:]), 48),
     (np.broadcast_to(B[:1], (7, 7)), 40),
+    ((B.view(OwnKind)[1:], B), 40),
     ((None, 3, 1.5, "word", np.float64(2), np.dtype(np.float32), slice(1, 2), A.shape), 0),
     (np.zeros((0, 4)), 0),
     ((np.zeros(3, bool), np.zeros(3, np.int64)), 27),

@@ -35,7 +35,12 @@ def test_who_is_accurate_first(make_study):
 def test_changes_and_what_was_never_recorded(make_study):
     study = make_study()
     _, seen = explanations(study)["independence"]
-    assert "240 → 150 for interference, 240 → 114 for modulation and 240 → 177 for transformer" in seen and "largest for transformer (177)" in seen
+    assert "240.0 → 150.0 for interference, 240.0 → 114.0 for modulation and 240.0 → 177.0 for transformer" in seen
+    assert "largest for transformer (177.0), 1.55 times the smallest" in seen
+    for run in study["runs"].values():
+        run["independence"][-1]["effective_rank"] = 177.0
+    study["runs"]["modulation"]["independence"][-1]["effective_rank"] = 177.1
+    assert "largest for modulation (177.1) and smallest for interference (177.0)" in explanations(study)["independence"][1]
     for run in study["runs"].values():
         run["independence"], run["waves"] = [], run["waves"][:1]
     words = explanations(study)
