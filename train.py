@@ -402,15 +402,16 @@ def sizes_of(data):
 @cli.command(short_help="Walk a text through a network and back, every gradient checked.")
 @click.argument("arguments", nargs=-1, metavar="[RUN_DIR] TEXT")
 @click.option("--label", metavar="NAME", help="Class of the loss.  [default: the predicted one; without RUN_DIR 0]")
-@field_option("--operation", "operation", help="Of the random network.")
-@field_option("--readout", "readout", help="Of the random network.")
+@click.option("--model", type=click.Choice(list(CONFIGS)), default="wave", show_default=True, help="Kind of the random network.")
+@field_option("--operation", "operation", help="Of the random Wave Network.")
+@field_option("--readout", "readout", help="Of the random Wave Network.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random network.")
-@click.option("--dimension-shown", "dimension", type=click.IntRange(0), metavar="K", default=0, show_default=True, help="Drawn as phasors.")
+@click.option("--dimension-shown", "dimension", type=click.IntRange(0), metavar="K", default=0, show_default=True, help="Of the waves, drawn as phasors.")
 @click.option("--values", "shown", type=click.IntRange(1, 100), metavar="N", default=4, show_default=True, help="First entries shown of each array.")
 @click.option("--html", type=click.Path(), metavar="FILE", help="Also write a page with equations and phasors (extra plots).")
 @json_option
 @click.pass_context
-def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, html, as_json):
+def trace(ctx, arguments, label, model, operation, readout, seed, dimension, shown, html, as_json):
     """Show every value of a text's forward pass and every gradient beside its numerical value.
 
     Of the trained network in RUN_DIR, or of a small random one that knows just the words of TEXT.
@@ -431,11 +432,11 @@ def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, htm
         run_dir = arguments[0]
         require_nothing_but(ctx, run_dir, {"arguments", "label", "dimension", "shown", "html", "as_json"})
         run = open_run(run_dir, CONFIGS, build_network)
-        if run.settings.network.model != "wave":
-            raise UserError(f"{run_dir}: is a run of model {run.settings.network.model}; trace walks through Wave Networks only")
+        require_waves(ctx, run_dir, run.settings.network.model)
         subject = trained_subject(run, text, run_dir, label)
     else:
-        subject = random_subject(text, operation, readout, seed, label)
+        require_waves(ctx, f"--model {model}", model)
+        subject = random_subject(text, operation, readout, seed, label, model)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
     click.echo(json.dumps(as_json_object(traced), indent=2, ensure_ascii=False, allow_nan=False) if as_json else as_text(traced))
     if html is not None:
@@ -443,6 +444,13 @@ def trace(ctx, arguments, label, operation, readout, seed, dimension, shown, htm
         teller(as_json)(f"page written to {html}")
     if not traced.ok:
         ctx.exit(1)
+
+
+def require_waves(ctx, given_by, model):
+    """Raise UserError when options of waves were given for a network of another model. given_by: what the model comes from."""
+    given = [] if model == "wave" else given_options(ctx, lambda name: name in ("operation", "readout", "dimension"))
+    if given:
+        raise UserError(f"{given_by}: a {model} has no waves, so {', '.join(given)} cannot be given with it; leave it out")
 
 
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
@@ -607,7 +615,7 @@ def complexity(only, models, lengths, figure, as_json, **chosen):
     """Parameters, operations, memory and time of a training step: how they grow with the length of a text, and by how much a
     Wave Network needs less than a Transformer at one batch.
 
-    Each model is measured in a process of its own, of which nothing else should take the machine. About eight minutes on two cores.
+    Each model is measured in a process of its own. About nine minutes on two cores. Nothing else should run meanwhile.
     """
     from engine.analysis.line_plot import require_plots
     from layers.complexity.report import as_json_object, as_table, write_figure

@@ -32,7 +32,7 @@ nav { display: flex; flex-wrap: wrap; gap: .35rem; margin: 1rem 0; font-size: .8
 nav a { padding: .1rem .55rem; border: 1px solid var(--line); border-radius: 1rem; background: var(--card); white-space: nowrap; }
 nav a:hover, nav a:focus { border-color: var(--accent); color: var(--accent); }
 nav a.WRONG { border-color: var(--bad); color: var(--bad); font-weight: 600; }
-nav a.kink { border-color: var(--warn); color: var(--warn); }
+nav a.kink, nav a.rounding { border-color: var(--warn); color: var(--warn); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .6rem .6rem .4rem; }
 figcaption { text-align: center; color: var(--text); font-weight: 600; }

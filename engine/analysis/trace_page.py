@@ -115,7 +115,7 @@ def picture_group(heading, pictures):
 def card_html(number, card, columns, mathml):
     """A stage: its equation, then its arrays in one table, then what there is to say about them."""
     formulas = "".join(formula_html(f, mathml) for f in card.formulas)
-    messages = "".join(f'<p class="message {a.verdict}">{escape(a.lines[0][1])}: {escape(a.message)}</p>' for a in card.arrays if a.message)
+    messages = "".join(f'<p class="message {a.verdict}">{escape(a.message)}</p>' for a in card.arrays if a.message)
     head = (
         '<thead><tr><th></th><th class="norm">norm</th><th class="slope">slope</th><th class="mark"></th>'
         f'<th class="values" colspan="{columns}">first values</th></tr></thead>'

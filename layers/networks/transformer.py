@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.arguments import check_ids, check_offsets
 from engine.backend import random_generator
+from engine.flops import Flops
 from engine.ragged import lengths, positions
 from engine.transfer import move_together
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
@@ -20,8 +21,9 @@ from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
-from layers.standard.pooling import pooling_backward, pooling_forward
-from layers.standard.tanh import tanh_backward, tanh_forward
+from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
+from layers.standard.softmax_cross_entropy import softmax_cross_entropy_flops
+from layers.standard.tanh import tanh_backward, tanh_flops, tanh_forward
 
 
 class Cache(NamedTuple):
@@ -71,7 +73,7 @@ class Transformer(TextClassifier):
         x, embedding_dropout = dropout_forward(x, rate, rng)
         blocks = []
         for block in self.blocks:
-            x, cache = block.forward(x, offsets, rng)
+            x, cache = block.forward(x, batch.offsets, rng)
             blocks.append(cache)
         x, pooling = pooling_forward(x, offsets, "cls")
         x, pooler = self.pooler.forward(x)
@@ -94,6 +96,16 @@ class Transformer(TextClassifier):
         dx = self.embedding_norm.backward(dx, cache.embedding_norm)
         self.positions.backward(dx, cache.positions)
         self.embedding.backward(dx, cache.embedding)
+
+    def flops(self, batch):
+        """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
+        of_texts, config = lengths(batch.offsets), self.config
+        tokens, texts, d = len(batch.ids), len(of_texts), config.dimension
+        parts = [self.embedding.flops(tokens), self.positions.flops(tokens), self.embedding_norm.flops(tokens, residual=True)]
+        parts += [block.flops(of_texts) for block in self.blocks]
+        parts += [pooling_flops(tokens, texts, d, "cls"), self.pooler.flops(texts), tanh_flops(texts, d), self.classifier.flops(texts)]
+        parts.append(softmax_cross_entropy_flops(texts, len(self.classifier.bias.value), config.label_smoothing))
+        return sum(parts, start=Flops(0, 0))
 
     def heading(self):
         """What network this is, in a line."""

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.flops import Flops
 from engine.layer import Layer
 from layers.networks.feed_forward import FeedForward
-from layers.standard.attention import attention_backward, attention_forward
+from layers.standard.attention import attention_backward, attention_flops, attention_forward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
@@ -74,3 +75,11 @@ class TransformerBlock(Layer):
         dx += self.key.backward(dk, cache.key)
         dx += self.value.backward(dv, cache.value)
         return dx
+
+    def flops(self, lengths):
+        """Flops of forward and backward without dropout, for texts of n tokens each."""
+        tokens, d = sum(map(int, lengths)), len(self.query.bias.value)
+        parts = [layer.flops(tokens) for layer in (self.query, self.key, self.value, self.output, self.feed_forward)]
+        parts += [norm.flops(tokens, residual=True) for norm in (self.attention_norm, self.feed_forward_norm)]
+        parts += [attention_flops(lengths, d, self.heads), Flops(0, 4 * tokens * d)]  # the gradients of x are added: one path more here, three there
+        return sum(parts, start=Flops(0, 0))

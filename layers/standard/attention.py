@@ -2,13 +2,12 @@
 
     s_jl = q_j·k_l/√e        p_jl = exp(s_jl − m_j)        m_j = log Σ_{l∈S_t} exp s_jl        y_j = Σ_{l∈S_t} p_jl·v_l
 
-    D_j = dy_j·y_j        ds_jl = p_jl·(dy_j·v_l − D_j)
+    dp_jl = dy_j·v_l        D_j = Σ_l p_jl·dp_jl = dy_j·y_j        ds_jl = p_jl·(dp_jl − D_j)
     dq_j = Σ_l ds_jl·k_l/√e        dk_l = Σ_j ds_jl·q_j/√e        dv_l = Σ_j p_jl·dy_j
 
 j and l run over the tokens of one text, so texts do not see each other and nothing is padded. A head is e = d/H neighbouring
-columns of q, k, v and y; heads do not see each other. Kept for backward are the inputs, y and m, one number for each token and
-head: the scores, n numbers each, are computed again, for a block of rows at a time, so that memory is linear in the length of
-texts. m_j lies between the largest score and log n above it: nothing overflows while the scores are finite. Smooth everywhere;
+columns of q, k, v and y; heads do not see each other. Kept for backward are the inputs and m, one number for each token and head:
+the scores, n numbers each, are computed again, for a block of rows at a time, so that memory is linear in the length of texts. m_j lies between the largest score and log n above it: nothing overflows while the scores are finite. Smooth everywhere;
 a one-token text has y = v, dv = dy, dq = dk = 0 exactly. Unit: that of v. Source: Vaswani et al., arXiv 1706.03762 (the
 equation); Rabe & Staats, arXiv 2112.05682 (scores computed again). Derivation: layers/README.md, E18.
 """
@@ -30,7 +29,6 @@ class Cache(NamedTuple):
     q: np.ndarray
     k: np.ndarray
     v: np.ndarray
-    y: np.ndarray
     m: np.ndarray  # (H, T)
     offsets: np.ndarray
     heads: int
@@ -59,24 +57,22 @@ def attention_forward(q, k, v, offsets, heads):
         total = p.sum(axis=2, keepdims=True)
         y_h[...] = (p @ v_h) / total
         m[:, rows] = (largest + xp.log(total))[:, :, 0]
-    return y, Cache(q, k, v, y, m, offsets, heads)
+    return y, Cache(q, k, v, m, offsets, heads)
 
 
 def attention_backward(dy, cache):
     """dy: (T, d) → (dq, dk, dv), each (T, d)."""
-    q, k, v, y, m, offsets, heads = cache
+    q, k, v, m, offsets, heads = cache
     check_floats("dy", dy, q.shape, like=v)
     xp = array_module(dy, q)
     dq, dk, dv = (xp.zeros(x.shape, dy.dtype) for x in (q, k, v))
     scale = 1 / math.sqrt(q.shape[1] // heads)
-    of_heads = by_head(heads, q, k, v, y, dy, dq, dk, dv)
+    of_heads = by_head(heads, q, k, v, dy, dq, dk, dv)
     for rows, text in blocks(offsets, heads):
-        q_h, k_h, v_h, y_h, dy_h, dq_h, dk_h, dv_h = (
-            x[:, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, rows, text, text))
-        )
+        q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (x[:, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text)))
         p = xp.exp(scores(q_h, k_h) - m[:, rows, None])
         ds = dy_h @ v_h.transpose(0, 2, 1)
-        ds -= (dy_h * y_h).sum(axis=2, keepdims=True)
+        ds -= xp.einsum("hjl,hjl->hj", p, ds)[:, :, None]  # of the very numbers it is taken from: dy·y would leave rounding where p is 1
         ds *= p * scale
         dq_h[...] = ds @ k_h
         dk_h += ds.transpose(0, 2, 1) @ q_h
@@ -103,9 +99,9 @@ def blocks(offsets, heads):
 
 
 def attention_flops(lengths, dimension, heads):
-    """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 6·H; the rest per token."""
+    """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 8·H; the rest per token."""
     lengths = [int(n) for n in lengths if n]
     pairs, tokens = sum(n * n for n in lengths), sum(lengths)
     added = sum(n * -(-n // max(1, BLOCK_SCORES // (heads * n))) for n in lengths)  # rows of dk and of dv, for each block of scores
     forward = (4 * dimension + 5 * heads) * pairs + (dimension + 2 * heads) * tokens
-    return Flops(forward, (10 * dimension + 6 * heads) * pairs + 2 * dimension * (tokens + added))
+    return Flops(forward, (10 * dimension + 8 * heads) * pairs + 2 * dimension * added)

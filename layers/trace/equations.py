@@ -40,6 +40,7 @@ EQUATIONS = {
     "both readout": Equation("E7", "readout, both", r"y = [\mathrm{re}, \mathrm{im}]", r"[d\mathrm{re}, d\mathrm{im}] = dy"),
     "linear": Equation("E8", "linear map", r"y = x\,W + b", r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t"),
     "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
+    "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
     "layer norm": Equation(
         "E10", "layer norm", r"y = \gamma\,\hat{x} + \beta, \quad \hat{x} = (x - \mu)\,r, \quad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}",
         r"g = dy\,\gamma, \quad dx = r\left(g - \langle g \rangle - \hat{x}\,\langle g\,\hat{x} \rangle\right), \quad "
@@ -51,7 +52,15 @@ EQUATIONS = {
     "max pooling": Equation("E14", "pooling, maximum", r"y_k = \max_j x_{jk}", r"dx_{jk} = dy_k \;\text{at the first maximum, else}\; 0"),
     "cls pooling": Equation("E14", "pooling, first token", r"y = x_1", r"dx_1 = dy, \quad dx_j = 0"),
     "cross-entropy": Equation(
-        "E15", "softmax cross-entropy", r"L = -\log p_a, \quad p_c = \frac{e^{z_c}}{\sum_b e^{z_b}}", r"dz_c = dL\,(p_c - [c = a])",
+        "E15", "softmax cross-entropy", r"L = -\log\,p_a, \quad p_c = \frac{e^{z_c}}{\sum_b e^{z_b}}", r"dz_c = dL\,(p_c - [c = a])",
     ),
-    "sum": Equation("", "residual sum", r"y = a + b", r"da = dy, \quad db = dy"),
+    "attention": Equation(
+        "E18", "attention",
+        r"y_j = \sum_l p_{jl}\,v_l, \quad p_{jl} = \frac{\exp\,s_{jl}}{\sum_i \exp\,s_{ji}}, \quad s_{jl} = \frac{q_j \cdot k_l}{\sqrt{e}}",
+        r"dp_{jl} = dy_j \cdot v_l, \quad ds_{jl} = p_{jl}\left(dp_{jl} - \sum_i p_{ji}\,dp_{ji}\right), \quad dq_j = \sum_l \frac{ds_{jl}}{\sqrt{e}}\,k_l, \quad "
+        r"dk_l = \sum_j \frac{ds_{jl}}{\sqrt{e}}\,q_j, \quad dv_l = \sum_j p_{jl}\,dy_j",
+    ),
+    "tanh": Equation("E19", "hyperbolic tangent", r"y = \tanh\,x", r"dx = dy\left(1 - y^2\right)"),
+    "sum": Equation("", "sum", r"y = a + b", r"da = dy, \quad db = dy"),
+    "residual sum": Equation("", "residual sum", r"y = a + b", r"da = dy, \quad db = dy"),
 }  # fmt: skip

@@ -23,6 +23,11 @@ PICTURE_NOTES = {
     "interference": "The interference adds the arrows: where the two waves are in phase, the sum comes near the circle of the summed "
     "magnitudes, elsewhere it stays within.",
 }
+TITLES = {"wave": "A text through a Wave Network and back", "transformer": "A text through a Transformer and back"}
+ATTENTION_NOTE = (
+    "Attention: j, l and i run over the tokens. A head is e = d/H neighbouring columns of q, k, v and of the result; heads do not see each other. "
+    "The bias of the keys moves all scores of a token j alike, which the weights p do not see: its gradient is 0, and what is shown is rounding."
+)
 TEXT_SCOPE = "The magnitude is taken per text: in E1, E2 and E4 the sums over tokens run over all numbers of the text."
 
 
@@ -37,21 +42,33 @@ def as_page(trace):
         ("probabilities", class_list(trace)),
     ]
     return Page(
-        title="A text through a Wave Network and back",
+        title=TITLES[config.model],
         verdict=verdict_line(trace),
         ok=trace.ok,
         facts=facts,
         tokens=subject.tokens,
         pictures=pictures(trace),
-        picture_note=PICTURE_NOTES["first"] + PICTURE_NOTES[config.operation],
+        picture_note=picture_note(config),
         cards=[card(trace, stage) for stage in trace.walk.stages],
-        notes=NOTES + [TEXT_SCOPE] * (config.scope == "text"),
+        notes=NOTES + notes_of(config),
         columns=trace.shown,
     )
 
 
+def picture_note(config):
+    """What there is to say about the phasors; nothing where there are none."""
+    return PICTURE_NOTES["first"] + PICTURE_NOTES[config.operation] if config.model == "wave" else ""
+
+
+def notes_of(config):
+    """Paragraphs on what the equations of this network leave open."""
+    if config.model == "transformer":
+        return [ATTENTION_NOTE] * (config.blocks > 0)
+    return [TEXT_SCOPE] * (config.scope == "text")
+
+
 def pictures(trace):
-    """For each block the two waves and what they combine to."""
+    """For each block the two waves and what they combine to; none of a Transformer."""
     found = []
     for i, waves in enumerate(phasor_waves(trace)):
         block = f" of block {i + 1}" if trace.subject.network.config.blocks > 1 else ""
@@ -84,7 +101,7 @@ def numbers(q, shown):
         ("numeric", "numerical", "", [short(v, DIGITS) for v in check.entries], f"{check.numeric:.6e}"),
         ("difference", "difference", "", [f"{v:.0e}" for v in apart.tolist()], f"{check.difference:.0e}"),
     ]
-    return Numbers(lines, check.verdict, check.message)
+    return Numbers(lines, check.verdict, f"{q.title}: {check.message}" if check.message else "")
 
 
 def entries(array, shown):

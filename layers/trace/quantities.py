@@ -30,12 +30,12 @@ class Quantity(NamedTuple):
     check: Comparison | None = None
 
 
-def quantities_of(walk, offsets, scope):
+def quantities_of(walk, offsets, config):
     """All Quantities, unchecked, in the order of the forward pass; parameters come before what is computed with them."""
     found = []
     for stage in walk.stages:
         found += [parameter_quantity(walk, stage, name) for name in stage.parameters]
-        found += readings(walk, stage, offsets, scope)
+        found += readings(walk, stage, offsets, config)
         parts = zip(leaves(walk.values[stage.name], stage.name), leaves(walk.gradients[stage.name], stage.name))
         for i, ((name, value), (_, gradient)) in enumerate(parts):
             title = stage.title + name[len(stage.name) :].replace(".", " ")
@@ -64,21 +64,22 @@ def parameter_quantity(walk, stage, name):
         logits = partial(walk.logits_with_parameter, name)
         return Quantity(name, title, "parameter", stage.equation, stage, parameter.value, parameter.grad, logits)
     rows, values = parameter.grad
+    title = f"{name.replace('.', ' ')} in use"
 
     def logits(x):
         table = parameter.value.copy()
         table[rows] = x
         return walk.logits_with_parameter(name, table)
 
-    return Quantity(name, "table, rows in use", "parameter", stage.equation, stage, parameter.value[rows], values, logits)
+    return Quantity(name, title, "parameter", stage.equation, stage, parameter.value[rows], values, logits)
 
 
-def readings(walk, stage, offsets, scope):
+def readings(walk, stage, offsets, config):
     """Global magnitude and phase beside a wave: the closed form E4 does without them."""
     if stage.equation != "token2wave":
         return []
     w = walk.values[stage.inputs[0]]
-    G, _ = global_magnitude_forward(w, offsets, scope)
+    G, _ = global_magnitude_forward(w, offsets, config.scope)
     alpha, _ = phase_forward(w, G, offsets)
     parts = [("magnitude", "magnitude G", "global magnitude", G), ("phase", "phase α", "phase", alpha)]
     return [Quantity(f"{stage.name}.{name}", f"{stage.title} {title}", "reading", e, stage, value) for name, title, e, value in parts]

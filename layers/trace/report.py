@@ -8,13 +8,14 @@ from engine.analysis.slope_check import compare
 from engine.errors import UserError
 from engine.gradcheck.report import json_safe
 from engine.gradcheck.trees import norm
-from layers.trace.stages import Walk
+from layers.standard.softmax_cross_entropy import log_softmax
 from layers.trace.equations import EQUATIONS
 from layers.trace.quantities import quantities_of
 from layers.trace.subject import Subject
-from layers.standard.softmax_cross_entropy import log_softmax
+from layers.trace.walk import Walk
 
 SEARCHED = 200  # entries that are looked at to name the worst one
+SETTINGS = {"wave": ("dimension", "operation", "readout", "scope"), "transformer": ("dimension", "heads", "blocks")}  # told in JSON
 
 
 class Trace(NamedTuple):
@@ -42,8 +43,9 @@ def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True):
 
     Raises UserError for a dimension that the network lacks.
     """
-    if dimension >= subject.network.config.dimension:
-        raise UserError(f"--dimension-shown {dimension}: the network has the dimensions 0 to {subject.network.config.dimension - 1}")
+    config = subject.network.config
+    if dimension >= config.dimension:
+        raise UserError(f"--dimension-shown {dimension}: the network has the dimensions 0 to {config.dimension - 1}")
     walk = Walk(subject.network, subject.batch)
     weights = walk.logit_slopes()
 
@@ -55,7 +57,7 @@ def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True):
         check = compare(quantity.logits, last, quantity.value, quantity.gradient, shown if entries else 0, searched, seed + i)
         return quantity._replace(check=check)
 
-    quantities = [checked(i, q) for i, q in enumerate(quantities_of(walk, subject.batch.offsets, subject.network.config.scope))]
+    quantities = [checked(i, q) for i, q in enumerate(quantities_of(walk, subject.batch.offsets, config))]
     trace = Trace(subject, walk, quantities, shown, dimension)
     if not trace.ok:  # name the worst entry of the first wrong gradient; the others follow from it
         i = next(i for i, q in enumerate(quantities) if q is trace.wrong[0])
@@ -138,11 +140,11 @@ def as_json_object(trace):
     return json_safe(
         {
             "ok": trace.ok, "verdict": verdict_line(trace), "origin": subject.origin,
-            "network": {"dimension": config.dimension, "operation": config.operation, "readout": config.readout, "scope": config.scope},
+            "network": {"model": config.model, **{name: getattr(config, name) for name in SETTINGS[config.model]}},
             "tokens": subject.tokens, "label": classes[int(subject.batch.labels[0])], "loss": float(trace.walk.values["loss"]),
             "probabilities": dict(zip(classes, probabilities(trace).tolist())),
             "forward": [forward_row(q) for q in trace.quantities if q.kind != "parameter"],
             "backward": [backward_row(q) for q in backwards(trace.quantities)],
-            "phasors": {"dimension": trace.dimension, "blocks": waves},
+            "phasors": {"dimension": trace.dimension, "blocks": waves} if config.model == "wave" else {},
         }
     )  # fmt: skip

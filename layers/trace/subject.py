@@ -9,12 +9,14 @@ import numpy as np
 from engine.data.config import DataConfig
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
+from layers.networks import build_network
+from layers.networks.text_classifier import TextClassifier
+from layers.networks.transformer_config import TransformerConfig
 from layers.networks.wave_config import WaveNetworkConfig
-from layers.networks.wave_network import WaveNetwork
 
 FIRST = "[CLS]"
 CLASSES = ["0", "1", "2"]  # of a random network
-DIMENSION, HIDDEN = 4, 5
+DIMENSION, HIDDEN, HEADS = 4, 5, 2
 
 
 class Subject(NamedTuple):
@@ -23,26 +25,30 @@ class Subject(NamedTuple):
     origin: one line that says which network this is.
     """
 
-    network: WaveNetwork
+    network: TextClassifier
     batch: RaggedBatch
     tokens: list
     classes: list
     origin: str
 
 
-def random_subject(text, operation=None, readout=None, seed=0, label=None):
+def random_subject(text, operation=None, readout=None, seed=0, label=None, model="wave"):
     """A small random network whose vocabulary is the words of the text: d = 4, one block, 3 classes.
 
     Words and punctuation marks are tokens; the first token is [CLS]. Longer texts are cut to the usual number of tokens.
-    operation, readout: of the network, by default the usual ones. label: name of a class, by default the first. Raises UserError for an unknown one.
+    operation, readout: of a Wave Network, by default the usual ones. label: name of a class, by default the first. Raises UserError for
+    an unknown one.
     """
     words = islice(re.finditer(r"\w+|[^\w\s]", text), DataConfig().max_tokens - 1)
     tokens = [FIRST, *(match.group() for match in words)]
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens[1:]), start=1)}  # a "[CLS]" of the text is in pieces
     ids = np.array([0, *(numbers[token] for token in tokens[1:])], np.int64)
-    chosen = {name: value for name, value in (("operation", operation), ("readout", readout)) if value is not None}
-    config = WaveNetworkConfig(dimension=DIMENSION, hidden=HIDDEN, **chosen)
-    network = WaveNetwork(config, len(numbers) + 1, len(CLASSES), seed, np.float64)
+    if model == "transformer":
+        config = TransformerConfig(dimension=DIMENSION, heads=HEADS, hidden=HIDDEN, positions=len(tokens), embedding_scale=1.0)
+    else:
+        chosen = {name: value for name, value in (("operation", operation), ("readout", readout)) if value is not None}
+        config = WaveNetworkConfig(dimension=DIMENSION, hidden=HIDDEN, **chosen)
+    network = build_network(config, len(numbers) + 1, len(CLASSES), seed, np.float64)
     number = 0 if label is None else class_number(label, CLASSES)
     return Subject(network, one_text(ids, number), tokens, CLASSES, f"random network, seed {seed}")
 

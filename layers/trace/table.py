@@ -53,6 +53,9 @@ def network_line(subject):
     """Where the network comes from, and its settings."""
     config = subject.network.config
     blocks = f"{config.blocks} block" + "s" * (config.blocks != 1)
+    if config.model == "transformer":
+        heads = f"{config.heads} head" + "s" * (config.heads != 1)
+        return f"{subject.origin}: Transformer, d = {config.dimension}, {blocks}, {heads}, float64"
     return f"{subject.origin}: d = {config.dimension}, {blocks}, {config.operation}, {config.readout} readout, {config.pooling} pooling, float64"
 
 

@@ -1,12 +1,16 @@
 """python train.py complexity: its options, its messages, and its two forms of output."""
 
+import inspect
 import json
 
 import pytest
 
+import train
+from layers.benchmark.workloads import VOCABULARY
 from layers.complexity import processes
 from layers.complexity import run as complexity_run
-from layers.complexity.measure import Measurement
+from layers.complexity.measurement import Measurement
+from layers.complexity.models import MODELS, TOKENS
 
 
 def pretended(model, texts, lengths, setup):
@@ -50,6 +54,16 @@ def test_a_figure_is_drawn(run, quick, tmp_path):
     code, out, err = run("complexity", "--lengths", "16,32", "--only", "growth", "--figure", tmp_path / "a.svg", "--json")
     assert code == 0 and json.loads(out) and err == f"drawn: {tmp_path / 'a.svg'}\n"
     assert (tmp_path / "a.svg").read_text().count("<svg") == 1
+
+
+def test_the_defaults_of_the_options_are_those_of_the_measurements():
+    given = {p.name: p for p in train.cli.commands["complexity"].params}
+    defaults = inspect.signature(complexity_run.Complexity).parameters
+    for name in ("device", "texts", "length", "repeats", "budget", "threads", "tokens"):
+        assert given[name].default == defaults[name].default
+    assert given["models"].default == ",".join(MODELS) and given["lengths"].default == ",".join(map(str, complexity_run.LENGTHS))
+    assert list(given["tokens"].type.choices) == list(TOKENS) and list(given["only"].type.choices) == list(complexity_run.KINDS)
+    assert given["length"].type.max == VOCABULARY
 
 
 @pytest.mark.parametrize("arguments, words", [

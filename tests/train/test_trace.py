@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from engine.training.session import open_run
-from layers.networks import CONFIGS, WaveNetwork, WaveNetworkConfig, build_network
+from layers.networks import CONFIGS, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig, build_network
+from layers.standard import attention, tanh
 
 TEXT = "profits rose in the third quarter"
+TRANSFORMER = ["--model", "transformer"]
 
 
 def refused(outcome, *words):
@@ -26,6 +28,28 @@ def wrong_modulation(monkeypatch):
     from layers.wave import modulation
 
     monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
+
+
+@pytest.fixture
+def trained_transformer(tmp_path, arguments, run):
+    """The path of a finished run of a Transformer."""
+    own = [a for a in arguments if a not in ("--set", "token_dropout=0.1", "hidden=8")]
+    own += [a for name in ("hidden=8", "heads=2", "positions=20", "max_tokens=20") for a in ("--set", name)]
+    code, _, err = run(*TRANSFORMER, *own, "--output", tmp_path / "transformer")
+    assert code == 0, err
+    return tmp_path / "transformer"
+
+
+@pytest.fixture(params=["attention", "tanh"])
+def wrong_transformer(request, monkeypatch):
+    """The name of a stage whose backward is spoiled: attention forgets D, tanh takes y for its slope."""
+    if request.param == "attention":
+        kept = attention.Cache
+        monkeypatch.setattr(attention, "Cache", lambda q, k, v, y, *rest: kept(q, k, v, 0 * y, *rest))
+    else:
+        kept = tanh.Cache
+        monkeypatch.setattr(tanh, "Cache", lambda slope: kept(np.sqrt(1 - slope)))
+    return request.param
 
 
 def test_a_random_network_shows_every_value_and_parameter(run):
@@ -45,6 +69,40 @@ def test_a_random_network_shows_every_value_and_parameter(run):
     assert {row["name"] for row in report["forward"] if row["kind"] == "intermediate"} == names - set(network.parameters())
     assert all(row["verdict"] == "ok" and row["difference"] < 1e-9 for row in report["backward"])
     assert report["label"] == "0" and report["loss"] == pytest.approx(-np.log(report["probabilities"]["0"]))
+
+
+def test_a_random_transformer_shows_every_value_and_parameter(run):
+    code, out, err = run("trace", TEXT, *TRANSFORMER)
+    assert code == 0 and err == "" and "random network, seed 0: Transformer, d = 4, 1 block, 2 heads" in out
+    for title in ("token embeddings", "position embeddings", "tokens + positions", "queries q", "keys k", "values v", "attended values",
+                  "output map", "output + input", "first token's row", "pooler", "pooled vector", "logits", "loss"):  # fmt: skip
+        assert f" {title} " in out
+    for equation in ("E8 ", "E9 ", "E10", "E11", "E14", "E15", "E18", "E19"):
+        assert any(line.startswith(equation) for line in out.splitlines())
+    assert max(map(len, out.splitlines())) <= 116
+    code, out, _ = run("trace", TEXT, *TRANSFORMER, "--json", "--values", "1")
+    report = json.loads(out, parse_constant=pytest.fail)
+    parameters = set(Transformer(TransformerConfig(dimension=4, heads=2, hidden=5, positions=7), 7, 3).parameters())
+    names = {row["name"] for row in report["backward"]}
+    assert code == 0 and report["ok"] and parameters <= names
+    assert {row["name"] for row in report["forward"]} == names - parameters
+    assert all(row["verdict"] == "ok" or row["name"] == "blocks.0.key.bias" for row in report["backward"])
+    assert all(row["difference"] < 1e-9 for row in report["backward"])
+    assert report["network"] == {"model": "transformer", "dimension": 4, "heads": 2, "blocks": 1} and report["phasors"] == {}
+
+
+def test_a_run_of_a_transformer_is_traced_with_its_best_weights(trained_transformer, run):
+    text = "goal match team"
+    report = json.loads(run("trace", trained_transformer, text, "--json", "--values", "1")[1])
+    predicted = json.loads(run("predict", trained_transformer, "--json", text)[1])
+    assert report["ok"] and report["label"] == predicted["label"] and report["network"]["heads"] == 2
+    assert report["probabilities"] == pytest.approx(predicted["probabilities"], abs=1e-5)
+    opened = open_run(trained_transformer, CONFIGS, build_network)
+    assert set(opened.network.parameters()) <= {row["name"] for row in report["backward"]}
+    code, _, err = run("trace", trained_transformer, "soup " * 100_000)
+    assert code == 0, err
+    refused(run("trace", trained_transformer, TEXT, "--dimension-shown", "1"), trained_transformer, "no waves", "--dimension-shown")
+    refused(run("trace", trained_transformer, TEXT, *TRANSFORMER), "--model", "own settings")
 
 
 def test_options_of_the_random_network(run):
@@ -86,6 +144,15 @@ def test_a_wrong_backward_is_shown_at_its_stage_with_exit_code_1(run, wrong_modu
     assert run("trace", TEXT, "--operation", "interference")[0] == 0
 
 
+def test_a_wrong_backward_of_a_transformer_is_shown_at_its_stage(run, wrong_transformer):
+    code, out, _ = run("trace", TEXT, *TRANSFORMER)
+    expected = {"attention": ("E18 attention (attended values)", "keys k"), "tanh": ("E19 hyperbolic tangent (pooled vector)", "pooler")}
+    stage, first = expected[wrong_transformer]
+    wrong = [line.split("  ")[0] for line in out.splitlines() if line.endswith("WRONG")]
+    assert code == 1 and stage in " ".join(out.split()) and wrong[0] == first
+    assert ("values v" in wrong) == (wrong_transformer == "tanh") and "embedding table in use" in wrong
+
+
 @pytest.mark.parametrize(
     "text", ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000], ids=["empty", "NUL", "emoji", "million words", "one word"]
 )
@@ -113,6 +180,19 @@ def test_the_page(tmp_path, trained, run):
     assert ElementTree.parse(tmp_path / "b.html").getroot().tag == "html"
 
 
+def test_the_page_of_a_transformer(tmp_path, run):
+    pytest.importorskip("latex2mathml", reason="the page needs latex2mathml (extra plots)")
+    code, out, _ = run("trace", "a <b> & a", *TRANSFORMER, "--values", "1", "--html", tmp_path / "a.html")
+    root = ElementTree.parse(tmp_path / "a.html").getroot()
+    words = " ".join(" ".join(root.itertext()).split())
+    assert code == 0 and root.find(".//h1").text == "A text through a Transformer and back" and "phasor" not in words
+    assert [s.text for s in root.find(".//dd[@class='tokens']")] == ["[CLS]", "a", "<", "b", ">", "&", "a"]
+    assert not list(root.iterfind(".//svg")) and "what is shown is rounding" in words
+    numbers = {s.find("header/h3").text: s.find("header/span").text for s in root.iterfind(".//section")}
+    assert numbers["attention → attended values"] == "E18" and numbers["hyperbolic tangent → pooled vector"] == "E19"
+    assert len(numbers) == 21 and all(s.find(".//{*}math") is not None for s in root.iterfind(".//section"))
+
+
 def test_the_page_of_a_wrong_backward_says_so(tmp_path, run, wrong_modulation):
     pytest.importorskip("latex2mathml", reason="the page needs latex2mathml (extra plots)")
     assert run("trace", TEXT, "--html", tmp_path / "a.html")[0] == 1
@@ -129,6 +209,9 @@ def test_bad_input(tmp_path, trained, run):
     refused(run("trace", trained, TEXT, "--dimension-shown", "8"), "8", "0 to 7")
     refused(run("trace", trained, TEXT, "--operation", "modulation", "--seed", "1"), "--operation", "--seed")
     refused(run("trace", "b\udcffll"), "UTF-8")
+    for option in (["--operation", "modulation"], ["--readout", "both"], ["--dimension-shown", "0"]):
+        refused(run("trace", TEXT, *TRANSFORMER, *option), "--model transformer", "no waves", option[0])
+    refused(run("trace", trained, TEXT, "--model", "wave"), "--model", "own settings")
 
 
 def test_a_page_that_cannot_be_written(tmp_path, run, monkeypatch):
@@ -144,7 +227,10 @@ def test_a_page_without_latex2mathml(tmp_path, run, monkeypatch):
     assert outcome[1] == "" and not (tmp_path / "a.html").exists()
 
 
-@pytest.mark.parametrize("options", [[], ["a", "b", "c"], *([TEXT, *o] for o in (["--operation", "sum"], ["--values", "0"], ["--seed", "-1"]))])
+@pytest.mark.parametrize(
+    "options",
+    [[], ["a", "b", "c"], *([TEXT, *o] for o in (["--operation", "sum"], ["--model", "cnn"], ["--values", "0"], ["--seed", "-1"]))],
+)
 def test_usage_errors(run, options):
     code, _, err = run("trace", *options)
     assert code == 2 and err.startswith("Usage: ") and "Traceback" not in err and len(err.strip().splitlines()) <= 4

@@ -6,9 +6,10 @@ import types
 import numpy as np
 import pytest
 
+from engine.backend import peak_memory_bytes
 from engine.benchmark import device as devices
 from engine.benchmark.clock import HostClock
-from engine.benchmark.device import copy_bandwidth, describe_device, driver_release, release_memory, square_product_rate
+from engine.benchmark.device import copy_bandwidth, describe_device, driver_release, release_memory, restart_peak, square_product_rate
 
 
 class FixedClock:
@@ -74,3 +75,15 @@ def test_the_pool_gives_back_what_was_freed(monkeypatch):
     assert not calls
     release_memory("cuda")
     assert calls == ["freed"]
+    restart_peak("cuda")
+    assert calls == ["freed"] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process ask for it")
+def test_a_peak_that_is_over_can_be_forgotten():
+    numbers = np.ones(2**25)  # 256 MiB, which the system gets back as soon as they are freed
+    with_them = peak_memory_bytes()
+    del numbers
+    assert peak_memory_bytes() > with_them - 2**20, "counted by the page, and not at once"
+    restart_peak("cpu")
+    assert peak_memory_bytes() < with_them - 2**27

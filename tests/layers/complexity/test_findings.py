@@ -3,7 +3,7 @@
 import pytest
 
 from layers.complexity.findings import PAPER, exponents, reductions
-from layers.complexity.measure import Measurement
+from layers.complexity.measurement import Measurement
 
 
 def row(model="modulation", length=10, operations=100, seconds=(1.0,), peak=1000, kept=10, mixing=1, mixing_seconds=1.0):

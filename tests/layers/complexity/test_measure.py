@@ -7,7 +7,8 @@ import pytest
 
 from engine.benchmark.clock import HostClock
 from layers.complexity import measure
-from layers.complexity.measure import Measurement, Subject, main, predicted_seconds
+from layers.complexity.measure import Subject, main
+from layers.complexity.measurement import Measurement, predicted_seconds
 from layers.complexity.models import MODELS, batch_of
 
 RATE = 1e9
@@ -100,6 +101,13 @@ def test_what_does_not_fit_is_said_so(small, monkeypatch):
     monkeypatch.setattr(measure, "update", full)
     found = subject().at(1, 5)
     assert found.why_not == "it does not fit into the memory" and found.seconds is None and found.operations > 0
+
+
+def test_a_number_that_is_not_finite_measures_nothing(small, monkeypatch):
+    s = subject()
+    monkeypatch.setattr(s.training, "has_stopped", lambda: True)
+    with pytest.raises(ArithmeticError, match="modulation came to a number that is not finite at 5 tokens"):
+        s.at(1, 5)
 
 
 def test_the_state_of_all_rows_is_there_and_as_it_was(small):

@@ -104,10 +104,16 @@ def test_laws_of_a_weighted_mean(n, seed):
     assert_equal(attention_forward(q, k, v, offsets, 2)[0][:n, :3], y[:n, :3], 0)
 
 
-def test_a_text_of_one_token_sees_itself_alone():
-    rng, q, k, v, offsets = random_inputs(0, [1, 0, 1])
-    y, cache = attention_forward(1e200 * q, 1e100 * k, v, offsets, 3)
-    dy = rng.standard_normal(y.shape)
+@pytest.mark.parametrize("heads, width, scale", [(3, 2, 1e100), (1, 64, 1.0), (12, 64, 1.0), (1, 7, 1.0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_text_of_one_token_sees_itself_alone(heads, width, scale, dtype):
+    """Wide heads too, whose products sum in an order of their own."""
+    offsets = np.array([0, 1, 1, 2])
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, 2, heads * width)).astype(dtype)
+    scale = dtype(min(scale, 1e10)) if dtype is np.float32 else scale
+    y, cache = attention_forward(scale**2 * q, scale * k, v, offsets, heads)
+    dy = rng.standard_normal(y.shape).astype(dtype)
     dq, dk, dv = attention_backward(dy, cache)
     assert np.array_equal(y, v) and np.array_equal(dv, dy)
     assert not dq.any() and not dk.any()
@@ -143,8 +149,22 @@ def test_nothing_gives_nothing():
     assert [x.shape for x in (y, *attention_backward(y, cache))] == [(0, 4)] * 4
 
 
+def without_mean(dy, cache):
+    """ds = p·dp alone."""
+    dq, dk, dv = attention_backward(dy, cache)
+    e = cache.q.shape[1] // cache.heads
+    for a, b in zip(cache.offsets, cache.offsets[1:]):
+        for head in range(cache.heads):
+            of_head = slice(a, b), slice(head * e, head * e + e)
+            q, k, v, d = (x[of_head] for x in (cache.q, cache.k, cache.v, dy))
+            p = np.exp(q @ k.T / np.sqrt(e) - cache.m[head, a:b, None])
+            ds = p * (d @ v.T) / np.sqrt(e)
+            dq[of_head], dk[of_head] = ds @ k, ds.T @ q
+    return dq, dk, dv
+
+
 CORRUPTIONS = {
-    "no mean subtracted": lambda dy, c: attention_backward(dy, c._replace(y=0 * c.y)),
+    "no mean subtracted": without_mean,
     "keys for queries": lambda dy, c: (attention_backward(dy, c)[1], attention_backward(dy, c)[0], attention_backward(dy, c)[2]),
     "no scale": lambda dy, c: (1.4 * attention_backward(dy, c)[0], *attention_backward(dy, c)[1:]),
     "wrong text": lambda dy, c: attention_backward(dy, c._replace(offsets=np.array([0, 2, 5]))),

@@ -1,0 +1,84 @@
+"""The measurements of `python train.py complexity`: growth with the length of a text, and reductions at one batch."""
+
+from engine.backend import blas_threads, resolve_device
+from engine.benchmark.clock import clock_of
+from engine.benchmark.device import describe_device, release_memory, square_product_rate
+from engine.benchmark.machine import describe_machine
+from engine.errors import UserError
+from layers.benchmark import workloads
+from layers.complexity import processes
+from layers.complexity.models import MODELS, is_wave
+
+LENGTHS = tuple(2**power for power in range(4, 14))  # 16 … 8,192 tokens
+GROWTH_TEXTS = 1  # in a batch, whose length grows
+TEXTS, LENGTH = 32, 128  # of the batch of the reductions
+KINDS = ("growth", "reductions")
+
+
+class Complexity:
+    """growth: {model: [Measurement of each length]}; rounds: {model: [Measurement of each repeat]}, both as far as they were taken.
+
+    machine: what it was measured on; setup.rate: FLOP/s of one matrix product there. Raises UserError for wrong models or lengths.
+    """
+
+    def __init__(self, device="cpu", models=tuple(MODELS), lengths=LENGTHS, texts=TEXTS, length=LENGTH, repeats=3, budget=60.0, threads=0, tokens="distinct"):
+        self.device = resolve_device(device)
+        self.models, self.lengths = checked_models(models), checked_lengths(lengths)
+        self.texts, self.length, self.repeats = texts, length, repeats
+        self.growth, self.rounds = {}, {}
+        with blas_threads(threads):
+            self.machine = {**describe_machine(), **describe_device(self.device)}
+            rate = square_product_rate(self.device, clock_of(self.device))
+        release_memory(self.device)  # which the models need
+        self.setup = processes.Setup(self.device, rate, budget, threads, tokens)
+
+    def count(self, kind):
+        """How many Measurements a kind takes."""
+        return len(self.models) * (len(self.lengths) if kind == "growth" else self.repeats)
+
+    def measure(self, kind):
+        """Take all Measurements of a kind; yields in words what has been measured."""
+        return self.grow() if kind == "growth" else self.reduce()
+
+    def grow(self):
+        """Every model at every length, one text to a batch."""
+        for model in self.models:
+            for row in processes.measurements(model, GROWTH_TEXTS, self.lengths, self.setup):
+                self.growth.setdefault(model, []).append(row)
+                yield f"{model}, {row.length:,} tokens"
+
+    def reduce(self):
+        """Every model at the batch of the reductions; the models take turns, so that what the machine does meanwhile meets all."""
+        for repeat in range(self.repeats):
+            for model in self.models:
+                self.rounds.setdefault(model, []).extend(processes.measurements(model, self.texts, [self.length], self.setup))
+                yield f"{model}, {self.texts} × {self.length} tokens, repeat {repeat + 1}"
+
+
+def checked_models(names):
+    """The names without repeats. UserError for one that there is not."""
+    for name in names:
+        if name not in MODELS:
+            raise UserError(f"--models {name}: is none of the models {', '.join(MODELS)}")
+    return list(dict.fromkeys(names))
+
+
+def checked_lengths(lengths):
+    """Numbers, perhaps as text, in ascending order without repeats. UserError for what is none, or longer than the vocabulary."""
+    longest = workloads.VOCABULARY
+    for length in lengths:
+        if not str(length).isdecimal() or not 1 <= int(length) <= longest:
+            raise UserError(f"--lengths {length}: expected whole numbers from 1 to {longest:,} separated by commas, such as 16,64,256")
+    return sorted({int(length) for length in lengths})
+
+
+def checked_kinds(only, models, figure=None):
+    """The kinds of measurement that --only leaves. UserError where the models or the figure do not fit."""
+    kinds = KINDS if only is None else (only,)
+    if "reductions" in kinds and len({is_wave(model) for model in checked_models(models)}) == 1:
+        raise UserError(
+            f"--models {','.join(models)}: reductions hold a wave network against a Transformer; name one of each, or give --only growth"
+        )
+    if figure is not None and "growth" not in kinds:
+        raise UserError(f"--figure {figure}: draws the growth; leave out --only {only}")
+    return kinds
