@@ -22,7 +22,8 @@ from engine.backend import array_module
 from engine.flops import Flops
 from engine.ragged import nonempty
 
-BLOCK_SCORES = 1 << 18  # formed at a time, all heads together: 1 MiB in float32
+BLOCK_SCORES = 1 << 19  # formed at a time: 2 MiB in float32
+BLOCK_ROWS = 128  # of a long text, as far as one head has room for them: with fewer, adding to dk and dv would take the time
 
 
 class Cache(NamedTuple):
@@ -49,14 +50,14 @@ def attention_forward(q, k, v, offsets, heads):
     xp = array_module(q, k, v)
     y, m = xp.zeros(q.shape, np.result_type(q.dtype, k.dtype, v.dtype)), xp.zeros((heads, len(q)), np.result_type(q.dtype, k.dtype))
     of_heads = by_head(heads, q, k, v, y)
-    for rows, text in blocks(offsets, heads):
-        q_h, k_h, v_h, y_h = (x[:, part] for x, part in zip(of_heads, (rows, text, text, rows)))
+    for some, rows, text in blocks(offsets, heads):
+        q_h, k_h, v_h, y_h = (x[some, part] for x, part in zip(of_heads, (rows, text, text, rows)))
         s = scores(q_h, k_h)
         largest = s.real.max(axis=2, keepdims=True)  # a constant for each row; of the real part, for complex step
         p = xp.exp(s - largest)
         total = p.sum(axis=2, keepdims=True)
         y_h[...] = (p @ v_h) / total
-        m[:, rows] = (largest + xp.log(total))[:, :, 0]
+        m[some, rows] = (largest + xp.log(total))[:, :, 0]
     return y, Cache(q, k, v, m, offsets, heads)
 
 
@@ -68,9 +69,9 @@ def attention_backward(dy, cache):
     dq, dk, dv = (xp.zeros(x.shape, dy.dtype) for x in (q, k, v))
     scale = 1 / math.sqrt(q.shape[1] // heads)
     of_heads = by_head(heads, q, k, v, dy, dq, dk, dv)
-    for rows, text in blocks(offsets, heads):
-        q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (x[:, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text)))
-        p = xp.exp(scores(q_h, k_h) - m[:, rows, None])
+    for some, rows, text in blocks(offsets, heads):
+        q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (x[some, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text)))
+        p = xp.exp(scores(q_h, k_h) - m[some, rows, None])
         ds = dy_h @ v_h.transpose(0, 2, 1)
         ds -= xp.einsum("hjl,hjl->hj", p, ds)[:, :, None]  # of the very numbers it is taken from: dy·y would leave rounding where p is 1
         ds *= p * scale
@@ -91,17 +92,24 @@ def by_head(heads, *arrays):
 
 
 def blocks(offsets, heads):
-    """(rows, text): slices of the rows whose scores are formed together, and of the text they belong to."""
+    """(some, rows, text): slices of the heads and rows whose scores are formed together, and of the text they belong to."""
     for _, start, stop in nonempty(offsets):
-        size = max(1, BLOCK_SCORES // (heads * (stop - start)))
-        for first in range(start, stop, size):
-            yield slice(first, min(first + size, stop)), slice(start, stop)
+        together, size = block_shape(stop - start, heads)
+        for head in range(0, heads, together):
+            for first in range(start, stop, size):
+                yield slice(head, min(head + together, heads)), slice(first, min(first + size, stop)), slice(start, stop)
+
+
+def block_shape(n, heads):
+    """(heads, rows) of a block of a text of n tokens: all heads while BLOCK_ROWS rows of each fit, then fewer, then fewer rows."""
+    together = max(1, min(heads, BLOCK_SCORES // (n * min(n, BLOCK_ROWS))))
+    return together, max(1, min(n, BLOCK_SCORES // (n * together)))
 
 
 def attention_flops(lengths, dimension, heads):
     """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 8·H; the rest per token."""
     lengths = [int(n) for n in lengths if n]
     pairs, tokens = sum(n * n for n in lengths), sum(lengths)
-    added = sum(n * -(-n // max(1, BLOCK_SCORES // (heads * n))) for n in lengths)  # rows of dk and of dv, for each block of scores
+    added = sum(n * -(-n // block_shape(n, heads)[1]) for n in lengths)  # rows of dk and of dv, for each block of scores
     forward = (4 * dimension + 5 * heads) * pairs + (dimension + 2 * heads) * tokens
     return Flops(forward, (10 * dimension + 8 * heads) * pairs + 2 * dimension * added)

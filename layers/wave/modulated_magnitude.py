@@ -19,12 +19,15 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arguments import check_floats
-from engine.backend import accumulator_dtype, array_module
+from engine.backend import array_module
 from engine.bag import count_matrix
 from engine.flops import Flops
 from engine.kernels import with_kernels
 from layers.wave import modulated_magnitude_fused
 from layers.wave.division import divide_or_zero
+
+
+BLOCK_ENTRIES = 1 << 19  # in float64 at a time: 4 MiB
 
 
 class Cache(NamedTuple):
@@ -48,9 +51,13 @@ def magnitudes(x, counts):
     """G: (B, d) in float64. Squares of float32 fit into it as they are; those of float64 are scaled by their column's largest."""
     xp = array_module(x)
     if x.dtype == np.float32:
-        squares = x.astype(accumulator_dtype(x.dtype))
-        squares *= squares
-        return xp.sqrt(counts @ squares)
+        G = xp.empty((len(counts), x.shape[1]))
+        size = max(1, BLOCK_ENTRIES // max(1, len(x)))
+        for first in range(0, x.shape[1], size):  # columns at a time: their squares take twice the memory of x
+            squares = x[:, first : first + size].astype(np.float64)
+            squares *= squares
+            G[:, first : first + size] = counts @ squares
+        return xp.sqrt(G)
     scale = abs(x.real).max(axis=0) if len(x) else xp.ones(x.shape[1])
     scale = scale + (scale == 0)
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
@@ -60,11 +67,17 @@ def modulated_magnitude_backward(dy, cache):
     """dy: (B, d) → (da, db), each (U, d)."""
     a, b, G_a, G_b, counts = cache
     check_floats("dy", dy, G_a.shape, like=a)
-    da = counts.T @ divide_or_zero(dy * G_b, G_a)
-    db = counts.T @ divide_or_zero(dy * G_a, G_b)
-    da *= a
-    db *= b
-    return da.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
+    return slopes(a, divide_or_zero(dy * G_b, G_a), counts, dy.dtype), slopes(b, divide_or_zero(dy * G_a, G_b), counts, dy.dtype)
+
+
+def slopes(x, of_texts, counts, dtype):
+    """x·(Cᵀ·of_texts): (U, d) of (B, d), in `dtype`; rows at a time, since the sums are in float64."""
+    dx = array_module(x).empty(x.shape, dtype)
+    size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
+    for first in range(0, len(x), size):
+        rows = slice(first, first + size)
+        dx[rows] = (counts[:, rows].T @ of_texts) * x[rows]
+    return dx
 
 
 modulated_magnitude_forward, modulated_magnitude_backward = with_kernels(

@@ -74,19 +74,26 @@ def test_agrees_with_the_softmax_and_its_jacobian_in_loops(lengths, heads, seed)
     assert_equal((y, *attention_backward(dy, cache)), by_loops(q, k, v, dy, lengths, heads), 1e-12)
 
 
-@given(LENGTHS, SEEDS, st.sampled_from([1, 2, 5, 7, 12, 30]))
+@given(LENGTHS, SEEDS, st.sampled_from([1, 2, 5, 7, 12, 30]), st.sampled_from([1, 2, 128]))
 @examples()
-def test_the_size_of_blocks_changes_nothing(lengths, seed, size):
+def test_the_size_of_blocks_changes_nothing(lengths, seed, size, rows):
+    """Whether heads, rows, or both are cut."""
     rng, q, k, v, offsets = random_inputs(seed, lengths)
     results = []
-    before = attention.BLOCK_SCORES
+    before = attention.BLOCK_SCORES, attention.BLOCK_ROWS
     try:
-        for attention.BLOCK_SCORES in (before, size):
+        for attention.BLOCK_SCORES, attention.BLOCK_ROWS in (before, (size, rows)):
             y, cache = attention_forward(q, k, v, offsets, 2)
             results.append((y, *attention_backward(q, cache)))
     finally:
-        attention.BLOCK_SCORES = before
+        attention.BLOCK_SCORES, attention.BLOCK_ROWS = before
     assert_equal(results[1], results[0], 1e-14)
+
+
+@pytest.mark.parametrize("n, shape", [(1, (12, 1)), (128, (12, 128)), (512, (8, 128)), (2048, (2, 128)), (4096, (1, 128)), (1 << 20, (1, 1))])
+def test_a_block_has_all_heads_while_it_can_and_many_rows(n, shape):
+    assert attention.block_shape(n, 12) == shape
+    assert shape[0] * shape[1] * n <= attention.BLOCK_SCORES or shape == (1, 1)
 
 
 @given(st.integers(2, 6), SEEDS)
