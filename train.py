@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, benchmark, complexity, doctor
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, study, benchmark, complexity, doctor
 """
 
 import itertools
@@ -621,9 +621,9 @@ def complexity(only, models, lengths, figure, as_json, **chosen):
     from layers.complexity.report import as_json_object, as_table, write_figure
     from layers.complexity.run import Complexity, checked_kinds
 
+    kinds = checked_kinds(only, names_in(models), figure)
     if figure is not None:
         require_plots(figure)
-    kinds = checked_kinds(only, names_in(models), figure)
     measured = Complexity(models=names_in(models), lengths=names_in(lengths), **chosen)
     with tqdm(total=sum(map(measured.count, kinds)), desc="complexity", unit="figure", leave=False, disable=None) as bar:
         for kind in kinds:

@@ -47,7 +47,7 @@ def test_the_python_example_runs(capsys):
 def test_the_two_commands_stand_first():
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     commands = [re.sub(r" *#.*", "", line) for line in blocks[0].splitlines()]
-    assert commands == ["pip install -e . && python train.py", "pip install -e '.[test]' && pytest"]
+    assert commands == ["pip install -e . && python train.py", "pip install -e '.[test]' && pytest -n auto"]
 
 
 def test_every_command_and_option_shown_exists():

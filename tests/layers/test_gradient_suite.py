@@ -52,37 +52,26 @@ EQUATIONS = [case for case in PAIRS if case not in COMPOSED]
 NETWORKS = [case for case in CASES if case.name.startswith("network")]
 
 
-def sharpest(case):
-    return {"complex_step" if case.analytic else "five_point"}
-
-
 def by_method(cases, methods):
     """The tests of these cases by methods(case), each with a readable name."""
     chosen = [(case, method) for case in cases for method in methods_of(case) if method in methods(case)]
     return pytest.mark.parametrize("case, method", chosen, ids=[f"{case.name}, {method}" for case, method in chosen])
 
 
-@by_method(EQUATIONS, sharpest)
+@pytest.mark.thorough
+@by_method(EQUATIONS, lambda case: {"complex_step" if case.analytic else "five_point"})
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
-def test_the_gradient_of_every_function_pair_is_right(case, method, seed):
-    """200 random batches: complex step to 1e-12, five points to 1e-7."""
+def test_the_gradient_of_every_function_pair_is_right_on_200_batches(case, method, seed):
+    """By the sharpest method that a pair allows."""
     assert_right(case, method, seed)
 
 
-@by_method(EQUATIONS, lambda case: {"five_point"} - sharpest(case))
+@by_method(PAIRS, lambda case: {"complex_step", "five_point"})
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
-def test_five_points_agree_with_complex_step(case, method, seed):
-    """The method that knows nothing of complex numbers, on 25 random batches more."""
-    assert_right(case, method, seed)
-
-
-@by_method(COMPOSED, lambda case: {"complex_step", "five_point"})
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
-def test_the_gradient_of_what_is_made_of_pairs_is_right(case, method, seed):
-    """Compositions of pairs that have their 200: 25 random examples each, by the same methods."""
+def test_the_gradient_of_every_function_pair_and_of_what_is_made_of_them_is_right(case, method, seed):
+    """25 random batches: complex step to 1e-12, five points to 1e-7."""
     assert_right(case, method, seed)
 
 

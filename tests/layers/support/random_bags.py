@@ -1,6 +1,5 @@
 """Random bags of every form that a network makes."""
 
-import numpy as np
 from layer_laws import offsets_of
 
 from engine.bag import Bag, merge_repeats
