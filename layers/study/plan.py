@@ -4,12 +4,14 @@ Source: Zhang & Sheng, arXiv 2411.06989, with what it leaves open chosen here: t
 with embeddings of one size, and have the magnitude readout of the preset `paper` and the proportions of BERT.
 """
 
+from engine.data.config import DataConfig
 from engine.errors import UserError
 from engine.training.run_settings import build_settings
 from layers.networks import CONFIGS
 
 DIMENSION = 256  # of the papers' 768 a third, for a laptop
 HEAD = 64  # columns of an attention's head, as in BERT
+ORDER = ("seed", "epochs", "batch_size", "patience")  # of training: what decides which texts come when
 SHARED = {"max_tokens": 128, "epochs": 5, "batch_size": 64, "patience": 0, "threads": 1, "embedding_scale": 0.02}
 WAVE = {"model": "wave", "readout": "magnitude", "activation": "gelu", "learning_rate": 1e-3}
 RUNS = {
@@ -33,6 +35,8 @@ def plan(fields, assignments=(), runs=tuple(RUNS)):
         run, dot, field = name.rpartition(".")
         if dot and run not in chosen:
             raise UserError(f"--set {name}: is of no run; the runs are {', '.join(chosen)}")
+        if dot and field in {*DataConfig.fields(), *ORDER}:
+            raise UserError(f"--set {name}: all runs see the same texts in the same order; leave out {run}. to set it in all of them")
         fitting = [run] if dot else [run for run, of_run in chosen.items() if field in known_fields(of_run["model"])]
         for run in fitting or chosen:  # of none: then building the settings says so
             chosen[run][field] = value
