@@ -25,6 +25,9 @@ from engine.training.interrupt import Interrupted
 from engine.training.repeats import accuracy_table, repeat_runs
 from engine.training.run_settings import build_settings, field_rows, model_of, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
+from layers.benchmark.workloads import VOCABULARY
+from layers.complexity.models import LENGTH, LENGTHS, TEXTS, TOKENS
+from layers.complexity.models import MODELS as COST_MODELS
 from layers.networks import CONFIGS, build_network
 from layers.networks.presets import DEFAULTS, PRESETS
 from layers.study.plan import RUNS as STUDY_RUNS
@@ -95,8 +98,9 @@ data_options = options(
     field_option("--tokenizer", "tokenizer", metavar="FILE", help="Existing tokenizer.json or BERT vocab.txt."),
     field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the WordPiece trained otherwise."),
 )
+model_option = click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]")
 network_options = options(
-    click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]"),
+    model_option,
     field_option("--operation", "operation", help="How the two waves are combined."),
     field_option("--readout", "readout", help="How a wave becomes real numbers."),
     field_option("--dimension", "dimension", metavar="D", help="Length of a token's embedding."),
@@ -321,7 +325,8 @@ def precision(scope, tokens, seed, figure, as_json):
 
     polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
     """
-    from engine.analysis.line_plot import Level, Panel, require_plots, write_line_plot
+    from engine.analysis.line_plot import Level, Panel, write_line_plot
+    from engine.analysis.pictures import require_plots
     from engine.gradcheck.report import json_safe
     from layers.precision_study import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
 
@@ -456,7 +461,7 @@ def require_waves(ctx, given_by, model):
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
 @settings_options
 @click.option("--corpora", metavar="NAMES", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
-@click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]")
+@model_option
 @click.option("--operations", metavar="NAMES", help="Of model wave, comma-separated.  [default: interference,modulation]")
 @click.option("--seeds", metavar="NUMBERS", default="0,1,2", show_default=True, help="Comma-separated numbers.")
 @click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
@@ -552,7 +557,7 @@ def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_d
     if resolve_device(device) == "cuda":
         benchmark_gpu(ctx, only, repeats, peer, as_json)
         return
-    from engine.analysis.line_plot import require_plots
+    from engine.analysis.pictures import require_plots
     from layers.benchmark.report import as_json_object, as_table, write_figure
     from layers.benchmark.run import Benchmark
 
@@ -600,11 +605,11 @@ def measure_all(chosen):
 
 @cli.command(short_help="Count and measure what models cost as texts get longer.")
 @click.option("--only", type=click.Choice(["growth", "reductions"]), help="One of the two.  [default: both]")
-@click.option("--models", metavar="NAMES", default="interference,modulation,transformer-1,bert-base", show_default=True, help="Comma-separated.")
-@click.option("--lengths", metavar="NUMBERS", default=",".join(str(2**n) for n in range(4, 14)), show_default=True, help="Of growth: tokens of a text.")
-@click.option("--texts", type=click.IntRange(1), metavar="N", default=32, show_default=True, help="Of the batch of the reductions.")
-@click.option("--length", type=click.IntRange(1, 30_522), metavar="N", default=128, show_default=True, help="Of each of its texts, in tokens.")
-@click.option("--tokens", type=click.Choice(["distinct", "words"]), default="distinct", show_default=True, help="No token twice in a text, or as often as words.")
+@click.option("--models", metavar="NAMES", default=",".join(COST_MODELS), show_default=True, help="Comma-separated.")
+@click.option("--lengths", metavar="NUMBERS", default=",".join(map(str, LENGTHS)), show_default=True, help="Of growth: tokens of a text.")
+@click.option("--texts", type=click.IntRange(1), metavar="N", default=TEXTS, show_default=True, help="Of the batch of the reductions.")
+@click.option("--length", type=click.IntRange(1, VOCABULARY), metavar="N", default=LENGTH, show_default=True, help="Of each of its texts, in tokens.")
+@click.option("--tokens", type=click.Choice(TOKENS), default=TOKENS[0], show_default=True, help="No token twice in a text, or as often as words.")
 @click.option("--repeats", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Of the reductions; the median counts.")
 @click.option("--budget", type=click.FloatRange(0), metavar="SECONDS", default=60.0, show_default=True, help="Longer updates are counted, not measured.")
 @click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of matrix products; 0: as many as they take.")
@@ -617,7 +622,7 @@ def complexity(only, models, lengths, figure, as_json, **chosen):
 
     Each model is measured in a process of its own. About nine minutes on two cores. Nothing else should run meanwhile.
     """
-    from engine.analysis.line_plot import require_plots
+    from engine.analysis.pictures import require_plots
     from layers.complexity.report import as_json_object, as_table, write_figure
     from layers.complexity.run import Complexity, checked_kinds
 

@@ -16,6 +16,14 @@ else:
     import tomli as tomllib
 
 
+def require_vacant(path, begun):
+    """Raise UserError where something is at an output's path already. begun: name of the file that marks what can be continued."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        remedy = f"continue it with --resume {path}, or " if (path / begun).exists() else ""
+        raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
+
+
 def write_whole(path, write, failures=(OSError,)):
     """Call write(temporary path) beside `path`, then rename. On failure the old file stays and a UserError names the file.
 

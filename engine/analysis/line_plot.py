@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.analysis.pictures import GREY, GRID, LOOKS, require_plots, write_picture
-
-__all__ = ["LOOKS", "Level", "Panel", "decades", "draw", "require_plots", "ticks", "write_line_plot"]
+from engine.analysis.pictures import GREY, GRID, LOOKS, write_picture
 
 
 class Panel(NamedTuple):

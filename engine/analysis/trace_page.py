@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.analysis.page_style import STYLE
+from engine.analysis.page_style import document
 from engine.analysis.phasors import colours, phasors_svg
 from engine.analysis.visible import escape, visible
 from engine.errors import UserError
@@ -89,13 +89,7 @@ def page_html(page, to_mathml):
         "<nav>" + "".join(f'<a class="{card.verdict}" href="#stage{i}">{escape(card.title)}</a>' for i, card in enumerate(page.cards)) + "</nav>",
         *(card_html(i, card, page.columns, mathml) for i, card in enumerate(page.cards)),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{escape(page.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(filter(None, body))
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(page.title, body)
 
 
 def facts_html(page):

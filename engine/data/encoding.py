@@ -5,6 +5,7 @@ from array import array
 import numpy as np
 from tokenizers import models, normalizers, pre_tokenizers
 
+FIRST = "[CLS]"  # of every text
 CHUNK_TEXTS = 1024
 CHUNK_CHARACTERS = 1_000_000  # the library takes about 100 bytes per token while a chunk is encoded
 KNOWN_WORDS = 500_000
@@ -22,7 +23,7 @@ def encode_texts(tokenizer, texts, max_tokens):
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
-    first = tokenizer.token_to_id("[CLS]")
+    first = tokenizer.token_to_id(FIRST)
     encode = WordMemory(tokenizer) if cuts_at_spaces(tokenizer) else lambda chunk: ([ids] for ids in encode_whole(tokenizer, chunk))
     ids, ends = array("i"), array("q", [0])
     for chunk in chunks(texts):

@@ -7,7 +7,7 @@ from pathlib import Path
 import tomli_w
 
 from engine.errors import UserError
-from engine.files import read_json, read_toml, write_text
+from engine.files import read_json, read_toml, require_vacant, write_text
 
 RESULT_KEYS = {
     "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
@@ -44,9 +44,7 @@ class RunDirectory:
     def require_vacant(cls, path):
         """The RunDirectory of a path where nothing is yet; UserError where something is."""
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            remedy = f"continue it with --resume {path}, or " if run.config_file.exists() else ""
-            raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
+        require_vacant(path, run.config_file.name)
         return run
 
     def discard(self):

@@ -21,8 +21,8 @@ class RunSettings(NamedTuple):
     def are_those_of(self, saved):
         """Whether the sections() of a checkpoint say the same. A field that they lack is newer than they are, and had its default."""
         try:
-            return build_settings({self.network.model: type(self.network)}, *saved.values()) == self
-        except (UserError, AttributeError, TypeError):
+            return settings_of(saved, {self.network.model: type(self.network)}) == self
+        except (UserError, AttributeError, KeyError, TypeError):
             return False
 
 
@@ -46,6 +46,11 @@ def build_settings(network_classes, *layers):
     if positions is not None and settings.data.max_tokens > positions:
         raise UserError(f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two")
     return settings
+
+
+def settings_of(sections, network_classes):
+    """RunSettings from what sections() gave."""
+    return build_settings(network_classes, *(sections[name] for name in RunSettings._fields))
 
 
 def model_of(network_classes, values):

@@ -21,7 +21,7 @@ from engine.products import check_precision, product_precision
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import RunSettings, build_settings
+from engine.training.run_settings import RunSettings, settings_of
 from engine.training.trainer import Trainer
 
 
@@ -146,7 +146,7 @@ def read_run_settings(directory, network_classes):
     """RunSettings of a run's config.toml."""
     sections = directory.read_config()
     try:
-        return build_settings(network_classes, *(sections[name] for name in RunSettings._fields))
+        return settings_of(sections, network_classes)
     except UserError as error:
         raise UserError(f"{directory.config_file}: {error}") from None
 

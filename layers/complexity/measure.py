@@ -20,7 +20,7 @@ from engine.training.step import update
 from layers.benchmark.contestants import CLIP_NORM, LEARNING_RATE
 from layers.benchmark.gpu_contestants import OurDeviceTraining
 from layers.complexity.measurement import Measurement, predicted_seconds
-from layers.complexity.models import TOKENS, batch_of, build, mixing_flops
+from layers.complexity.models import TOKENS, batch_of, build
 from layers.networks import transformer_block, wave_block
 
 UPDATES, ENOUGH = 3, 20.0  # timed at each length, and seconds after which no further one is begun
@@ -46,7 +46,7 @@ class Subject:
     def at(self, texts, length):
         """The Measurement of a batch of `texts` texts of `length` tokens each."""
         batch = batch_of(texts, length, self.tokens)
-        counted, mixing = self.network.flops(batch), sum(mixing_flops(self.network, batch))
+        counted, mixing = self.network.flops(batch), sum(self.network.mixing_flops(batch))
         row = Measurement(self.model, texts, length, self.network.parameter_count(), *counted, mixing)
         row = row._replace(kept_bytes=self.kept_at(length), why_not=self.obstacle(row))
         if row.why_not is None:

@@ -7,13 +7,12 @@ exactly what is measured.
 import numpy as np
 
 from engine.backend import random_generator
-from engine.ragged import RaggedBatch, lengths
+from engine.ragged import RaggedBatch
+from engine.training.run_settings import build_settings
 from layers.benchmark import workloads
 from layers.benchmark.random_texts import CLASSES, word_ids
 from layers.networks import CONFIGS, build_network
 from layers.networks.presets import PRESETS
-from layers.standard.attention import attention_flops
-from layers.wave import modulated_magnitude_flops, wave_pair_flops
 
 MODELS = {
     "interference": {**PRESETS["paper"], "model": "wave", "operation": "interference"},
@@ -21,6 +20,8 @@ MODELS = {
     "transformer-1": {**PRESETS["transformer-1"], "dropout": 0.0},
     "bert-base": {**PRESETS["bert-base"], "dropout": 0.0},
 }
+LENGTHS = tuple(2**power for power in range(4, 14))  # 16 … 8,192 tokens
+TEXTS, LENGTH = 32, 128  # of the batch at which models are held against one another
 TOKENS = ("distinct", "words")
 
 
@@ -30,8 +31,7 @@ def is_wave(name):
 
 def config_of(name, longest):
     """The config of a model for texts of up to `longest` tokens: a Transformer has a position for each, and 512 as in BERT at least."""
-    kind = CONFIGS[MODELS[name]["model"]]
-    config = kind(**{field: value for field, value in MODELS[name].items() if field in kind.fields()})
+    config = build_settings(CONFIGS, MODELS[name]).network
     return config if is_wave(name) else config.replace(positions=max(config.positions, longest))
 
 
@@ -52,16 +52,3 @@ def batch_of(texts, length, tokens="distinct"):
     rng = random_generator(0, length)
     ids = np.resize(rng.permutation(workloads.VOCABULARY), texts * length) if tokens == "distinct" else word_ids(rng, texts * length)
     return RaggedBatch(ids.copy(), np.arange(texts + 1, dtype=np.int64) * length, rng.integers(0, CLASSES, texts))
-
-
-def mixing_flops(network, batch):
-    """Flops of the part in which tokens see one another: the attention of all blocks, or the waves (E4, E17) of the only block."""
-    config = network.config
-    if config.model == "transformer":
-        of_block = attention_flops(lengths(batch.offsets), config.dimension, config.heads)
-        return of_block._replace(forward=config.blocks * of_block.forward, backward=config.blocks * of_block.backward)
-    rows, bag = network.bag_of(batch.ids, batch.offsets, None)
-    texts, (block,) = len(batch.labels), network.blocks
-    if block.is_alike:
-        return modulated_magnitude_flops(len(rows), texts, config.dimension)
-    return wave_pair_flops(bag.entry_count(), len(batch.ids), texts, config.dimension, config.operation, config.readout, config.scope)

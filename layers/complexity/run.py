@@ -7,11 +7,9 @@ from engine.benchmark.machine import describe_machine
 from engine.errors import UserError
 from layers.benchmark import workloads
 from layers.complexity import processes
-from layers.complexity.models import MODELS, is_wave
+from layers.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS, is_wave
 
-LENGTHS = tuple(2**power for power in range(4, 14))  # 16 … 8,192 tokens
 GROWTH_TEXTS = 1  # in a batch, whose length grows
-TEXTS, LENGTH = 32, 128  # of the batch of the reductions
 KINDS = ("growth", "reductions")
 
 
@@ -21,7 +19,7 @@ class Complexity:
     machine: what it was measured on; setup.rate: FLOP/s of one matrix product there. Raises UserError for wrong models or lengths.
     """
 
-    def __init__(self, device="cpu", models=tuple(MODELS), lengths=LENGTHS, texts=TEXTS, length=LENGTH, repeats=3, budget=60.0, threads=0, tokens="distinct"):
+    def __init__(self, device="cpu", models=tuple(MODELS), lengths=LENGTHS, texts=TEXTS, length=LENGTH, repeats=3, budget=60.0, threads=0, tokens=TOKENS[0]):
         self.device = resolve_device(device)
         self.models, self.lengths = checked_models(models), checked_lengths(lengths)
         self.texts, self.length, self.repeats = texts, length, repeats

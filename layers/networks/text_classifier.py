@@ -13,7 +13,9 @@ from engine.layer import Layer
 from engine.ragged import RaggedBatch
 from engine.table import format_table
 from engine.transfer import move_together
-from layers.standard.softmax_cross_entropy import check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from layers.standard.softmax_cross_entropy import (
+    check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_flops, softmax_cross_entropy_forward,
+)  # fmt: skip
 
 INITIAL_VALUES = 0  # the random stream of the initial parameters
 
@@ -42,6 +44,11 @@ class TextClassifier(Layer):
     def loss_backward(self, cache, dloss=1.0):
         """Adds the gradient of the loss to every parameter."""
         self.backward(softmax_cross_entropy_backward(dloss, cache.loss), cache.network)
+
+    def closing_flops(self, texts):
+        """Flops of the classifier and the loss of a training step for B texts."""
+        classes = len(self.classifier.bias.value)
+        return self.classifier.flops(texts) + softmax_cross_entropy_flops(texts, classes, self.config.label_smoothing)
 
     def probabilities(self, batch):
         """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities."""

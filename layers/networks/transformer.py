@@ -22,7 +22,6 @@ from layers.standard.embedding import Embedding
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
 from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
-from layers.standard.softmax_cross_entropy import softmax_cross_entropy_flops
 from layers.standard.tanh import tanh_backward, tanh_flops, tanh_forward
 
 
@@ -99,13 +98,16 @@ class Transformer(TextClassifier):
 
     def flops(self, batch):
         """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
-        of_texts, config = lengths(batch.offsets), self.config
-        tokens, texts, d = len(batch.ids), len(of_texts), config.dimension
+        of_texts = lengths(batch.offsets)
+        tokens, texts, d = len(batch.ids), len(of_texts), self.config.dimension
         parts = [self.embedding.flops(tokens), self.positions.flops(tokens), self.embedding_norm.flops(tokens, residual=True)]
         parts += [block.flops(of_texts) for block in self.blocks]
-        parts += [pooling_flops(tokens, texts, d, "cls"), self.pooler.flops(texts), tanh_flops(texts, d), self.classifier.flops(texts)]
-        parts.append(softmax_cross_entropy_flops(texts, len(self.classifier.bias.value), config.label_smoothing))
-        return sum(parts, start=Flops(0, 0))
+        parts += [pooling_flops(tokens, texts, d, "cls"), self.pooler.flops(texts), tanh_flops(texts, d)]
+        return sum(parts, start=self.closing_flops(texts))
+
+    def mixing_flops(self, batch):
+        """Those of the part in which tokens see one another: the attention of all blocks."""
+        return sum((block.mixing_flops(lengths(batch.offsets)) for block in self.blocks), start=Flops(0, 0))
 
     def heading(self):
         """What network this is, in a line."""

@@ -78,8 +78,12 @@ class TransformerBlock(Layer):
 
     def flops(self, lengths):
         """Flops of forward and backward without dropout, for texts of n tokens each."""
-        tokens, d = sum(map(int, lengths)), len(self.query.bias.value)
+        tokens, d = sum(map(int, lengths)), len(self.output.bias.value)
         parts = [layer.flops(tokens) for layer in (self.query, self.key, self.value, self.output, self.feed_forward)]
         parts += [norm.flops(tokens, residual=True) for norm in (self.attention_norm, self.feed_forward_norm)]
-        parts += [attention_flops(lengths, d, self.heads), Flops(0, 4 * tokens * d)]  # the gradients of x are added: one path more here, three there
-        return sum(parts, start=Flops(0, 0))
+        parts.append(Flops(0, 4 * tokens * d))  # the gradients of x are added: one path more here, three there
+        return sum(parts, start=self.mixing_flops(lengths))
+
+    def mixing_flops(self, lengths):
+        """Those of the part in which tokens see one another: the attention."""
+        return attention_flops(lengths, len(self.output.bias.value), self.heads)

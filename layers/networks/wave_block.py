@@ -117,14 +117,10 @@ class WaveBlock(Layer):
         """
         config, d, after = self.config, self.config.dimension, entries
         parts = [self.first_variant.flops(rows), self.second_variant.flops(rows), Flops(0, rows * d)]  # the two gradients of x added
-        if self.is_alike:
-            parts.append(modulated_magnitude_flops(rows, texts, d))
-            if config.wave_residual:
-                parts.append(Flops(0, entries * d))  # summed over the entries of each text
-            else:
-                after = texts
-        else:
-            parts.append(wave_pair_flops(entries, tokens, texts, d, config.operation, config.readout, config.scope, own_rows))
+        if self.is_alike and config.wave_residual:
+            parts.append(Flops(0, entries * d))  # summed over the entries of each text
+        elif self.is_alike:
+            after = texts
         if self.projection:
             parts.append(self.projection.flops(after))
         parts.append(self.wave_norm.flops(after, config.wave_residual))
@@ -132,4 +128,11 @@ class WaveBlock(Layer):
             parts.append(Flops(0, (rows if own_rows else rows + entries) * d))  # summed over the entries of each row, and added
         if self.feed_forward:
             parts += [self.feed_forward.flops(after), self.feed_forward_norm.flops(after, residual=True), Flops(0, after * d)]
-        return sum(parts, start=Flops(0, 0))
+        return sum(parts, start=self.mixing_flops(rows, entries, texts, tokens, own_rows))
+
+    def mixing_flops(self, rows, entries, texts, tokens, own_rows=False):
+        """Those of the part in which tokens see one another: the waves (E4 to E7, or E17)."""
+        config = self.config
+        if self.is_alike:
+            return modulated_magnitude_flops(rows, texts, config.dimension)
+        return wave_pair_flops(entries, tokens, texts, config.dimension, config.operation, config.readout, config.scope, own_rows)

@@ -19,7 +19,6 @@ from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
 from layers.standard.linear import Linear
 from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
-from layers.standard.softmax_cross_entropy import softmax_cross_entropy_flops
 from layers.standard.token_dropout import drop_tokens
 
 
@@ -99,21 +98,32 @@ class WaveNetwork(TextClassifier):
 
     def flops(self, batch):
         """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
-        config, d, tokens, texts = self.config, self.config.dimension, len(batch.ids), len(batch.offsets) - 1
-        ids, bag = self.bag_of(batch.ids, batch.offsets, None)
-        rows, parts = len(ids), [self.embedding.flops(len(ids), distinct=True)]
-        for block in self.blocks:
-            parts.append(block.flops(rows, bag.entry_count(), texts, tokens, own_rows=bag.places is None))
-            if block.is_alike and not config.wave_residual:
-                rows, bag = texts, bag.one_row_per_text()
-            else:
-                rows, bag = bag.entry_count(), bag.of_own_rows()
+        config, d, texts = self.config, self.config.dimension, len(batch.offsets) - 1
+        rows, sizes, bag = self.sizes_of(batch)
+        parts = [self.embedding.flops(rows, distinct=True), *(block.flops(*s) for block, s in zip(self.blocks, sizes))]
         entries = bag.entry_count()
         parts.append(pooling_flops(entries, texts, d, config.pooling, bag.counts is not None))
         if not self.blocks:
             parts.append(Flops(0, entries * d))  # summed over the entries of each row
-        parts += [self.classifier.flops(texts), softmax_cross_entropy_flops(texts, len(self.classifier.bias.value), config.label_smoothing)]
-        return sum(parts, start=Flops(0, 0))
+        return sum(parts, start=self.closing_flops(texts))
+
+    def mixing_flops(self, batch):
+        """Those of the part in which tokens see one another: the waves of all blocks."""
+        _, sizes, _ = self.sizes_of(batch)
+        return sum((block.mixing_flops(*s) for block, s in zip(self.blocks, sizes)), start=Flops(0, 0))
+
+    def sizes_of(self, batch):
+        """(number of rows looked up, the sizes that each block's flops() takes, the Bag that is pooled) of a batch without dropout."""
+        tokens, texts, sizes = len(batch.ids), len(batch.offsets) - 1, []
+        ids, bag = self.bag_of(batch.ids, batch.offsets, None)
+        rows = len(ids)
+        for block in self.blocks:
+            sizes.append((rows, bag.entry_count(), texts, tokens, bag.places is None))
+            if block.is_alike and not self.config.wave_residual:
+                rows, bag = texts, bag.one_row_per_text()
+            else:
+                rows, bag = bag.entry_count(), bag.of_own_rows()
+        return len(ids), sizes, bag
 
     def heading(self):
         """What network this is, in a line."""

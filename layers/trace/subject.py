@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.data.config import DataConfig
+from engine.data.encoding import FIRST
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
 from layers.networks import build_network
@@ -14,7 +15,6 @@ from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer_config import TransformerConfig
 from layers.networks.wave_config import WaveNetworkConfig
 
-FIRST = "[CLS]"
 CLASSES = ["0", "1", "2"]  # of a random network
 DIMENSION, HIDDEN, HEADS = 4, 5, 2
 

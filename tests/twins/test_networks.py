@@ -7,6 +7,7 @@ import pytest
 import torch_twins as twins
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_networks import stirred
 from torch_twins import F, torch
 
 from engine.backend import random_generator
@@ -33,11 +34,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def network_of(config, seed):
     """A network whose norms and biases are not at their initial values, so that every term counts."""
     network = WaveNetwork(config, VOCABULARY, CLASSES, seed, np.float64)
-    rng = np.random.default_rng([seed, 2])
-    for parameter in network.parameters().values():
-        if not parameter.decay:
-            parameter.value = parameter.value + 0.3 * rng.standard_normal(parameter.value.shape)
-    return network
+    return stirred(network, np.random.default_rng([seed, 2]))
 
 
 def run_ours(network, batch, train, seed):

@@ -5,6 +5,7 @@ import pytest
 import torch_twins as twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import stirred
 from torch_twins import F, torch
 
 from engine.backend import random_generator
@@ -22,11 +23,7 @@ CONFIGS = st.builds(
 def network_of(config, seed):
     """A network whose norms and biases are not at their initial values, so that every term counts."""
     network = Transformer(config, VOCABULARY, CLASSES, seed, np.float64)
-    rng = np.random.default_rng([seed, 2])
-    for parameter in network.parameters().values():
-        if not parameter.decay:
-            parameter.value = parameter.value + 0.3 * rng.standard_normal(parameter.value.shape)
-    return network
+    return stirred(network, np.random.default_rng([seed, 2]))
 
 
 @given(CONFIGS, st.lists(st.integers(0, 8), min_size=1, max_size=5), st.integers(0, 2**32 - 1), st.booleans())

@@ -5,6 +5,7 @@
     DIR/study.json     everything that was recorded, written when a run has ended (form: form.py)
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -17,16 +18,16 @@ from engine.analysis.independence import correlation_matrix, effective_rank, mea
 from engine.analysis.study.form import PER_STEP
 from engine.backend import to_host
 from engine.data.batching import take
+from engine.data.encoding import FIRST
 from engine.errors import UserError
-from engine.files import read_toml, write_json, write_text
+from engine.files import read_toml, require_vacant, write_json, write_text
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import RunSettings, build_settings
+from engine.training.run_settings import settings_of
 from engine.training.session import pinned, prepare_again, read_run_settings, resume_run, start_run
 
 PROBE_TEXTS = 256  # whose waves are counted
-FIRST = "[CLS]"
 
 
 class Study(NamedTuple):
@@ -41,20 +42,14 @@ class Study(NamedTuple):
     bins: dict
 
 
-class Watch:
-    """What a Trainer calls after every update: the norms of the gradient, and at some steps what takes longer."""
-
-    def __init__(self, study):
-        self.study = study
-
-    def __call__(self, trainer):
-        """The fields to add to the step's line of metrics."""
-        step, total = trainer.progress.step, trainer.config.epochs * trainer.batches_per_epoch
-        found = gradient_norms(trainer.parameters, trainer.data.tokenizer.token_to_id(FIRST))
-        if step in snapshot_steps(total, self.study.snapshots):
-            trainer.optimizer.settle()  # rows that the last batches did not hold have steps to make up for
-            found.update(snapshot(self.study, trainer.network, trainer.data))
-        return found
+def watch(study, trainer):
+    """The fields that a Trainer adds to a step's line of metrics: the norms of the gradient, and at some steps what takes longer."""
+    step, total = trainer.progress.step, trainer.config.epochs * trainer.batches_per_epoch
+    found = gradient_norms(trainer.parameters, trainer.data.tokenizer.token_to_id(FIRST))
+    if step in snapshot_steps(total, study.snapshots):
+        trainer.optimizer.settle()  # rows that the last batches did not hold have steps to make up for
+        found.update(snapshot(study, trainer.network, trainer.data))
+    return found
 
 
 def snapshot_steps(total, count):
@@ -85,9 +80,7 @@ def used_rows(network, data):
 def start_study(study, folder, device="cpu", cache_dir=None, tell=print):
     """Run a Study in a new folder; returns (what study.json holds, {name: (correlations before, after)})."""
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        remedy = f"continue it with --resume {folder}, or " if (folder / "study.toml").exists() else ""
-        raise UserError(f"--output {folder}: holds something already; {remedy}choose a new or empty folder")
+    require_vacant(folder, "study.toml")
     study = study._replace(runs={name: pinned(settings) for name, settings in study.runs.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +98,7 @@ def read_study(folder, network_classes, build_network, count_waves, bins):
         raise UserError(f"--resume {folder}: holds no study.toml; give the folder of a study that python train.py study has begun")
     saved = read_toml(path)
     try:
-        runs = {name: build_settings(network_classes, *(sections[s] for s in RunSettings._fields)) for name, sections in saved["runs"].items()}
+        runs = {name: settings_of(sections, network_classes) for name, sections in saved["runs"].items()}
         return Study(runs, int(saved["study"]["snapshots"]), build_network, count_waves, bins), saved["study"]["device"]
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise UserError(f"{path}: is damaged ({error}); restore the file, or begin a new study") from None
@@ -117,33 +110,33 @@ def continue_study(study, folder, device="cpu", cache_dir=None, tell=print):
     recorded = {"settings": {}, "bins": study.bins, "runs": {}}
     matrices = {}
     for name, settings in study.runs.items():
-        path = folder / "runs" / name
-        if RunDirectory(path).config_file.exists() and not RunDirectory(path).config_file.stat().st_size:
-            RunDirectory(path).discard()  # killed before anything was trained
+        run = RunDirectory(folder / "runs" / name)
+        if run.config_file.exists() and not run.config_file.stat().st_size:
+            run.discard()  # killed before anything was trained
         tell(f"\n{name}")
         try:
-            if RunDirectory(path).config_file.exists():
-                resume_run(path, classes, study.build_network, device, cache_dir, tell, Watch(study))
+            if run.config_file.exists():
+                resume_run(run.path, classes, study.build_network, device, cache_dir, tell, partial(watch, study))
             else:
-                start_run(settings, study.build_network, path, device, cache_dir, tell, Watch(study))
+                start_run(settings, study.build_network, run.path, device, cache_dir, tell, partial(watch, study))
         except Interrupted as stop:
             stop.run_path = folder  # it is the study that can be continued
             raise
-        if read_run_settings(RunDirectory(path), classes) != settings:
-            raise UserError(f"{RunDirectory(path).config_file}: differs from {folder / 'study.toml'}; restore the file that was changed")
-        data = prepare_again(settings, RunDirectory(path), cache_dir)
+        if read_run_settings(run, classes) != settings:
+            raise UserError(f"{run.config_file}: differs from {folder / 'study.toml'}; restore the file that was changed")
+        data = prepare_again(settings, run, cache_dir)
         before = study.build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), settings.training.seed)
-        recorded["runs"][name] = record_of(study, RunDirectory(path), before, data)
-        matrices[name] = (correlation_matrix(used_rows(before, data)), correlation_matrix(used_rows(last_network(path, before), data)))
-        recorded["settings"] = settings_of(study, data, device)
+        recorded["runs"][name] = record_of(study, run, before, data)
+        first = correlation_matrix(used_rows(before, data))
+        matrices[name] = (first, correlation_matrix(used_rows(with_last_weights(before, run), data)))
+        recorded["settings"] = shared_and_own(study, data, device)
         write_json(folder / "study.json", recorded)
     return recorded, matrices
 
 
-def last_network(path, network):
+def with_last_weights(network, run):
     """The network with the weights of the end of its training (not the best ones)."""
-    last = RunDirectory(path).last
-    load_weights(network, load_checkpoint(last, ("weights",))[1]["weights"], last)
+    load_weights(network, load_checkpoint(run.last, ("weights",))[1]["weights"], run.last)
     return network
 
 
@@ -160,7 +153,7 @@ def record_of(study, run, before, data):
     return {**found, **{key: result[key] for key in ("test_accuracy", "parameters", "train_seconds")}}
 
 
-def settings_of(study, data, device):
+def shared_and_own(study, data, device):
     """ "settings" of study.json: what the runs share, and what each has of its own."""
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = {f"{name} texts": len(split.labels) for name, split in splits.items() if split}

@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.analysis.line_plot import LOOKS, Level, Panel, decades, draw, require_plots, ticks, write_line_plot
+from engine.analysis.line_plot import Level, Panel, decades, draw, ticks, write_line_plot
+from engine.analysis.pictures import LOOKS, require_plots
 from engine.errors import UserError
 
 X = np.array([1.0, 1e3, 1e6])

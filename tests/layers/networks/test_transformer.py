@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_laws import SEEDS, examples
+from small_networks import gradient_report, stirred
 
 from engine.errors import UserError
-from engine.gradcheck import assert_gradients, check_gradients
+from engine.gradcheck import assert_gradients
 from engine.layer import RowSparse
 from engine.ragged import RaggedBatch
 from engine.training.adamw import AdamW
@@ -24,21 +25,7 @@ def network_of(seed=0, dtype=np.float64, vocabulary=VOCABULARY, **fields):
     """A small network whose norms and biases are not at their initial values, so that every term counts."""
     config = TransformerConfig(**{"dimension": 6, "heads": 3, "hidden": 5, "positions": 8, "blocks": 2, "embedding_scale": 1.0, **fields})
     network = Transformer(config, vocabulary, CLASSES, seed, dtype)
-    rng = np.random.default_rng(seed + 1)
-    for parameter in network.parameters().values():
-        if not parameter.decay:
-            parameter.value = parameter.value + (0.3 * rng.standard_normal(parameter.value.shape)).astype(dtype)
-    return network
-
-
-def gradient_report(network, batch, train_seed=None, **options):
-    """The gradient of the loss with respect to every parameter, checked; with a seed under dropout."""
-
-    def forward():
-        rng = None if train_seed is None else np.random.default_rng(train_seed)
-        return network.loss_forward(batch, train=rng is not None, rng=rng)
-
-    return check_gradients(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), parameters=network.parameters(), **options)
+    return stirred(network, np.random.default_rng(seed + 1))
 
 
 @pytest.mark.parametrize("train_seed", [None, 3])

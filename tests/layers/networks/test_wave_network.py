@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_laws import SEEDS, assert_equal, caught, examples, offsets_of
+from small_networks import gradient_report, stirred
 
-from engine.gradcheck import assert_gradients, check_gradients
+from engine.gradcheck import assert_gradients
 from engine.layer import RowSparse
 from engine.ragged import RaggedBatch
 from engine.training.adamw import AdamW
@@ -32,21 +33,7 @@ every_differentiable = pytest.mark.parametrize("operation, readout", DIFFERENTIA
 def network_of(seed=0, dtype=np.float64, vocabulary=VOCABULARY, classes=CLASSES, **fields):
     """A small network whose norms and biases are not at their initial values, so that every term counts."""
     network = WaveNetwork(WaveNetworkConfig(**{"dimension": 4, "hidden": 5, **fields}), vocabulary, classes, seed, dtype)
-    rng = np.random.default_rng(seed + 1)
-    for name, parameter in network.parameters().items():
-        if not parameter.decay:
-            parameter.value = parameter.value + (0.3 * rng.standard_normal(parameter.value.shape)).astype(dtype)
-    return network
-
-
-def gradient_report(network, batch, train_seed=None, **options):
-    """The gradient of the loss with respect to every parameter, checked; with a seed under all kinds of dropout."""
-
-    def forward():
-        rng = None if train_seed is None else np.random.default_rng(train_seed)
-        return network.loss_forward(batch, train=rng is not None, rng=rng)
-
-    return check_gradients(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), parameters=network.parameters(), **options)
+    return stirred(network, np.random.default_rng(seed + 1))
 
 
 def assert_network_gradients(network, batch, train_seed=None):
