@@ -9,6 +9,10 @@ import pytest
 
 import train
 from engine.training import device_records
+from engine.training.clipping import global_norm
+from engine.training.run_settings import build_settings
+from engine.training.session import start_run
+from layers.networks import CONFIGS, build_network
 
 WORDS = {"sport": "ball goal team win score", "money": "bank rate dollar profit stock"}
 SMALL = ["--dimension", "8", "--set", "hidden=8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200", "--learning-rate", "0.02"]
@@ -90,6 +94,22 @@ def test_records_are_fetched_every_few_steps(tmp_path, arguments, on_device, mon
     monkeypatch.setattr(device_records, "STEPS", steps)
     assert on_device(*arguments, "--device", "cuda", "--output", tmp_path / "run")[0] == 0
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == list(range(1, result_of(tmp_path / "run")["steps"] + 1))
+
+
+def test_what_a_watch_finds_stands_in_the_line_of_its_step(tmp_path, arguments, cuda, monkeypatch):
+    """It sees the gradient of that step, though the line is written when the records of several are fetched."""
+
+    def watch(trainer):
+        return {"watched_step": trainer.progress.step, "watched_norm": global_norm(trainer.parameters)}
+
+    monkeypatch.setattr(device_records, "STEPS", 3)
+    fields = {"dimension": 8, "hidden": 8, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "clip_norm": 0.01}
+    files = {"train_file": str(tmp_path / "train.tsv"), "test_file": str(tmp_path / "test.tsv")}
+    with cuda():
+        result = start_run(build_settings(CONFIGS, {**fields, **files}), build_network, tmp_path / "run", "cuda", watch=watch)
+    lines = metrics_of(tmp_path / "run")
+    assert [line["watched_step"] for line in lines] == [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
+    assert [line["watched_norm"] for line in lines] == pytest.approx([line["gradient_norm"] for line in lines], rel=1e-5)
 
 
 def test_numbers_that_are_not_finite_are_found_with_their_step_and_place(tmp_path, arguments, on_device, capsys, monkeypatch):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.training.trainer import Trainer
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,6 +70,35 @@ def test_a_killed_run_leaves_only_whole_files_and_resumes_to_the_same_bits(tmp_p
     code, _, err = run("--resume", tmp_path / "cut")
     assert code == 0, err
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
+
+
+@pytest.fixture
+def of_a_transformer(files):
+    """Arguments of a training of 14 steps in two epochs, with all kinds of dropout that a Transformer has."""
+    data = ["--train-file", files["train"], "--test-file", files["test"], "--vocabulary-size", "200", "--epochs", "2", "--batch-size", "8"]
+    fields = ("heads=2", "hidden=8", "blocks=2", "dropout=0.2", "max_tokens=16", "positions=16", "patience=0")
+    return [*data, "--model", "transformer", "--dimension", "8", *(part for field in fields for part in ("--set", field))]
+
+
+@pytest.mark.parametrize("at", [1, 3, 7, 10])
+def test_a_transformer_stopped_by_ctrl_c_resumes_to_the_same_bits(tmp_path, of_a_transformer, run, monkeypatch, at):
+    """At the first step, within an epoch, at its end, and in the next."""
+
+    def pressing(self, batch):
+        if self.progress.step == at - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        step(self, batch)
+
+    assert run(*of_a_transformer, "--output", tmp_path / "whole")[0] == 0
+    step = Trainer.train_step
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "train_step", pressing)
+        code, _, err = run(*of_a_transformer, "--output", tmp_path / "cut")
+    assert code == 130 and err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {tmp_path / 'cut'}"
+    assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == at
+    assert run("--resume", tmp_path / "cut")[0] == 0
+    arrays, lines = final_state(tmp_path / "cut")
+    assert (arrays, lines) == final_state(tmp_path / "whole") and len(lines) == 14
 
 
 def test_resuming_a_finished_run_says_so_and_changes_nothing(trained, run):

@@ -7,8 +7,10 @@ import signal
 import numpy as np
 import pytest
 
+from engine.analysis.independence import mean_absolute_correlation
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
+from engine.training.run_directory import RunDirectory
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
@@ -96,6 +98,41 @@ def test_a_killed_study_continues_to_the_same_numbers(tmp_path, options, run, wi
         weights = [load_checkpoint(folder / "runs" / name / "checkpoints" / "last", ("weights",))[1] for folder in (finished[0], tmp_path / "killed")]
         assert all(np.array_equal(weights[0]["weights"][key], weights[1]["weights"][key]) for key in weights[0]["weights"])
     assert first == second
+
+
+def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(tmp_path, options, run, without_figures, monkeypatch):
+    def die(*_, **__):
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.training.session.prepare", die)
+        patched.setattr(RunDirectory, "discard", lambda self: None)  # the process is gone
+        with pytest.raises(Stop):
+            run(*options, "--runs", "modulation", "--output", tmp_path / "study")
+    claimed = tmp_path / "study" / "runs" / "modulation" / "config.toml"
+    assert claimed.exists() and not claimed.read_text()
+    code, _, err = run("study", "--resume", tmp_path / "study")
+    assert code == 0, err
+    assert claimed.read_text() and len(json.loads((tmp_path / "study" / "study.json").read_text())["runs"]["modulation"]["step"]) == 14
+
+
+def test_what_is_measured_at_the_end_is_of_the_last_weights_and_not_of_the_best(tmp_path, options, run, monkeypatch):
+    """With the steps that rows still had to make up for: the last batch does not hold all tokens."""
+    accuracies, drawn, evaluate = iter([0.9, 0.1]), {}, trainer_module.evaluate
+    monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(accuracies)))
+    monkeypatch.setattr("engine.analysis.study.figures.write_figures", lambda folder, recorded, matrices: drawn.update(matrices) or {})
+    code, _, err = run(*options, "--runs", "modulation", "--output", tmp_path / "study")
+    assert code == 0, err
+    assert json.loads((tmp_path / "study" / "runs" / "modulation" / "result.json").read_text())["best_epoch"] == 1
+    recorded = json.loads((tmp_path / "study" / "study.json").read_text())["runs"]["modulation"]["independence"]
+    found = [mean_absolute_correlation(matrix) for matrix in drawn["modulation"]]
+    assert [entry["step"] for entry in recorded] == [0, 5, 9, 14] and found == [recorded[at]["mean_absolute_correlation"] for at in (0, -1)]
+
+
+def test_a_diverged_run_ends_in_one_line_though_it_is_measured_at_every_step(tmp_path, options, run, without_figures):
+    diverging = ["--snapshots", "14", "--set", "learning_rate=1e39", "--set", "weight_decay=0"]
+    code, _, err = run(*options, *diverging, "--runs", "modulation", "--output", tmp_path / "study")
+    assert code == 2 and err.count("\n") == 1 and err.startswith("error: step 2: the loss is nan, in the value of parameter embedding.table"), err
 
 
 def test_ctrl_c_saves_and_names_the_study(tmp_path, options, run, without_figures, monkeypatch):

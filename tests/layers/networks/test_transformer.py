@@ -93,6 +93,12 @@ def test_a_preset_has_the_parameters_of_its_model(preset, parameters, monkeypatc
     assert (config.heads, config.norm_epsilon) == (12, 1e-12)
 
 
+def test_every_layer_norm_has_the_epsilon_of_the_settings():
+    network = network_of(norm_epsilon=0.25)
+    norms = [network.embedding_norm, *(norm for block in network.blocks for norm in (block.attention_norm, block.feed_forward_norm))]
+    assert [norm.epsilon for norm in norms] == [0.25] * 5
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_texts_do_not_see_each_other(dtype):
     network, batch = network_of(dtype=dtype), example_batch(VOCABULARY, CLASSES, LENGTHS)

@@ -26,6 +26,7 @@ from random_bags import BAGS, random_bag, tokens_of
 
 from engine.bag import Bag
 from layers.wave import (
+    modulated_magnitude,
     modulated_magnitude_backward,
     modulated_magnitude_forward,
     modulation_backward,
@@ -145,6 +146,20 @@ def test_both_directions_stay_on_the_device_of_the_rows(device, dtype):
     assert_computes_on_the_device(device, modulated_magnitude_backward, dy, cache)
     on_device, _ = modulated_magnitude_forward(*device((a.astype(dtype), b.astype(dtype), bag)))
     assert np.array_equal(on_device.get(), y)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 2e-7), (np.float64, 1e-14)])
+@pytest.mark.parametrize("entries", [1, 7, 30])
+def test_the_size_of_blocks_changes_nothing(monkeypatch, dtype, tolerance, entries):
+    """Of 13 rows of 5 columns: 1 or 2 columns and 1 or 6 rows at a time, which leaves a shorter block at the end."""
+    rng, a, b, bag = case([6, 3, 0, 4], entries, "rows of their own", columns=5)
+    a, b, dy = a.astype(dtype), b.astype(dtype), rng.standard_normal((4, 5)).astype(dtype)
+    results = []
+    for size in (entries, modulated_magnitude.BLOCK_ENTRIES):  # the small one first: what it leaves out must not lie in memory already
+        monkeypatch.setattr(modulated_magnitude, "BLOCK_ENTRIES", size)
+        y, cache = modulated_magnitude_forward(a, b, bag)
+        results.append((y, *modulated_magnitude_backward(dy, cache)))
+    assert_equal(results[0], results[1], tolerance)
 
 
 # --- singular points ---------------------------------------------------------------------------------------------
