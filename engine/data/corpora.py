@@ -1,88 +1,187 @@
-"""Corpora by name: their rows, read from a cache that is filled once."""
+"""Corpora by name: what they are and where they come from. Each is fetched at first use and kept.
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
+Row counts, files, columns and commits are those of the sources at the commits stated; what was read is held against them.
+"""
 
-import platformdirs
-
-from engine.data.download import fetch_files
-from engine.data.texts import Corpus, LabelledTexts, class_names
+from engine.data.hub_corpus import HubCorpus
+from engine.data.tab_corpus import TabCorpus
 from engine.errors import UserError
 
-HEADER_LINES = 3
-
-
-@dataclass(frozen=True)
-class CorpusFiles:
-    """Where a corpus lies and what it must hold: file names, numbers of rows, number of classes."""
-
-    train_file: str
-    train_rows: int
-    test_file: str
-    test_rows: int
-    classes: int
-    description: str
-
+ZHANG = "X. Zhang, J. Zhao, Y. LeCun 2015"
+CACHOPO = "A. Cardoso-Cachopo 2007"
+YELP_TERMS = "Yelp's dataset agreement: non-commercial research, no redistribution"
 
 CORPORA = {
-    "r8": CorpusFiles(
-        "reuters-r8-train.tab", 5485, "reuters-r8-test.tab", 2189, 8, "Reuters-21578 newswire, the 8 largest single topics"
+    "r8": TabCorpus(
+        description="Reuters-21578 newswire, the 8 largest single topics",
+        train_rows=5485,
+        test_rows=2189,
+        classes=8,
+        stem="reuters-r8",
+        authors=f"Reuters Ltd and Carnegie Group 1987; D. Lewis; {CACHOPO}",
+        terms="research purposes only",
     ),
-    "r52": CorpusFiles(
-        "reuters-r52-train.tab", 6532, "reuters-r52-test.tab", 2568, 52, "Reuters-21578 newswire, 52 single topics, very uneven"
+    "r52": TabCorpus(
+        description="Reuters-21578 newswire, 52 single topics, very uneven",
+        train_rows=6532,
+        test_rows=2568,
+        classes=52,
+        stem="reuters-r52",
+        authors=f"Reuters Ltd and Carnegie Group 1987; D. Lewis; {CACHOPO}",
+        terms="research purposes only",
     ),
-    "20ng": CorpusFiles(
-        "20newsgroups-train.tab", 11293, "20newsgroups-test.tab", 7528, 20, "20 Newsgroups, posts by newsgroup, split by date"
+    "20ng": TabCorpus(
+        description="20 Newsgroups, posts by newsgroup, split by date",
+        train_rows=11293,
+        test_rows=7528,
+        classes=20,
+        stem="20newsgroups",
+        authors=f"K. Lang; J. Rennie; {CACHOPO}",
+        terms="none stated; given on for research purposes",
+    ),
+    "ag_news": HubCorpus(
+        description="AG News, title and first sentences of news articles, by section",
+        train_rows=120_000,
+        test_rows=7_600,
+        repository="fancyzhx/ag_news",
+        revision="eb185aade064a813bc0b7f42de02595523103ca4",
+        train_files=("data/train-00000-of-00001.parquet",),
+        test_files=("data/test-00000-of-00001.parquet",),
+        text_columns=("text",),
+        label_column="label",
+        class_names=("World", "Sports", "Business", "Sci/Tech"),
+        download_bytes=19_820_267,
+        authors=f"A. Gulli; {ZHANG}",
+        terms="research and other non-commercial activity",
+    ),
+    "dbpedia_14": HubCorpus(
+        description="DBpedia 2014, title and abstract of Wikipedia articles, by kind of subject",
+        train_rows=560_000,
+        test_rows=70_000,
+        repository="fancyzhx/dbpedia_14",
+        revision="9abd46cf7fc8b4c64290f26993c540b92aa145ac",
+        train_files=("dbpedia_14/train-00000-of-00001.parquet",),
+        test_files=("dbpedia_14/test-00000-of-00001.parquet",),
+        text_columns=("title", "content"),
+        label_column="label",
+        class_names=(
+            "Company", "EducationalInstitution", "Artist", "Athlete", "OfficeHolder", "MeanOfTransportation", "Building",
+            "NaturalPlace", "Village", "Animal", "Plant", "Album", "Film", "WrittenWork",
+        ),
+        download_bytes=119_424_374,
+        authors=f"DBpedia; {ZHANG}",
+        terms="CC BY-SA 3.0 and GNU FDL",
+    ),
+    "imdb": HubCorpus(
+        description="IMDB film reviews, positive or negative",
+        train_rows=25_000,
+        test_rows=25_000,
+        repository="stanfordnlp/imdb",
+        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+        train_files=("plain_text/train-00000-of-00001.parquet",),
+        test_files=("plain_text/test-00000-of-00001.parquet",),
+        text_columns=("text",),
+        label_column="label",
+        class_names=("negative", "positive"),
+        download_bytes=41_450_331,
+        authors="A. Maas and others 2011",
+        terms="none stated",
+    ),
+    "sst2": HubCorpus(
+        description="Stanford Sentiment Treebank, phrases and sentences of film reviews, positive or negative; the test texts"
+        " are the 872 of GLUE's validation split, since the labels of its test split are not public",
+        train_rows=67_349,
+        test_rows=872,
+        repository="stanfordnlp/sst2",
+        revision="8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb",
+        train_files=("data/train-00000-of-00001.parquet",),
+        test_files=("data/validation-00000-of-00001.parquet",),
+        text_columns=("sentence",),
+        label_column="label",
+        class_names=("negative", "positive"),
+        download_bytes=3_183_271,
+        authors="R. Socher and others 2013; B. Pang, L. Lee 2005",
+        terms="none stated",
+    ),
+    "trec": HubCorpus(
+        description="TREC questions, by the kind of answer that they ask for (the 6 coarse classes)",
+        train_rows=5_452,
+        test_rows=500,
+        repository="CogComp/trec",
+        revision="65752bf53af25bc935a0dce92fb5b6c930728450",  # the hub's own conversion to parquet: branch main holds a script
+        train_files=("default/train/0000.parquet",),
+        test_files=("default/test/0000.parquet",),
+        text_columns=("text",),
+        label_column="coarse_label",
+        class_names=("abbreviation", "entity", "description", "human", "location", "number"),
+        download_bytes=300_000,  # about
+        authors="X. Li, D. Roth 2002; E. Hovy and others 2001",
+        terms="none stated",
+    ),
+    "yelp_polarity": HubCorpus(
+        description="Yelp reviews, negative (1 or 2 stars) or positive (3 or 4)",
+        train_rows=560_000,
+        test_rows=38_000,
+        repository="fancyzhx/yelp_polarity",
+        revision="bbf1c97a1f0cf005e5aded43839fd814654a1557",
+        train_files=("plain_text/train-00000-of-00001.parquet",),
+        test_files=("plain_text/test-00000-of-00001.parquet",),
+        text_columns=("text",),
+        label_column="label",
+        class_names=("negative", "positive"),
+        download_bytes=273_700_000,  # about
+        authors=f"Yelp Dataset Challenge 2015; {ZHANG}",
+        terms=YELP_TERMS,
+    ),
+    "yelp_full": HubCorpus(
+        description="Yelp reviews, by their number of stars",
+        train_rows=650_000,
+        test_rows=50_000,
+        repository="Yelp/yelp_review_full",
+        revision="c1f9ee939b7d05667af864ee1cb066393154bf85",
+        train_files=("yelp_review_full/train-00000-of-00001.parquet",),
+        test_files=("yelp_review_full/test-00000-of-00001.parquet",),
+        text_columns=("text",),
+        label_column="label",
+        class_names=("1 star", "2 stars", "3 stars", "4 stars", "5 stars"),
+        download_bytes=322_952_369,
+        authors=f"Yelp Dataset Challenge 2015; {ZHANG}",
+        terms=YELP_TERMS,
+    ),
+    "yahoo_answers": HubCorpus(
+        description="Yahoo! Answers of 2007, question, its details and the best answer, by topic",
+        train_rows=1_400_000,
+        test_rows=60_000,
+        repository="community-datasets/yahoo_answers_topics",
+        revision="6652a1e7c94f7260a0bfd0c9092dd48e2d536ea1",
+        train_files=("yahoo_answers_topics/train-00000-of-00002.parquet", "yahoo_answers_topics/train-00001-of-00002.parquet"),
+        test_files=("yahoo_answers_topics/test-00000-of-00001.parquet",),
+        text_columns=("question_title", "question_content", "best_answer"),
+        label_column="topic",
+        class_names=(
+            "Society & Culture", "Science & Mathematics", "Health", "Education & Reference", "Computers & Internet", "Sports",
+            "Business & Finance", "Entertainment & Music", "Family & Relationships", "Politics & Government",
+        ),
+        download_bytes=533_000_000,  # about
+        authors=f"Yahoo! Webscope; {ZHANG}",
+        terms="non-commercial research, under Yahoo's data sharing agreement",
     ),
 }
+SMALL_CORPORA = ("r8", "r52", "20ng")  # what `accuracy` trains unless it is told otherwise
 
 
 def known_corpus(name):
-    """The CorpusFiles of a name; UserError for an unknown one."""
+    """The NamedCorpus of a name; UserError for an unknown one."""
     if name not in CORPORA:
         raise UserError(f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)")
     return CORPORA[name]
 
 
 def load_corpus(name, cache_dir=None):
-    """The Corpus of one of the names in CORPORA, with training and test texts; fetched at first use (38 MB).
+    """The Corpus of one of the names in CORPORA, with training and test texts, fetched at first use.
 
-    cache_dir: folder to keep the files in, by default the user's cache folder of wave-network.
+    cache_dir: folder to keep the files in. By default those of r8, r52 and 20ng are kept in the user's cache folder of
+    wave-network, those of the hub where huggingface_hub keeps all its files (HF_HOME).
     Raises UserError for an unknown name, a failed download, a cache that cannot be written and a damaged file in it.
     """
-    corpus = known_corpus(name)
-    folder = Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "corpora"
-    if not all(os.path.isfile(folder / file) for file in (corpus.train_file, corpus.test_file)):
-        fetch_files(folder, [file for files in CORPORA.values() for file in (files.train_file, files.test_file)])
-    train = read_rows(folder / corpus.train_file, corpus.train_rows, corpus.classes)
-    test = read_rows(folder / corpus.test_file, corpus.test_rows, corpus.classes)
-    return Corpus(name, train, test=test)
-
-
-def read_rows(path, expected_rows, expected_classes):
-    """LabelledTexts of a .tab file: three header lines, then label TAB text; rows with neither are skipped."""
-    texts, labels, lines = [], [], []
-    try:
-        content = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise damaged(path, f"byte 0x{error.object[error.start]:02x} in line {line} is not UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    for number, line in enumerate(content.split("\n"), start=1):
-        label, _, text = line.partition("\t")
-        if number > HEADER_LINES and (label or text):
-            texts.append(text)
-            labels.append(label)
-            lines.append(number)
-    data = LabelledTexts(texts, labels, str(path), lines)
-    if len(data) != expected_rows:
-        raise damaged(path, f"it holds {len(data)} rows instead of {expected_rows}")
-    if len(class_names(data)) != expected_classes:
-        raise damaged(path, f"it holds {len(class_names(data))} classes instead of {expected_classes}")
-    return data
-
-
-def damaged(path, reason):
-    return UserError(f"{path}: the cached file is damaged, {reason}; delete it and run again to fetch it anew")
+    return known_corpus(name).load(name, cache_dir)

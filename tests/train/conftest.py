@@ -1,9 +1,15 @@
 """A tiny labelled corpus on disk, the command line in this process, and settings that train in a second."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import train
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from hub_server import hub  # noqa: E402, F401 (a fixture, after the path is set)
 
 TOPICS = {"sport": "ball goal team win score match", "money": "bank rate dollar profit stock loan", "food": "bread salt soup oven taste fruit"}
 SMALL = ["--dimension", "8", "--set", "hidden=8", "--set", "token_dropout=0.1", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200"]

