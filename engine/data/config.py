@@ -9,7 +9,7 @@ from engine.settings import Settings, setting
 class DataConfig(Settings):
     """A corpus by name or local files, and how texts become token ids. Empty text means: not given."""
 
-    corpus: str = setting("r8", "corpus by name: r8, r52 or 20ng (not used with train_file)")
+    corpus: str = setting("r8", "corpus by name, as the command corpora lists them (not used with train_file)")
     train_file: str = setting("", "CSV, TSV or JSON lines of labelled training texts, also gzip")
     validation_file: str = setting("", "labelled texts that choose the best epoch")
     test_file: str = setting("", "labelled texts that are only measured at the end")
@@ -17,5 +17,7 @@ class DataConfig(Settings):
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
     tokenizer: str = setting("", "existing tokenizer.json or BERT vocab.txt; empty trains a WordPiece on the training texts")
     vocabulary_size: int = setting(20000, "largest size of the trained vocabulary", minimum=5)
-    max_tokens: int = setting(256, "texts are cut after this many tokens, [CLS] included", minimum=1)
+    max_tokens: int = setting(256, "texts are cut after this many tokens, [CLS] included; n-grams come on top", minimum=1)
+    ngrams: int = setting(1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8)
+    ngram_vocabulary_size: int = setting(1000000, "of those that training texts hold at least twice, the most frequent are known", minimum=1)
     validation_fraction: float = setting(0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0)

@@ -8,21 +8,23 @@ import numpy as np
 from engine.data.batching import split_validation, take
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
+from engine.data.ngrams import learn_ngrams
 from engine.data.texts import Corpus, class_names, encode_labels, require_two_classes
 from engine.data.token_cache import TokenCache
-from engine.data.tokenizer import encode_texts, load_tokenizer
+from engine.data.tokenizer import load_tokenizer
+from engine.data.vocabulary import Vocabulary
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
 
 
 class PreparedData(NamedTuple):
-    """Splits as RaggedBatches (validation and test may be None), the tokenizer, the class names, and the corpus' name."""
+    """Splits as RaggedBatches (validation and test may be None), the vocabulary, the class names, and the corpus' name."""
 
     name: str
     train: RaggedBatch
     validation: RaggedBatch | None
     test: RaggedBatch | None
-    tokenizer: object
+    vocabulary: Vocabulary
     classes: list
 
     def fingerprint(self):
@@ -58,15 +60,18 @@ def columns_of(config):
     return {"text_columns": names, "label_column": config.label_column or None}
 
 
-def prepare(config, corpus, seed, tokenizer=None, cache_dir=None):
-    """PreparedData of a DataConfig and its Corpus; `tokenizer` is given when a run is resumed.
+def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
+    """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder.
+    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. N-grams are those of the texts that
+    are left for training.
     """
     cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
     labels = encode_labels(corpus.train.labels, classes, corpus.train)
-    if tokenizer is None:
+    if vocabulary is not None:
+        tokenizer = vocabulary.tokenizer
+    else:
         tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else cache.tokenizer(corpus.train.texts, config.vocabulary_size)
 
     def encode(split):
@@ -75,31 +80,44 @@ def prepare(config, corpus, seed, tokenizer=None, cache_dir=None):
         numbers = labels if split is corpus.train else encode_labels(split.labels, classes, split)
         return RaggedBatch(*cache.encode(tokenizer, split.texts, config.max_tokens), numbers)
 
-    train, validation = encode(corpus.train), encode(corpus.validation)
+    train, validation, test = encode(corpus.train), encode(corpus.validation), encode(corpus.test)
     if validation is None and config.validation_fraction:
         kept, held_out = split_validation(labels, config.validation_fraction, seed)
         train, validation = take(train, kept), take(train, held_out)
-    return PreparedData(corpus.name, train, validation, encode(corpus.test), tokenizer, classes)
+    if vocabulary is None:
+        ngrams = learn_ngrams(train.ids, train.offsets, config.ngrams, config.ngram_vocabulary_size) if config.ngrams > 1 else None
+        vocabulary = Vocabulary(tokenizer, ngrams)
+    splits = (None if split is None else RaggedBatch(*vocabulary.with_ngrams(split.ids, split.offsets), split.labels) for split in (train, validation, test))
+    return PreparedData(corpus.name, *splits, vocabulary, classes)
 
 
-def encode_test_texts(config, tokenizer, classes, path=None, cache_dir=None):
+def encode_test_texts(config, vocabulary, classes, path=None, cache_dir=None):
     """(RaggedBatch, note): the labelled texts of `path`, or the test texts of the run's own corpus."""
+    texts, note = read_test_texts(config, path, cache_dir)
+    return encode_labelled(config, vocabulary, classes, texts, cache_dir), note
+
+
+def read_test_texts(config, path=None, cache_dir=None):
+    """(LabelledTexts, note): those of `path`, or the test texts of the run's own corpus."""
     if path:
         texts, note = read_texts(path, **columns_of(config))
-        note = f"test: {path}: {note}"
-    elif config.train_file:
-        if not config.test_file:
-            raise UserError("this run was trained without test texts; give some with --test-file FILE")
-        return encode_test_texts(config, tokenizer, classes, config.test_file, cache_dir)
-    else:
-        texts, note = load_corpus(config.corpus, cache_dir).test, f"test texts of corpus {config.corpus}"
-    ids = TokenCache(cache_dir).encode(tokenizer, texts.texts, config.max_tokens)
-    return RaggedBatch(*ids, encode_labels(texts.labels, classes, texts)), note
+        return texts, f"test: {path}: {note}"
+    if not config.train_file:
+        return load_corpus(config.corpus, cache_dir).test, f"test texts of corpus {config.corpus}"
+    if not config.test_file:
+        raise UserError("this run was trained without test texts; give some with --test-file FILE")
+    return read_test_texts(config, config.test_file, cache_dir)
 
 
-def encode_plain_texts(config, tokenizer, texts):
+def encode_labelled(config, vocabulary, classes, texts, cache_dir=None):
+    """RaggedBatch of LabelledTexts, as a trained run encodes them. UserError for a label that is not among its classes."""
+    labels = encode_labels(texts.labels, classes, texts)
+    return RaggedBatch(*vocabulary.encode(texts.texts, config.max_tokens, TokenCache(cache_dir).encode), labels)
+
+
+def encode_plain_texts(config, vocabulary, texts):
     """RaggedBatch without labels of a list of strings."""
-    return RaggedBatch(*encode_texts(tokenizer, texts, config.max_tokens))
+    return RaggedBatch(*vocabulary.encode(texts, config.max_tokens))
 
 
 def read_lines(stream):

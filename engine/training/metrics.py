@@ -27,10 +27,14 @@ class Evaluation(NamedTuple):
     classes: list
 
 
+def confusion_counts(labels, predictions, count):
+    """labels, predictions: (B,) class numbers below `count` → (count, count) int64: texts of each class, a row, by predicted class."""
+    return np.bincount(labels * count + predictions, minlength=count * count).reshape(count, count)
+
+
 def score(labels, predictions, names, loss=float("nan")):
     """labels, predictions: (B,) class numbers; names: of the classes → Evaluation. Quotients 0/0 count as 0."""
-    count = len(names)
-    confusion = np.bincount(labels * count + predictions, minlength=count * count).reshape(count, count)
+    confusion = confusion_counts(labels, predictions, len(names))
     hits, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1)
     f1 = 2 * hits / np.maximum(predicted + actual, 1)

@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, tokenizer.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
+"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
 
 import contextlib
 import json
@@ -22,6 +22,7 @@ class RunDirectory:
         self.path = Path(path)
         self.config_file = self.path / "config.toml"
         self.tokenizer_file = self.path / "tokenizer.json"
+        self.ngrams_file = self.path / "ngrams.safetensors"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.last = self.path / "checkpoints" / "last"
@@ -49,7 +50,7 @@ class RunDirectory:
 
     def discard(self):
         """Give up a claimed folder before anything has been trained."""
-        for file in (self.config_file, self.tokenizer_file):
+        for file in (self.config_file, self.tokenizer_file, self.ngrams_file):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty: somebody put something there meanwhile
             self.path.rmdir()
@@ -98,11 +99,29 @@ class RunDirectory:
             raise UserError(f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}") from error
 
     def read_metrics(self):
-        """The lines of metrics.jsonl as dicts."""
+        """The lines of metrics.jsonl as dicts, but for a last one that is cut short while the run is unfinished.
+
+        UserError, which names the line, for a damaged one.
+        """
         try:
-            return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.metrics_file}: cannot be read ({error}); restore the file or train again") from error
+            *lines, rest = self.metrics_file.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            raise UserError(f"{self.metrics_file}: not found; the run has trained no step yet, or the file must be restored") from None
+        except OSError as error:
+            raise UserError(f"{self.metrics_file}: cannot be read ({error.strerror}); restore the file or train again") from error
+        if rest and self.result_file.exists():
+            lines.append(rest)
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{self.metrics_file}, line {number}: is no JSON ({error}); restore the file or train again") from None
+            if not isinstance(value, dict):
+                kind = type(value).__name__
+                raise UserError(f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; restore the file or train again")
+            found.append(value)
+        return found
 
     def cut_metrics(self, step):
         """Drop the lines of steps after `step`, and a last line that was cut short when the run was killed."""

@@ -45,6 +45,8 @@ def build_settings(network_classes, *layers):
     positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
     if positions is not None and settings.data.max_tokens > positions:
         raise UserError(f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two")
+    if positions is not None and settings.data.ngrams > 1:
+        raise UserError(f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out")
     return settings
 
 

@@ -3,6 +3,7 @@
     build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
 """
 
+import contextlib
 import platform
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from engine import __version__
 from engine.backend import blas_threads, peak_memory_bytes, resolve_device
 from engine.data.prepare import prepare, read_corpus
-from engine.data.tokenizer import load_tokenizer, save_tokenizer
+from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.errors import UserError
 from engine.files import write_json
 from engine.kernels import mode, worst_differences
@@ -24,13 +25,15 @@ from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, settings_of
 from engine.training.trainer import Trainer
 
+FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
+
 
 class OpenRun(NamedTuple):
     """A trained run, ready to predict: the network with its best weights, on its device."""
 
     settings: RunSettings
     network: object
-    tokenizer: object
+    vocabulary: Vocabulary
     classes: list
 
 
@@ -44,7 +47,7 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
         for note in notes:
             tell(note)
         data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
-        save_tokenizer(data.tokenizer, directory.tokenizer_file)
+        save_vocabulary(data.vocabulary, directory.tokenizer_file, directory.ngrams_file)
         directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
     except BaseException:  # Ctrl-C too: an empty run directory is of no use
         directory.discard()
@@ -71,19 +74,44 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
         return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=True)
 
 
+def start_or_resume(settings, network_classes, build_network, path, device="cpu", cache_dir=None, tell=print, watch=None, plan="the plan"):
+    """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished. Returns what result.json holds.
+
+    plan: where the settings come from; UserError where those of a run that has begun are others.
+    """
+    directory = RunDirectory(path)
+    if directory.config_file.exists() and not directory.config_file.stat().st_size:
+        directory.discard()  # killed before anything was trained
+    if not directory.config_file.exists():
+        return start_run(settings, build_network, path, device, cache_dir, tell, watch)
+    require_settings(directory, settings, network_classes, plan)
+    return resume_run(path, network_classes, build_network, device, cache_dir, tell, watch)
+
+
+def require_settings(directory, settings, network_classes, plan):
+    """Raise UserError unless the config.toml of a run says what was planned. plan: where that stands."""
+    if read_run_settings(directory, network_classes) != pinned(settings):
+        raise UserError(f"{directory.config_file}: differs from {plan}; restore the file that was changed")
+
+
 def prepare_again(settings, directory, cache_dir=None):
-    """PreparedData of a run that has begun, with the tokenizer of its directory."""
+    """PreparedData of a run that has begun, with the vocabulary of its directory."""
     corpus, _ = read_corpus(settings.data, cache_dir)
-    return prepare(settings.data, corpus, settings.training.seed, load_tokenizer(directory.tokenizer_file), cache_dir)
+    return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings), cache_dir)
+
+
+def vocabulary_of(directory, settings):
+    """The Vocabulary of a run that has begun."""
+    return load_vocabulary(directory.tokenizer_file, directory.ngrams_file, settings.data.ngrams)
 
 
 def run_to_end(settings, build_network, directory, data, device, tell, watch, resume):
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
     seed = settings.training.seed
-    network = build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), seed)
+    network = build_network(settings.network, data.vocabulary.size(), len(data.classes), seed)
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
-    tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.tokenizer.get_vocab_size():,}")
+    tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
     trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of}, watch)
@@ -110,6 +138,7 @@ def run_to_end(settings, build_network, directory, data, device, tell, watch, re
         "device": device,
         "precision": settings.training.precision,
         "corpus": data.name,
+        "texts": {name: len(split.labels) for name, split in splits.items() if split},
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "steps": progress.step,
@@ -130,16 +159,24 @@ def open_run(path, network_classes, build_network, device="cpu"):
     """OpenRun of a run directory with its best weights. UserError where it is none, or damaged, or untrained."""
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
-    tokenizer = load_tokenizer(directory.tokenizer_file)
+    vocabulary = vocabulary_of(directory, settings)
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
         raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
     classes = state.get("labels")
     if not isinstance(classes, list):
         raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
-    network = build_network(settings.network, tokenizer.get_vocab_size(), len(classes), settings.training.seed)
+    network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
-    return OpenRun(settings, network.to(device), tokenizer, classes)
+    return OpenRun(settings, network.to(device), vocabulary, classes)
+
+
+@contextlib.contextmanager
+def computing_as_trained(run, device):
+    """With the threads of an OpenRun's training, and on "cuda" with the precision of its products; those of "cpu" are float32."""
+    precision = run.settings.training.precision if device == "cuda" else "float32"
+    with blas_threads(run.settings.training.threads), product_precision(precision, device):
+        yield
 
 
 def read_run_settings(directory, network_classes):
@@ -153,6 +190,5 @@ def read_run_settings(directory, network_classes):
 
 def pinned(settings):
     """The same settings with absolute file names, so that a run can be resumed from any folder."""
-    files = ("train_file", "validation_file", "test_file", "tokenizer")
-    absolute = {name: str(Path(getattr(settings.data, name)).resolve()) for name in files if getattr(settings.data, name)}
+    absolute = {name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)}
     return settings._replace(data=settings.data.replace(**absolute))

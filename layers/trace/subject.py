@@ -57,13 +57,13 @@ def trained_subject(run, text, origin, label=None):
     """The best weights of an OpenRun, cast to float64 in place. label: by default the class that they predict for the text."""
     from engine.data.prepare import encode_plain_texts
 
-    ids = encode_plain_texts(run.settings.data, run.tokenizer, [text]).ids
+    ids = encode_plain_texts(run.settings.data, run.vocabulary, [text]).ids
     network = in_float64(run.network)
     if label is None:
         number = int(network.forward(one_text(ids, None))[0].argmax())
     else:
         number = class_number(label, run.classes)
-    return Subject(network, one_text(ids, number), [run.tokenizer.id_to_token(i) for i in ids.tolist()], run.classes, origin)
+    return Subject(network, one_text(ids, number), run.vocabulary.names(ids), run.classes, origin)
 
 
 def one_text(ids, label):

@@ -25,7 +25,7 @@ def config(**values):
 def texts_of(data, batch):
     """What the token ids of a split say, text by text, in lower case and without [CLS]."""
     bounds = batch.offsets.tolist()
-    return [data.tokenizer.decode(batch.ids[a:b].tolist(), skip_special_tokens=True).replace(" ##", "") for a, b in zip(bounds, bounds[1:])]
+    return [data.vocabulary.tokenizer.decode(batch.ids[a:b].tolist(), skip_special_tokens=True).replace(" ##", "") for a, b in zip(bounds, bounds[1:])]
 
 
 def test_validation_is_split_off_the_training_texts_and_nothing_is_lost():
@@ -140,8 +140,8 @@ def test_texts_to_measure_come_from_a_file_or_from_the_runs_own_corpus(write):
     files = config(train_file=write("train.tsv", TSV * 3), test_file=own)
     data = prepare(files, read_corpus(files)[0], seed=0)
     for path, texts, labels in ((None, ["two"], [1]), (other, ["red", "blue"], [0, 1])):
-        batch, note = encode_test_texts(files, data.tokenizer, data.classes, path)
+        batch, note = encode_test_texts(files, data.vocabulary, data.classes, path)
         assert texts_of(data, batch) == texts and batch.labels.tolist() == labels and note
-    assert texts_of(data, encode_plain_texts(files, data.tokenizer, ["one", "", "red"])) == ["one", "", "red"]
+    assert texts_of(data, encode_plain_texts(files, data.vocabulary, ["one", "", "red"])) == ["one", "", "red"]
     with pytest.raises(UserError, match="trained without test texts; give some with --test-file"):
-        encode_test_texts(files.replace(test_file=""), data.tokenizer, data.classes)
+        encode_test_texts(files.replace(test_file=""), data.vocabulary, data.classes)

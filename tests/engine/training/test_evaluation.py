@@ -5,7 +5,7 @@ import pytest
 
 from engine.data.batching import take
 from engine.ragged import RaggedBatch
-from engine.training.evaluation import evaluate, predict_probabilities
+from engine.training.evaluation import evaluate, predict_classes, predict_probabilities
 from layers.networks import WaveNetwork, WaveNetworkConfig
 
 
@@ -43,6 +43,16 @@ def test_no_texts_have_no_rows(network):
     assert found.shape == (0, 3) and found.dtype == np.float32
     result = evaluate(network, texts([]), ["a", "b", "c"])
     assert result.accuracy == result.loss == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 128])
+def test_classes_are_those_of_the_largest_probabilities(network, batch_size):
+    batch = texts(COUNTS)
+    classes, probability = predict_classes(network, batch, batch_size)
+    expected = predict_probabilities(network, batch)
+    assert np.array_equal(classes, expected.argmax(axis=1)) and len(set(classes)) > 1
+    np.testing.assert_allclose(probability, expected.max(axis=1), rtol=1e-5)
+    assert [array.shape for array in predict_classes(network, texts([]))] == [(0,), (0,)]
 
 
 def test_an_evaluation_is_that_of_the_predictions(network):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.training.metrics import ClassRow, score
+from engine.training.metrics import ClassRow, confusion_counts, score
 
 
 def test_the_scores_of_a_small_case_by_hand():
@@ -12,6 +12,12 @@ def test_the_scores_of_a_small_case_by_hand():
     assert found.accuracy == 4 / 6
     assert found.classes == [ClassRow("a", 3, 1.0, 2 / 3, 0.8), ClassRow("b", 2, 0.5, 0.5, 0.5), ClassRow("c", 1, 0.5, 1.0, 2 / 3)]
     assert found.macro_f1 == pytest.approx((0.8 + 0.5 + 2 / 3) / 3) and found.loss == 0.5
+
+
+def test_confusions_are_counted_with_a_row_for_each_label():
+    found = confusion_counts(np.array([0, 0, 2, 2, 2]), np.array([1, 1, 0, 2, 2]), 4)
+    assert found.tolist() == [[0, 2, 0, 0], [0, 0, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+    assert confusion_counts(np.zeros(0, np.int64), np.zeros(0, np.int64), 2).tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_class_that_is_neither_a_label_nor_predicted_does_not_count():

@@ -132,3 +132,31 @@ def test_metrics_that_cannot_be_written_are_named_with_the_remedy(run):
     run.metrics_file.mkdir()
     with pytest.raises(UserError, match=f"metrics.jsonl: cannot be written .Is a directory.; free some space, then continue with --resume {run.path}"):
         run.append_metrics(lines(1))
+
+
+def test_metrics_are_read_but_for_a_torn_end_of_an_unfinished_run(run):
+    run.append_metrics(lines(1, 2))
+    with open(run.metrics_file, "a") as file:
+        file.write('{"step": 3, "lo')
+    assert run.read_metrics() == lines(1, 2)
+    run.result_file.touch()
+    with pytest.raises(UserError, match="metrics.jsonl, line 3: is no JSON .*; restore the file"):
+        run.read_metrics()
+
+
+@pytest.mark.parametrize("line, reason", [("[1]", "expected a JSON object, got list"), ("", "is no JSON"), ("\0\0", "is no JSON"), ('{"a" 1}', "is no JSON")])
+def test_a_damaged_line_of_metrics_is_named(run, line, reason):
+    run.append_metrics(lines(1))
+    with open(run.metrics_file, "a") as file:
+        file.write(line + "\n")
+    run.append_metrics(lines(3))
+    with pytest.raises(UserError, match=f"metrics.jsonl, line 2: {reason}"):
+        run.read_metrics()
+
+
+def test_metrics_that_are_not_there_are_named(run):
+    with pytest.raises(UserError, match="metrics.jsonl: not found; the run has trained no step yet"):
+        run.read_metrics()
+    run.metrics_file.mkdir()
+    with pytest.raises(UserError, match="metrics.jsonl: cannot be read .Is a directory."):
+        run.read_metrics()

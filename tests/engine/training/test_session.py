@@ -1,6 +1,7 @@
 """A run from files to result, opened again, and continued from wherever it was killed."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
-from engine.training.session import open_run, resume_run, start_run
+from engine.training.session import computing_as_trained, open_run, resume_run, start_run
 from layers.networks import CONFIGS, build_network
 
 SMALL = {"dimension": 6, "hidden": 6, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "learning_rate": 0.02, "validation_fraction": 0.2}
@@ -55,6 +56,18 @@ def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, r
     assert used == [{1}] * (1 + resumed) or used[0] == set()  # no BLAS that threadpoolctl knows
 
 
+def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(tmp_path, settings, monkeypatch):
+    start(settings._replace(training=settings.training.replace(threads=1)), tmp_path / "run")
+    run, asked = open_run(tmp_path / "run", CONFIGS, build_network), []
+    with computing_as_trained(run, "cpu"):
+        assert threads_of_blas() in ({1}, set())
+    monkeypatch.setattr(session_module, "product_precision", lambda *given: asked.append(given) or nullcontext())
+    on_a_gpu = run._replace(settings=run.settings._replace(training=run.settings.training.replace(precision="tf32")))
+    for device in ("cpu", "cuda"):
+        with computing_as_trained(on_a_gpu, device):
+            assert asked.pop() == ("float32" if device == "cpu" else "tf32", device)
+
+
 def threads_of_blas():
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
@@ -63,6 +76,7 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     result = start(settings, tmp_path / "run")
     assert result == json.loads((tmp_path / "run" / "result.json").read_text()) == resume(tmp_path / "run")
     assert result["steps"] == 8 and result["epochs"] == 2 and result["peak_memory_bytes"] > 0
+    assert result["texts"] == {"training": 32, "validation": 8, "test": 10}
     opened = open_run(tmp_path / "run", CONFIGS, build_network)
     assert opened.classes == ["a", "b"] and opened.settings.network == settings.network and opened.settings.training == settings.training
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))[1]["weights"]
@@ -133,7 +147,7 @@ def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, setting
 def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     result = start(settings, tmp_path / "run")
     opened = open_run(tmp_path / "run", CONFIGS, build_network)
-    texts, _ = encode_test_texts(opened.settings.data, opened.tokenizer, opened.classes)
+    texts, _ = encode_test_texts(opened.settings.data, opened.vocabulary, opened.classes)
     found = evaluate(opened.network, texts, opened.classes)
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
 

