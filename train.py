@@ -1,7 +1,7 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
     python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, study, benchmark, complexity, doctor
+    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, sweep, study, report, benchmark, complexity, corpora, doctor
 """
 
 import itertools
@@ -14,17 +14,16 @@ import click
 from tqdm import tqdm
 
 from engine import __version__, kernels
-from engine.backend import blas_threads, resolve_device
+from engine.backend import resolve_device
 from engine.data.config import DataConfig
-from engine.data.corpora import CORPORA
+from engine.data.corpora import SMALL_CORPORA
 from engine.errors import UserError
-from engine.products import product_precision
 from engine.table import format_table
 from engine.training.config import TrainingConfig
 from engine.training.interrupt import Interrupted
-from engine.training.repeats import accuracy_table, repeat_runs
-from engine.training.run_settings import build_settings, field_rows, model_of, parse_assignments, read_settings_file
-from engine.training.session import open_run, resume_run, start_run
+from engine.training.layered_settings import Choices, layered_settings
+from engine.training.run_settings import field_rows, parse_assignments, read_settings_file
+from engine.training.session import computing_as_trained, open_run, resume_run, start_run
 from layers.benchmark.workloads import VOCABULARY
 from layers.complexity.models import LENGTH, LENGTHS, TEXTS, TOKENS
 from layers.complexity.models import MODELS as COST_MODELS
@@ -34,6 +33,8 @@ from layers.study.plan import RUNS as STUDY_RUNS
 from layers.wave import OPERATIONS
 
 COLUMN_WIDTH = 100  # of help texts
+CHOICES = Choices(CONFIGS, PRESETS, DEFAULTS)
+JOB_COMMAND = [sys.executable, str(Path(__file__).resolve()), "sweep-job"]  # starts a process that does a job of a sweep
 
 
 class DefaultToTrain(click.Group):
@@ -89,7 +90,7 @@ settings_options = options(
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any field; describe --fields lists them."),
 )
 data_options = options(
-    field_option("--corpus", "corpus", metavar="NAME", help="r8, r52 or 20ng, fetched at first use."),
+    field_option("--corpus", "corpus", metavar="NAME", help="By name, fetched at first use; the command corpora lists them.  [default: r8]"),
     field_option("--train-file", "train_file", metavar="FILE", help="Own texts: CSV, TSV or JSON lines, also gzip."),
     field_option("--validation-file", "validation_file", metavar="FILE", help="Chooses the best epoch; else split off training."),
     field_option("--test-file", "test_file", metavar="FILE", help="Only measured at the end."),
@@ -117,25 +118,9 @@ training_options = options(
 
 def chosen_settings(preset, config_file, assignments, fields):
     """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
-    layers = [read_settings_file(config_file) if config_file else {}, parse_assignments(assignments)]
-    layers.append({name: value for name, value in fields.items() if value is not None})
-    for layer in layers[1:]:
-        if layer.get("train_file") and "corpus" in layer:
-            raise UserError("corpus and train_file: both name the training texts; give one of the two")
-        if "corpus" in layer:  # replaces the files of an earlier layer
-            layer.update({name: "" for name in ("train_file", "validation_file", "test_file") if name not in layer})
-    return build_settings(CONFIGS, preset_fields(preset, layers), *layers)
-
-
-def preset_fields(preset, layers):
-    """The fields of a preset, by default that of the model which the layers of fields ask for. UserError where the two disagree."""
-    asked = {name: value for layer in layers for name, value in layer.items() if name == "model"}
-    if preset is None:
-        return PRESETS[DEFAULTS[model_of(CONFIGS, asked)]]
-    of_preset = model_of(CONFIGS, PRESETS[preset])
-    if asked.get("model", of_preset) != of_preset:
-        raise UserError(f"--preset {preset}: is of model {of_preset}, but model {asked['model']} is asked for; leave one of the two out")
-    return PRESETS[preset]
+    given = {name: value for name, value in fields.items() if value is not None}
+    first = read_settings_file(config_file) if config_file else {}
+    return layered_settings(CHOICES, preset, [parse_assignments(assignments), given], first, "--preset")
 
 
 def new_run_path(settings):
@@ -235,9 +220,9 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
     device = resolve_device(device)
     run = open_run(run_dir, CONFIGS, build_network, device)
     data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
-    texts, note = encode_test_texts(data, run.tokenizer, run.classes, test_file, cache_dir)
+    texts, note = encode_test_texts(data, run.vocabulary, run.classes, test_file, cache_dir)
     teller(as_json)(note)
-    with blas_threads(run.settings.training.threads), trained_precision(run, device):
+    with computing_as_trained(run, device):
         result = evaluate_texts(run.network, texts, run.classes)
     if as_json:
         click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
@@ -264,8 +249,8 @@ def predict(run_dir, texts, device, as_json):
     if not texts and sys.stdin.isatty():
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
-    batch = encode_plain_texts(run.settings.data, run.tokenizer, texts)
-    with blas_threads(run.settings.training.threads), trained_precision(run, device):
+    batch = encode_plain_texts(run.settings.data, run.vocabulary, texts)
+    with computing_as_trained(run, device):
         predicted = predict_probabilities(run.network, batch)
     for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
@@ -275,11 +260,6 @@ def predict(run_dir, texts, device, as_json):
             click.echo(json.dumps(line, ensure_ascii=False))
         else:
             click.echo(f"{run.classes[best]}\t{probabilities[best]:.4f}")
-
-
-def trained_precision(run, device):
-    """Products as in the run's training on "cuda", in float32 on "cpu"."""
-    return product_precision(run.settings.training.precision if device == "cuda" else "float32", device)
 
 
 def decoded(text, number):
@@ -396,7 +376,7 @@ def field_list(rows):
 
 
 def sizes_of(data):
-    """(vocabulary, classes) that a network of these settings would have, as far as they are known before training."""
+    """(vocabulary, classes) that a network of these settings would have, as far as they are known before training: without n-grams."""
     from engine.data.prepare import count_classes
     from engine.data.tokenizer import load_tokenizer
 
@@ -458,35 +438,118 @@ def require_waves(ctx, given_by, model):
         raise UserError(f"{given_by}: a {model} has no waves, so {', '.join(given)} cannot be given with it; leave it out")
 
 
+def sweep_options(default):
+    """The options of a command that runs a sweep; default: what its folder is called by default."""
+    return options(
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs at a time; 1 where the seconds matter.  [default: as many as cores allow]"),
+        click.option("--linear", is_flag=True, help="Beside them TF-IDF and a linear SVM (extra bench)."),
+        click.option("--output", type=click.Path(), metavar="DIR", help=f"Folder of runs and tables.  [default: runs/{default}-<date-time>]"),
+        click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted one; what has finished is left as it is."),
+        device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed one]"),
+        cache_option,
+        json_option,
+    )
+
+
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
 @settings_options
-@click.option("--corpora", metavar="NAMES", default=",".join(CORPORA), show_default=True, help="Comma-separated names.")
+@click.option("--corpora", metavar="NAMES", default=",".join(SMALL_CORPORA), show_default=True, help="Comma-separated names.")
 @model_option
 @click.option("--operations", metavar="NAMES", help="Of model wave, comma-separated.  [default: interference,modulation]")
 @click.option("--seeds", metavar="NUMBERS", default="0,1,2", show_default=True, help="Comma-separated numbers.")
-@click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the runs.  [default: runs/accuracy-<date-time>]")
-@device_option()
-@cache_option
-@json_option
-def accuracy(preset, config_file, assignments, corpora, model, operations, seeds, output, device, cache_dir, as_json):
-    """Train every corpus with every operation and seed; print mean and spread of the test accuracy."""
-    base = chosen_settings(preset, config_file, assignments, {"model": model})
-    if base.data.train_file:
-        raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
-    if operations is None:
-        operations = ",".join(OPERATIONS) if base.network.model == "wave" else None
-    kinds = [{}] if operations is None else [{"operation": name} for name in names_in(operations)]
-    chosen = [
-        chosen_settings(preset, config_file, assignments, {"model": model, "corpus": corpus, "seed": seed, **kind})
-        for corpus, kind, seed in itertools.product(names_in(corpora), kinds, names_in(seeds))
-    ]
-    base = Path(output or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}")
-    rows = repeat_runs(chosen, build_network, base, resolve_device(device), cache_dir, teller(True))
-    if as_json:
-        click.echo(json.dumps({"seeds": sorted({settings.training.seed for settings in chosen}), "rows": rows}, indent=2))
-        return
-    click.echo(accuracy_table(rows))
-    click.echo(f"\nmean ± standard deviation over seeds {', '.join(names_in(seeds))}; training: mean seconds of one run")
+@sweep_options("accuracy")
+@click.pass_context
+def accuracy(ctx, preset, config_file, assignments, corpora, model, operations, seeds, **running):
+    """Train every corpus with every operation and seed; print mean and spread of the test accuracy.
+
+    It is a sweep: a file for the command sweep can vary any setting.
+    """
+    from engine.training.sweep.description import describe as describe_sweep
+
+    def description():
+        base = chosen_settings(preset, config_file, assignments, {"model": model})
+        if base.data.train_file:
+            raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
+        fields = {**(read_settings_file(config_file) if config_file else {}), **parse_assignments(assignments), "model": base.network.model}
+        fields = {name: value for name, value in fields.items() if name not in ("seed", "corpus")}
+        kinds = names_in(operations) if operations else list(OPERATIONS) if base.network.model == "wave" else []
+        grid = {
+            "corpus": {name: {"corpus": name} for name in named_once("--corpora", names_in(corpora))},
+            "network": {name: {"operation": name} for name in named_once("--operations", kinds)} or {base.network.label(): {}},
+        }
+        named = {} if preset is None else {"preset": preset}
+        return describe_sweep({**named, "seeds": names_in(seeds), "set": fields, "grid": grid}, "accuracy", Path(), CHOICES)
+
+    run_sweep(ctx, description, **running)
+
+
+def named_once(option, names):
+    """The names; UserError where one stands twice."""
+    from engine.training.sweep.description import require_distinct
+
+    require_distinct(names, option)
+    return names
+
+
+@cli.command(short_help="Train the settings and seeds of a file; print a table.")
+@click.argument("file", type=click.Path(), required=False, metavar="[FILE.toml]")
+@sweep_options("sweep")
+@click.pass_context
+def sweep(ctx, file, **running):
+    """Train every combination of the settings in FILE.toml with every seed, in processes side by side; print a table.
+
+    \b
+        seeds = [0, 1, 2]
+        [set]                                        # fields of all runs
+        epochs = 4
+        [grid]                                       # a field with its values, or labelled changes
+        operation = ["interference", "modulation"]
+        [grid.change]
+        none = {}
+        "no dropout" = { token_dropout = 0.0, classifier_dropout = 0.0 }
+
+    preset = "NAME" may stand at the top or in a change. Names of files are relative to the folder of FILE.toml. Ctrl-C saves
+    and stops; --resume DIR goes on. Exit code 1 if a run fails; the others are run nevertheless.
+    """
+    from engine.training.sweep.description import read_description
+
+    def description():
+        if file is None:
+            raise click.UsageError("expected FILE.toml, or --resume DIR", ctx)
+        return read_description(file, CHOICES)[0]
+
+    run_sweep(ctx, description, **running)
+
+
+def run_sweep(ctx, description, jobs, linear, output, resume, device, cache_dir, as_json):
+    """Run description() in a new folder, or what an old one describes; print the table, and which runs failed."""
+    from engine.training.sweep.run import Setup, read_sweep, resume_sweep, start_sweep
+    from engine.training.sweep.table import as_text
+
+    def setup(device, linear):
+        return Setup(CHOICES, JOB_COMMAND, resolve_device(device), jobs or 0, linear, cache_dir, teller(True))
+
+    if resume is not None:
+        require_nothing_but(ctx, f"--resume {resume}", {"resume", "jobs", "device", "cache_dir", "as_json"})
+        folder, (described, where) = resume, read_sweep(resume, CHOICES)
+        results = resume_sweep(described, folder, setup(device or where["device"], where["linear"]))
+    else:
+        folder = output or f"runs/{ctx.info_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        results = start_sweep(description(), folder, setup(device or "cpu", linear))
+    click.echo(json.dumps(results, indent=2, ensure_ascii=False) if as_json else as_text(results))
+    teller(True)(f"\nruns, results.json, table.md and table.csv are in {folder}")
+    for failure in results["failed"]:
+        click.echo(f"failed: {failure['run']}: {failure['reason']}", err=True)
+    if results["failed"]:
+        ctx.exit(1)
+
+
+@cli.command("sweep-job", hidden=True)
+def sweep_job():
+    """Do one job of a sweep, which stands on standard input: the command sweep starts this one."""
+    from engine.training.sweep.job import do_job
+
+    do_job(sys.stdin.fileno(), CONFIGS, build_network)
 
 
 @cli.command(short_help="Train waves and a Transformer side by side, and compare.")
@@ -535,6 +598,29 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
     headings, rows = readings_table(recorded)
     click.echo(json.dumps(recorded, indent=2, ensure_ascii=False) if as_json else "\n" + format_table(headings, rows, align="<" + ">" * len(headings[1:])))
     tell(f"\nstudy.json, figures and study.html are in {folder}")
+
+
+@cli.command(short_help="Draw the curves of runs and what they confuse, as a page.")
+@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(), metavar="RUN_DIR...")
+@click.option("--output", type=click.Path(), metavar="FILE.html", default="report.html", show_default=True, help="The page.")
+@device_option()
+@cache_option
+@json_option
+def report(run_dirs, output, device, cache_dir, as_json):
+    """Draw loss, accuracy, learning rate and gradient of runs step by step, and what each takes for what on its test texts, as one page.
+
+    The curves of all runs lie in the same figures, those of equal settings and different seeds as their mean with a band. The best
+    checkpoint of each finished run gives its confusion matrix, figures by class, and the texts it labels wrong with most certainty.
+    Needs matplotlib (extra plots).
+    """
+    from engine.analysis.report.page import require_page, write_page
+    from engine.analysis.report.summary import as_json_object, as_table, make_report
+
+    require_page(output)
+    made = make_report(run_dirs, CONFIGS, build_network, resolve_device(device), cache_dir)
+    write_page(output, made)
+    click.echo(json.dumps(as_json_object(made, output), indent=2, ensure_ascii=False) if as_json else as_table(made))
+    teller(as_json)(f"\npage written to {output}")
 
 
 @cli.command(short_help="Measure the speed, beside PyTorch where it is installed.")
@@ -639,6 +725,20 @@ def complexity(only, models, lengths, figure, as_json, **chosen):
     if figure is not None:
         write_figure(figure, measured)
         teller(as_json)(f"drawn: {figure}")
+
+
+@cli.command(short_help="List the corpora by name, and which are cached.")
+@cache_option
+@json_option
+def corpora(cache_dir, as_json):
+    """List the corpora by name: rows, classes, size of the download, whether it is cached, source and terms of use.
+
+    Asks no network.
+    """
+    from engine.data.catalogue import as_text, describe_corpora
+
+    rows = describe_corpora(cache_dir)
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else as_text(rows))
 
 
 @cli.command(short_help="Show what this machine offers, and what to install.")

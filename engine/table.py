@@ -1,4 +1,4 @@
-"""Aligned tables for a terminal."""
+"""Tables of text: aligned for a terminal, and in Markdown."""
 
 
 def format_table(headings, rows, align=None):
@@ -8,3 +8,11 @@ def format_table(headings, rows, align=None):
     widths = [max(len(line[i]) for line in [headings, *cells]) for i in range(len(headings))]
     lines = [headings, ["-" * width for width in widths], *cells]
     return "\n".join("  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(line, align, widths)).rstrip() for line in lines)
+
+
+def markdown_table(headings, rows, align=None):
+    """The same table in Markdown."""
+    align = align or "<" + ">" * (len(headings) - 1)
+    escaped = [[str(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in [headings, *rows]]
+    lines = [escaped[0], ["---" if a == "<" else "---:" for a in align], *escaped[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

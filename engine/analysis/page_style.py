@@ -71,6 +71,11 @@ nav .ok, tr td.ok { color: var(--good); } tr td.WRONG, p.WRONG { color: var(--ba
 tr td.kink, tr td.rounding, p.kink, p.rounding { color: var(--warn); }
 .message { font-size: .85rem; margin: .4rem 0 0; }
 .study figure { background: #ffffff; overflow-x: auto; } .study svg { min-width: 40rem; max-width: none; }
+.report figure { background: #ffffff; overflow-x: auto; padding: .6rem; } .report svg { max-width: none; } .report .curves svg { min-width: 40rem; }
+.report svg text { fill: #22252b; } .report h3 { margin: 1.5rem 0 .4rem; } .report figure + p { margin-bottom: 0; }
+.report ul { columns: 26rem; margin: 0; padding-left: 1.2rem; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table.narrow { width: auto; } table.texts td { text-align: left; white-space: normal; vertical-align: top; min-width: 5.5rem; }
+table.texts th { vertical-align: top; text-align: left; width: auto; } table.texts td:last-child { width: 60%; min-width: 16rem; overflow-wrap: anywhere; }
 table.readings tbody tr > * { padding-top: .2rem; padding-bottom: .2rem; border-top: 1px solid var(--line); }
 table.readings tbody tr:first-child > * { border-top: none; font-weight: 400; } table.readings thead th { font-size: .85rem; }
 .settings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1.25rem 2rem; align-items: start; }

@@ -4,6 +4,8 @@ matplotlib (extra `plots`) is imported only when a picture is asked for; pyplot,
 """
 
 import importlib
+import io
+import warnings
 from pathlib import Path
 
 from engine.errors import UserError
@@ -12,6 +14,7 @@ from engine.files import write_whole
 FORMATS = (".svg", ".png")
 # Colours that are told apart with any colour vision (Okabe and Ito), each with a marker and a dash of its own.
 LOOKS = (("#D55E00", "s", (0, (4, 2))), ("#0072B2", "^", (0, (1, 1.5))), ("#009E73", "o", "-"), ("#CC79A7", "D", (0, (6, 2, 1, 2))))
+DISTINCT = len(LOOKS) ** 2  # that looks() can tell apart
 GREY = "#555555"
 GRID = "#E5E5E5"
 STYLE = {
@@ -26,10 +29,21 @@ STYLE = {
 }
 
 
+def looks(count):
+    """So many looks (colour, marker, dash): LOOKS, then their colours with markers and dashes of others; DISTINCT of them differ."""
+    size = len(LOOKS)
+    return [(LOOKS[n % size][0], *LOOKS[(n + n // size) % size][1:]) for n in range(count)]
+
+
 def require_plots(path):
     """Raise UserError unless `path` ends in a known format and matplotlib can be imported: to be asked before the work."""
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"{path}: is no name of a picture; let it end in {' or '.join(FORMATS)}")
+    require_matplotlib(path)
+
+
+def require_matplotlib(path):
+    """Raise UserError, which names the file that needs it, unless matplotlib can be imported."""
     try:
         importlib.import_module("matplotlib")
     except ImportError as error:
@@ -46,6 +60,22 @@ def write_picture(path, draw):
 
     with style.context(["default", STYLE]):
         figure = draw()
-        kind = Path(path).suffix.lower()[1:]
-        metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
-        write_whole(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150, metadata=metadata))
+        write_whole(path, lambda temporary: save(figure, temporary, Path(path).suffix.lower()[1:]))
+
+
+def svg_text(draw):
+    """What draw() → matplotlib Figure returns as the text of an SVG file for a page: its letters stay letters, so that the reader's
+    fonts show those that matplotlib's lack, such as the names of classes in any language.
+    """
+    from matplotlib import style
+
+    file = io.BytesIO()
+    with style.context(["default", STYLE, {"svg.fonttype": "none"}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from")
+        save(draw(), file, "svg")
+    return file.getvalue().decode("utf-8")
+
+
+def save(figure, file, kind):
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]  # else no two days draw the same file
+    figure.savefig(file, format=kind, dpi=150, metadata=metadata)

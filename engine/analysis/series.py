@@ -5,6 +5,10 @@ import math
 import numpy as np
 
 
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def numbers(values):
     """A list of numbers and None → float64, None as NaN."""
     return np.array([math.nan if value is None else value for value in values], np.float64)
@@ -29,6 +33,14 @@ def tenth(values, last=False):
     """The first or last tenth of the steps, at least one."""
     count = max(1, len(values) // 10)
     return values[-count:] if last else values[:count]
+
+
+def window_for(steps):
+    """Steps over which running medians of so many are taken: about a twelfth of them, at least 7 of 30 or more; odd.
+
+    Batches hold texts of about one length, and short texts may be easy ones: fewer steps would show their clusters.
+    """
+    return 2 * max(steps // 24, min(3, steps // 10)) + 1
 
 
 def running_median(values, window):

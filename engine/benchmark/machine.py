@@ -12,13 +12,18 @@ def describe_machine():
     blas = [f"{b['internal_api']} {b.get('version')} ({b.get('architecture', '?')}), {b['num_threads']} threads" for b in threadpool_info() if b["user_api"] == "blas"]
     return {
         "processor": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": "; ".join(blas) or "unknown",
     }
+
+
+def usable_cores():
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_name():

@@ -1,6 +1,6 @@
 """Tables line up."""
 
-from engine.table import format_table
+from engine.table import format_table, markdown_table
 
 
 def test_columns_are_as_wide_as_their_widest_cell_the_first_left_the_rest_right():
@@ -16,3 +16,9 @@ def test_alignment_can_be_chosen_and_lines_end_without_spaces():
 def test_a_table_without_rows_or_with_empty_cells_keeps_its_headings():
     assert format_table(["a", "bc"], []) == "a  bc\n-  --"
     assert format_table(["a", ""], [["", ""]]) == "a\n-\n"
+
+
+def test_markdown_aligns_and_escapes():
+    text = markdown_table(["a", "b|c"], [["x", 1], ["back\\slash", "1 | 2"]])
+    assert text.split("\n") == ["| a | b\\|c |", "| --- | ---: |", "| x | 1 |", "| back\\\\slash | 1 \\| 2 |"]
+    assert markdown_table(["a", "b"], [], align=">>") == "| a | b |\n| ---: | ---: |"

@@ -214,64 +214,7 @@ def test_a_config_file_chooses_its_models_own_preset(tmp_path, run):
     assert code == 0 and out.startswith("Transformer: blocks 0, heads 12")
 
 
-def test_accuracy_of_a_transformer_has_no_operations(tmp_path, run, monkeypatch):
-    started = []
-
-    def start_run(settings, build_network, path, *_):
-        started.append((path.name, settings.network.model))
-        return {"test_accuracy": 0.9, "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None}
-
-    monkeypatch.setattr("engine.training.repeats.start_run", start_run)
-    arguments = ["accuracy", "--corpora", "r8", "--seeds", "0", "--output", tmp_path]
-    for chosen in (["--model", "transformer"], ["--preset", "transformer-1"]):
-        code, out, _ = run(*arguments, *chosen)
-        assert code == 0 and "transformer" in out and started.pop() == ("r8-transformer-0", "transformer") and not started
-    code, out, err = run(*arguments, "--model", "transformer", "--operations", "modulation")
-    assert code == 2 and out == "" and "operation" in err
-
-
-def test_accuracy_reports_mean_and_spread(tmp_path, run, monkeypatch):
-    started = []
-
-    def start_run(settings, build_network, path, *_):
-        started.append(path.name)
-        assert path.name == f"{settings.data.corpus}-{settings.network.label()}-{settings.training.seed}"
-        return {"test_accuracy": 0.9 if settings.training.seed else 0.8, "test_macro_f1": 0.5, "train_seconds": 2.0, "validation_accuracy": None}
-
-    monkeypatch.setattr("engine.training.repeats.start_run", start_run)
-    arguments = ["accuracy", "--corpora", "r8, r52", "--operations", "modulation", "--seeds", "1, 0", "--output", tmp_path]
-    code, out, _ = run(*arguments, "--json")
-    assert code == 0 and started == ["r8-modulation-1", "r8-modulation-0", "r52-modulation-1", "r52-modulation-0"]
-    report = json.loads(out)
-    assert report["seeds"] == [0, 1] and [row["corpus"] for row in report["rows"]] == ["r8", "r52"]
-    for row in report["rows"]:
-        assert row["mean"] == pytest.approx(0.85) and row["mean_spread"] == pytest.approx(0.05 * 2**0.5)
-        assert (row["macro_f1"], row["macro_f1_spread"], row["validation"], row["validation_spread"]) == (0.5, 0, None, None)
-    out = run(*arguments)[1]
-    assert "85.00 ± 7.07 %" in out and "50.00 ± 0.00 %" in out and "seeds 1, 0" in out
-
-
-@pytest.mark.parametrize(
-    "more, words",
-    [
-        (["--corpora", "r8,r9"], ["'r9'"]),
-        (["--operations", "sum"], ["operation", "sum"]),
-        (["--seeds", "0,x"], ["seed", "x"]),
-        (["--seeds", "0,0"], ["twice"]),
-        (["--set", "train_file=a.tsv"], ["train_file"]),
-        (["--output", "FULL"], ["FULL", "holds something"]),
-    ],
-)
-def test_accuracy_refuses_before_the_first_training(tmp_path, run, monkeypatch, more, words):
-    (tmp_path / "FULL" / "r8-modulation-2").mkdir(parents=True)
-    (tmp_path / "FULL" / "r8-modulation-2" / "file").touch()
-    monkeypatch.setattr("engine.training.repeats.start_run", lambda *_: pytest.fail("trained"))
-    monkeypatch.chdir(tmp_path)
-    code, out, err = run("accuracy", *more)
-    assert code == 2 and out == "" and all(word in err for word in words), err
-
-
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"], ["sweep"]])
 def test_help_fits_a_screen(command, run):
     code, out, _ = run(*command, "--help")
     assert code == 0

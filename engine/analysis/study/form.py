@@ -1,5 +1,6 @@
 """The form of study.json: what a comparison of trainings has recorded, checked before anything is drawn or computed from it."""
 
+from engine.analysis.series import is_number
 from engine.errors import UserError
 
 PLACES = {  # where the norm of the loss's gradient is taken
@@ -66,10 +67,6 @@ def check_numbers(where, values, missing=True):
     """Raise UserError unless all are numbers, or None where they may be missing."""
     strange = [value for value in values if not is_number(value) and not (missing and value is None)]
     require(not strange, f"{where} holds {strange[:1]}, expected a number")
-
-
-def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def require(condition, what):

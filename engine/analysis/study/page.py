@@ -3,11 +3,11 @@
 The page is one file that loads nothing and runs no script, and is well-formed XML as well as HTML. All text is escaped here.
 """
 
-import json
 from pathlib import Path
 
 from engine.analysis.inline_svg import inline_svg
 from engine.analysis.page_style import document
+from engine.analysis.page_tables import settings_html, table_html
 from engine.analysis.study.readings import readings_table
 from engine.analysis.study.words import explanations, listed
 from engine.analysis.visible import escape
@@ -59,33 +59,12 @@ def page_html(study, pictures):
             "Correlation and rank are those before → after training.</p>",
             *(picture_html(name, text, words[name]) for name, text in pictures.items()),
             "<h2>Settings</h2>",
-            '<div class="settings">' + "".join(settings_html(*group) for group in groups(study["settings"])) + "</div>",
+            settings_html(study["settings"]),
         ],
     )
-
-
-def table_html(headings, rows):
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    lines = (f'<tr><th scope="row">{escape(label)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for label, *cells in rows)
-    return f'<div class="numbers"><table class="readings"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def picture_html(name, text, sentences):
     """A picture under its heading, then the two sentences."""
     svg = inline_svg(text, name, HEADINGS[name])
     return f'<section class="study"><h2>{HEADINGS[name]}</h2><figure>{svg}</figure><p>{escape(" ".join(sentences))}</p></section>'
-
-
-def groups(settings, title=""):
-    """Nested settings → (title, [(name, text)]) for every table that holds plain values, titles of inner ones joined by dots."""
-    plain = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in settings.items() if not isinstance(value, dict)]
-    if plain:
-        yield title, plain
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from groups(value, f"{title}.{key}" if title else key)
-
-
-def settings_html(title, rows):
-    lines = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
-    return f"<section><h3>{escape(title)}</h3><table><tbody>{lines}</tbody></table></section>"

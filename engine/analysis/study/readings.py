@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.analysis.series import largest, median, numbers, running_median, tenth
+from engine.analysis.series import largest, median, numbers, running_median, tenth, window_for
 from engine.analysis.study.form import PLACES, check_study
 
 THRESHOLD = 0.9  # of the training accuracy
@@ -76,12 +76,8 @@ def gradient_of(norms):
 
 
 def window_of(study):
-    """Steps over which running medians are taken: about a twelfth of the longest run, at least 7 if it has 30 steps; odd.
-
-    Batches hold texts of about one length, and short texts may be easy ones: fewer steps would show their clusters.
-    """
-    steps = max(len(run["step"]) for run in study["runs"].values())
-    return 2 * max(steps // 24, min(3, steps // 10)) + 1
+    """Steps over which running medians are taken, for all runs as for the longest."""
+    return window_for(max(len(run["step"]) for run in study["runs"].values()))
 
 
 def readings_table(study):

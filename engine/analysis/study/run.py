@@ -25,7 +25,7 @@ from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import settings_of
-from engine.training.session import pinned, prepare_again, read_run_settings, resume_run, start_run
+from engine.training.session import pinned, prepare_again, start_or_resume
 
 PROBE_TEXTS = 256  # whose waves are counted
 
@@ -45,7 +45,7 @@ class Study(NamedTuple):
 def watch(study, trainer):
     """The fields that a Trainer adds to a step's line of metrics: the norms of the gradient, and at some steps what takes longer."""
     step, total = trainer.progress.step, trainer.config.epochs * trainer.batches_per_epoch
-    found = gradient_norms(trainer.parameters, trainer.data.tokenizer.token_to_id(FIRST))
+    found = gradient_norms(trainer.parameters, trainer.data.vocabulary.tokenizer.token_to_id(FIRST))
     if step in snapshot_steps(total, study.snapshots):
         trainer.optimizer.settle()  # rows that the last batches did not hold have steps to make up for
         found.update(snapshot(study, trainer.network, trainer.data))
@@ -111,21 +111,14 @@ def continue_study(study, folder, device="cpu", cache_dir=None, tell=print):
     matrices = {}
     for name, settings in study.runs.items():
         run = RunDirectory(folder / "runs" / name)
-        if run.config_file.exists() and not run.config_file.stat().st_size:
-            run.discard()  # killed before anything was trained
         tell(f"\n{name}")
         try:
-            if run.config_file.exists():
-                resume_run(run.path, classes, study.build_network, device, cache_dir, tell, partial(watch, study))
-            else:
-                start_run(settings, study.build_network, run.path, device, cache_dir, tell, partial(watch, study))
+            start_or_resume(settings, classes, study.build_network, run.path, device, cache_dir, tell, partial(watch, study), folder / "study.toml")
         except Interrupted as stop:
             stop.run_path = folder  # it is the study that can be continued
             raise
-        if read_run_settings(run, classes) != settings:
-            raise UserError(f"{run.config_file}: differs from {folder / 'study.toml'}; restore the file that was changed")
         data = prepare_again(settings, run, cache_dir)
-        before = study.build_network(settings.network, data.tokenizer.get_vocab_size(), len(data.classes), settings.training.seed)
+        before = study.build_network(settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed)
         recorded["runs"][name] = record_of(study, run, before, data)
         first = correlation_matrix(used_rows(before, data))
         matrices[name] = (first, correlation_matrix(used_rows(with_last_weights(before, run), data)))
@@ -157,7 +150,7 @@ def shared_and_own(study, data, device):
     """ "settings" of study.json: what the runs share, and what each has of its own."""
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = {f"{name} texts": len(split.labels) for name, split in splits.items() if split}
-    shared = {"version": __version__, "corpus": data.name, **sizes, "classes": len(data.classes), "vocabulary": data.tokenizer.get_vocab_size()}
+    shared = {"version": __version__, "corpus": data.name, **sizes, "classes": len(data.classes), "vocabulary": data.vocabulary.size()}
     first = next(iter(study.runs.values()))
     own = {name: {**s.network.to_dict(), "learning_rate": s.training.learning_rate} for name, s in study.runs.items()}
     training = {key: value for key, value in first.training.to_dict().items() if key != "learning_rate"}

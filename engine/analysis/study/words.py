@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from engine.analysis.step_curves import learning_words, medians_words
 from engine.analysis.study.form import PLACES, WAVES
 from engine.analysis.study.readings import arrow, readings, shown, window_of
 
@@ -12,14 +13,10 @@ def explanations(study):
     """study: what study.json holds → {name of a picture: (what is drawn, what is seen)}. Raises UserError where it is damaged."""
     runs = readings(study)
     window = window_of(study)
-    medians = f"their running medians over {window} steps (lines)" if window > 1 else "lines from step to step"
     return {
-        "convergence": (
-            f"Training loss and accuracy at every step (points), {medians}, and the same measured on validation texts (large hollow marks).",
-            convergence(runs),
-        ),
+        "convergence": (learning_words(window), convergence(runs)),
         "gradients": (
-            f"L2 norms of the loss's gradient at every step (points) and {medians}, at three places over one logarithmic axis.",
+            f"L2 norms of the loss's gradient at every step (points) and {medians_words(window)}, at three places over one logarithmic axis.",
             gradients(runs),
         ),
         "correlations": (

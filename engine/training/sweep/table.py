@@ -1,0 +1,65 @@
+"""The results of a sweep for people and for other programs: text, Markdown, CSV."""
+
+import csv
+import io
+
+from engine.table import format_table, markdown_table
+
+HEADINGS = ("seeds", "test accuracy", "95 % interval", "macro F1", "validation", "training", "memory")
+CSV_COLUMNS = (
+    "seeds", "planned", "mean", "mean_spread", "interval_low", "interval_high", "macro_f1", "macro_f1_spread",
+    "validation", "validation_spread", "seconds", "peak_memory_bytes",
+)  # fmt: skip
+NOTE = "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); training: mean seconds of one run; memory: its largest peak"
+MISSING = "-"
+
+
+def as_text(results):
+    """The table for a terminal, with what its figures are."""
+    return f"{format_table(*cells(results))}\n\n{note(results)}"
+
+
+def as_markdown(results):
+    """The table in Markdown, and the runs that failed."""
+    failed = "".join(f"\n- {failure['run']}: {failure['reason']}" for failure in results["failed"])
+    return f"{markdown_table(*cells(results))}\n\n{note(results)}\n" + (f"\nFailed:\n{failed}\n" if failed else "")
+
+
+def as_csv(results):
+    """One line for each row of the table, plain numbers, what is missing left empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*results["axes"], *CSV_COLUMNS])
+    for row in results["rows"]:
+        low, high = row["interval"] or (None, None)
+        flat = {**row, "interval_low": low, "interval_high": high}
+        writer.writerow([flat[name] for name in (*results["axes"], *CSV_COLUMNS)])
+    return text.getvalue()
+
+
+def note(results):
+    return NOTE.format(seeds=", ".join(map(str, results["seeds"])))
+
+
+def cells(results):
+    """(headings, rows, alignment) of the table."""
+    axes = results["axes"]
+    rows = [[*(row[axis] for axis in axes), *figures(row)] for row in results["rows"]]
+    return [*axes, *HEADINGS], rows, "<" * len(axes) + ">" * len(HEADINGS)
+
+
+def figures(row):
+    """The cells under HEADINGS."""
+    seeds = MISSING if row["planned"] is None else str(row["seeds"]) if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
+    low_high = MISSING if row["interval"] is None else f"{100 * row['interval'][0]:.2f} to {100 * row['interval'][1]:.2f} %"
+    seconds = MISSING if row["seconds"] is None else f"{row['seconds']:.1f} s"
+    memory = MISSING if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / 2**20:,.0f} MiB"
+    return [seeds, percent(row, "mean"), low_high, percent(row, "macro_f1"), percent(row, "validation"), seconds, memory]
+
+
+def percent(row, name):
+    """ "97.30 ± 0.32 %", or without a spread where there is none."""
+    mean, spread = row[name], row[f"{name}_spread"]
+    if mean is None:
+        return MISSING
+    return f"{100 * mean:.2f} %" if spread is None else f"{100 * mean:.2f} ± {100 * spread:.2f} %"

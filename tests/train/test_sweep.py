@@ -1,0 +1,256 @@
+"""The command sweep with real trainings: in processes side by side, stopped and continued, and with a run that fails."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import train
+from engine.training.sweep.description import read_description
+from engine.training.sweep.plan import plan
+from engine.training.sweep.run import default_jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = """
+seeds = [0, 1]
+[set]
+train_file = "train.tsv"
+test_file = "test.tsv"
+dimension = 8
+hidden = 8
+epochs = 2
+batch_size = 8
+vocabulary_size = 200
+threads = 1
+[grid.change]
+none = {}
+"no dropout" = { token_dropout = 0.0, classifier_dropout = 0.0 }
+"""
+NAMES = ["none-0", "none-1", "no_dropout-0", "no_dropout-1"]
+
+
+@pytest.fixture
+def sweep_file(tmp_path, files):
+    """sweep_file(**replaced) → path of a sweep beside the tiny corpus, with lines of SMALL replaced by others."""
+
+    def write(**replaced):
+        text = SMALL
+        for name, line in replaced.items():
+            text = re.sub(rf"^{name} = .*$", line, text, flags=re.MULTILINE)
+        (tmp_path / "sweep.toml").write_text(text)
+        return tmp_path / "sweep.toml"
+
+    return write
+
+
+def weights(folder):
+    """{run: bytes of its best and last weights and of its optimizer}."""
+    return {run.name: [file.read_bytes() for file in sorted(run.rglob("*.safetensors"))] for run in sorted((folder / "runs").iterdir())}
+
+
+def start(*arguments):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), "sweep", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def processes_of(folder):
+    """The ids of processes that were told of a folder, by their open log files (Linux)."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            if os.readlink(link).startswith(str(folder)):
+                found.add(int(link.parts[2]))
+        except OSError:  # of another user, or gone
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_path, sweep_file, run):
+    path = sweep_file()
+    outputs = {}
+    for jobs in (1, 2):
+        code, out, err = run("sweep", path, "--jobs", jobs, "--output", tmp_path / f"jobs{jobs}", "--json")
+        assert code == 0, err
+        outputs[jobs] = json.loads(out)
+    first, second = weights(tmp_path / "jobs1"), weights(tmp_path / "jobs2")
+    assert sorted(first) == sorted(NAMES) and all(first.values()) and first == second
+    for (a, b) in zip(outputs[1]["rows"], outputs[2]["rows"]):
+        assert [run["test_accuracy"] for run in a["runs"]] == [run["test_accuracy"] for run in b["runs"]] and a["mean"] == b["mean"]
+    options = ["--set", "hidden=8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200", "--dimension", "8", "--seed", "1"]
+    assert run("--train-file", tmp_path / "train.tsv", "--test-file", tmp_path / "test.tsv", *options, "--output", tmp_path / "alone" / "runs" / "none-1")[0] == 0
+    assert weights(tmp_path / "alone")["none-1"] == first["none-1"]
+    folder = tmp_path / "jobs2"
+    assert sorted(entry.name for entry in folder.iterdir()) == ["logs", "results.json", "runs", "sweep.toml", "table.csv", "table.md"]
+    assert outputs[2] == json.loads((folder / "results.json").read_text())
+    for row, label in zip(outputs[2]["rows"], ["none", "no dropout"]):
+        accuracies = [json.loads((folder / "runs" / run["run"] / "result.json").read_text())["test_accuracy"] for run in row["runs"]]
+        assert row["change"] == label and row["mean"] == pytest.approx(sum(accuracies) / 2) and len(accuracies) == 2
+    assert (folder / "table.md").read_text().startswith("| change | seeds | test accuracy |")
+    assert (folder / "table.csv").read_text().count("\n") == 3
+    assert "3 classes" in (folder / "logs" / "none-0.log").read_text()
+    assert "TSV" in err  # what was guessed of the files
+
+
+@pytest.mark.slow
+def test_a_stopped_sweep_saves_and_continues_to_the_same_bits(tmp_path, sweep_file, run):
+    """Stopped in the first of the two longer runs."""
+    path = sweep_file(epochs="epochs = 1", batch_size="batch_size = 1", seeds="seeds = [0]", **{"none": "none = {}\nlong = { epochs = 12 }"})
+    folder, names = tmp_path / "cut", ["none-0", "long-0", "no_dropout-0"]
+    process = start(path, "--jobs", 1, "--output", folder)
+
+    def second_trains():
+        metrics = folder / "runs" / names[1] / "metrics.jsonl"
+        return metrics.exists() and metrics.read_text().count("\n") >= 50
+
+    wait_for(second_trains, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {folder}" and "Traceback" not in err
+    assert processes_of(folder) == set()
+    results = [folder / "runs" / name / "result.json" for name in names]
+    assert [file.exists() for file in results] == [True, False, False] and not results[2].parent.exists()
+    assert (results[1].parent / "checkpoints" / "last" / "state.json").exists()
+    finished = results[0].stat().st_mtime_ns
+    code, out, err = run("sweep", "--resume", folder, "--jobs", "2")
+    assert code == 0 and [line.split("  ")[0] for line in out.splitlines()[2:5]] == ["none", "long", "no dropout"], err
+    assert results[0].stat().st_mtime_ns == finished  # left as it was
+    assert "resumed after step" in (folder / "logs" / f"{names[1]}.log").read_text()
+    assert run("sweep", path, "--jobs", "2", "--output", tmp_path / "whole")[0] == 0
+    assert weights(folder) == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for processes in /proc")
+def test_no_run_outlives_a_sweep_that_is_killed(tmp_path, sweep_file):
+    folder = tmp_path / "cut"
+    process = start(sweep_file(epochs="epochs = 1000\npatience = 0"), "--jobs", 2, "--output", folder)
+    logs = [folder / "logs" / f"{name}.log" for name in NAMES[:2]]
+    wait_for(lambda: all(log.exists() and "network" in log.read_text() for log in logs) and len(processes_of(folder)) == 2, process)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while processes_of(folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert all("saved; continue with" in log.read_text() for log in logs)
+
+
+def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep_file, run):
+    path = sweep_file(seeds="seeds = [0]", none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }')
+    code, out, err = run("sweep", path, "--jobs", "1", "--output", tmp_path / "out")
+    assert code == 1 and "Traceback" not in err
+    lines = out.splitlines()
+    assert re.match(r"diverging +0 of 1( +-){6}$", lines[2]) and re.match(r"no dropout +1 +\d+\.\d\d %", lines[3])
+    assert re.match(r"failed: diverging-0: step \d+: .*lower --learning-rate", err.splitlines()[-1])
+    failed = json.loads((tmp_path / "out" / "results.json").read_text())["failed"]
+    assert [failure["run"] for failure in failed] == ["diverging-0"] and "learning-rate" in failed[0]["reason"]
+    assert "diverging-0: step" in (tmp_path / "out" / "table.md").read_text()
+    code, again, err = run("sweep", "--resume", tmp_path / "out", "--json")
+    assert code == 1 and [failure["run"] for failure in json.loads(again)["failed"]] == ["diverging-0"] and err.count("failed: ") == 2
+
+
+def test_a_finished_sweep_is_shown_and_more_seeds_are_added_to_it(tmp_path, sweep_file, run):
+    folder = tmp_path / "out"
+    code, out, err = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
+    assert code == 0, err
+    before = {file: file.stat().st_mtime_ns for file in (folder / "runs").rglob("*") if file.is_file()}
+    code, again, err = run("sweep", "--resume", folder)
+    assert (code, again) == (0, out) and "(" not in err
+    plan_file = folder / "sweep.toml"
+    plan_file.write_text(re.sub(r"seeds = \[[^]]*\]", "seeds = [0, 1]", plan_file.read_text()))
+    code, _, err = run("sweep", "--resume", folder)
+    assert code == 0 and sorted(path.name for path in (folder / "runs").iterdir()) == sorted(NAMES), err
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_run_of_other_settings_is_named(tmp_path, sweep_file, run):
+    folder = tmp_path / "out"
+    assert run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)[0] == 0
+    config = folder / "runs" / "none-0" / "config.toml"
+    config.write_text(config.read_text().replace("epochs = 2", "epochs = 3"))
+    code, out, err = run("sweep", "--resume", folder)
+    assert code == 2 and out == "" and err == f"error: {config}: differs from {folder / 'sweep.toml'}; restore the file that was changed\n"
+
+
+def test_a_run_killed_before_its_first_step_starts_anew(tmp_path, sweep_file, run):
+    folder = tmp_path / "out"
+    assert run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)[0] == 0
+    whole = weights(folder)
+    for file in sorted((folder / "runs" / "none-0").rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    (folder / "runs" / "none-0" / "config.toml").touch()
+    assert run("sweep", "--resume", folder)[0] == 0 and weights(folder) == whole
+
+
+@pytest.mark.slow
+def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install -e '.[bench]'")
+    code, out, err = run("sweep", sweep_file(seeds="seeds = [0]"), "--linear", "--output", tmp_path / "out")
+    assert code == 0, err
+    row = next(line for line in out.splitlines() if line.startswith("TF-IDF + linear SVM"))
+    assert re.search(r"^TF-IDF \+ linear SVM +- +\d+\.\d\d % +- +\d+\.\d\d % +- +\d+\.\d s", row)
+    files = list((tmp_path / "out" / "linear").iterdir())
+    before = files[0].stat().st_mtime_ns
+    assert len(files) == 1 and run("sweep", "--resume", tmp_path / "out")[:2] == (0, out) and files[0].stat().st_mtime_ns == before
+
+
+WRONG = {
+    "no file": (None, [], ["no.toml", "not found"]),
+    "no argument": (None, [], ["FILE.toml", "--resume DIR"]),
+    "field": ({"epochs": "epoch = 2"}, [], ["sweep.toml", "[set]", "'epoch'"]),
+    "one class": ({"train_file": 'train_file = "same.tsv"'}, [], ["sweep.toml: none-0", "same.tsv", "two classes"]),
+    "labels of the test": ({"test_file": 'test_file = "same.tsv"'}, [], ["sweep.toml: none-0", "same.tsv, line 1", "'x'"]),
+    "precision": ({"threads": 'precision = "tf32"'}, [], ["sweep.toml: none-0", "tf32"]),
+    "output": ({}, ["--output", "FULL"], ["FULL", "holds something"]),
+    "resume of nothing": ({}, ["--resume", "FULL"], ["FULL", "sweep.toml"]),
+    "jobs": ({}, ["--jobs", "0"], ["--jobs"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, sweep_file, run, monkeypatch, name):
+    replaced, options, words = WRONG[name]
+    (tmp_path / "same.tsv").write_text("x\tred\nx\tblue\n")
+    (tmp_path / "FULL").mkdir()
+    (tmp_path / "FULL" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    given = [sweep_file(**replaced)] if replaced is not None else ["no.toml"] if name == "no file" else []
+    code, out, err = run("sweep", *(given if "--resume" not in options else []), *options)
+    assert code == 2 and out == "" and all(word in err for word in words) and "Traceback" not in err, err
+    assert err.count("\n") == 1 or err.startswith("Usage:")
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == ["FULL"]
+
+
+def test_the_examples_in_the_help_and_in_the_readme_can_be_planned(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).touch()
+    readme = re.search(r"```toml\n(preset.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+    helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.sweep.help, re.DOTALL).group(0)
+    for text, count in ((readme, 24), (helped, 12)):
+        (tmp_path / "shown.toml").write_text(text)
+        assert len(plan(read_description(tmp_path / "shown.toml", train.CHOICES)[0], train.CHOICES)) == count
+
+
+def test_as_many_run_at_once_as_the_cores_take(tmp_path, monkeypatch):
+    (tmp_path / "sweep.toml").write_text("seeds = [0]\n[grid]\nthreads = [0, 2]")
+    runs = plan(read_description(tmp_path / "sweep.toml", train.CHOICES)[0], train.CHOICES)
+    monkeypatch.setattr("engine.training.sweep.run.usable_cores", lambda: 8)
+    assert (default_jobs(runs, "cpu"), default_jobs(runs[:1], "cpu"), default_jobs(runs, "cuda")) == (4, 8, 1)
+    monkeypatch.setattr("engine.training.sweep.run.usable_cores", lambda: 1)
+    assert default_jobs(runs, "cpu") == 1
