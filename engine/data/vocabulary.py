@@ -32,14 +32,14 @@ class Vocabulary(NamedTuple):
         return (ids, offsets) if self.ngrams is None else add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
 
     def names(self, ids):
-        """The tokens of one encoded text as strings; those of an n-gram are joined by spaces."""
+        """The tokens of one encoded text as strings; those of an n-gram are joined by "_"."""
         ids = ids[ids < self.tokenizer.get_vocab_size()]
         names = [self.tokenizer.id_to_token(i) for i in ids.tolist()]
         grams = () if self.ngrams is None else grams_of(ids, np.array([0, len(ids)]), self.ngrams.longest)
         joined = []
         for length, (starts, hashes) in enumerate(grams, start=2):
             _, known = places_in(self.ngrams.hashes, hashes)
-            joined += [" ".join(names[start : start + length]) for start in starts[known]]
+            joined += ["_".join(names[start : start + length]) for start in starts[known]]
         return names + joined
 
 

@@ -19,8 +19,8 @@ def vocabulary():
 
 def test_names_are_those_of_the_ids(vocabulary):
     ids, offsets = vocabulary.encode(["a red wave", "lake red wave"], 9)
-    assert vocabulary.names(ids[: offsets[1]]) == ["[CLS]", "a", "red", "wave", "[CLS] a", "a red", "red wave", "[CLS] a red", "a red wave"]
-    assert vocabulary.names(ids[offsets[1] :]) == ["[CLS]", "lake", "red", "wave", "red wave"]
+    assert vocabulary.names(ids[: offsets[1]]) == ["[CLS]", "a", "red", "wave", "[CLS]_a", "a_red", "red_wave", "[CLS]_a_red", "a_red_wave"]
+    assert vocabulary.names(ids[offsets[1] :]) == ["[CLS]", "lake", "red", "wave", "red_wave"]
     assert ids.max() < vocabulary.size() == vocabulary.tokenizer.get_vocab_size() + 11  # the red, red wave, red lake, a red; three triples; two beginnings of each length
 
 
@@ -31,7 +31,7 @@ def test_without_ngrams_ids_are_those_of_the_tokenizer(vocabulary):
 
 
 def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
-    assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == ["[CLS]", "a", "red", "[CLS] a", "a red", "[CLS] a red"]
+    assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == ["[CLS]", "a", "red", "[CLS]_a", "a_red", "[CLS]_a_red"]
 
 
 def test_what_is_saved_is_loaded(vocabulary, tmp_path):
