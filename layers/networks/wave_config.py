@@ -24,6 +24,7 @@ class WaveNetworkConfig(Settings):
     pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
     embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)
     token_dropout: float = setting(0.0, "share of tokens left out of each training text (never the first)", minimum=0.0, below=1.0)
+    spared_tokens: int = setting(0, "K: token_dropout takes from a text of n tokens the share 1 - K/n of its own; nothing if n is at most K", minimum=0)
     embedding_dropout: float = setting(0.0, "share of embedding entries dropped in training", minimum=0.0, below=1.0)
     dropout: float = setting(0.0, "share of the readout's and the feed-forward's entries dropped in training", minimum=0.0, below=1.0)
     classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)

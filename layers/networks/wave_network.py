@@ -53,7 +53,7 @@ class WaveNetwork(TextClassifier):
         config, table = self.config, self.embedding.table.value
         check_ids(batch.ids, len(table))
         check_offsets(batch.offsets, len(batch.ids))
-        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids))
+        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids), config.spared_tokens)
         rows, bag = self.bag_of(ids, offsets, rng)
         if run_on(table):
             bag = bag.linked(len(rows), write_out=config.scope == "text")  # for which there are no kernels

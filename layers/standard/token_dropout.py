@@ -1,6 +1,8 @@
 """E16  Token dropout: whole tokens are left out of a training text.
 
-    S_t → {first of S_t} ∪ {j ∈ S_t: kept},    P(kept) = 1 − p
+    S_t → {first of S_t} ∪ {j ∈ S_t: kept},    P(kept) = 1 − p·max(0, 1 − K/n_t)
+
+n_t tokens in text t; with K = 0 all texts lose the share p, otherwise short ones less, and those of up to K tokens nothing.
 
 A choice of rows, not a function of real numbers: it has no gradient. The first token ([CLS]) stays, so no text gets empty.
 Derivation and use: layers/README.md, E16.
@@ -9,16 +11,20 @@ Derivation and use: layers/README.md, E16.
 import numpy as np
 
 from engine.backend import array_module
-from engine.ragged import lengths, segment_sum
+from engine.ragged import lengths, segment_sum, spread
 
 
-def drop_tokens(ids, offsets, rate, rng):
-    """ids: (T,), offsets: (B + 1,), rate p in [0, 1), rng on their device → the kept ids and their offsets."""
+def drop_tokens(ids, offsets, rate, rng, spared=0):
+    """ids: (T,), offsets: (B + 1,), rate p in [0, 1), rng on their device, spared K ≥ 0 → the kept ids and their offsets."""
     if not 0 <= rate < 1:
         raise ValueError(f"rate: must lie in [0, 1), got {rate}")
+    if spared < 0:
+        raise ValueError(f"spared: must be at least 0, got {spared}")
     if rng is None or rate == 0:
         return ids, offsets
     xp = array_module(ids)
+    if spared:
+        rate = spread(rate * xp.maximum(0, 1 - spared / xp.maximum(lengths(offsets), 1)), offsets, len(ids))
     kept = rng.random(len(ids), dtype=np.float32) >= rate
     kept[offsets[:-1][lengths(offsets) > 0]] = True
     counts = segment_sum(kept.astype(np.int64), offsets)

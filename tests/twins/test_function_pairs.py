@@ -266,14 +266,14 @@ def test_dropout(rows, rate, seed):
     compare(*pair, lambda x: twins.dropped(x, mask, rate), [x], seed)
 
 
-@given(LENGTHS, st.sampled_from([0.1, 0.5, 0.9]), SEEDS)
+@given(LENGTHS, st.sampled_from([0.1, 0.5, 0.9]), SEEDS, st.sampled_from([0, 2]))
 @quickly
-def test_token_dropout(lengths, rate, seed):
+def test_token_dropout(lengths, rate, seed, spared):
     """No gradient: the rows are chosen alike."""
     rng, offsets = ragged(lengths, seed)
     ids = rng.integers(0, 9, offsets[-1])
-    found = token_dropout.drop_tokens(ids, offsets, rate, random_generator(seed))
-    for ours, theirs in zip(found, twins.kept_tokens(ids, offsets, rate, random_generator(seed)), strict=True):
+    found = token_dropout.drop_tokens(ids, offsets, rate, random_generator(seed), spared)
+    for ours, theirs in zip(found, twins.kept_tokens(ids, offsets, rate, random_generator(seed), spared), strict=True):
         assert np.array_equal(ours, theirs)
 
 

@@ -25,7 +25,7 @@ CONFIGS = st.builds(
     WaveNetworkConfig,
     dimension=st.sampled_from([3, 6]), blocks=st.integers(0, 2), operation=st.sampled_from(list(OPERATIONS)), readout=st.sampled_from(READOUTS),
     scope=st.sampled_from(SCOPES), wave_residual=st.booleans(), hidden=st.sampled_from([0, 4]), activation=st.sampled_from(list(ACTIVATIONS)),
-    pooling=st.sampled_from(POOLINGS), label_smoothing=st.sampled_from([0.0, 0.1]), **RATES,
+    pooling=st.sampled_from(POOLINGS), label_smoothing=st.sampled_from([0.0, 0.1]), spared_tokens=st.sampled_from([0, 3]), **RATES,
 )  # fmt: skip
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=5)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -71,7 +71,7 @@ def assert_agrees(config, lengths, seed, train):
     if train:
         masks, smoothing = twins.masks_of(cache), config.label_smoothing
         if config.token_dropout:  # the first that a training step draws
-            ids, offsets = twins.kept_tokens(ids, offsets, config.token_dropout, random_generator(seed))
+            ids, offsets = twins.kept_tokens(ids, offsets, config.token_dropout, random_generator(seed), config.spared_tokens)
 
     tensors = twins.tensors_of(network.parameters())
     expected = run_twin(config, tensors, ids, offsets, batch.labels, masks, smoothing)

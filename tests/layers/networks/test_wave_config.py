@@ -20,6 +20,7 @@ WRONG = {
     "pooling": ["sum"],
     "embedding_scale": [-1.0, float("nan"), float("inf"), "large"],
     "token_dropout": [-0.1, 1.0, float("nan")],
+    "spared_tokens": [-1, 2.5],
     "embedding_dropout": [-0.1, 1.0],
     "dropout": [-0.1, 1, "half"],
     "classifier_dropout": [1.5],

@@ -9,18 +9,19 @@ from layer_laws import LENGTHS, SEEDS, examples, offsets_of
 from layers.standard.token_dropout import drop_tokens
 
 
-@given(LENGTHS, st.sampled_from([0.1, 0.5, 0.99]), SEEDS)
+@given(LENGTHS, st.sampled_from([0.1, 0.5, 0.99]), SEEDS, st.sampled_from([0, 3]))
 @examples(50)
-def test_every_text_keeps_its_first_token_and_the_order_of_the_rest(lengths, rate, seed):
+def test_every_text_keeps_its_first_token_and_the_order_of_the_rest(lengths, rate, seed, spared):
     offsets = offsets_of(lengths)
     ids = np.arange(offsets[-1])  # every token knows where it came from
-    kept, cuts = drop_tokens(ids, offsets, rate, np.random.default_rng(seed))
+    kept, cuts = drop_tokens(ids, offsets, rate, np.random.default_rng(seed), spared)
     assert cuts.dtype == np.int64 and len(cuts) == len(offsets) and cuts[0] == 0 and cuts[-1] == len(kept)
     assert np.all(np.diff(kept) > 0)
     for t, n in enumerate(lengths):
         of_text = kept[cuts[t] : cuts[t + 1]]
         assert np.all((of_text >= offsets[t]) & (of_text < offsets[t + 1])), "tokens stay in their text"
         assert len(of_text) == 0 if n == 0 else of_text[0] == offsets[t]
+        assert len(of_text) == n or n > spared
 
 
 def test_the_share_left_out_is_the_rate():
@@ -29,11 +30,24 @@ def test_the_share_left_out_is_the_rate():
     assert 1 - (len(kept) - 1000) / 99_000 == pytest.approx(0.3, abs=0.01)
 
 
+@pytest.mark.parametrize(("length", "share"), [(40, 0.0), (50, 0.16), (100, 0.48), (400, 0.72)])
+def test_short_texts_lose_less(length, share):
+    texts = 100_000 // length
+    ids, offsets = np.arange(texts * length), np.arange(0, texts * length + 1, length)
+    kept, cuts = drop_tokens(ids, offsets, 0.8, np.random.default_rng(0), 40)
+    assert 1 - (len(kept) - texts) / (len(ids) - texts) == pytest.approx(share, abs=0.01)
+
+
 @pytest.mark.parametrize("rate, rng", [(0.5, None), (0.0, np.random.default_rng(0))])
 def test_to_predict_or_with_rate_zero_nothing_is_left_out(rate, rng):
     ids, offsets = np.arange(5), np.array([0, 2, 5])
     kept, cuts = drop_tokens(ids, offsets, rate, rng)
     assert kept is ids and cuts is offsets
+
+
+def test_a_wrong_number_of_spared_tokens_is_named():
+    with pytest.raises(ValueError, match="^spared: "):
+        drop_tokens(np.arange(2), np.array([0, 2]), 0.5, np.random.default_rng(0), -1)
 
 
 def test_the_inputs_are_not_changed():

@@ -113,10 +113,14 @@ def dropped(x, mask, rate):
     return x if mask is None else x * torch.as_tensor(mask != 0) / (1 - rate)
 
 
-def kept_tokens(ids, offsets, rate, rng):
+def kept_tokens(ids, offsets, rate, rng, spared=0):
     """(ids, offsets) after token dropout: one draw for each token, and the first of a text stays whatever it drew."""
     drawn = rng.random(len(ids), dtype=np.float32)
-    texts = [[int(ids[j]) for j in range(text.start, text.stop) if j == text.start or drawn[j] >= rate] for text in texts_of(offsets)]
+    texts = []
+    for text in texts_of(offsets):
+        n = text.stop - text.start
+        lost = rate * (1 - spared / n) if n > spared else 0.0
+        texts.append([int(ids[j]) for j in range(text.start, text.stop) if j == text.start or drawn[j] >= lost])
     return np.array([i for text in texts for i in text], np.int64), np.cumsum([0, *map(len, texts)])
 
 
