@@ -25,8 +25,9 @@ PRESETS = {
         "embedding_scale": 0.02,
         "token_dropout": 0.8,
         "spared_tokens": 50,
+        "classifier_dropout": 0.3,
+        "label_smoothing": 0.1,
         "epochs": 4,
-        "learning_rate": 5e-4,
         "threads": 1,
     },
     # What the papers describe: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
