@@ -13,7 +13,7 @@ PRESETS = {
         "epochs": 5,
         "threads": 1,
     },
-    # For any corpus, short texts or long, few or many: values chosen on validation splits of eight, see README.md.
+    # One set of values for short texts and long ones, chosen on validation splits; README.md says what it reaches.
     "recommended": {
         "vocabulary_size": 30000,
         "max_tokens": 1024,
