@@ -3,8 +3,9 @@
     p = softmax(z)        q = (1 − s)·onehot(label) + s/C
     L = −(1/B)·Σ_t Σ_c q_tc·log p_tc                  dz = (p − q)·dL/B
 
-log p = z − max z − log Σ exp(z − max z): no log of a rounded 0, and no overflow while logits of a
-text lie within the range of the dtype of each other. Smooth everywhere.
+log p = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no overflow
+while logits of a text lie within the range of the dtype of each other, and where a text is all but certain both L and p − 1
+keep their digits, as log1p and expm1. Smooth everywhere.
 Unit: nat. Source: Szegedy et al., arXiv 1512.00567 (smoothing). Derivation: layers/README.md, E15.
 """
 
@@ -28,8 +29,12 @@ class Cache(NamedTuple):
 def log_softmax(z):
     """z: (B, C) → log p: (B, C)."""
     xp = array_module(z)
-    shifted = z - z.real.max(axis=1, keepdims=True)  # a constant per row; taken from the real part for complex step
-    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    largest = (xp.arange(len(z)), z.real.argmax(axis=1))
+    shifted = z - z.real[largest][:, None]  # a constant per row; taken from the real part for complex step
+    others = xp.exp(shifted)
+    at_largest = others[largest]  # 1, or for complex step what varies about it
+    others[largest] = 0
+    return shifted - xp.log1p(others.sum(axis=1, keepdims=True) + (at_largest - 1)[:, None])
 
 
 def check_labels(labels, texts, classes):
@@ -72,8 +77,10 @@ def softmax_cross_entropy_backward(dL, cache):
     if not len(log_p):
         return log_p
     xp = array_module(log_p)
-    dz = xp.exp(log_p) - log_p.dtype.type(smoothing / log_p.shape[1])
-    dz[xp.arange(len(log_p)), labels] -= log_p.dtype.type(1 - smoothing)
+    real, of_labels = log_p.dtype.type, (xp.arange(len(log_p)), labels)
+    dz = xp.exp(log_p)
+    dz[of_labels] = xp.expm1(log_p[of_labels]) + real(smoothing)
+    dz -= real(smoothing / log_p.shape[1])
     dz *= xp.asarray(dL, dz.dtype) / dz.dtype.type(len(dz))
     return dz
 

@@ -98,12 +98,15 @@ def test_a_vanishing_probability_has_a_finite_logarithm():
     assert log_softmax(np.array([[0.0, -800.0]])).tolist() == [[0.0, -800.0]]
 
 
-def test_the_loss_of_a_certain_class_is_right_to_rounding_of_one():
-    """L = log(1 + e⁻²⁰) = 2e-9, where 1 + e⁻²⁰ rounds to 1 in float32: no relative precision below that."""
-    loss, cache = softmax_cross_entropy_forward(np.array([[20.0, 0.0]], np.float32), np.array([0]))
+@pytest.mark.parametrize("gap", [20.0, 60.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_certain_class_keeps_the_digits_of_its_loss_and_gradient(dtype, gap):
+    """L = log(1 + e⁻²⁰) = 2e-9, where 1 + e⁻²⁰ rounds to 1 in float32."""
+    loss, cache = softmax_cross_entropy_forward(np.array([[gap, 0.0]], dtype), np.array([0]))
     dz = softmax_cross_entropy_backward(1.0, cache)
-    assert abs(loss - math.log1p(math.exp(-20))) <= 2.0**-24
-    assert abs(dz[0, 0] + math.exp(-20)) <= 2.0**-24 and dz[0, 1] == pytest.approx(math.exp(-20), rel=1e-5)
+    rounding = 4 * float(np.finfo(dtype).eps)
+    assert float(loss) == pytest.approx(math.log1p(math.exp(-gap)), rel=rounding)
+    assert dz[0].tolist() == pytest.approx([-math.exp(-gap) / (1 + math.exp(-gap)), math.exp(-gap) / (1 + math.exp(-gap))], rel=gap * rounding)
 
 
 def test_shifting_all_logits_of_a_text_changes_nothing():
