@@ -28,6 +28,12 @@ __device__ inline double block_max(double value, double* scratch) {
     return scratch[0];
 }
 
+// Sum over the COLUMNS threads of a lane, which are a warp: every one of them receives it. All threads of the block must come here.
+__device__ inline double warp_sum(double value) {
+    for (int step = COLUMNS / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
+
 // Sum over the lanes (threadIdx.y) of a block, in their order: valid in lane 0. `scratch`: a double for each thread.
 __device__ inline double lane_sum(double value, double* scratch) {
     __syncthreads();

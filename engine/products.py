@@ -1,12 +1,15 @@
 """Matrix products, and with how many bits their operands enter: float32 (24) or TF32 (11, on tensor cores; sums in float32).
 
-CuPy 14 offers no more for float32 arrays: it leaves out cuBLAS's bfloat16 and float16 modes.
+CuPy 14 offers no more for float32 arrays: it leaves out cuBLAS's bfloat16 and float16 modes. On a device cuBLAS is called directly
+(cublas.py) wherever it can be, with the precision that CuPy's switch says.
 """
 
 import contextlib
 
 import numpy as np
 
+from engine import cublas
+from engine.backend import array_module
 from engine.errors import UserError
 
 PRECISIONS = ("float32", "tf32")
@@ -18,7 +21,22 @@ def product(a, b):
     """a @ b, (n, p)·(p, q) → (n, q)."""
     if emulates_tf32 and a.dtype == np.float32:
         a, b = rounded_to_tf32(a), rounded_to_tf32(b)
-    return a @ b
+    direct = cublas.of_device(a)
+    if direct is None or not cublas.takes(a, b):
+        return a @ b
+    y = array_module(a, b).empty((a.shape[0], b.shape[1]), a.dtype)
+    direct.multiply(a, b, y, add=False)
+    return y
+
+
+def add_product(onto, a, b):
+    """onto + a @ b. On a device it may be written into `onto` (n, q), which must be an array that nobody else reads any more."""
+    direct = cublas.of_device(onto)
+    if direct is None or not cublas.takes(a, b) or not onto.flags.c_contiguous:
+        return onto + product(a, b)
+    array_module(onto, a, b)  # refuses arrays of the host
+    direct.multiply(a, b, onto, add=True)
+    return onto
 
 
 def check_precision(name, device):
@@ -40,14 +58,14 @@ def product_precision(name, device):
     if device != "cuda":
         yield
         return
-    from cupy._core import _routines_linalg as cublas  # where CuPy keeps the switch; CUPY_TF32 in the environment sets it too
+    from cupy._core import _routines_linalg as switch  # where CuPy keeps the switch; CUPY_TF32 in the environment sets it too
 
-    before = cublas.get_compute_type(np.float32)
-    cublas.set_compute_type(np.float32, cublas.COMPUTE_TYPE_TF32 if name == "tf32" else cublas.COMPUTE_TYPE_DEFAULT)
+    before = switch.get_compute_type(np.float32)
+    switch.set_compute_type(np.float32, switch.COMPUTE_TYPE_TF32 if name == "tf32" else switch.COMPUTE_TYPE_DEFAULT)
     try:
         yield
     finally:
-        cublas.set_compute_type(np.float32, before)
+        switch.set_compute_type(np.float32, before)
 
 
 @contextlib.contextmanager

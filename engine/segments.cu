@@ -9,24 +9,27 @@ extern "C" __global__ void gather_rows(const real* x, const index_t* rows, real*
     y[i * d + column] = row >= 0 && row < row_count ? x[row * d + column] : (real)nan("");
 }
 
-// y[s] = Σ of x[order[i]] over starts[s] ≤ i < starts[s + 1], by one thread: for many short segments.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
-extern "C" __global__ void sum_short_segments(const real* x, const index_t* order, const index_t* starts, real* y, index_t n, index_t d) {
+// y[s] = Σ of x[order[i]] over starts[s] ≤ i < starts[s + 1], and of onto[s] where there is one, by one thread: for many short segments.
+// blocks: (⌈n / 8⌉, ⌈d / 32⌉)
+extern "C" __global__ void sum_short_segments(
+    const real* x, const index_t* order, const index_t* starts, const real* onto, real* y, index_t n, index_t d) {
     const index_t segment = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (segment >= n || column >= d) return;
     double total = 0;
     for (index_t i = starts[segment]; i < starts[segment + 1]; ++i) total += x[at(order, i) * d + column];
-    y[segment * d + column] = (real)total;
+    y[segment * d + column] = (real)(onto ? onto[segment * d + column] + total : total);
 }
 
 // The same for long segments: 8 lanes share one, each takes every eighth row.                             blocks: (n, ⌈d / 32⌉)
-extern "C" __global__ void sum_long_segments(const real* x, const index_t* order, const index_t* starts, real* y, index_t d) {
+extern "C" __global__ void sum_long_segments(
+    const real* x, const index_t* order, const index_t* starts, const real* onto, real* y, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t segment = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     double total = 0;
     if (column < d)
         for (index_t i = starts[segment] + threadIdx.y; i < starts[segment + 1]; i += LANES) total += x[at(order, i) * d + column];
     total = lane_sum(total, scratch);
-    if (threadIdx.y == 0 && column < d) y[segment * d + column] = (real)total;
+    if (threadIdx.y == 0 && column < d) y[segment * d + column] = (real)(onto ? onto[segment * d + column] + total : total);
 }
 
 // y[s] = the largest of x[i] over starts[s] ≤ i < starts[s + 1], 0 for none; NaN where there is one.      blocks: (⌈n / 8⌉, ⌈d / 32⌉)
@@ -43,12 +46,12 @@ extern "C" __global__ void max_segments(const real* x, const index_t* starts, re
 }
 
 // The same for long segments of a single column, a block each: so are the numbers of a text whose magnitude is one for all dimensions.
-extern "C" __global__ void sum_flat_segments(const real* x, const index_t* order, const index_t* starts, real* y) {
+extern "C" __global__ void sum_flat_segments(const real* x, const index_t* order, const index_t* starts, const real* onto, real* y) {
     __shared__ double scratch[FLAT_THREADS];
     double total = 0;
     for (index_t i = starts[blockIdx.x] + threadIdx.x; i < starts[blockIdx.x + 1]; i += FLAT_THREADS) total += x[at(order, i)];
     total = block_sum(total, scratch);
-    if (threadIdx.x == 0) y[blockIdx.x] = (real)total;
+    if (threadIdx.x == 0) y[blockIdx.x] = (real)(onto ? onto[blockIdx.x] + total : total);
 }
 
 extern "C" __global__ void max_flat_segments(const real* x, const index_t* starts, real* y) {

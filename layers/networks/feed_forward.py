@@ -29,25 +29,28 @@ class FeedForward(Layer):
         self.act_forward, self.act_backward, self.act_flops = ACTIVATIONS[activation]
         self.dropout = dropout
 
-    def forward(self, x, rng=None):
-        """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
+    def forward(self, x, rng=None, add_bias=True):
+        """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache.
+
+        add_bias: False where whoever takes z adds c₂; its gradient is the same.
+        """
         y, expand = self.expand.forward(x, add_bias=False)
         y, activation = self.act_forward(y, self.expand.bias.value)
         y, dropout = dropout_forward(y, self.dropout, rng)
-        z, contract = self.contract.forward(y)
+        z, contract = self.contract.forward(y, add_bias)
         if computes_again(activation) and dropout.scaled_mask is None:
             contract = contract._replace(x=None)  # of a device's memory
         return z, Cache(expand, activation, dropout, contract)
 
-    def backward(self, dz, cache):
-        """dz: (T, d) → dx: (T, d)."""
+    def backward(self, dz, cache, onto=None):
+        """dz: (T, d) → dx: (T, d). onto: as in linear_backward; it may be dz."""
         contract = cache.contract
         if contract.x is None:
             contract = contract._replace(x=self.act_forward(*cache.activation)[0])
         dy = self.contract.backward(dz, contract)
         dy = dropout_backward(dy, cache.dropout)
         dy = self.act_backward(dy, cache.activation)
-        return self.expand.backward(dy, cache.expand)
+        return self.expand.backward(dy, cache.expand, onto)
 
     def flops(self, rows, drops=False):
         """Flops of forward and backward for (rows, d). drops: whether forward is given a generator."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.bag import Bag, sum_entries
 from engine.flops import Flops
+from engine.kernels import run_on
 from engine.layer import Layer
 from engine.ragged import gather_rows, segment_sum
 from layers.networks.feed_forward import FeedForward
@@ -62,12 +63,13 @@ class WaveBlock(Layer):
 
     def forward(self, x, bag, rng=None):
         """x: (U, d), bag: P entries over these rows; rng: dropout's generator, None to predict → y: (P, d), and the cache."""
-        config = self.config
-        a, first_variant = self.first_variant.forward(x)
-        b, second_variant = self.second_variant.forward(x)
+        config, on_device = self.config, run_on(x)
+        fold = on_device and self.is_alike  # kernels that read the variants add their biases, which saves a pass over them
+        a, first_variant = self.first_variant.forward(x, not fold)
+        b, second_variant = self.second_variant.forward(x, not fold)
         output_bag, y_rows = bag.of_own_rows(), None
         if self.is_alike:
-            y, waves = modulated_magnitude_forward(a, b, bag)
+            y, waves = modulated_magnitude_forward(a, b, bag, *((self.first_variant.bias.value, self.second_variant.bias.value) if fold else ()))
             if rng is not None and config.dropout:
                 y = gather_rows(y, bag.texts())
             elif config.wave_residual:
@@ -81,9 +83,10 @@ class WaveBlock(Layer):
         y, wave_norm = self.wave_norm.forward(y, *((x, y_rows, bag.places) if config.wave_residual else ()))
         feed_forward = feed_forward_dropout = feed_forward_norm = None
         if self.feed_forward:
-            f, feed_forward = self.feed_forward.forward(y, rng)
+            fold = on_device and (rng is None or not config.dropout)
+            f, feed_forward = self.feed_forward.forward(y, rng, not fold)
             f, feed_forward_dropout = dropout_forward(f, config.dropout, rng)
-            y, feed_forward_norm = self.feed_forward_norm.forward(f, y)
+            y, feed_forward_norm = self.feed_forward_norm.forward(f, y, x_bias=self.feed_forward.contract.bias.value if fold else None)
         return y, Cache(
             bag, len(x), output_bag, first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -94,7 +97,7 @@ class WaveBlock(Layer):
         if self.feed_forward:
             dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             df = dropout_backward(dy, cache.feed_forward_dropout)
-            dy = dy + self.feed_forward.backward(df, cache.feed_forward)
+            dy = self.feed_forward.backward(df, cache.feed_forward, onto=dy)  # which nothing else holds
         dy = self.wave_norm.backward(dy, cache.wave_norm)
         residual = dy
         if cache.dropout.scaled_mask is not None:  # else y may have a row for each text where dy has one for each entry
@@ -107,8 +110,8 @@ class WaveBlock(Layer):
         else:
             da, db = wave_pair_backward(dy, cache.waves)
         dx = self.first_variant.backward(da, cache.first_variant)
-        dx = dx + self.second_variant.backward(db, cache.second_variant)
-        return dx + sum_entries(residual, cache.bag, cache.rows) if self.config.wave_residual else dx
+        dx = self.second_variant.backward(db, cache.second_variant, onto=dx)
+        return sum_entries(residual, cache.bag, cache.rows, onto=dx) if self.config.wave_residual else dx
 
     def flops(self, rows, entries, texts, tokens, own_rows=False):
         """Flops of forward and backward without dropout: U rows, P entries that stand for T tokens, B texts.

@@ -30,10 +30,12 @@ class Cache(NamedTuple):
     gain: np.ndarray
 
 
-def check_arguments(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None):
+def check_arguments(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None, x_bias=None):
     check_floats("x", x, ("T", "d"))
     check_floats("gain", gain, (x.shape[1],), like=x)
     check_floats("bias", bias, (x.shape[1],), like=x)
+    if x_bias is not None:
+        check_floats("x_bias", x_bias, (x.shape[1],), like=x)
     rows = len(x) if x_rows is None else len(x_rows)
     if residual is not None:
         check_floats("residual", residual, (rows if residual_rows is None else "T", x.shape[1]), like=x)
@@ -41,15 +43,17 @@ def check_arguments(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, 
         raise ValueError(f"residual_rows: expected {rows} integers, got {len(residual_rows)}")
 
 
-def layer_norm_forward(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None):
+def layer_norm_forward(x, gain, bias, epsilon=EPSILON, residual=None, x_rows=None, residual_rows=None, x_bias=None):
     """x: (T, d), gain and bias: (d,) → y: (T, d), and the cache. Raises ValueError for a wrong dtype or shape.
 
     residual: (T, d), added to x first. x_rows, residual_rows: (T,) integers, where row t of the sum is x[x_rows[t]] +
-    residual[residual_rows[t]] and either array may have another number of rows.
+    residual[residual_rows[t]] and either array may have another number of rows. x_bias: (d,), added to every row of x too; its
+    gradient is the sum of the rows of dx.
     """
-    check_arguments(x, gain, bias, epsilon, residual, x_rows, residual_rows)
+    check_arguments(x, gain, bias, epsilon, residual, x_rows, residual_rows, x_bias)
     xp = array_module(x)
     x = x if x_rows is None else x[x_rows]
+    x = x if x_bias is None else x + x_bias
     if residual is not None:
         x = x + (residual if residual_rows is None else residual[residual_rows])
     normalized = x - x.mean(axis=1, keepdims=True)
@@ -95,8 +99,8 @@ class LayerNorm(Layer):
         self.gain = Parameter(np.ones(dimension, dtype), decay=False)
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
-    def forward(self, x, residual=None, x_rows=None, residual_rows=None):
-        return layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon, residual, x_rows, residual_rows)
+    def forward(self, x, residual=None, x_rows=None, residual_rows=None, x_bias=None):
+        return layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon, residual, x_rows, residual_rows, x_bias)
 
     def backward(self, dy, cache):
         dx, dgain, dbias = layer_norm_backward(dy, cache)

@@ -14,7 +14,7 @@ import numpy as np
 from engine.arguments import check_floats
 from engine.flops import Flops
 from engine.layer import Layer, Parameter
-from engine.products import product
+from engine.products import add_product, product
 from engine.ragged import column_sums
 
 
@@ -34,11 +34,15 @@ def linear_forward(x, weight, bias):
     return y, Cache(x, weight)
 
 
-def linear_backward(dy, cache):
-    """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,))."""
+def linear_backward(dy, cache, onto=None):
+    """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,)).
+
+    onto: (T, p), to which dx is added: on a device perhaps in place, so that nobody else may read it any more. It may be dy.
+    """
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
-    return product(dy, weight.T), product(x.T, dy), column_sums(dy)
+    dweight, dbias = product(x.T, dy), column_sums(dy)
+    return product(dy, weight.T) if onto is None else add_product(onto, dy, weight.T), dweight, dbias
 
 
 def linear_flops(rows, inputs, outputs, bias=True):
@@ -58,8 +62,9 @@ class Linear(Layer):
         """add_bias: False where whoever takes y adds the bias; its gradient is the same."""
         return linear_forward(x, self.weight.value, None if self.bias is None or not add_bias else self.bias.value)
 
-    def backward(self, dy, cache):
-        dx, dweight, dbias = linear_backward(dy, cache)
+    def backward(self, dy, cache, onto=None):
+        """onto: as in linear_backward."""
+        dx, dweight, dbias = linear_backward(dy, cache, onto)
         self.weight.accumulate(dweight)
         if self.bias is not None:
             self.bias.accumulate(dbias)

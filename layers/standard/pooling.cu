@@ -23,10 +23,16 @@ extern "C" __global__ void mean_pooling_forward(const real* x, const index_t* of
     if (threadIdx.y == 0 && column < d) y[text * d + column] = (real)(tokens > 0 ? total / tokens : 0);
 }
 
-// dx_j = c_j·dy / Σ_j c_j
-extern "C" __global__ void mean_pooling_backward(const real* dy, const index_t* offsets, const index_t* counts, real* dx, index_t d) {
+// dx_j = c_j·dy / Σ_j c_j, 0 for the rows behind those of all texts, which a block of their own takes.        blocks: (B + 1, ⌈d / 32⌉)
+extern "C" __global__ void mean_pooling_backward(
+    const real* dy, const index_t* offsets, const index_t* counts, real* dx, index_t texts, index_t rows, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
+    if (text == texts) {
+        if (column < d)
+            for (index_t row = offsets[texts] + threadIdx.y; row < rows; row += LANES) dx[row * d + column] = 0;
+        return;
+    }
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     if (column < d)
         for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES)

@@ -32,5 +32,5 @@ def backward(dy, cache):
     counts, offsets, shape, _ = cache
     check_floats("dy", dy, (len(offsets) - 1, shape[1]), like=cache)
     dx = array_module(dy, offsets).empty(shape, dy.dtype)
-    KERNELS.launch("mean_pooling_backward", dy, (len(dy), blocks_of(shape[1], COLUMNS)), THREADS, dy, offsets, counts, dx, shape[1])
+    KERNELS.launch("mean_pooling_backward", dy, (len(dy) + 1, blocks_of(shape[1], COLUMNS)), THREADS, dy, offsets, counts, dx, len(dy), *shape)
     return dx

@@ -1,5 +1,8 @@
 // E17  The magnitude of a modulation: y_t = G_a·G_b of each text. Blocks are 32 columns wide and 8 lanes high.
 // Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows places[e], counts[e] times each; without places rows e, without counts once.
+// Every row of a is a[i] + bias_a, likewise those of b; the biases may be absent.
+
+__device__ inline double biased(const real* x, const real* bias, index_t i, index_t column) { return bias ? (double)x[i] + bias[column] : (double)x[i]; }
 
 // What to divide the numbers of a text and column by, so that their squares fit: the largest of all lanes, 1 if that is 0 or infinite.
 __device__ inline double scale_of(double largest, double* scratch) {
@@ -12,8 +15,8 @@ __device__ inline double scale_of(double largest, double* scratch) {
 
 // y, G_a, G_b: (B, d). Squares of float32 fit into float64 as they are, those of float64 are scaled.          blocks: (B, ⌈d / 32⌉)
 extern "C" __global__ void modulated_magnitude_forward(
-    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, double* G_a,
-    double* G_b, index_t d) {
+    const real* a, const real* b, const real* bias_a, const real* bias_b, const index_t* places, const index_t* counts,
+    const index_t* offsets, real* y, double* G_a, double* G_b, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const index_t start = offsets[text] + threadIdx.y, stop = column < d ? offsets[text + 1] : 0;
@@ -22,15 +25,15 @@ extern "C" __global__ void modulated_magnitude_forward(
         double largest_a = 0, largest_b = 0;
         for (index_t e = start; e < stop; e += LANES) {
             const index_t i = at(places, e) * d + column;
-            largest_a = fmax(largest_a, fabs((double)a[i]));  // fmax passes over a NaN, which the sum then meets
-            largest_b = fmax(largest_b, fabs((double)b[i]));
+            largest_a = fmax(largest_a, fabs(biased(a, bias_a, i, column)));  // fmax passes over a NaN, which the sum then meets
+            largest_b = fmax(largest_b, fabs(biased(b, bias_b, i, column)));
         }
         scale_a = scale_of(largest_a, scratch);
         scale_b = scale_of(largest_b, scratch);
     }
     for (index_t e = start; e < stop; e += LANES) {
         const index_t i = at(places, e) * d + column;
-        const double x_a = a[i] / scale_a, x_b = b[i] / scale_b;
+        const double x_a = biased(a, bias_a, i, column) / scale_a, x_b = biased(b, bias_b, i, column) / scale_b;
         squares_a += times(counts, e) * (x_a * x_a);
         squares_b += times(counts, e) * (x_b * x_b);
     }
@@ -55,8 +58,8 @@ extern "C" __global__ void modulated_magnitude_slopes(
 
 // da_u = a_u·Σ c_e·h_a[text of e] over the entries of row u, db likewise. Without by_row entry u alone.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void modulated_magnitude_backward(
-    const real* a, const real* b, const double* h_a, const double* h_b, const index_t* texts, const index_t* counts,
-    const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
+    const real* a, const real* b, const real* bias_a, const real* bias_b, const double* h_a, const double* h_b, const index_t* texts,
+    const index_t* counts, const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
     const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     if (row >= n || column >= d) return;
     double sum_a = 0, sum_b = 0;
@@ -65,6 +68,7 @@ extern "C" __global__ void modulated_magnitude_backward(
         sum_a += times(counts, e) * h_a[cell];
         sum_b += times(counts, e) * h_b[cell];
     }
-    da[row * d + column] = (real)(a[row * d + column] * sum_a);
-    db[row * d + column] = (real)(b[row * d + column] * sum_b);
+    const index_t i = row * d + column;
+    da[i] = (real)(biased(a, bias_a, i, column) * sum_a);
+    db[i] = (real)(biased(b, bias_b, i, column) * sum_b);
 }

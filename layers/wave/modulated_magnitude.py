@@ -38,13 +38,25 @@ class Cache(NamedTuple):
     counts: np.ndarray  # C: (B, U)
 
 
-def modulated_magnitude_forward(a, b, bag):
-    """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache. Raises ValueError for a wrong dtype or shape."""
+def modulated_magnitude_forward(a, b, bag, bias_a=None, bias_b=None):
+    """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache. Raises ValueError for a wrong dtype or shape.
+
+    bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and of db.
+    """
     check_floats("a", a, ("U", "d"))
     check_floats("b", b, a.shape, like=a)
+    a, b = with_bias("bias_a", a, bias_a), with_bias("bias_b", b, bias_b)
     counts = count_matrix(bag, len(a))
     G_a, G_b = magnitudes(a, counts), magnitudes(b, counts)
     return (G_a * G_b).astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, counts)
+
+
+def with_bias(name, x, bias):
+    """x with a bias of that name added to every row, if there is one."""
+    if bias is None:
+        return x
+    check_floats(name, bias, x.shape[1:], like=x)
+    return x + bias
 
 
 def magnitudes(x, counts):

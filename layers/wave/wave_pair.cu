@@ -59,6 +59,17 @@ __device__ inline Text text_of_block(const index_t* places, const index_t* count
     return {places, counts, offsets[blockIdx.x] + threadIdx.y, column < d ? offsets[blockIdx.x + 1] : 0, column, d};
 }
 
+// Entries behind those of all texts are written as 0, by a block of their own. Whether this is it.
+__device__ inline bool clears_spare(const index_t* offsets, real* x, real* more, index_t texts, index_t entries, index_t width) {
+    if (blockIdx.x != texts) return false;
+    for (index_t e = offsets[texts] + threadIdx.y; e < entries; e += LANES)
+        for (index_t k = blockIdx.y * (index_t)COLUMNS + threadIdx.x; k < width; k += gridDim.y * (index_t)COLUMNS) {
+            x[e * width + k] = 0;
+            if (more) more[e * width + k] = 0;
+        }
+    return true;
+}
+
 __device__ inline index_t cell_of(const Text& text, index_t e) { return at(text.places, e) * text.d + text.column; }
 
 __device__ inline double times(const Text& text, index_t e) { return times(text.counts, e); }
@@ -103,15 +114,16 @@ __device__ inline double modulus(const Wave& z) {
     return sizeof(real) == sizeof(double) ? hypot(z.re, z.im) : sqrt(z.re * z.re + z.im * z.im);
 }
 
-// y: (P, d), for the readout "both" (P, 2d).                                                                  blocks: (B, ⌈d / 32⌉)
+// y: (P, d), for the readout "both" (P, 2d).                                                              blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
-    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t d,
-    index_t operation, index_t readout) {
+    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t texts,
+    index_t entries, index_t d, index_t operation, index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
+    const index_t width = readout == READOUT_BOTH ? 2 * d : d;
+    if (clears_spare(offsets, y, nullptr, texts, entries, width)) return;
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     measure(text, a, b, of_a, of_b, scratch);
-    const index_t width = readout == READOUT_BOTH ? 2 * d : d;
     for (index_t e = text.start; e < text.stop; e += LANES) {
         const Wave z = combined(pair_of(text, a, b, of_a, of_b, e), operation);
         const bool is_re = readout == READOUT_REAL || readout == READOUT_BOTH;
@@ -148,11 +160,12 @@ __device__ inline Pair slopes_of(const Text& text, const Pair& pair, const real*
     return {slope_of_wave(dz, pair.b, pair.a.im, operation), slope_of_wave(dz, pair.a, pair.b.im, operation)};
 }
 
-// da, db: (P, d), of each entry. All that forward knew is computed again.                                     blocks: (B, ⌈d / 32⌉)
+// da, db: (P, d), of each entry. All that forward knew is computed again.                                 blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(
     const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da,
-    real* db, index_t d, index_t operation, index_t readout) {
+    real* db, index_t texts, index_t entries, index_t d, index_t operation, index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
+    if (clears_spare(offsets, da, db, texts, entries, d)) return;
     const Text text = text_of_block(places, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     Sum h_a = {0, 0, -1}, h_b = {0, 0, -1};

@@ -36,7 +36,7 @@ def forward(a, b, bag, operation, readout, scope="dimension"):
     xp, (rows, d) = array_module(a, b, *bag[:3]), a.shape
     bag, choice = bag.linked(rows), (OPERATIONS.index(operation), READOUTS.index(readout))
     y = xp.empty((bag.entry_count(), 2 * d if readout == "both" else d), a.dtype)
-    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(bag, d), THREADS, a, b, *bag[:3], y, d, *choice)
+    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(bag, d), THREADS, a, b, *bag[:3], y, *sizes_of(bag), d, *choice)
     return y, Cache(a, b, bag, choice)
 
 
@@ -46,10 +46,15 @@ def backward(dy, cache):
     check_floats("dy", dy, (entries, 2 * d if READOUTS[choice[1]] == "both" else d), like=a)
     xp = array_module(dy, a)
     da, db = xp.empty((entries, d), a.dtype), xp.empty((entries, d), a.dtype)
-    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(bag, d), THREADS, dy, a, b, *bag[:3], da, db, d, *choice)
+    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(bag, d), THREADS, dy, a, b, *bag[:3], da, db, *sizes_of(bag), d, *choice)
     return sum_entries(da, bag, rows), sum_entries(db, bag, rows)
 
 
 def blocks_of_texts(bag, d):
-    """One block for each text and 32 columns."""
-    return len(bag.offsets) - 1, blocks_of(d, COLUMNS)
+    """One block for each text and 32 columns, and one more for entries that no text has."""
+    return len(bag.offsets), blocks_of(d, COLUMNS)
+
+
+def sizes_of(bag):
+    """(B, P)."""
+    return len(bag.offsets) - 1, bag.entry_count()

@@ -130,3 +130,14 @@ template <class Kernel> int run(const unsigned* grid, const unsigned* block, int
 }  // namespace emulation
 
 inline void __syncthreads() { emulation::barrier(); }
+
+// What the thread `mask` away in the same warp gives. Here all threads of the block must come to it, so no warp may leave early.
+inline double __shfl_xor_sync(unsigned, double value, int mask) {
+    static double given[1024];
+    const unsigned thread = threadIdx.x + blockDim.x * threadIdx.y;
+    given[thread] = value;
+    __syncthreads();
+    value = given[thread ^ unsigned(mask)];
+    __syncthreads();
+    return value;
+}
