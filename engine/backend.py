@@ -6,11 +6,14 @@ CuPy is imported only when a device is asked for, so that a machine without it p
 
 import contextlib
 import sys
+import weakref
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from engine.errors import UserError, first_line
+
+private_pools = weakref.WeakSet()  # what keeps memory of a device beside CuPy's own pool: has pool_bytes()
 
 
 def array_module(*arrays):
@@ -123,14 +126,14 @@ def host_generator(rng, like):
 
 
 def peak_memory_bytes(device="cpu"):
-    """Peak resident memory of this process in bytes ("cpu"), or the bytes held by CuPy's memory pool ("cuda").
+    """Peak resident memory of this process in bytes ("cpu"), or the bytes held by CuPy's memory pools ("cuda").
 
-    The pool keeps freed blocks, so its size is the largest that the arrays together have needed.
+    A pool keeps freed blocks, so its size is the largest that the arrays together have needed.
     """
     if device == "cuda":
         import cupy
 
-        return int(cupy.get_default_memory_pool().total_bytes())
+        return int(cupy.get_default_memory_pool().total_bytes()) + sum(pool.pool_bytes() for pool in private_pools)
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/status") as status:
             for line in status:

@@ -4,12 +4,15 @@ import math
 from typing import NamedTuple
 
 from engine.kernels import compare, mode, run_on
-from engine.training import adamw_fused
+from engine.training import adamw_fused, graphs
 from engine.training.clipping import clip_scale, global_norm
 
 
 class Update(NamedTuple):
-    """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward."""
+    """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward, of a recorded step only logits and labels.
+
+    On a device they hold until the next update.
+    """
 
     loss: object
     norm: object
@@ -28,8 +31,11 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
     """Train on one batch. Raises NotFinite; parameters and optimizer are then as they were.
 
     Where kernels run, nothing waits for the device: loss and norm stay there, and a number that is not finite raises nothing but stops
-    all further updates (optimizer.control[2]).
+    all further updates (optimizer.control[2]). Networks that can be padded take their steps from CUDA graphs (graphs.py).
     """
+    padded = graphs.padded_batch(network, batch, rng)
+    if padded is not None:
+        return update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm)
     loss, cache = network.loss_forward(batch, train=True, rng=rng)
     if run_on(loss):
         return update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm)
@@ -42,6 +48,17 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
         raise NotFinite(f"the norm of the gradient is {norm}", None)
     optimizer.step(learning_rate, clip_scale(norm, clip_norm))
     return Update(loss, norm, cache)
+
+
+def update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm):
+    """update() with what network.padded() gave."""
+    if optimizer.control is None:
+        optimizer.control = adamw_fused.new_control(next(iter(optimizer.parameters.values())).value)
+    if optimizer.graphs is None:
+        optimizer.graphs = graphs.GradientGraphs()
+    loss, cache = optimizer.graphs.gradients(network, optimizer, padded, rng, clip_norm)
+    optimizer.step(learning_rate, control=optimizer.control)
+    return Update(loss, optimizer.control[:1], cache)
 
 
 def update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm):

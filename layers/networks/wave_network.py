@@ -9,9 +9,10 @@ import numpy as np
 
 from engine.arguments import check_ids, check_offsets
 from engine.backend import host_generator, random_generator
-from engine.bag import distinct_tokens, merge_repeats, sum_entries
+from engine.bag import Bag, distinct_tokens, merge_repeats, sum_entries
 from engine.flops import Flops
 from engine.kernels import run_on
+from engine.padding import padded
 from engine.transfer import move_together
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
 from layers.networks.wave_block import WaveBlock
@@ -19,6 +20,7 @@ from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.embedding import Embedding
 from layers.standard.linear import Linear
 from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
+from layers.standard.softmax_cross_entropy import check_labels
 from layers.standard.token_dropout import drop_tokens
 
 
@@ -33,6 +35,14 @@ class Cache(NamedTuple):
     classifier: tuple
 
 
+class Prepared(NamedTuple):
+    """What a batch is to a WaveNetwork: ids of the rows to look up (U,), the Bag over them, and the labels (B,) or None."""
+
+    rows: np.ndarray
+    bag: Bag
+    labels: np.ndarray | None
+
+
 class WaveNetwork(TextClassifier):
     """A Wave Network of a WaveNetworkConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
 
@@ -44,20 +54,15 @@ class WaveNetwork(TextClassifier):
         self.classifier = Linear(config.dimension, classes, rng, dtype)
 
     def forward(self, batch, train=False, rng=None):
-        """batch: RaggedBatch of B texts → logits (B, C), and the cache. Dropout acts only with train and an rng.
+        """batch: RaggedBatch of B texts, or Prepared → logits (B, C), and the cache. Dropout acts only with train and an rng.
 
         The batch may be on the host while the parameters are on a device: which rows are needed is then worked out on the
         host, whose sizes are known without waiting for the device.
         """
         rng = rng if train else None
-        config, table = self.config, self.embedding.table.value
-        check_ids(batch.ids, len(table))
-        check_offsets(batch.offsets, len(batch.ids))
-        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids), config.spared_tokens)
-        rows, bag = self.bag_of(ids, offsets, rng)
-        if run_on(table):
-            bag = bag.linked(len(rows), write_out=config.scope == "text")  # for which there are no kernels
-        rows, bag = move_together((rows, bag), table)
+        config = self.config
+        rows, bag, _ = batch if isinstance(batch, Prepared) else self.prepared(batch, rng)
+        rows, bag = move_together((rows, bag), self.embedding.table.value)
         looked_up = (bag, len(rows))
         x, embedding = self.embedding.forward(rows, distinct=True)
         if rng is not None and config.embedding_dropout:
@@ -73,6 +78,32 @@ class WaveNetwork(TextClassifier):
         x, classifier_dropout = dropout_forward(x, config.classifier_dropout, rng)
         logits, classifier = self.classifier.forward(x)
         return logits, Cache(looked_up, embedding, embedding_dropout, tuple(blocks), pooled, pooling, classifier_dropout, classifier)
+
+    def prepared(self, batch, rng):
+        """The Prepared of a RaggedBatch where that lies. rng: of dropout of tokens, None to predict. ValueError for wrong ids or offsets."""
+        config, table = self.config, self.embedding.table.value
+        check_ids(batch.ids, len(table))
+        check_offsets(batch.offsets, len(batch.ids))
+        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids), config.spared_tokens)
+        rows, bag = self.bag_of(ids, offsets, rng)
+        if run_on(table):
+            bag = bag.linked(len(rows), write_out=config.scope == "text")  # for which there are no kernels
+        return Prepared(rows, bag, batch.labels)
+
+    def padded(self, batch, rng):
+        """(Prepared of a RaggedBatch with labels on the host, padded; the real number of its rows), for a step of training by kernels.
+
+        None where padding would not do, or a graph not know: numbers are drawn on the device, or entries have to do with one another
+        outside of kernels. ValueError for wrong ids, offsets or labels.
+        """
+        config, table = self.config, self.embedding.table.value
+        draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
+        on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None
+        if not on_host or not run_on(table) or draws or config.pooling != "mean" or config.scope != "dimension" or len(batch.offsets) < 2:
+            return None
+        check_labels(batch.labels, len(batch.offsets) - 1, len(self.classifier.bias.value))
+        rows, bag, labels = self.prepared(batch, rng)
+        return Prepared(*padded(rows, bag), labels), len(rows)
 
     def bag_of(self, ids, offsets, rng):
         """(ids of the rows to look up, Bag over them): as few rows as give every token its own value.
