@@ -48,6 +48,21 @@ def tables(rows):
     return found
 
 
+def known_tables(optimizer, kind, rows):
+    """tables() of a step, made anew only where an array is another one than in the step before. kind: whatever rows of one group share.
+
+    Kept only while steps come from graphs: elsewhere every gradient is a new array, which this would keep from being freed.
+    """
+    if optimizer.graphs is None or not optimizer.graphs.replayed:
+        return tables(rows)
+    parts = [part for row in rows for part in row.values()]
+    before, found = optimizer.tables.get(kind, ((), None))
+    if len(before) != len(parts) or any(a is not b for a, b in zip(before, parts)):
+        found = tables(rows)
+        optimizer.tables[kind] = parts, found
+    return found
+
+
 def measure(parameters, loss, limit, control):
     """Put the norm of the whole gradient and min(1, limit/norm) into control, and stop where it or the loss is not finite.
 
@@ -100,8 +115,8 @@ def step(optimizer, learning_rate, control):
         else:
             row = {"value": parameter.value, "grad": parameter.dense_grad(), "m": state["m"], "v": state["v"], "decays": parameter.decay}
             groups.setdefault((int(state["t"]), parameter.value.dtype), []).append(row)
-    for (t, _), rows in groups.items():
-        for table, blocks in tables(rows):
+    for (t, kind), rows in groups.items():
+        for table, blocks in known_tables(optimizer, kind, rows):
             settings = settings_of(optimizer, learning_rate, optimizer.weight_decay, t)
             KERNELS.launch("adamw_tensors", rows[0]["value"], (blocks,), (THREADS,), table, settings, control)
 

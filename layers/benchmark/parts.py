@@ -3,6 +3,7 @@
 from engine.benchmark.parts import PartTimer, layer_places, replaced
 from engine.data import batching
 from engine.training import adamw_fused, step
+from engine.training.graphs import without_graphs
 from layers.networks import text_classifier, wave_block, wave_network
 from layers.standard import linear
 
@@ -19,13 +20,16 @@ FUNCTIONS = [
 
 
 def seconds_per_part(training, texts, batches, timer=None):
-    """{part: mean seconds per step}, and what no part accounts for as "other". batches: row numbers of `texts`; timer: a PartTimer."""
+    """{part: mean seconds per step}, and what no part accounts for as "other". batches: row numbers of `texts`; timer: a PartTimer.
+
+    A step that a CUDA graph takes on a device has no parts that could be timed: here it runs without.
+    """
     network, timer = training.network, timer or PartTimer()
     places = [*layer_places(network), *FUNCTIONS, (training.optimizer, "step", "optimizer"), (training, "train_step", "other")]
     for number, block in enumerate(network.blocks):
         if block.feed_forward:
             places += [(block.feed_forward, f"act_{way}", f"blocks.{number}.feed_forward.activation {way}") for way in ("forward", "backward")]
-    with timer.timing(places):
+    with timer.timing(places), without_graphs():
         for rows in batches:
             training.train_step(batching.take(texts, rows))
     return {part: seconds / len(batches) for part, seconds in timer.seconds.items() if seconds}
@@ -45,6 +49,6 @@ def linear_flops(step):
         return call
 
     ways = (("linear_forward", 1), ("linear_backward", 2))
-    with replaced([(linear, name, lambda function, products=products: counted(function, products)) for name, products in ways]):
+    with without_graphs(), replaced([(linear, name, lambda function, products=products: counted(function, products)) for name, products in ways]):
         step()
     return sum(flops)

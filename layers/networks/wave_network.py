@@ -87,7 +87,8 @@ class WaveNetwork(TextClassifier):
         ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids), config.spared_tokens)
         rows, bag = self.bag_of(ids, offsets, rng)
         if run_on(table):
-            bag = bag.linked(len(rows), write_out=config.scope == "text")  # for which there are no kernels
+            goes_on_with_texts = any(block.is_alike for block in self.blocks) and not config.wave_residual
+            bag = bag.linked(len(rows), goes_on_with_texts, write_out=config.scope == "text")  # for which there are no kernels
         return Prepared(rows, bag, batch.labels)
 
     def padded(self, batch, rng):

@@ -16,7 +16,7 @@ __device__ inline double value_of(const Input& input, int k) {
 
 // y = γ·(input − μ)·r + β,  statistics = (μ, r) of each row. A thread keeps the KEPT first numbers of its row, and reads others again.
 // blocks: (⌈n / 8⌉)
-extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) layer_norm_forward(
+extern "C" __global__ void __launch_bounds__(COLUMNS * LANES, 2) layer_norm_forward(
     const real* x, const index_t* x_rows, const real* x_bias, const real* residual, const index_t* residual_rows, const real* gain,
     const real* bias, real* y, double* statistics, index_t n, index_t d, double epsilon) {
     const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y;

@@ -52,6 +52,14 @@ def cuda(request, monkeypatch, record_property):
     return lambda: told(emulated_device.emulated_device(folder, monkeypatch), record_property)
 
 
+@pytest.fixture
+def cuda_only(monkeypatch):
+    """For tests with the marker gpu, which the emulation cannot take the place of."""
+    with watched_launches(monkeypatch) as device:
+        yield device
+    assert device.launched
+
+
 @contextlib.contextmanager
 def watched_launches(monkeypatch):
     """On a GPU: proof that kernels ran."""

@@ -4,43 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from small_networks import LENGTHS, NETWORKS, OTHERS, network_of
 
 from engine.backend import random_generator, to_host
 from engine.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
-from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 
-LENGTHS = [5, 1, 20, 0, 3]
-NETWORKS = {
-    "paper": {"operation": "modulation", "readout": "magnitude"},
-    "two maps": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "hidden": 0},
-    "interference": {"operation": "interference", "readout": "magnitude", "activation": "relu", "token_dropout": 0.3},
-    "one row a text, twice": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "blocks": 2},
-    "two blocks": {"operation": "modulation", "readout": "both", "blocks": 2, "wave_residual": False},
-    "dropout": {"operation": "modulation", "readout": "magnitude", "dropout": 0.1, "embedding_dropout": 0.2, "classifier_dropout": 0.3},
-    "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
-    "imaginary": {"operation": "modulation", "readout": "imaginary"},
-}
-OTHERS = {
-    "max": {"readout": "real", "pooling": "max"},
-    "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
-    "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
-}
-
-
 SEGMENTS = {"sum_short_segments", "sum_long_segments", "sum_flat_segments", "max_segments", "max_flat_segments"}  # a device has no other way to add up segments in order
-
-
-def network_of(fields, dtype=np.float32):
-    if fields.get("model") == "transformer":
-        network = Transformer(TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
-        for block in network.blocks:
-            block.key.bias = None  # its gradient is 0 but for rounding
-        return network
-    return WaveNetwork(WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype)
 
 
 def gradients(network, batch, rng=None):

@@ -1,0 +1,160 @@
+"""Training steps on padded batches and from CUDA graphs: what they compute without."""
+
+import sys
+
+import numpy as np
+import pytest
+from emulated_device import to_stand_in
+from small_networks import NETWORKS, OTHERS, network_of
+
+from engine import kernels, padding
+from engine.backend import random_generator, to_host
+from engine.errors import UserError
+from engine.training import graphs
+from engine.training.adamw import AdamW
+from engine.training.clipping import global_norm
+from engine.training.graphs import padded_batch, without_graphs
+from engine.training.step import update
+from layers.networks.text_classifier import example_batch
+
+PADDED = {name: fields for name, fields in NETWORKS.items() if name != "dropout"}
+PADDED["no blocks"] = {"blocks": 0}
+PADDED["smoothing, dropped tokens, twice"] = {"operation": "modulation", "readout": "magnitude", "blocks": 2, "label_smoothing": 0.1, "token_dropout": 0.4}
+BATCHES = [[5, 1, 20, 0, 3], [2, 2], [9, 1, 1, 7, 30], [0, 4], [6, 0, 9, 9, 9]]
+
+
+def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
+    """Parameters after some steps on a device, and what update() told of each: loss, norm, hits, whether the gradient is finite."""
+    optimizer, told = AdamW(network.to("cuda").parameters(), weight_decay=0.01), []
+    for step, lengths in enumerate(steps * epochs):
+        batch = example_batch(50, 3, lengths, step)
+        done = update(network, optimizer, batch, random_generator(0, step, device="cuda"), rate, clip_norm)
+        logits = to_host(done.cache.logits)
+        told.append((float(done.loss), float(done.norm[0]), logits.tolist(), to_host(done.cache.labels).tolist() == batch.labels.tolist()))
+        grads = {name: p.grad_array() for name, p in network.parameters().items()}
+        assert float(done.norm[0]) == pytest.approx(global_norm(network.parameters()), rel=1e-5) and len(grads["embedding.table"]) == len(np.unique(batch.ids)) or network.config.token_dropout
+    optimizer.settle()
+    return {name: to_host(p.value).copy() for name, p in network.parameters().items()}, told, optimizer
+
+
+@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-3), (np.float64, 1e-11)])
+def test_padded_steps_learn_what_others_learn(cuda, monkeypatch, name, dtype, tolerance):
+    with cuda():
+        expected, told, plain = trained(network_of(PADDED[name], dtype))
+        by_filled_texts = plain.graphs is not None and PADDED[name].get("wave_residual") is False and PADDED[name].get("readout") == "magnitude"
+        assert len(plain.graphs.met) == (4 if by_filled_texts else 2), "batches of five texts have one size, those of two another"
+        with without_graphs():
+            found, others, none = trained(network_of(PADDED[name], dtype))
+        assert none.graphs is None
+    for parameter, value in expected.items():
+        np.testing.assert_allclose(found[parameter], value, rtol=0, atol=tolerance * max(1e-3, np.abs(value).max()), err_msg=parameter)
+    for one, other in zip(told, others, strict=True):
+        assert one[0] == pytest.approx(other[0], rel=1e-5) and one[1] == pytest.approx(other[1], rel=1e-4) and one[3] and other[3]
+
+
+@pytest.mark.parametrize("fields", [NETWORKS["dropout"], {"classifier_dropout": 0.1}, *OTHERS.values()], ids=str)
+def test_networks_that_draw_on_the_device_or_mix_entries_elsewhere_are_not_padded(cuda, fields):
+    with cuda():
+        network = network_of(fields).to("cuda")
+        assert padded_batch(network, example_batch(50, 3, [3, 4], 0), random_generator(0, device="cuda")) is None
+
+
+@pytest.mark.parametrize("switch", [{"WAVE_GRAPHS": "off"}, {"WAVE_KERNELS": "off"}, {"WAVE_KERNELS": "check"}, {}], ids=str)
+def test_switches_turn_it_off(cuda, monkeypatch, switch):
+    for name, value in switch.items():
+        monkeypatch.setenv(name, value)
+    with cuda():
+        network = network_of(NETWORKS["paper"]).to("cuda")
+        found = padded_batch(network, example_batch(50, 3, [3, 4], 0), random_generator(0, device="cuda"))
+        assert (found is None) == bool(switch)
+
+
+def test_the_host_is_not_padded_and_an_unknown_switch_is_refused(monkeypatch):
+    network, batch = network_of(NETWORKS["paper"]), example_batch(50, 3, [3, 4], 0)
+    assert padded_batch(network, batch, None) is None
+    with without_graphs():
+        assert graphs.mode() == "off"
+    assert graphs.mode() == "on"
+    monkeypatch.setenv("WAVE_GRAPHS", "yes")
+    with pytest.raises(UserError, match="^WAVE_GRAPHS=yes: must be one of on, off$"):
+        padded_batch(network, batch, None)
+
+
+def test_wrong_ids_and_labels_are_refused_before_the_device_sees_them(cuda):
+    with cuda():
+        network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
+        optimizer = AdamW(network.parameters())
+        for wrong, message in ((batch._replace(ids=batch.ids * 0 + 50), r"ids: must lie in \[0, 50\)"), (batch._replace(labels=batch.labels * 0 - 1), r"labels: must lie in \[0, 3\)")):
+            with pytest.raises(ValueError, match=message):
+                update(network, optimizer, wrong, random_generator(0, device="cuda"), 1e-2, 1.0)
+
+
+def test_what_is_added_to_a_batch_has_no_gradient(cuda, monkeypatch):
+    """Garbage in memory that nobody wrote would show: entries of no text are written as zeros by the kernels that leave them out."""
+    for name, fields in PADDED.items():
+        with cuda() as device:
+            network, batch = network_of(fields).to("cuda"), example_batch(50, 3, [5, 1, 20], 0)
+            if device.waits is not None:
+                monkeypatch.setattr(sys.modules["cupy"], "empty", lambda shape, dtype=float: to_stand_in(np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 99, dtype)), raising=False)
+            prepared, row_count = padded_batch(network, batch, random_generator(0, device="cuda"))
+            loss, cache = network.loss_forward(prepared, train=True)
+            network.loss_backward(cache)
+            values = to_host(network.embedding.table.grad.values)
+            assert len(values) == padding.padded_length(row_count) and not values[row_count:].any() and values[:row_count].any(axis=1).all(), name
+            assert all(np.isfinite(to_host(p.grad_array())).all() for p in network.parameters().values()), name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", PADDED)
+def test_replayed_steps_are_plain_ones_to_the_bit(cuda_only, monkeypatch, name):
+    expected = None
+    for most in (graphs.MOST_GRAPHS, 0):
+        monkeypatch.setattr(graphs, "MOST_GRAPHS", most)
+        found, told, optimizer = trained(network_of(PADDED[name]), epochs=4)
+        assert optimizer.graphs.works and (optimizer.graphs.replayed >= 10 if most else optimizer.graphs.replayed == 0)
+        if expected is None:
+            expected, told_first = found, told
+    assert told == told_first
+    for parameter, value in found.items():
+        assert np.array_equal(value, expected[parameter]), parameter
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_replays_of_the_papers_network_are_plain_steps_and_those_of_other_weights_are_not_taken(cuda_only, monkeypatch, precision):
+    from engine.data.batching import take
+    from engine.products import product_precision
+    from layers.benchmark import workloads
+    from layers.benchmark.random_texts import CLASSES, random_texts
+
+    texts = random_texts(64 * 4, seed=1)
+    runs = []
+    for most in (graphs.MOST_GRAPHS, 0):
+        monkeypatch.setattr(graphs, "MOST_GRAPHS", most)
+        with product_precision(precision, "cuda"):
+            network = workloads.build("paper", CLASSES)
+            optimizer = AdamW(network.to("cuda").parameters(), weight_decay=0.01)
+            losses = []
+            for step in range(16):
+                if step == 10:
+                    network.classifier.weight.value = network.classifier.weight.value * 2  # another array
+                rows = np.arange(64) + 64 * (step % 4)
+                losses.append(float(update(network, optimizer, take(texts, rows), random_generator(0, step, device="cuda"), 1e-3, 1.0).loss))
+        runs.append((losses, {name: to_host(p.value).tobytes() for name, p in network.parameters().items()}))
+        assert bool(optimizer.graphs.replayed) == bool(most)
+    assert runs[0] == runs[1] and np.isfinite(runs[0][0]).all()
+
+
+@pytest.mark.gpu
+def test_a_number_that_is_not_finite_stops_replayed_updates(cuda_only):
+    network = network_of(NETWORKS["paper"])
+    optimizer = AdamW(network.to("cuda").parameters())
+    batch = example_batch(50, 3, [5, 1, 20], 0)
+    for step in range(6):
+        if step == 4:
+            network.classifier.bias.value += np.float32(np.nan)  # in place
+            before = to_host(network.blocks[0].first_variant.weight.value).copy()
+        update(network, optimizer, batch, random_generator(0, step, device="cuda"), 1e-2, 1.0)
+    assert optimizer.graphs.replayed == 5 and float(optimizer.control[2]) == 1
+    assert np.array_equal(to_host(network.blocks[0].first_variant.weight.value), before)
