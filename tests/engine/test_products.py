@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import products
 from engine.errors import UserError
-from engine.products import check_precision, emulated_tf32, product, product_precision, rounded_to_tf32
+from engine.products import add_product, check_precision, emulated_tf32, product, product_precision, rounded_to_tf32
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
 
@@ -40,6 +40,13 @@ def test_products_are_those_of_rounded_operands_only_while_that_is_emulated():
     assert np.array_equal(found, rounded_to_tf32(a) @ rounded_to_tf32(b))
     assert np.array_equal(product(a, b), a @ b) and not np.array_equal(found, a @ b)
     assert np.array_equal(double, a.astype(float) @ b.astype(float))
+
+
+def test_a_product_is_added_to_what_there_is():
+    rng = np.random.default_rng(0)
+    onto, a, b = rng.standard_normal((3, 7)), rng.standard_normal((3, 5)), rng.standard_normal((7, 5)).T
+    before = onto.copy()
+    assert np.array_equal(add_product(onto, a, b), before + a @ b) and np.array_equal(onto, before), "on the host into a new array"
 
 
 def test_tf32_is_for_a_gpu():

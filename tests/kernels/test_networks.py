@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from emulated_device import emulated_device
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from small_networks import LENGTHS, NETWORKS, OTHERS, network_of
 
+from engine import cublas
 from engine.backend import random_generator, to_host
 from engine.errors import UserError
 from engine.training.adamw import AdamW
@@ -104,6 +106,25 @@ def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, m
     pairs = ("layer_norm", "gelu", "pooling", "softmax_cross_entropy", "modulated_magnitude", "wave_pair")
     assert found >= {f"{pair} {way}" for pair in pairs for way in ("forward", "backward")} | {"adamw", "global_norm"}
     assert all(0 <= worst < 1 for worst in kernels.worst_differences.values())
+
+
+class InPlace:
+    """Stands in for Cublas: products are written into arrays that others may still read."""
+
+    def multiply(self, a, b, y, add):
+        y.host[...] = (y.host if add else 0) + a.host @ b.host
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
+def test_products_that_are_written_into_arrays_spoil_nothing(emulation_folder, monkeypatch, name):
+    network, batch = network_of({**NETWORKS, **OTHERS}[name], np.float64), example_batch(50, 3, LENGTHS, 1)
+    loss, grads = gradients(network, batch)
+    monkeypatch.setattr(cublas, "of_device", lambda x: InPlace())
+    with emulated_device(emulation_folder, monkeypatch):
+        found, found_grads = gradients(network.to("cuda"), batch)
+    assert abs(found - loss) <= 1e-13
+    for parameter in grads:
+        assert np.abs(found_grads[parameter] - grads[parameter]).max() <= 1e-12 * np.abs(grads[parameter]).max(), parameter
 
 
 def test_ids_and_labels_are_checked_on_the_host(cuda):
