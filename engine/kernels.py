@@ -24,6 +24,7 @@ TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}  # of che
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 COLUMNS, LANES = 32, 8  # of the block of threads that most kernels have: columns of an array, and threads that share each of them
 NULL = 0  # a pointer to nothing, as kernels receive it
+NUMBERS = (int, float)
 
 emulator = None  # runs kernels on NumPy arrays: launch(kernel_file, name, dtype, blocks, threads, arguments)
 files = {}  # path → KernelFile of every .cu file whose Python file has been imported
@@ -82,11 +83,10 @@ class KernelFile:
         """Run kernel `name` of the dtype of `like` with a grid of `blocks` and blocks of `threads`, tuples of up to three."""
         if 0 in blocks:
             return
-        arguments = [contiguous(argument) for argument in arguments]
         if isinstance(like, np.ndarray):
-            emulator.launch(self, name, like.dtype, blocks, threads, arguments)
+            emulator.launch(self, name, like.dtype, blocks, threads, [contiguous(argument) for argument in arguments])
         else:
-            function_of(self, like.dtype, name)(blocks, threads, tuple(NULL if a is None else a for a in arguments))
+            function_of(self, like.dtype, name)(blocks, threads, tuple([a if type(a) in NUMBERS else passed(a) for a in arguments]))
 
 
 @functools.cache
@@ -106,6 +106,13 @@ def function_of(kernel_file, dtype, name):
 def compiler_options(dtype):
     """Options of NVRTC and nvcc alike."""
     return (f"-DREAL={C_TYPES[np.dtype(dtype)]}", "-std=c++17")
+
+
+def passed(argument):
+    """An argument that is no number as CuPy takes it. A structure's fields are left out: their names would be listed at every launch."""
+    if argument is None:
+        return NULL
+    return argument.view(f"V{argument.itemsize}") if isinstance(argument, np.ndarray) else contiguous(argument)
 
 
 def contiguous(argument):

@@ -49,17 +49,17 @@ def tables(rows):
 
 
 def known_tables(optimizer, kind, rows):
-    """tables() of a step, made anew only where an array is another one than in the step before. kind: whatever rows of one group share.
+    """tables() of a step, made once for the arrays of each graph. kind: the dtype of all rows.
 
-    Kept only while steps come from graphs: elsewhere every gradient is a new array, which this would keep from being freed.
+    Elsewhere every gradient is a new array, which this would keep from being freed.
     """
-    if optimizer.graphs is None or not optimizer.graphs.replayed:
+    if optimizer.graphs is None or not optimizer.graphs.replaying:
         return tables(rows)
-    parts = [part for row in rows for part in row.values()]
-    before, found = optimizer.tables.get(kind, ((), None))
+    parts, key = [part for row in rows for part in row.values()], (kind, id(rows[0]["grad"]))  # each graph has gradients of its own
+    before, found = optimizer.tables.get(key, ((), None))
     if len(before) != len(parts) or any(a is not b for a, b in zip(before, parts)):
         found = tables(rows)
-        optimizer.tables[kind] = parts, found
+        optimizer.tables[key] = parts, found
     return found
 
 

@@ -55,12 +55,12 @@ def padded_batch(network, batch, rng):
 
 
 class GradientGraphs:
-    """The graphs of a training. replayed: how many steps were taken from one."""
+    """The graphs of a training. replayed: how many steps were taken from one; replaying: whether the newest was."""
 
     def __init__(self):
         self.met, self.graphs, self.values = set(), {}, []
         self.works, self.pool, self.slots = True, None, []
-        self.replayed = 0
+        self.replayed, self.replaying = 0, False
 
     def gradients(self, network, optimizer, padded, rng, clip_norm):
         """(loss, cache) of a padded batch, with the gradient in the parameters and its norm in optimizer.control.
@@ -71,6 +71,7 @@ class GradientGraphs:
         values = [p.value for p in optimizer.parameters.values()]
         if len(values) != len(self.values) or any(a is not b for a, b in zip(values, self.values)):
             self.met, self.graphs, self.values = set(), {}, values  # graphs hold the addresses of others
+            optimizer.tables = {}
         direct = cublas.of_device(values[0])
         leaves = arrays_of(tree)
         key = (*map(len, leaves), clip_norm, direct is not None and direct.uses_tf32())
@@ -79,6 +80,7 @@ class GradientGraphs:
             graph = self.recorded(direct, network, optimizer, tree, rng, clip_norm)
             if graph is not None:
                 self.graphs[key] = graph
+        self.replaying = graph is not None
         if graph is None:
             self.met.add(key)
             with self.place(direct):

@@ -34,7 +34,7 @@ class Emulator:
         if int(np.prod(threads)) > 1024 or max((*blocks, 1)[1:3]) > 65_535:
             raise ValueError(f"{name}: no GPU has {threads} threads a block or {blocks} blocks")
         function = getattr(compiled(self.folder, kernel_file, np.dtype(dtype).name), f"launch_{name}")
-        guarded = [Guarded(a) if isinstance(a, np.ndarray) and a.dtype.names is None else None for a in arguments]
+        guarded = [Guarded(a) if isinstance(a, np.ndarray) and a.dtype.kind != "V" else None for a in arguments]
         values = [passed(a) if g is None else ctypes.c_void_p(g.address) for a, g in zip(arguments, guarded)]
         shape = [(ctypes.c_uint * 3)(*(tuple(sizes) + (1, 1))[:3]) for sizes in (blocks, threads)]
         if function(*shape, int(self.backwards), *values):
