@@ -9,15 +9,29 @@ extern "C" __global__ void gather_rows(const real* x, const index_t* rows, real*
     y[i * d + column] = row >= 0 && row < row_count ? x[row * d + column] : (real)nan("");
 }
 
-// y[s] = Σ of x[order[i]] over starts[s] ≤ i < starts[s + 1], and of onto[s] where there is one, by one thread: for many short segments.
-// blocks: (⌈n / 8⌉, ⌈d / 32⌉)
+// y[s] = Σ of x[order[i]] over starts[s] ≤ i < starts[s + 1], and of onto[s] where there is one: for many segments, most of them short.
+// Each has a lane of its own; those of more than SHARED rows are then taken one after the other by all lanes together, since a few
+// frequent tokens would keep their lanes busy long after all others are done.                          blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 extern "C" __global__ void sum_short_segments(
-    const real* x, const index_t* order, const index_t* starts, const real* onto, real* y, index_t n, index_t d) {
-    const index_t segment = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
-    if (segment >= n || column >= d) return;
-    double total = 0;
-    for (index_t i = starts[segment]; i < starts[segment + 1]; ++i) total += x[at(order, i) * d + column];
-    y[segment * d + column] = (real)(onto ? onto[segment * d + column] + total : total);
+    const real* __restrict__ x, const index_t* __restrict__ order, const index_t* __restrict__ starts, const real* onto, real* y, index_t n, index_t d) {
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t first = blockIdx.x * (index_t)LANES, own = first + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
+    if (own < n && column < d && starts[own + 1] - starts[own] <= SHARED) {
+        double total = 0;
+#pragma unroll 4
+        for (index_t i = starts[own], stop = starts[own + 1]; i < stop; ++i) total += x[at(order, i) * d + column];
+        y[own * d + column] = (real)(onto ? onto[own * d + column] + total : total);
+    }
+    for (index_t segment = first; segment < first + LANES && segment < n; ++segment) {
+        const index_t start = starts[segment], stop = starts[segment + 1];
+        if (stop - start <= SHARED) continue;  // the same for all threads of the block
+        double total = 0;
+        if (column < d)
+#pragma unroll 4
+            for (index_t i = start + threadIdx.y; i < stop; i += LANES) total += x[at(order, i) * d + column];
+        total = lane_sum(total, scratch);
+        if (threadIdx.y == 0 && column < d) y[segment * d + column] = (real)(onto ? onto[segment * d + column] + total : total);
+    }
 }
 
 // The same for long segments: 8 lanes share one, each takes every eighth row.                             blocks: (n, ⌈d / 32⌉)
@@ -68,12 +82,14 @@ extern "C" __global__ void max_flat_segments(const real* x, const index_t* start
 }
 
 // partial[c] = Σ of the rows of chunk c; columns are then summed over chunks by finish_columns.           blocks: (chunks, ⌈d / 32⌉)
-extern "C" __global__ void sum_columns(const real* x, double* partial, index_t n, index_t d, index_t chunk_rows) {
+extern "C" __global__ void sum_columns(const real* __restrict__ x, double* __restrict__ partial, index_t n, index_t d, index_t chunk_rows) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t chunk = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
+    const index_t stop = (chunk + 1) * chunk_rows < n ? (chunk + 1) * chunk_rows : n;
     double total = 0;
     if (column < d)
-        for (index_t row = chunk * chunk_rows + threadIdx.y; row < n && row < (chunk + 1) * chunk_rows; row += LANES) total += x[row * d + column];
+#pragma unroll 8
+        for (index_t row = chunk * chunk_rows + threadIdx.y; row < stop; row += LANES) total += x[row * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) partial[chunk * d + column] = total;
 }

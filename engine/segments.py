@@ -6,7 +6,8 @@ from engine.backend import array_module
 from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
 
 FLAT_THREADS = 256
-KERNELS = KernelFile(__file__, FLAT_THREADS=FLAT_THREADS)
+SHARED = 2 * LANES  # rows of a segment from where lanes share it
+KERNELS = KernelFile(__file__, FLAT_THREADS=FLAT_THREADS, SHARED=SHARED)
 THREADS = (COLUMNS, LANES)
 CHUNK_ROWS = 128  # of a first stage of column sums: the same on every device, so that sums are too
 LONG = 16  # rows of a segment on average, from where lanes share one

@@ -6,7 +6,8 @@ from engine.arguments import check_floats
 from engine.backend import array_module
 from engine.kernels import KernelFile, blocks_of
 
-KERNELS = KernelFile(__file__)
+ROWS = 4  # of a thread
+KERNELS = KernelFile(__file__, ROWS=ROWS)
 THREADS = 256
 
 
@@ -17,7 +18,7 @@ class Cache(NamedTuple):
 
 def forward(x, bias=None):
     y = array_module(x).empty_like(x)
-    KERNELS.launch("gelu_forward", x, (len(x), blocks_of(x.shape[1], THREADS)), (THREADS,), x, bias, y, x.shape[1])
+    KERNELS.launch("gelu_forward", x, blocks_for(x), (THREADS,), x, bias, y, *x.shape)
     return y, Cache(x, bias)
 
 
@@ -25,5 +26,9 @@ def backward(dy, cache):
     x, bias = cache
     check_floats("dy", dy, x.shape, like=x)
     dx = array_module(dy, x).empty_like(x)
-    KERNELS.launch("gelu_backward", dy, (len(x), blocks_of(x.shape[1], THREADS)), (THREADS,), dy, x, bias, dx, x.shape[1])
+    KERNELS.launch("gelu_backward", dy, blocks_for(x), (THREADS,), dy, x, bias, dx, *x.shape)
     return dx
+
+
+def blocks_for(x):
+    return blocks_of(len(x), ROWS), blocks_of(x.shape[1], THREADS)

@@ -56,19 +56,44 @@ extern "C" __global__ void modulated_magnitude_slopes(
     h_b[i] = G_b[i] == 0 ? 0.0 : dy[i] * G_a[i] / G_b[i];
 }
 
+struct Sums { double a, b; };
+
+// Σ c_e·h_a[text of e], and of h_b, over every `step`-th of some entries.
+__device__ inline Sums sums_of(
+    const double* __restrict__ h_a, const double* __restrict__ h_b, const index_t* __restrict__ texts, const index_t* __restrict__ counts,
+    const index_t* __restrict__ by_row, index_t start, index_t stop, index_t step, index_t column, index_t d) {
+    Sums sums = {0, 0};
+#pragma unroll 4
+    for (index_t i = start; i < stop; i += step) {
+        const index_t e = at(by_row, i), cell = texts[e] * d + column;
+        sums.a += times(counts, e) * h_a[cell];
+        sums.b += times(counts, e) * h_b[cell];
+    }
+    return sums;
+}
+
 // da_u = a_u·Σ c_e·h_a[text of e] over the entries of row u, db likewise. Without by_row entry u alone.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
+// Each row has a lane of its own; those of more than SHARED entries are then taken one after the other by all lanes together.
 extern "C" __global__ void modulated_magnitude_backward(
     const real* a, const real* b, const real* bias_a, const real* bias_b, const double* h_a, const double* h_b, const index_t* texts,
     const index_t* counts, const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
-    const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
-    if (row >= n || column >= d) return;
-    double sum_a = 0, sum_b = 0;
-    for (index_t i = at(row_starts, row); i < at(row_starts, row + 1); ++i) {
-        const index_t e = at(by_row, i), cell = texts[e] * d + column;
-        sum_a += times(counts, e) * h_a[cell];
-        sum_b += times(counts, e) * h_b[cell];
+    __shared__ double scratch[COLUMNS * LANES];
+    const index_t first = blockIdx.x * (index_t)LANES, own = first + threadIdx.y, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
+    if (own < n && column < d && at(row_starts, own + 1) - at(row_starts, own) <= SHARED) {
+        const Sums sums = sums_of(h_a, h_b, texts, counts, by_row, at(row_starts, own), at(row_starts, own + 1), 1, column, d);
+        const index_t i = own * d + column;
+        da[i] = (real)(biased(a, bias_a, i, column) * sums.a);
+        db[i] = (real)(biased(b, bias_b, i, column) * sums.b);
     }
-    const index_t i = row * d + column;
-    da[i] = (real)(biased(a, bias_a, i, column) * sum_a);
-    db[i] = (real)(biased(b, bias_b, i, column) * sum_b);
+    if (!row_starts) return;
+    for (index_t row = first; row < first + LANES && row < n; ++row) {
+        const index_t start = row_starts[row], stop = row_starts[row + 1], i = row * d + column;
+        if (stop - start <= SHARED) continue;  // the same for all threads of the block
+        Sums sums = {0, 0};
+        if (column < d) sums = sums_of(h_a, h_b, texts, counts, by_row, start + threadIdx.y, stop, LANES, column, d);
+        sums = {lane_sum(sums.a, scratch), lane_sum(sums.b, scratch)};
+        if (threadIdx.y > 0 || column >= d) continue;
+        da[i] = (real)(biased(a, bias_a, i, column) * sums.a);
+        db[i] = (real)(biased(b, bias_b, i, column) * sums.b);
+    }
 }

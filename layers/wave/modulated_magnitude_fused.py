@@ -6,9 +6,9 @@ from engine.arguments import check_floats
 from engine.backend import array_module
 from engine.bag import Bag
 from engine.kernels import COLUMNS, LANES, KernelFile, blocks_of
-from engine.segments import THREADS
+from engine.segments import SHARED, THREADS
 
-KERNELS = KernelFile(__file__)
+KERNELS = KernelFile(__file__, SHARED=SHARED)
 FLAT_THREADS = (256,)
 
 

@@ -58,6 +58,31 @@ def test_a_bag_that_brings_its_links(emulated):
     agrees(emulated, a, b, bag.linked(len(a)))
 
 
+def test_frequent_tokens_are_shared_by_lanes(emulated):
+    """Token 0 stands in 40 texts, token 1 in as many as a lane takes alone, token 9 in one more, the others in one."""
+    own = iter(range(10, 50))
+    texts = [[0, *([1] if t < 16 else []), *([9] if t < 17 else []), next(own)] for t in range(40)]
+    rng, places = np.random.default_rng(0), np.array(sum(texts, []))
+    bag = Bag(places, rng.integers(1, 4, len(places)), np.cumsum([0, *map(len, texts)])).linked(50)
+    agrees(emulated, random_rows(rng, 50, 33, 1.0), random_rows(rng, 50, 33, 1.0), bag)
+
+
+@pytest.mark.parametrize("biases", ["a", "b", "ab"])
+def test_biases_are_added_to_every_row_first(emulated, biases):
+    a, b, bag = case()
+    rng = np.random.default_rng(0)
+    options = {f"bias_{name}": rng.standard_normal(5) for name in biases}
+    agrees(emulated, a, b, bag, **options)
+    shifted = a + options.get("bias_a", 0), b + options.get("bias_b", 0)
+    assert np.array_equal(modulated_magnitude_forward(a, b, bag, **options)[0], modulated_magnitude_forward(*shifted, bag)[0])
+
+
+def test_wrong_biases_are_refused(emulated):
+    a, b, bag = case()
+    with emulated(), pytest.raises(ValueError, match=r"bias_b: expected shape \(5,\), got \(4,\)"):
+        modulated_magnitude_forward(a, b, bag, bias_b=np.zeros(4))
+
+
 @every_form
 def test_float32_is_float64_rounded_once(emulated, form):
     a, b, bag = case(form=form, decades=6)

@@ -102,3 +102,23 @@ def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
     assert own.places is own.links.by_row is own.links.row_starts is None and own.entry_count() == 3
     assert bag.linked(3) is bag
     assert Bag(None, None, np.array([0, 4])).entry_count() == 4
+
+
+def test_lanes_share_what_is_long_among_short_segments(emulated):
+    lengths = [1, 0, 15, 16, 17, 40, 0, 2, 100, *[0] * 10, 33]  # across the border, in the first, the middle and the last block
+    assert segments.SHARED == 16 and sum(lengths) < segments.LONG * len(lengths)
+    for dtype, tolerance in DTYPES.items():
+        x = np.random.default_rng(0).standard_normal((sum(lengths), 33)).astype(dtype)
+        agree(emulated, ragged.segment_sum, (x, offsets_of(lengths)), "sum_short_segments", tolerance * 30)
+
+
+@pytest.mark.parametrize("tokens, kernel", [(70, "sum_short_segments"), (400, "sum_long_segments")])
+@pytest.mark.parametrize("columns", [1, 33])
+def test_what_entries_hand_back_is_added_to_what_there_is(emulated, tokens, kernel, columns):
+    rng = np.random.default_rng(0)
+    rows, bag = distinct_tokens(rng.integers(0, 9, tokens), offsets_of([tokens - 10, 10]), 9)
+    bag = bag.linked(len(rows))
+    y, onto = rng.standard_normal((bag.entry_count(), columns)), rng.standard_normal((len(rows), columns))
+    assert np.array_equal(sum_entries(y, bag, len(rows), onto), onto + sum_entries(y, bag, len(rows)))
+    kernel = "sum_flat_segments" if columns == 1 and tokens == 400 else kernel
+    agree(emulated, sum_entries, (y, bag, len(rows), onto), kernel, 1e-13)
