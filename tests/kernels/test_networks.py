@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from small_networks import LENGTHS, NETWORKS, OTHERS, network_of
 
 from engine import cublas
-from engine.backend import random_generator, to_host
+from engine.backend import random_generator, to_device, to_host
 from engine.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
+from layers.standard.linear import linear_backward, linear_forward
 
 SEGMENTS = {"sum_short_segments", "sum_long_segments", "sum_flat_segments", "max_segments", "max_flat_segments"}  # a device has no other way to add up segments in order
 
@@ -125,6 +126,19 @@ def test_products_that_are_written_into_arrays_spoil_nothing(emulation_folder, m
     assert abs(found - loss) <= 1e-13
     for parameter in grads:
         assert np.abs(found_grads[parameter] - grads[parameter]).max() <= 1e-12 * np.abs(grads[parameter]).max(), parameter
+
+
+def test_the_gradient_of_a_linear_map_may_be_added_to_its_own_cotangent(emulation_folder, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weight, dy = rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), rng.standard_normal((5, 3))
+    dx, *others = linear_backward(dy, linear_forward(x, weight, None)[1])
+    monkeypatch.setattr(cublas, "of_device", lambda x: InPlace())
+    with emulated_device(emulation_folder, monkeypatch):
+        cotangent, (_, cache) = to_device(dy, "cuda"), linear_forward(to_device(x, "cuda"), to_device(weight, "cuda"), None)
+        found = [to_host(part) for part in linear_backward(cotangent, cache, cotangent)]
+        assert np.array_equal(to_host(cotangent), found[0]), "written in place"
+    for part, expected in zip(found, (dy + dx, *others), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-13)
 
 
 def test_ids_and_labels_are_checked_on_the_host(cuda):
