@@ -5,6 +5,7 @@ CuPy is imported only when a device is asked for, so that a machine without it p
 """
 
 import contextlib
+import functools
 import sys
 import weakref
 
@@ -96,19 +97,22 @@ def random_generator(seed, *stream, device="cpu"):
 
     Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted one.
     """
-    host = np.random.default_rng([seed, *stream])
-    return host if device == "cpu" else DeviceGenerator(host, seed, stream)
+    return np.random.default_rng([seed, *stream]) if device == "cpu" else DeviceGenerator(seed, stream)
 
 
 class DeviceGenerator:
     """Draws on a device what is asked of it, and keeps `host`, the generator of the same stream for what is drawn on the host.
 
-    The device's own generator is made at its first use: most steps drop no entries, only tokens.
+    Both are made at their first use: many steps drop no entries, or nothing at all.
     """
 
-    def __init__(self, host, seed, stream):
-        self.host, self.key = host, (seed, *stream)
+    def __init__(self, seed, stream):
+        self.key = (seed, *stream)
         self.generator = None
+
+    @functools.cached_property
+    def host(self):
+        return np.random.default_rng(list(self.key))
 
     def random(self, shape, dtype=np.float32):
         """Uniform numbers in [0, 1) on the device."""

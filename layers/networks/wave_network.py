@@ -84,7 +84,8 @@ class WaveNetwork(TextClassifier):
         config, table = self.config, self.embedding.table.value
         check_ids(batch.ids, len(table))
         check_offsets(batch.offsets, len(batch.ids))
-        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host_generator(rng, batch.ids), config.spared_tokens)
+        host = host_generator(rng, batch.ids) if config.token_dropout else None
+        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host, config.spared_tokens)
         rows, bag = self.bag_of(ids, offsets, rng)
         if run_on(table):
             goes_on_with_texts = any(block.is_alike for block in self.blocks) and not config.wave_residual

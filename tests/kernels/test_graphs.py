@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from device_networks import NETWORKS, OTHERS, network_of
 from emulated_device import to_stand_in
-from small_networks import NETWORKS, OTHERS, network_of
 
-from engine import kernels, padding
+from engine import padding
 from engine.backend import random_generator, to_host
 from engine.errors import UserError
 from engine.training import graphs

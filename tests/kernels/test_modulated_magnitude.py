@@ -62,7 +62,7 @@ def test_frequent_tokens_are_shared_by_lanes(emulated):
     """Token 0 stands in 40 texts, token 1 in as many as a lane takes alone, token 9 in one more, the others in one."""
     own = iter(range(10, 50))
     texts = [[0, *([1] if t < 16 else []), *([9] if t < 17 else []), next(own)] for t in range(40)]
-    rng, places = np.random.default_rng(0), np.array(sum(texts, []))
+    rng, places = np.random.default_rng(0), np.concatenate(texts)
     bag = Bag(places, rng.integers(1, 4, len(places)), np.cumsum([0, *map(len, texts)])).linked(50)
     agrees(emulated, random_rows(rng, 50, 33, 1.0), random_rows(rng, 50, 33, 1.0), bag)
 

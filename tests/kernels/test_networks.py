@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from device_networks import LENGTHS, NETWORKS, OTHERS, network_of
 from emulated_device import emulated_device
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from small_networks import LENGTHS, NETWORKS, OTHERS, network_of
 
 from engine import cublas
 from engine.backend import random_generator, to_device, to_host
