@@ -18,10 +18,14 @@ COMPILER = "inductor"  # PyTorch's own; tests take one that needs no C++ compile
 
 
 class PeerNetwork(nn.Module):
-    """The network of a WaveNetworkConfig with one block and the magnitude readout, holding copies of a WaveNetwork's parameters."""
+    """The network of a WaveNetworkConfig with one block and the magnitude readout, holding copies of a WaveNetwork's parameters.
 
-    def __init__(self, network):
+    real_pairs: waves are pairs of real tensors, not complex ones, for which torch.compile has no code on a CUDA device.
+    """
+
+    def __init__(self, network, real_pairs=False):
         super().__init__()
+        self.magnitude = magnitude_of_pairs if real_pairs else magnitude_of_complex
         config, block = network.config, network.blocks[0]
         if config.blocks != 1 or config.readout != "magnitude" or config.scope != "dimension" or config.pooling != "mean":
             raise ValueError("the peer has one block, the magnitude readout, magnitudes per dimension and mean pooling only")
@@ -41,20 +45,32 @@ class PeerNetwork(nn.Module):
         """ids: (B, L) token ids, mask: (B, L) 1 for a token and 0 for padding → logits (B, C)."""
         mask = mask.unsqueeze(-1)
         x = self.embedding(ids)
-        a, b = to_wave(self.first(x) * mask), to_wave(self.second(x) * mask)
-        y = torch.abs(a + b if self.operation == "interference" else a * b)
+        y = self.magnitude(to_polar(self.first(x) * mask), to_polar(self.second(x) * mask), self.operation)
         y = self.wave_norm(y + x if self.wave_residual else y)
         if self.feed_forward is not None:
             y = self.feed_forward_norm(y + self.feed_forward(y))
         return self.classifier((y * mask).sum(dim=1) / mask.sum(dim=1))
 
 
-def to_wave(w):
-    """(B, L, d) → complex (B, L, d): the global magnitude of each text and dimension, the phase of each token."""
+def to_polar(w):
+    """(B, L, d) → G (B, 1, d), the global magnitude of each text and dimension, and the phase of each token (B, L, d)."""
     G = torch.sqrt(torch.sum(w * w, dim=1, keepdim=True) + EPSILON)
     ratio = w / G
-    phase = torch.atan2(torch.sqrt(torch.clamp(1 - ratio**2, min=EPSILON)), ratio)
-    return G * torch.exp(1j * phase)
+    return G, torch.atan2(torch.sqrt(torch.clamp(1 - ratio**2, min=EPSILON)), ratio)
+
+
+def magnitude_of_complex(a, b, operation):
+    """(G, phase) of two waves → |A + B| or |A·B|."""
+    a, b = (G * torch.exp(1j * phase) for G, phase in (a, b))
+    return torch.abs(a + b if operation == "interference" else a * b)
+
+
+def magnitude_of_pairs(a, b, operation):
+    """The same."""
+    (a_re, a_im), (b_re, b_im) = ((G * torch.cos(phase), G * torch.sin(phase)) for G, phase in (a, b))
+    if operation == "interference":
+        return torch.hypot(a_re + b_re, a_im + b_im)
+    return torch.hypot(a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re)
 
 
 def linear_like(layer):
@@ -86,11 +102,11 @@ class PeerTraining:
     """A PeerNetwork with torch.optim.AdamW and gradient clipping, in the form that the benchmark runs.
 
     device: "cpu" or "cuda". compiled: by torch.compile(network) as it stands, which treats the length of batches as variable from
-    the second length it meets; who compiles also takes AdamW's fused form.
+    the second length it meets; who compiles also takes pairs of reals and AdamW's fused form.
     """
 
     def __init__(self, network, learning_rate=1e-3, weight_decay=0.01, clip_norm=1.0, device="cpu", compiled=False):
-        self.network = PeerNetwork(network).to(device)
+        self.network = PeerNetwork(network, real_pairs=compiled).to(device)
         self.forward = self.network
         if compiled:
             torch.compiler.reset()  # networks share one count of compilations; past a limit they would silently run uncompiled

@@ -20,14 +20,15 @@ def exact(monkeypatch):
     monkeypatch.setattr(peer, "EPSILON", 0.0)
 
 
+@pytest.mark.parametrize("real_pairs", [False, True], ids=["complex", "pairs"])
 @pytest.mark.parametrize("name", workloads.NETWORKS)
-def test_logits_and_every_gradient_agree(name, exact):
+def test_logits_and_every_gradient_agree(name, real_pairs, exact):
     fields = {**workloads.NETWORKS[name], "dimension": 6, "hidden": 5 if workloads.NETWORKS[name]["hidden"] else 0}
     network = WaveNetwork(WaveNetworkConfig(**fields), 50, 3, dtype=np.float64)
     batch = example_batch(50, 3, LENGTHS)
     loss, cache = network.loss_forward(batch)
     network.loss_backward(cache)
-    twin = peer.PeerNetwork(network)
+    twin = peer.PeerNetwork(network, real_pairs)
     ids, mask = peer.padded(batch)
     logits = twin(ids, mask.double())
     F.cross_entropy(logits, torch.from_numpy(batch.labels)).backward()
