@@ -49,11 +49,11 @@ def tables(rows):
 
 
 def known_tables(optimizer, kind, rows):
-    """tables() of a step, made once for the arrays of each graph. kind: the dtype of all rows.
+    """tables() of a step, made once for the gradients of each graph. kind: the dtype of all rows.
 
-    Elsewhere every gradient is a new array, which this would keep from being freed.
+    Any other gradient is a new array at every step, which this would keep from being freed: without a graph, and a RowSparse made dense.
     """
-    if optimizer.graphs is None or not optimizer.graphs.replaying:
+    if optimizer.graphs is None or not all(id(row["grad"]) in optimizer.graphs.lasting for row in rows):
         return tables(rows)
     parts, key = [part for row in rows for part in row.values()], (kind, id(rows[0]["grad"]))  # each graph has gradients of its own
     before, found = optimizer.tables.get(key, ((), None))

@@ -55,12 +55,13 @@ def padded_batch(network, batch, rng):
 
 
 class GradientGraphs:
-    """The graphs of a training. replayed: how many steps were taken from one; replaying: whether the newest was."""
+    """The graphs of a training. replayed: how many steps were taken from one; lasting: ids of the gradients of the newest of these,
+    which are the same arrays whenever it is replayed."""
 
     def __init__(self):
         self.met, self.graphs, self.values = set(), {}, []
         self.works, self.pool, self.slots = True, None, []
-        self.replayed, self.replaying = 0, False
+        self.replayed, self.lasting = 0, set()
 
     def gradients(self, network, optimizer, padded, rng, clip_norm):
         """(loss, cache) of a padded batch, with the gradient in the parameters and its norm in optimizer.control.
@@ -80,7 +81,7 @@ class GradientGraphs:
             graph = self.recorded(direct, network, optimizer, tree, rng, clip_norm)
             if graph is not None:
                 self.graphs[key] = graph
-        self.replaying = graph is not None
+        self.lasting = set() if graph is None else graph.gradient_ids
         if graph is None:
             self.met.add(key)
             with self.place(direct):
@@ -179,6 +180,7 @@ class Graph:
     def __init__(self, graph, stream, integers, cuts, loss, cache, grads):
         self.graph, self.stream, self.integers, self.cuts = graph, stream, integers, cuts
         self.loss, self.cache, self.grads = loss, cache, grads
+        self.gradient_ids = set(map(id, grads.values()))
 
 
 def computed(network, optimizer, moved, rng, clip_norm):

@@ -1,6 +1,7 @@
 """AdamW, the norm and the record of a step by kernels beside their plain twins."""
 
 import contextlib
+import types
 
 import numpy as np
 import pytest
@@ -98,6 +99,20 @@ def test_sizes_of_a_real_network(emulated):
         np.testing.assert_allclose(fused.parameters[name].value, plain.parameters[name].value, rtol=1e-12, atol=1e-15)
     for key in ("missed", "shrunk", "last", "m", "v"):
         np.testing.assert_allclose(fused.state["table"][key], plain.state["table"][key], rtol=1e-12, atol=1e-18)
+
+
+def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
+    """Others are new arrays at every step, also a table's that is made dense: kept, they would fill the device."""
+    with emulated():
+        parameters = {"table": Parameter(np.ones((9, 4), np.float32)), "weight": Parameter(np.ones((4, 4), np.float32))}
+        recorded = {"table": RowSparse(np.array([1, 2]), np.ones((2, 4), np.float32)), "weight": np.ones((4, 4), np.float32)}
+        for update, table, weight, kept in (("lazy", *recorded.values(), 1), ("dense", *recorded.values(), 0), ("lazy", recorded["table"], None, 0)):
+            optimizer = AdamW(parameters, embedding_update=update)
+            optimizer.graphs, control = types.SimpleNamespace(lasting=set(map(id, recorded.values()))), np.array([1.0, 1.0, 0.0])
+            for _ in range(3):
+                parameters["table"].grad, parameters["weight"].grad = table, recorded["weight"].copy() if weight is None else weight
+                optimizer.step(1e-3, control=control)
+            assert len(optimizer.tables) == kept, update
 
 
 def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated):
