@@ -30,9 +30,12 @@ def product(a, b):
 
 
 def add_product(onto, a, b):
-    """onto + a @ b. On a device it may be written into `onto` (n, q), which must be an array that nobody else reads any more."""
+    """onto + a @ b. On a device it may be written into `onto` (n, q), which must be an array that nobody else reads any more.
+
+    onto may be a or b, and is then not written: cuBLAS does not allow its result where its factors lie.
+    """
     direct = cublas.of_device(onto)
-    if direct is None or not cublas.takes(a, b) or not onto.flags.c_contiguous:
+    if direct is None or not cublas.takes(a, b) or onto is a or onto is b or not onto.flags.c_contiguous:
         return onto + product(a, b)
     array_module(onto, a, b)  # refuses arrays of the host
     direct.multiply(a, b, onto, add=True)

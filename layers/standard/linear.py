@@ -41,6 +41,8 @@ def linear_backward(dy, cache, onto=None):
     """
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
+    if onto is not None:
+        check_floats("onto", onto, x.shape, like=weight)
     dweight, dbias = product(x.T, dy), column_sums(dy)
     return product(dy, weight.T) if onto is None else add_product(onto, dy, weight.T), dweight, dbias
 

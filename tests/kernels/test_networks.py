@@ -110,9 +110,10 @@ def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, m
 
 
 class InPlace:
-    """Stands in for Cublas: products are written into arrays that others may still read."""
+    """Stands in for Cublas: products are written into arrays that others may still read, but not where their factors lie."""
 
     def multiply(self, a, b, y, add):
+        assert not any(np.shares_memory(y.host, x.host) for x in (a, b)), "of which cuBLAS makes anything"
         y.host[...] = (y.host if add else 0) + a.host @ b.host
 
 
@@ -136,7 +137,11 @@ def test_the_gradient_of_a_linear_map_may_be_added_to_its_own_cotangent(emulatio
     with emulated_device(emulation_folder, monkeypatch):
         cotangent, (_, cache) = to_device(dy, "cuda"), linear_forward(to_device(x, "cuda"), to_device(weight, "cuda"), None)
         found = [to_host(part) for part in linear_backward(cotangent, cache, cotangent)]
-        assert np.array_equal(to_host(cotangent), found[0]), "written in place"
+        assert np.array_equal(to_host(cotangent), dy), "cuBLAS cannot write where it reads"
+        other = to_device(dy, "cuda")
+        assert linear_backward(cotangent, cache, other)[0] is other
+        with pytest.raises(ValueError, match="^onto: "):
+            linear_backward(cotangent, cache, other[:4])
     for part, expected in zip(found, (dy + dx, *others), strict=True):
         np.testing.assert_allclose(part, expected, rtol=1e-13)
 
