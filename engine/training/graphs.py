@@ -60,7 +60,7 @@ class GradientGraphs:
 
     def __init__(self):
         self.met, self.graphs, self.values = set(), {}, []
-        self.works, self.pool, self.slots = True, None, []
+        self.works, self.pool, self.allocated, self.slots = True, None, None, []
         self.replayed, self.lasting = 0, set()
 
     def gradients(self, network, optimizer, padded, rng, clip_norm):
@@ -72,6 +72,9 @@ class GradientGraphs:
         values = [p.value for p in optimizer.parameters.values()]
         if len(values) != len(self.values) or any(a is not b for a, b in zip(values, self.values)):
             self.met, self.graphs, self.values = set(), {}, values  # graphs hold the addresses of others
+            optimizer.tables = {}
+        if self.has_given_back():
+            self.give_up("the memory of the device ran short")
             optimizer.tables = {}
         direct = cublas.of_device(values[0])
         leaves = arrays_of(tree)
@@ -102,12 +105,25 @@ class GradientGraphs:
             self.works = False
             return nullcontext()
         if self.pool is None:
-            self.pool = cupy.cuda.MemoryPool()
+            self.allocated = Allocated(cupy)
+            self.pool = cupy.cuda.MemoryPool(self.allocated)
             backend.private_pools.add(self)
         return working_in(cupy, stream_of(cupy, cupy.cuda.runtime.getDevice()), self.pool)
 
+    def has_given_back(self):
+        """Whether memory is gone that graphs write to: a pool that finds no more gives back what is free, and theirs it takes for free."""
+        return self.pool is not None and self.pool.total_bytes() < self.allocated.bytes
+
+    def give_up(self, reason):
+        """Record and replay nothing from now on."""
+        warnings.warn(f"steps are not recorded as CUDA graphs, which is slower: {reason}", stacklevel=2)
+        self.works, self.graphs = False, {}
+        if self.pool is not None:
+            self.pool.free_all_blocks()
+            self.allocated.bytes = self.pool.total_bytes()
+
     def recorded(self, direct, network, optimizer, tree, rng, clip_norm):
-        """The Graph of a step, not yet run. None where the device refuses; nothing is recorded from then on."""
+        """The Graph of a step, not yet run. None where the device refuses or has too little memory; nothing is recorded from then on."""
         cupy = sys.modules["cupy"]
         leaves = arrays_of(tree)
         cuts = np.cumsum([0, *map(len, leaves)]).tolist()
@@ -123,10 +139,11 @@ class GradientGraphs:
                     loss, cache = computed(network, optimizer, moved, rng, clip_norm)
                 finally:
                     graph = stream.end_capture()
-        except (cupy.cuda.runtime.CUDARuntimeError, NotImplementedError) as error:
-            warnings.warn(f"steps are not recorded as CUDA graphs, which is slower: {error}", stacklevel=2)
-            self.works = False
+        except (RuntimeError, MemoryError) as error:  # of CUDA and cuBLAS, and CuPy's NotImplementedError and OutOfMemoryError
+            self.give_up(error)
             return None
+        if self.has_given_back():
+            return None  # the next step gives up
         grads = {name: self.borrowed(p.grad) for name, p in optimizer.parameters.items()}
         network.zero_grad()
         cache = cache._replace(network=None, loss=None, logits=self.borrowed(cache.logits))  # else all that is in between would be kept
@@ -172,6 +189,18 @@ class GradientGraphs:
     def pool_bytes(self):
         """Bytes of the device that are kept for steps."""
         return self.pool.total_bytes()
+
+
+class Allocated:
+    """New memory of a device, for a pool. bytes: how much of it in all, which is the pool's size unless it gave some back."""
+
+    def __init__(self, cupy):
+        self.cupy, self.bytes = cupy, 0
+
+    def __call__(self, size):
+        memory = self.cupy.cuda.MemoryPointer(self.cupy.cuda.Memory(size), 0)
+        self.bytes += size
+        return memory
 
 
 class Graph:
