@@ -2,7 +2,7 @@
 
 Rows that no entry refers to and entries that no text has are put behind the real ones. Kernels that go text by text leave such
 entries out, or write 0 for them; those that go row by row compute something finite there, whose gradient is 0 because pooling
-hands nothing back. All real rows come first, so sums have the order that they have without padding.
+hands nothing back. All real rows come first, so a kernel sums them in the order that it takes without padding.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ LEAST = 128  # rows; also what tiles of matrix products are multiples of
 
 
 def padded_length(n):
-    """The next of sizes that lie at most an eighth apart, and at least LEAST."""
+    """The next multiple of LEAST up to 8·LEAST, from there the next of sizes that lie at most an eighth apart."""
     step = max(LEAST, 1 << max(0, n.bit_length() - 4))
     return max(step, -(-n // step) * step)
 
