@@ -130,6 +130,17 @@ def test_graphs_are_dropped_when_the_pool_gave_memory_back(emulation_folder, mon
         step()
 
 
+def test_a_graph_serves_one_limit_of_the_norm_and_one_set_of_arrays(cuda):
+    with cuda():
+        network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
+        optimizer = AdamW(network.parameters())
+        for limit, sizes in ((1.0, 1), (1.0, 1), (2.0, 2), (1.0, 2), (None, 1)):
+            if limit is None:
+                network.classifier.bias.value = network.classifier.bias.value + 1
+            update(network, optimizer, batch, random_generator(0, device="cuda"), 1e-2, limit or 1.0)
+            assert len(optimizer.graphs.met) == sizes, "graphs hold a limit and addresses"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", PADDED)
 def test_replayed_steps_are_plain_ones_to_the_bit(cuda_only, monkeypatch, name):

@@ -30,11 +30,15 @@ def gradients(network, batch, rng=None):
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float64, 1e-13)])
 def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
-    network, batch = network_of({**NETWORKS, **OTHERS}[name], dtype), example_batch(50, 3, LENGTHS, 1)
-    loss, grads = gradients(network, batch)
+    """With biases, which are 0 at first, and with dropout where there is any: kernels add biases that others would add before it."""
+    network, batch, rng = network_of({**NETWORKS, **OTHERS}[name], dtype), example_batch(50, 3, LENGTHS, 1), random_generator(2)
+    for p in network.parameters().values():
+        if not p.decay:
+            p.value += (0.3 * rng.standard_normal(p.value.shape)).astype(dtype)
+    loss, grads = gradients(network, batch, random_generator(3))
     for backwards in (False, True):
         with emulated(backwards) as emulator:
-            found, found_grads = gradients(network, batch)
+            found, found_grads = gradients(network, batch, random_generator(3))
         assert {"gather_rows", "softmax_cross_entropy_backward"} <= {kernel for kernel, _ in emulator.launched}
         assert abs(found - loss) <= tolerance
         for parameter in grads:
