@@ -77,6 +77,9 @@ class GradientGraphs:
             self.give_up("the memory of the device ran short")
             optimizer.tables = {}
         direct = cublas.of_device(values[0])
+        if direct is not None and self.works and direct.current_stream() != 0:  # only this one waits for all others, and they for it
+            self.give_up("the current stream is not the default one")
+            optimizer.tables = {}
         leaves = arrays_of(tree)
         key = (*map(len, leaves), clip_norm, direct is not None and direct.uses_tf32())
         graph = self.graphs.get(key)
@@ -101,9 +104,6 @@ class GradientGraphs:
         if direct is None or not self.works:
             return nullcontext()
         cupy = sys.modules["cupy"]
-        if cupy.cuda.get_current_stream().ptr != 0:  # only the stream that waits for all others, and they for it, may go before and after
-            self.works = False
-            return nullcontext()
         if self.pool is None:
             self.allocated = Allocated(cupy)
             self.pool = cupy.cuda.MemoryPool(self.allocated)
@@ -131,8 +131,6 @@ class GradientGraphs:
         moved = rebuilt(tree, iter([integers[start:stop] for start, stop in zip(cuts, cuts[1:])]))
         try:
             with self.place(direct) as stream:
-                if stream is None:
-                    return None
                 direct.follow_stream()
                 stream.begin_capture()
                 try:

@@ -8,7 +8,7 @@ import pytest
 from device_networks import NETWORKS, OTHERS, network_of
 from emulated_device import emulated_device, to_stand_in
 
-from engine import padding
+from engine import cublas, padding
 from engine.backend import random_generator, to_host
 from engine.errors import UserError
 from engine.training import graphs
@@ -128,6 +128,29 @@ def test_graphs_are_dropped_when_the_pool_gave_memory_back(emulation_folder, mon
             step()
         assert not held.works and not held.graphs and not held.has_given_back()
         step()
+
+
+def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulation_folder, monkeypatch):
+    with emulated_device(emulation_folder, monkeypatch):
+        network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
+        optimizer, stream = AdamW(network.parameters()), [0]
+        direct = types.SimpleNamespace(current_stream=lambda: stream[0], uses_tf32=lambda: False)
+
+        def step():
+            update(network, optimizer, batch, random_generator(0, device="cuda"), 1e-2, 1.0)
+
+        step()
+        held = optimizer.graphs
+        held.graphs = dict.fromkeys(held.met, "no graph")
+        monkeypatch.setattr(cublas, "of_device", lambda x: direct if x is network.embedding.table.value else None)  # no product's
+        with pytest.raises(AttributeError, match="gradient_ids"):
+            step()  # which the graph would have taken
+        stream[0] = 7
+        with pytest.warns(UserWarning, match="the current stream is not the default one$"):
+            step()
+        stream[0] = 0
+        step()
+        assert not held.works and not held.graphs
 
 
 def test_a_graph_serves_one_limit_of_the_norm_and_one_set_of_arrays(cuda):
