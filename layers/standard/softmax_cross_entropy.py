@@ -91,5 +91,5 @@ softmax_cross_entropy_forward, softmax_cross_entropy_backward = with_kernels(
 
 
 def softmax_cross_entropy_flops(texts, classes, smoothing=0.0):
-    """Flops for (B, C) logits: 5 and 3 per logit, 2 and 1 per text. smoothing: one more per logit forward if it is not 0."""
-    return Flops(((5 + (smoothing > 0)) * classes + 2) * texts, (3 * classes + 1) * texts)
+    """Flops for (B, C) logits: 5 and 3 per logit, 4 and 2 per text. smoothing: one more per logit forward if it is not 0."""
+    return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)

@@ -69,8 +69,8 @@ BY_HAND = {
     "E14 max": (pooling.pooling_flops(7, 2, 5, "max"), (2 * 35 + 10, 0)),
     "E14 max, counts": (pooling.pooling_flops(7, 2, 5, "max", counted=True), (2 * 35 + 10, 0)),
     "E14 cls": (pooling.pooling_flops(7, 2, 5, "cls"), (10, 0)),
-    "E15": (softmax_cross_entropy.softmax_cross_entropy_flops(3, 4), (5 * 12 + 2 * 3, 3 * 12 + 3)),
-    "E15, smoothing": (softmax_cross_entropy.softmax_cross_entropy_flops(3, 4, 0.1), (6 * 12 + 2 * 3, 3 * 12 + 3)),
+    "E15": (softmax_cross_entropy.softmax_cross_entropy_flops(3, 4), (5 * 12 + 4 * 3, 3 * 12 + 2 * 3)),
+    "E15, smoothing": (softmax_cross_entropy.softmax_cross_entropy_flops(3, 4, 0.1), (6 * 12 + 4 * 3, 3 * 12 + 2 * 3)),
     "E17": (wave.modulated_magnitude_flops(4, 2, 5), (2 * (1 + 2 * 2) * 20 + 3 * 10, 2 * (1 + 2 * 2) * 20 + 10 * 10)),
     "E18": (attention.attention_flops([3, 4], 6, 2), (34 * 25 + 10 * 7, 76 * 25 + 2 * 6 * 7)),
     "E19": (tanh.tanh_flops(7, 5), (10 * 35, 35)),
@@ -232,8 +232,8 @@ def test_a_network_by_hand():
     forward = 2 * (2 * U * 16 + 4 * U)  # two maps
     forward += 18 * 4 * P + 8 * 4 * B + 2 * P * 8 * 4 + 4 * P + 8 * 4 * P + 5 * P  # waves, projection, norm of a sum
     forward += 2 * P * 12 + 38 * 3 * P + 2 * P * 12 + 4 * P + 8 * 4 * P + 5 * P  # feed-forward, norm of a sum
-    forward += 2 * 4 * P + 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 2 * B  # pooling, classifier, loss
-    backward = 3 * 3 * B + B + 4 * B * 12 + 3 * B + 4 * P + 4 * B  # loss, classifier, pooling
+    forward += 2 * 4 * P + 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 4 * B  # pooling, classifier, loss
+    backward = 3 * 3 * B + 2 * B + 4 * B * 12 + 3 * B + 4 * P + 4 * B  # loss, classifier, pooling
     backward += 11 * 4 * P + 2 * P + 4 * P * 12 + 4 * P + 3 * P + 4 * P * 12 + 3 * P + 4 * P  # norm, feed-forward, and its sum
     backward += 11 * 4 * P + 2 * P + 4 * P * 8 * 4 + 4 * P + 32 * 4 * P + 8 * 4 * B + 2 * 4 * P  # norm, projection, waves
     backward += 2 * (4 * U * 16 + 4 * U) + 4 * U + 4 * P + 4 * U  # two maps and their sum, the residual summed and added
@@ -246,8 +246,8 @@ def test_a_transformer_by_hand():
     forward = 8 * 4 * T + 5 * T  # norm of the sum of two embeddings
     forward += 4 * (2 * T * 16 + 4 * T) + (4 * 4 + 5 * 2) * pairs + (4 + 2 * 2) * T + 8 * 4 * T + 5 * T  # four maps, attention, norm of a sum
     forward += 2 * T * 12 + 38 * 3 * T + 2 * T * 12 + 4 * T + 8 * 4 * T + 5 * T  # feed-forward, norm of a sum
-    forward += 4 * B + 2 * B * 16 + 4 * B + 10 * 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 2 * B  # first token, pooler, classifier, loss
-    backward = 3 * 3 * B + B + 4 * B * 12 + 3 * B + 4 * B + 4 * B * 16 + 4 * B  # loss, classifier, tanh, pooler
+    forward += 4 * B + 2 * B * 16 + 4 * B + 10 * 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 4 * B  # first token, pooler, classifier, loss
+    backward = 3 * 3 * B + 2 * B + 4 * B * 12 + 3 * B + 4 * B + 4 * B * 16 + 4 * B  # loss, classifier, tanh, pooler
     backward += 11 * 4 * T + 2 * T + 4 * T * 12 + 4 * T + 3 * T + 4 * T * 12 + 3 * T + 4 * T  # norm, feed-forward, and its sum
     backward += 11 * 4 * T + 2 * T + 4 * (4 * T * 16 + 4 * T) + 3 * 4 * T  # norm, four maps, and the sum of four paths
     backward += (10 * 4 + 8 * 2) * pairs + 2 * 4 * T + 11 * 4 * T + 2 * T + 2 * 4 * T  # attention, norm, both tables

@@ -25,6 +25,10 @@ class Counted(np.ndarray):
                 Counted.operations += result.size
         return as_counted(result) if out is None else out[0]
 
+    def argmax(self, axis=None):
+        Counted.operations += self.size
+        return as_plain(self).argmax(axis=axis)
+
     def __array_function__(self, function, types, args, kwargs):
         result = super().__array_function__(function, types, args, kwargs)
         if function is np.where:
