@@ -48,7 +48,6 @@ class AdamW:
         self.state = {}
         self.control = None  # on a device: see adamw_fused
         self.graphs = None  # on a device: see graphs.py
-        self.tables = {}  # on a device: see adamw_fused.known_tables
 
     def step(self, learning_rate, scale=1.0, control=None):
         """One update of every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy).

@@ -56,10 +56,10 @@ def known_tables(optimizer, kind, rows):
     if optimizer.graphs is None or not all(id(row["grad"]) in optimizer.graphs.lasting for row in rows):
         return tables(rows)
     parts, key = [part for row in rows for part in row.values()], (kind, id(rows[0]["grad"]))  # each graph has gradients of its own
-    before, found = optimizer.tables.get(key, ((), None))
+    before, found = optimizer.graphs.tables.get(key, ((), None))
     if len(before) != len(parts) or any(a is not b for a, b in zip(before, parts)):
         found = tables(rows)
-        optimizer.tables[key] = parts, found
+        optimizer.graphs.tables[key] = parts, found
     return found
 
 

@@ -55,11 +55,14 @@ def padded_batch(network, batch, rng):
 
 
 class GradientGraphs:
-    """The graphs of a training. replayed: how many steps were taken from one; lasting: ids of the gradients of the newest of these,
-    which are the same arrays whenever it is replayed."""
+    """The graphs of a training. replayed: how many steps were taken from one.
+
+    lasting: ids of the gradients of the newest of these, which are the same arrays whenever it is replayed; tables: what the
+    optimizer has made for them, see adamw_fused.known_tables.
+    """
 
     def __init__(self):
-        self.met, self.graphs, self.values = set(), {}, []
+        self.met, self.graphs, self.tables, self.values = set(), {}, {}, []
         self.works, self.pool, self.allocated, self.slots = True, None, None, []
         self.replayed, self.lasting = 0, set()
 
@@ -71,15 +74,13 @@ class GradientGraphs:
         tree, row_count = padded
         values = [p.value for p in optimizer.parameters.values()]
         if len(values) != len(self.values) or any(a is not b for a, b in zip(values, self.values)):
-            self.met, self.graphs, self.values = set(), {}, values  # graphs hold the addresses of others
-            optimizer.tables = {}
+            self.met, self.values = set(), values
+            self.forget()  # graphs hold the addresses of others
         if self.has_given_back():
             self.give_up("the memory of the device ran short")
-            optimizer.tables = {}
         direct = cublas.of_device(values[0])
         if direct is not None and self.works and direct.current_stream() != 0:  # only this one waits for all others, and they for it
             self.give_up("the current stream is not the default one")
-            optimizer.tables = {}
         leaves = arrays_of(tree)
         key = (*map(len, leaves), clip_norm, direct is not None and direct.uses_tf32())
         graph = self.graphs.get(key)
@@ -114,10 +115,15 @@ class GradientGraphs:
         """Whether memory is gone that graphs write to: a pool that finds no more gives back what is free, and theirs it takes for free."""
         return self.pool is not None and self.pool.total_bytes() < self.allocated.bytes
 
+    def forget(self):
+        """Replay none of the graphs any more."""
+        self.graphs, self.tables = {}, {}
+
     def give_up(self, reason):
         """Record and replay nothing from now on."""
         warnings.warn(f"steps are not recorded as CUDA graphs, which is slower: {reason}", stacklevel=2)
-        self.works, self.graphs = False, {}
+        self.works = False
+        self.forget()
         if self.pool is not None:
             self.pool.free_all_blocks()
             self.allocated.bytes = self.pool.total_bytes()

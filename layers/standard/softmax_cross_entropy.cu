@@ -1,6 +1,7 @@
 // E15  Softmax cross-entropy. One block of TEXT_THREADS threads a text.
 
-// log p = z − max z − log(1 + Σ exp(z − max z)) of each text, the sum over all but one of the largest, and its share of the loss: −(1 − s)·log p[label] − s/C·Σ log p.
+// log p = z − max z − log(1 + Σ exp(z − max z)) of each text, the sum over all but one of the largest,
+// and its share of the loss: −(1 − s)·log p[label] − s/C·Σ log p.
 // A label outside [0, C) makes the loss NaN.
 extern "C" __global__ void softmax_cross_entropy_forward(
     const real* z, const index_t* labels, real* log_p, double* losses, index_t classes, double smoothing) {

@@ -108,11 +108,11 @@ def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
         recorded = {"table": RowSparse(np.array([1, 2]), np.ones((2, 4), np.float32)), "weight": np.ones((4, 4), np.float32)}
         for update, table, weight, kept in (("lazy", *recorded.values(), 1), ("dense", *recorded.values(), 0), ("lazy", recorded["table"], None, 0)):
             optimizer = AdamW(parameters, embedding_update=update)
-            optimizer.graphs, control = types.SimpleNamespace(lasting=set(map(id, recorded.values()))), np.array([1.0, 1.0, 0.0])
+            optimizer.graphs, control = types.SimpleNamespace(lasting=set(map(id, recorded.values())), tables={}), np.array([1.0, 1.0, 0.0])
             for _ in range(3):
                 parameters["table"].grad, parameters["weight"].grad = table, recorded["weight"].copy() if weight is None else weight
                 optimizer.step(1e-3, control=control)
-            assert len(optimizer.tables) == kept, update
+            assert len(optimizer.graphs.tables) == kept, update
 
 
 def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated):
