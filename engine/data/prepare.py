@@ -63,16 +63,21 @@ def columns_of(config):
 def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. N-grams are those of the texts that
-    are left for training.
+    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary and n-grams are learned
+    from the texts that are left for training: those held out are then as new to the network as any text that it will meet.
     """
     cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
     labels = encode_labels(corpus.train.labels, classes, corpus.train)
+    kept, held_out = np.arange(len(labels)), None
+    if corpus.validation is None and config.validation_fraction:
+        kept, held_out = split_validation(labels, config.validation_fraction, seed)
     if vocabulary is not None:
         tokenizer = vocabulary.tokenizer
+    elif config.tokenizer:
+        tokenizer = load_tokenizer(config.tokenizer)
     else:
-        tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else cache.tokenizer(corpus.train.texts, config.vocabulary_size)
+        tokenizer = cache.tokenizer([corpus.train.texts[row] for row in kept.tolist()], config.vocabulary_size)
 
     def encode(split):
         if split is None:
@@ -81,8 +86,7 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
         return RaggedBatch(*cache.encode(tokenizer, split.texts, config.max_tokens), numbers)
 
     train, validation, test = encode(corpus.train), encode(corpus.validation), encode(corpus.test)
-    if validation is None and config.validation_fraction:
-        kept, held_out = split_validation(labels, config.validation_fraction, seed)
+    if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
     if vocabulary is None:
         ngrams = learn_ngrams(train.ids, train.offsets, config.ngrams, config.ngram_vocabulary_size) if config.ngrams > 1 else None

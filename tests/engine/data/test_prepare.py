@@ -38,6 +38,16 @@ def test_validation_is_split_off_the_training_texts_and_nothing_is_lost():
     assert not np.array_equal(prepare(config(validation_fraction=0.2), corpus, seed=4).validation.ids, data.validation.ids)
 
 
+def test_the_vocabulary_is_that_of_the_texts_left_for_training():
+    names = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet"]
+    corpus = Corpus("tiny", LabelledTexts([f"{name} {name}" for name in names], ["a", "b"] * 5))
+    data = prepare(config(validation_fraction=0.2), corpus, seed=0)
+    whole = {name for name in names if data.vocabulary.tokenizer.token_to_id(name) is not None}
+    assert len(data.train.labels) == 8 and whole == {text.split()[0] for text in texts_of(data, data.train)}
+    data = prepare(config(validation_fraction=0), corpus, seed=0)
+    assert all(data.vocabulary.tokenizer.token_to_id(name) is not None for name in names)
+
+
 def test_given_validation_texts_leave_the_training_texts_whole():
     corpus = Corpus("tiny", labelled(20), labelled(6, seed=1))
     data = prepare(config(), corpus, seed=0)
