@@ -97,7 +97,8 @@ data_options = options(
     field_option("--text-columns", "text_columns", metavar="NAMES", help="Names or positions from 1, comma-separated."),
     field_option("--label-column", "label_column", metavar="NAME", help="Name or position from 1."),
     field_option("--tokenizer", "tokenizer", metavar="FILE", help="Existing tokenizer.json or BERT vocab.txt."),
-    field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the WordPiece trained otherwise."),
+    field_option("--tokens", "tokens", help="Of the vocabulary learned otherwise."),
+    field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the vocabulary learned otherwise."),
 )
 model_option = click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]")
 network_options = options(

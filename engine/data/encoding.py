@@ -51,7 +51,7 @@ def cuts_at_spaces(tokenizer):
     words end at spaces. Added tokens could span spaces, unless they are special, which here means ordinary characters.
     """
     return (
-        isinstance(tokenizer.model, models.WordPiece)
+        isinstance(tokenizer.model, (models.WordPiece, models.WordLevel))
         and isinstance(tokenizer.normalizer, normalizers.BertNormalizer)
         and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
         and all(token.special for token in tokenizer.get_added_tokens_decoder().values())

@@ -1,7 +1,7 @@
 """N-grams: neighbouring tokens of a text as further tokens, so that a network without positions sees some order.
 
 Tokens v_1 … v_n of a text, v_1 = [CLS], give for each length k = 2 … N the grams (v_i, …, v_{i+k−1}), 1 ≤ i ≤ n − k + 1; with [CLS], how a text
-begins is a gram. Those that the training texts hold at least MINIMUM_FREQUENCY times, at most the M most frequent, are an NGramVocabulary and have
+begins is a gram. Those that the training texts hold at least F times, at most the M most frequent, are an NGramVocabulary and have
 ids behind those of the tokenizer; others are left out. fastText (Joulin et al., arXiv 1607.01759) lets all grams share a fixed number of ids by a
 hash instead, which gives many a frequent gram the embedding of a rare one as well.
 """
@@ -12,7 +12,6 @@ import numpy as np
 
 from engine.ragged import lengths, spread
 
-MINIMUM_FREQUENCY = 2  # what occurs once cannot be learned, only remembered
 # A gram is told by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and Flood's SplitMix64.
 GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
@@ -24,11 +23,14 @@ class NGramVocabulary(NamedTuple):
     longest: int
 
 
-def learn_ngrams(ids, offsets, longest, most):
-    """The NGramVocabulary of training texts. ids: (T,), offsets: (B + 1,); longest: N ≥ 2, most: M. Of equally frequent grams the lower hash stays."""
+def learn_ngrams(ids, offsets, longest, frequency, most):
+    """The NGramVocabulary of training texts. ids: (T,), offsets: (B + 1,); longest: N ≥ 2, frequency: F ≥ 1, most: M.
+
+    Of equally frequent grams the lower hash stays.
+    """
     hashes = np.concatenate([hashes for _, hashes in grams_of(ids, offsets, longest)])
     hashes, counts = np.unique(hashes, return_counts=True)
-    known = counts >= MINIMUM_FREQUENCY
+    known = counts >= frequency
     hashes, counts = hashes[known], counts[known]
     return NGramVocabulary(np.sort(hashes[np.argsort(-counts, kind="stable")[:most]]), longest)
 

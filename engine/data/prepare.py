@@ -77,7 +77,7 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     elif config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
     else:
-        tokenizer = cache.tokenizer([corpus.train.texts[row] for row in kept.tolist()], config.vocabulary_size)
+        tokenizer = cache.tokenizer([corpus.train.texts[row] for row in kept.tolist()], config.vocabulary_size, config.tokens)
 
     def encode(split):
         if split is None:
@@ -89,7 +89,8 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
     if vocabulary is None:
-        ngrams = learn_ngrams(train.ids, train.offsets, config.ngrams, config.ngram_vocabulary_size) if config.ngrams > 1 else None
+        limits = config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size
+        ngrams = learn_ngrams(train.ids, train.offsets, *limits) if config.ngrams > 1 else None
         vocabulary = Vocabulary(tokenizer, ngrams)
     splits = (None if split is None else RaggedBatch(*vocabulary.with_ngrams(split.ids, split.offsets), split.labels) for split in (train, validation, test))
     return PreparedData(corpus.name, *splits, vocabulary, classes)

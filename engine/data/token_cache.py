@@ -31,12 +31,12 @@ class TokenCache:
     def __init__(self, cache_dir=None):
         self.folder = Path(cache_dir or user_folder()) / "tokens"
 
-    def tokenizer(self, texts, vocabulary_size):
-        """train_tokenizer(texts, vocabulary_size), from the folder where it has been trained before."""
-        path = self.folder / f"{digest('vocabulary', vocabulary_size, *texts)}.json"
+    def tokenizer(self, texts, vocabulary_size, tokens="wordpieces"):
+        """train_tokenizer(texts, vocabulary_size, tokens), from the folder where it has been trained before."""
+        path = self.folder / f"{digest('vocabulary', tokens, vocabulary_size, *texts)}.json"
         with contextlib.suppress(UserError):
             return self.used(path, load_tokenizer(path))
-        tokenizer = train_tokenizer(texts, vocabulary_size)
+        tokenizer = train_tokenizer(texts, vocabulary_size, tokens)
         self.keep(lambda: save_tokenizer(tokenizer, path))
         return tokenizer
 

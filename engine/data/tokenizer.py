@@ -1,7 +1,9 @@
-"""WordPiece tokenizers: trained on texts, loaded from a file, saved."""
+"""Tokenizers of words, or of word pieces: trained on texts, loaded from a file, saved."""
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from engine.arguments import check_choice
+from engine.data.config import TOKENS
 from engine.data.encoding import encode_texts
 from engine.data.formats import read_characters
 from engine.data.texts import shown
@@ -12,16 +14,39 @@ __all__ = ["encode_texts", "load_tokenizer", "save_tokenizer", "train_tokenizer"
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]  # their positions are their ids
 CONTINUATION = "##"
-MINIMUM_FREQUENCY = 2  # a piece that occurs once cannot be learned
+MINIMUM_FREQUENCY = 2  # a token that occurs once cannot be learned
 
 
-def train_tokenizer(texts, vocabulary_size, lowercase=True):
-    """A WordPiece tokenizer with at most `vocabulary_size` tokens, in BERT's manner. texts: strings.
+def train_tokenizer(texts, vocabulary_size, tokens="wordpieces", lowercase=True):
+    """A tokenizer with at most `vocabulary_size` tokens that cuts words as BERT does. texts: strings.
 
+    tokens: "words" knows the most frequent words and takes all others for [UNK]; "wordpieces" lets these fall into pieces, as BERT does.
     The same texts give the same tokenizer. Raises UserError when the texts hold no word, or more characters than the
     vocabulary can take in.
     """
+    check_choice("tokens", tokens, TOKENS)
     texts = list(texts)
+    tokenizer = (word_tokenizer if tokens == "words" else piece_tokenizer)(texts, vocabulary_size, lowercase)
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
+    return tokenizer
+
+
+def word_tokenizer(texts, vocabulary_size, lowercase):
+    """train_tokenizer() for words."""
+    if vocabulary_size <= len(SPECIAL_TOKENS):
+        raise UserError(f"a vocabulary of {vocabulary_size} tokens is too small: it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)")
+    tokenizer = cut_as_bert(models.WordLevel(unk_token="[UNK]"), lowercase)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocabulary_size, min_frequency=MINIMUM_FREQUENCY, special_tokens=SPECIAL_TOKENS, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    if tokenizer.get_vocab_size() == len(SPECIAL_TOKENS):
+        raise UserError(f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns)")
+    return tokenizer
+
+
+def piece_tokenizer(texts, vocabulary_size, lowercase):
+    """train_tokenizer() for word pieces."""
     # The library numbers the pieces "##x" in the order of a hash table that differs from run to run, and breaks ties
     # between merges by these numbers. Hence a first training without merges that finds them, on each word once, and a
     # second that is told them, sorted, as if they were special tokens.
@@ -34,10 +59,7 @@ def train_tokenizer(texts, vocabulary_size, lowercase=True):
     if len(alphabet) > vocabulary_size:
         raise UserError(f"a vocabulary of {vocabulary_size} tokens is too small: the characters of the training texts alone need {len(alphabet)}; raise it to that at least (--vocabulary-size)")
     pieces = sorted(piece for piece in alphabet if piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION))
-    vocabulary = learned_vocabulary(texts, vocabulary_size, SPECIAL_TOKENS + pieces, lowercase)
-    tokenizer = bert_tokenizer(vocabulary, lowercase)
-    tokenizer.add_special_tokens(SPECIAL_TOKENS)
-    return tokenizer
+    return bert_tokenizer(learned_vocabulary(texts, vocabulary_size, SPECIAL_TOKENS + pieces, lowercase), lowercase)
 
 
 def learned_vocabulary(texts, size, special_tokens, lowercase):
@@ -51,8 +73,13 @@ def learned_vocabulary(texts, size, special_tokens, lowercase):
 
 
 def bert_tokenizer(vocabulary, lowercase):
-    """A WordPiece tokenizer that cuts words as BERT does. vocabulary: token → id, or None for an empty one."""
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    """A WordPiece tokenizer. vocabulary: token → id, or None for an empty one."""
+    return cut_as_bert(models.WordPiece(vocabulary, unk_token="[UNK]"), lowercase)
+
+
+def cut_as_bert(model, lowercase):
+    """A tokenizer of a model that normalizes texts and cuts words as BERT does."""
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return tokenizer

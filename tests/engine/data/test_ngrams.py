@@ -40,24 +40,24 @@ def hash_of(gram):
     return value
 
 
-@given(TEXTS, st.integers(2, 4))
-def test_known_are_the_grams_that_occur_twice(texts, longest):
+@given(TEXTS, st.integers(2, 4), st.integers(1, 3))
+def test_known_are_the_grams_that_occur_often_enough(texts, longest, frequency):
     counts = Counter(gram for text in texts for gram in grams(text, longest))
-    vocabulary = learn_ngrams(*flat(texts), longest, 10**6)
+    vocabulary = learn_ngrams(*flat(texts), longest, frequency, 10**6)
     assert vocabulary.hashes.dtype == np.uint64 and vocabulary.longest == longest
-    assert vocabulary.hashes.tolist() == sorted(hash_of(gram) for gram, count in counts.items() if count > 1)
+    assert vocabulary.hashes.tolist() == sorted(hash_of(gram) for gram, count in counts.items() if count >= frequency)
 
 
 @given(TEXTS, st.integers(1, 5))
 def test_the_most_frequent_stay(texts, most):
     counts = Counter(hash_of(gram) for text in texts for gram in grams(text, 3))
     ranked = sorted((-count, value) for value, count in counts.items() if count > 1)
-    assert learn_ngrams(*flat(texts), 3, most).hashes.tolist() == sorted(value for _, value in ranked[:most])
+    assert learn_ngrams(*flat(texts), 3, 2, most).hashes.tolist() == sorted(value for _, value in ranked[:most])
 
 
 @given(TEXTS, TEXTS, st.integers(2, 4))
 def test_known_grams_follow_their_text_and_others_are_left_out(texts, others, longest):
-    vocabulary = learn_ngrams(*flat(texts), longest, 10**6)
+    vocabulary = learn_ngrams(*flat(texts), longest, 2, 10**6)
     ids, offsets = add_ngrams(*flat(others), TOKENS, vocabulary)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     place = {value: TOKENS + number for number, value in enumerate(vocabulary.hashes.tolist())}
@@ -67,11 +67,11 @@ def test_known_grams_follow_their_text_and_others_are_left_out(texts, others, lo
 
 def test_order_counts():
     assert hash_of((3, 4)) != hash_of((4, 3)) != hash_of((4, 3, 3))
-    assert learn_ngrams(*flat([[CLS, 3, 4], [CLS, 4, 3]]), 2, 9).hashes.tolist() == []
+    assert learn_ngrams(*flat([[CLS, 3, 4], [CLS, 4, 3]]), 2, 2, 9).hashes.tolist() == []
 
 
 def test_how_a_text_begins_is_a_gram():
-    assert learn_ngrams(*flat([[CLS, 3, 4], [CLS, 3, 1]]), 2, 9).hashes.tolist() == [hash_of((CLS, 3))]
+    assert learn_ngrams(*flat([[CLS, 3, 4], [CLS, 3, 1]]), 2, 2, 9).hashes.tolist() == [hash_of((CLS, 3))]
 
 
 def test_no_gram_is_known():
@@ -81,7 +81,7 @@ def test_no_gram_is_known():
 
 @pytest.mark.parametrize("texts", [[], [[CLS]], [[CLS, 1]]])
 def test_texts_without_neighbours(texts):
-    assert len(learn_ngrams(*flat(texts), 4, 9).hashes) == 0
+    assert len(learn_ngrams(*flat(texts), 4, 2, 9).hashes) == 0
 
 
 def test_mixed_is_splitmix64():

@@ -39,16 +39,16 @@ def test_a_second_run_trains_and_encodes_nothing_and_gets_the_same(tmp_path, wor
     assert work == ["train_tokenizer", "encode_texts"]
 
 
-@pytest.mark.parametrize("change", ["texts", "boundary", "vocabulary", "limit", "library"])
+@pytest.mark.parametrize("change", ["texts", "boundary", "vocabulary", "tokens", "limit", "library"])
 def test_whatever_decides_the_ids_makes_another_file(tmp_path, work, change, monkeypatch):
     cache = TokenCache(tmp_path)
     cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
     texts = {"texts": [*TEXTS[:-1], "red"], "boundary": ["red", "green blue", *TEXTS[1:]]}.get(change, TEXTS)
     if change == "library":
         monkeypatch.setattr(token_cache.tokenizers, "__version__", "another")
-    tokenizer = cache.tokenizer(texts, 61 if change == "vocabulary" else 60)
-    ids, offsets = cache.encode(tokenizer, texts, 4 if change == "limit" else 5)
-    expected = encode_texts(train_tokenizer(texts, 61 if change == "vocabulary" else 60), texts, 4 if change == "limit" else 5)
+    wanted = 61 if change == "vocabulary" else 60, "words" if change == "tokens" else "wordpieces"
+    ids, offsets = cache.encode(cache.tokenizer(texts, *wanted), texts, 4 if change == "limit" else 5)
+    expected = encode_texts(train_tokenizer(texts, *wanted), texts, 4 if change == "limit" else 5)
     assert np.array_equal(ids, expected[0]) and np.array_equal(offsets, expected[1])
     # The two vocabularies of this small corpus are the same, and so are then the ids.
     assert work.count("encode_texts") == (1 if change == "vocabulary" else 2)

@@ -1,4 +1,4 @@
-"""Training, loading and saving of WordPiece tokenizers."""
+"""Training, loading and saving of tokenizers."""
 
 import json
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from engine.data.config import TOKENS
+from engine.data.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 from engine.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -16,20 +17,22 @@ TEXTS = ["the wave runs, the wave breaks", "Waves broke the pier", "a lake witho
 TIES = "[a + b + c for a in 'abcdefghijklm' for b in 'nopqrstuvwxyz' for c in 'aeiou'] * 3"
 
 
-def train_in_a_new_process():
-    program = f"from engine.data.tokenizer import train_tokenizer; print(train_tokenizer({TIES}, 200).to_str())"
+def train_in_a_new_process(tokens):
+    program = f"from engine.data.tokenizer import train_tokenizer; print(train_tokenizer({TIES}, 200, {tokens!r}).to_str())"
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
 
 
-def test_training_is_repeatable_across_processes_even_where_all_is_tied():
-    runs = [train_in_a_new_process() for _ in range(3)]
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_training_is_repeatable_across_processes_even_where_all_is_tied(tokens):
+    runs = [train_in_a_new_process(tokens) for _ in range(3)]
     assert len({run.stdout for run in runs}) == 1
     assert len(json.loads(runs[0].stdout)["model"]["vocab"]) == 200
     assert runs[0].stderr == ""
 
 
-def test_special_tokens_come_first_and_ids_have_no_gaps():
-    vocabulary = train_tokenizer(TEXTS, 60).get_vocab()
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_special_tokens_come_first_and_ids_have_no_gaps(tokens):
+    vocabulary = train_tokenizer(TEXTS, 60, tokens).get_vocab()
     assert [vocabulary[token] for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")] == [0, 1, 2, 3]
     assert sorted(vocabulary.values()) == list(range(len(vocabulary))) and len(vocabulary) <= 60
 
@@ -41,8 +44,15 @@ def test_pieces_and_words_are_learned():
     assert len(tokenizer.encode("wavelake").tokens) > 1 and "[UNK]" not in tokenizer.encode("wavelake").tokens
 
 
-def test_case_is_kept_on_request():
-    tokenizer = train_tokenizer(TEXTS, 80, lowercase=False)
+def test_words_are_those_that_occur_twice_the_most_frequent_of_them_and_others_unknown():
+    assert train_tokenizer(TEXTS, 60, "words").encode("Wave, the wavelake äpfel").tokens == ["wave", ",", "the", "[UNK]", "apfel"]
+    assert set(train_tokenizer([*TEXTS, "once"], 60, "words").get_vocab()) == {*SPECIAL_TOKENS, *"the wave runs breaks waves broke pier a lake without apfel ,".split()}
+    assert set(train_tokenizer(TEXTS, 7, "words").get_vocab()) == {*SPECIAL_TOKENS, "wave", "the", "a"}
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_case_is_kept_on_request(tokens):
+    tokenizer = train_tokenizer(["Ä b"] * 2, 80, tokens, lowercase=False)
     assert tokenizer.encode("Ä").tokens == ["Ä"] and tokenizer.encode("B").tokens == ["[UNK]"]
 
 
@@ -56,13 +66,19 @@ def test_senseless_vocabularies_are_refused():
     with pytest.raises(UserError, match="a vocabulary of 9 tokens is too small: .* need 30; .*--vocabulary-size"):
         train_tokenizer(["the quick brown fox"], 9)
     assert train_tokenizer(["the quick brown fox"], 30).get_vocab_size() == 30
-    for texts in ([], ["", " \t"]):
-        with pytest.raises(UserError, match="hold no word"):
-            train_tokenizer(texts, 100)
+    with pytest.raises(UserError, match="a vocabulary of 4 tokens is too small: it has no room for words"):
+        train_tokenizer(TEXTS, 4, "words")
+    for tokens in TOKENS:
+        for texts in ([], ["", " \t"]):
+            with pytest.raises(UserError, match="hold no word"):
+                train_tokenizer(texts, 100, tokens)
+    with pytest.raises(ValueError, match="tokens: .*'letters'"):
+        train_tokenizer(TEXTS, 60, "letters")
 
 
-def test_a_saved_tokenizer_is_loaded_as_it_was(tmp_path):
-    tokenizer = train_tokenizer(TEXTS, 60)
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_a_saved_tokenizer_is_loaded_as_it_was(tmp_path, tokens):
+    tokenizer = train_tokenizer(TEXTS, 60, tokens)
     path = tmp_path / "tokenizer.json"
     path.write_text("old")
     save_tokenizer(tokenizer, path)

@@ -14,7 +14,7 @@ TEXTS = ["the red wave", "the red lake", "a red wave"] * 2
 @pytest.fixture
 def vocabulary():
     tokenizer = train_tokenizer(TEXTS, 60)
-    return Vocabulary(tokenizer, learn_ngrams(*encode_texts(tokenizer, TEXTS, 9), 3, 1000))
+    return Vocabulary(tokenizer, learn_ngrams(*encode_texts(tokenizer, TEXTS, 9), 3, 2, 1000))
 
 
 def test_names_are_those_of_the_ids(vocabulary):
