@@ -361,6 +361,8 @@ def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_jso
     network = network or build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
     if not as_json:
         click.echo(network.describe())
+        if not run_dir:
+            click.echo(largest_vocabulary(settings.data))
         return
     parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
     total, table = network.parameter_count(), network.embedding.table.value.size
@@ -374,6 +376,12 @@ def field_list(rows):
         with formatter.section(section):
             formatter.write_dl([(f"{name}={value}", f"{meaning}; {allowed}") for _, name, value, allowed, meaning in group])
     return formatter.getvalue().strip()
+
+
+def largest_vocabulary(data):
+    """What describe says about the rows of the embedding before there is a run."""
+    learned = "" if data.tokenizer else f"\nThe vocabulary is learned from the training texts: at most {data.vocabulary_size:,} {data.tokens}, as counted here."
+    return learned + (f"\nUp to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top." if data.ngrams > 1 else "")
 
 
 def sizes_of(data):

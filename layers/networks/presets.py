@@ -15,9 +15,11 @@ PRESETS = {
     },
     # One set of values for short texts and long ones, chosen on validation splits; README.md says what it reaches.
     "recommended": {
-        "vocabulary_size": 30000,
+        "tokens": "words",
+        "vocabulary_size": 200000,
         "max_tokens": 1024,
         "ngrams": 2,
+        "ngram_frequency": 1,
         "dimension": 64,
         "readout": "magnitude",
         "wave_residual": False,
@@ -61,4 +63,4 @@ PRESETS = {
         "learning_rate": 2e-5,
     },
 }
-DEFAULTS = {"wave": "quick", "transformer": "transformer-1"}  # by model
+DEFAULTS = {"wave": "recommended", "transformer": "transformer-1"}  # by model

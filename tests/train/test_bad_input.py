@@ -195,7 +195,7 @@ def test_a_run_is_described_with_its_own_settings(trained, run):
 
 def test_a_config_that_is_not_of_the_weights(trained, run):
     config = trained / "config.toml"
-    config.write_text(config.read_text().replace("max_tokens = 512", "max_tokens = 511"))
+    config.write_text(config.read_text().replace("max_tokens = 1024", "max_tokens = 1023"))
     refused(run("predict", trained, "ball"), config, "state.json")
 
 
@@ -229,7 +229,7 @@ def test_cuda_without_a_usable_device(run, command, monkeypatch):
         (["--epochs", "many"], ["epochs", "many"]),
         (["--learning-rate", "nan"], ["learning_rate", "nan"]),
         (["--batch-size", "0"], ["batch_size", "0"]),
-        (["--vocabulary-size", "7"], ["7", "--vocabulary-size"]),
+        (["--vocabulary-size", "7", "--tokens", "wordpieces"], ["7", "--vocabulary-size"]),
         (["--tokenizer", "absent.json"], ["absent.json"]),
         (["--config", "absent.toml"], ["absent.toml"]),
         (["--corpus", "r8"], ["corpus", "train_file"]),

@@ -26,7 +26,7 @@ def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_p
         "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
         "peak_memory_bytes", "seed", "device",
     } <= result.keys()  # fmt: skip
-    assert sorted(p.name for p in run_path.iterdir()) == ["checkpoints", "config.toml", "metrics.jsonl", "result.json", "tokenizer.json"]
+    assert sorted(p.name for p in run_path.iterdir()) == ["checkpoints", "config.toml", "metrics.jsonl", "ngrams.safetensors", "result.json", "tokenizer.json"]
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
     assert all({"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys() for line in lines)
@@ -160,10 +160,13 @@ def test_describe_counts_the_parameters_of_the_paper(run):
     assert 2_365_000 <= report["without_embedding"] < 2_375_000
     assert report["parameters"] - report["without_embedding"] == 30522 * 768
     assert sum(part["parameters"] for part in report["parts"]) == report["parameters"]
-    assert "2,371,592" in run("describe", "--preset", "paper")[1]
+    out = run("describe", "--preset", "paper")[1]
+    assert "2,371,592" in out and "at most 30,522 wordpieces" in out and "n-grams" not in out
+    assert "Up to 1,000,000 n-grams" in run("describe", "--preset", "recommended")[1]
 
 
 def test_describe_shows_a_run_and_lists_all_fields(trained, run):
+    assert "at most" not in run("describe", trained)[1]
     code, out, _ = run("describe", trained, "--json")
     assert code == 0
     assert json.loads(out)["parameters"] == json.loads((trained / "result.json").read_text())["parameters"]
