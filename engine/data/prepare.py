@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation, take
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
@@ -63,8 +64,8 @@ def columns_of(config):
 def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary and n-grams are learned
-    from the texts that are left for training: those held out are then as new to the network as any text that it will meet.
+    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary, n-grams
+    and affixes are learned from the texts that are left for training: those held out are then as new to the network as any text that it will meet.
     """
     cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
@@ -72,28 +73,25 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     kept, held_out = np.arange(len(labels)), None
     if corpus.validation is None and config.validation_fraction:
         kept, held_out = split_validation(labels, config.validation_fraction, seed)
+    texts_left = [corpus.train.texts[row] for row in kept.tolist()]
     if vocabulary is not None:
         tokenizer = vocabulary.tokenizer
     elif config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
     else:
-        tokenizer = cache.tokenizer([corpus.train.texts[row] for row in kept.tolist()], config.vocabulary_size, config.tokens)
+        tokenizer = cache.tokenizer(texts_left, config.vocabulary_size, config.tokens)
 
-    def encode(split):
-        if split is None:
-            return None
-        numbers = labels if split is corpus.train else encode_labels(split.labels, classes, split)
-        return RaggedBatch(*cache.encode(tokenizer, split.texts, config.max_tokens), numbers)
-
-    train, validation, test = encode(corpus.train), encode(corpus.validation), encode(corpus.test)
+    tokens = cache.encode(tokenizer, corpus.train.texts, config.max_tokens)
+    if vocabulary is None:
+        left = take(RaggedBatch(*tokens, labels), kept)
+        limits = config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size
+        ngrams = learn_ngrams(left.ids, left.offsets, *limits) if config.ngrams > 1 else None
+        vocabulary = Vocabulary(tokenizer, ngrams, learn_affixes(tokenizer, texts_left) if config.affixes else None)
+    train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens), labels)
+    validation, test = (split and encode_labelled(config, vocabulary, classes, split, cache_dir) for split in (corpus.validation, corpus.test))
     if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
-    if vocabulary is None:
-        limits = config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size
-        ngrams = learn_ngrams(train.ids, train.offsets, *limits) if config.ngrams > 1 else None
-        vocabulary = Vocabulary(tokenizer, ngrams)
-    splits = (None if split is None else RaggedBatch(*vocabulary.with_ngrams(split.ids, split.offsets), split.labels) for split in (train, validation, test))
-    return PreparedData(corpus.name, *splits, vocabulary, classes)
+    return PreparedData(corpus.name, train, validation, test, vocabulary, classes)
 
 
 def encode_test_texts(config, vocabulary, classes, path=None, cache_dir=None):

@@ -1,38 +1,56 @@
-"""What a run knows of words: a tokenizer, and the n-grams of its tokens."""
+"""What a run knows of words: a tokenizer, the n-grams of its tokens, and the affixes of words."""
 
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from engine.data.affixes import AffixVocabulary, encode_affixes
 from engine.data.encoding import encode_texts
-from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in
+from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
 from engine.errors import UserError
-from engine.files import write_whole
+from engine.files import write_text, write_whole
+from engine.ragged import lengths
 
 
 class Vocabulary(NamedTuple):
-    """tokenizer: of the `tokenizers` library. ngrams: NGramVocabulary, or None for tokens alone."""
+    """tokenizer: of the `tokenizers` library. ngrams: NGramVocabulary or None, affixes: AffixVocabulary or None, whose ids follow in this order."""
 
     tokenizer: object
     ngrams: NGramVocabulary | None = None
+    affixes: AffixVocabulary | None = None
+
+    def first_affix(self):
+        """The id of the first affix: how many tokens and n-grams there are."""
+        return self.tokenizer.get_vocab_size() + (0 if self.ngrams is None else len(self.ngrams.hashes))
 
     def size(self):
         """Number of token ids."""
-        return self.tokenizer.get_vocab_size() + (0 if self.ngrams is None else len(self.ngrams.hashes))
+        return self.first_affix() + (0 if self.affixes is None else len(self.affixes.known))
 
     def encode(self, texts, max_tokens, encode=encode_texts):
-        """(ids, offsets) of all texts with their n-grams, which max_tokens does not count. encode: encode_texts, or what remembers its results."""
-        return self.with_ngrams(*encode(self.tokenizer, texts, max_tokens))
+        """(ids, offsets) of all texts, each followed by its n-grams and affixes, which max_tokens does not count.
 
-    def with_ngrams(self, ids, offsets):
+        encode: encode_texts, or what remembers its results.
+        """
+        return self.extended(*encode(self.tokenizer, texts, max_tokens), texts, max_tokens)
+
+    def extended(self, ids, offsets, texts, max_tokens):
         """What encode() gives, from the ids of the tokenizer."""
-        return (ids, offsets) if self.ngrams is None else add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
+        if self.ngrams is not None:
+            ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
+        if self.affixes is not None:
+            affixes, counts = encode_affixes(self.affixes, self.tokenizer, texts, max_tokens)
+            ids, offsets = side_by_side([ids, self.first_affix() + affixes], np.array([lengths(offsets), counts]))
+        return ids, offsets
 
     def names(self, ids):
-        """The tokens of one encoded text as strings; those of an n-gram are joined by "_"."""
+        """The tokens of one encoded text as strings; those of an n-gram are joined by "_", an affix has a "-" where its word goes on."""
+        affixes = [self.affixes.known[i] for i in (ids[ids >= self.first_affix()] - self.first_affix()).tolist()]
         ids = ids[ids < self.tokenizer.get_vocab_size()]
         names = [self.tokenizer.id_to_token(i) for i in ids.tolist()]
         grams = () if self.ngrams is None else grams_of(ids, np.array([0, len(ids)]), self.ngrams.longest)
@@ -40,24 +58,40 @@ class Vocabulary(NamedTuple):
         for length, (starts, hashes) in enumerate(grams, start=2):
             _, known = places_in(self.ngrams.hashes, hashes)
             joined += ["_".join(names[start : start + length]) for start in starts[known]]
-        return names + joined
+        return names + joined + affixes
 
 
-def save_vocabulary(vocabulary, tokenizer_file, ngrams_file):
-    """Write a `tokenizer.json` and, where there are n-grams, their hashes. UserError where a file cannot be written."""
+def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
+    """Write a `tokenizer.json` and, where there are some, the hashes of the n-grams and the affixes. UserError where a file cannot be written."""
     save_tokenizer(vocabulary.tokenizer, tokenizer_file)
     if vocabulary.ngrams is not None:
         hashes = {"hashes": vocabulary.ngrams.hashes}
         write_whole(ngrams_file, lambda temporary: safetensors.numpy.save_file(hashes, temporary), (OSError, safetensors.SafetensorError))
+    if vocabulary.affixes is not None:
+        write_text(affixes_file, json.dumps(vocabulary.affixes.known, ensure_ascii=False, indent=0))
 
 
-def load_vocabulary(tokenizer_file, ngrams_file, longest):
-    """The Vocabulary that save_vocabulary wrote. longest: of its n-grams, 1 for none. UserError for a damaged or missing file."""
-    tokenizer = load_tokenizer(tokenizer_file)
-    if longest == 1:
-        return Vocabulary(tokenizer)
+def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes):
+    """The Vocabulary that save_vocabulary wrote. longest: of its n-grams, 1 for none; affixes: whether it has some.
+
+    UserError for a damaged or missing file.
+    """
+    ngrams = NGramVocabulary(read_hashes(ngrams_file), longest) if longest > 1 else None
+    return Vocabulary(load_tokenizer(tokenizer_file), ngrams, AffixVocabulary(read_affixes(affixes_file)) if affixes else None)
+
+
+def read_hashes(path):
     try:
-        hashes = safetensors.numpy.load_file(ngrams_file)["hashes"]
+        return safetensors.numpy.load_file(path)["hashes"]
     except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise UserError(f"{ngrams_file}: the n-grams of the run cannot be read ({error}); restore the file or train again") from None
-    return Vocabulary(tokenizer, NGramVocabulary(hashes, longest))
+        raise UserError(f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again") from None
+
+
+def read_affixes(path):
+    try:
+        known = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again") from None
+    if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
+        raise UserError(f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again")
+    return known

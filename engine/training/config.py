@@ -16,6 +16,7 @@ class TrainingConfig(Settings):
 
     seed: int = setting(0, "of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1)
     epochs: int = setting(4, "passes over the training texts", minimum=1)
+    step_budget: int = setting(0, "where all epochs take more steps, only as many epochs as come nearest to this number, at least one; 0: all", minimum=0)
     batch_size: int = setting(64, "texts per step", minimum=1)
     learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
     warmup: float = setting(0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0)
@@ -29,6 +30,10 @@ class TrainingConfig(Settings):
     threads: int = setting(0, "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)", minimum=0, maximum=4096)
     precision: str = setting("float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS)
     patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
+
+    def epochs_over(self, batches):
+        """How many epochs of that many batches there are."""
+        return min(self.epochs, max(1, int(self.step_budget / batches + 0.5))) if self.step_budget else self.epochs
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
+"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
 
 import contextlib
 import json
@@ -21,8 +21,7 @@ class RunDirectory:
     def __init__(self, path):
         self.path = Path(path)
         self.config_file = self.path / "config.toml"
-        self.tokenizer_file = self.path / "tokenizer.json"
-        self.ngrams_file = self.path / "ngrams.safetensors"
+        self.vocabulary_files = [self.path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.last = self.path / "checkpoints" / "last"
@@ -50,7 +49,7 @@ class RunDirectory:
 
     def discard(self):
         """Give up a claimed folder before anything has been trained."""
-        for file in (self.config_file, self.tokenizer_file, self.ngrams_file):
+        for file in (self.config_file, *self.vocabulary_files):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty: somebody put something there meanwhile
             self.path.rmdir()

@@ -47,6 +47,8 @@ def build_settings(network_classes, *layers):
         raise UserError(f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two")
     if positions is not None and settings.data.ngrams > 1:
         raise UserError(f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out")
+    if positions is not None and settings.data.affixes:
+        raise UserError("affixes: expected false, got true: the network knows the places of tokens, and affixes have none; leave it out")
     return settings
 
 

@@ -47,7 +47,7 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
         for note in notes:
             tell(note)
         data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
-        save_vocabulary(data.vocabulary, directory.tokenizer_file, directory.ngrams_file)
+        save_vocabulary(data.vocabulary, *directory.vocabulary_files)
         directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
     except BaseException:  # Ctrl-C too: an empty run directory is of no use
         directory.discard()
@@ -102,7 +102,7 @@ def prepare_again(settings, directory, cache_dir=None):
 
 def vocabulary_of(directory, settings):
     """The Vocabulary of a run that has begun."""
-    return load_vocabulary(directory.tokenizer_file, directory.ngrams_file, settings.data.ngrams)
+    return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
 
 
 def run_to_end(settings, build_network, directory, data, device, tell, watch, resume):

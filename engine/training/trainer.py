@@ -61,6 +61,7 @@ class Trainer:
             self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
         )
         self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // config.batch_size)
+        self.epochs = config.epochs_over(self.batches_per_epoch)
         self.pending_metrics = []
         self.records = None  # of steps on a device that have not been fetched yet
 
@@ -82,11 +83,11 @@ class Trainer:
 
     def train(self):
         """Run to the end. Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers."""
-        config, progress = self.config, self.progress
+        progress = self.progress
         self.network.to(self.device)
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
         with SignalWatch() as watch, np.errstate(all="ignore"):
-            while progress.epoch < config.epochs and not self.patience_is_over():
+            while progress.epoch < self.epochs and not self.patience_is_over():
                 try:
                     self.train_epoch(watch)
                 finally:
@@ -100,7 +101,7 @@ class Trainer:
         progress = self.progress
         batches = epoch_batches(self.data.train.offsets, self.config.batch_size, self.config.seed, progress.epoch)
         with tqdm(
-            total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
+            total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
             unit="batch", leave=True, disable=None, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             for rows in batches[progress.batch :]:
@@ -124,7 +125,7 @@ class Trainer:
         started = time.perf_counter()
         step = progress.step + 1
         rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
-        rate = learning_rate(step, config.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
+        rate = learning_rate(step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
         line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
             done = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)

@@ -20,6 +20,7 @@ PRESETS = {
         "max_tokens": 1024,
         "ngrams": 2,
         "ngram_frequency": 1,
+        "affixes": True,
         "dimension": 64,
         "readout": "magnitude",
         "wave_residual": False,
@@ -29,7 +30,8 @@ PRESETS = {
         "spared_tokens": 50,
         "label_smoothing": 0.1,
         "learning_rate": 5e-4,
-        "epochs": 4,
+        "epochs": 6,
+        "step_budget": 2900,
         "threads": 1,
     },
     # What the papers describe: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.

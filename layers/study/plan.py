@@ -11,7 +11,7 @@ from layers.networks import CONFIGS
 
 DIMENSION = 256  # of the papers' 768 a third, for a laptop
 HEAD = 64  # columns of an attention's head, as in BERT
-ORDER = ("seed", "epochs", "batch_size", "patience")  # of training: what decides which texts come when
+ORDER = ("seed", "epochs", "step_budget", "batch_size", "patience")  # of training: what decides which texts come when
 SHARED = {"max_tokens": 128, "epochs": 5, "batch_size": 64, "patience": 0, "threads": 1, "embedding_scale": 0.02}
 WAVE = {"model": "wave", "readout": "magnitude", "activation": "gelu", "learning_rate": 1e-3}
 RUNS = {

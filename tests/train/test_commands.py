@@ -26,7 +26,7 @@ def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_p
         "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
         "peak_memory_bytes", "seed", "device",
     } <= result.keys()  # fmt: skip
-    assert sorted(p.name for p in run_path.iterdir()) == ["checkpoints", "config.toml", "metrics.jsonl", "ngrams.safetensors", "result.json", "tokenizer.json"]
+    assert sorted(p.name for p in run_path.iterdir()) == ["affixes.json", "checkpoints", "config.toml", "metrics.jsonl", "ngrams.safetensors", "result.json", "tokenizer.json"]
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
     assert all({"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys() for line in lines)
@@ -203,6 +203,8 @@ def test_a_transformer_is_trained_evaluated_and_resumed_as_a_wave_network_is(tmp
     (["--model", "transformer", "--operation", "modulation"], ["operation", "model wave"]),
     (["--preset", "transformer-1", "--set", "readout=real"], ["readout", "model wave"]),
     (["--model", "transformer", "--set", "max_tokens=600"], ["max_tokens", "512", "600"]),
+    (["--model", "transformer", "--set", "ngrams=2"], ["ngrams", "expected 1", "places"]),
+    (["--model", "transformer", "--set", "affixes=true"], ["affixes", "expected false", "places"]),
     (["--set", "model=tree"], ["model", "tree"]),
 ])  # fmt: skip
 def test_fields_of_the_other_model_are_refused(given, words, run):

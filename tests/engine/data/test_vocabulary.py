@@ -1,8 +1,9 @@
-"""Tokens and n-grams together: encoding, names, and the files of a run."""
+"""Tokens, n-grams and affixes together: encoding, names, and the files of a run."""
 
 import numpy as np
 import pytest
 
+from engine.data.affixes import learn_affixes
 from engine.data.ngrams import learn_ngrams
 from engine.data.tokenizer import encode_texts, train_tokenizer
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
@@ -24,6 +25,18 @@ def test_names_are_those_of_the_ids(vocabulary):
     assert ids.max() < vocabulary.size() == vocabulary.tokenizer.get_vocab_size() + 11  # the red, red wave, red lake, a red; three triples; two beginnings of each length
 
 
+def test_affixes_stand_behind_ngrams(vocabulary):
+    both = vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking", "walked lakes"]))
+    assert both.affixes.known == ["-ing"]
+    ids, offsets = both.encode(["a red wave", "baking a red baking", ""], 9)
+    texts = [both.names(ids[start:stop]) for start, stop in zip(offsets, offsets[1:])]
+    assert texts[0] == vocabulary.names(vocabulary.encode(["a red wave"], 9)[0])
+    assert texts[1][-3:] == ["a_red", "-ing", "-ing"] and texts[2] == ["[CLS]"]
+    assert ids.max() == both.size() - 1 == vocabulary.size()
+    alone = Vocabulary(vocabulary.tokenizer, None, both.affixes)
+    assert alone.names(alone.encode(["a baking"], 9)[0])[-1:] == ["-ing"] and alone.size() == vocabulary.tokenizer.get_vocab_size() + 1
+
+
 def test_without_ngrams_ids_are_those_of_the_tokenizer(vocabulary):
     plain = Vocabulary(vocabulary.tokenizer)
     assert plain.encode(TEXTS, 3)[0].tolist() == encode_texts(plain.tokenizer, TEXTS, 3)[0].tolist()
@@ -34,20 +47,32 @@ def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
     assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == ["[CLS]", "a", "red", "[CLS]_a", "a_red", "[CLS]_a_red"]
 
 
-def test_what_is_saved_is_loaded(vocabulary, tmp_path):
-    files = tmp_path / "tokenizer.json", tmp_path / "ngrams.safetensors"
+@pytest.fixture
+def files(tmp_path):
+    return [tmp_path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
+
+
+def test_what_is_saved_is_loaded(vocabulary, files):
+    vocabulary = vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["Übergrößen, großen", "walking talking"]))
     save_vocabulary(vocabulary, *files)
-    loaded = load_vocabulary(*files, 3)
+    loaded = load_vocabulary(*files, 3, True)
     assert np.array_equal(loaded.ngrams.hashes, vocabulary.ngrams.hashes) and loaded.ngrams.longest == 3
+    assert loaded.affixes == vocabulary.affixes and len(loaded.affixes.known) == 2
     assert [x.tolist() for x in loaded.encode(TEXTS, 9)] == [x.tolist() for x in vocabulary.encode(TEXTS, 9)]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"x" * 40])
-def test_a_damaged_file_is_named_in_one_line(vocabulary, tmp_path, content):
-    files = tmp_path / "tokenizer.json", tmp_path / "ngrams.safetensors"
-    save_vocabulary(vocabulary, *files)
-    files[1].unlink()
+def test_only_what_there_is_is_written(vocabulary, files):
+    save_vocabulary(Vocabulary(vocabulary.tokenizer), *files)
+    assert [file.exists() for file in files] == [True, False, False]
+    assert load_vocabulary(*files, 1, False)[1:] == (None, None)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]'])
+@pytest.mark.parametrize("damaged, name", [(1, "n-grams"), (2, "affixes")])
+def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged, name):
+    save_vocabulary(vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking"])), *files)
+    files[damaged].unlink()
     if content is not None:
-        files[1].write_bytes(content)
-    with pytest.raises(UserError, match=r"ngrams\.safetensors: the n-grams of the run cannot be read .*train again"):
-        load_vocabulary(*files, 3)
+        files[damaged].write_bytes(content)
+    with pytest.raises(UserError, match=rf"{files[damaged].name}: the {name} of the run cannot be read .*train again"):
+        load_vocabulary(*files, 3, True)

@@ -1,0 +1,91 @@
+"""Affixes: how words begin and end, as further tokens, so that a network knows something of words that it has never seen.
+
+A word of more than 5 characters gives its first 5, one of more than 3 its last 3. Those that at least two different words of the training texts
+have are an AffixVocabulary; others are left out. fastText (Bojanowski et al., arXiv 1607.04606) takes all sequences of 3 to 6 characters instead,
+some ten tokens a word. What a word is, the tokenizer says: it cuts the parts that lie between spaces.
+"""
+
+from array import array
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.data.encoding import chunks
+from engine.ragged import spread
+
+BEGINNING, ENDING = 5, 3  # characters
+SHARED_BY = 2  # words: what only one has says no more than the word
+KNOWN_PARTS = 500_000
+
+
+class AffixVocabulary(NamedTuple):
+    """known: affixes as affixes_of() writes them, ascending; known[i] has the id i behind those of the other tokens."""
+
+    known: list
+
+
+def affixes_of(word):
+    """The affixes of a word: ["profi-", "-its"] of "profits"."""
+    return [word[:BEGINNING] + "-"] * (len(word) > BEGINNING) + ["-" + word[-ENDING:]] * (len(word) > ENDING)
+
+
+def words_of(tokenizer, text):
+    """The words of a text, normalized, as the tokenizer cuts them before it looks them up."""
+    text = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
+    return text.split() if tokenizer.pre_tokenizer is None else [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def learn_affixes(tokenizer, texts):
+    """The AffixVocabulary of training texts."""
+    parts = {part for text in texts for part in text.split(" ")}
+    words = {word for part in parts for word in words_of(tokenizer, part)}
+    counts = Counter(affix for word in words for affix in affixes_of(word))
+    return AffixVocabulary(sorted(affix for affix, count in counts.items() if count >= SHARED_BY))
+
+
+def encode_affixes(vocabulary, tokenizer, texts, max_tokens):
+    """(ids int32 (T,) from 0, counts int64 (B,)): the known affixes of each text in order, and how many it has.
+
+    They are those of the parts of a text that end within its first max_tokens − 1 words.
+    """
+    places = {affix: place for place, affix in enumerate(vocabulary.known)}
+    parts = Parts(tokenizer, places)
+    found = [parts.affixes_in(chunk, max_tokens - 1) for chunk in chunks(texts)]
+    ids, counts = zip(*found) if found else ((), ())
+    return np.concatenate([np.zeros(0, np.int32), *ids]), np.concatenate([np.zeros(0, np.int64), *counts])
+
+
+class Parts(dict):
+    """Part of a text → its number, in the order in which they are met; what is known of each: numbers of words, places of its affixes."""
+
+    def __init__(self, tokenizer, places):
+        self.tokenizer, self.places = tokenizer, places
+        self.words, self.affixes, self.ends = array("q"), array("i"), array("q", [0])
+
+    def __missing__(self, part):
+        words = words_of(self.tokenizer, part)
+        self.words.append(len(words))
+        self.affixes.extend(self.places[affix] for word in words for affix in affixes_of(word) if affix in self.places)
+        self.ends.append(len(self.affixes))
+        return self.setdefault(part, len(self))
+
+    def affixes_in(self, texts, most_words):
+        """The places of the affixes in each text's parts up to the word most_words, and how many each text has."""
+        if len(self) > KNOWN_PARTS:
+            self.clear()
+            self.__init__(self.tokenizer, self.places)
+        numbers, offsets = array("q"), array("q", [0])
+        for text in texts:
+            numbers.extend(map(self.__getitem__, text.split(" ")))
+            offsets.append(len(numbers))
+        numbers, offsets, ends = (np.array(x) for x in (numbers, offsets, self.ends))
+        until = np.cumsum(np.array(self.words)[numbers])  # words up to the end of each part, in this and all texts before
+        before = np.concatenate([[0], until])[offsets[:-1]]
+        text_of = spread(np.arange(len(texts)), offsets)
+        inside = until - before[text_of] <= most_words
+        numbers, text_of = numbers[inside], text_of[inside]
+        counts = np.diff(ends)[numbers]
+        starts = np.repeat(ends[numbers] - (np.cumsum(counts) - counts), counts)
+        ids = np.array(self.affixes, np.int32)[np.arange(len(starts)) + starts]
+        return ids, np.bincount(text_of, weights=counts, minlength=len(texts)).astype(np.int64)

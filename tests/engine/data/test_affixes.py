@@ -1,0 +1,80 @@
+"""Affixes as further tokens, against words looked at one by one."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+
+from engine.data import affixes as module
+from engine.data.affixes import AffixVocabulary, affixes_of, encode_affixes, learn_affixes
+from engine.data.tokenizer import train_tokenizer
+
+TOKENIZER = train_tokenizer(["a word"] * 2, 60)
+WORDS = st.text("ab", min_size=1, max_size=8)
+PARTS = st.lists(WORDS, max_size=3).map(",".join)  # of several words, or of none
+TEXTS = st.lists(st.lists(PARTS, max_size=5).map(" ".join), max_size=6)
+
+
+def words(text):
+    """Of texts of letters, commas and spaces; a comma is a word."""
+    return text.replace(",", " , ").split()
+
+
+def test_affixes_are_the_first_five_and_the_last_three_characters_of_longer_words():
+    assert affixes_of("profits") == ["profi-", "-its"]
+    assert (affixes_of("words"), affixes_of("wor"), affixes_of("")) == (["-rds"], [], [])
+
+
+@given(TEXTS)
+def test_known_are_the_affixes_of_two_different_words(texts):
+    counts = Counter(affix for word in {word for text in texts for word in words(text)} for affix in affixes_of(word))
+    assert learn_affixes(TOKENIZER, texts).known == sorted(affix for affix, count in counts.items() if count > 1)
+
+
+@given(TEXTS, TEXTS, st.integers(1, 6))
+def test_each_text_gets_the_known_affixes_of_the_parts_within_max_tokens(texts, others, max_tokens):
+    vocabulary = learn_affixes(TOKENIZER, texts)
+    ids, counts = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
+    assert (ids.dtype, counts.dtype) == (np.int32, np.int64)
+    expected = []
+    for text in others:
+        parts = [words(part) for part in text.split(" ")]
+        ends = np.cumsum([len(part) for part in parts])
+        inside = [word for part, end in zip(parts, ends) if end < max_tokens for word in part]
+        expected.append([affix for word in inside for affix in affixes_of(word) if affix in vocabulary.known])
+    assert [vocabulary.known[i] for i in ids] == [affix for text in expected for affix in text]
+    assert counts.tolist() == [len(text) for text in expected]
+
+
+def test_words_are_normalized_and_cut_as_the_tokenizer_does():
+    vocabulary = learn_affixes(TOKENIZER, ["Running, jogging", "RUNNINGS"])
+    assert vocabulary.known == ["-ing", "runni-"]
+    ids, counts = encode_affixes(vocabulary, TOKENIZER, ["Rùnnily-singing", "x"], 9)
+    assert (ids.tolist(), counts.tolist()) == ([1, 0], [2, 0])
+
+
+def test_a_tokenizer_without_rules_cuts_at_spaces():
+    plain = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    assert learn_affixes(plain, ["Aing bing", "A-ing"]).known == ["-ing"]
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch, limit):
+    texts = ["".join(np.random.default_rng(i).choice(list("aaaaabbbb ,"), 60)) for i in range(20)]
+    vocabulary = learn_affixes(TOKENIZER, texts)
+    ids, counts = encode_affixes(vocabulary, TOKENIZER, texts, 8)
+    assert len(ids) > 50
+    monkeypatch.setattr(module, "KNOWN_PARTS", limit)
+    monkeypatch.setattr("engine.data.encoding.CHUNK_TEXTS", 3)
+    again = encode_affixes(vocabulary, TOKENIZER, texts, 8)
+    assert np.array_equal(again[0], ids) and np.array_equal(again[1], counts)
+
+
+def test_nothing_known_and_no_texts():
+    ids, counts = encode_affixes(AffixVocabulary([]), TOKENIZER, ["running words"], 9)
+    assert (ids.tolist(), counts.tolist()) == ([], [0])
+    ids, counts = encode_affixes(AffixVocabulary(["-ing"]), TOKENIZER, [], 9)
+    assert (ids.dtype, ids.tolist(), counts.dtype, counts.tolist()) == (np.int32, [], np.int64, [])
