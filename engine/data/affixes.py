@@ -5,13 +5,17 @@ have are an AffixVocabulary; others are left out. fastText (Bojanowski et al., a
 some ten tokens a word. What a word is, the tokenizer says: it cuts the parts that lie between spaces.
 """
 
+import json
 from array import array
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.data.encoding import chunks
+from engine.errors import UserError
+from engine.files import write_text
 from engine.ragged import spread
 
 BEGINNING, ENDING = 5, 3  # characters
@@ -45,15 +49,30 @@ def learn_affixes(tokenizer, texts):
 
 
 def encode_affixes(vocabulary, tokenizer, texts, max_tokens):
-    """(ids int32 (T,) from 0, counts int64 (B,)): the known affixes of each text in order, and how many it has.
+    """The known affixes of all texts in order, one text after the other: (ids from 0, int32 (T,), offsets int64 (B + 1,)).
 
-    They are those of the parts of a text that end within its first max_tokens − 1 words.
+    Of a text they are those of the parts that end within its first max_tokens − 1 words.
     """
-    places = {affix: place for place, affix in enumerate(vocabulary.known)}
-    parts = Parts(tokenizer, places)
+    parts = Parts(tokenizer, {affix: place for place, affix in enumerate(vocabulary.known)})
     found = [parts.affixes_in(chunk, max_tokens - 1) for chunk in chunks(texts)]
     ids, counts = zip(*found) if found else ((), ())
-    return np.concatenate([np.zeros(0, np.int32), *ids]), np.concatenate([np.zeros(0, np.int64), *counts])
+    return np.concatenate([np.zeros(0, np.int32), *ids]), np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64)
+
+
+def save_affixes(vocabulary, path):
+    """Write an AffixVocabulary; the file is replaced at once or not at all. UserError where it cannot be written."""
+    write_text(path, json.dumps(vocabulary.known, ensure_ascii=False, indent=0))
+
+
+def load_affixes(path):
+    """The AffixVocabulary that save_affixes wrote. UserError for anything else."""
+    try:
+        known = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again") from None
+    if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
+        raise UserError(f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again")
+    return AffixVocabulary(known)
 
 
 class Parts(dict):

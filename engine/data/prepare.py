@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation, take
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
@@ -86,8 +85,8 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
         left = take(RaggedBatch(*tokens, labels), kept)
         limits = config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size
         ngrams = learn_ngrams(left.ids, left.offsets, *limits) if config.ngrams > 1 else None
-        vocabulary = Vocabulary(tokenizer, ngrams, learn_affixes(tokenizer, texts_left) if config.affixes else None)
-    train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens), labels)
+        vocabulary = Vocabulary(tokenizer, ngrams, cache.learn_affixes(tokenizer, texts_left) if config.affixes else None)
+    train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens, cache), labels)
     validation, test = (split and encode_labelled(config, vocabulary, classes, split, cache_dir) for split in (corpus.validation, corpus.test))
     if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
@@ -115,7 +114,7 @@ def read_test_texts(config, path=None, cache_dir=None):
 def encode_labelled(config, vocabulary, classes, texts, cache_dir=None):
     """RaggedBatch of LabelledTexts, as a trained run encodes them. UserError for a label that is not among its classes."""
     labels = encode_labels(texts.labels, classes, texts)
-    return RaggedBatch(*vocabulary.encode(texts.texts, config.max_tokens, TokenCache(cache_dir).encode), labels)
+    return RaggedBatch(*vocabulary.encode(texts.texts, config.max_tokens, TokenCache(cache_dir)), labels)
 
 
 def encode_plain_texts(config, vocabulary, texts):

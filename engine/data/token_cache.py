@@ -16,12 +16,13 @@ import safetensors
 import safetensors.numpy
 import tokenizers
 
+from engine.data.affixes import encode_affixes, learn_affixes, load_affixes, save_affixes
 from engine.data.encoding import encode_texts
 from engine.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from engine.errors import UserError
 from engine.files import write_whole
 
-KEPT_FILES = 64
+KEPT_FILES = 128
 FORMAT = 1  # raise it when the same inputs give other tokens
 
 
@@ -42,12 +43,31 @@ class TokenCache:
 
     def encode(self, tokenizer, texts, max_tokens):
         """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
-        path = self.folder / f"{digest('ids', max_tokens, tokenizer.to_str(), *texts)}.safetensors"
+        key = digest("ids", max_tokens, tokenizer.to_str(), *texts)
+        return self.flat_ids(key, lambda: encode_texts(tokenizer, texts, max_tokens))
+
+    def learn_affixes(self, tokenizer, texts):
+        """learn_affixes(tokenizer, texts), from the folder where it has been done before."""
+        path = self.folder / f"{digest('affix vocabulary', tokenizer.to_str(), *texts)}.json"
+        with contextlib.suppress(UserError):
+            return self.used(path, load_affixes(path))
+        vocabulary = learn_affixes(tokenizer, texts)
+        self.keep(lambda: save_affixes(vocabulary, path))
+        return vocabulary
+
+    def encode_affixes(self, vocabulary, tokenizer, texts, max_tokens):
+        """encode_affixes(vocabulary, tokenizer, texts, max_tokens), from the folder where it has been done before."""
+        key = digest("affix ids", max_tokens, tokenizer.to_str(), len(vocabulary.known), *vocabulary.known, *texts)
+        return self.flat_ids(key, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
+
+    def flat_ids(self, key, make):
+        """The (ids, offsets) kept under a key; where they are not, those that make() gives, which are kept."""
+        path = self.folder / f"{key}.safetensors"
         with contextlib.suppress(OSError, KeyError, safetensors.SafetensorError):
             arrays = safetensors.numpy.load_file(path)
             if arrays["sum"].tobytes() == checksum(arrays["ids"], arrays["offsets"]).tobytes():
                 return self.used(path, (arrays["ids"], arrays["offsets"]))
-        ids, offsets = encode_texts(tokenizer, texts, max_tokens)
+        ids, offsets = make()
         arrays = {"ids": ids, "offsets": offsets, "sum": checksum(ids, offsets)}
         failures = (OSError, safetensors.SafetensorError)
         self.keep(lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary), failures))

@@ -1,20 +1,21 @@
 """What a run knows of words: a tokenizer, the n-grams of its tokens, and the affixes of words."""
 
-import json
-from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from engine.data.affixes import AffixVocabulary, encode_affixes
+from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
 from engine.data.encoding import encode_texts
 from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
 from engine.errors import UserError
-from engine.files import write_text, write_whole
+from engine.files import write_whole
 from engine.ragged import lengths
+
+CODERS = SimpleNamespace(encode=encode_texts, encode_affixes=encode_affixes)
 
 
 class Vocabulary(NamedTuple):
@@ -32,20 +33,20 @@ class Vocabulary(NamedTuple):
         """Number of token ids."""
         return self.first_affix() + (0 if self.affixes is None else len(self.affixes.known))
 
-    def encode(self, texts, max_tokens, encode=encode_texts):
+    def encode(self, texts, max_tokens, coders=CODERS):
         """(ids, offsets) of all texts, each followed by its n-grams and affixes, which max_tokens does not count.
 
-        encode: encode_texts, or what remembers its results.
+        coders: functions for tokens and for affixes; a TokenCache remembers what they gave.
         """
-        return self.extended(*encode(self.tokenizer, texts, max_tokens), texts, max_tokens)
+        return self.extended(*coders.encode(self.tokenizer, texts, max_tokens), texts, max_tokens, coders)
 
-    def extended(self, ids, offsets, texts, max_tokens):
+    def extended(self, ids, offsets, texts, max_tokens, coders=CODERS):
         """What encode() gives, from the ids of the tokenizer."""
         if self.ngrams is not None:
             ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
         if self.affixes is not None:
-            affixes, counts = encode_affixes(self.affixes, self.tokenizer, texts, max_tokens)
-            ids, offsets = side_by_side([ids, self.first_affix() + affixes], np.array([lengths(offsets), counts]))
+            affixes, ends = coders.encode_affixes(self.affixes, self.tokenizer, texts, max_tokens)
+            ids, offsets = side_by_side([ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)]))
         return ids, offsets
 
     def names(self, ids):
@@ -68,7 +69,7 @@ def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
         hashes = {"hashes": vocabulary.ngrams.hashes}
         write_whole(ngrams_file, lambda temporary: safetensors.numpy.save_file(hashes, temporary), (OSError, safetensors.SafetensorError))
     if vocabulary.affixes is not None:
-        write_text(affixes_file, json.dumps(vocabulary.affixes.known, ensure_ascii=False, indent=0))
+        save_affixes(vocabulary.affixes, affixes_file)
 
 
 def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes):
@@ -77,7 +78,7 @@ def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes)
     UserError for a damaged or missing file.
     """
     ngrams = NGramVocabulary(read_hashes(ngrams_file), longest) if longest > 1 else None
-    return Vocabulary(load_tokenizer(tokenizer_file), ngrams, AffixVocabulary(read_affixes(affixes_file)) if affixes else None)
+    return Vocabulary(load_tokenizer(tokenizer_file), ngrams, load_affixes(affixes_file) if affixes else None)
 
 
 def read_hashes(path):
@@ -85,13 +86,3 @@ def read_hashes(path):
         return safetensors.numpy.load_file(path)["hashes"]
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again") from None
-
-
-def read_affixes(path):
-    try:
-        known = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again") from None
-    if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
-        raise UserError(f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again")
-    return known

@@ -37,23 +37,22 @@ def test_known_are_the_affixes_of_two_different_words(texts):
 @given(TEXTS, TEXTS, st.integers(1, 6))
 def test_each_text_gets_the_known_affixes_of_the_parts_within_max_tokens(texts, others, max_tokens):
     vocabulary = learn_affixes(TOKENIZER, texts)
-    ids, counts = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
-    assert (ids.dtype, counts.dtype) == (np.int32, np.int64)
+    ids, offsets = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
+    assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     expected = []
     for text in others:
         parts = [words(part) for part in text.split(" ")]
         ends = np.cumsum([len(part) for part in parts])
         inside = [word for part, end in zip(parts, ends) if end < max_tokens for word in part]
         expected.append([affix for word in inside for affix in affixes_of(word) if affix in vocabulary.known])
-    assert [vocabulary.known[i] for i in ids] == [affix for text in expected for affix in text]
-    assert counts.tolist() == [len(text) for text in expected]
+    assert [[vocabulary.known[i] for i in ids[start:stop]] for start, stop in zip(offsets, offsets[1:])] == expected
 
 
 def test_words_are_normalized_and_cut_as_the_tokenizer_does():
     vocabulary = learn_affixes(TOKENIZER, ["Running, jogging", "RUNNINGS"])
     assert vocabulary.known == ["-ing", "runni-"]
-    ids, counts = encode_affixes(vocabulary, TOKENIZER, ["Rùnnily-singing", "x"], 9)
-    assert (ids.tolist(), counts.tolist()) == ([1, 0], [2, 0])
+    ids, offsets = encode_affixes(vocabulary, TOKENIZER, ["Rùnnily-singing", "x"], 9)
+    assert (ids.tolist(), offsets.tolist()) == ([1, 0], [0, 2, 2])
 
 
 def test_a_tokenizer_without_rules_cuts_at_spaces():
@@ -65,16 +64,16 @@ def test_a_tokenizer_without_rules_cuts_at_spaces():
 def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch, limit):
     texts = ["".join(np.random.default_rng(i).choice(list("aaaaabbbb ,"), 60)) for i in range(20)]
     vocabulary = learn_affixes(TOKENIZER, texts)
-    ids, counts = encode_affixes(vocabulary, TOKENIZER, texts, 8)
+    ids, offsets = encode_affixes(vocabulary, TOKENIZER, texts, 8)
     assert len(ids) > 50
     monkeypatch.setattr(module, "KNOWN_PARTS", limit)
     monkeypatch.setattr("engine.data.encoding.CHUNK_TEXTS", 3)
     again = encode_affixes(vocabulary, TOKENIZER, texts, 8)
-    assert np.array_equal(again[0], ids) and np.array_equal(again[1], counts)
+    assert np.array_equal(again[0], ids) and np.array_equal(again[1], offsets)
 
 
 def test_nothing_known_and_no_texts():
-    ids, counts = encode_affixes(AffixVocabulary([]), TOKENIZER, ["running words"], 9)
-    assert (ids.tolist(), counts.tolist()) == ([], [0])
-    ids, counts = encode_affixes(AffixVocabulary(["-ing"]), TOKENIZER, [], 9)
-    assert (ids.dtype, ids.tolist(), counts.dtype, counts.tolist()) == (np.int32, [], np.int64, [])
+    ids, offsets = encode_affixes(AffixVocabulary([]), TOKENIZER, ["running words"], 9)
+    assert (ids.tolist(), offsets.tolist()) == ([], [0, 0])
+    ids, offsets = encode_affixes(AffixVocabulary(["-ing"]), TOKENIZER, [], 9)
+    assert (ids.dtype, ids.tolist(), offsets.dtype, offsets.tolist()) == (np.int32, [], np.int64, [0])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from engine.data import token_cache
+from engine.data.affixes import encode_affixes, learn_affixes
 from engine.data.token_cache import KEPT_FILES, TokenCache
 from engine.data.tokenizer import encode_texts, train_tokenizer
 
@@ -15,9 +16,9 @@ TEXTS = ["red green blue", "one two three one", "", "green two blueish"] * 3
 
 @pytest.fixture
 def work(monkeypatch):
-    """Counts how often a vocabulary is trained and texts are encoded."""
+    """Counts how often vocabularies are learned and texts are encoded."""
     done = []
-    for name in ("train_tokenizer", "encode_texts"):
+    for name in ("train_tokenizer", "encode_texts", "learn_affixes", "encode_affixes"):
         function = getattr(token_cache, name)
         monkeypatch.setattr(token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1])
     return done
@@ -68,6 +69,43 @@ def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
     assert all(np.array_equal(a, b) for a, b in zip(found, expected))
     assert work.count({".json": "train_tokenizer", ".safetensors": "encode_texts"}[ending]) == 2
     assert path.read_bytes() == content
+
+
+AFFIXED = ["walking talking walked", "talked", "", "asking"]
+
+
+def affix_ids(cache, tokenizer, texts=AFFIXED, limit=9, learned_from=AFFIXED):
+    return cache.encode_affixes(cache.learn_affixes(tokenizer, learned_from), tokenizer, texts, limit)
+
+
+def test_affixes_are_learned_and_looked_up_once(tmp_path, work):
+    tokenizer = train_tokenizer(AFFIXED, 60)
+    vocabulary = learn_affixes(tokenizer, AFFIXED)
+    assert vocabulary.known == ["-ing", "-ked"]
+    for _ in range(2):
+        cache = TokenCache(tmp_path)
+        assert cache.learn_affixes(tokenizer, AFFIXED) == vocabulary
+        for found, right in zip(affix_ids(cache, tokenizer), encode_affixes(vocabulary, tokenizer, AFFIXED, 9)):
+            assert found.dtype == right.dtype and np.array_equal(found, right)
+    assert work == ["learn_affixes", "encode_affixes"]
+
+
+@pytest.mark.parametrize("change", [{"texts": AFFIXED[:2]}, {"limit": 2}, {"learned_from": AFFIXED[:1]}])
+def test_whatever_decides_the_affixes_makes_another_file(tmp_path, work, change):
+    tokenizer, cache = train_tokenizer(AFFIXED, 60), TokenCache(tmp_path)
+    before = affix_ids(cache, tokenizer)
+    after = affix_ids(cache, tokenizer, **change)
+    assert work.count("encode_affixes") == 2 and not np.array_equal(before[0], after[0])
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'["-ing"'])
+def test_a_damaged_affix_vocabulary_is_made_anew(tmp_path, work, content):
+    tokenizer, cache = train_tokenizer(AFFIXED, 60), TokenCache(tmp_path)
+    expected = cache.learn_affixes(tokenizer, AFFIXED)
+    (path,) = files_of(cache)
+    path.write_bytes(content)
+    assert cache.learn_affixes(tokenizer, AFFIXED) == expected
+    assert work == ["learn_affixes"] * 2 and path.read_bytes() != content
 
 
 def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, work):
