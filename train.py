@@ -120,7 +120,7 @@ training_options = options(
 def chosen_settings(preset, config_file, assignments, fields):
     """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
     given = {name: value for name, value in fields.items() if value is not None}
-    first = read_settings_file(config_file) if config_file else {}
+    first = read_settings_file(config_file, CONFIGS) if config_file else {}
     return layered_settings(CHOICES, preset, [parse_assignments(assignments), given], first, "--preset")
 
 
@@ -361,8 +361,8 @@ def describe(ctx, run_dir, preset, config_file, assignments, list_fields, as_jso
     network = network or build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
     if not as_json:
         click.echo(network.describe())
-        if not run_dir:
-            click.echo(largest_vocabulary(settings.data))
+        if not run_dir and (words := largest_vocabulary(settings.data)):
+            click.echo(f"\n{words}")
         return
     parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
     total, table = network.parameter_count(), network.embedding.table.value.size
@@ -380,12 +380,13 @@ def field_list(rows):
 
 def largest_vocabulary(data):
     """What describe says about the rows of the embedding before there is a run."""
-    learned = "" if data.tokenizer else f"\nThe vocabulary is learned from the training texts: at most {data.vocabulary_size:,} {data.tokens}, as counted here."
-    return learned + (f"\nUp to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top." if data.ngrams > 1 else "")
+    lines = [] if data.tokenizer else [f"The vocabulary is learned from the training texts: at most {data.vocabulary_size:,} {data.tokens}, as counted here."]
+    lines += [f"Up to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top."] * (data.ngrams > 1)
+    return "\n".join([*lines, *["The affixes of their words come on top."] * data.affixes])
 
 
 def sizes_of(data):
-    """(vocabulary, classes) that a network of these settings would have, as far as they are known before training: without n-grams."""
+    """(vocabulary, classes) that a network of these settings would have, as far as they are known before training: without n-grams and affixes."""
     from engine.data.prepare import count_classes
     from engine.data.tokenizer import load_tokenizer
 
@@ -479,7 +480,7 @@ def accuracy(ctx, preset, config_file, assignments, corpora, model, operations, 
         base = chosen_settings(preset, config_file, assignments, {"model": model})
         if base.data.train_file:
             raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
-        fields = {**(read_settings_file(config_file) if config_file else {}), **parse_assignments(assignments), "model": base.network.model}
+        fields = {**(read_settings_file(config_file, CONFIGS) if config_file else {}), **parse_assignments(assignments), "model": base.network.model}
         fields = {name: value for name, value in fields.items() if name not in ("seed", "corpus")}
         kinds = names_in(operations) if operations else list(OPERATIONS) if base.network.model == "wave" else []
         grid = {

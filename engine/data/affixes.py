@@ -18,6 +18,7 @@ from engine.errors import UserError
 from engine.files import write_text
 from engine.ragged import spread
 
+# A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
 BEGINNING, ENDING = 5, 3  # characters
 SHARED_BY = 2  # words: what only one has says no more than the word
 KNOWN_PARTS = 500_000
@@ -53,10 +54,16 @@ def encode_affixes(vocabulary, tokenizer, texts, max_tokens):
 
     Of a text they are those of the parts that end within its first max_tokens − 1 words.
     """
-    parts = Parts(tokenizer, {affix: place for place, affix in enumerate(vocabulary.known)})
-    found = [parts.affixes_in(chunk, max_tokens - 1) for chunk in chunks(texts)]
-    ids, counts = zip(*found) if found else ((), ())
-    return np.concatenate([np.zeros(0, np.int32), *ids]), np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64)
+    places = {affix: place for place, affix in enumerate(vocabulary.known)}
+    parts = Parts(tokenizer, places)
+    ids, counts = [np.zeros(0, np.int32)], [[0]]
+    for chunk in chunks(texts):
+        if len(parts) > KNOWN_PARTS:
+            parts = Parts(tokenizer, places)
+        found, number = parts.affixes_in(chunk, max_tokens - 1)
+        ids.append(found)
+        counts.append(number)
+    return np.concatenate(ids), np.cumsum(np.concatenate(counts), dtype=np.int64)
 
 
 def save_affixes(vocabulary, path):
@@ -68,7 +75,7 @@ def load_affixes(path):
     """The AffixVocabulary that save_affixes wrote. UserError for anything else."""
     try:
         known = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again") from None
     if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
         raise UserError(f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again")
@@ -91,9 +98,6 @@ class Parts(dict):
 
     def affixes_in(self, texts, most_words):
         """The places of the affixes in each text's parts up to the word most_words, and how many each text has."""
-        if len(self) > KNOWN_PARTS:
-            self.clear()
-            self.__init__(self.tokenizer, self.places)
         numbers, offsets = array("q"), array("q", [0])
         for text in texts:
             numbers.extend(map(self.__getitem__, text.split(" ")))

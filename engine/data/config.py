@@ -24,5 +24,5 @@ class DataConfig(Settings):
     ngrams: int = setting(1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8)
     ngram_frequency: int = setting(2, "n-grams that the training texts hold less often are unknown", minimum=1)
     ngram_vocabulary_size: int = setting(1000000, "of the others the most frequent are known, at most this many", minimum=1)
-    affixes: bool = setting(False, "how words begin and end, where several words do so, are further tokens")
+    affixes: bool = setting(False, "how words of the training texts begin and end, where two at least do so, are further tokens, of the first max_tokens - 1 words")
     validation_fraction: float = setting(0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0)

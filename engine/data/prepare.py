@@ -82,15 +82,18 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
 
     tokens = cache.encode(tokenizer, corpus.train.texts, config.max_tokens)
     if vocabulary is None:
-        left = take(RaggedBatch(*tokens, labels), kept)
-        limits = config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size
-        ngrams = learn_ngrams(left.ids, left.offsets, *limits) if config.ngrams > 1 else None
+        ngrams = ngrams_of(config, take(RaggedBatch(*tokens, labels), kept)) if config.ngrams > 1 else None
         vocabulary = Vocabulary(tokenizer, ngrams, cache.learn_affixes(tokenizer, texts_left) if config.affixes else None)
     train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens, cache), labels)
-    validation, test = (split and encode_labelled(config, vocabulary, classes, split, cache_dir) for split in (corpus.validation, corpus.test))
+    validation, test = (None if split is None else encode_labelled(config, vocabulary, classes, split, cache_dir) for split in (corpus.validation, corpus.test))
     if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
     return PreparedData(corpus.name, train, validation, test, vocabulary, classes)
+
+
+def ngrams_of(config, batch):
+    """The NGramVocabulary of a RaggedBatch of training texts."""
+    return learn_ngrams(batch.ids, batch.offsets, config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size)
 
 
 def encode_test_texts(config, vocabulary, classes, path=None, cache_dir=None):

@@ -41,7 +41,7 @@ def word_tokenizer(texts, vocabulary_size, lowercase):
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     if tokenizer.get_vocab_size() == len(SPECIAL_TOKENS):
-        raise UserError(f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns)")
+        raise UserError(f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)")
     return tokenizer
 
 

@@ -49,6 +49,11 @@ class Vocabulary(NamedTuple):
             ids, offsets = side_by_side([ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)]))
         return ids, offsets
 
+    def unknown_share(self, ids):
+        """The share of the tokenizer's tokens among ids that are [UNK]; 0 if there are none."""
+        tokens = np.count_nonzero(ids < self.tokenizer.get_vocab_size())
+        return np.count_nonzero(ids == self.tokenizer.token_to_id("[UNK]")) / max(tokens, 1)
+
     def names(self, ids):
         """The tokens of one encoded text as strings; those of an n-gram are joined by "_", an affix has a "-" where its word goes on."""
         affixes = [self.affixes.known[i] for i in (ids[ids >= self.first_affix()] - self.first_affix()).tolist()]

@@ -31,13 +31,13 @@ class TrainingConfig(Settings):
     precision: str = setting("float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS)
     patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
 
-    def epochs_over(self, batches):
-        """How many epochs of that many batches there are."""
-        return min(self.epochs, max(1, int(self.step_budget / batches + 0.5))) if self.step_budget else self.epochs
-
     def __post_init__(self):
         super().__post_init__()
         if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
             raise UserError(f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense")
         if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
             raise UserError(f"weight_decay: expected learning_rate·weight_decay below 1, got {self.learning_rate} times {self.weight_decay}; lower one of them")
+
+    def epochs_over(self, batches):
+        """How many epochs of that many batches there are."""
+        return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches))) if self.step_budget else self.epochs

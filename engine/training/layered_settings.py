@@ -19,10 +19,12 @@ def layered_settings(choices, preset, layers, first=None, option="preset"):
     """RunSettings of a preset (None: that of the model) and dicts of fields, the last of which wins.
 
     first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within one of `layers` a
-    corpus takes the place of the files of those before it. option: how the preset was given, for messages.
+    corpus takes the place of the files of those before it. Who asks for a number of epochs gets it: the preset's step_budget is then out.
+    option: how the preset was given, for messages.
     Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
     """
-    resolved = [first or {}]
+    asked = {name for layer in (first or {}, *layers) for name in layer}
+    resolved = [{"step_budget": 0} if "epochs" in asked and "step_budget" not in asked else {}, first or {}]
     for layer in layers:
         if layer.get("train_file") and "corpus" in layer:
             raise UserError("corpus and train_file: both name the training texts; give one of the two")

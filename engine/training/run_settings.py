@@ -65,14 +65,21 @@ def model_of(network_classes, values):
     return name
 
 
-def read_settings_file(path):
-    """Flat dict of fields from a TOML file: fields at the top, or in the sections of a run's config.toml."""
+def read_settings_file(path, network_classes):
+    """Flat dict of fields from a TOML file: fields at the top, or in the sections of a run's config.toml.
+
+    What a run wrote stands for all fields: those that its version did not have yet get their defaults, not the values of a preset.
+    """
     values = {}
-    for name, value in read_toml(path).items():
+    sections = read_toml(path)
+    for name, value in sections.items():
         if name in RunSettings._fields and isinstance(value, dict):
             values.update(value)
         elif name != "run":  # of a run's config.toml: where it ran, not what it was
             values[name] = value
+    if isinstance(sections.get("run"), dict) and "version" in sections["run"]:
+        classes = DataConfig, network_classes[model_of(network_classes, values)], TrainingConfig
+        values = {**{name: field.default for cls in classes for name, field in cls.fields().items()}, **values}
     return values
 
 

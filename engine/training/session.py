@@ -25,6 +25,7 @@ from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, settings_of
 from engine.training.trainer import Trainer
 
+MUCH_UNKNOWN = 1 / 3  # of the tokens: then a vocabulary of words hardly fits the texts, for example of a language without spaces
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
 
 
@@ -112,6 +113,9 @@ def run_to_end(settings, build_network, directory, data, device, tell, watch, re
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}")
+    unknown = data.vocabulary.unknown_share(data.train.ids)
+    if unknown > MUCH_UNKNOWN:
+        tell(f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
     state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
     trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of}, watch)

@@ -115,13 +115,20 @@ def test_a_settings_file_may_be_flat_or_a_runs_config(tmp_path):
     flat, config = tmp_path / "flat.toml", tmp_path / "config.toml"
     flat.write_text("epochs = 3\ndimension = 8\n")
     config.write_text('[run]\ndevice = "cpu"\n[data]\n[network]\ndimension = 8\n[training]\nepochs = 3\n')
-    assert read_settings_file(flat) == read_settings_file(config) == {"epochs": 3, "dimension": 8}
+    assert read_settings_file(flat, CONFIGS) == read_settings_file(config, CONFIGS) == {"epochs": 3, "dimension": 8}
+
+
+def test_what_a_run_wrote_stands_for_all_fields(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('[run]\nversion = "0.0.1"\n[data]\n[network]\nmodel = "transformer"\nheads = 2\n[training]\nepochs = 3\n')
+    values = read_settings_file(path, CONFIGS)
+    assert build_settings(CONFIGS, {"tokens": "words", "dropout": 0.5, "step_budget": 9}, values) == build_settings(CONFIGS, {"model": "transformer", "heads": 2, "epochs": 3})
 
 
 def test_a_section_that_does_not_exist_is_an_unknown_field(tmp_path):
     (tmp_path / "a.toml").write_text("[trainin]\nepochs = 3\n")
     with pytest.raises(UserError, match="unknown field 'trainin'"):
-        build_settings(CONFIGS, read_settings_file(tmp_path / "a.toml"))
+        build_settings(CONFIGS, read_settings_file(tmp_path / "a.toml", CONFIGS))
 
 
 def test_every_field_has_a_row_for_the_reader():

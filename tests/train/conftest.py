@@ -11,7 +11,7 @@ import train
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 from hub_server import hub  # noqa: E402, F401 (a fixture, after the path is set)
 
-TOPICS = {"sport": "ball goal team win score match", "money": "bank rate dollar profit stock loan", "food": "bread salt soup oven taste fruit"}
+TOPICS = {"sport": "ball goal team winning scoring match", "money": "bank rate dollar profits credits loan", "food": "bread salt soup baking tasting fruit"}
 SMALL = ["--dimension", "8", "--set", "hidden=8", "--set", "token_dropout=0.1", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200"]
 
 

@@ -31,6 +31,16 @@ def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_p
     assert [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
     assert all({"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys() for line in lines)
     assert read_toml(run_path / "config.toml")["network"]["dimension"] == 8
+    assert {"-ing", "-its"} <= set(json.loads((run_path / "affixes.json").read_text()))
+
+
+def test_texts_of_which_words_know_little_are_told_of(tmp_path, run):
+    path, letters = tmp_path / "train.tsv", "abcdefghij"
+    path.write_text("".join(f"{i % 2}\tthe {a}{b} {b}{a}x\n" for i, (a, b) in enumerate((a, b) for a in letters for b in letters[:4])))
+    told = "% of the training tokens are unknown words; with tokens=wordpieces"
+    for tokens, expected in (("words", True), ("wordpieces", False)):
+        code, out, err = run("--train-file", path, "--epochs", "1", "--tokens", tokens, "--output", tmp_path / tokens)
+        assert code == 0 and (told in out + err) == expected
 
 
 def test_json_output_is_the_result_file(tmp_path, arguments, run):

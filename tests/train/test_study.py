@@ -14,7 +14,7 @@ from engine.training.run_directory import RunDirectory
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-SMALL = ["--dimension", "8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200", "--snapshots", "3", "--set", "max_tokens=16"]
+SMALL = ["--dimension", "8", "--epochs", "9", "--set", "step_budget=14", "--batch-size", "8", "--vocabulary-size", "200", "--snapshots", "3", "--set", "max_tokens=16"]
 NAMES = ["interference", "modulation", "transformer"]
 PER_STEP = ["step", "loss", "accuracy", "gradient_cls", "gradient_input", "gradient_classifier"]
 
@@ -44,7 +44,7 @@ def test_a_study_records_every_step_of_every_run(finished):
     assert list(study["runs"]) == NAMES and study["settings"]["study"]["snapshots"] == 3
     for name, found in study["runs"].items():
         steps = found["step"]
-        assert steps == list(range(1, 15))  # 54 of 60 texts in batches of 8, twice
+        assert steps == list(range(1, 15))  # 54 of 60 texts in batches of 8, twice, as the step budget has it
         assert all(len(found[key]) == 14 and np.isfinite(found[key]).all() for key in PER_STEP)
         assert all(0 < a < b for a, b in zip(found["gradient_cls"], found["gradient_input"]))
         assert [entry["step"] for entry in found["independence"]] == [0, 5, 9, 14]

@@ -13,7 +13,7 @@ from engine.analysis.pictures import require_matplotlib
 from engine.analysis.report.figures import curves_of, learning_svg, matrix_svg, rates_svg
 from engine.analysis.report.matrix import MOST_CLASSES, OTHERS
 from engine.analysis.report.measure import Measured, largest_confusions
-from engine.analysis.report.summary import NAME_CHARACTERS, facts_of, percent, seeds_table
+from engine.analysis.report.summary import NAME_CHARACTERS, facts_of, of_epochs, percent, seeds_table
 from engine.analysis.step_curves import learning_words, window_in
 from engine.analysis.visible import escape, visible
 from engine.errors import UserError
@@ -76,9 +76,8 @@ def overview_html(report):
 
 
 def unfinished_words(run):
-    epochs = run.settings.training.epochs
     return (
-        f"{visible(run.name)} has not finished: its curves end at step {run.curves['step'][-1]}, in epoch {run.epochs} of {epochs}. "
+        f"{visible(run.name)} has not finished: its curves end at step {run.curves['step'][-1]}, in epoch {run.epochs}{of_epochs(run)}. "
         f"Once it is not running any more it can be continued: python train.py --resume {run.path}"
     )
 

@@ -56,7 +56,7 @@ def facts_of(run, measured):
         "test accuracy": percent(result.get("test_accuracy")),
         "test macro F1": percent(result.get("test_macro_f1")),
         "validation accuracy": percent(result.get("validation_accuracy")),
-        "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs} of {run.settings.training.epochs}",
+        "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs}{of_epochs(run)}",
         "steps": number(run.curves["step"][-1]),
         "training time": f"{result['train_seconds']:,.1f} s" if result else NONE,
         "tokens per second": number(result.get("tokens_per_second")),
@@ -64,6 +64,12 @@ def facts_of(run, measured):
         "device": result.get("device", run.made_with["device"]),
         "seed": str(run.settings.training.seed),
     }
+
+
+def of_epochs(run):
+    """" of N" epochs of an unfinished run; nothing where a step budget may end it earlier."""
+    training = run.settings.training
+    return "" if training.step_budget else f" of {training.epochs}"
 
 
 def number(value):

@@ -44,7 +44,7 @@ class Study(NamedTuple):
 
 def watch(study, trainer):
     """The fields that a Trainer adds to a step's line of metrics: the norms of the gradient, and at some steps what takes longer."""
-    step, total = trainer.progress.step, trainer.config.epochs * trainer.batches_per_epoch
+    step, total = trainer.progress.step, trainer.epochs * trainer.batches_per_epoch
     found = gradient_norms(trainer.parameters, trainer.data.vocabulary.tokenizer.token_to_id(FIRST))
     if step in snapshot_steps(total, study.snapshots):
         trainer.optimizer.settle()  # rows that the last batches did not hold have steps to make up for

@@ -41,6 +41,15 @@ class Description(NamedTuple):
     fields: dict
     axes: dict
 
+    def with_preset(self, choices):
+        """The same with the name of the preset that is the default today, so that another default later on changes nothing.
+
+        Only where all runs are of one model: else each has the default of its own.
+        """
+        if self.preset is not None or any("model" in change for axis in self.axes.values() for change in axis.values()):
+            return self
+        return self._replace(preset=choices.defaults[model_of(choices.classes, self.fields)])
+
     def to_toml(self, **run):
         """Text of a sweep file that says the same from any folder; run: what [run] is to hold."""
         preset = {} if self.preset is None else {"preset": self.preset}

@@ -61,7 +61,7 @@ def start_sweep(description, folder, setup):
     except OSError as error:
         raise UserError(f"--output {folder}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
     where = {"version": __version__, "device": setup.device, "linear": setup.linear}
-    write_text(folder / PLAN_FILE, description.to_toml(**where))
+    write_text(folder / PLAN_FILE, description.with_preset(setup.choices).to_toml(**where))
     return run_all(description, runs, folder, setup)
 
 
@@ -93,7 +93,7 @@ def directory_of(folder, run):
 
 
 def check(runs, unfinished, source, setup):
-    """Raise UserError for what would stop a run before its first step; read and tokenize the texts of unfinished runs.
+    """Raise UserError for what would stop a run before its first step; read and tokenize the texts of unfinished runs, as the first seed does.
 
     That is done in one process, which ends: so texts are fetched once, and their memory is not held meanwhile.
     """

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from engine.data.affixes import learn_affixes
+from engine.data.batching import split_validation
 from engine.data.config import DataConfig
+from engine.data.ngrams import learn_ngrams
 from engine.data.prepare import count_classes, encode_plain_texts, encode_test_texts, prepare, read_corpus
 from engine.data.texts import Corpus, LabelledTexts
+from engine.data.tokenizer import encode_texts
 from engine.errors import UserError
 
 WORDS = "red green blue one two three".split()
@@ -46,6 +50,40 @@ def test_the_vocabulary_is_that_of_the_texts_left_for_training():
     assert len(data.train.labels) == 8 and whole == {text.split()[0] for text in texts_of(data, data.train)}
     data = prepare(config(validation_fraction=0), corpus, seed=0)
     assert all(data.vocabulary.tokenizer.token_to_id(name) is not None for name in names)
+
+
+WORDY = {"tokens": "words", "ngrams": 2, "ngram_frequency": 1, "affixes": True}
+
+
+def affixed(count):
+    """Texts of two long words each, of which several begin and end alike."""
+    rng = np.random.default_rng(0)
+    words = [begin + end for begin in "calling walking talking running cooking reading singing".split() for end in ("away", "there", "home")]
+    return LabelledTexts([" ".join(rng.choice(words, 2)) for _ in range(count)], ["a", "b"] * (count // 2))
+
+
+def test_ngrams_and_affixes_are_those_of_the_texts_left_for_training():
+    corpus = Corpus("tiny", affixed(20))
+    data = prepare(config(validation_fraction=0.4, **WORDY), corpus, seed=0)
+    kept, held_out = split_validation(np.array([0, 1] * 10), 0.4, 0)
+    texts = [corpus.train.texts[row] for row in kept]
+    tokenizer = data.vocabulary.tokenizer
+    assert data.vocabulary.affixes == learn_affixes(tokenizer, texts) != learn_affixes(tokenizer, corpus.train.texts)
+    of_texts = learn_ngrams(*encode_texts(tokenizer, texts, 9), 2, 1, 10**6)
+    assert np.array_equal(data.vocabulary.ngrams.hashes, of_texts.hashes)
+    assert len(of_texts.hashes) < len(learn_ngrams(*encode_texts(tokenizer, corpus.train.texts, 9), 2, 1, 10**6).hashes)
+    for batch, rows in ((data.train, kept), (data.validation, held_out)):
+        ids, offsets = data.vocabulary.encode([corpus.train.texts[row] for row in rows], 256)
+        assert np.array_equal(batch.ids, ids) and np.array_equal(batch.offsets, offsets)
+
+
+@pytest.mark.parametrize("changes", [{"tokens": "wordpieces"}, {"ngrams": 1}, {"ngram_frequency": 2}, {"ngram_vocabulary_size": 3}, {"affixes": False}])
+def test_each_field_of_the_vocabulary_decides_it(changes):
+    corpus = Corpus("tiny", affixed(20))
+    whole, other = (prepare(config(**{**WORDY, **more}), corpus, seed=0).vocabulary for more in ({}, changes))
+    assert whole.ngrams is not None and whole.affixes.known and "##" not in str(whole.tokenizer.get_vocab())
+    assert other.size() != whole.size()
+    assert (other.ngrams is None, other.affixes is None) == ("ngrams" in changes, "affixes" in changes)
 
 
 def test_given_validation_texts_leave_the_training_texts_whole():

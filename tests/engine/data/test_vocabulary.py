@@ -37,6 +37,12 @@ def test_affixes_stand_behind_ngrams(vocabulary):
     assert alone.names(alone.encode(["a baking"], 9)[0])[-1:] == ["-ing"] and alone.size() == vocabulary.tokenizer.get_vocab_size() + 1
 
 
+def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
+    ids, _ = vocabulary.encode(["a red wave", "\u2603 red"], 9)
+    assert (ids == vocabulary.tokenizer.token_to_id("[UNK]")).sum() == 1 and len(ids) > 7
+    assert vocabulary.unknown_share(ids) == 1 / 7 and vocabulary.unknown_share(ids[:0]) == 0
+
+
 def test_without_ngrams_ids_are_those_of_the_tokenizer(vocabulary):
     plain = Vocabulary(vocabulary.tokenizer)
     assert plain.encode(TEXTS, 3)[0].tolist() == encode_texts(plain.tokenizer, TEXTS, 3)[0].tolist()
@@ -67,7 +73,7 @@ def test_only_what_there_is_is_written(vocabulary, files):
     assert load_vocabulary(*files, 1, False)[1:] == (None, None)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]'])
+@pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]', b"[" * 100_000])
 @pytest.mark.parametrize("damaged, name", [(1, "n-grams"), (2, "affixes")])
 def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged, name):
     save_vocabulary(vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking"])), *files)

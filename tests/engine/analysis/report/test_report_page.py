@@ -12,7 +12,7 @@ from engine.analysis.report.compare import differences, grouped
 from engine.analysis.report.figures import draw_rates
 from engine.analysis.report.matrix import MOST_CLASSES
 from engine.analysis.report.measure import Unmeasured, measured
-from engine.analysis.report.page import page_html, require_page, run_html, write_page
+from engine.analysis.report.page import page_html, require_page, run_html, unfinished_words, write_page
 from engine.analysis.report.summary import Report, as_json_object, as_table, facts_of, make_report
 from engine.errors import UserError
 
@@ -97,6 +97,8 @@ def test_what_is_not_known_is_said(make_run, read):
     _, root = parsed(report_of([unfinished, untested], [Unmeasured("No."), measured_of(["a", "b"], split="validation", right=0.9)]))
     words = everything(root)
     assert "begun has not finished: its curves end at step 6, in epoch 3 of 3." in words and f"--resume {unfinished.path}" in words
+    (budgeted,) = read(make_run("budgeted", steps=6, epochs=3, finished=False, step_budget=900))
+    assert "at step 6, in epoch 3." in unfinished_words(budgeted) and facts_of(budgeted, Unmeasured(""))["best epoch"] == "unfinished, 3"
     assert "was trained without test texts" in words and facts_of(unfinished, Unmeasured(""))["test accuracy"] == "–"
     pictures = [[svg.get("aria-label") for svg in root.findall(f".//section[@id='run{number}']//{SVG}svg")] for number in (1, 2)]
     assert pictures == [[], ["Confusion matrix of the validation texts"]]

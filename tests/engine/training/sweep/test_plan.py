@@ -69,6 +69,22 @@ def test_a_preset_stands_at_the_top_or_in_a_change_and_else_is_the_models(read, 
     assert [run.settings.network.dimension for run in runs] == [128, 768]
 
 
+def test_a_sweep_writes_down_the_preset_that_is_the_default_where_all_runs_have_one(read, choices):
+    later = choices._replace(defaults={"wave": "quick", "transformer": "bert-base"})
+    for text in ("seeds = [0]", 'seeds = [0]\n[set]\nmodel = "transformer"', 'seeds = [0]\npreset = "paper"', 'seeds = [0]\n[grid]\npreset = ["quick", "paper"]'):
+        description = read(text)[0]
+        assert plan(description.with_preset(choices), later) == plan(description, choices)
+    assert plan(read("seeds = [0]")[0], later) != plan(read("seeds = [0]")[0], choices)
+    both = read('seeds = [0]\n[grid]\nmodel = ["wave", "transformer"]')[0]
+    assert both.with_preset(choices) == both
+
+
+def test_who_asks_for_epochs_gets_them_and_who_asks_for_a_budget_gets_that(read, choices):
+    text = 'seeds = [0]\n[grid.change]\na = {}\nb = { epochs = 9 }\nc = { epochs = 9, step_budget = 7 }\nd = { step_budget = 7 }'
+    found = [(run.settings.training.epochs, run.settings.training.step_budget) for run in plan(read(text)[0], choices)]
+    assert found == [(6, 2900), (9, 0), (9, 7), (6, 7)]
+
+
 def test_a_corpus_in_an_axis_takes_the_place_of_the_files_of_all(read, choices):
     text = 'seeds = [0]\n[set]\ntrain_file = "a.csv"\ntest_file = "texts/b.csv"\n[grid.texts]\nown = {}\nr8 = { corpus = "r8" }'
     own, r8 = (run.settings.data for run in plan(read(text)[0], choices))
