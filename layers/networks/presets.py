@@ -20,6 +20,7 @@ PRESETS = {
         "max_tokens": 1024,
         "ngrams": 2,
         "ngram_frequency": 1,
+        "ngram_vocabulary_size": 400000,
         "affixes": True,
         "dimension": 64,
         "readout": "magnitude",
