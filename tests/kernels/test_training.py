@@ -15,8 +15,8 @@ from engine.training.session import start_run
 from layers.networks import CONFIGS, build_network
 
 WORDS = {"sport": "ball goal team win score", "money": "bank rate dollar profit stock"}
-SMALL = ["--dimension", "8", "--set", "hidden=8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200", "--learning-rate", "0.02"]
-SMALL += ["--set", "classifier_dropout=0"]  # its random numbers are drawn where it acts, so they differ between devices
+SMALL = ["--preset", "quick", "--dimension", "8", "--set", "hidden=8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200"]
+SMALL += ["--learning-rate", "0.02", "--set", "classifier_dropout=0"]  # its random numbers are drawn where it acts, so they differ between devices
 
 
 @pytest.fixture
