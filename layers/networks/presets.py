@@ -1,7 +1,7 @@
 """Named sets of fields. A preset may set any field of the data, the network or the training."""
 
 PRESETS = {
-    # Small and quick: a laptop trains it on Reuters R8 in seconds. Values chosen on validation splits, see README.md.
+    # A network with all its parts, small enough for a laptop: the base of what README.md says the papers leave open.
     "quick": {
         "vocabulary_size": 30000,
         "max_tokens": 512,
@@ -13,7 +13,7 @@ PRESETS = {
         "epochs": 5,
         "threads": 1,
     },
-    # One set of values for short texts and long ones, chosen on validation splits; README.md says what it reaches.
+    # The default: one set of values for short texts and long ones, chosen on validation splits; README.md says what it reaches.
     "recommended": {
         "tokens": "words",
         "vocabulary_size": 200000,
