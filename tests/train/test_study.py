@@ -186,7 +186,7 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path, options, run, 
 def test_a_changed_setting_is_named(finished, run, without_figures):
     folder = finished[0]
     text = (folder / "study.toml").read_text()
-    (folder / "study.toml").write_text(text.replace("epochs = 2", "epochs = 3"))
+    (folder / "study.toml").write_text(text.replace("epochs = 9", "epochs = 8"))
     code, out, err = run("study", "--resume", folder)
     assert code == 2 and err.count("\n") == 1 and "config.toml: differs from" in err and "study.toml" in err, err
 
