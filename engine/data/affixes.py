@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.data.batching import take
 from engine.data.encoding import chunks
 from engine.errors import UserError
 from engine.files import write_text
-from engine.ragged import spread
+from engine.ragged import RaggedBatch, lengths, spread
 
 # A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
 BEGINNING, ENDING = 5, 3  # characters
@@ -102,13 +103,10 @@ class Parts(dict):
         for text in texts:
             numbers.extend(map(self.__getitem__, text.split(" ")))
             offsets.append(len(numbers))
-        numbers, offsets, ends = (np.array(x) for x in (numbers, offsets, self.ends))
+        numbers, offsets = np.array(numbers), np.array(offsets)
         until = np.cumsum(np.array(self.words)[numbers])  # words up to the end of each part, in this and all texts before
         before = np.concatenate([[0], until])[offsets[:-1]]
         text_of = spread(np.arange(len(texts)), offsets)
         inside = until - before[text_of] <= most_words
-        numbers, text_of = numbers[inside], text_of[inside]
-        counts = np.diff(ends)[numbers]
-        starts = np.repeat(ends[numbers] - (np.cumsum(counts) - counts), counts)
-        ids = np.array(self.affixes, np.int32)[np.arange(len(starts)) + starts]
-        return ids, np.bincount(text_of, weights=counts, minlength=len(texts)).astype(np.int64)
+        found = take(RaggedBatch(np.array(self.affixes, np.int32), np.array(self.ends), None), numbers[inside])
+        return found.ids, np.bincount(text_of[inside], weights=lengths(found.offsets), minlength=len(texts)).astype(np.int64)

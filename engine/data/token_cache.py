@@ -34,12 +34,8 @@ class TokenCache:
 
     def tokenizer(self, texts, vocabulary_size, tokens="wordpieces"):
         """train_tokenizer(texts, vocabulary_size, tokens), from the folder where it has been trained before."""
-        path = self.folder / f"{digest('vocabulary', tokens, vocabulary_size, *texts)}.json"
-        with contextlib.suppress(UserError):
-            return self.used(path, load_tokenizer(path))
-        tokenizer = train_tokenizer(texts, vocabulary_size, tokens)
-        self.keep(lambda: save_tokenizer(tokenizer, path))
-        return tokenizer
+        key = digest("vocabulary", tokens, vocabulary_size, *texts)
+        return self.learned(key, lambda: train_tokenizer(texts, vocabulary_size, tokens), load_tokenizer, save_tokenizer)
 
     def encode(self, tokenizer, texts, max_tokens):
         """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
@@ -48,17 +44,22 @@ class TokenCache:
 
     def learn_affixes(self, tokenizer, texts):
         """learn_affixes(tokenizer, texts), from the folder where it has been done before."""
-        path = self.folder / f"{digest('affix vocabulary', tokenizer.to_str(), *texts)}.json"
-        with contextlib.suppress(UserError):
-            return self.used(path, load_affixes(path))
-        vocabulary = learn_affixes(tokenizer, texts)
-        self.keep(lambda: save_affixes(vocabulary, path))
-        return vocabulary
+        key = digest("affix vocabulary", tokenizer.to_str(), *texts)
+        return self.learned(key, lambda: learn_affixes(tokenizer, texts), load_affixes, save_affixes)
 
     def encode_affixes(self, vocabulary, tokenizer, texts, max_tokens):
         """encode_affixes(vocabulary, tokenizer, texts, max_tokens), from the folder where it has been done before."""
         key = digest("affix ids", max_tokens, tokenizer.to_str(), len(vocabulary.known), *vocabulary.known, *texts)
         return self.flat_ids(key, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
+
+    def learned(self, key, make, load, save):
+        """The vocabulary kept under a key; where it is not, what make() gives, which is kept."""
+        path = self.folder / f"{key}.json"
+        with contextlib.suppress(UserError):
+            return self.used(path, load(path))
+        vocabulary = make()
+        self.keep(lambda: save(vocabulary, path))
+        return vocabulary
 
     def flat_ids(self, key, make):
         """The (ids, offsets) kept under a key; where they are not, those that make() gives, which are kept."""
