@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import train
+from engine.files import read_toml
 from engine.training.sweep.description import read_description
 from engine.training.sweep.plan import plan
 from engine.training.sweep.run import default_jobs
@@ -96,6 +97,7 @@ def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_pat
     assert weights(tmp_path / "alone")["none-1"] == first["none-1"]
     folder = tmp_path / "jobs2"
     assert sorted(entry.name for entry in folder.iterdir()) == ["logs", "results.json", "runs", "sweep.toml", "table.csv", "table.md"]
+    assert read_toml(folder / "sweep.toml")["preset"] == train.DEFAULTS["wave"]
     assert outputs[2] == json.loads((folder / "results.json").read_text())
     for row, label in zip(outputs[2]["rows"], ["none", "no dropout"]):
         accuracies = [json.loads((folder / "runs" / run["run"] / "result.json").read_text())["test_accuracy"] for run in row["runs"]]

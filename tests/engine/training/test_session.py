@@ -83,6 +83,20 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
 
 
+def test_a_start_that_fails_after_the_vocabulary_leaves_no_folder(tmp_path, settings, monkeypatch):
+    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True))
+    written = []
+
+    def fail(directory, _):
+        written.extend(file.name for file in directory.path.iterdir())
+        raise OSError("full")
+
+    monkeypatch.setattr("engine.training.run_directory.RunDirectory.write_config", fail)
+    with pytest.raises(OSError, match="full"):
+        start(settings, tmp_path / "run")
+    assert {"tokenizer.json", "ngrams.safetensors", "affixes.json"} <= set(written) and not (tmp_path / "run").exists()
+
+
 def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings, monkeypatch):
     def falling(*arguments):
         return evaluate(*arguments)._replace(accuracy=next(accuracies))

@@ -93,6 +93,11 @@ def test_a_step_budget_ends_training_at_the_nearest_epoch_as_if_there_were_no_mo
     assert final(budgeted) == final(plain)
 
 
+@pytest.mark.parametrize("budget, epochs", [(1, 1), (5, 1), (6, 2), (9, 2), (10, 3)])
+def test_a_step_budget_halfway_between_two_numbers_of_epochs_takes_the_larger(budget, epochs):
+    assert TRAINING.replace(epochs=9, step_budget=budget).epochs_over(4) == epochs
+
+
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path, whole):
     update, expected = whole
     again, other = build(tmp_path / "again", embedding_update=update), build(tmp_path / "other", embedding_update=update, seed=6)
