@@ -171,7 +171,7 @@ def test_describe_counts_the_parameters_of_the_paper(run):
     assert report["parameters"] - report["without_embedding"] == 30522 * 768
     assert sum(part["parameters"] for part in report["parts"]) == report["parameters"]
     out = run("describe", "--preset", "paper")[1]
-    assert "2,371,592" in out and "at most 30,522 wordpieces" in out and "n-grams" not in out
+    assert "2,371,592" in out and "at most 30,522 wordpieces" in out and "n-grams" not in out and "affixes" not in out
     out = run("describe", "--preset", "recommended")[1]
     assert "Up to 400,000 n-grams" in out and "affixes of their words come on top" in out
 
