@@ -23,7 +23,7 @@ from engine.training.config import TrainingConfig
 from engine.training.interrupt import Interrupted
 from engine.training.layered_settings import Choices, layered_settings
 from engine.training.run_settings import field_rows, parse_assignments, read_settings_file
-from engine.training.session import computing_as_trained, open_run, resume_run, start_run
+from engine.training.session import open_run, resume_run, start_run
 from layers.benchmark.workloads import VOCABULARY
 from layers.complexity.models import LENGTH, LENGTHS, TEXTS, TOKENS
 from layers.complexity.models import MODELS as COST_MODELS
@@ -84,6 +84,7 @@ def device_option(default="cpu", help="Where to compute; auto takes a usable GPU
 
 
 cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora and token ids are kept.")
+with_option = click.option("--with", "others", type=click.Path(), multiple=True, metavar="RUN_DIR", help="Average the class probabilities with this run's; repeatable.")
 settings_options = options(
     click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Named set of fields.  [default: {', '.join(DEFAULTS.values())}, by model]"),
     click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
@@ -204,27 +205,23 @@ def class_table(rows):
 
 @cli.command(short_help="Measure a trained network on labelled texts.")
 @click.argument("run_dir", type=click.Path())
+@with_option
 @click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of the run]")
 @click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
 @click.option("--label-column", metavar="NAME", help="Name or position from 1.")
 @device_option()
 @cache_option
 @json_option
-def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, as_json):
-    """Measure the best checkpoint of RUN_DIR on labelled texts."""
-    from engine.data.prepare import encode_test_texts
-    from engine.training.evaluation import evaluate as evaluate_texts
+def evaluate(run_dir, others, test_file, text_columns, label_column, device, cache_dir, as_json):
+    """Measure the best checkpoint of RUN_DIR, or of several runs together, on labelled texts."""
+    from engine.training.together import evaluate_together
 
     changes = {"text_columns": text_columns, "label_column": label_column}
     if not test_file and any(changes.values()):
         raise UserError("--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out")
-    device = resolve_device(device)
-    run = open_run(run_dir, CONFIGS, build_network, device)
-    data = run.settings.data.replace(**{name: value for name, value in changes.items() if value is not None})
-    texts, note = encode_test_texts(data, run.vocabulary, run.classes, test_file, cache_dir)
-    teller(as_json)(note)
-    with computing_as_trained(run, device):
-        result = evaluate_texts(run.network, texts, run.classes)
+    columns = {name: value for name, value in changes.items() if value is not None}
+    runs, device = [run_dir, *others], resolve_device(device)
+    result = evaluate_together(runs, CONFIGS, build_network, device, cache_dir, test_file, columns, teller(as_json))
     if as_json:
         click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
         return
@@ -235,32 +232,35 @@ def evaluate(run_dir, test_file, text_columns, label_column, device, cache_dir, 
 @cli.command(short_help="Label texts with a trained network.")
 @click.argument("run_dir", type=click.Path())
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@with_option
 @device_option()
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
-def predict(run_dir, texts, device, as_json):
+def predict(run_dir, texts, others, device, as_json):
     """Label each TEXT, or each line of standard input, with its class and probability.
 
+    With several runs (--with) that is the class of the largest mean probability.
     A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
     """
     from engine.data.prepare import encode_plain_texts, read_lines
-    from engine.training.evaluation import predict_probabilities
+    from engine.training.together import predict_together
 
-    device = resolve_device(device)
-    run = open_run(run_dir, CONFIGS, build_network, device)
-    if not texts and sys.stdin.isatty():
-        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
-    texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
-    batch = encode_plain_texts(run.settings.data, run.vocabulary, texts)
-    with computing_as_trained(run, device):
-        predicted = predict_probabilities(run.network, batch)
+    def read(run):
+        if not texts and sys.stdin.isatty():
+            click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
+        return [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
+
+    def encode(run, texts):
+        return encode_plain_texts(run.settings.data, run.vocabulary, texts)
+
+    classes, predicted, texts = predict_together([run_dir, *others], read, encode, CONFIGS, build_network, resolve_device(device))
     for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
         if as_json:
-            every = {name: round(float(p), 6) for name, p in zip(run.classes, probabilities)}
-            line = {"text": text, "label": run.classes[best], "probability": float(probabilities[best]), "probabilities": every}
+            every = {name: round(float(p), 6) for name, p in zip(classes, probabilities)}
+            line = {"text": text, "label": classes[best], "probability": float(probabilities[best]), "probabilities": every}
             click.echo(json.dumps(line, ensure_ascii=False))
         else:
-            click.echo(f"{run.classes[best]}\t{probabilities[best]:.4f}")
+            click.echo(f"{classes[best]}\t{probabilities[best]:.4f}")
 
 
 def decoded(text, number):
@@ -453,6 +453,7 @@ def sweep_options(default):
     return options(
         click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs at a time; 1 where the seconds matter.  [default: as many as cores allow]"),
         click.option("--linear", is_flag=True, help="Beside them TF-IDF and a linear SVM (extra bench)."),
+        click.option("--together", is_flag=True, help="Also all seeds of a row as one: the mean of their class probabilities."),
         click.option("--output", type=click.Path(), metavar="DIR", help=f"Folder of runs and tables.  [default: runs/{default}-<date-time>]"),
         click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted one; what has finished is left as it is."),
         device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed one]"),
@@ -531,21 +532,21 @@ def sweep(ctx, file, **running):
     run_sweep(ctx, description, **running)
 
 
-def run_sweep(ctx, description, jobs, linear, output, resume, device, cache_dir, as_json):
+def run_sweep(ctx, description, jobs, linear, together, output, resume, device, cache_dir, as_json):
     """Run description() in a new folder, or what an old one describes; print the table, and which runs failed."""
     from engine.training.sweep.run import Setup, read_sweep, resume_sweep, start_sweep
     from engine.training.sweep.table import as_text
 
-    def setup(device, linear):
-        return Setup(CHOICES, JOB_COMMAND, resolve_device(device), jobs or 0, linear, cache_dir, teller(True))
+    def setup(device, linear, together):
+        return Setup(CHOICES, JOB_COMMAND, resolve_device(device), jobs or 0, linear, together, cache_dir, teller(True))
 
     if resume is not None:
         require_nothing_but(ctx, f"--resume {resume}", {"resume", "jobs", "device", "cache_dir", "as_json"})
         folder, (described, where) = resume, read_sweep(resume, CHOICES)
-        results = resume_sweep(described, folder, setup(device or where["device"], where["linear"]))
+        results = resume_sweep(described, folder, setup(device or where["device"], where["linear"], where["together"]))
     else:
         folder = output or f"runs/{ctx.info_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        results = start_sweep(description(), folder, setup(device or "cpu", linear))
+        results = start_sweep(description(), folder, setup(device or "cpu", linear, together))
     click.echo(json.dumps(results, indent=2, ensure_ascii=False) if as_json else as_text(results))
     teller(True)(f"\nruns, results.json, table.md and table.csv are in {folder}")
     for failure in results["failed"]:

@@ -96,12 +96,6 @@ def ngrams_of(config, batch):
     return learn_ngrams(batch.ids, batch.offsets, config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size)
 
 
-def encode_test_texts(config, vocabulary, classes, path=None, cache_dir=None):
-    """(RaggedBatch, note): the labelled texts of `path`, or the test texts of the run's own corpus."""
-    texts, note = read_test_texts(config, path, cache_dir)
-    return encode_labelled(config, vocabulary, classes, texts, cache_dir), note
-
-
 def read_test_texts(config, path=None, cache_dir=None):
     """(LabelledTexts, note): those of `path`, or the test texts of the run's own corpus."""
     if path:

@@ -38,7 +38,11 @@ def predict_classes(network, texts, batch_size=128):
 
 def evaluate(network, texts, names, batch_size=128):
     """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch."""
-    probabilities = predict_probabilities(network, texts, batch_size)
-    of_label = probabilities[np.arange(len(texts.labels)), texts.labels].astype(np.float64)
+    return evaluate_probabilities(texts.labels, predict_probabilities(network, texts, batch_size), names)
+
+
+def evaluate_probabilities(labels, probabilities, names):
+    """Evaluation of (N, C) class probabilities for N labels. The loss counts a probability as at least the smallest normal float32."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
-    return score(texts.labels, probabilities.argmax(axis=1), names, loss)
+    return score(labels, probabilities.argmax(axis=1), names, loss)

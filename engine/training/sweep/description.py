@@ -93,7 +93,7 @@ def read_seeds(seeds, source):
 def read_axis(name, axis, source, folder, choices):
     """{label: changes} of an axis: a list of values of the field `name`, or a table of labelled changes."""
     where = f"{source}: axis {name}"
-    if name in (*COLUMNS, CLASSIFIER):
+    if name in (*COLUMNS, CLASSIFIER, "together"):
         raise UserError(f"{where}: the table of results has a column of that name; choose another")
     if not isinstance(axis, (list, dict)):
         raise UserError(f"{where}: expected a list of values or a table of labelled changes, got {axis!r}")

@@ -19,6 +19,7 @@ from engine.errors import UserError
 from engine.files import write_json
 from engine.training.run_settings import settings_of
 from engine.training.session import start_or_resume
+from engine.training.sweep.together import measure_together
 
 HELD = {signal.SIGINT, signal.SIGTERM}
 
@@ -34,6 +35,8 @@ def do_job(source, network_classes, build_network):
             print(json.dumps(prepared(job["data"], job["cache_dir"])))
         elif job["kind"] == "linear":
             measured_linear(DataConfig(**job["data"]), job["output"], job["cache_dir"])
+        elif job["kind"] == "together":
+            measure_together(job["runs"], job["output"], network_classes, build_network, job["device"], job["cache_dir"], say)
         else:
             settings = settings_of(job["settings"], network_classes)
             start_or_resume(settings, network_classes, build_network, job["output"], job["device"], job["cache_dir"], say, plan=job["plan"])

@@ -3,6 +3,7 @@
     DIR/sweep.toml          what is run, written first: what an interrupted sweep continues with
     DIR/runs/NAME           a run directory for each run (engine/training/run_directory.py)
     DIR/linear/NAME.json    what the linear peer reached, where it was asked for
+    DIR/together/NAME.json  what the seeds of a combination reach together, where it was asked for
     DIR/logs/NAME.log       what the process of a run printed
     DIR/results.json, table.md, table.csv    written after every finished run
 """
@@ -28,6 +29,7 @@ from engine.training.sweep.plan import plan
 from engine.training.sweep.processes import Job, ask, run_jobs
 from engine.training.sweep.results import sweep_results
 from engine.training.sweep.table import as_csv, as_markdown
+from engine.training.sweep.together import groups_of, is_ready, with_together
 
 PLAN_FILE = "sweep.toml"
 
@@ -35,13 +37,14 @@ PLAN_FILE = "sweep.toml"
 class Setup(NamedTuple):
     """What all runs of a sweep share. choices: networks and presets; command: starts a process that does a job (job.py); device:
     "cpu" or "cuda"; jobs: processes at once, 0 for as many as the cores take; linear: whether the linear peer is measured;
-    cache_dir: None for that of the user; tell: takes lines for the user."""
+    together: whether all seeds of a combination are, as one; cache_dir: None for that of the user; tell: takes lines for the user."""
 
     choices: Choices
     command: list
     device: str = "cpu"
     jobs: int = 0
     linear: bool = False
+    together: bool = False
     cache_dir: str | None = None
     tell: Callable = print
 
@@ -60,20 +63,21 @@ def start_sweep(description, folder, setup):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output {folder}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
-    where = {"version": __version__, "device": setup.device, "linear": setup.linear}
+    where = {"version": __version__, "device": setup.device, "linear": setup.linear, "together": setup.together}
     write_text(folder / PLAN_FILE, description.with_preset(setup.choices).to_toml(**where))
     return run_all(description, runs, folder, setup)
 
 
 def read_sweep(folder, choices):
-    """(Description, {"device": …, "linear": …}) of the folder of a sweep that has begun. UserError where it is none."""
+    """(Description, {"device": …, "linear": …, "together": …}) of the folder of a sweep that has begun. UserError where it is none."""
     path = Path(folder) / PLAN_FILE
     if not path.is_file():
         raise UserError(f"--resume {folder}: holds no {PLAN_FILE}; give the folder of a sweep that has begun")
     description, where = read_description(path, choices)
-    if not isinstance(where, dict) or where.get("device") not in ("cpu", "cuda") or not isinstance(where.get("linear"), bool):
+    where = {"together": False, **where} if isinstance(where, dict) else {}
+    if where.get("device") not in ("cpu", "cuda") or not all(isinstance(where.get(name), bool) for name in ("linear", "together")):
         raise UserError(f"{path}: lacks the section [run] with device and linear; restore the file, or begin a new sweep")
-    return description, {"device": where["device"], "linear": where["linear"]}
+    return description, {name: where[name] for name in ("device", "linear", "together")}
 
 
 def resume_sweep(description, folder, setup):
@@ -122,13 +126,15 @@ def absolute(path):
 def run_all(description, runs, folder, setup):
     """Run what has no result yet; returns what results.json holds."""
     try:
-        for name in ("runs", "logs", *(["linear"] if setup.linear else [])):
+        for name in ("runs", "logs", *(name for name in ("linear", "together") if getattr(setup, name))):
             (folder / name).mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); free some space, or see to its permissions") from error
     files = {run.name: directory_of(folder, run).result_file for run in runs}
     if setup.linear:
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
+    groups = [group for group in groups_of(runs) if len(group.runs) > 1] if setup.together else []
+    files.update({group.name: folder / "together" / f"{group.name}.json" for group in groups})
     count = min(len(files), setup.jobs or default_jobs(runs, setup.device))
     found = {name: read_json(path) for name, path in files.items() if path.exists()}
     failed = {}
@@ -136,6 +142,7 @@ def run_all(description, runs, folder, setup):
 
     def gather():
         results = sweep_results(list(description.axes), description.seeds, runs, found, failed)
+        results = with_together(results, runs, found) if setup.together else results
         results = with_linear_rows(results, description, runs, found) if setup.linear else results
         write_json(folder / "results.json", results)
         write_text(folder / "table.md", as_markdown(results))
@@ -156,6 +163,8 @@ def run_all(description, runs, folder, setup):
 
         try:
             run_jobs(jobs, count, setup.command, folder / "logs", done)
+            ready = [group for group in groups if group.name not in found and is_ready(group, found)]
+            run_jobs(together_jobs(ready, files, setup, max(1, usable_cores() // count)), count, setup.command, folder / "logs", done)
         except Interrupted as stop:
             stop.run_path = folder  # it is the sweep that can be continued
             raise
@@ -172,7 +181,7 @@ def default_jobs(runs, device):
 
 def jobs_of(runs, files, folder, setup, share):
     """The Jobs of all runs and linear peers. share: threads of a run that leaves them to NumPy's BLAS."""
-    common = {"cache_dir": absolute(setup.cache_dir), "device": setup.device, "plan": str(folder / PLAN_FILE)}
+    common = {**shared(setup), "plan": str(folder / PLAN_FILE)}
     jobs = []
     for run in runs:
         message = {"kind": "run", "settings": run.settings.sections(), "output": str(files[run.name].parent), **common}
@@ -181,6 +190,20 @@ def jobs_of(runs, files, folder, setup, share):
         message = {"kind": "linear", "data": peer.data.to_dict(), "output": str(files[peer.name]), **common}
         jobs.append(Job(peer.name, message, share))
     return jobs
+
+
+def together_jobs(groups, files, setup, share):
+    """The Jobs of Groups whose runs have finished."""
+    jobs = []
+    for group in groups:
+        folders = [str(files[name].parent.resolve()) for name in group.runs]
+        jobs.append(Job(group.name, {"kind": "together", "runs": folders, "output": str(files[group.name]), **shared(setup)}, share))
+    return jobs
+
+
+def shared(setup):
+    """What every job is told."""
+    return {"cache_dir": absolute(setup.cache_dir), "device": setup.device}
 
 
 def outcome(result, reason):

@@ -10,7 +10,9 @@ CSV_COLUMNS = (
     "seeds", "planned", "mean", "mean_spread", "interval_low", "interval_high", "macro_f1", "macro_f1_spread",
     "validation", "validation_spread", "seconds", "peak_memory_bytes",
 )  # fmt: skip
+TOGETHER = {"together": "accuracy", "together_macro_f1": "macro_f1"}  # further columns of table.csv, where the seeds were measured together
 NOTE = "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); training: mean seconds of one run; memory: its largest peak"
+TOGETHER_NOTE = "; together: test accuracy of the mean of the seeds' class probabilities"
 MISSING = "-"
 
 
@@ -29,23 +31,37 @@ def as_csv(results):
     """One line for each row of the table, plain numbers, what is missing left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*results["axes"], *CSV_COLUMNS])
+    columns = [*results["axes"], *CSV_COLUMNS, *(TOGETHER if has_together(results) else ())]
+    writer.writerow(columns)
     for row in results["rows"]:
         low, high = row["interval"] or (None, None)
-        flat = {**row, "interval_low": low, "interval_high": high}
-        writer.writerow([flat[name] for name in (*results["axes"], *CSV_COLUMNS)])
+        together = {name: (row.get("together") or {}).get(key) for name, key in TOGETHER.items()}
+        flat = {**row, "interval_low": low, "interval_high": high, **together}
+        writer.writerow([flat[name] for name in columns])
     return text.getvalue()
 
 
 def note(results):
-    return NOTE.format(seeds=", ".join(map(str, results["seeds"])))
+    return NOTE.format(seeds=", ".join(map(str, results["seeds"]))) + (TOGETHER_NOTE if has_together(results) else "")
+
+
+def has_together(results):
+    """Whether the seeds were to be measured together."""
+    return any("together" in row for row in results["rows"])
 
 
 def cells(results):
     """(headings, rows, alignment) of the table."""
     axes = results["axes"]
     rows = [[*(row[axis] for axis in axes), *figures(row)] for row in results["rows"]]
-    return [*axes, *HEADINGS], rows, "<" * len(axes) + ">" * len(HEADINGS)
+    headings, align = [*axes, *HEADINGS], "<" * len(axes) + ">" * len(HEADINGS)
+    if has_together(results):
+        place = len(axes) + HEADINGS.index("test accuracy") + 1
+        headings.insert(place, "together")
+        align += ">"
+        for row, cell in zip(results["rows"], rows):
+            cell.insert(place, MISSING if not row.get("together") else f"{100 * row['together']['accuracy']:.2f} %")
+    return headings, rows, align
 
 
 def figures(row):
