@@ -115,6 +115,24 @@ def test_predict_keeps_the_order_of_its_texts(trained, run):
         assert run("predict", trained, text)[1].split() == line  # alone, each gets the same answer
 
 
+def test_several_runs_label_texts_by_the_mean_of_their_probabilities(tmp_path, trained, arguments, files, run, monkeypatch):
+    other = tmp_path / "other"
+    assert run(*arguments, "--seed", "5", "--vocabulary-size", "60", "--output", other)[0] == 0
+    text, each = "ball of bread", []
+    for path in (trained, other):
+        each.append(json.loads(run("predict", path, text, "--json")[1])["probabilities"])
+    both = json.loads(run("predict", trained, text, "--with", other, "--json")[1])
+    assert both["probabilities"] == pytest.approx({name: (each[0][name] + each[1][name]) / 2 for name in each[0]}, abs=1e-6)
+    assert each[0] != each[1] and both["probability"] == pytest.approx(max(both["probabilities"].values()), abs=1e-6)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bread\nball\n")))
+    assert run("predict", trained, "--with", other)[1].count("\n") == 2  # lines are read once, not once for each run
+    for more in ([], ["--test-file", files["test"]]):
+        code, out, err = run("evaluate", trained, "--with", other, *more)
+        assert code == 0 and "accuracy" in out and err.count("15 rows") <= 1
+    code, out, err = run("predict", trained, text, "--with", tmp_path / "none")
+    assert (code, out, err.count("\n")) == (2, "", 1) and str(tmp_path / "none") in err
+
+
 def test_predict_reads_lines_and_prints_json_lines(trained, run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("goal match\r\n\nsoup 🍞\n".encode())))
     code, out, _ = run("predict", trained, "--json")

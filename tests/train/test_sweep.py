@@ -212,6 +212,43 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
     assert len(files) == 1 and run("sweep", "--resume", tmp_path / "out")[:2] == (0, out) and files[0].stat().st_mtime_ns == before
 
 
+def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
+    """Also when that is killed before, and once only; what evaluate says of these runs is in the table."""
+    folder = tmp_path / "out"
+    code, out, err = run("sweep", sweep_file(), "--together", "--output", folder)
+    assert code == 0, err
+    files = sorted((folder / "together").iterdir())
+    assert [file.name for file in files] == ["together@no_dropout-0.json", "together@none-0.json"]
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    for row in rows:
+        first, second = (folder / "runs" / each["run"] for each in row["runs"])
+        measured = json.loads(run("evaluate", first, "--with", second, "--json")[1])
+        assert row["together"] == {name: measured[name] for name in ("accuracy", "macro_f1")}
+        line = next(line for line in out.splitlines() if line.startswith(row["change"] + "  "))
+        assert f"  {100 * measured['accuracy']:.2f} %" in line
+    before = files[0].stat().st_mtime_ns
+    files[1].unlink()
+    assert run("sweep", "--resume", folder)[:2] == (0, out)
+    assert files[1].exists() and files[0].stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("lines", [{"seeds": "seeds = [0]"}, {"test_file": 'test_file = ""'}], ids=["one seed", "no test texts"])
+def test_where_nothing_is_to_be_labelled_together_the_column_is_empty(tmp_path, sweep_file, run, lines):
+    code, out, err = run("sweep", sweep_file(**lines), "--together", "--output", tmp_path / "out")
+    assert code == 0 and list((tmp_path / "out" / "together").iterdir()) == [], err
+    assert all(row["together"] is None for row in json.loads((tmp_path / "out" / "results.json").read_text())["rows"])
+
+
+def test_a_sweep_of_a_version_that_knew_no_seeds_together_is_resumed(tmp_path, sweep_file, run):
+    folder = tmp_path / "out"
+    code, out, _ = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
+    written = (folder / "sweep.toml").read_text()
+    (folder / "sweep.toml").write_text(written.replace("together = false\n", ""))
+    assert "together = false\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
+    (folder / "sweep.toml").write_text(written.replace("together = false\n", "together = 1\n"))
+    assert run("sweep", "--resume", folder)[0] == 2
+
+
 WRONG = {
     "no file": (None, [], ["no.toml", "not found"]),
     "no argument": (None, [], ["FILE.toml", "--resume DIR"]),

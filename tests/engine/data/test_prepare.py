@@ -7,7 +7,7 @@ from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.ngrams import learn_ngrams
-from engine.data.prepare import count_classes, encode_plain_texts, encode_test_texts, prepare, read_corpus
+from engine.data.prepare import count_classes, encode_labelled, encode_plain_texts, prepare, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import encode_texts
 from engine.errors import UserError
@@ -188,8 +188,9 @@ def test_texts_to_measure_come_from_a_file_or_from_the_runs_own_corpus(write):
     files = config(train_file=write("train.tsv", TSV * 3), test_file=own)
     data = prepare(files, read_corpus(files)[0], seed=0)
     for path, texts, labels in ((None, ["two"], [1]), (other, ["red", "blue"], [0, 1])):
-        batch, note = encode_test_texts(files, data.vocabulary, data.classes, path)
+        found, note = read_test_texts(files, path)
+        batch = encode_labelled(files, data.vocabulary, data.classes, found)
         assert texts_of(data, batch) == texts and batch.labels.tolist() == labels and note
     assert texts_of(data, encode_plain_texts(files, data.vocabulary, ["one", "", "red"])) == ["one", "", "red"]
     with pytest.raises(UserError, match="trained without test texts; give some with --test-file"):
-        encode_test_texts(files.replace(test_file=""), data.vocabulary, data.classes)
+        read_test_texts(files.replace(test_file=""))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from engine.data.prepare import encode_test_texts
+from engine.data.prepare import encode_labelled, read_test_texts
 from engine.errors import UserError
 from engine.training import session as session_module
 from engine.training import trainer as trainer_module
@@ -161,8 +161,8 @@ def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, setting
 def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     result = start(settings, tmp_path / "run")
     opened = open_run(tmp_path / "run", CONFIGS, build_network)
-    texts, _ = encode_test_texts(opened.settings.data, opened.vocabulary, opened.classes)
-    found = evaluate(opened.network, texts, opened.classes)
+    texts, _ = read_test_texts(opened.settings.data)
+    found = evaluate(opened.network, encode_labelled(opened.settings.data, opened.vocabulary, opened.classes, texts), opened.classes)
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
 
 

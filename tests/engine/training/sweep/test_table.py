@@ -12,6 +12,7 @@ from engine.training.sweep.description import Description
 from engine.training.sweep.plan import PlannedRun
 from engine.training.sweep.results import sweep_results
 from engine.training.sweep.table import as_csv, as_markdown, as_text
+from engine.training.sweep.together import groups_of, is_ready, with_together
 
 
 def result(accuracy, f1=0.5, validation=None, seconds=2.0, memory=2**20):
@@ -94,6 +95,25 @@ def test_csv_holds_plain_numbers(results):
     first, second = csv.DictReader(io.StringIO(as_csv(results)))
     assert first["change"] == "a|b" and float(first["mean_spread"]) == pytest.approx(0.03) and float(first["interval_low"]) == pytest.approx(0.85547, abs=1e-5)
     assert (second["seeds"], second["planned"], second["mean"], second["interval_low"], second["validation"]) == ("1", "3", "0.5", "", "")
+
+
+def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(choices):
+    runs = [planned(choices, (label,), seed) for label in "ab" for seed in (0, 1)]
+    found = {run.name: result(0.9) for run in runs}
+    first, second = groups_of(runs)
+    assert (first.name, first.labels, first.runs) == ("together@a-0", ("a",), ["a-0", "a-1"])
+    assert is_ready(first, found) and not is_ready(second, {"b-0": result(0.9)}) and not is_ready(second, {**found, "b-1": result(None)})
+    assert not is_ready(first._replace(runs=["a-0"]), found)
+    plain = sweep_results(["x"], [0, 1], runs, found, {})
+    found[first.name] = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5}
+    results = with_together(plain, runs, found)
+    assert [row["together"] for row in results["rows"]] == [{"accuracy": 0.95, "macro_f1": 0.75}, None]
+    lines = as_text(results).splitlines()
+    assert lines[0].split()[:5] == ["x", "seeds", "test", "accuracy", "together"] and "class probabilities" in lines[-1]
+    assert lines[2].split()[:8] == ["a", "2", "90.00", "±", "0.00", "%", "95.00", "%"] and lines[3].split()[6] == "-"
+    rows = list(csv.DictReader(io.StringIO(as_csv(results))))
+    assert [(row["together"], row["together_macro_f1"]) for row in rows] == [("0.95", "0.75"), ("", "")]
+    assert "together" not in as_text(plain) + as_markdown(plain) + as_csv(plain)
 
 
 def describing(axes):
