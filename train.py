@@ -206,7 +206,7 @@ def class_table(rows):
 @cli.command(short_help="Measure a trained network on labelled texts.")
 @click.argument("run_dir", type=click.Path())
 @with_option
-@click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of the run]")
+@click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of RUN_DIR]")
 @click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
 @click.option("--label-column", metavar="NAME", help="Name or position from 1.")
 @device_option()
@@ -241,18 +241,15 @@ def predict(run_dir, texts, others, device, as_json):
     With several runs (--with) that is the class of the largest mean probability.
     A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
     """
-    from engine.data.prepare import encode_plain_texts, read_lines
-    from engine.training.together import predict_together
+    from engine.data.prepare import read_lines
+    from engine.training.together import common_classes, mean_probabilities
 
-    def read(run):
-        if not texts and sys.stdin.isatty():
-            click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
-        return [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
-
-    def encode(run, texts):
-        return encode_plain_texts(run.settings.data, run.vocabulary, texts)
-
-    classes, predicted, texts = predict_together([run_dir, *others], read, encode, CONFIGS, build_network, resolve_device(device))
+    runs, device = [run_dir, *others], resolve_device(device)
+    classes = common_classes(runs)
+    if not texts and sys.stdin.isatty():
+        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
+    texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
+    predicted = mean_probabilities(runs, texts, CONFIGS, build_network, device)
     for text, probabilities in zip(texts, predicted):
         best = int(probabilities.argmax())
         if as_json:

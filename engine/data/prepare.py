@@ -12,7 +12,7 @@ from engine.data.ngrams import learn_ngrams
 from engine.data.texts import Corpus, class_names, encode_labels, require_two_classes
 from engine.data.token_cache import TokenCache
 from engine.data.tokenizer import load_tokenizer
-from engine.data.vocabulary import Vocabulary
+from engine.data.vocabulary import CODERS, Vocabulary
 from engine.errors import UserError
 from engine.ragged import RaggedBatch
 
@@ -111,12 +111,12 @@ def read_test_texts(config, path=None, cache_dir=None):
 def encode_labelled(config, vocabulary, classes, texts, cache_dir=None):
     """RaggedBatch of LabelledTexts, as a trained run encodes them. UserError for a label that is not among its classes."""
     labels = encode_labels(texts.labels, classes, texts)
-    return RaggedBatch(*vocabulary.encode(texts.texts, config.max_tokens, TokenCache(cache_dir)), labels)
+    return encode_plain_texts(config, vocabulary, texts.texts, TokenCache(cache_dir))._replace(labels=labels)
 
 
-def encode_plain_texts(config, vocabulary, texts):
-    """RaggedBatch without labels of a list of strings."""
-    return RaggedBatch(*vocabulary.encode(texts, config.max_tokens))
+def encode_plain_texts(config, vocabulary, texts, coders=CODERS):
+    """RaggedBatch without labels of a list of strings. coders: as in Vocabulary.encode()."""
+    return RaggedBatch(*vocabulary.encode(texts, config.max_tokens, coders))
 
 
 def read_lines(stream):

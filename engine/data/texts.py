@@ -62,9 +62,13 @@ def encode_labels(labels, classes, where):
     number = {name: index for index, name in enumerate(classes)}
     for row, label in enumerate(labels):
         if label not in number:
-            known = ", ".join(map(shown, classes[:10])) + (f" and {len(classes) - 10} more" if len(classes) > 10 else "")
-            raise UserError(f"{where.place(row)}: label {shown(label)} is not among the training classes {known}; correct it or remove the row")
+            raise UserError(f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; correct it or remove the row")
     return np.fromiter((number[label] for label in labels), np.int64, len(labels))
+
+
+def listed(values):
+    """Up to ten values as they appear in a message, and how many more there are."""
+    return ", ".join(map(shown, values[:10])) + (f" and {len(values) - 10} more" if len(values) > 10 else "")
 
 
 def shown(value):

@@ -16,7 +16,7 @@ from engine.backend import blas_threads, peak_memory_bytes, resolve_device
 from engine.data.prepare import prepare, read_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.errors import UserError
-from engine.files import write_json
+from engine.files import read_json, write_json
 from engine.kernels import mode, worst_differences
 from engine.products import check_precision, product_precision
 from engine.training.checkpoint import load_checkpoint, load_weights
@@ -167,12 +167,24 @@ def open_run(path, network_classes, build_network, device="cpu"):
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
         raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
-    classes = state.get("labels")
-    if not isinstance(classes, list):
-        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
+    classes = labels_in(state, directory)
     network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
+
+
+def classes_of(path):
+    """The names of the classes that the run in a directory has learned, from a small file. UserError where it is no trained run."""
+    directory = RunDirectory.open(path)
+    return labels_in(read_json(directory.best / "state.json"), directory)
+
+
+def labels_in(state, directory):
+    """The names of the classes in the state of a run's best checkpoint."""
+    classes = state.get("labels")
+    if not isinstance(classes, list):
+        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
+    return classes
 
 
 @contextlib.contextmanager

@@ -8,51 +8,56 @@ their losses, since −log is convex; its accuracy has no such bound. Each run k
 
 import numpy as np
 
-from engine.data.prepare import encode_labelled, read_test_texts
-from engine.data.texts import encode_labels
+from engine.data.prepare import encode_plain_texts, read_test_texts
+from engine.data.texts import encode_labels, listed
+from engine.data.token_cache import TokenCache
+from engine.data.vocabulary import CODERS
 from engine.errors import UserError
 from engine.training.evaluation import evaluate_probabilities, predict_probabilities
-from engine.training.session import computing_as_trained, open_run
+from engine.training.run_directory import RunDirectory
+from engine.training.session import classes_of, computing_as_trained, open_run, read_run_settings
 
 
-def predict_together(paths, read, encode, network_classes, build_network, device="cpu"):
-    """(classes, (N, C) float64 probabilities, texts) of the best weights of M ≥ 1 run directories.
+def common_classes(paths):
+    """The names of the classes of M ≥ 1 run directories, from small files: before texts are read and networks loaded.
 
-    read: function of the first OpenRun → N texts, called once; encode: function of an OpenRun and these → RaggedBatch, as that run
-    encodes them. One network at a time is in memory. UserError where a path is no trained run, and where the runs have learned
-    different classes.
+    UserError where a path is no trained run, and where the runs have learned different classes.
     """
-    classes, texts, total = None, None, 0.0
-    for path in paths:
+    classes = classes_of(paths[0])
+    for path in paths[1:]:
+        others = classes_of(path)
+        if others != classes:
+            here, there = (listed(sorted(set(a) - set(b))) or "none" for a, b in ((others, classes), (classes, others)))
+            raise UserError(f"{path}: has learned other classes than {paths[0]} (only here: {here}; only there: {there}); take runs of one corpus")
+    return classes
+
+
+def mean_probabilities(paths, texts, network_classes, build_network, device="cpu", coders=CODERS):
+    """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 run directories of the same classes.
+
+    texts: N strings, which each run encodes with its own vocabulary. coders: as in Vocabulary.encode().
+    One network at a time is in memory. UserError for a run that is damaged.
+    """
+
+    def probabilities(path):
         run = open_run(path, network_classes, build_network, device)
-        if classes is None:
-            classes, texts = run.classes, read(run)
-        elif run.classes != classes:
-            raise UserError(f"{path}: its classes are {listed(run.classes)}, those of {paths[0]} {listed(classes)}; take runs of the same corpus")
-        batch = encode(run, texts)
+        batch = encode_plain_texts(run.settings.data, run.vocabulary, texts, coders)
         with computing_as_trained(run, device):
-            total = total + predict_probabilities(run.network, batch).astype(np.float64)
-    return classes, total / len(paths), texts
+            return predict_probabilities(run.network, batch).astype(np.float64)
+
+    return sum(map(probabilities, paths)) / len(paths)
 
 
 def evaluate_together(paths, network_classes, build_network, device="cpu", cache_dir=None, test_file=None, columns=None, tell=print):
     """Evaluation of M ≥ 1 run directories on the test texts of the first, or on the labelled texts of test_file.
 
     columns: fields of DataConfig that say how to read that file, other than in training; tell: takes a line on what was read.
+    UserError as in common_classes() and mean_probabilities(), where there are no test texts, and for a label that is not among the classes.
     """
-
-    def read(run):
-        texts, note = read_test_texts(run.settings.data.replace(**(columns or {})), test_file, cache_dir)
-        tell(note)
-        return texts
-
-    def encode(run, texts):
-        return encode_labelled(run.settings.data, run.vocabulary, run.classes, texts, cache_dir)
-
-    classes, probabilities, texts = predict_together(paths, read, encode, network_classes, build_network, device)
-    return evaluate_probabilities(encode_labels(texts.labels, classes, texts), probabilities, classes)
-
-
-def listed(classes, most=5):
-    """The first names, and how many others there are."""
-    return ", ".join(map(repr, classes[:most])) + (f" and {len(classes) - most} more" if len(classes) > most else "")
+    classes = common_classes(paths)
+    data = read_run_settings(RunDirectory.open(paths[0]), network_classes).data
+    texts, note = read_test_texts(data.replace(**(columns or {})), test_file, cache_dir)
+    tell(note)
+    labels = encode_labels(texts.labels, classes, texts)
+    probabilities = mean_probabilities(paths, texts.texts, network_classes, build_network, device, TokenCache(cache_dir))
+    return evaluate_probabilities(labels, probabilities, classes)

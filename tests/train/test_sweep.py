@@ -1,5 +1,6 @@
 """The command sweep with real trainings: in processes side by side, stopped and continued, and with a run that fails."""
 
+import itertools
 import json
 import os
 import re
@@ -213,30 +214,45 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
 
 
 def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
-    """Also when that is killed before, and once only; what evaluate says of these runs is in the table."""
+    """Once; what evaluate says of these runs is in the table. Seeds that come in later are measured with the first."""
     folder = tmp_path / "out"
     code, out, err = run("sweep", sweep_file(), "--together", "--output", folder)
-    assert code == 0, err
+    assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("together@")][-1] == ["(6", "of", "6)"], err
     files = sorted((folder / "together").iterdir())
     assert [file.name for file in files] == ["together@no_dropout-0.json", "together@none-0.json"]
-    rows = json.loads((folder / "results.json").read_text())["rows"]
-    for row in rows:
-        first, second = (folder / "runs" / each["run"] for each in row["runs"])
-        measured = json.loads(run("evaluate", first, "--with", second, "--json")[1])
+    require_measured_together(folder, out, run)
+    before = [json.loads(file.read_text()) for file in files], [file.stat().st_mtime_ns for file in files]
+    seconds = [json.loads((folder / "runs" / f"none-{seed}" / "result.json").read_text())["train_seconds"] for seed in (0, 1)]
+    assert before[0][1]["train_seconds"] == pytest.approx(sum(seconds)) and before[0][1]["runs"] == NAMES[:2]
+    files[1].write_text("{}")
+    assert run("sweep", "--resume", folder)[:2] == (0, out)
+    assert json.loads(files[1].read_text()) == before[0][1] and files[0].stat().st_mtime_ns == before[1][0]
+    plan_file = folder / "sweep.toml"
+    plan_file.write_text(re.sub(r"seeds = \[[^]]*\]", "seeds = [0, 1, 2]", plan_file.read_text()))
+    require_measured_together(folder, run("sweep", "--resume", folder)[1], run)
+    assert json.loads(files[1].read_text())["runs"] == ["none-0", "none-1", "none-2"]
+
+
+def require_measured_together(folder, out, run):
+    """What a sweep printed and wrote of seeds together must be what evaluate prints of all of them."""
+    for row in json.loads((folder / "results.json").read_text())["rows"]:
+        first, *others = (folder / "runs" / each["run"] for each in row["runs"])
+        measured = json.loads(run("evaluate", first, *itertools.chain.from_iterable(("--with", other) for other in others), "--json")[1])
         assert row["together"] == {name: measured[name] for name in ("accuracy", "macro_f1")}
         line = next(line for line in out.splitlines() if line.startswith(row["change"] + "  "))
         assert f"  {100 * measured['accuracy']:.2f} %" in line
-    before = files[0].stat().st_mtime_ns
-    files[1].unlink()
-    assert run("sweep", "--resume", folder)[:2] == (0, out)
-    assert files[1].exists() and files[0].stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("lines", [{"seeds": "seeds = [0]"}, {"test_file": 'test_file = ""'}], ids=["one seed", "no test texts"])
-def test_where_nothing_is_to_be_labelled_together_the_column_is_empty(tmp_path, sweep_file, run, lines):
-    code, out, err = run("sweep", sweep_file(**lines), "--together", "--output", tmp_path / "out")
-    assert code == 0 and list((tmp_path / "out" / "together").iterdir()) == [], err
-    assert all(row["together"] is None for row in json.loads((tmp_path / "out" / "results.json").read_text())["rows"])
+def test_where_a_seed_is_missing_or_without_test_texts_the_column_is_empty(tmp_path, sweep_file, run):
+    folder = tmp_path / "out"
+    code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--together", "--output", folder)
+    assert code == 0 and list((folder / "together").iterdir()) == [] and "(4 of 4)" in err
+    assert [row["together"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [None, None]
+    folder = tmp_path / "failing"
+    code, _, err = run("sweep", sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'), "--together", "--output", folder)
+    assert code == 1 and [file.name for file in (folder / "together").iterdir()] == ["together@no_dropout-0.json"] and "(5 of 5)" in err
+    first, second = json.loads((folder / "results.json").read_text())["rows"]
+    assert first["together"] is None and second["together"]["accuracy"] > 0
 
 
 def test_a_sweep_of_a_version_that_knew_no_seeds_together_is_resumed(tmp_path, sweep_file, run):
@@ -246,7 +262,8 @@ def test_a_sweep_of_a_version_that_knew_no_seeds_together_is_resumed(tmp_path, s
     (folder / "sweep.toml").write_text(written.replace("together = false\n", ""))
     assert "together = false\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
     (folder / "sweep.toml").write_text(written.replace("together = false\n", "together = 1\n"))
-    assert run("sweep", "--resume", folder)[0] == 2
+    code, _, err = run("sweep", "--resume", folder)
+    assert code == 2 and "sweep.toml" in err and "together (true or false)" in err
 
 
 WRONG = {
@@ -259,6 +276,7 @@ WRONG = {
     "output": ({}, ["--output", "FULL"], ["FULL", "holds something"]),
     "resume of nothing": ({}, ["--resume", "FULL"], ["FULL", "sweep.toml"]),
     "jobs": ({}, ["--jobs", "0"], ["--jobs"]),
+    "together": ({"seeds": "seeds = [3]"}, ["--together"], ["sweep.toml", "--together", "at least two"]),
 }
 
 

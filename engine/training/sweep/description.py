@@ -27,6 +27,7 @@ from engine.training.run_settings import model_of
 from engine.training.session import FILE_FIELDS
 from engine.training.sweep.linear import CLASSIFIER
 from engine.training.sweep.results import COLUMNS
+from engine.training.sweep.table import RESERVED
 
 KEYS = ("preset", "seeds", "set", "grid", "run")  # "run", of the copy in a sweep's folder: where it ran, not what it was
 
@@ -93,7 +94,7 @@ def read_seeds(seeds, source):
 def read_axis(name, axis, source, folder, choices):
     """{label: changes} of an axis: a list of values of the field `name`, or a table of labelled changes."""
     where = f"{source}: axis {name}"
-    if name in (*COLUMNS, CLASSIFIER, "together"):
+    if name in {*COLUMNS, *RESERVED, CLASSIFIER}:
         raise UserError(f"{where}: the table of results has a column of that name; choose another")
     if not isinstance(axis, (list, dict)):
         raise UserError(f"{where}: expected a list of values or a table of labelled changes, got {axis!r}")

@@ -1,6 +1,7 @@
 """What came out of a sweep: a row for each combination, with mean and spread over its seeds.
 
-results.json: axes, seeds, rows, failed. Of a row: the label on each axis, COLUMNS, and each seed's figures in "runs".
+results.json: axes, seeds, rows, failed. Of a row: the label on each axis, COLUMNS, and each seed's figures in "runs"; where asked for
+"together" (together.py).
 """
 
 import statistics

@@ -29,7 +29,7 @@ from engine.training.sweep.plan import plan
 from engine.training.sweep.processes import Job, ask, run_jobs
 from engine.training.sweep.results import sweep_results
 from engine.training.sweep.table import as_csv, as_markdown
-from engine.training.sweep.together import groups_of, is_ready, with_together
+from engine.training.sweep.together import groups_of, is_ready, known_figures, with_together
 
 PLAN_FILE = "sweep.toml"
 
@@ -76,7 +76,7 @@ def read_sweep(folder, choices):
     description, where = read_description(path, choices)
     where = {"together": False, **where} if isinstance(where, dict) else {}
     if where.get("device") not in ("cpu", "cuda") or not all(isinstance(where.get(name), bool) for name in ("linear", "together")):
-        raise UserError(f"{path}: lacks the section [run] with device and linear; restore the file, or begin a new sweep")
+        raise UserError(f"{path}: lacks a section [run] with device (cpu or cuda), linear and together (true or false); restore the file, or begin a new sweep")
     return description, {name: where[name] for name in ("device", "linear", "together")}
 
 
@@ -103,6 +103,8 @@ def check(runs, unfinished, source, setup):
     """
     if setup.linear:
         require_linear("--linear")
+    if setup.together and any(len(group.runs) < 2 for group in groups_of(runs)):
+        raise UserError(f"{source}: --together takes the mean over several seeds; give at least two, or leave it out")
     for run in runs:
         with_place(f"{source}: {run.name}", check_precision, run.settings.training.precision, setup.device)
     distinct = {}
@@ -133,12 +135,16 @@ def run_all(description, runs, folder, setup):
     files = {run.name: directory_of(folder, run).result_file for run in runs}
     if setup.linear:
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
-    groups = [group for group in groups_of(runs) if len(group.runs) > 1] if setup.together else []
-    files.update({group.name: folder / "together" / f"{group.name}.json" for group in groups})
     count = min(len(files), setup.jobs or default_jobs(runs, setup.device))
     found = {name: read_json(path) for name, path in files.items() if path.exists()}
-    failed = {}
-    jobs = [job for job in jobs_of(runs, files, folder, setup, max(1, usable_cores() // count)) if job.name not in found]
+    failed, groups = {}, groups_of(runs) if setup.together else []
+    files.update({group.name: folder / "together" / f"{group.name}.json" for group in groups})
+    for group in groups:
+        figures = known_figures(group, files[group.name])
+        if figures is not None and is_ready(group, found):  # else a run is trained anew
+            found[group.name] = figures
+    share = max(1, usable_cores() // count)
+    jobs = [job for job in jobs_of(runs, files, folder, setup, share) if job.name not in found]
 
     def gather():
         results = sweep_results(list(description.axes), description.seeds, runs, found, failed)
@@ -149,7 +155,7 @@ def run_all(description, runs, folder, setup):
         write_text(folder / "table.csv", as_csv(results))
         return results
 
-    with tqdm(total=len(files), initial=len(found), desc="runs", unit="run", leave=False, disable=None) as bar:
+    with tqdm(total=len(found) + len(jobs), initial=len(found), desc="runs", unit="run", leave=False, disable=None) as bar:
 
         def done(job, reason):
             if reason is None:
@@ -157,14 +163,15 @@ def run_all(description, runs, folder, setup):
             else:
                 failed[job.name] = reason
             bar.clear()
-            setup.tell(f"{job.name}: {outcome(found.get(job.name), reason)} ({len(found) + len(failed)} of {len(files)})")
+            setup.tell(f"{job.name}: {outcome(found.get(job.name), reason)} ({len(found) + len(failed)} of {bar.total})")
             bar.update()
             gather()
 
         try:
             run_jobs(jobs, count, setup.command, folder / "logs", done)
             ready = [group for group in groups if group.name not in found and is_ready(group, found)]
-            run_jobs(together_jobs(ready, files, setup, max(1, usable_cores() // count)), count, setup.command, folder / "logs", done)
+            bar.total += len(ready)
+            run_jobs(together_jobs(ready, files, setup, share), count, setup.command, folder / "logs", done)
         except Interrupted as stop:
             stop.run_path = folder  # it is the sweep that can be continued
             raise

@@ -13,6 +13,7 @@ CSV_COLUMNS = (
 TOGETHER = {"together": "accuracy", "together_macro_f1": "macro_f1"}  # further columns of table.csv, where the seeds were measured together
 NOTE = "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); training: mean seconds of one run; memory: its largest peak"
 TOGETHER_NOTE = "; together: test accuracy of the mean of the seeds' class probabilities"
+RESERVED = {*CSV_COLUMNS, *TOGETHER}  # names that no axis may have
 MISSING = "-"
 
 

@@ -3,11 +3,15 @@
 DIR/together/NAME.json: test_accuracy, test_macro_f1, test_loss; runs; train_seconds of all of them.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
-from engine.files import write_json
+from engine.errors import UserError
+from engine.files import read_json, write_json
 from engine.training.run_directory import RunDirectory
 from engine.training.together import evaluate_together
+
+FIGURES = {"accuracy": "test_accuracy", "macro_f1": "test_macro_f1"}  # in a row of results.json: in the file
 
 
 class Group(NamedTuple):
@@ -27,22 +31,32 @@ def groups_of(runs):
 
 
 def is_ready(group, found):
-    """Whether several runs of a Group have finished, none is missing, and there are texts to label. found: {name of a run: its result}."""
-    return len(group.runs) > 1 and all(found.get(name, {}).get("test_accuracy") is not None for name in group.runs)
+    """Whether all runs of a Group have finished, and had test texts. found: {name of a run: its result}."""
+    return all(found.get(name, {}).get("test_accuracy") is not None for name in group.runs)
+
+
+def known_figures(group, path):
+    """What the file of a Group says. None where there is none, or it is of other seeds or damaged: then it is measured anew."""
+    try:
+        figures = read_json(path)
+    except UserError:
+        return None
+    whole = all(isinstance(figures.get(key), (int, float)) for key in (*FIGURES.values(), "train_seconds"))
+    return figures if whole and figures.get("runs") == group.runs else None
 
 
 def measure_together(folders, output, network_classes, build_network, device, cache_dir, tell):
-    """Write the figures of run directories that label the test texts of the first of them."""
+    """Write the figures of run directories that label the test texts of the first of them. UserError as in evaluate_together()."""
     test = evaluate_together(folders, network_classes, build_network, device, cache_dir, tell=tell)
     figures = {"test_accuracy": test.accuracy, "test_macro_f1": test.macro_f1, "test_loss": test.loss}
     seconds = sum(RunDirectory.open(folder).result()["train_seconds"] for folder in folders)
-    write_json(output, {**figures, "runs": folders, "train_seconds": seconds})
+    write_json(output, {**figures, "runs": [Path(folder).name for folder in folders], "train_seconds": seconds})
 
 
 def with_together(results, runs, found):
-    """The results of a sweep with "together" in each row: test accuracy and macro F1, or None where they are not known."""
+    """The results of a sweep with "together" in each row: the FIGURES, or None where they are not known."""
     rows = []
     for row, group in zip(results["rows"], groups_of(runs)):
         figures = found.get(group.name)
-        rows.append({**row, "together": figures and {key: figures[f"test_{key}"] for key in ("accuracy", "macro_f1")}})
+        rows.append({**row, "together": figures and {name: figures[key] for name, key in FIGURES.items()}})
     return {**results, "rows": rows}

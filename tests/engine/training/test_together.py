@@ -1,13 +1,18 @@
 """Runs that label texts together, against the same worked out from each of them alone."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from engine.data.prepare import encode_labelled, read_test_texts
 from engine.errors import UserError
 from engine.training.evaluation import evaluate, predict_probabilities
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, start_run
+from engine.training import together as together_module
 from engine.training.together import evaluate_together
 from layers.networks import CONFIGS, build_network
 
@@ -33,9 +38,9 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     topics = {"a": "red green blue sea", "b": "one two three sea"}
     files = {f"{name}_file": write(folder / f"{name}.tsv", topics, count) for name, count in (("train", 40), ("test", 30))}
-    other = {"train_file": write(folder / "other.tsv", {"a": "red green", "c": "one two"}, 40)}
+    other = {f"{name}_file": write(folder / f"other {name}.tsv", {"a": "red green", "c": "one two"}, 40) for name in ("train", "test")}
     paths = []
-    for i, (fields, texts) in enumerate([*((fields, files) for fields in DIFFERENT), ({"seed": 0, "epochs": 1}, other)]):
+    for i, (fields, texts) in enumerate([*((fields, files) for fields in DIFFERENT), ({"seed": 0, "epochs": 1, "threads": 1}, other)]):
         paths.append(folder / str(i))
         start_run(build_settings(CONFIGS, {**SMALL, **fields}, texts), build_network, paths[-1], tell=len)
     return paths
@@ -85,6 +90,42 @@ def test_texts_are_read_once_and_from_the_file_that_is_named(runs, tmp_path):
     assert [row.texts for row in found.classes] == [1, 1] and len(notes) == 1 and "texts.csv" in notes[0]
 
 
-def test_runs_of_different_classes_are_refused(runs):
-    with pytest.raises(UserError, match=r"3: its classes are 'a', 'c', those of .*0 'a', 'b'; take runs of the same corpus"):
-        together([runs[0], runs[3]])
+def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch):
+    used, predict = [], together_module.predict_probabilities
+    monkeypatch.setattr(together_module, "predict_probabilities", lambda *given: used.append(threads_of_blas()) or predict(*given))
+    together([runs[3]])
+    assert used == [{1}] or used == [set()]  # no BLAS that threadpoolctl knows
+
+
+def threads_of_blas():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_one_network_at_a_time_is_in_memory(runs):
+    alive, counts = weakref.WeakSet(), []
+
+    def build(*given):
+        network = build_network(*given)
+        gc.collect()
+        alive.add(network)
+        counts.append(len(alive))
+        return network
+
+    evaluate_together(runs[:3], CONFIGS, build, tell=len)
+    assert counts == [1, 1, 1]
+
+
+def test_runs_of_different_classes_are_refused_before_anything_is_read(runs):
+    with pytest.raises(UserError, match=r"3: has learned other classes than .*0 \(only here: 'c'; only there: 'b'\); take runs of one corpus"):
+        evaluate_together([runs[0], runs[3]], None, None, tell=None)
+
+
+def test_a_path_that_is_no_run_is_refused_before_anything_is_read(runs, tmp_path):
+    with pytest.raises(UserError, match="none: not a run directory"):
+        evaluate_together([runs[0], tmp_path / "none"], None, None, tell=None)
+
+
+def test_a_label_that_no_run_has_learned_is_refused_before_any_network_is_loaded(runs, tmp_path):
+    (tmp_path / "texts.csv").write_text("label,text\na,red\nz,one\n")
+    with pytest.raises(UserError, match="texts.csv, line 3: label 'z' is not among the training classes 'a', 'b'"):
+        evaluate_together(runs[:2], CONFIGS, None, test_file=tmp_path / "texts.csv", tell=len)

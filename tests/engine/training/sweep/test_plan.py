@@ -133,6 +133,8 @@ WRONG = {
     "axis value twice": ('seeds = [0]\n[grid]\nepochs = [1, 2, 1]', ["axis epochs", "1 is named twice"]),
     "axis name": ("seeds = [0]\n[grid.seconds]\na = {}", ["axis seconds", "column"]),
     "axis name of a column that is put in": ("seeds = [0]\n[grid.together]\na = {}", ["axis together", "column"]),
+    "axis name of a column that is put into the CSV": ("seeds = [0]\n[grid.together_macro_f1]\na = {}", ["axis together_macro_f1", "column"]),
+    "axis name of a column that is half an interval": ("seeds = [0]\n[grid.interval_low]\na = {}", ["axis interval_low", "column"]),
     "axis field": ("seeds = [0]\n[grid.change]\na = { epoch = 1 }", ["axis change, a", "'epoch'"]),
     "axis preset": ('seeds = [0]\n[grid.change]\na = { preset = "no" }', ["axis change, a", "preset", "'no'"]),
     "change no table": ("seeds = [0]\n[grid.change]\na = 1", ["axis change, a", "1"]),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -12,7 +13,7 @@ from engine.training.sweep.description import Description
 from engine.training.sweep.plan import PlannedRun
 from engine.training.sweep.results import sweep_results
 from engine.training.sweep.table import as_csv, as_markdown, as_text
-from engine.training.sweep.together import groups_of, is_ready, with_together
+from engine.training.sweep.together import Group, groups_of, is_ready, known_figures, with_together
 
 
 def result(accuracy, f1=0.5, validation=None, seconds=2.0, memory=2**20):
@@ -103,7 +104,6 @@ def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(
     first, second = groups_of(runs)
     assert (first.name, first.labels, first.runs) == ("together@a-0", ("a",), ["a-0", "a-1"])
     assert is_ready(first, found) and not is_ready(second, {"b-0": result(0.9)}) and not is_ready(second, {**found, "b-1": result(None)})
-    assert not is_ready(first._replace(runs=["a-0"]), found)
     plain = sweep_results(["x"], [0, 1], runs, found, {})
     found[first.name] = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5}
     results = with_together(plain, runs, found)
@@ -114,6 +114,27 @@ def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(
     rows = list(csv.DictReader(io.StringIO(as_csv(results))))
     assert [(row["together"], row["together_macro_f1"]) for row in rows] == [("0.95", "0.75"), ("", "")]
     assert "together" not in as_text(plain) + as_markdown(plain) + as_csv(plain)
+
+
+def test_the_file_of_another_group_and_a_damaged_one_count_as_none(tmp_path):
+    group, path = Group("together@a-0", ("a",), ["a-0", "a-1"]), tmp_path / "together@a-0.json"
+    figures = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5, "runs": ["a-0", "a-1"], "train_seconds": 2.0}
+    assert known_figures(group, path) is None
+    for changed, known in [({}, True), ({"runs": ["a-0"]}, False), ({"runs": ["a-1", "a-0"]}, False), ({"test_macro_f1": "x"}, False), ({"train_seconds": None}, False)]:
+        path.write_text(json.dumps({**figures, **changed}))
+        assert known_figures(group, path) == (figures if known else None)
+    for text in ("{}", "[]", '{"test_acc', ""):
+        path.write_text(text)
+        assert known_figures(group, path) is None
+
+
+def test_the_linear_peer_has_nothing_to_take_together(choices):
+    axes = {"corpus": {"r8": {"corpus": "r8"}}, "network": {"modulation": {}}}
+    runs = [planned(choices, ("r8", "modulation"), seed) for seed in (0, 1)]
+    found = {"together@r8-modulation-0": {"test_accuracy": 0.95, "test_macro_f1": 0.75}}
+    results = with_linear_rows(with_together(sweep_results(list(axes), [0, 1], runs, {}, {}), runs, found), describing(axes), runs, {"linear-r8": result(0.97)})
+    assert [row["together"] for row in results["rows"]] == [{"accuracy": 0.95, "macro_f1": 0.75}, None]
+    assert [line.split()[2:6] for line in as_text(results).splitlines()[2:4]] == [["0", "of", "2", "-"], ["+", "linear", "SVM", "-"]]
 
 
 def describing(axes):
