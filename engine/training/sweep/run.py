@@ -203,7 +203,7 @@ def together_jobs(groups, files, setup, share):
     """The Jobs of Groups whose runs have finished."""
     jobs = []
     for group in groups:
-        folders = [str(files[name].parent.resolve()) for name in group.runs]
+        folders = [str(files[name].parent) for name in group.runs]
         jobs.append(Job(group.name, {"kind": "together", "runs": folders, "output": str(files[group.name]), **shared(setup)}, share))
     return jobs
 
