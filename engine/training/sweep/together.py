@@ -15,10 +15,9 @@ FIGURES = {"accuracy": "test_accuracy", "macro_f1": "test_macro_f1"}  # in a row
 
 
 class Group(NamedTuple):
-    """name: of its file, which no run has, since theirs are free of "@"; labels: of its combination; runs: their names."""
+    """The runs of one combination. name: of its file, which no run has, since theirs are free of "@"; runs: their names."""
 
     name: str
-    labels: tuple
     runs: list
 
 
@@ -27,7 +26,7 @@ def groups_of(runs):
     groups = {}
     for run in runs:
         groups.setdefault(run.labels, []).append(run.name)
-    return [Group(f"together@{names[0]}", labels, names) for labels, names in groups.items()]
+    return [Group(f"together@{names[0]}", names) for names in groups.values()]
 
 
 def is_ready(group, found):

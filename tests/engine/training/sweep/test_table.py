@@ -102,7 +102,7 @@ def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(
     runs = [planned(choices, (label,), seed) for label in "ab" for seed in (0, 1)]
     found = {run.name: result(0.9) for run in runs}
     first, second = groups_of(runs)
-    assert (first.name, first.labels, first.runs) == ("together@a-0", ("a",), ["a-0", "a-1"])
+    assert (first.name, first.runs) == ("together@a-0", ["a-0", "a-1"])
     assert is_ready(first, found) and not is_ready(second, {"b-0": result(0.9)}) and not is_ready(second, {**found, "b-1": result(None)})
     plain = sweep_results(["x"], [0, 1], runs, found, {})
     found[first.name] = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5}
@@ -117,7 +117,7 @@ def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(
 
 
 def test_the_file_of_another_group_and_a_damaged_one_count_as_none(tmp_path):
-    group, path = Group("together@a-0", ("a",), ["a-0", "a-1"]), tmp_path / "together@a-0.json"
+    group, path = Group("together@a-0", ["a-0", "a-1"]), tmp_path / "together@a-0.json"
     figures = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5, "runs": ["a-0", "a-1"], "train_seconds": 2.0}
     assert known_figures(group, path) is None
     for changed, known in [({}, True), ({"runs": ["a-0"]}, False), ({"runs": ["a-1", "a-0"]}, False), ({"test_macro_f1": "x"}, False), ({"train_seconds": None}, False)]:
