@@ -299,7 +299,7 @@ def test_the_examples_in_the_help_and_in_the_readme_can_be_planned(tmp_path):
         (tmp_path / name).touch()
     ablation, form = re.findall(r"```toml\n(preset.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.sweep.help, re.DOTALL).group(0)
-    for text, count in ((ablation, 18), (form, 24), (helped, 12)):
+    for text, count in ((ablation, 27), (form, 24), (helped, 12)):
         (tmp_path / "shown.toml").write_text(text)
         assert len(plan(read_description(tmp_path / "shown.toml", train.CHOICES)[0], train.CHOICES)) == count
 
