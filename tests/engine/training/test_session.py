@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from engine.data.prepare import encode_labelled, read_test_texts
 from engine.errors import UserError
@@ -43,7 +42,7 @@ def timeless(result):
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, resumed):
+def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, threads_of_blas, resumed):
     """Also when it is resumed: other threads sum in another order, which would change the last bits."""
     used = []
     train = trainer_module.Trainer.train
@@ -56,7 +55,7 @@ def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, r
     assert used == [{1}] * (1 + resumed) or used[0] == set()  # no BLAS that threadpoolctl knows
 
 
-def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(tmp_path, settings, monkeypatch):
+def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(tmp_path, settings, monkeypatch, threads_of_blas):
     start(settings._replace(training=settings.training.replace(threads=1)), tmp_path / "run")
     run, asked = open_run(tmp_path / "run", CONFIGS, build_network), []
     with computing_as_trained(run, "cpu"):
@@ -66,10 +65,6 @@ def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(
     for device in ("cpu", "cuda"):
         with computing_as_trained(on_a_gpu, device):
             assert asked.pop() == ("float32" if device == "cpu" else "tf32", device)
-
-
-def threads_of_blas():
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, settings):

@@ -5,14 +5,13 @@ import weakref
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from engine.data.prepare import encode_labelled, read_test_texts
 from engine.errors import UserError
+from engine.training import together as together_module
 from engine.training.evaluation import evaluate, predict_probabilities
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, start_run
-from engine.training import together as together_module
 from engine.training.together import evaluate_together
 from layers.networks import CONFIGS, build_network
 
@@ -90,15 +89,11 @@ def test_texts_are_read_once_and_from_the_file_that_is_named(runs, tmp_path):
     assert [row.texts for row in found.classes] == [1, 1] and len(notes) == 1 and "texts.csv" in notes[0]
 
 
-def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch):
+def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch, threads_of_blas):
     used, predict = [], together_module.predict_probabilities
     monkeypatch.setattr(together_module, "predict_probabilities", lambda *given: used.append(threads_of_blas()) or predict(*given))
     together([runs[3]])
     assert used == [{1}] or used == [set()]  # no BLAS that threadpoolctl knows
-
-
-def threads_of_blas():
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_one_network_at_a_time_is_in_memory(runs):
