@@ -129,6 +129,8 @@ def test_several_runs_label_texts_by_the_mean_of_their_probabilities(tmp_path, t
     for more in ([], ["--test-file", files["test"]]):
         code, out, err = run("evaluate", trained, "--with", other, *more)
         assert (code, err) == (0, "") and "accuracy" in out and out.count("15 rows") == 1
+    losses = [json.loads(run("evaluate", path, *more, "--json")[1])["loss"] for path, more in ((trained, []), (other, []), (trained, ["--with", other]))]
+    assert len(set(losses)) == 3 and losses[2] < (losses[0] + losses[1]) / 2
     monkeypatch.setattr(sys, "stdin", None)  # a path is looked at before texts are asked for
     code, out, err = run("predict", trained, "--with", tmp_path / "none")
     assert (code, out, err.count("\n")) == (2, "", 1) and str(tmp_path / "none") in err
