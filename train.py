@@ -450,7 +450,7 @@ def sweep_options(default):
     return options(
         click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs at a time; 1 where the seconds matter.  [default: as many as cores allow]"),
         click.option("--linear", is_flag=True, help="Beside them TF-IDF and a linear SVM (extra bench)."),
-        click.option("--together", is_flag=True, help="Also all seeds of a row as one: the mean of their class probabilities."),
+        click.option("--together", type=click.IntRange(2), metavar="N", help="Also N seeds at a time as one: the mean of their class probabilities."),
         click.option("--output", type=click.Path(), metavar="DIR", help=f"Folder of runs and tables.  [default: runs/{default}-<date-time>]"),
         click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted one; what has finished is left as it is."),
         device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed one]"),
@@ -543,7 +543,7 @@ def run_sweep(ctx, description, jobs, linear, together, output, resume, device, 
         results = resume_sweep(described, folder, setup(device or where["device"], where["linear"], where["together"]))
     else:
         folder = output or f"runs/{ctx.info_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        results = start_sweep(description(), folder, setup(device or "cpu", linear, together))
+        results = start_sweep(description(), folder, setup(device or "cpu", linear, together or 0))
     click.echo(json.dumps(results, indent=2, ensure_ascii=False) if as_json else as_text(results))
     teller(True)(f"\nruns, results.json, table.md and table.csv are in {folder}")
     for failure in results["failed"]:

@@ -86,7 +86,7 @@ def test_settings_come_from_preset_file_and_set_and_the_corpus_from_the_option(t
     again, where = train_plan(tmp_path / "a")
     (only,) = again
     assert (only.settings.data.corpus, only.settings.data.max_tokens, only.settings.training.seed) == ("r8", 9, 0)
-    assert (only.settings.training.epochs, only.settings.network.dimension) == (8, 768) and where == {"device": "cpu", "linear": False, "together": False}
+    assert (only.settings.training.epochs, only.settings.network.dimension) == (8, 768) and where == {"device": "cpu", "linear": False, "together": 0}
 
 
 def train_plan(folder):

@@ -214,9 +214,9 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
 
 
 def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
-    """Once; what evaluate says of these runs is in the table. Seeds that come in later are measured with the first."""
+    """Once; what evaluate says of these runs is in the table. Seeds that come in later are a group of their own, or join the others."""
     folder = tmp_path / "out"
-    code, out, err = run("sweep", sweep_file(), "--together", "--output", folder)
+    code, out, err = run("sweep", sweep_file(), "--together", "2", "--output", folder)
     assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("together@")][-1] == ["(6", "of", "6)"], err
     files = sorted((folder / "together").iterdir())
     assert [file.name for file in files] == ["together@no_dropout-0.json", "together@none-0.json"]
@@ -228,42 +228,54 @@ def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
     assert run("sweep", "--resume", folder)[:2] == (0, out)
     assert json.loads(files[1].read_text()) == before[0][1] and files[0].stat().st_mtime_ns == before[1][0]
     plan_file = folder / "sweep.toml"
-    plan_file.write_text(re.sub(r"seeds = \[[^]]*\]", "seeds = [0, 1, 2]", plan_file.read_text()))
+    written = re.sub(r"seeds = \[[^]]*\]", "seeds = [0, 1, 2, 3]", plan_file.read_text())
+    plan_file.write_text(written)
     require_measured_together(folder, run("sweep", "--resume", folder)[1], run)
-    assert json.loads(files[1].read_text())["runs"] == ["none-0", "none-1", "none-2"]
+    assert files[0].stat().st_mtime_ns == before[1][0] and len(list((folder / "together").iterdir())) == 4
+    plan_file.write_text(written.replace("together = 2", "together = 4"))
+    require_measured_together(folder, run("sweep", "--resume", folder)[1], run)
+    assert json.loads(files[1].read_text())["runs"] == ["none-0", "none-1", "none-2", "none-3"]
 
 
 def require_measured_together(folder, out, run):
-    """What a sweep printed and wrote of seeds together must be what evaluate prints of all of them."""
-    for row in json.loads((folder / "results.json").read_text())["rows"]:
-        first, *others = (folder / "runs" / each["run"] for each in row["runs"])
-        measured = json.loads(run("evaluate", first, *itertools.chain.from_iterable(("--with", other) for other in others), "--json")[1])
-        assert row["together"] == {name: measured[name] for name in ("accuracy", "macro_f1")}
+    """What a sweep printed and wrote of seeds together must be the mean of what evaluate prints of each group."""
+    results = json.loads((folder / "results.json").read_text())
+    size = results["together"]
+    for row in results["rows"]:
+        paths, measured = [folder / "runs" / each["run"] for each in row["runs"]], []
+        for start in range(0, len(paths), size):
+            first, *others = paths[start : start + size]
+            measured.append(json.loads(run("evaluate", first, *itertools.chain.from_iterable(("--with", other) for other in others), "--json")[1]))
+        together = row["together"]
+        assert together["groups"] == together["planned"] == len(measured) == len(paths) // size
+        for name in ("accuracy", "macro_f1"):
+            assert together[name] == pytest.approx(sum(figures[name] for figures in measured) / len(measured))
         line = next(line for line in out.splitlines() if line.startswith(row["change"] + "  "))
-        assert f"  {100 * measured['accuracy']:.2f} %" in line
+        assert f"  {100 * together['accuracy']:.2f} " in line and line.count("±") == (4 if len(measured) > 1 else 3)
 
 
 def test_where_a_seed_is_missing_or_without_test_texts_the_column_is_empty(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
-    code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--together", "--output", folder)
+    code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--together", "2", "--output", folder)
     assert code == 0 and list((folder / "together").iterdir()) == [] and "(4 of 4)" in err
-    assert [row["together"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [None, None]
+    assert [row["together"]["accuracy"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [None, None]
     folder = tmp_path / "failing"
-    code, _, err = run("sweep", sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'), "--together", "--output", folder)
+    code, _, err = run("sweep", sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'), "--together", "2", "--output", folder)
     assert code == 1 and [file.name for file in (folder / "together").iterdir()] == ["together@no_dropout-0.json"] and "(5 of 5)" in err
     first, second = json.loads((folder / "results.json").read_text())["rows"]
-    assert first["together"] is None and second["together"]["accuracy"] > 0
+    assert first["together"]["groups"] == 0 and second["together"]["accuracy"] > 0
 
 
 def test_a_sweep_of_a_version_that_knew_no_seeds_together_is_resumed(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
     code, out, _ = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
     written = (folder / "sweep.toml").read_text()
-    (folder / "sweep.toml").write_text(written.replace("together = false\n", ""))
-    assert "together = false\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
-    (folder / "sweep.toml").write_text(written.replace("together = false\n", "together = 1\n"))
-    code, _, err = run("sweep", "--resume", folder)
-    assert code == 2 and "sweep.toml" in err and "together (true or false)" in err
+    (folder / "sweep.toml").write_text(written.replace("together = 0\n", ""))
+    assert "together = 0\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
+    for wrong in ("true", "1", "-2", '"2"'):
+        (folder / "sweep.toml").write_text(written.replace("together = 0\n", f"together = {wrong}\n"))
+        code, _, err = run("sweep", "--resume", folder)
+        assert code == 2 and "sweep.toml" in err and "together (0, or how many" in err
 
 
 WRONG = {
@@ -276,7 +288,8 @@ WRONG = {
     "output": ({}, ["--output", "FULL"], ["FULL", "holds something"]),
     "resume of nothing": ({}, ["--resume", "FULL"], ["FULL", "sweep.toml"]),
     "jobs": ({}, ["--jobs", "0"], ["--jobs"]),
-    "together": ({"seeds": "seeds = [3]"}, ["--together"], ["sweep.toml", "--together", "at least two"]),
+    "together": ({"seeds": "seeds = [3, 4, 5]"}, ["--together", "2"], ["sweep.toml", "--together 2", "there are 3; give a multiple of 2"]),
+    "together of one": ({}, ["--together", "1"], ["--together"]),
 }
 
 

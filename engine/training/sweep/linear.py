@@ -49,8 +49,7 @@ def with_linear_rows(results, description, runs, found):
         rows.append({**row, CLASSIFIER: network_of[labels]} if CLASSIFIER in axes else row)
         peer = peers.get(labels)
         if peer is not None:
-            own = {"together": None} if "together" in row else {}
-            own |= {name: label if name in about_texts else "-" for name, label in zip(description.axes, labels)}
+            own = {name: label if name in about_texts else "-" for name, label in zip(description.axes, labels)}
             rows.append({**own, place: LABEL, **peer_figures(peer, found)})
     return {**results, "axes": axes, "rows": rows}
 

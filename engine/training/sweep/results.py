@@ -1,7 +1,7 @@
 """What came out of a sweep: a row for each combination, with mean and spread over its seeds.
 
-results.json: axes, seeds, rows, failed. Of a row: the label on each axis, COLUMNS, and each seed's figures in "runs"; where asked for
-"together" (together.py).
+results.json: axes, seeds, rows, failed. Of a row: the label on each axis, COLUMNS, and each seed's figures in "runs". Where asked for,
+both have "together" (together.py).
 """
 
 import statistics
@@ -41,11 +41,16 @@ def summary(runs, planned):
     row = {"seeds": len(runs), "planned": planned}
     for name, key in MEASURED.items():
         values = [run[key] for run in runs]
-        known = bool(values) and None not in values
-        row[name] = statistics.mean(values) if known else None
-        row[f"{name}_spread"] = statistics.stdev(values) if known and len(values) > 1 else None
+        row[name], row[f"{name}_spread"] = mean_and_spread(values)
         if name == "mean":
-            row["interval"] = mean_interval(values) if known else None
+            row["interval"] = None if row[name] is None else mean_interval(values)
     row["seconds"] = statistics.mean(run["train_seconds"] for run in runs) if runs else None
     row["peak_memory_bytes"] = max((run["peak_memory_bytes"] for run in runs), default=None)
     return {**row, "runs": runs}
+
+
+def mean_and_spread(values):
+    """(Mean, sample standard deviation): both None of no values or where one is None, the second of a single one."""
+    if not values or None in values:
+        return None, None
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -3,7 +3,7 @@
     DIR/sweep.toml          what is run, written first: what an interrupted sweep continues with
     DIR/runs/NAME           a run directory for each run (engine/training/run_directory.py)
     DIR/linear/NAME.json    what the linear peer reached, where it was asked for
-    DIR/together/NAME.json  what the seeds of a combination reach together, where it was asked for
+    DIR/together/NAME.json  what several seeds of a combination reach together, where it was asked for
     DIR/logs/NAME.log       what the process of a run printed
     DIR/results.json, table.md, table.csv    written after every finished run
 """
@@ -37,14 +37,14 @@ PLAN_FILE = "sweep.toml"
 class Setup(NamedTuple):
     """What all runs of a sweep share. choices: networks and presets; command: starts a process that does a job (job.py); device:
     "cpu" or "cuda"; jobs: processes at once, 0 for as many as the cores take; linear: whether the linear peer is measured;
-    together: whether all seeds of a combination are, as one; cache_dir: None for that of the user; tell: takes lines for the user."""
+    together: how many seeds of a combination are measured as one, 0 for none; cache_dir: None for that of the user; tell: takes lines for the user."""
 
     choices: Choices
     command: list
     device: str = "cpu"
     jobs: int = 0
     linear: bool = False
-    together: bool = False
+    together: int = 0
     cache_dir: str | None = None
     tell: Callable = print
 
@@ -74,10 +74,15 @@ def read_sweep(folder, choices):
     if not path.is_file():
         raise UserError(f"--resume {folder}: holds no {PLAN_FILE}; give the folder of a sweep that has begun")
     description, where = read_description(path, choices)
-    where = {"together": False, **where} if isinstance(where, dict) else {}
-    if where.get("device") not in ("cpu", "cuda") or not all(isinstance(where.get(name), bool) for name in ("linear", "together")):
-        raise UserError(f"{path}: lacks a section [run] with device (cpu or cuda), linear and together (true or false); restore the file, or begin a new sweep")
-    return description, {name: where[name] for name in ("device", "linear", "together")}
+    where = {"together": 0, **where} if isinstance(where, dict) else {}
+    together = where.get("together")
+    counted = isinstance(together, int) and together >= 0 and together != 1
+    if where.get("device") not in ("cpu", "cuda") or not isinstance(where.get("linear"), bool) or not counted:
+        raise UserError(
+            f"{path}: lacks a section [run] with device (cpu or cuda), linear (true or false) and together "
+            f"(0, or how many seeds are measured as one); restore the file, or begin a new sweep"
+        )
+    return description, {"device": where["device"], "linear": where["linear"], "together": int(together)}
 
 
 def resume_sweep(description, folder, setup):
@@ -103,8 +108,9 @@ def check(runs, unfinished, source, setup):
     """
     if setup.linear:
         require_linear("--linear")
-    if setup.together and any(len(group.runs) < 2 for group in groups_of(runs)):
-        raise UserError(f"{source}: --together takes the mean over several seeds; give at least two, or leave it out")
+    seeds = len({run.settings.training.seed for run in runs})
+    if setup.together and seeds % setup.together:
+        raise UserError(f"{source}: --together {setup.together} takes the seeds in groups of {setup.together}, but there are {seeds}; give a multiple of {setup.together}")
     for run in runs:
         with_place(f"{source}: {run.name}", check_precision, run.settings.training.precision, setup.device)
     distinct = {}
@@ -137,7 +143,8 @@ def run_all(description, runs, folder, setup):
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
     count = min(len(files), setup.jobs or default_jobs(runs, setup.device))
     found = {name: read_json(path) for name, path in files.items() if path.exists()}
-    failed, groups = {}, groups_of(runs) if setup.together else []
+    failed = {}
+    groups = [group for own in groups_of(runs, setup.together).values() for group in own] if setup.together else []
     files.update({group.name: folder / "together" / f"{group.name}.json" for group in groups})
     for group in groups:
         figures = known_figures(group, files[group.name])
@@ -148,7 +155,7 @@ def run_all(description, runs, folder, setup):
 
     def gather():
         results = sweep_results(list(description.axes), description.seeds, runs, found, failed)
-        results = with_together(results, runs, found) if setup.together else results
+        results = with_together(results, runs, found, setup.together) if setup.together else results
         results = with_linear_rows(results, description, runs, found) if setup.linear else results
         write_json(folder / "results.json", results)
         write_text(folder / "table.md", as_markdown(results))

@@ -10,9 +10,12 @@ CSV_COLUMNS = (
     "seeds", "planned", "mean", "mean_spread", "interval_low", "interval_high", "macro_f1", "macro_f1_spread",
     "validation", "validation_spread", "seconds", "peak_memory_bytes",
 )  # fmt: skip
-TOGETHER = {"together": "accuracy", "together_macro_f1": "macro_f1"}  # further columns of table.csv, where the seeds were measured together
+TOGETHER = {
+    "together": "accuracy", "together_spread": "accuracy_spread",
+    "together_macro_f1": "macro_f1", "together_macro_f1_spread": "macro_f1_spread", "together_groups": "groups",
+}  # further columns of table.csv, where seeds were measured together: in a row's "together"
 NOTE = "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); training: mean seconds of one run; memory: its largest peak"
-TOGETHER_NOTE = "; together: test accuracy of the mean of the seeds' class probabilities"
+TOGETHER_NOTE = "; {0} together: test accuracy of the mean of {0} seeds' class probabilities, over groups of {0}"
 RESERVED = {*CSV_COLUMNS, *TOGETHER}  # names that no axis may have
 MISSING = "-"
 
@@ -32,7 +35,7 @@ def as_csv(results):
     """One line for each row of the table, plain numbers, what is missing left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [*results["axes"], *CSV_COLUMNS, *(TOGETHER if has_together(results) else ())]
+    columns = [*results["axes"], *CSV_COLUMNS, *(TOGETHER if "together" in results else ())]
     writer.writerow(columns)
     for row in results["rows"]:
         low, high = row["interval"] or (None, None)
@@ -43,12 +46,8 @@ def as_csv(results):
 
 
 def note(results):
-    return NOTE.format(seeds=", ".join(map(str, results["seeds"]))) + (TOGETHER_NOTE if has_together(results) else "")
-
-
-def has_together(results):
-    """Whether the seeds were to be measured together."""
-    return any("together" in row for row in results["rows"])
+    together = TOGETHER_NOTE.format(results["together"]) if "together" in results else ""
+    return NOTE.format(seeds=", ".join(map(str, results["seeds"]))) + together
 
 
 def cells(results):
@@ -56,13 +55,19 @@ def cells(results):
     axes = results["axes"]
     rows = [[*(row[axis] for axis in axes), *figures(row)] for row in results["rows"]]
     headings, align = [*axes, *HEADINGS], "<" * len(axes) + ">" * len(HEADINGS)
-    if has_together(results):
+    if "together" in results:
         place = len(axes) + HEADINGS.index("test accuracy") + 1
-        headings.insert(place, "together")
+        headings.insert(place, f"{results['together']} together")
         align += ">"
         for row, cell in zip(results["rows"], rows):
-            cell.insert(place, MISSING if not row.get("together") else f"{100 * row['together']['accuracy']:.2f} %")
+            cell.insert(place, of_groups(row["together"]) if "together" in row else MISSING)
     return headings, rows, align
+
+
+def of_groups(together):
+    """ "97.72 ± 0.05 %", with the groups of seeds that it is of where some are missing."""
+    known, planned = together["groups"], together["planned"]
+    return percent(together, "accuracy") + (f" ({known} of {planned})" if 0 < known < planned else "")
 
 
 def figures(row):

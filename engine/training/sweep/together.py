@@ -1,6 +1,6 @@
-"""The column "together" of a sweep: what the seeds of a combination reach when they label the test texts together.
+"""The column "together" of a sweep: what several seeds of a combination reach when they label the test texts together.
 
-DIR/together/NAME.json: test_accuracy, test_macro_f1, test_loss; runs; train_seconds of all of them.
+DIR/together/NAME.json, one for each group of seeds: test_accuracy, test_macro_f1, test_loss; runs; train_seconds of all of them.
 """
 
 from pathlib import Path
@@ -9,24 +9,25 @@ from typing import NamedTuple
 from engine.errors import UserError
 from engine.files import read_json, write_json
 from engine.training.run_directory import RunDirectory
+from engine.training.sweep.results import mean_and_spread
 from engine.training.together import evaluate_together
 
-FIGURES = {"accuracy": "test_accuracy", "macro_f1": "test_macro_f1"}  # in a row of results.json: in the file
+FIGURES = {"accuracy": "test_accuracy", "macro_f1": "test_macro_f1"}  # in a row of results.json, each with its spread: in the file
 
 
 class Group(NamedTuple):
-    """The runs of one combination. name: of its file, which no run has, since theirs are free of "@"; runs: their names."""
+    """Runs of one combination. name: of its file, which no run has, since theirs are free of "@"; runs: their names."""
 
     name: str
     runs: list
 
 
-def groups_of(runs):
-    """A Group for each combination of PlannedRuns."""
-    groups = {}
+def groups_of(runs, size):
+    """{labels of a combination of PlannedRuns: its Groups of so many seeds each, in their order}. Seeds that fill no group are in none."""
+    names = {}
     for run in runs:
-        groups.setdefault(run.labels, []).append(run.name)
-    return [Group(f"together@{names[0]}", names) for names in groups.values()]
+        names.setdefault(run.labels, []).append(run.name)
+    return {labels: [Group(f"together@{own[i]}", own[i : i + size]) for i in range(0, len(own) - size + 1, size)] for labels, own in names.items()}
 
 
 def is_ready(group, found):
@@ -52,10 +53,14 @@ def measure_together(folders, output, network_classes, build_network, device, ca
     write_json(output, {**figures, "runs": [Path(folder).name for folder in folders], "train_seconds": seconds})
 
 
-def with_together(results, runs, found):
-    """The results of a sweep with "together" in each row: the FIGURES, or None where they are not known."""
+def with_together(results, runs, found, size):
+    """The results of a sweep with "together": the seeds of a group; and in each row the groups measured and planned, the mean of
+    the FIGURES over the former and their standard deviation, None where there is none."""
     rows = []
-    for row, group in zip(results["rows"], groups_of(runs)):
-        figures = found.get(group.name)
-        rows.append({**row, "together": figures and {name: figures[key] for name, key in FIGURES.items()}})
-    return {**results, "rows": rows}
+    for row, groups in zip(results["rows"], groups_of(runs, size).values()):
+        measured = [found[group.name] for group in groups if group.name in found]
+        together = {"groups": len(measured), "planned": len(groups)}
+        for name, key in FIGURES.items():
+            together[name], together[f"{name}_spread"] = mean_and_spread([figures[key] for figures in measured])
+        rows.append({**row, "together": together})
+    return {**results, "together": size, "rows": rows}

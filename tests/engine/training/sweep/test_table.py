@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 
 import pytest
 
@@ -98,21 +99,36 @@ def test_csv_holds_plain_numbers(results):
     assert (second["seeds"], second["planned"], second["mean"], second["interval_low"], second["validation"]) == ("1", "3", "0.5", "", "")
 
 
-def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(choices):
-    runs = [planned(choices, (label,), seed) for label in "ab" for seed in (0, 1)]
+def test_groups_are_of_neighbouring_seeds_of_one_combination(choices):
+    runs = [planned(choices, (label,), seed) for label in "ab" for seed in (7, 3, 0, 1, 2)]
+    assert groups_of(runs, 2)[("b",)] == [Group("together@b-7", ["b-7", "b-3"]), Group("together@b-0", ["b-0", "b-1"])]
+    assert list(groups_of(runs, 2)) == [("a",), ("b",)] and groups_of(runs, 6) == {("a",): [], ("b",): []}
+    (group,) = groups_of(runs, 5)[("a",)]
     found = {run.name: result(0.9) for run in runs}
-    first, second = groups_of(runs)
-    assert (first.name, first.runs) == ("together@a-0", ["a-0", "a-1"])
-    assert is_ready(first, found) and not is_ready(second, {"b-0": result(0.9)}) and not is_ready(second, {**found, "b-1": result(None)})
-    plain = sweep_results(["x"], [0, 1], runs, found, {})
-    found[first.name] = {"test_accuracy": 0.95, "test_macro_f1": 0.75, "test_loss": 0.5}
-    results = with_together(plain, runs, found)
-    assert [row["together"] for row in results["rows"]] == [{"accuracy": 0.95, "macro_f1": 0.75}, None]
-    lines = as_text(results).splitlines()
-    assert lines[0].split()[:5] == ["x", "seeds", "test", "accuracy", "together"] and "class probabilities" in lines[-1]
-    assert lines[2].split()[:8] == ["a", "2", "90.00", "±", "0.00", "%", "95.00", "%"] and lines[3].split()[6] == "-"
+    assert group.runs == ["a-7", "a-3", "a-0", "a-1", "a-2"] and is_ready(group, found)
+    assert not is_ready(group, {**found, "a-1": result(None)})
+    del found["a-2"]
+    assert not is_ready(group, found)
+
+
+def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(choices):
+    runs = [planned(choices, (label,), seed) for label in "abc" for seed in (0, 1, 2, 3)]
+    found = {run.name: result(0.9) for run in runs}
+    plain = sweep_results(["x"], [0, 1, 2, 3], runs, found, {})
+    for name, accuracy in {"a-0": 0.95, "a-2": 0.97, "b-2": 0.75}.items():
+        found[f"together@{name}"] = {"test_accuracy": accuracy, "test_macro_f1": accuracy / 2, "test_loss": 0.5}
+    results = with_together(plain, runs, found, 2)
+    spread = 0.02 / math.sqrt(2)
+    both = {"groups": 2, "planned": 2, "accuracy": pytest.approx(0.96), "accuracy_spread": pytest.approx(spread), "macro_f1": pytest.approx(0.48), "macro_f1_spread": pytest.approx(spread / 2)}
+    one = {"groups": 1, "planned": 2, "accuracy": 0.75, "accuracy_spread": None, "macro_f1": 0.375, "macro_f1_spread": None}
+    none = {"groups": 0, "planned": 2, "accuracy": None, "accuracy_spread": None, "macro_f1": None, "macro_f1_spread": None}
+    assert [row["together"] for row in results["rows"]] == [both, one, none] and results["together"] == 2
+    lines = [line.split() for line in as_text(results).splitlines()]
+    assert lines[0][:6] == ["x", "seeds", "test", "accuracy", "2", "together"] and "2 together: test accuracy of the mean of 2 seeds' class" in as_text(results)
+    assert [line[6:11] for line in lines[2:5]] == [["96.00", "±", "1.41", "%", "90.00"], ["75.00", "%", "(1", "of", "2)"], ["-", "90.00", "to", "90.00", "%"]]
     rows = list(csv.DictReader(io.StringIO(as_csv(results))))
-    assert [(row["together"], row["together_macro_f1"]) for row in rows] == [("0.95", "0.75"), ("", "")]
+    assert [row["together_groups"] for row in rows] == ["2", "1", "0"] and (rows[2]["together"], rows[1]["together_macro_f1_spread"]) == ("", "")
+    assert [float(rows[0][name]) for name in ("together", "together_spread", "together_macro_f1", "together_macro_f1_spread")] == pytest.approx([0.96, spread, 0.48, spread / 2])
     assert "together" not in as_text(plain) + as_markdown(plain) + as_csv(plain)
 
 
@@ -132,8 +148,10 @@ def test_the_linear_peer_has_nothing_to_take_together(choices):
     axes = {"corpus": {"r8": {"corpus": "r8"}}, "network": {"modulation": {}}}
     runs = [planned(choices, ("r8", "modulation"), seed) for seed in (0, 1)]
     found = {"together@r8-modulation-0": {"test_accuracy": 0.95, "test_macro_f1": 0.75}}
-    results = with_linear_rows(with_together(sweep_results(list(axes), [0, 1], runs, {}, {}), runs, found), describing(axes), runs, {"linear-r8": result(0.97)})
-    assert [row["together"] for row in results["rows"]] == [{"accuracy": 0.95, "macro_f1": 0.75}, None]
+    results = with_together(sweep_results(list(axes), [0, 1], runs, {}, {}), runs, found, 2)
+    results = with_linear_rows(results, describing(axes), runs, {"linear-r8": result(0.97)})
+    network, linear = list(csv.DictReader(io.StringIO(as_csv(results))))
+    assert (network["together"], linear["together"], linear["mean"]) == ("0.95", "", "0.97") and "together" not in results["rows"][1]
     assert [line.split()[2:6] for line in as_text(results).splitlines()[2:4]] == [["0", "of", "2", "-"], ["+", "linear", "SVM", "-"]]
 
 
