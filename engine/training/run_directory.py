@@ -1,4 +1,6 @@
-"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best."""
+"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best.
+
+While it is trained, lock."""
 
 import contextlib
 import json
@@ -8,6 +10,7 @@ import tomli_w
 
 from engine.errors import UserError
 from engine.files import read_json, read_toml, require_vacant, write_text
+from engine.training.run_lock import locked
 
 RESULT_KEYS = {
     "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
@@ -24,12 +27,14 @@ class RunDirectory:
         self.vocabulary_files = [self.path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
+        self.lock_file = self.path / "lock"
         self.last = self.path / "checkpoints" / "last"
         self.best = self.path / "checkpoints" / "best"
 
     @classmethod
     def create(cls, path):
         """A new run directory, claimed by an empty config.toml. UserError where the path is taken or cannot be made."""
+        cls(path).discard_killed_start()
         run = cls.require_vacant(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -47,12 +52,42 @@ class RunDirectory:
         require_vacant(path, run.config_file.name)
         return run
 
-    def discard(self):
-        """Give up a claimed folder before anything has been trained."""
-        for file in (self.config_file, *self.vocabulary_files):
-            file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty: somebody put something there meanwhile
+    @contextlib.contextmanager
+    def held(self):
+        """Within this context no other process trains this run. UserError where one does. A folder that is empty at the end is removed."""
+        try:
+            with locked(self.lock_file, f"{self.path}: another process is training this run; wait until it has ended, or stop it"):
+                yield
+        finally:
+            self.remove_if_empty()
+
+    def remove_if_empty(self):
+        with contextlib.suppress(OSError):  # not empty
             self.path.rmdir()
+
+    def discard(self):
+        """Give up a claimed folder before anything has been trained. What somebody else put there stays, and the folder with it."""
+        for file in self.files_of_a_start():
+            file.unlink(missing_ok=True)
+        self.remove_if_empty()
+
+    def files_of_a_start(self):
+        """What is written before anything is trained, and what a killed process was writing of it."""
+        files = (self.config_file, *self.vocabulary_files)
+        return [*files, *(temporary for file in files for temporary in self.path.glob(f".{file.name}.*.tmp"))]
+
+    def discard_killed_start(self):
+        """Give up a folder whose process was killed before anything was trained. UserError where it is alive."""
+        if self.holds_only_a_start():
+            with self.held():
+                if self.holds_only_a_start():  # still
+                    self.discard()
+
+    def holds_only_a_start(self):
+        """Whether the folder was claimed, and settings were not written yet."""
+        if not self.config_file.exists() or self.config_file.stat().st_size:
+            return False
+        return set(self.path.iterdir()) <= {self.lock_file, *self.files_of_a_start()}
 
     @classmethod
     def open(cls, path):

@@ -43,18 +43,19 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
     directory = RunDirectory.create(output)
-    try:
-        corpus, notes = read_corpus(settings.data, cache_dir)
-        for note in notes:
-            tell(note)
-        data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
-        save_vocabulary(data.vocabulary, *directory.vocabulary_files)
-        directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
-    except BaseException:  # Ctrl-C too: an empty run directory is of no use
-        directory.discard()
-        raise
-    with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-        return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=False)
+    with directory.held():
+        try:
+            corpus, notes = read_corpus(settings.data, cache_dir)
+            for note in notes:
+                tell(note)
+            data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
+            save_vocabulary(data.vocabulary, *directory.vocabulary_files)
+            directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
+        except BaseException:  # Ctrl-C too: an empty run directory is of no use
+            directory.discard()
+            raise
+        with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
+            return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=False)
 
 
 def resume_run(path, network_classes, build_network, device=None, cache_dir=None, tell=print, watch=None):
@@ -70,9 +71,10 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
     settings = read_run_settings(directory, network_classes)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     check_precision(settings.training.precision, device)
-    data = prepare_again(settings, directory, cache_dir)
-    with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-        return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=True)
+    with directory.held():
+        data = prepare_again(settings, directory, cache_dir)
+        with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
+            return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=True)
 
 
 def start_or_resume(settings, network_classes, build_network, path, device="cpu", cache_dir=None, tell=print, watch=None, plan="the plan"):
@@ -81,8 +83,7 @@ def start_or_resume(settings, network_classes, build_network, path, device="cpu"
     plan: where the settings come from; UserError where those of a run that has begun are others.
     """
     directory = RunDirectory(path)
-    if directory.config_file.exists() and not directory.config_file.stat().st_size:
-        directory.discard()  # killed before anything was trained
+    directory.discard_killed_start()
     if not directory.config_file.exists():
         return start_run(settings, build_network, path, device, cache_dir, tell, watch)
     require_settings(directory, settings, network_classes, plan)

@@ -30,6 +30,7 @@ def test_a_run_is_created_and_opened_again(run):
 def test_of_two_runs_in_one_folder_only_the_first_begins(tmp_path, monkeypatch):
     second = RunDirectory.require_vacant(tmp_path / "run")
     first = RunDirectory.create(tmp_path / "run")
+    first.write_config(SECTIONS)
     monkeypatch.setattr(RunDirectory, "require_vacant", lambda path: second)  # it looked before the first had begun
     with pytest.raises(UserError, match="another run has just begun"):
         RunDirectory.create(tmp_path / "run")
@@ -42,6 +43,36 @@ def test_a_folder_with_something_else_in_it_is_not_discarded(tmp_path):
     (tmp_path / "run" / "notes").touch()
     run.discard()
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes"]
+
+
+KILLED = ("config.toml", "tokenizer.json", ".ngrams.safetensors.0123abcd.tmp", "lock")
+
+
+def test_what_a_start_left_that_was_killed_gives_way_to_a_new_run(tmp_path):
+    for name in KILLED:
+        (tmp_path / name).touch()
+    RunDirectory.create(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize("name, content", [("config.toml", "[run]"), ("notes", "mine")])
+def test_what_is_more_than_that_stays(tmp_path, name, content):
+    for file in KILLED:
+        (tmp_path / file).touch()
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="holds something already"):
+        RunDirectory.create(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {*KILLED, name}
+
+
+def test_a_start_that_is_still_alive_keeps_its_folder(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    with run.held():
+        with pytest.raises(UserError, match="^[^;]*run: another process is training this run; wait until it has ended"):
+            RunDirectory.create(tmp_path / "run")
+        assert run.config_file.exists()
+        run.discard()
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path):

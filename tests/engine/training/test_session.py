@@ -129,6 +129,22 @@ def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeyp
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 8
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, settings, monkeypatch):
+    def look(directory, lines):
+        with pytest.raises(UserError, match="run: another process is training this run"):
+            resume(tmp_path / "run")
+        refused.append(directory.path)
+        append(directory, lines)
+
+    append, refused = session_module.RunDirectory.append_metrics, []
+    monkeypatch.setattr(session_module.RunDirectory, "append_metrics", look)
+    result = start(settings, tmp_path / "run")
+    (tmp_path / "run" / "result.json").rename(tmp_path / "result")
+    first = len(refused)
+    assert timeless(resume(tmp_path / "run")) == timeless(result) and first
+    assert not (tmp_path / "run" / "lock").exists()
+
+
 def test_changed_training_texts_are_refused_when_a_run_is_resumed(tmp_path, settings):
     start(settings, tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()
