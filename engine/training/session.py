@@ -16,7 +16,7 @@ from engine.backend import blas_threads, peak_memory_bytes, resolve_device
 from engine.data.prepare import prepare, read_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.errors import UserError
-from engine.files import read_json, write_json
+from engine.files import read_json, sha256_of, write_json
 from engine.kernels import mode, worst_differences
 from engine.products import check_precision, product_precision
 from engine.training.checkpoint import load_checkpoint, load_weights
@@ -99,12 +99,26 @@ def require_settings(directory, settings, network_classes, plan):
 def prepare_again(settings, directory, cache_dir=None):
     """PreparedData of a run that has begun, with the vocabulary of its directory."""
     corpus, _ = read_corpus(settings.data, cache_dir)
-    return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings), cache_dir)
+    state = read_json(directory.last / "state.json") if directory.has_checkpoint() else {}
+    return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings, state), cache_dir)
 
 
-def vocabulary_of(directory, settings):
-    """The Vocabulary of a run that has begun."""
+def vocabulary_of(directory, settings, state):
+    """The Vocabulary of a run that has begun. UserError where its files are others than the state of a checkpoint tells of; older ones do not tell."""
+    told = state.get("vocabulary")
+    for name, digest in vocabulary_digests(directory).items() if isinstance(told, dict) else ():
+        if told.get(name, digest) != digest:
+            raise UserError(f"{directory.path / name}: is not the one that the network was trained with; restore the file or train again")
     return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
+
+
+def vocabulary_digests(directory):
+    """{name: SHA-256} of the files of a run's vocabulary; what cannot be read is left to whoever loads it."""
+    digests = {}
+    for file in directory.vocabulary_files:
+        with contextlib.suppress(OSError):
+            digests[file.name] = sha256_of(file)
+    return digests
 
 
 def run_to_end(settings, build_network, directory, data, device, tell, watch, resume):
@@ -118,8 +132,9 @@ def run_to_end(settings, build_network, directory, data, device, tell, watch, re
     if unknown > MUCH_UNKNOWN:
         tell(f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known")
     tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
-    state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint()}
-    trainer = Trainer(network, settings.training, data, directory, device, state, {"config": settings.are_those_of}, watch)
+    state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint(), "vocabulary": vocabulary_digests(directory)}
+    fits = {"config": settings.are_those_of, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
+    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
     if resume and directory.has_checkpoint():
         trainer.resume()
         tell(f"resumed after step {trainer.progress.step}")
@@ -164,11 +179,10 @@ def open_run(path, network_classes, build_network, device="cpu"):
     """OpenRun of a run directory with its best weights. UserError where it is none, or damaged, or untrained."""
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
-    vocabulary = vocabulary_of(directory, settings)
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
         raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
-    classes = labels_in(state, directory)
+    vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)

@@ -1,6 +1,7 @@
 """A run from files to result, opened again, and continued from wherever it was killed."""
 
 import json
+import shutil
 from contextlib import nullcontext
 
 import numpy as np
@@ -175,6 +176,36 @@ def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     texts, _ = read_test_texts(opened.settings.data)
     found = evaluate(opened.network, encode_labelled(opened.settings.data, opened.vocabulary, opened.classes, texts), opened.classes)
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
+
+
+def test_another_vocabulary_than_that_of_the_training_is_named(tmp_path, settings):
+    """Whether it is damaged, of another run, or its tokens have other ids, which shows nowhere else."""
+    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True, tokens="words"))
+    start(settings, tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "run")
+    open_run(tmp_path / "run", CONFIGS, build_network)
+    for file in session_module.RunDirectory(tmp_path / "run").vocabulary_files:
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b'"one": ', b'"One": ').replace(b'"two": ', b'"one": ').replace(b'"One": ', b'"two": ') if file.name == "tokenizer.json" else content[:-1])
+        assert file.read_bytes() != content
+        (tmp_path / "run" / "result.json").unlink(missing_ok=True)
+        for use in (lambda: open_run(tmp_path / "run", CONFIGS, build_network), lambda: resume(tmp_path / "run")):
+            with pytest.raises(UserError, match=f"run/{file.name}: is not the one that the network was trained with; restore the file or train again$"):
+                use()
+        file.write_bytes(content)
+    assert resume(tmp_path / "run")["epochs"] == 2
+
+
+def test_a_run_of_a_version_that_did_not_know_its_vocabulary_is_opened_and_resumed(tmp_path, settings):
+    start(settings, tmp_path / "run")
+    for kind in ("last", "best"):
+        file = tmp_path / "run" / "checkpoints" / kind / "state.json"
+        state = json.loads(file.read_text())
+        assert set(state.pop("vocabulary")) == {"tokenizer.json"}
+        file.write_text(json.dumps(state))
+    open_run(tmp_path / "run", CONFIGS, build_network)
+    (tmp_path / "run" / "result.json").unlink()
+    assert resume(tmp_path / "run")["epochs"] == 2
 
 
 def test_a_run_of_a_version_with_fewer_settings_is_opened_and_resumed(tmp_path, settings):
