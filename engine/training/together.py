@@ -36,8 +36,13 @@ def mean_probabilities(paths, texts, network_classes, build_network, device="cpu
     """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 run directories of the same classes.
 
     texts: N strings, which each run encodes with its own vocabulary. coders: as in Vocabulary.encode().
-    One network at a time is in memory. UserError for a run that is damaged.
+    UserError for a run that is damaged.
     """
+    return sum(probabilities_of_each(paths, texts, network_classes, build_network, device, coders)) / len(paths)
+
+
+def probabilities_of_each(paths, texts, network_classes, build_network, device, coders):
+    """The class probabilities of one run after the other, whose mean mean_probabilities() is; one network at a time is in memory."""
 
     def probabilities(path):
         run = open_run(path, network_classes, build_network, device)
@@ -45,7 +50,7 @@ def mean_probabilities(paths, texts, network_classes, build_network, device="cpu
         with computing_as_trained(run, device):
             return predict_probabilities(run.network, batch).astype(np.float64)
 
-    return sum(map(probabilities, paths)) / len(paths)
+    return map(probabilities, paths)
 
 
 def evaluate_together(paths, network_classes, build_network, device="cpu", cache_dir=None, test_file=None, columns=None, tell=print):
@@ -54,10 +59,18 @@ def evaluate_together(paths, network_classes, build_network, device="cpu", cache
     columns: fields of DataConfig that say how to read that file, other than in training; tell: takes a line on what was read.
     UserError as in common_classes() and mean_probabilities(), where there are no test texts, and for a label that is not among the classes.
     """
+    return evaluate_together_and_each(paths, network_classes, build_network, device, cache_dir, test_file, columns, tell)[0]
+
+
+def evaluate_together_and_each(paths, network_classes, build_network, device="cpu", cache_dir=None, test_file=None, columns=None, tell=print):
+    """(What evaluate_together() gives, the Evaluation of each run alone)."""
     classes = common_classes(paths)
     data = read_run_settings(RunDirectory.open(paths[0]), network_classes).data
     texts, note = read_test_texts(data.replace(**(columns or {})), test_file, cache_dir)
     tell(note)
     labels = encode_labels(texts.labels, classes, texts)
-    probabilities = mean_probabilities(paths, texts.texts, network_classes, build_network, device, TokenCache(cache_dir))
-    return evaluate_probabilities(labels, probabilities, classes)
+    total, each = 0, []
+    for probabilities in probabilities_of_each(paths, texts.texts, network_classes, build_network, device, TokenCache(cache_dir)):
+        total = total + probabilities
+        each.append(evaluate_probabilities(labels, probabilities, classes))
+    return evaluate_probabilities(labels, total / len(paths), classes), each

@@ -10,9 +10,10 @@ from engine.errors import UserError
 from engine.files import read_json, write_json
 from engine.training.run_directory import RunDirectory
 from engine.training.sweep.results import mean_and_spread
-from engine.training.together import evaluate_together
+from engine.training.together import evaluate_together_and_each
 
 FIGURES = {"accuracy": "test_accuracy", "macro_f1": "test_macro_f1"}  # in a row of results.json, each with its spread: in the file
+SAME = 0.001  # so close are two accuracies of a run on the same texts
 
 
 class Group(NamedTuple):
@@ -46,11 +47,25 @@ def known_figures(group, path):
 
 
 def measure_together(folders, output, network_classes, build_network, device, cache_dir, tell):
-    """Write the figures of run directories that label the test texts of the first of them. UserError as in evaluate_together()."""
-    test = evaluate_together(folders, network_classes, build_network, device, cache_dir, tell=tell)
+    """Write the figures of run directories that label the test texts of the first of them.
+
+    UserError as in evaluate_together(), and where these are not the texts that the runs were measured on.
+    """
+    test, each = evaluate_together_and_each(folders, network_classes, build_network, device, cache_dir, tell=tell)
+    results = [RunDirectory.open(folder).result() for folder in folders]
+    for folder, own, result in zip(folders, each, results):
+        require_same_texts(folder, own, result)
     figures = {"test_accuracy": test.accuracy, "test_macro_f1": test.macro_f1, "test_loss": test.loss}
-    seconds = sum(RunDirectory.open(folder).result()["train_seconds"] for folder in folders)
+    seconds = sum(result["train_seconds"] for result in results)
     write_json(output, {**figures, "runs": [Path(folder).name for folder in folders], "train_seconds": seconds})
+
+
+def require_same_texts(folder, found, result):
+    """Raise UserError where a run's Evaluation, found now, differs from its result by more than rounding, on another device or with other threads, explains."""
+    count = sum(row.texts for row in found.classes)
+    if abs(found.accuracy - result["test_accuracy"]) > max(SAME, 1.5 / count):
+        now, before = (f"{100 * accuracy:.2f} %" for accuracy in (found.accuracy, result["test_accuracy"]))
+        raise UserError(f"{folder}: has a test accuracy of {now} on the test texts as they are now, and of {before} in its result.json; restore the texts, or begin a new sweep")
 
 
 def with_together(results, runs, found, size):

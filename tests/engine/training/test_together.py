@@ -1,7 +1,10 @@
 """Runs that label texts together, against the same worked out from each of them alone."""
 
+import dataclasses
 import gc
+import json
 import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ from engine.data.prepare import encode_labelled, read_test_texts
 from engine.errors import UserError
 from engine.training import together as together_module
 from engine.training.evaluation import evaluate, predict_probabilities
+from engine.training.metrics import ClassRow, Evaluation
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, start_run
+from engine.training.sweep.together import measure_together, require_same_texts
 from engine.training.together import evaluate_together
 from layers.networks import CONFIGS, build_network
 
@@ -87,6 +92,28 @@ def test_texts_are_read_once_and_from_the_file_that_is_named(runs, tmp_path):
     (tmp_path / "texts.csv").write_text("topic,words\na,red sea\nb,one sea\n")
     found = together(runs[:3], test_file=tmp_path / "texts.csv", columns={"text_columns": "words", "label_column": "topic"}, tell=notes.append)
     assert [row.texts for row in found.classes] == [1, 1] and len(notes) == 1 and "texts.csv" in notes[0]
+
+
+def test_runs_together_are_not_measured_on_other_texts_than_each_of_them_was(runs, tmp_path, monkeypatch):
+    measure_together(runs[:3], tmp_path / "group.json", CONFIGS, build_network, "cpu", None, len)
+    figures = json.loads((tmp_path / "group.json").read_text())
+    assert figures["test_accuracy"] == together(runs[:3]).accuracy and figures["runs"] == ["0", "1", "2"]
+
+    def exchanged(*given):
+        texts, note = read_test_texts(*given)
+        return dataclasses.replace(texts, labels=["b" if label == "a" else "a" for label in texts.labels]), note
+
+    monkeypatch.setattr(together_module, "read_test_texts", exchanged)
+    with pytest.raises(UserError, match=r"0: has a test accuracy of 6.67 % on the test texts as they are now, and of 93.33 % in its result.json; restore"):
+        measure_together(runs[:3], tmp_path / "other.json", CONFIGS, build_network, "cpu", None, len)
+    assert not (tmp_path / "other.json").exists()
+
+
+@pytest.mark.parametrize("found, told, same", [(0.9, 0.9, True), (0.9, 0.9008, True), (0.9, 0.902, False), (0.0, 1.0, False)])
+def test_rounding_may_flip_a_text(found, told, same):
+    evaluation = Evaluation(found, 0.5, 0.5, [ClassRow("a", 4000, 1, 1, 1), ClassRow("b", 6000, 1, 1, 1)])
+    with nullcontext() if same else pytest.raises(UserError, match="restore the texts"):
+        require_same_texts("run", evaluation, {"test_accuracy": told})
 
 
 def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch, threads_of_blas):
