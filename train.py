@@ -6,6 +6,7 @@
 
 import itertools
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from engine import __version__, kernels
 from engine.backend import resolve_device
 from engine.data.config import DataConfig
 from engine.data.corpora import SMALL_CORPORA
-from engine.errors import UserError
+from engine.errors import UserError, first_line
 from engine.table import format_table
 from engine.training.config import TrainingConfig
 from engine.training.interrupt import Interrupted
@@ -772,6 +773,14 @@ def names_in(text):
     return [name.strip() for name in text.split(",")]
 
 
+def give_up_output():
+    """Where standard output takes no more, drop what is left of it, which would fail once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments=None):
     """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
     try:
@@ -784,6 +793,14 @@ def main(arguments=None):
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except MemoryError as error:
+        click.echo(f"error: too little memory ({first_line(error)}); lower the dimension, the size of the vocabulary or the texts at a time", err=True)
+        return 2
+    except OSError as error:  # of what nobody expected; click itself ends silently where the reader of a pipe has gone
+        where = "standard input or output" if error.filename is None else repr(str(error.filename))
+        click.echo(f"error: {where}: {error.strerror or first_line(error)}; see to the name, the permissions and the free space", err=True)
+        give_up_output()
+        return 2
     except Interrupted as stop:
         click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
         return stop.exit_code

@@ -19,7 +19,7 @@ class DataConfig(Settings):
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
     tokenizer: str = setting("", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts")
     tokens: str = setting("wordpieces", "of that vocabulary: words, all others are unknown, or wordpieces, into which others fall", choices=TOKENS)
-    vocabulary_size: int = setting(20000, "largest size of the trained vocabulary", minimum=5)
+    vocabulary_size: int = setting(20000, "largest size of the trained vocabulary", minimum=5, maximum=10_000_000)
     max_tokens: int = setting(256, "texts are cut after this many tokens, [CLS] included; n-grams and affixes come on top", minimum=1)
     ngrams: int = setting(1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8)
     ngram_frequency: int = setting(2, "n-grams that the training texts hold less often are unknown", minimum=1)

@@ -49,13 +49,14 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
             for note in notes:
                 tell(note)
             data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
+            network = network_for(settings, build_network, data)
             save_vocabulary(data.vocabulary, *directory.vocabulary_files)
             directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
         except BaseException:  # Ctrl-C too: an empty run directory is of no use
             directory.discard()
             raise
         with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-            return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=False)
+            return run_to_end(settings, network, directory, data, device, tell, watch, resume=False)
 
 
 def resume_run(path, network_classes, build_network, device=None, cache_dir=None, tell=print, watch=None):
@@ -73,8 +74,9 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
     check_precision(settings.training.precision, device)
     with directory.held():
         data = prepare_again(settings, directory, cache_dir)
+        network = network_for(settings, build_network, data)
         with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
-            return run_to_end(settings, build_network, directory, data, device, tell, watch, resume=True)
+            return run_to_end(settings, network, directory, data, device, tell, watch, resume=True)
 
 
 def start_or_resume(settings, network_classes, build_network, path, device="cpu", cache_dir=None, tell=print, watch=None, plan="the plan"):
@@ -121,10 +123,14 @@ def vocabulary_digests(directory):
     return digests
 
 
-def run_to_end(settings, build_network, directory, data, device, tell, watch, resume):
+def network_for(settings, build_network, data):
+    """The untrained network of RunSettings for a PreparedData."""
+    return build_network(settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed)
+
+
+def run_to_end(settings, network, directory, data, device, tell, watch, resume):
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
     seed = settings.training.seed
-    network = build_network(settings.network, data.vocabulary.size(), len(data.classes), seed)
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
     tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}")

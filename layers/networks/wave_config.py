@@ -13,13 +13,13 @@ class WaveNetworkConfig(Settings):
     """The shape of a Wave Network. Vocabulary and classes come from the corpus and are no fields."""
 
     model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
-    dimension: int = setting(128, "length d of a token's embedding", minimum=1)
+    dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
     operation: str = setting("modulation", "how the two waves are combined", choices=tuple(OPERATIONS))
     readout: str = setting("both", "how a wave is read back as real numbers", choices=READOUTS)
     scope: str = setting("dimension", "global magnitude per text and dimension, or per text", choices=SCOPES)
     wave_residual: bool = setting(True, "add the block's input to the readout before the first layer norm")
-    hidden: int = setting(128, "width of the feed-forward layer; 0 leaves feed-forward and second layer norm out", minimum=0)
+    hidden: int = setting(128, "width of the feed-forward layer; 0 leaves feed-forward and second layer norm out", minimum=0, maximum=1_000_000)
     activation: str = setting("gelu", "of the feed-forward layer", choices=tuple(ACTIVATIONS))
     pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
     embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)

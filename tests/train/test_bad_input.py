@@ -234,6 +234,9 @@ def test_cuda_without_a_usable_device(run, command, monkeypatch):
         (["--config", "absent.toml"], ["absent.toml"]),
         (["--corpus", "r8"], ["corpus", "train_file"]),
         (["--set", "weight_decay=1e9"], ["weight_decay", "learning_rate", "below 1"]),
+        (["--vocabulary-size", "9" * 20], ["vocabulary_size: expected a whole number from 5 to 10000000, got"]),
+        (["--dimension", "9" * 20], ["dimension: expected a whole number from 1 to 1000000, got"]),
+        (["--set", f"hidden={'9' * 20}"], ["hidden: expected a whole number from 0 to 1000000, got"]),
     ],
 )
 def test_bad_values(tmp_path, arguments, run, options, words):
@@ -288,6 +291,44 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
     refused(run("--resume", copy), "No space left on device", "cannot be written")
     monkeypatch.undo()
     assert run("predict", copy, "ball")[0] == 0
+
+
+LONG = "a text of more characters than a name may have\n" * 9
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", LONG], ["evaluate", LONG], ["report", LONG], ["--resume", LONG], ["sweep", "--resume", LONG], ["study", "--resume", LONG]]
+)
+def test_a_name_that_is_too_long(run, command):
+    refused(run(*command), "error: 'a text of more characters", "File name too long; see to the name")
+
+
+def test_output_with_a_name_that_is_too_long(run, arguments):
+    refused(run(*arguments, "--output", LONG), "error: 'a text of more characters", "File name too long; see to the name")
+
+
+def test_a_folder_that_may_not_be_searched(run, trained, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    refused(run("predict", trained, "ball"), trained, "config.toml': Permission denied; see to the name, the permissions")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_standard_output():
+    with open("/dev/full", "w") as full:
+        outcome = subprocess.run([sys.executable, ROOT / "train.py", "corpora"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    refused((outcome.returncode, "", outcome.stderr), "standard input or output: No space left on device; see to ")
+
+
+def test_more_memory_than_there_is_leaves_no_run_directory(tmp_path, arguments, run, monkeypatch):
+    def too_large(*_):
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    monkeypatch.setattr("train.build_network", too_large)
+    refused(run(*arguments, "--output", tmp_path / "new"), "too little memory (Unable to allocate 7.28 TiB); lower the dimension")
+    assert not (tmp_path / "new").exists()
 
 
 def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, arguments, run):

@@ -166,7 +166,7 @@ def test_a_bad_value_in_a_runs_config_is_refused_with_its_file(tmp_path, setting
     start(settings, tmp_path / "run")
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text().replace("dimension = 6", "dimension = 0"))
-    with pytest.raises(UserError, match="config.toml: dimension: expected a whole number from 1, got 0"):
+    with pytest.raises(UserError, match="config.toml: dimension: expected a whole number from 1 to 1000000, got 0"):
         open_run(tmp_path / "run", CONFIGS, build_network)
 
 

@@ -41,9 +41,9 @@ def test_a_field_is_set_in_all_runs_that_have_it_or_in_one():
     ({}, [("modulation.max_tokens", "9")], RUNS, "^--set modulation.max_tokens: all runs see"),
     ({}, [("epoch", "1")], RUNS, "^unknown field 'epoch'"),
     ({}, [("modulation.heads", "1")], RUNS, "^heads: is a field of model transformer|^unknown field 'heads'"),
-    ({"dimension": "wide"}, [], RUNS, "^dimension: expected a whole number from 1, got 'wide'"),
-    ({"dimension": "-3"}, [], RUNS, "^dimension: expected a whole number from 1, got '-3'"),
-    ({"dimension": "0"}, [], RUNS, "^dimension: expected a whole number from 1, got '0'"),
+    ({"dimension": "wide"}, [], RUNS, "^dimension: expected a whole number from 1 to 1000000, got 'wide'"),
+    ({"dimension": "-3"}, [], RUNS, "^dimension: expected a whole number from 1 to 1000000, got '-3'"),
+    ({"dimension": "0"}, [], RUNS, "^dimension: expected a whole number from 1 to 1000000, got '0'"),
 ])  # fmt: skip
 def test_bad_input_is_named(fields, assignments, runs, words):
     with pytest.raises(UserError, match=words):
