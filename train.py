@@ -18,7 +18,7 @@ from engine import __version__, kernels
 from engine.backend import resolve_device
 from engine.data.config import DataConfig
 from engine.data.corpora import SMALL_CORPORA
-from engine.errors import UserError, first_line
+from engine.errors import UserError, first_line, require_utf8
 from engine.table import format_table
 from engine.training.config import TrainingConfig
 from engine.training.interrupt import Interrupted
@@ -247,6 +247,8 @@ def predict(run_dir, texts, others, device, as_json):
 
     runs, device = [run_dir, *others], resolve_device(device)
     classes = common_classes(runs)
+    if not texts and sys.stdin is None:
+        raise UserError("standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line")
     if not texts and sys.stdin.isatty():
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
@@ -262,11 +264,8 @@ def predict(run_dir, texts, others, device, as_json):
 
 
 def decoded(text, number):
-    """The text; UserError where bytes of the command line are no UTF-8 (they arrive as lone surrogates)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"TEXT {number}: {text[error.start]!r} is not UTF-8; convert the text to UTF-8") from None
+    """The text; UserError where bytes of the command line are no UTF-8."""
+    require_utf8(text, f"TEXT {number}", "convert the text to UTF-8")
     return text
 
 

@@ -12,3 +12,11 @@ class UserError(Exception):
 def first_line(error):
     """The first line of an exception's text, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def require_utf8(text, where, remedy):
+    """Raise UserError for bytes of the command line that are no UTF-8: they arrive as lone surrogates, which no file can be written with."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: {text[error.start]!r} is not UTF-8; {remedy}") from None

@@ -8,7 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from engine.errors import UserError, first_line
+from engine.errors import UserError, first_line, require_utf8
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,6 +19,7 @@ else:
 def require_vacant(path, begun):
     """Raise UserError where something is at an output's path already. begun: name of the file that marks what can be continued."""
     path = Path(path)
+    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")  # files in the folder name it
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         remedy = f"continue it with --resume {path}, or " if (path / begun).exists() else ""
         raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 
-from engine.errors import UserError
+from engine.errors import UserError, require_utf8
 
 
 def setting(default, help, choices=None, minimum=None, maximum=None, below=None):
@@ -62,6 +62,8 @@ def checked(field, value):
         fits = fits and (limits["below"] is None or value < limits["below"])
     if not fits:
         raise UserError(f"{field.name}: expected {allowed(field)}, got {original!r}")
+    if wanted is str:
+        require_utf8(value, f"{field.name} {value!r}", "use a name in UTF-8")
     return value
 
 

@@ -203,6 +203,20 @@ def test_an_argument_that_is_not_utf8(trained, run):
     refused(run("predict", trained, "ball", "b\udcffll"), "TEXT 2", "UTF-8")
 
 
+@pytest.mark.parametrize("options, words", [(["--output", "b\udcffd"], "--output 'b\\udcffd'"), (["--set", "label_column=b\udcffd"], "label_column 'b\\udcffd'")])
+def test_a_name_that_is_not_utf8(tmp_path, arguments, run, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    refused(run(*arguments, "--output", "new", *options), words, "is not UTF-8; ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_closed_standard_input(trained, run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    refused(run("predict", trained), "standard input is closed; give each TEXT as an argument")
+    assert run("predict", trained, "ball")[0] == 0
+
+
 def test_a_failed_start_leaves_no_run_directory(tmp_path, arguments, run):
     refused(run(*arguments, "--output", tmp_path / "new", "--tokenizer", tmp_path / "train.tsv"), "train.tsv")
     assert not (tmp_path / "new").exists()
