@@ -4,6 +4,11 @@
     python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, sweep, study, report, benchmark, complexity, corpora, doctor
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() begins: Ctrl-C during the imports ends without a traceback
+
 import itertools
 import json
 import os
@@ -772,6 +777,12 @@ def names_in(text):
     return [name.strip() for name in text.split(",")]
 
 
+def can_be_resumed(arguments):
+    """Whether the command of these arguments has an option --resume."""
+    command = cli.commands.get(next(iter(arguments), None), train)
+    return any("--resume" in option.opts for option in command.params)
+
+
 def give_up_output():
     """Where standard output takes no more, drop what is left of it, which would fail once more at the end."""
     try:
@@ -782,8 +793,11 @@ def give_up_output():
 
 def main(arguments=None):
     """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if "doctor" not in (sys.argv[1:] if arguments is None else arguments):  # which tells of a wrong value beside everything else
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if "doctor" not in arguments:  # which tells of a wrong value beside everything else
             kernels.mode()
         code = cli.main(arguments, prog_name="train.py", standalone_mode=False)
     except UserError as error:
@@ -804,7 +818,8 @@ def main(arguments=None):
         click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped by SIGINT at once; what was saved before can be continued with --resume", err=True)
+        saved = "; what was saved before can be continued with --resume" if can_be_resumed(arguments) else ""
+        click.echo(f"stopped by SIGINT at once{saved}", err=True)
         return 130
     return code if isinstance(code, int) else 0
 

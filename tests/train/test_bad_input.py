@@ -203,11 +203,11 @@ def test_an_argument_that_is_not_utf8(trained, run):
     refused(run("predict", trained, "ball", "b\udcffll"), "TEXT 2", "UTF-8")
 
 
-@pytest.mark.parametrize("options, words", [(["--output", "b\udcffd"], "--output 'b\\udcffd'"), (["--set", "label_column=b\udcffd"], "label_column 'b\\udcffd'")])
-def test_a_name_that_is_not_utf8(tmp_path, arguments, run, monkeypatch, options, words):
+@pytest.mark.parametrize("option, value, words", [("--output", "b\udcffd", "--output 'b\\udcffd'"), ("--label-column", "b\udcffd", "label_column 'b\\udcffd'")])
+def test_a_name_that_is_not_utf8(tmp_path, arguments, run, monkeypatch, option, value, words):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    refused(run(*arguments, "--output", "new", *options), words, "is not UTF-8; ")
+    refused(run(*arguments, "--output", "new", option, value), words, "is not UTF-8; ")
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -121,3 +121,31 @@ def test_a_run_resumes_on_its_own_device_unless_another_is_given(trained, run, m
 def test_resume_refuses_other_settings(trained, run):
     code, _, err = run("--resume", trained, "--epochs", "9")
     assert code == 2 and "--epochs" in err
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_tells_of_resume_only_where_there_is_that_option(run, monkeypatch):
+    for place in ("engine.doctor.examine", "train.chosen_settings", "train.open_run", "engine.training.sweep.run.read_sweep"):
+        monkeypatch.setattr(place, interrupted)
+    saved = "; what was saved before can be continued with --resume"
+    for command in (["doctor"], ["describe", "run"], [], ["--epochs", "1"], ["train"], ["sweep", "--resume", "x"]):
+        code, out, err = run(*command)
+        assert (code, out, err.strip()) == (130, "", "stopped by SIGINT at once" + ("" if command[:1] in (["doctor"], ["describe"]) else saved))
+
+
+def test_ctrl_c_during_the_imports_ends_without_a_word(tmp_path):
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    process = subprocess.run([sys.executable, ROOT / "train.py", "corpora"], capture_output=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_ctrl_c_is_heard_again_when_the_imports_are_done(run):
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        run("corpora")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
