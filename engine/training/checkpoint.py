@@ -57,8 +57,10 @@ def load_checkpoint(folder, kinds):
         if state["versions"]["format"] > FORMAT:
             raise UserError(f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program")
         entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
+    except TypeError:
+        raise UserError(f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); restore the file or train again") from None
     return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
 
 

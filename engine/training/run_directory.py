@@ -1,6 +1,7 @@
 """A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best.
 
-While it is trained, lock."""
+While it is trained, lock.
+"""
 
 import contextlib
 import json
@@ -8,14 +9,29 @@ from pathlib import Path
 
 import tomli_w
 
+from engine.data.texts import shown
 from engine.errors import UserError
 from engine.files import read_json, read_toml, require_vacant, write_text
 from engine.training.run_lock import locked
 
+NUMBER = (int, float)
 RESULT_KEYS = {
-    "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
-    "peak_memory_bytes", "seed", "device", "epochs", "best_epoch", "classes", "run_directory",
+    **dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"), (*NUMBER, type(None))),
+    **dict.fromkeys(("train_seconds", "tokens_per_second", "parameters", "peak_memory_bytes", "seed", "epochs", "best_epoch"), NUMBER),
+    "device": str, "run_directory": str, "classes": list,
 }  # fmt: skip
+LATER_KEYS = {"steps": NUMBER, "texts": dict}  # which earlier versions did not write
+CLASS_KEYS = {"name": str, **dict.fromkeys(("texts", "precision", "recall", "f1"), NUMBER)}
+
+
+def wrong_keys(values, kinds):
+    """Those of {key: types} of which a dict holds a value of another type; true and false are no numbers."""
+    return [key for key, kind in kinds.items() if key in values and (isinstance(values[key], bool) or not isinstance(values[key], kind))]
+
+
+def is_class(row):
+    """Whether a value is what a result says of one class."""
+    return isinstance(row, dict) and row.keys() == CLASS_KEYS.keys() and not wrong_keys(row, CLASS_KEYS)
 
 
 class RunDirectory:
@@ -111,13 +127,22 @@ class RunDirectory:
         return sections
 
     def result(self):
-        """What result.json holds, or None while the run is unfinished."""
+        """What result.json holds, or None while the run is unfinished. UserError where it is damaged."""
         if not self.result_file.exists():
             return None
         result = read_json(self.result_file)
-        missing = RESULT_KEYS - result.keys()
+        remedy = "delete the file and resume the run to write it anew"
+        missing = RESULT_KEYS.keys() - result.keys()
         if missing:
-            raise UserError(f"{self.result_file}: lacks {', '.join(sorted(missing))}; delete the file and resume the run to write it anew")
+            raise UserError(f"{self.result_file}: lacks {', '.join(sorted(missing))}; {remedy}")
+        wrong = wrong_keys(result, {**RESULT_KEYS, **LATER_KEYS})
+        if "classes" not in wrong and not all(map(is_class, result["classes"])):
+            wrong.append("classes")
+        texts = result.get("texts", {})
+        if "texts" not in wrong and wrong_keys(texts, dict.fromkeys(texts, NUMBER)):
+            wrong.append("texts")
+        for key in wrong:
+            raise UserError(f"{self.result_file}: {key} cannot be {shown(result[key])}; {remedy}")
         return result
 
     def has_checkpoint(self):

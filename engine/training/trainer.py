@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from engine.backend import random_generator, to_host
 from engine.data.batching import epoch_batches, take
+from engine.data.texts import shown
 from engine.errors import UserError
 from engine.kernels import run_on
 from engine.training.adamw import AdamW
@@ -42,6 +43,17 @@ class Progress:
     best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
     best_epoch: int = 0
     epochs_without_gain: int = 0
+
+
+def progress_of(saved):
+    """The Progress that a checkpoint tells of. KeyError or TypeError where it is damaged."""
+    progress = Progress(**saved)
+    for name, default in asdict(Progress()).items():
+        value = getattr(progress, name)
+        counts = isinstance(default, int)
+        if isinstance(value, bool) or not isinstance(value, int if counts else (int, float)) or (counts and value < 0):
+            raise TypeError(f"{name} cannot be {shown(value)}")
+    return progress
 
 
 class Trainer:
@@ -76,7 +88,7 @@ class Trainer:
         self.network.to(self.device)
         self.optimizer.load_arrays(arrays["optimizer"], self.device)
         try:
-            self.progress = Progress(**state["progress"])
+            self.progress = progress_of(state["progress"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again") from None
         self.run.cut_metrics(self.progress.step)

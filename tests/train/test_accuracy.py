@@ -24,10 +24,10 @@ else:
         output = output / "result.json"
     with open(pathlib.Path(job["output"]).parents[1] / "started", "a") as started:
         started.write(name + "\\n")
-    keys = "tokens_per_second parameters seed device epochs classes run_directory".split()
+    keys = "tokens_per_second parameters seed epochs".split()
     output.write_text(json.dumps({
-        **dict.fromkeys(keys, 0), "test_accuracy": accuracy, "test_macro_f1": 0.5, "validation_accuracy": None, "train_seconds": 2.0,
-        "peak_memory_bytes": 2**20, "best_epoch": 1,
+        **dict.fromkeys(keys, 0), "device": "cpu", "classes": [], "run_directory": "",
+        "test_accuracy": accuracy, "test_macro_f1": 0.5, "validation_accuracy": None, "train_seconds": 2.0, "peak_memory_bytes": 2**20, "best_epoch": 1,
     }))
 """
 
@@ -102,7 +102,11 @@ def test_accuracy_is_continued_as_a_sweep_is(tmp_path, run):
     folder = tmp_path / "a"
     arguments = ["accuracy", "--corpora", "r8", "--seeds", "0,1", "--operations", "modulation"]
     assert run(*arguments, "--output", folder)[0] == 0
-    (folder / "runs" / "r8-modulation-1" / "result.json").unlink()
+    damaged = folder / "runs" / "r8-modulation-1" / "result.json"
+    damaged.write_text(json.dumps({**json.loads(damaged.read_text()), "test_accuracy": "0.9"}))
+    code, _, err = run("accuracy", "--resume", folder)
+    assert code == 2 and err == f"error: {damaged}: test_accuracy cannot be '0.9'; delete the file and resume the run to write it anew\n"
+    damaged.unlink()
     (folder / "runs" / "r8-modulation-1").rmdir()
     code, out, err = run("accuracy", "--resume", folder)
     assert code == 0 and (folder / "started").read_text().split()[2:] == ["r8-modulation-1"] and "85.00 ± 7.07 %" in out

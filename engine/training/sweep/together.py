@@ -65,7 +65,8 @@ def require_same_texts(folder, found, result):
     count = sum(row.texts for row in found.classes)
     if abs(found.accuracy - result["test_accuracy"]) > max(SAME, 1.5 / count):
         now, before = (f"{100 * accuracy:.2f} %" for accuracy in (found.accuracy, result["test_accuracy"]))
-        raise UserError(f"{folder}: has a test accuracy of {now} on the test texts as they are now, and of {before} in its result.json; restore the texts, or begin a new sweep")
+        told = f"has a test accuracy of {now} on the test texts as they are now, and of {before} in its result.json"
+        raise UserError(f"{folder}: {told}; restore the texts, or begin a new sweep")
 
 
 def with_together(results, runs, found, size):

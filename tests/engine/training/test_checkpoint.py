@@ -174,18 +174,22 @@ def test_a_truncated_state_file_is_refused_by_name(tmp_path, at):
     assert refusal(tmp_path).startswith(f"{path}: cannot be read")
 
 
+KINDS = "is damaged (its versions or its files are of another kind); restore"
+
+
 @pytest.mark.parametrize(
-    "change",
+    "change, message",
     [
-        {"files": {}}, {"files": None}, {"files": {"weights": {"name": 5, "sha256": ""}}}, {"files": {"weights": {"name": "x"}}},
-        {"versions": {}}, {"versions": None}, {"versions": {"format": "1"}},
+        ({"files": {}}, "lacks 'weights'"), ({"files": None}, KINDS), ({"files": {"weights": {"name": 5, "sha256": ""}}}, KINDS),
+        ({"files": {"weights": {"name": "x"}}}, "lacks 'sha256'"), ({"versions": {}}, "lacks 'format'"), ({"versions": None}, KINDS),
+        ({"versions": {"format": "1"}}, KINDS),
     ],
 )  # fmt: skip
-def test_a_state_file_that_lacks_something_is_refused_by_name(tmp_path, change):
+def test_a_state_file_that_lacks_something_is_refused_by_name(tmp_path, change, message):
     save(tmp_path, 1)
     path = tmp_path / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    assert refusal(tmp_path).startswith(f"{path}: lacks ")
+    assert refusal(tmp_path).startswith(f"{path}: {message}")
 
 
 def test_a_newer_format_is_refused_whatever_else_it_holds(tmp_path):

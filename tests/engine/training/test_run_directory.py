@@ -5,8 +5,10 @@ import json
 import pytest
 
 from engine.errors import UserError
-from engine.training.run_directory import RESULT_KEYS, RunDirectory
+from engine.training.run_directory import NUMBER, RESULT_KEYS, RunDirectory
 
+CLASS = {"name": "a", "texts": 5, "precision": 0.5, "recall": 1.0, "f1": 0.5}
+RESULT = {**dict.fromkeys(RESULT_KEYS, 1), "test_accuracy": None, "device": "cpu", "run_directory": "run", "classes": [CLASS]}
 SECTIONS = {name: {"name": name} for name in ("run", "data", "network", "training")}
 
 
@@ -20,11 +22,26 @@ def run(tmp_path):
 def test_a_run_is_created_and_opened_again(run):
     opened = RunDirectory.open(run.path)
     assert opened.read_config() == SECTIONS and opened.result() is None and not opened.has_checkpoint()
-    opened.result_file.write_text(json.dumps(dict.fromkeys(RESULT_KEYS, 1)))
-    assert opened.result() == dict.fromkeys(RESULT_KEYS, 1)
+    opened.result_file.write_text(json.dumps(RESULT))
+    assert opened.result() == RESULT
     opened.result_file.write_text('{"seed": 1}')
     with pytest.raises(UserError, match="result.json: lacks best_epoch, .*; delete the file and resume"):
         opened.result()
+
+
+WRONG = [
+    *((key, value) for key, kind in RESULT_KEYS.items() for value in ("5", True, {}) if not isinstance(value, kind) or value is True),
+    *((key, None) for key, kind in RESULT_KEYS.items() if kind == NUMBER),
+    *(("classes", [value]) for value in (5, {}, {**CLASS, "name": 5}, {**CLASS, "f1": "x"}, {**CLASS, "more": 1})),
+    ("steps", "8"), ("texts", 5), ("texts", {"test": "5"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key, value", WRONG)
+def test_a_result_of_another_type_is_named(run, key, value):
+    run.result_file.write_text(json.dumps({**RESULT, key: value}))
+    with pytest.raises(UserError, match=f"result.json: {key} cannot be .*; delete the file and resume the run to write it anew"):
+        run.result()
 
 
 def test_of_two_runs_in_one_folder_only_the_first_begins(tmp_path, monkeypatch):

@@ -395,7 +395,7 @@ def test_damaged_progress_is_refused_by_name(tmp_path):
     trainer.train()
     path = trainer.run.last / "state.json"
     state = json.loads(path.read_text())
-    for progress in ({"stepp": 1}, None):
+    for progress in ({"stepp": 1}, None, {"epoch": -5}, {"step": "x"}, {"batch": 1.5}, {"best_epoch": True}, {"best_loss": None}, {"train_seconds": "1"}):
         path.write_text(json.dumps({**state, "progress": progress}))
         with pytest.raises(UserError, match="state.json: its progress is damaged"):
             build(tmp_path / "run", epochs=1).resume()
