@@ -65,6 +65,9 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
     Returns what result.json holds.
     """
     directory = RunDirectory.open(path)
+    if directory.holds_only_a_start():
+        with directory.held():  # else it may be alive
+            raise UserError(f"{path}: was stopped before anything was trained; begin it anew, with the command that began it")
     result = directory.result()
     if result is not None:
         tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")

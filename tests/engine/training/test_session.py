@@ -131,6 +131,16 @@ def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeyp
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 8
 
 
+def test_a_run_killed_while_its_texts_were_read_is_begun_anew(tmp_path, settings):
+    directory = session_module.RunDirectory.create(tmp_path / "run")
+    directory.lock_file.touch()
+    with pytest.raises(UserError, match="run: was stopped before anything was trained; begin it anew"):
+        resume(tmp_path / "run")
+    with directory.held(), pytest.raises(UserError, match="run: another process is training this run"):
+        resume(tmp_path / "run")
+    assert start(settings, tmp_path / "run")["epochs"] == 2
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, settings, monkeypatch):
     def look(directory, lines):
         with pytest.raises(UserError, match="run: another process is training this run"):
