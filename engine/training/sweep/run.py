@@ -141,13 +141,8 @@ def run_all(description, runs, folder, setup):
     files = {run.name: directory_of(folder, run).result_file for run in runs}
     if setup.linear:
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
-    results = {run.name: directory_of(folder, run).result for run in runs}
-
-    def read(name):
-        return results[name]() if name in results else read_json(files[name])
-
     count = min(len(files), setup.jobs or default_jobs(runs, setup.device))
-    found = {name: read(name) for name, path in files.items() if path.exists()}
+    found = {name: read_json(path) for name, path in files.items() if path.exists()}
     failed = {}
     groups = [group for own in groups_of(runs, setup.together).values() for group in own] if setup.together else []
     files.update({group.name: folder / "together" / f"{group.name}.json" for group in groups})
@@ -171,7 +166,7 @@ def run_all(description, runs, folder, setup):
 
         def done(job, reason):
             if reason is None:
-                found[job.name] = read(job.name)
+                found[job.name] = read_json(files[job.name])
             else:
                 failed[job.name] = reason
             bar.clear()
