@@ -25,7 +25,7 @@ def plan(fields, assignments=(), runs=tuple(RUNS)):
     """{name of a run: RunSettings}. fields: dict of fields that are equal in all runs; dimension: of all networks.
 
     assignments: (name, value) pairs that win over the rest; a name is a field of some run, or "run.field". runs: some of RUNS.
-    Raises UserError for an unknown run or field, and for a wrong value.
+    Raises UserError for an unknown run or field, for a wrong value, and for the operation, which is that of the run's name.
     """
     for name in runs:
         if name not in RUNS:
@@ -35,6 +35,8 @@ def plan(fields, assignments=(), runs=tuple(RUNS)):
         run, dot, field = name.rpartition(".")
         if dot and run not in chosen:
             raise UserError(f"--set {name}: is of no run; the runs are {', '.join(chosen)}")
+        if field == "operation":
+            raise UserError(f"--set {name}: is what tells the runs apart; choose with --runs among {', '.join(RUNS)}")
         if dot and field in {*DataConfig.fields(), *ORDER}:
             raise UserError(f"--set {name}: all runs see the same texts in the same order; leave out {run}. to set it in all of them")
         fitting = [run] if dot else [run for run, of_run in chosen.items() if field in known_fields(of_run["model"])]
