@@ -29,13 +29,16 @@ class Columns(NamedTuple):
 
 
 def choose_columns(path, table, text_columns, label_column, labels):
-    """Columns of a table. Raises UserError when a column asked for does not exist or none can be guessed."""
+    """Columns of a table. Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed."""
     asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
     header = find_header(table, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
     width = len(header) if header is not None else Counter(map(len, table.rows)).most_common(1)[0][0]
     text = [find_column(path, column, header, width) for column in text_columns or []]
     label = None if label_column is None else find_column(path, label_column, header, width)
+    if label is not None and label in text:
+        name = Columns(header, width, text, label).describe(label)
+        raise UserError(f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
     if label is None:
         label = guess_label(table, header, width, text, labels)
     if label is None and labels == "required":

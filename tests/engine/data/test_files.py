@@ -206,6 +206,13 @@ def test_columns_that_do_not_exist_are_named_with_those_that_do(write, options, 
     assert failure(write("a.csv", "label,text\nx,a\n"), **options).startswith(message)
 
 
+@pytest.mark.parametrize("text_columns, label_column", [(["1", "2"], "1"), (["2"], "text"), (["label", "text"], 1), ("text", "text")])
+def test_the_label_is_no_text(write, text_columns, label_column):
+    message = failure(write("a.csv", "label,text\nx,a\ny,b\n"), text_columns=text_columns, label_column=label_column)
+    assert "column" in message and message.endswith(" is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
+    assert failure(write("b.csv", "x,a\ny,b\n"), text_columns=[1, 2], label_column=2).startswith(": column 2 is among the text columns")
+
+
 def test_paths_that_cannot_be_read(tmp_path, write):
     assert failure(tmp_path / "none.csv").startswith(": no such file")
     assert failure(tmp_path).startswith(": is a folder")
