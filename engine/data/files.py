@@ -2,6 +2,7 @@
 
 import os
 
+from engine.analysis.visible import visible
 from engine.arguments import check_choice
 from engine.data.columns import choose_columns
 from engine.data.formats import MISSING, cell_text, read_table
@@ -71,6 +72,11 @@ def read_labels(path, rows, lines, columns, labels):
         return None
     if "" in names:
         raise UserError(f"{path}, line {lines[names.index('')]}: the label in {columns.describe(columns.label)} is empty; fill it in or remove the line")
+    for name in dict.fromkeys(names):
+        # Format characters may be part of a word, as in Persian, and stay.
+        if not name.isprintable() and visible(name) != name:
+            line = lines[names.index(name)]
+            raise UserError(f"{path}, line {line}: the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed; remove it, or name another label column (--label-column)")
     return names
 
 

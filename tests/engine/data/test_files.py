@@ -150,6 +150,11 @@ def test_labels_may_be_absent_where_they_are_optional_and_are_dropped_where_igno
         read(write("f.csv", "a\n"), labels="none")
 
 
+def test_labels_of_any_language_may_be_printed(write):
+    labels = ["می\u200cخواهم", "👩\u200d🚀", "10\u00a0km", "two words"]
+    assert read(write("a.tsv", "".join(f"{label}\ta\n" for label in labels)), text_columns=2, label_column=1)[1] == labels
+
+
 def test_the_statement_says_what_was_guessed(write):
     statement = read_texts(write("a.csv", "class,title,text\nx,t,b\ny,c,d\n"))[1]
     assert statement == "CSV, comma, header; text: 'title', 'text' (columns 2, 3); label: 'class' (column 1); 2 rows"
@@ -177,6 +182,10 @@ def test_lines_are_those_on_which_the_rows_begin(write):
         ("a.csv", b"x,a\ny,\xe9\n", ", line 2: byte 0xe9 is not UTF-8"),
         ("a.csv", b"\xef\xbb\xbfx,a\ny,\xff\n", ", line 2: byte 0xff is not UTF-8"),
         ("a.csv", "label,text\nx,a\n ,b\n", ", line 3: the label in 'label' (column 1) is empty"),
+        ("a.csv", 'label,text\nx,a\n"y\nz",b\n', ", line 3: the label 'y\\nz' in 'label' (column 1) holds a character that cannot be printed; remove it, or name"),
+        ("a.csv", 'x,a\n"y\tz",b\n', ", line 2: the label 'y\\tz' in column 1 holds a character"),
+        ("a.jsonl", '{"label": "x\\u2028y", "text": "a"}\n', ", line 1: the label 'x\\u2028y' in 'label' (column 1) holds a character"),
+        ("a.tsv", "x\x1b[2J\ta\n", ", line 1: the label 'x\\x1b[2J' in column 1 holds a character"),
         ("a.csv", "text\na\n", ": cannot tell which column holds the label (1 column: 'text')"),
         ("a.txt", "just a line\n", ": cannot tell which column holds the label (1 column, no header)"),
         ("a.csv", "label,x,y\n1,a,b\n", ": cannot tell which column holds the text (3 columns: 'label', 'x', 'y')"),
