@@ -63,7 +63,7 @@ def read_json(path):
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; is this a run directory whose training has saved something?") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}; restore the file or train again")
@@ -71,14 +71,14 @@ def read_json(path):
 
 
 def read_toml(path):
-    """Read a TOML file as a dict; UserError when it is missing or wrong."""
+    """Read a TOML file, with or without a byte order mark, as a dict; UserError when it is missing or wrong."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a UTF-8 TOML file") from error
-    except ValueError as error:  # TOMLDecodeError, or plain for a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or plain for a number of thousands of digits
         raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
 
 

@@ -103,10 +103,12 @@ except UserError as error:
         (read_json, b"{", "cannot be read (Expecting property name"),
         (read_json, b'{"a": "\xff"}', "cannot be read ('utf-8' codec"),
         (read_json, b"", "cannot be read (Expecting value"),
+        (read_json, b"[" * 100_000, "cannot be read ("),
         (read_json, b"[1]", "expected a JSON object, got list"),
         (read_toml, None, "not found; give the path of an existing TOML file"),
         (read_toml, b"a = ", "is not TOML ("),
         (read_toml, b"epochs: 4", "is not TOML ("),
+        (read_toml, b"a = " + b"[" * 100_000, "is not TOML ("),
         (read_toml, b"a = '\xff'", "cannot be read ('utf-8' codec"),
         (read_toml, b"a = " + b"9" * 5000, "is not TOML ("),
     ],
@@ -129,6 +131,11 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path, read):
 def test_toml_is_read_as_a_dict(tmp_path):
     (tmp_path / "a.toml").write_text('epochs = 4\n[data]\ncorpus = "r8"\n')
     assert read_toml(tmp_path / "a.toml") == {"epochs": 4, "data": {"corpus": "r8"}}
+
+
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfepochs = 4\r\n")
+    assert read_toml(tmp_path / "a.toml") == {"epochs": 4}
 
 
 @pytest.mark.parametrize("size", [0, 3, (1 << 20) + 1])
