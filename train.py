@@ -415,6 +415,7 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
     Exit code 1 if a gradient does not match. A TEXT that begins with a dash comes after two dashes, as in predict.
     """
     from engine.analysis.mathml import mathml_converter
+    from engine.analysis.pictures import require_writable
     from engine.analysis.trace_page import write_page
     from layers.trace.report import as_json_object, trace_subject
     from layers.trace.subject import random_subject, trained_subject
@@ -423,6 +424,8 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
 
     if not 1 <= len(arguments) <= 2:
         raise click.UsageError(f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx)
+    if html is not None:
+        require_writable(html, "--html")
     to_mathml = None if html is None else mathml_converter()
     text = decoded(arguments[-1], 1)
     if len(arguments) == 2:
@@ -587,7 +590,7 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
     the embedding's dimensions are, phases and magnitudes. Writes study.json, figures and a page, study.html (extra plots).
     Ctrl-C saves and stops; --resume DIR goes on from there.
     """
-    from engine.analysis.pictures import require_plots
+    from engine.analysis.pictures import require_matplotlib
     from engine.analysis.study import run as studies
     from engine.analysis.study.figures import write_figures
     from engine.analysis.study.page import write_page
@@ -595,7 +598,7 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
     from layers.study.plan import plan
     from layers.study.wave_counts import BINS, wave_counts
 
-    require_plots("study.svg")
+    require_matplotlib("study.svg")
     tell = teller(as_json)
     if resume is not None:
         require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})

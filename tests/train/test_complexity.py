@@ -71,6 +71,7 @@ def test_the_defaults_of_the_options_are_those_of_the_measurements():
     (["--models", "modulation"], "--models modulation: reductions hold a wave network against a Transformer"),
     (["--lengths", "16,,32"], "--lengths : expected whole numbers from 1 to 30,522"),
     (["--figure", "a.gif"], "a.gif: is no name of a picture"),
+    (["--figure", "none/a.svg"], "none/a.svg: cannot be written (its folder does not exist)"),
     (["--only", "reductions", "--figure", "a.svg"], "--figure a.svg: draws the growth"),
     (["--device", "cuda"], "--device cuda: "),
 ])  # fmt: skip

@@ -72,9 +72,10 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path, run, monkeyp
 def test_a_picture_that_cannot_be_written_is_named(tmp_path, run, name):
     pytest.importorskip("matplotlib")
     (tmp_path / "folder.svg").mkdir()
-    code, _, err = run("precision", "--figure", tmp_path / name)
+    code, out, err = run("precision", "--figure", tmp_path / name)
     assert code == 2 and len(err.splitlines()) == 1
     assert err.startswith(f"error: {tmp_path / name}: cannot be written")
+    assert out == "", "it is said before the work"
     assert [path.name for path in tmp_path.iterdir()] == ["folder.svg"], "nothing is left behind"
 
 

@@ -218,8 +218,10 @@ def test_bad_input(tmp_path, trained, run):
 
 def test_a_page_that_cannot_be_written(tmp_path, run, monkeypatch):
     pytest.importorskip("latex2mathml", reason="the page needs latex2mathml (extra plots)")
-    refused(run("trace", TEXT, "--html", tmp_path / "absent" / "a.html"), "a.html", "cannot be written")
-    refused(run("trace", TEXT, "--html", ""), "--html")
+    outcome = run("trace", TEXT, "--html", tmp_path / "absent" / "a.html")
+    refused(outcome, "--html", "a.html: cannot be written (its folder does not exist)")
+    assert outcome[1] == "", "it is said before the work"
+    refused(run("trace", TEXT, "--html", ""), "--html", "it is a folder")
 
 
 def test_a_page_without_latex2mathml(tmp_path, run, monkeypatch):

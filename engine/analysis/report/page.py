@@ -3,13 +3,12 @@
 The page is one file that loads nothing and runs no script, and is well-formed XML as well as HTML. All text is escaped here.
 """
 
-import os
 from pathlib import Path
 
 from engine.analysis.inline_svg import inline_svg
 from engine.analysis.page_style import document
 from engine.analysis.page_tables import settings_html, table_html
-from engine.analysis.pictures import require_matplotlib
+from engine.analysis.pictures import require_matplotlib, require_writable
 from engine.analysis.report.figures import curves_of, learning_svg, matrix_svg, rates_svg
 from engine.analysis.report.matrix import MOST_CLASSES, OTHERS
 from engine.analysis.report.measure import Measured, largest_confusions
@@ -31,9 +30,7 @@ def require_page(path):
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"--output {str(path)!r}: is no name of a page; let it end in {' or '.join(ENDINGS)}, such as report.html")
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        reason = "it is a folder" if path.is_dir() else "its folder does not exist" if not path.parent.is_dir() else "its folder is read-only"
-        raise UserError(f"--output {path}: cannot be written ({reason}); choose a file in a folder that you may write to")
+    require_writable(path, "--output")
     require_matplotlib(path)
 
 

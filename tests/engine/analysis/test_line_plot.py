@@ -90,6 +90,13 @@ def test_unknown_formats_are_named():
     require_plots("a.SVG")
 
 
+def test_places_where_no_picture_can_be_are_named(tmp_path):
+    (tmp_path / "b.svg").mkdir()
+    for name, reason in (("none/a.svg", "its folder does not exist"), ("b.svg/a.svg/c.svg", "its folder does not exist"), ("b.svg", "it is a folder")):
+        with pytest.raises(UserError, match=f"^{tmp_path / name}: cannot be written .{reason}.; choose a file"):
+            require_plots(tmp_path / name)
+
+
 def test_a_panel_may_have_its_own_x():
     panels = [Panel("a", {"line": [1.0, 2.0]}, [1.0, 1e3]), Panel("b", {"line": [1.0, 2.0, 3.0]}, [10.0, 1e2, 1e6])]
     left, right = draw(None, panels, "x", "y", ()).axes
