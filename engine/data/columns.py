@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from engine.data.texts import shown
+from engine.data.texts import listed, shown
 from engine.errors import UserError
 
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "class index", "class_index")
@@ -89,7 +89,7 @@ def find_column(path, column, header, width):
 def seen(header, width):
     """What columns a file has, in a few words."""
     count = f"{width} column" + ("s" if width != 1 else "")
-    return f"{count}, no header" if header is None else f"{count}: {', '.join(map(shown, header))}"
+    return f"{count}, no header" if header is None else f"{count}: {listed(header)}"
 
 
 def guess_label(table, header, width, text, labels):

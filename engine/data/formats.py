@@ -39,6 +39,8 @@ def read_table(path, plain_lines):
     plain_lines: whether a file of another name (.txt) is one text per line; otherwise its first line tells the format.
     """
     text = read_characters(path)
+    if "\n" not in text and "\r" in text.rstrip("\r"):
+        raise UserError(f"{path}: the lines end in CR alone; save the file with LF or CRLF line ends")
     name = str(path).lower().removesuffix(".gz")
     kind = FORMATS.get(Path(name).suffix) or ("plain lines" if plain_lines else format_of_first_line(text))
     return {"CSV": csv_table, "TSV": tsv_table, "JSON lines": json_table, "plain lines": line_table}[kind](path, text)
@@ -137,7 +139,7 @@ def quoted_rows(path, text, delimiter):
                     lines.append(line)
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); put the field in double quotes") from None
+            raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); put the field in double quotes, or save the file with LF or CRLF line ends") from None
     if rows[-1] != end:
         raise UserError(f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, and double the quotes within a field")
     return rows[:-1], lines[:-1]

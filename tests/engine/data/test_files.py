@@ -179,6 +179,11 @@ def test_lines_are_those_on_which_the_rows_begin(write):
         ("a.csv", 'x,a\ny,"b\nz,c\n', ", line 2: a quote opens and is never closed"),
         ("a.csv", 'x,a\ny,"', ", line 2: a quote opens and is never closed"),
         ("a.csv", "x,a\ny,b\rc\n", ", line 2: bad CSV"),
+        ("a.csv", 'x,"a\nb"\ry,c\r', ", line 2: bad CSV"),
+        ("a.csv", "x,a\ry,b\r", ": the lines end in CR alone; save the file with LF or CRLF line ends"),
+        ("a.tsv", "label\ttext\r" + "x\ta\r" * 9, ": the lines end in CR alone; save"),
+        ("a.jsonl", '{"text": "a", "label": 1}\r{"text": "b", "label": 2}', ": the lines end in CR alone; save"),
+        ("a.txt", "x\ta\ry\tb", ": the lines end in CR alone; save"),
         ("a.csv", b"x,a\ny,\xe9\n", ", line 2: byte 0xe9 is not UTF-8"),
         ("a.csv", b"\xef\xbb\xbfx,a\ny,\xff\n", ", line 2: byte 0xff is not UTF-8"),
         ("a.csv", "label,text\nx,a\n ,b\n", ", line 3: the label in 'label' (column 1) is empty"),
@@ -220,6 +225,20 @@ def test_the_label_is_no_text(write, text_columns, label_column):
     message = failure(write("a.csv", "label,text\nx,a\ny,b\n"), text_columns=text_columns, label_column=label_column)
     assert "column" in message and message.endswith(" is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
     assert failure(write("b.csv", "x,a\ny,b\n"), text_columns=[1, 2], label_column=2).startswith(": column 2 is among the text columns")
+
+
+def test_of_many_columns_some_are_named(write):
+    names = ["label", *(f"c{i}" for i in range(81))]
+    path = write("a.csv", f"{','.join(names)}\n" + ",".join("x" * 82) + "\n")
+    assert failure(path).endswith("(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); name it (--text-columns)")
+
+
+def test_of_the_remedies_for_a_stray_cr_one_is_about_line_ends(write):
+    assert failure(write("a.csv", "x,a\ny,b\rc\n")).endswith("; put the field in double quotes, or save the file with LF or CRLF line ends")
+
+
+def test_one_line_may_end_in_cr(write):
+    assert read(write("a.tsv", "1\ta\r")) == read(write("a.csv", "1,a\r")) == (["a"], ["1"])
 
 
 def test_paths_that_cannot_be_read(tmp_path, write):
