@@ -113,15 +113,19 @@ def is_wrapped(cell):
 
 
 def guess_delimiter(text):
-    """The first delimiter that cuts the first rows into equally many columns, more than one; else the comma."""
+    """The delimiter that cuts the most of the first rows into as many columns as the very first, more than one; else the comma.
+
+    A row of another width thus does not hide the delimiter, and can be named.
+    """
+    alike = dict.fromkeys(DELIMITERS, 0)  # share of the rows; in an equal race the first wins
     for delimiter in DELIMITERS:
         with wide_fields():
             sample = itertools.islice(csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter), DELIMITER_SAMPLE_ROWS)
             with contextlib.suppress(csv.Error):
-                widths = {len(row) for row in sample if row}
-                if len(widths) == 1 and widths != {1}:
-                    return delimiter
-    return ","
+                widths = [len(row) for row in sample if row]
+                if widths and widths[0] > 1:
+                    alike[delimiter] = widths.count(widths[0]) / len(widths)
+    return max(alike, key=alike.get)
 
 
 def quoted_rows(path, text, delimiter):
