@@ -122,7 +122,7 @@ def guess_delimiter(text):
         with wide_fields():
             sample = itertools.islice(csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter), DELIMITER_SAMPLE_ROWS)
             with contextlib.suppress(csv.Error):
-                widths = [len(row) for row in sample if row]
+                widths = [len(row) for row in sample if not is_blank(row)]
                 if widths and widths[0] > 1:
                     alike[delimiter] = widths.count(widths[0]) / len(widths)
     return max(alike, key=alike.get)
@@ -138,7 +138,7 @@ def quoted_rows(path, text, delimiter):
         reader = csv.reader(itertools.chain(io.StringIO(text, newline="\n"), [delimiter.join(end)]), delimiter=delimiter)
         try:
             for row in reader:
-                if row:
+                if not is_blank(row):
                     rows.append(row)
                     lines.append(line)
                 line = reader.line_num + 1
@@ -147,6 +147,11 @@ def quoted_rows(path, text, delimiter):
     if rows[-1] != end:
         raise UserError(f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, and double the quotes within a field")
     return rows[:-1], lines[:-1]
+
+
+def is_blank(row):
+    """Whether a row of the csv module is a line of nothing or of blanks: an empty field in quotes is a text."""
+    return not row or len(row) == 1 and row[0].isspace()
 
 
 @contextlib.contextmanager

@@ -167,12 +167,22 @@ def test_lines_are_those_on_which_the_rows_begin(write):
     assert data.lines == [3, 5] and data.place(1).endswith("a.csv, line 5")
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_lines_of_blanks_are_skipped(write, delimiter):
+    rows = f" \t\nlabel{delimiter}text\n   \r\nx{delimiter}a b\n \ny{delimiter}c\n  "
+    data, _ = read_texts(write("a.csv", rows))
+    assert (data.texts, data.labels, data.lines) == (["a b", "c"], ["x", "y"], [4, 6])
+    assert read(write("b.tsv", "x\ta\n   \ny\tb\n")) == (["a", "b"], ["x", "y"])
+    assert read(write("c.csv", 'text\na\n""\nb\n'), labels="ignored")[0] == ["a", "", "b"], "an empty field in quotes is a text"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "", ": the file holds no rows"),
         ("a.txt", "", ": the file holds no rows"),
         ("a.csv", "text,label\n", ": the file holds a header and no rows"),
+        ("a.csv", "  \n\n ", ": the file holds no rows"),
         ("a.csv", 'x,"a\nb"\ny,c\nz\n', ", line 4: 1 columns, but 2 are expected"),
         ("a.tsv", "x\ta\ny\n", ", line 2: 1 columns, but 2 are expected"),
         ("a.csv", "x,a\ny,b\nz,c,d\n", ", line 3: 3 columns where 2 are expected, 'd' is too many"),
