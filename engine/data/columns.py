@@ -76,8 +76,11 @@ def is_integer(cell):
 
 
 def find_column(path, column, header, width):
-    """The index of a column given by its name, or by its position from 1."""
+    """The index of a column given by its name, which no other column may have, or by its position from 1."""
     if header is not None and column in header:
+        if header.count(column) > 1:
+            places = ", ".join(str(i) for i, name in enumerate(header, start=1) if name == column)
+            raise UserError(f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); give their positions instead, or rename one")
         return header.index(column)
     if not is_position(column):
         raise UserError(f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1")

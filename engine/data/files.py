@@ -1,5 +1,6 @@
 """Texts and labels from a local file."""
 
+import math
 import os
 
 from engine.analysis.visible import visible
@@ -66,18 +67,24 @@ def column_cells(path, rows, lines, columns, index):
 
 
 def read_labels(path, rows, lines, columns, labels):
-    """The label of each row, stripped; None when labels are optional and every one is empty."""
+    """The label of each row, stripped; None when labels are optional and every one is empty. NaN and infinity in JSON are as good as empty."""
     names = [cell.strip() for cell in column_cells(path, rows, lines, columns, columns.label)]
-    if labels == "optional" and not any(names):
+    empty = [number for number, name in enumerate(names) if not name or is_not_finite(rows[number][columns.label])]
+    if labels == "optional" and len(empty) == len(names):
         return None
-    if "" in names:
-        raise UserError(f"{path}, line {lines[names.index('')]}: the label in {columns.describe(columns.label)} is empty; fill it in or remove the line")
+    if empty:
+        found = names[empty[0]] or "empty"
+        raise UserError(f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; fill it in or remove the line")
     for name in dict.fromkeys(names):
         # Format characters may be part of a word, as in Persian, and stay.
         if not name.isprintable() and visible(name) != name:
             line = lines[names.index(name)]
             raise UserError(f"{path}, line {line}: the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed; remove it, or name another label column (--label-column)")
     return names
+
+
+def is_not_finite(cell):
+    return isinstance(cell, float) and not math.isfinite(cell)
 
 
 def describe(table, columns, names, count):

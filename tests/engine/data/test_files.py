@@ -146,6 +146,7 @@ def test_labels_may_be_absent_where_they_are_optional_and_are_dropped_where_igno
     assert read(write("c.csv", "text,label\na,x\nb,y\n"), labels="optional") == (["a", "b"], ["x", "y"])
     assert read(write("d.csv", "text,label\na,\nb,\n"), labels="optional") == (["a", "b"], None)
     assert read(write("e.csv", "text,label\na,\nb,y\n"), labels="ignored") == (["a", "b"], None)
+    assert read(write("f.jsonl", '{"text": "a", "label": NaN}\n{"text": "b", "label": null}\n'), labels="optional") == (["a", "b"], None)
     with pytest.raises(ValueError, match="labels: expected one of"):
         read(write("f.csv", "a\n"), labels="none")
 
@@ -214,6 +215,8 @@ def test_lines_of_blanks_are_skipped(write, delimiter):
         ("a.jsonl", "[" * 100_000, ", line 1: bad JSON"),
         ("a.jsonl", '{"text": "a", "label": 1}\n\n{"label": "b"}\n', ", line 3: no key 'text'"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n', ", line 2: the label in 'label' (column 2) is empty"),
+        ("a.jsonl", '{"text": "a", "label": "NaN"}\n{"text": "b", "label": NaN}\n', ", line 2: the label in 'label' (column 2) is NaN; fill it in or remove the line"),
+        ("a.jsonl", '{"text": "a", "label": -1e999}\n', ", line 1: the label in 'label' (column 2) is -Infinity; fill"),
         ("a.jsonl", '{"text": ["a"], "label": 1}', ", line 1: 'text' (column 1) holds ['a']"),
     ],
 )
@@ -239,6 +242,14 @@ def test_the_label_is_no_text(write, text_columns, label_column):
     message = failure(write("a.csv", "label,text\nx,a\ny,b\n"), text_columns=text_columns, label_column=label_column)
     assert "column" in message and message.endswith(" is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
     assert failure(write("b.csv", "x,a\ny,b\n"), text_columns=[1, 2], label_column=2).startswith(": column 2 is among the text columns")
+
+
+def test_a_name_of_two_columns_names_none(write):
+    path = write("a.csv", "label,text,text,n,n\nx,a,b,1,1\ny,c,d,2,2\n")
+    assert failure(path, text_columns="text") == ": 2 columns are named 'text' (columns 2, 3); give their positions instead, or rename one"
+    assert failure(path, label_column="n").startswith(": 2 columns are named 'n' (columns 4, 5)")
+    assert read(path, text_columns=[3], label_column="label") == (["b", "d"], ["x", "y"])
+    assert read(path) == (["a b", "c d"], ["x", "y"])
 
 
 def test_of_many_columns_some_are_named(write):
