@@ -83,7 +83,16 @@ def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes)
     UserError for a damaged or missing file.
     """
     ngrams = NGramVocabulary(read_hashes(ngrams_file), longest) if longest > 1 else None
-    return Vocabulary(load_tokenizer(tokenizer_file), ngrams, load_affixes(affixes_file) if affixes else None)
+    return Vocabulary(read_tokenizer(tokenizer_file), ngrams, load_affixes(affixes_file) if affixes else None)
+
+
+def read_tokenizer(path):
+    """load_tokenizer() of a run, whose file nobody chooses: the remedy is another one."""
+    try:
+        return load_tokenizer(path)
+    except UserError as error:
+        reason = str(error).removeprefix(str(path)).lstrip(":, ").rpartition("; ")[0]
+        raise UserError(f"{path}: the tokenizer of the run cannot be read ({reason}); restore the file or train again") from None
 
 
 def read_hashes(path):

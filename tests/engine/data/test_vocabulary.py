@@ -74,11 +74,24 @@ def test_only_what_there_is_is_written(vocabulary, files):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]', b"[" * 100_000])
-@pytest.mark.parametrize("damaged, name", [(1, "n-grams"), (2, "affixes")])
+@pytest.mark.parametrize("damaged, name", [(0, "tokenizer"), (1, "n-grams"), (2, "affixes")])
 def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged, name):
     save_vocabulary(vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking"])), *files)
     files[damaged].unlink()
     if content is not None:
         files[damaged].write_bytes(content)
-    with pytest.raises(UserError, match=rf"{files[damaged].name}: the {name} of the run cannot be read .*train again"):
+    with pytest.raises(UserError, match=rf"{files[damaged].name}: the {name} of the run cannot be read .*; restore the file or train again$") as caught:
         load_vocabulary(*files, 3, True)
+    assert str(caught.value).startswith(f"{files[damaged]}: ") and str(caught.value).count("; ") == 1
+
+
+def test_a_tokenizer_that_is_cut_says_where(vocabulary, files):
+    save_vocabulary(vocabulary, *files)
+    for content, reason in ((None, "no such file"), ("", "the vocabulary has no token"), (files[0].read_text()[:-40], "is no tokenizer.json that can be used")):
+        files[0].unlink() if content is None else files[0].write_text(content)
+        with pytest.raises(UserError, match=rf"tokenizer.json: the tokenizer of the run cannot be read \({reason}"):
+            load_vocabulary(*files, 3, False)
+        save_vocabulary(vocabulary, *files)
+    files[0].write_bytes(b"[UNK]\n\xff")
+    with pytest.raises(UserError, match=r"tokenizer.json: the tokenizer of the run cannot be read \(line 2: byte 0xff is not UTF-8\); restore"):
+        load_vocabulary(*files, 3, False)
