@@ -79,7 +79,8 @@ def read_labels(path, rows, lines, columns, labels):
         # Format characters may be part of a word, as in Persian, and stay.
         if not name.isprintable() and visible(name) != name:
             line = lines[names.index(name)]
-            raise UserError(f"{path}, line {line}: the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed; remove it, or name another label column (--label-column)")
+            found = f"the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed"
+            raise UserError(f"{path}, line {line}: {found}; remove it, or name another label column (--label-column)")
     return names
 
 

@@ -143,7 +143,8 @@ def quoted_rows(path, text, delimiter):
                     lines.append(line)
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); put the field in double quotes, or save the file with LF or CRLF line ends") from None
+            remedy = "put the field in double quotes, or save the file with LF or CRLF line ends"
+            raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); {remedy}") from None
     if rows[-1] != end:
         raise UserError(f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, and double the quotes within a field")
     return rows[:-1], lines[:-1]
