@@ -78,7 +78,7 @@ def read_toml(path):
         raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a UTF-8 TOML file") from error
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or plain for a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # plain for a number of thousands of digits; nested too deep
         raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
 
 
