@@ -42,7 +42,7 @@ class JacobianCheck(Check):
                 if gradients[position] is None:  # its shape or dtype is wrong, which has a row already
                     continue
                 for at, scale, u, used, slope in of_block:
-                    row = self.judge(self.point.blocks[position].name, used, slope, u, self.inner_product(u, gradients))
+                    row = self.judge(self.point.blocks[position].name, used, slope.seen_by(self.dy), u, self.inner_product(u, gradients))
                     entry = f"{name} by {at}: numeric {row.numeric / scale:.6g}, analytic {row.analytic / scale:.6g}"
                     found[position].append((at, replace(row, entry=entry)))
         rows = [row for of_block in found for row in worst_of(of_block)]

@@ -34,7 +34,8 @@ class Slope(NamedTuple):
     """vector: J·u as real numbers. uncertainty: estimated error of ⟨dy, vector⟩. spread: the same for the norm of vector.
 
     kinked: the function has a kink or a jump here. kink_size: bound of what the kink may change in ⟨dy, vector⟩.
-    level: magnitude of the numbers whose differences were taken, weighted by dy.
+    level: magnitude of the numbers whose differences were taken, weighted by dy. bends, levels: what kink_size and level are
+    made of, for each entry of vector; None where no kink can be told.
     """
 
     vector: np.ndarray
@@ -44,6 +45,15 @@ class Slope(NamedTuple):
     kinked: bool = False
     kink_size: float = 0.0
     level: float = 0.0
+    bends: np.ndarray | None = None
+    levels: np.ndarray | None = None
+
+    def seen_by(self, dy):
+        """The Slope for another dy: a kink is one only where these outputs have it."""
+        if not self.kinked:
+            return self
+        size, level = float(np.abs(dy) @ self.bends), norm(dy * self.levels)
+        return self._replace(kinked=size * self.step > KINK_ABOVE_ROUNDING * EPSILON * level, kink_size=size, level=level)
 
 
 def complex_step(point, direction, y, step=None):
@@ -115,14 +125,17 @@ def stencil(point, direction, y, dy, h):
         odd = vector - (right - left) / (2.0 * h)
         if norm(dy * odd) <= ODD_RELATIVE * norm(dy * vector):
             odd = np.zeros_like(odd)  # what any smooth function has: h²·f‴/6
-        level = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
+        levels = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
+        bends = np.abs(fourth) / h + 8.0 * np.abs(odd)
         return Slope(
             vector,
             h,
-            uncertainty=norm(dy * odd) + (norm(dy * fourth) + 4.0 * EPSILON * norm(dy * level)) / h,
-            spread=norm(odd) + (norm(fourth) + 4.0 * EPSILON * norm(level)) / h,
-            kink_size=float(np.sum(np.abs(dy * fourth)) / h + 8.0 * np.sum(np.abs(dy * odd))),
-            level=norm(dy * level),
+            uncertainty=norm(dy * odd) + (norm(dy * fourth) + 4.0 * EPSILON * norm(dy * levels)) / h,
+            spread=norm(odd) + (norm(fourth) + 4.0 * EPSILON * norm(levels)) / h,
+            kink_size=float(np.abs(dy) @ bends),
+            level=norm(dy * levels),
+            bends=bends,
+            levels=levels,
         )
 
 

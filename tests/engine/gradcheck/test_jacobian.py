@@ -73,6 +73,33 @@ def test_kinks_are_rows_of_their_own():
     assert "slopes 0 from left and 1 from right" in str(report)
 
 
+@pytest.mark.parametrize("method", ["auto", "five_point", "richardson"])
+def test_a_kink_of_one_output_excuses_nothing_in_another(method):
+    forward = lambda x: ((np.where(x.real > 0.0, x, 0.0), 3.0 * x), x.real > 0.0)  # noqa: E731
+
+    def backward(wrong):
+        def run(dy, positive):
+            dx = dy[0] * positive + 3.0 * dy[1]
+            dx[0] += wrong * dy[1][0]
+            return dx
+
+        return run
+
+    x = np.array([0.0, 1.0, 2.0])
+    right, wrong = (check_jacobian(forward, backward(error), (x,), method=method) for error in (0.0, -0.6))
+    assert right.ok and [row.verdict for row in right.rows] == ["ok", "kink"], str(right)
+    (failure,) = wrong.failures
+    assert failure.entry.startswith("output[1][0] by input 0[0]: numeric 3, analytic 2.4"), str(wrong)
+
+
+def test_a_kink_among_many_entries_is_no_failure():
+    """Each output has a cotangent of 1 here, however many there are."""
+    x = np.random.default_rng(1).normal(size=400)
+    x[0] = 0.0
+    report = check_jacobian(lambda x: (np.where(x.real > 0.0, x, 0.0), x.real > 0.0), lambda dy, positive: dy * positive, (x,))
+    assert report.ok and "kink at 1 of its entries" in str(report), str(report)
+
+
 def test_scalar_outputs_parameters_and_empty_blocks():
     from layers.standard.linear import Linear
 
