@@ -71,6 +71,9 @@ class Parameter:
         """Add a gradient (array or RowSparse) to what earlier backward passes left here."""
         if self.grad is None:
             self.grad = grad
+        elif isinstance(grad, RowSparse) != isinstance(self.grad, RowSparse):  # a table that is a matrix elsewhere
+            former, self.grad = self.dense_grad(), grad
+            self.grad = former + self.dense_grad()
         elif isinstance(grad, RowSparse):
             xp = array_module(grad.values)
             self.grad = sum_rows(xp.concatenate([self.grad.rows, grad.rows]), xp.concatenate([self.grad.values, grad.values]))

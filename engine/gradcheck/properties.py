@@ -118,14 +118,14 @@ class PropertyCheck:
         except (TypeError, ValueError) as error:
             self.notes.append(f"forward refuses float32: {error}")
             return
-        typed = [leaf if is_float_array(leaf) else leaf.dtype.type(part) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(dy, ""))]
-        small = [single(part) if is_float_array(part) else like.dtype.type(part) for like, (_, part) in zip(typed, leaves(dy, ""))]
+        small = [in_precision_of(leaf, part) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(dy, ""))]
         for parameter in self.point.parameters.values():
             parameter.grad = None
         returned = self.backward(rebuild(dy, iter(small)), cache)
         named = leaves(y, "output") + (leaves(returned, "gradient") if self.point.wrt else [])
         named += [(f"the gradient of parameter {name}", p.grad_array()) for name, p in self.point.parameters.items() if p.grad is not None]
-        self.law("float32 stays float32", *(f"{name} is {leaf.dtype}" for name, leaf in named if leaf.dtype not in SINGLE.values()))
+        wide = [f"{name} is {leaf.dtype}" for name, leaf in named if hasattr(leaf, "dtype") and leaf.dtype not in SINGLE.values()]
+        self.law("float32 stays float32", *wide)
 
     def changed_arguments(self, change):
         """The arguments of forward with `change` applied to every differentiated array; parameters are changed in place."""
@@ -148,7 +148,7 @@ def cotangent(y, seed, stream):
     """A random cotangent of norm 1 in the form, dtype and place of y."""
     outputs = [leaf for _, leaf in leaves(y, "output")]
     drawn = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(seed, stream))
-    typed = (part.astype(leaf.dtype) for leaf, part in zip(outputs, drawn))
+    typed = (np.asarray(part, to_host_array(leaf).dtype) for leaf, part in zip(outputs, drawn))
     return rebuild(y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed)))
 
 
@@ -164,6 +164,8 @@ def output_vector(y):
 
 def strided(x):
     """The same numbers as every other one of a larger array along each axis; NaN between them."""
+    if x.ndim == 0:
+        return x.copy()
     larger = array_module(x).full([2 * n for n in x.shape], np.nan, x.dtype)
     view = larger[tuple(slice(None, None, 2) for _ in x.shape)]
     view[...] = x
@@ -173,6 +175,13 @@ def strided(x):
 def single(x):
     """The array in single precision."""
     return x.astype(SINGLE[x.dtype.kind])
+
+
+def in_precision_of(leaf, part):
+    """A double-precision cotangent for a result of forward on float32: an array, a scalar of NumPy, or Python's float, which has none."""
+    if is_float_array(part):
+        return single(part)
+    return leaf.dtype.type(part) if hasattr(leaf, "dtype") else float(part)
 
 
 def rebuild_arrays(tree, change):

@@ -14,8 +14,8 @@ A RowSparse gradient (of an embedding table) is handled in one of two ways:
       m ← β₁ᵏm     v ← β₂ᵏv     θ ← θ·Π(1 − ηᵢλ) − Σᵢ ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ · m/(sqrt(v) + ε′),    r = β₁/sqrt(β₂)
 
   (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see missed_steps.py). settle() does this for all rows, before
-  the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for ε and λ at second order. It differs
-  in that a row, when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
+  the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for λ at second order and for ε at first in ε/sqrt(v):
+  where gradients are not far above ε, a row that is seldom met coasts by some per cent more or less. It differs in that a row, when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
 """
 
 import math
@@ -67,9 +67,11 @@ class AdamW:
             if lazy:
                 self.update_rows(parameter, grad, state, learning_rate, scale, decay)
             else:
-                dense, t, scale_of = parameter.dense_grad(), float(state["t"]), parameter.value.dtype.type(scale)
-                for rows in row_blocks(parameter.value):
-                    self.update(parameter.value[rows], dense[rows] * scale_of, state["m"][rows], state["v"][rows], t, learning_rate, decay)
+                t, scale_of = float(state["t"]), parameter.value.dtype.type(scale)
+                arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
+                value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)  # views, so that a 0-d one has a row, too
+                for rows in row_blocks(value):
+                    self.update(value[rows], dense[rows] * scale_of, m[rows], v[rows], t, learning_rate, decay)
 
     def update_rows(self, parameter, grad, state, learning_rate, scale, decay):
         """The equation on some rows: gathered, brought up to date, updated, put back. Rows are unique: no write meets another."""
@@ -112,7 +114,7 @@ class AdamW:
         value -= real(learning_rate / (1 - self.beta1**t)) * m / denominator
 
     def state_of(self, name, parameter, lazy):
-        """The state of a parameter, zeros at first."""
+        """The state of a parameter, zeros at first. ValueError where its gradient was row-sparse before and is not now, or the other way."""
         if name not in self.state:
             xp = array_module(parameter.value)
             # zeros, not zeros_like: memory of rows that are never touched is then never taken.
@@ -121,6 +123,8 @@ class AdamW:
             if lazy:
                 state.update(last=xp.zeros((len(m), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
             self.state[name] = state
+        if lazy != ("last" in self.state[name]):
+            raise ValueError(f'parameter {name}: its gradients are row-sparse at some steps only; train it with embedding_update="dense"')
         return self.state[name]
 
     def arrays(self):

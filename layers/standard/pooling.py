@@ -4,7 +4,7 @@
     max    y_tk = max_{j∈S_t} x_jk            dx_jk = dy_tk at the first j that attains the maximum, else 0   (kink at ties)
     cls    y_t = x of the text's first token  dx = dy_t there, else 0
 
-An empty text gives 0 and receives nothing. Derivation: layers/README.md, E14.
+An empty text gives 0 and receives nothing; the maximum of a text with a NaN is its first NaN. Derivation: layers/README.md, E14.
 """
 
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
 def first_largest(x, offsets):
     """(B, d): the flat row of the first largest entry of each text and column (by real part)."""
     xp = array_module(x)
-    is_largest = x.real == spread(segment_max(x.real, offsets), offsets, len(x))
+    is_largest = (x.real == spread(segment_max(x.real, offsets), offsets, len(x))) | xp.isnan(x.real)  # NaN equals nothing
     row = xp.arange(len(x), dtype=np.int64)[:, None]
     return len(x) - segment_max(is_largest * (len(x) - row), offsets)
 
@@ -87,4 +87,4 @@ def pooling_flops(entries, texts, dimension, kind="mean", counted=False):
     """Flops for (T, d) rows of B texts, one of them per text and dimension. counted: whether rows have counts."""
     if kind == "mean":
         return Flops(((1 + counted) * entries + texts) * dimension, (counted * entries + texts) * dimension)
-    return Flops(((2 if kind == "max" else 0) * entries + texts) * dimension, 0)
+    return Flops(((3 if kind == "max" else 0) * entries + texts) * dimension, 0)

@@ -2,6 +2,6 @@
 
 
 def divide_or_zero(a, b):
-    """a / b, and 0 where b = 0; any shapes that broadcast. Products with a mask, not where(): no branches, half the time."""
+    """a / b for finite a, and 0 where b = 0; any shapes that broadcast. Products with a mask, not where(): no branches, half the time."""
     zero = b == 0
     return a / (b + zero) * ~zero

@@ -65,6 +65,18 @@ def test_dense_gradients_add_up_and_change_no_one_elses_arrays():
     assert first.grad_array() is first.grad
 
 
+@pytest.mark.parametrize("sparse_first", [False, True])
+def test_a_dense_and_a_row_sparse_gradient_add_up_to_a_dense_one(sparse_first):
+    """Of a table whose rows are looked up in one place and which is a matrix in another."""
+    dense, sparse = np.arange(6.0).reshape(3, 2), RowSparse(np.array([0, 2]), np.array([[1.0, 2], [3, 4]]))
+    parameter = Parameter(np.zeros((3, 2)))
+    for grad in (sparse, dense) if sparse_first else (dense, sparse):
+        parameter.accumulate(grad)
+    np.testing.assert_array_equal(parameter.grad, [[1, 3], [2, 3], [7, 9]])
+    np.testing.assert_array_equal(dense, np.arange(6.0).reshape(3, 2))
+
+
+
 def test_without_a_gradient_the_dense_one_is_zero():
     parameter = Parameter(np.ones((2, 3), np.float32))
     assert parameter.grad_array() is None

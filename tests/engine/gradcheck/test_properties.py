@@ -165,6 +165,18 @@ def test_scalar_losses_and_pairs_keep_the_laws():
     assert_gradients(pair)
 
 
+def test_numbers_without_dimensions_keep_the_laws():
+    """A learned temperature, and a loss that is a Python float."""
+    times = check_properties(lambda x, t: (x * t, (x, t)), lambda dy, c: (dy * c[1], np.asarray((dy * c[0]).sum())), (X, np.array(1.3)))
+    assert_gradients(times)
+    forward, backward = lambda x: (float((x * x).sum()), x), lambda dy, x: 2 * dy * x
+    report = check_properties(forward, backward, (X,))
+    assert_gradients(report)
+    wrong = check_properties(forward, lambda dy, x: (2 * dy * x).astype(np.float64), (X,))
+    assert [row.name for row in wrong.failures] == ["float32 stays float32"]
+
+
+
 def test_generators_start_anew_at_every_call():
     def forward(x, rng):
         keep = rng.random(x.shape) < 0.5

@@ -224,6 +224,33 @@ def test_a_parameter_without_a_gradient_rests():
     np.testing.assert_allclose(parameter.value, reference(start, grads[[0, 2]], rates[[0, 2]], 0.5)[-1], rtol=1e-12)
 
 
+@pytest.mark.parametrize("sparse_first", [False, True])
+def test_a_table_that_is_row_sparse_at_some_steps_only_is_refused(sparse_first):
+    """The record of missed steps knows nothing of dense ones."""
+    parameter = Parameter(np.zeros((3, 2)))
+    optimizer = AdamW({"table": parameter})
+    grads = [RowSparse(np.array([1]), np.ones((1, 2))), np.ones((3, 2))]
+    first, second = grads if sparse_first else grads[::-1]
+    parameter.grad = first
+    optimizer.step(1e-3)
+    parameter.grad = second
+    with pytest.raises(ValueError, match='parameter table: .* embedding_update="dense"'):
+        optimizer.step(1e-3)
+    dense = AdamW({"table": parameter}, embedding_update="dense")
+    for parameter.grad in (first, second):
+        dense.step(1e-3)
+
+
+def test_a_scalar_parameter_is_trained_as_one_of_a_single_entry():
+    scalar, single = Parameter(np.array(1.3)), Parameter(np.array([1.3]))
+    optimizer = AdamW({"scalar": scalar, "single": single}, weight_decay=0.1)
+    for grad in (0.5, -2.0, 0.1):
+        scalar.grad, single.grad = np.array(grad), np.array([grad])
+        optimizer.step(1e-2)
+    assert scalar.value.shape == () and scalar.value == single.value[0] != 1.3
+
+
+
 def test_an_unknown_embedding_update_is_refused():
     with pytest.raises(ValueError, match="embedding_update: expected one of 'lazy', 'dense', got 'eager'"):
         AdamW({}, embedding_update="eager")

@@ -172,6 +172,18 @@ def test_negative_maxima_survive():
     assert y.tolist() == [[-2.0]]
 
 
+@pytest.mark.parametrize("kind", ["mean", "max"])
+def test_nan_is_seen_in_its_own_text_and_in_no_other(kind):
+    x = np.array([[1.0, 2], [3, np.nan], [5, 6], [7, 8], [9, 10]])
+    y, cache = pooling_forward(x, np.array([0, 2, 3, 3, 5]), kind)
+    expected = {"max": [[3, np.nan], [5, 6], [0, 0], [9, 10]], "mean": [[2, np.nan], [5, 6], [0, 0], [8, 9]]}[kind]
+    np.testing.assert_array_equal(y, expected)
+    dx = pooling_backward(np.arange(8.0).reshape(4, 2) + 1, cache)
+    if kind == "max":
+        np.testing.assert_array_equal(dx, [[0, 0], [1, 2], [3, 4], [0, 0], [7, 8]])
+
+
+
 def test_float32_mean_of_a_long_text_does_not_drift():
     x = np.full((300_000, 1), 0.1, np.float32)
     for counts in (None, np.full(len(x), 1), np.full(len(x), 3)):
