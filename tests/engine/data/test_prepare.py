@@ -111,7 +111,7 @@ def test_a_label_that_training_does_not_know_is_refused_with_its_place(split):
 
 
 def test_too_few_texts_for_a_validation_split_are_refused():
-    with pytest.raises(UserError, match="leaves no text for validation; raise it or give a validation file"):
+    with pytest.raises(UserError, match="leaves no text for validation; raise validation_fraction"):
         prepare(config(), Corpus("tiny", labelled(4)), seed=0)
 
 
