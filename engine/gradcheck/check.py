@@ -45,7 +45,9 @@ def check_gradients(
     cross-checked against five-point in every row, with five-point as the fallback (a note says why).
     step: of the stencil or of the complex step, relative to the inputs, or the first of richardson; with "auto" that of
     the stencil.
-    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail".
+    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail"; reported kinks prove nothing: an
+    input of which only kinks were met is checked once more along its entries that lie on none, and where all do it is named
+    in report.unchecked, and the report is not ok.
     seed: of dy and the directions; the same seed repeats the check exactly.
 
     Raises ValueError for wrong arguments and for float32 (check in float64, then compare float32 with float64).
