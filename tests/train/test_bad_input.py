@@ -310,9 +310,7 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
 LONG = "a text of more characters than a name may have\n" * 9
 
 
-@pytest.mark.parametrize(
-    "command", [["predict", LONG], ["evaluate", LONG], ["report", LONG], ["--resume", LONG], ["sweep", "--resume", LONG], ["study", "--resume", LONG]]
-)
+@pytest.mark.parametrize("command", [["predict", LONG], ["evaluate", LONG], ["--resume", LONG], ["sweep", "--resume", LONG]])
 def test_a_name_that_is_too_long(run, command):
     refused(run(*command), "error: 'a text of more characters", "File name too long; see to the name")
 
