@@ -11,7 +11,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import itertools
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -19,14 +18,14 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from engine import __version__, kernels
+from engine import __version__
 from engine.backend import resolve_device
+from engine.command_line import exit_code_of
 from engine.data.config import DataConfig
 from engine.data.corpora import SMALL_CORPORA
-from engine.errors import UserError, first_line, require_utf8
+from engine.errors import UserError, require_utf8
 from engine.table import format_table
 from engine.training.config import TrainingConfig
-from engine.training.interrupt import Interrupted
 from engine.training.layered_settings import Choices, layered_settings
 from engine.training.run_settings import field_rows, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
@@ -415,12 +414,12 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
     Exit code 1 if a gradient does not match. A TEXT that begins with a dash comes after two dashes, as in predict.
     """
     from engine.analysis.mathml import mathml_converter
-    from engine.analysis.pictures import require_writable
     from engine.analysis.trace_page import write_page
+    from engine.files import require_writable
+    from layers.trace.page import as_page
     from layers.trace.report import as_json_object, trace_subject
     from layers.trace.subject import random_subject, trained_subject
     from layers.trace.table import as_text
-    from layers.trace.page import as_page
 
     if not 1 <= len(arguments) <= 2:
         raise click.UsageError(f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx)
@@ -780,51 +779,9 @@ def names_in(text):
     return [name.strip() for name in text.split(",")]
 
 
-def can_be_resumed(arguments):
-    """Whether the command of these arguments has an option --resume."""
-    command = cli.commands.get(next(iter(arguments), None), train)
-    return any("--resume" in option.opts for option in command.params)
-
-
-def give_up_output():
-    """Where standard output takes no more, drop what is left of it, which would fail once more at the end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def main(arguments=None):
-    """Run the command line and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if "doctor" not in arguments:  # which tells of a wrong value beside everything else
-            kernels.mode()
-        code = cli.main(arguments, prog_name="train.py", standalone_mode=False)
-    except UserError as error:
-        click.echo(f"error: {error}", err=True)
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except MemoryError as error:
-        click.echo(f"error: too little memory ({first_line(error)}); lower the dimension, the size of the vocabulary or the texts at a time", err=True)
-        return 2
-    except OSError as error:  # of what nobody expected; click itself ends silently where the reader of a pipe has gone
-        where = "standard input or output" if error.filename is None else repr(str(error.filename))
-        click.echo(f"error: {where}: {error.strerror or first_line(error)}; see to the name, the permissions and the free space", err=True)
-        give_up_output()
-        return 2
-    except Interrupted as stop:
-        click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
-        return stop.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        saved = "; what was saved before can be continued with --resume" if can_be_resumed(arguments) else ""
-        click.echo(f"stopped by SIGINT at once{saved}", err=True)
-        return 130
-    return code if isinstance(code, int) else 0
+    """Run the command line and return its exit code."""
+    return exit_code_of(cli, train, sys.argv[1:] if arguments is None else arguments)
 
 
 if __name__ == "__main__":

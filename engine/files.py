@@ -25,6 +25,15 @@ def require_vacant(path, begun):
         raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
 
 
+def require_writable(path, option=None):
+    """Raise UserError unless, as far as can be seen, a file can be written at `path`. option: named in the message where one gave the path."""
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        given = path if option is None else f"{option} {path}"
+        reason = "it is a folder" if path.is_dir() else "its folder does not exist" if not path.parent.is_dir() else "its folder is read-only"
+        raise UserError(f"{given}: cannot be written ({reason}); choose a file in a folder that you may write to")
+
+
 def write_whole(path, write, failures=(OSError,)):
     """Call write(temporary path) beside `path`, then rename. On failure the old file stays and a UserError names the file.
 

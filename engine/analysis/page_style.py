@@ -1,6 +1,6 @@
 """The style of the pages: one column that fits any width, light or dark as the reader's system asks."""
 
-from engine.analysis.visible import escape
+from engine.visible import escape
 
 STYLE = """
 :root { color-scheme: light dark;

@@ -2,7 +2,7 @@
 
 import json
 
-from engine.analysis.visible import escape
+from engine.visible import escape
 
 
 def table_html(headings, rows, kind="readings"):

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from engine.analysis.visible import escape, visible
+from engine.visible import escape, visible
 
 WIDTH, HEIGHT = 360, 260
 CENTRE_X, CENTRE_Y, RADIUS = 180, 130, 96  # of the largest number or circle that is drawn

@@ -5,12 +5,11 @@ matplotlib (extra `plots`) is imported only when a picture is asked for; pyplot,
 
 import importlib
 import io
-import os
 import warnings
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.files import write_whole
+from engine.files import require_writable, write_whole
 
 FORMATS = (".svg", ".png")
 # Colours that are told apart with any colour vision (Okabe and Ito), each with a marker and a dash of its own.
@@ -42,15 +41,6 @@ def require_plots(path):
         raise UserError(f"{path}: is no name of a picture; let it end in {' or '.join(FORMATS)}")
     require_writable(path)
     require_matplotlib(path)
-
-
-def require_writable(path, option=None):
-    """Raise UserError unless, as far as can be seen, a file can be written at `path`. option: named in the message where one gave the path."""
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        given = path if option is None else f"{option} {path}"
-        reason = "it is a folder" if path.is_dir() else "its folder does not exist" if not path.parent.is_dir() else "its folder is read-only"
-        raise UserError(f"{given}: cannot be written ({reason}); choose a file in a folder that you may write to")
 
 
 def require_matplotlib(path):

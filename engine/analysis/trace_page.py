@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from engine.analysis.page_style import document
 from engine.analysis.phasors import colours, phasors_svg
-from engine.analysis.visible import escape, visible
 from engine.errors import UserError
 from engine.files import write_text
+from engine.visible import escape, visible
 
 TOKENS_SHOWN = 200
 TOKEN_CHARACTERS = 40

@@ -3,12 +3,12 @@
 import math
 import os
 
-from engine.analysis.visible import visible
 from engine.arguments import check_choice
 from engine.data.columns import choose_columns
 from engine.data.formats import MISSING, cell_text, read_table
 from engine.data.texts import LabelledTexts, shown
 from engine.errors import UserError
+from engine.visible import visible
 
 
 def read_texts(path, text_columns=None, label_column=None, labels="required"):
@@ -77,7 +77,7 @@ def read_labels(path, rows, lines, columns, labels):
         raise UserError(f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; fill it in or remove the line")
     for name in dict.fromkeys(names):
         # Format characters may be part of a word, as in Persian, and stay.
-        if not name.isprintable() and visible(name) != name:
+        if visible(name) != name:
             line = lines[names.index(name)]
             found = f"the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed"
             raise UserError(f"{path}, line {line}: {found}; remove it, or name another label column (--label-column)")

@@ -152,23 +152,27 @@ class Check(Judge):
         if len(self.gradients) == 1:
             failed = next((k for k, row in enumerate(rows) if row.verdict == "FAIL"), None)
             if failed is not None:
-                rows[failed] = replace(rows[failed], entry=worst_entry(self, 0, rows[failed].method))
-            return rows + (self.smooth_rows(0, method) if {row.verdict for row in rows} == {"kink"} else [])
+                rows[failed] = self.with_entry(rows[failed], 0)
+            only_kinks = {row.verdict for row in rows} == {"kink"}
+            return rows + (self.smooth_rows(0, method, self.direction(2)[0]) if only_kinks else [])
         first = 2 + self.directions
         for i in usable:
-            row = self.row(self.point.blocks[i].name, method, *self.direction(first + i, only=i))
-            rows.append(replace(row, entry=worst_entry(self, i, row.method)) if row.verdict == "FAIL" else row)
-            rows += self.smooth_rows(i, method) if row.verdict == "kink" else []
+            u, analytic = self.direction(first + i, only=i)
+            row = self.with_entry(self.row(self.point.blocks[i].name, method, u, analytic), i)
+            rows += [row, *(self.smooth_rows(i, method, u) if row.verdict == "kink" else [])]
         return rows
 
-    def smooth_rows(self, position, method):
-        """The row of a block that only kinks were met in, along the entries that lie on none; [] where there are none such."""
-        u, _ = self.direction(2 + self.directions + position, only=position)
+    def with_entry(self, row, position):
+        """The row of a block; where it failed, with the entry that is furthest off."""
+        return replace(row, entry=worst_entry(self, position, row.method)) if row.verdict == "FAIL" else row
+
+    def smooth_rows(self, position, method, u):
+        """The row of a block that only kinks were met in, along those entries of u that lie on none; [] where there are none such."""
         u = away_from_kinks(self, position, u)
         if not np.any(u[position]):
             return []
-        row = self.row(f"{self.point.blocks[position].name}, away from kinks", method, u, self.inner_product(u))
-        return [replace(row, entry=worst_entry(self, position, row.method)) if row.verdict == "FAIL" else row]
+        name = f"{self.point.blocks[position].name}, away from kinks"
+        return [self.with_entry(self.row(name, method, u, self.inner_product(u)), position)]
 
     def direction(self, stream, only=None):
         """(u, ⟨Jᵀ·dy, u⟩) for the candidate with the largest inner product."""

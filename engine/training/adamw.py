@@ -13,9 +13,10 @@ A RowSparse gradient (of an embedding table) is handled in one of two ways:
 
       m ← β₁ᵏm     v ← β₂ᵏv     θ ← θ·Π(1 − ηᵢλ) − Σᵢ ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ · m/(sqrt(v) + ε′),    r = β₁/sqrt(β₂)
 
-  (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see missed_steps.py). settle() does this for all rows, before
-  the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for λ at second order and for ε at first in ε/sqrt(v):
-  where gradients are not far above ε, a row that is seldom met coasts by some per cent more or less. It differs in that a row, when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
+  (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see missed_steps.py). settle() does this for all rows,
+  before the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for λ at second order and for ε at first in
+  ε/sqrt(v): where gradients are not far above ε, a row that is seldom met coasts by some per cent more or less. It differs in that a row,
+  when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
 """
 
 import math

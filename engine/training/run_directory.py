@@ -141,8 +141,8 @@ class RunDirectory:
         texts = result.get("texts", {})
         if "texts" not in wrong and wrong_keys(texts, dict.fromkeys(texts, NUMBER)):
             wrong.append("texts")
-        for key in wrong:
-            raise UserError(f"{self.result_file}: {key} cannot be {shown(result[key])}; {remedy}")
+        if wrong:
+            raise UserError(f"{self.result_file}: {wrong[0]} cannot be {shown(result[wrong[0]])}; {remedy}")
         return result
 
     def has_checkpoint(self):

@@ -5,8 +5,8 @@ import textwrap
 
 import numpy as np
 
-from engine.analysis.visible import visible
 from engine.table import format_table
+from engine.visible import visible
 from layers.trace.equations import EQUATIONS
 from layers.trace.report import backwards, probabilities, verdict_line
 

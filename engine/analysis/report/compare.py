@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from engine.analysis.visible import visible
+from engine.visible import visible
 
 ABSENT = "–"  # stands for a setting that a run does not have
 NAME_CHARACTERS, DIFFERENCE_CHARACTERS = 40, 60  # of a label

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 
 from engine.analysis.pictures import LOOKS
-from engine.analysis.visible import visible
+from engine.visible import visible
 
 MOST_CLASSES = 52  # that a matrix shows: of more, those that are confused most, and the rest as one
 OTHERS = "all others"

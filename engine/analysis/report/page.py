@@ -8,16 +8,16 @@ from pathlib import Path
 from engine.analysis.inline_svg import inline_svg
 from engine.analysis.page_style import document
 from engine.analysis.page_tables import settings_html, table_html
-from engine.analysis.pictures import require_matplotlib, require_writable
+from engine.analysis.pictures import require_matplotlib
 from engine.analysis.report.figures import curves_of, learning_svg, matrix_svg, rates_svg
 from engine.analysis.report.matrix import MOST_CLASSES, OTHERS
 from engine.analysis.report.measure import Measured, largest_confusions
 from engine.analysis.report.summary import NAME_CHARACTERS, facts_of, of_epochs, percent, seeds_table
 from engine.analysis.step_curves import learning_words, window_in
-from engine.analysis.visible import escape, visible
 from engine.errors import UserError
-from engine.files import write_text
+from engine.files import require_writable, write_text
 from engine.training.metrics import ClassRow
+from engine.visible import escape, visible
 
 ENDINGS = (".html", ".htm")
 TEXT_CHARACTERS, SETTING_CHARACTERS = 160, 60

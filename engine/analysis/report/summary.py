@@ -10,9 +10,9 @@ from engine.analysis.pictures import DISTINCT
 from engine.analysis.report.compare import differences, grouped
 from engine.analysis.report.measure import Measured, largest_confusions, measure
 from engine.analysis.report.runs import read_runs
-from engine.analysis.visible import visible
 from engine.errors import UserError
 from engine.table import format_table
+from engine.visible import visible
 
 NONE = "–"  # stands for a number that there is not
 NAME_CHARACTERS = 40

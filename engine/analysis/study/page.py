@@ -10,9 +10,9 @@ from engine.analysis.page_style import document
 from engine.analysis.page_tables import settings_html, table_html
 from engine.analysis.study.readings import readings_table
 from engine.analysis.study.words import explanations, listed
-from engine.analysis.visible import escape
 from engine.errors import UserError
 from engine.files import write_text
+from engine.visible import escape
 
 HEADINGS = {
     "convergence": "Convergence",

@@ -10,8 +10,8 @@ import pytest
 from engine.analysis.mathml import mathml_converter
 from engine.analysis.phasors import BOTTOM, LABELS, LINE, TOP, Phasors, arrows_of, phasors_svg, spread_out
 from engine.analysis.trace_page import Card, Formula, Numbers, Page, page_html, write_page
-from engine.analysis.visible import visible
 from engine.errors import UserError
+from engine.visible import visible
 
 TOKENS = ["[CLS]", "<b>", "a&b", "\"'", "\0", "🎉", "</svg><script>x</script>", "\u2028", "]]>", "\ufffe", "\ud800", "x" * 500, "&lt;", "\x1b[2J"]
 NUMBERS = [complex(k, 1.0) for k in range(len(TOKENS))]
