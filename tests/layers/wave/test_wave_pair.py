@@ -85,7 +85,7 @@ def by_loops(a, b, bag, operation, readout, scope):
 
 def has_two_tokens(bag):
     """Whether some text has two distinct tokens: of one token, however often, a modulation may be real, with an im of mere rounding."""
-    return any(len(set(text)) > 1 for text in tokens_of(bag))
+    return any(len({row for _, row in text}) > 1 for text in tokens_of(bag))
 
 
 @every_combination
