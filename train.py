@@ -1,13 +1,15 @@
 """The command line: thin click commands, the only place where engine and layers meet.
 
-    python train.py                    trains a Wave Network on Reuters R8
-    python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, sweep, study, report, benchmark, complexity, corpora, doctor
+python train.py                    trains a Wave Network on Reuters R8
+python train.py COMMAND --help     train, evaluate, predict, gradcheck, precision, describe, trace, accuracy, sweep, study, report, benchmark, complexity, corpora, doctor
 """
 
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() begins: Ctrl-C during the imports ends without a traceback
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # until main() begins: Ctrl-C during the imports ends without a traceback
 
 import itertools
 import json
@@ -19,27 +21,30 @@ import click
 from tqdm import tqdm
 
 from engine import __version__
-from engine.backend import resolve_device
-from engine.command_line import exit_code_of
+from engine.arrays.backend import resolve_device
+from engine.cli import exit_code_of
 from engine.data.config import DataConfig
 from engine.data.corpora import SMALL_CORPORA
-from engine.errors import UserError, require_utf8
-from engine.table import format_table
+from engine.support.errors import UserError, require_utf8
+from engine.support.text import format_table
 from engine.training.config import TrainingConfig
-from engine.training.layered_settings import Choices, layered_settings
-from engine.training.run_settings import field_rows, parse_assignments, read_settings_file
+from engine.training.run_settings import Choices, field_rows, layered_settings, parse_assignments, read_settings_file
 from engine.training.session import open_run, resume_run, start_run
-from layers.benchmark.workloads import VOCABULARY
-from layers.complexity.models import LENGTH, LENGTHS, TEXTS, TOKENS
-from layers.complexity.models import MODELS as COST_MODELS
+from layers.experiments.benchmark.workloads import VOCABULARY
+from layers.experiments.complexity.models import LENGTH, LENGTHS, TEXTS, TOKENS
+from layers.experiments.complexity.models import MODELS as COST_MODELS
+from layers.experiments.study.plan import RUNS as STUDY_RUNS
 from layers.networks import CONFIGS, build_network
 from layers.networks.presets import DEFAULTS, PRESETS
-from layers.study.plan import RUNS as STUDY_RUNS
 from layers.wave import OPERATIONS
 
 COLUMN_WIDTH = 100  # of help texts
 CHOICES = Choices(CONFIGS, PRESETS, DEFAULTS)
-JOB_COMMAND = [sys.executable, str(Path(__file__).resolve()), "sweep-job"]  # starts a process that does a job of a sweep
+JOB_COMMAND = [
+    sys.executable,
+    str(Path(__file__).resolve()),
+    "sweep-job",
+]  # starts a process that does a job of a sweep
 
 
 class DefaultToTrain(click.Group):
@@ -77,7 +82,13 @@ def field_option(flag, field, **more):
         if field in part.fields():
             metadata = part.fields()[field].metadata
             kind = click.Choice(metadata["choices"]) if metadata["choices"] else more.pop("type", str)
-            return click.option(flag, field, type=kind, help=more.pop("help", metadata["help"][0].upper() + metadata["help"][1:] + "."), **more)
+            return click.option(
+                flag,
+                field,
+                type=kind,
+                help=more.pop("help", metadata["help"][0].upper() + metadata["help"][1:] + "."),
+                **more,
+            )
     raise KeyError(field)
 
 
@@ -85,20 +96,54 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def device_option(default="cpu", help="Where to compute; auto takes a usable GPU, else the CPU."):
-    return click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default=default, show_default=default is not None, help=help)
+    return click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda", "auto"]),
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
 
 
-cache_option = click.option("--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora and token ids are kept.")
-with_option = click.option("--with", "others", type=click.Path(), multiple=True, metavar="RUN_DIR", help="Average the class probabilities with this run's; repeatable.")
+cache_option = click.option(
+    "--cache-dir", type=click.Path(), metavar="DIR", help="Where downloaded corpora and token ids are kept."
+)
+with_option = click.option(
+    "--with",
+    "others",
+    type=click.Path(),
+    multiple=True,
+    metavar="RUN_DIR",
+    help="Average the class probabilities with this run's; repeatable.",
+)
 settings_options = options(
-    click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Named set of fields.  [default: {', '.join(DEFAULTS.values())}, by model]"),
-    click.option("--config", "config_file", type=click.Path(), metavar="FILE.toml", help="Fields from a file, such as a run's config.toml."),
-    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any field; describe --fields lists them."),
+    click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        help=f"Named set of fields.  [default: {', '.join(DEFAULTS.values())}, by model]",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(),
+        metavar="FILE.toml",
+        help="Fields from a file, such as a run's config.toml.",
+    ),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Set any field; describe --fields lists them."
+    ),
 )
 data_options = options(
-    field_option("--corpus", "corpus", metavar="NAME", help="By name, fetched at first use; the command corpora lists them.  [default: r8]"),
+    field_option(
+        "--corpus",
+        "corpus",
+        metavar="NAME",
+        help="By name, fetched at first use; the command corpora lists them.  [default: r8]",
+    ),
     field_option("--train-file", "train_file", metavar="FILE", help="Own texts: CSV, TSV or JSON lines, also gzip."),
-    field_option("--validation-file", "validation_file", metavar="FILE", help="Chooses the best epoch; else split off training."),
+    field_option(
+        "--validation-file", "validation_file", metavar="FILE", help="Chooses the best epoch; else split off training."
+    ),
     field_option("--test-file", "test_file", metavar="FILE", help="Only measured at the end."),
     field_option("--text-columns", "text_columns", metavar="NAMES", help="Names or positions from 1, comma-separated."),
     field_option("--label-column", "label_column", metavar="NAME", help="Name or position from 1."),
@@ -106,7 +151,9 @@ data_options = options(
     field_option("--tokens", "tokens", help="Of the vocabulary learned otherwise."),
     field_option("--vocabulary-size", "vocabulary_size", metavar="N", help="Of the vocabulary learned otherwise."),
 )
-model_option = click.option("--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]")
+model_option = click.option(
+    "--model", type=click.Choice(list(CONFIGS)), help="Kind of network.  [default: that of the preset, else wave]"
+)
 network_options = options(
     model_option,
     field_option("--operation", "operation", help="How the two waves are combined."),
@@ -145,8 +192,12 @@ def new_run_path(settings):
 @data_options
 @network_options
 @training_options
-@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]")
-@click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings.")
+@click.option(
+    "--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]"
+)
+@click.option(
+    "--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings."
+)
 @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
 @cache_option
 @json_option
@@ -162,7 +213,9 @@ def train(ctx, preset, config_file, assignments, output, resume, device, cache_d
         result = resume_run(resume, CONFIGS, build_network, device, cache_dir, tell)
     else:
         settings = chosen_settings(preset, config_file, assignments, fields)
-        result = start_run(settings, build_network, output or new_run_path(settings), resolve_device(device or "cpu"), cache_dir, tell)
+        result = start_run(
+            settings, build_network, output or new_run_path(settings), resolve_device(device or "cpu"), cache_dir, tell
+        )
     click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else result_table(result))
 
 
@@ -176,7 +229,9 @@ def require_nothing_but(ctx, run, allowed):
     """Raise UserError when options beside `allowed` were given: a run has its settings, and nothing is silently dropped."""
     given = given_options(ctx, lambda name: name not in allowed)
     if given:
-        raise UserError(f"{run}: takes the run's own settings, so {', '.join(given)} cannot be given with it; leave it out")
+        raise UserError(
+            f"{run}: takes the run's own settings, so {', '.join(given)} cannot be given with it; leave it out"
+        )
 
 
 def teller(as_json):
@@ -194,7 +249,10 @@ def result_table(result):
     figures = [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),
-        ("validation accuracy", f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"),
+        (
+            "validation accuracy",
+            f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})",
+        ),
         ("training time", f"{result['train_seconds']:.1f} s, {result['tokens_per_second']:,.0f} tokens/s"),
         ("peak memory", memory),
         ("run directory", result["run_directory"]),
@@ -211,7 +269,9 @@ def class_table(rows):
 @cli.command(short_help="Measure a trained network on labelled texts.")
 @click.argument("run_dir", type=click.Path())
 @with_option
-@click.option("--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of RUN_DIR]")
+@click.option(
+    "--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of RUN_DIR]"
+)
 @click.option("--text-columns", metavar="NAMES", help="Names or positions from 1, comma-separated.")
 @click.option("--label-column", metavar="NAME", help="Name or position from 1.")
 @device_option()
@@ -219,19 +279,27 @@ def class_table(rows):
 @json_option
 def evaluate(run_dir, others, test_file, text_columns, label_column, device, cache_dir, as_json):
     """Measure the best checkpoint of RUN_DIR, or of several runs together, on labelled texts."""
-    from engine.training.together import evaluate_together
+    from engine.training.ensemble import evaluate_together
 
     changes = {"text_columns": text_columns, "label_column": label_column}
     if not test_file and any(changes.values()):
-        raise UserError("--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out")
+        raise UserError(
+            "--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out"
+        )
     columns = {name: value for name, value in changes.items() if value is not None}
     runs, device = [run_dir, *others], resolve_device(device)
     result = evaluate_together(runs, CONFIGS, build_network, device, cache_dir, test_file, columns, teller(as_json))
     if as_json:
-        click.echo(json.dumps({**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {**result._asdict(), "classes": [row._asdict() for row in result.classes]}, indent=2, ensure_ascii=False
+            )
+        )
         return
     click.echo("\n" + class_table([row._asdict() for row in result.classes]) + "\n")
-    click.echo(f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}")
+    click.echo(
+        f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}"
+    )
 
 
 @cli.command(short_help="Label texts with a trained network.")
@@ -247,12 +315,14 @@ def predict(run_dir, texts, others, device, as_json):
     A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
     """
     from engine.data.prepare import read_lines
-    from engine.training.together import common_classes, mean_probabilities
+    from engine.training.ensemble import common_classes, mean_probabilities
 
     runs, device = [run_dir, *others], resolve_device(device)
     classes = common_classes(runs)
     if not texts and sys.stdin is None:
-        raise UserError("standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line")
+        raise UserError(
+            "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
+        )
     if not texts and sys.stdin.isatty():
         click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     texts = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
@@ -261,7 +331,12 @@ def predict(run_dir, texts, others, device, as_json):
         best = int(probabilities.argmax())
         if as_json:
             every = {name: round(float(p), 6) for name, p in zip(classes, probabilities)}
-            line = {"text": text, "label": classes[best], "probability": float(probabilities[best]), "probabilities": every}
+            line = {
+                "text": text,
+                "label": classes[best],
+                "probability": float(probabilities[best]),
+                "probabilities": every,
+            }
             click.echo(json.dumps(line, ensure_ascii=False))
         else:
             click.echo(f"{classes[best]}\t{probabilities[best]:.4f}")
@@ -274,31 +349,54 @@ def decoded(text, number):
 
 
 @cli.command(short_help="Check every equation against numerical derivatives.")
-@click.option("--examples", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Random examples of each row.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random examples.")
+@click.option(
+    "--examples", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Random examples of each row."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random examples."
+)
 @device_option(help="cuda or auto: hold a GPU against the CPU as well.")
 @json_option
 @click.pass_context
 def gradcheck(ctx, examples, seed, device, as_json):
     """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
     from engine.gradcheck.report import json_safe
-    from layers.gradient_suite import run_suite, suite_size, suite_table
+    from layers.experiments.gradcheck.suite import run_suite, suite_size, suite_table
 
     device = resolve_device(device)
-    results = list(tqdm(run_suite(examples, seed, device), total=suite_size(device), desc="gradient checks", unit="check", leave=False, disable=None))
+    results = list(
+        tqdm(
+            run_suite(examples, seed, device),
+            total=suite_size(device),
+            desc="gradient checks",
+            unit="check",
+            leave=False,
+            disable=None,
+        )
+    )
     ok = all(result.ok for result in results)
     if as_json:
         click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))
     else:
         click.echo(suite_table(results))
-        click.echo(f"\n{sum(r.ok for r in results)} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}")
+        click.echo(
+            f"\n{sum(r.ok for r in results)} of {len(results)} checks passed, {examples} random examples each, float64, seed {seed}"
+        )
     if not ok:
         ctx.exit(1)
 
 
 @cli.command(short_help="Show the digits that float32 keeps where one token dominates.")
-@click.option("--scope", type=click.Choice(["dimension", "text"]), default="dimension", show_default=True, help="Over what a magnitude is taken.")
-@click.option("--tokens", type=click.IntRange(2, 10_000), metavar="N", default=32, show_default=True, help="Of each text.")
+@click.option(
+    "--scope",
+    type=click.Choice(["dimension", "text"]),
+    default="dimension",
+    show_default=True,
+    help="Over what a magnitude is taken.",
+)
+@click.option(
+    "--tokens", type=click.IntRange(2, 10_000), metavar="N", default=32, show_default=True, help="Of each text."
+)
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random texts.")
 @click.option("--figure", type=click.Path(), metavar="FILE", help="Draw it as well, as .svg or .png (extra plots).")
 @json_option
@@ -307,27 +405,46 @@ def precision(scope, tokens, seed, figure, as_json):
 
     polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
     """
-    from engine.analysis.line_plot import Level, Panel, write_line_plot
-    from engine.analysis.pictures import require_plots
     from engine.gradcheck.report import json_safe
-    from layers.precision_study import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
+    from engine.report.figures import Level, Panel, require_plots, write_line_plot
+    from layers.experiments.precision import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
 
     if figure is not None:
         require_plots(figure)
     rows = precision_rows(scope, tokens, seed)
     if as_json:
-        click.echo(json.dumps(json_safe({"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}), indent=2))
+        click.echo(
+            json.dumps(
+                json_safe({"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}),
+                indent=2,
+            )
+        )
     else:
         names = [f"{part}: {way.replace('_', ' ')}" for part in ("im", "dw") for way in LABELS]
-        cells = [(f"{row.ratio:.0e}", *(f"{error:.1e}" for part in (row.im, row.dw) for error in part.values())) for row in rows]
+        cells = [
+            (f"{row.ratio:.0e}", *(f"{error:.1e}" for part in (row.im, row.dw) for error in part.values()))
+            for row in rows
+        ]
         click.echo(format_table(["ratio", *names], cells, align=">" * 7))
-        click.echo(f"\nworst error of {TEXTS} texts of {tokens} tokens in {COLUMNS} columns, float32 beside float64, scope {scope}, seed {seed}")
+        click.echo(
+            f"\nworst error of {TEXTS} texts of {tokens} tokens in {COLUMNS} columns, float32 beside float64, scope {scope}, seed {seed}"
+        )
         click.echo(f"im: relative; dw: relative to the sizes of its terms; one rounding of float32 is {ROUNDING:.1e}")
     if figure is not None:
         titles = {"im": "imaginary part im", "dw": "gradient dw"}
-        panels = [Panel(titles[part], {LABELS[way]: [getattr(row, part)[way] for row in rows] for way in LABELS}) for part in titles]
+        panels = [
+            Panel(titles[part], {LABELS[way]: [getattr(row, part)[way] for row in rows] for way in LABELS})
+            for part in titles
+        ]
         levels = (Level(1, "all digits lost"), Level(ROUNDING, "one rounding, 6e-8"))
-        write_line_plot(figure, [row.ratio for row in rows], panels, "dominating token / others", "relative error in float32", levels)
+        write_line_plot(
+            figure,
+            [row.ratio for row in rows],
+            panels,
+            "dominating token / others",
+            "relative error in float32",
+            levels,
+        )
         teller(as_json)(f"drawn: {figure}")
 
 
@@ -375,13 +492,21 @@ def field_list(rows):
     formatter = click.HelpFormatter(max_width=COLUMN_WIDTH)
     for section, group in itertools.groupby(rows, key=lambda row: row[0]):
         with formatter.section(section):
-            formatter.write_dl([(f"{name}={value}", f"{meaning}; {allowed}") for _, name, value, allowed, meaning in group])
+            formatter.write_dl(
+                [(f"{name}={value}", f"{meaning}; {allowed}") for _, name, value, allowed, meaning in group]
+            )
     return formatter.getvalue().strip()
 
 
 def largest_vocabulary(data):
     """What describe says about the rows of the embedding before there is a run."""
-    lines = [] if data.tokenizer else [f"The vocabulary is learned from the training texts: at most {data.vocabulary_size:,} {data.tokens}, as counted here."]
+    lines = (
+        []
+        if data.tokenizer
+        else [
+            f"The vocabulary is learned from the training texts: at most {data.vocabulary_size:,} {data.tokens}, as counted here."
+        ]
+    )
     lines += [f"Up to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top."] * (data.ngrams > 1)
     return "\n".join([*lines, *["The affixes of their words come on top."] * data.affixes])
 
@@ -398,13 +523,35 @@ def sizes_of(data):
 @cli.command(short_help="Walk a text through a network and back, every gradient checked.")
 @click.argument("arguments", nargs=-1, metavar="[RUN_DIR] TEXT")
 @click.option("--label", metavar="NAME", help="Class of the loss.  [default: the predicted one; without RUN_DIR 0]")
-@click.option("--model", type=click.Choice(list(CONFIGS)), default="wave", show_default=True, help="Kind of the random network.")
+@click.option(
+    "--model", type=click.Choice(list(CONFIGS)), default="wave", show_default=True, help="Kind of the random network."
+)
 @field_option("--operation", "operation", help="Of the random Wave Network.")
 @field_option("--readout", "readout", help="Of the random Wave Network.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random network.")
-@click.option("--dimension-shown", "dimension", type=click.IntRange(0), metavar="K", default=0, show_default=True, help="Of the waves, drawn as phasors.")
-@click.option("--values", "shown", type=click.IntRange(1, 100), metavar="N", default=4, show_default=True, help="First entries shown of each array.")
-@click.option("--html", type=click.Path(), metavar="FILE", help="Also write a page with equations and phasors (extra plots).")
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the random network."
+)
+@click.option(
+    "--dimension-shown",
+    "dimension",
+    type=click.IntRange(0),
+    metavar="K",
+    default=0,
+    show_default=True,
+    help="Of the waves, drawn as phasors.",
+)
+@click.option(
+    "--values",
+    "shown",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="First entries shown of each array.",
+)
+@click.option(
+    "--html", type=click.Path(), metavar="FILE", help="Also write a page with equations and phasors (extra plots)."
+)
 @json_option
 @click.pass_context
 def trace(ctx, arguments, label, model, operation, readout, seed, dimension, shown, html, as_json):
@@ -413,16 +560,16 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
     Of the trained network in RUN_DIR, or of a small random one that knows just the words of TEXT.
     Exit code 1 if a gradient does not match. A TEXT that begins with a dash comes after two dashes, as in predict.
     """
-    from engine.analysis.mathml import mathml_converter
-    from engine.analysis.trace_page import write_page
-    from engine.files import require_writable
-    from layers.trace.page import as_page
-    from layers.trace.report import as_json_object, trace_subject
-    from layers.trace.subject import random_subject, trained_subject
-    from layers.trace.table import as_text
+    from engine.report.html import mathml_converter
+    from engine.support.files import require_writable
+    from layers.experiments.trace.page import as_page, write_page
+    from layers.experiments.trace.table import as_text
+    from layers.experiments.trace.trace import as_json_object, random_subject, trace_subject, trained_subject
 
     if not 1 <= len(arguments) <= 2:
-        raise click.UsageError(f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx)
+        raise click.UsageError(
+            f"expected TEXT, or RUN_DIR and TEXT, got {len(arguments)} arguments; quote a text of several words", ctx
+        )
     if html is not None:
         require_writable(html, "--html")
     to_mathml = None if html is None else mathml_converter()
@@ -437,7 +584,11 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
         require_waves(ctx, f"--model {model}", model)
         subject = random_subject(text, operation, readout, seed, label, model)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
-    click.echo(json.dumps(as_json_object(traced), indent=2, ensure_ascii=False, allow_nan=False) if as_json else as_text(traced))
+    click.echo(
+        json.dumps(as_json_object(traced), indent=2, ensure_ascii=False, allow_nan=False)
+        if as_json
+        else as_text(traced)
+    )
     if html is not None:
         write_page(html, as_page(traced), to_mathml)
         teller(as_json)(f"page written to {html}")
@@ -449,17 +600,39 @@ def require_waves(ctx, given_by, model):
     """Raise UserError when options of waves were given for a network of another model. given_by: what the model comes from."""
     given = [] if model == "wave" else given_options(ctx, lambda name: name in ("operation", "readout", "dimension"))
     if given:
-        raise UserError(f"{given_by}: a {model} has no waves, so {', '.join(given)} cannot be given with it; leave it out")
+        raise UserError(
+            f"{given_by}: a {model} has no waves, so {', '.join(given)} cannot be given with it; leave it out"
+        )
 
 
 def sweep_options(default):
     """The options of a command that runs a sweep; default: what its folder is called by default."""
     return options(
-        click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs at a time; 1 where the seconds matter.  [default: as many as cores allow]"),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Runs at a time; 1 where the seconds matter.  [default: as many as cores allow]",
+        ),
         click.option("--linear", is_flag=True, help="Beside them TF-IDF and a linear SVM (extra bench)."),
-        click.option("--together", type=click.IntRange(2), metavar="N", help="Also N seeds at a time as one: the mean of their class probabilities."),
-        click.option("--output", type=click.Path(), metavar="DIR", help=f"Folder of runs and tables.  [default: runs/{default}-<date-time>]"),
-        click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted one; what has finished is left as it is."),
+        click.option(
+            "--together",
+            type=click.IntRange(2),
+            metavar="N",
+            help="Also N seeds at a time as one: the mean of their class probabilities.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(),
+            metavar="DIR",
+            help=f"Folder of runs and tables.  [default: runs/{default}-<date-time>]",
+        ),
+        click.option(
+            "--resume",
+            type=click.Path(),
+            metavar="DIR",
+            help="Continue an interrupted one; what has finished is left as it is.",
+        ),
         device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed one]"),
         cache_option,
         json_option,
@@ -468,9 +641,13 @@ def sweep_options(default):
 
 @cli.command(short_help="Train corpora, operations and seeds; print a table.")
 @settings_options
-@click.option("--corpora", metavar="NAMES", default=",".join(SMALL_CORPORA), show_default=True, help="Comma-separated names.")
+@click.option(
+    "--corpora", metavar="NAMES", default=",".join(SMALL_CORPORA), show_default=True, help="Comma-separated names."
+)
 @model_option
-@click.option("--operations", metavar="NAMES", help="Of model wave, comma-separated.  [default: interference,modulation]")
+@click.option(
+    "--operations", metavar="NAMES", help="Of model wave, comma-separated.  [default: interference,modulation]"
+)
 @click.option("--seeds", metavar="NUMBERS", default="0,1,2", show_default=True, help="Comma-separated numbers.")
 @sweep_options("accuracy")
 @click.pass_context
@@ -479,28 +656,35 @@ def accuracy(ctx, preset, config_file, assignments, corpora, model, operations, 
 
     It is a sweep: a file for the command sweep can vary any setting.
     """
-    from engine.training.sweep.description import describe as describe_sweep
+    from engine.sweep.description import describe as describe_sweep
 
     def description():
         base = chosen_settings(preset, config_file, assignments, {"model": model})
         if base.data.train_file:
             raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
-        fields = {**(read_settings_file(config_file, CONFIGS) if config_file else {}), **parse_assignments(assignments), "model": base.network.model}
+        fields = {
+            **(read_settings_file(config_file, CONFIGS) if config_file else {}),
+            **parse_assignments(assignments),
+            "model": base.network.model,
+        }
         fields = {name: value for name, value in fields.items() if name not in ("seed", "corpus")}
         kinds = names_in(operations) if operations else list(OPERATIONS) if base.network.model == "wave" else []
         grid = {
             "corpus": {name: {"corpus": name} for name in named_once("--corpora", names_in(corpora))},
-            "network": {name: {"operation": name} for name in named_once("--operations", kinds)} or {base.network.label(): {}},
+            "network": {name: {"operation": name} for name in named_once("--operations", kinds)}
+            or {base.network.label(): {}},
         }
         named = {} if preset is None else {"preset": preset}
-        return describe_sweep({**named, "seeds": names_in(seeds), "set": fields, "grid": grid}, "accuracy", Path(), CHOICES)
+        return describe_sweep(
+            {**named, "seeds": names_in(seeds), "set": fields, "grid": grid}, "accuracy", Path(), CHOICES
+        )
 
     run_sweep(ctx, description, **running)
 
 
 def named_once(option, names):
     """The names; UserError where one stands twice."""
-    from engine.training.sweep.description import require_distinct
+    from engine.sweep.description import require_distinct
 
     require_distinct(names, option)
     return names
@@ -526,7 +710,7 @@ def sweep(ctx, file, **running):
     preset = "NAME" may stand at the top or in a change. Names of files are relative to the folder of FILE.toml. Ctrl-C saves
     and stops; --resume DIR goes on. Exit code 1 if a run fails; the others are run nevertheless.
     """
-    from engine.training.sweep.description import read_description
+    from engine.sweep.description import read_description
 
     def description():
         if file is None:
@@ -538,8 +722,8 @@ def sweep(ctx, file, **running):
 
 def run_sweep(ctx, description, jobs, linear, together, output, resume, device, cache_dir, as_json):
     """Run description() in a new folder, or what an old one describes; print the table, and which runs failed."""
-    from engine.training.sweep.run import Setup, read_sweep, resume_sweep, start_sweep
-    from engine.training.sweep.table import as_text
+    from engine.sweep.results import as_text
+    from engine.sweep.run import Setup, read_sweep, resume_sweep, start_sweep
 
     def setup(device, linear, together):
         return Setup(CHOICES, JOB_COMMAND, resolve_device(device), jobs or 0, linear, together, cache_dir, teller(True))
@@ -562,7 +746,7 @@ def run_sweep(ctx, description, jobs, linear, together, output, resume, device, 
 @cli.command("sweep-job", hidden=True)
 def sweep_job():
     """Do one job of a sweep, which stands on standard input: the command sweep starts this one."""
-    from engine.training.sweep.job import do_job
+    from engine.sweep.workers import do_job
 
     do_job(sys.stdin.fileno(), CONFIGS, build_network)
 
@@ -573,10 +757,25 @@ def sweep_job():
 @field_option("--epochs", "epochs", metavar="N", help="Passes over the training texts.  [default: 5]")
 @field_option("--batch-size", "batch_size", metavar="N", help="Texts per step.  [default: 64]")
 @field_option("--seed", "seed", metavar="N", help="Of everything random.")
-@click.option("--set", "assignments", multiple=True, metavar="[RUN.]NAME=VALUE", help="Set any field, in all runs that have it or in one.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="[RUN.]NAME=VALUE",
+    help="Set any field, in all runs that have it or in one.",
+)
 @click.option("--runs", metavar="NAMES", default=",".join(STUDY_RUNS), show_default=True, help="Comma-separated.")
-@click.option("--snapshots", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Measurements of independence and waves.")
-@click.option("--output", type=click.Path(), metavar="DIR", help="Folder of the study.  [default: runs/study-<date-time>]")
+@click.option(
+    "--snapshots",
+    type=click.IntRange(1),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Measurements of independence and waves.",
+)
+@click.option(
+    "--output", type=click.Path(), metavar="DIR", help="Folder of the study.  [default: runs/study-<date-time>]"
+)
 @click.option("--resume", type=click.Path(), metavar="DIR", help="Continue an interrupted study with its own settings.")
 @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed study]")
 @cache_option
@@ -589,13 +788,13 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
     the embedding's dimensions are, phases and magnitudes. Writes study.json, figures and a page, study.html (extra plots).
     Ctrl-C saves and stops; --resume DIR goes on from there.
     """
-    from engine.analysis.pictures import require_matplotlib
-    from engine.analysis.study import run as studies
-    from engine.analysis.study.figures import write_figures
-    from engine.analysis.study.page import write_page
-    from engine.analysis.study.readings import readings_table
-    from layers.study.plan import plan
-    from layers.study.wave_counts import BINS, wave_counts
+    from engine.report.figures import require_matplotlib
+    from layers.experiments.study import run as studies
+    from layers.experiments.study.figures import write_figures
+    from layers.experiments.study.measures import BINS, wave_counts
+    from layers.experiments.study.page import write_page
+    from layers.experiments.study.plan import plan
+    from layers.experiments.study.summary import readings_table
 
     require_matplotlib("study.svg")
     tell = teller(as_json)
@@ -606,18 +805,30 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
         recorded, matrices = studies.continue_study(planned, folder, resolve_device(device or before), cache_dir, tell)
     else:
         chosen = {name: value for name, value in {"dimension": dimension, **fields}.items() if value is not None}
-        planned = studies.Study(plan(chosen, parse_assignments(assignments).items(), names_in(runs)), snapshots, build_network, wave_counts, BINS)
+        planned = studies.Study(
+            plan(chosen, parse_assignments(assignments).items(), names_in(runs)),
+            snapshots,
+            build_network,
+            wave_counts,
+            BINS,
+        )
         folder = Path(output or f"runs/study-{time.strftime('%Y%m%d-%H%M%S')}")
         recorded, matrices = studies.start_study(planned, folder, resolve_device(device or "cpu"), cache_dir, tell)
     write_page(folder / "study.html", recorded, write_figures(folder, recorded, matrices))
     headings, rows = readings_table(recorded)
-    click.echo(json.dumps(recorded, indent=2, ensure_ascii=False) if as_json else "\n" + format_table(headings, rows, align="<" + ">" * len(headings[1:])))
+    click.echo(
+        json.dumps(recorded, indent=2, ensure_ascii=False)
+        if as_json
+        else "\n" + format_table(headings, rows, align="<" + ">" * len(headings[1:]))
+    )
     tell(f"\nstudy.json, figures and study.html are in {folder}")
 
 
 @cli.command(short_help="Draw the curves of runs and what they confuse, as a page.")
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(), metavar="RUN_DIR...")
-@click.option("--output", type=click.Path(), metavar="FILE.html", default="report.html", show_default=True, help="The page.")
+@click.option(
+    "--output", type=click.Path(), metavar="FILE.html", default="report.html", show_default=True, help="The page."
+)
 @device_option()
 @cache_option
 @json_option
@@ -628,8 +839,8 @@ def report(run_dirs, output, device, cache_dir, as_json):
     checkpoint of each finished run gives its confusion matrix, figures by class, and the texts it labels wrong with most certainty.
     Needs matplotlib (extra plots).
     """
-    from engine.analysis.report.page import require_page, write_page
-    from engine.analysis.report.summary import as_json_object, as_table, make_report
+    from engine.report.page import require_page, write_page
+    from engine.report.summary import as_json_object, as_table, make_report
 
     require_page(output)
     made = make_report(run_dirs, CONFIGS, build_network, resolve_device(device), cache_dir)
@@ -640,12 +851,32 @@ def report(run_dirs, output, device, cache_dir, as_json):
 
 @cli.command(short_help="Measure the speed, beside PyTorch where it is installed.")
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
-@click.option("--corpus", metavar="NAME", default="r8", show_default=True, help="Its texts are trained on and labelled.")
+@click.option(
+    "--corpus", metavar="NAME", default="r8", show_default=True, help="Its texts are trained on and labelled."
+)
 @click.option("--only", metavar="NAMES", help="Comma-separated figures.  [default: all]")
-@click.option("--repeats", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Of each figure; the median counts.")
-@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of both engines, but in memory_… and first_step; 0: as many as they take.")
-@click.option("--peer/--no-peer", default=None, help="With PyTorch (extra bench) or without.  [default: if it is installed]")
-@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots).")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    metavar="N",
+    default=5,
+    show_default=True,
+    help="Of each figure; the median counts.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of both engines, but in memory_… and first_step; 0: as many as they take.",
+)
+@click.option(
+    "--peer/--no-peer", default=None, help="With PyTorch (extra bench) or without.  [default: if it is installed]"
+)
+@click.option(
+    "--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots)."
+)
 @cache_option
 @json_option
 @click.pass_context
@@ -658,9 +889,9 @@ def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_d
     if resolve_device(device) == "cuda":
         benchmark_gpu(ctx, only, repeats, peer, as_json)
         return
-    from engine.analysis.pictures import require_plots
-    from layers.benchmark.report import as_json_object, as_table, write_figure
-    from layers.benchmark.run import Benchmark
+    from engine.report.figures import require_plots
+    from layers.experiments.benchmark.cpu import Benchmark
+    from layers.experiments.benchmark.report import as_json_object, as_table, write_figure
 
     if figure is not None:
         require_plots(figure)
@@ -679,15 +910,17 @@ def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_d
 
 def benchmark_gpu(ctx, only, repeats, peer, as_json):
     """The command benchmark on a GPU, where some of its options have no meaning."""
-    from layers.benchmark.gpu import GpuBenchmark
-    from layers.benchmark.gpu_report import as_json_object, as_table
+    from layers.experiments.benchmark.gpu import GpuBenchmark
+    from layers.experiments.benchmark.report import gpu_json_object, gpu_table
 
     given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
     if given:
-        raise UserError(f"--device {ctx.params['device']}: measures random texts on a GPU, so {', '.join(given)} cannot be given with it; leave it out")
+        raise UserError(
+            f"--device {ctx.params['device']}: measures random texts on a GPU, so {', '.join(given)} cannot be given with it; leave it out"
+        )
     measured = GpuBenchmark("cuda", repeats, peer)
     measure_all(chosen_figures(measured.steps(), only))
-    click.echo(json.dumps(as_json_object(measured), indent=2, ensure_ascii=False) if as_json else as_table(measured))
+    click.echo(json.dumps(gpu_json_object(measured), indent=2, ensure_ascii=False) if as_json else gpu_table(measured))
 
 
 def chosen_figures(steps, only):
@@ -707,13 +940,60 @@ def measure_all(chosen):
 @cli.command(short_help="Count and measure what models cost as texts get longer.")
 @click.option("--only", type=click.Choice(["growth", "reductions"]), help="One of the two.  [default: both]")
 @click.option("--models", metavar="NAMES", default=",".join(COST_MODELS), show_default=True, help="Comma-separated.")
-@click.option("--lengths", metavar="NUMBERS", default=",".join(map(str, LENGTHS)), show_default=True, help="Of growth: tokens of a text.")
-@click.option("--texts", type=click.IntRange(1), metavar="N", default=TEXTS, show_default=True, help="Of the batch of the reductions.")
-@click.option("--length", type=click.IntRange(1, VOCABULARY), metavar="N", default=LENGTH, show_default=True, help="Of each of its texts, in tokens.")
-@click.option("--tokens", type=click.Choice(TOKENS), default=TOKENS[0], show_default=True, help="No token twice in a text, or as often as words.")
-@click.option("--repeats", type=click.IntRange(1), metavar="N", default=3, show_default=True, help="Of the reductions; the median counts.")
-@click.option("--budget", type=click.FloatRange(0), metavar="SECONDS", default=60.0, show_default=True, help="Longer updates are counted, not measured.")
-@click.option("--threads", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of matrix products; 0: as many as they take.")
+@click.option(
+    "--lengths",
+    metavar="NUMBERS",
+    default=",".join(map(str, LENGTHS)),
+    show_default=True,
+    help="Of growth: tokens of a text.",
+)
+@click.option(
+    "--texts",
+    type=click.IntRange(1),
+    metavar="N",
+    default=TEXTS,
+    show_default=True,
+    help="Of the batch of the reductions.",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(1, VOCABULARY),
+    metavar="N",
+    default=LENGTH,
+    show_default=True,
+    help="Of each of its texts, in tokens.",
+)
+@click.option(
+    "--tokens",
+    type=click.Choice(TOKENS),
+    default=TOKENS[0],
+    show_default=True,
+    help="No token twice in a text, or as often as words.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    metavar="N",
+    default=3,
+    show_default=True,
+    help="Of the reductions; the median counts.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="Longer updates are counted, not measured.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of matrix products; 0: as many as they take.",
+)
 @click.option("--figure", type=click.Path(), metavar="FILE", help="Draw the growth as .svg or .png (extra plots).")
 @device_option()
 @json_option
@@ -723,15 +1003,17 @@ def complexity(only, models, lengths, figure, as_json, **chosen):
 
     Each model is measured in a process of its own. About nine minutes on two cores. Nothing else should run meanwhile.
     """
-    from engine.analysis.pictures import require_plots
-    from layers.complexity.report import as_json_object, as_table, write_figure
-    from layers.complexity.run import Complexity, checked_kinds
+    from engine.report.figures import require_plots
+    from layers.experiments.complexity.report import as_json_object, as_table, write_figure
+    from layers.experiments.complexity.run import Complexity, checked_kinds
 
     kinds = checked_kinds(only, names_in(models), figure)
     if figure is not None:
         require_plots(figure)
     measured = Complexity(models=names_in(models), lengths=names_in(lengths), **chosen)
-    with tqdm(total=sum(map(measured.count, kinds)), desc="complexity", unit="figure", leave=False, disable=None) as bar:
+    with tqdm(
+        total=sum(map(measured.count, kinds)), desc="complexity", unit="figure", leave=False, disable=None
+    ) as bar:
         for kind in kinds:
             for done in measured.measure(kind):
                 bar.set_postfix_str(done, refresh=False)
@@ -750,7 +1032,7 @@ def corpora(cache_dir, as_json):
 
     Asks no network.
     """
-    from engine.data.catalogue import as_text, describe_corpora
+    from engine.data.corpora import as_text, describe_corpora
 
     rows = describe_corpora(cache_dir)
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else as_text(rows))
@@ -766,7 +1048,7 @@ def doctor(ctx, as_json):
     """
     import engine
     import layers
-    from engine.doctor import as_text, examine
+    from engine.cuda.doctor import as_text, examine
 
     findings = examine([Path(package.__path__[0]) for package in (engine, layers)])
     click.echo(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else as_text(findings))

@@ -21,8 +21,13 @@ def gradient_check():
     import engine
 
     found = Path(engine.__path__[0]) if hasattr(engine, "__path__") else Path(engine.__file__)
-    if found.resolve() != Path(__file__).resolve().parent / "engine":  # ours lies beside this file, however it was installed
-        pytest.fail(f"gradient_check: Python finds another `engine`, {found}, before wave-network's; rename it, or check where it is not on the path", pytrace=False)
+    if (
+        found.resolve() != Path(__file__).resolve().parent / "engine"
+    ):  # ours lies beside this file, however it was installed
+        pytest.fail(
+            f"gradient_check: Python finds another `engine`, {found}, before wave-network's; rename it, or check where it is not on the path",
+            pytrace=False,
+        )
     from engine.gradcheck import assert_gradients, check_gradients
 
     def check(forward, backward, *inputs, **options):

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.backend import accumulator_dtype, array_module, to_device
-from engine.ragged import row_blocks, segment_sum
+from engine.arrays.backend import accumulator_dtype, array_module, to_device
+from engine.arrays.ragged import row_blocks, segment_sum
 
 
 class RowSparse(NamedTuple):
@@ -76,7 +76,9 @@ class Parameter:
             self.grad = former + self.dense_grad()
         elif isinstance(grad, RowSparse):
             xp = array_module(grad.values)
-            self.grad = sum_rows(xp.concatenate([self.grad.rows, grad.rows]), xp.concatenate([self.grad.values, grad.values]))
+            self.grad = sum_rows(
+                xp.concatenate([self.grad.rows, grad.rows]), xp.concatenate([self.grad.values, grad.values])
+            )
         else:
             self.grad = self.grad + grad  # a new array: the old one may be shared with whoever handed it over
 
@@ -131,5 +133,7 @@ class Layer:
 def squared_norm(x):
     """Sum of the squares of an array as a 0-d array of the accumulator dtype (float64 for float32), still on its device."""
     xp, total = array_module(x), accumulator_dtype(x.dtype)
-    flats = (x[rows].ravel().astype(total, copy=False) for rows in row_blocks(x)) if x.ndim else [x.ravel().astype(total)]
+    flats = (
+        (x[rows].ravel().astype(total, copy=False) for rows in row_blocks(x)) if x.ndim else [x.ravel().astype(total)]
+    )
     return sum((xp.vdot(flat, flat) for flat in flats), start=xp.zeros((), total))

@@ -1,23 +1,19 @@
 """Settings of hypothesis for all tests, and the marker gpu."""
 
 import os
-import runpy
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from engine.backend import why_no_cuda
-from engine.data import token_cache
+pytest.register_assert_rewrite("tests.support")
 
-pytest.register_assert_rewrite("layer_laws", "device_stand_in", "twin_checks")
+from engine.arrays.backend import why_no_cuda
+from engine.data import token_cache
+from tests.support.gpu_summary import pytest_terminal_summary  # noqa: F401 (a hook)
 
 # No deadline: a stalled core is no fault of the code. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("here")
-
-# By its path: `tests` is no package, and folders named as ours must not come onto the path.
-pytest_terminal_summary = runpy.run_path(str(Path(__file__).with_name("gpu_summary.py")))["pytest_terminal_summary"]
 
 
 @pytest.fixture(autouse=True)

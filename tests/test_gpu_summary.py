@@ -1,13 +1,13 @@
 """The last line of a test run claims what this run did, and no more."""
 
-import runpy
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
-SUMMARY = runpy.run_path(str(Path(__file__).with_name("gpu_summary.py")))
+from tests.support import gpu_summary
+
+SUMMARY = vars(gpu_summary)
 
 
 def report(nodeid, compiled_by=None, properties=(), **keywords):
@@ -33,12 +33,18 @@ OTHER = report("tests/engine/test_table.py::test_kernels")
     ],
 )
 def test_without_a_device(reports, line):
-    assert SUMMARY["no_gpu_line"]("CuPy is not installed", reports) == f"NO GPU: CuPy is not installed. {line}; nothing ran on a device."
+    assert (
+        SUMMARY["no_gpu_line"]("CuPy is not installed", reports)
+        == f"NO GPU: CuPy is not installed. {line}; nothing ran on a device."
+    )
 
 
 def test_with_a_device():
     assert SUMMARY["gpu_line"]("H100", [OTHER, EMULATED]) == "GPU: H100 is there, but no test marked gpu ran on it."
-    assert SUMMARY["gpu_line"]("H100", [report("a::b", gpu=1), report("a::c", gpu=1)]) == "GPU: 2 tests marked gpu passed on H100."
+    assert (
+        SUMMARY["gpu_line"]("H100", [report("a::b", gpu=1), report("a::c", gpu=1)])
+        == "GPU: 2 tests marked gpu passed on H100."
+    )
 
 
 def test_the_line_is_written_as_a_section_of_its_own(monkeypatch):

@@ -1,15 +1,14 @@
 """What the documents show works: their links lead somewhere, their code runs, their options exist."""
 
 import re
-from pathlib import Path
 
 import click
 import pytest
 
 import train
 from engine.gradcheck import check_gradients
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "layers/README.md"]
 
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays.ragged import RaggedBatch, lengths, spread
 from engine.data.batching import take
 from engine.data.encoding import chunks
-from engine.errors import UserError
-from engine.files import write_text
-from engine.ragged import RaggedBatch, lengths, spread
+from engine.support.errors import UserError
+from engine.support.files import write_text
 
 # A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
 BEGINNING, ENDING = 5, 3  # characters
@@ -39,7 +39,11 @@ def affixes_of(word):
 def words_of(tokenizer, text):
     """The words of a text, normalized, as the tokenizer cuts them before it looks them up."""
     text = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
-    return text.split() if tokenizer.pre_tokenizer is None else [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+    return (
+        text.split()
+        if tokenizer.pre_tokenizer is None
+        else [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+    )
 
 
 def learn_affixes(tokenizer, texts):
@@ -77,9 +81,13 @@ def load_affixes(path):
     try:
         known = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again") from None
+        raise UserError(
+            f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again"
+        ) from None
     if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
-        raise UserError(f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again")
+        raise UserError(
+            f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again"
+        )
     return AffixVocabulary(known)
 
 
@@ -104,9 +112,13 @@ class Parts(dict):
             numbers.extend(map(self.__getitem__, text.split(" ")))
             offsets.append(len(numbers))
         numbers, offsets = np.array(numbers), np.array(offsets)
-        until = np.cumsum(np.array(self.words)[numbers])  # words up to the end of each part, in this and all texts before
+        until = np.cumsum(
+            np.array(self.words)[numbers]
+        )  # words up to the end of each part, in this and all texts before
         before = np.concatenate([[0], until])[offsets[:-1]]
         text_of = spread(np.arange(len(texts)), offsets)
         inside = until - before[text_of] <= most_words
         found = take(RaggedBatch(np.array(self.affixes, np.int32), np.array(self.ends), None), numbers[inside])
-        return found.ids, np.bincount(text_of[inside], weights=lengths(found.offsets), minlength=len(texts)).astype(np.int64)
+        return found.ids, np.bincount(text_of[inside], weights=lengths(found.offsets), minlength=len(texts)).astype(
+            np.int64
+        )

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from engine.backend import random_generator
-from engine.errors import UserError
-from engine.ragged import RaggedBatch, lengths
+from engine.arrays.backend import random_generator
+from engine.arrays.ragged import RaggedBatch, lengths
+from engine.support.errors import UserError
 
 BUCKET_BATCHES = 50
 EVALUATION_TOKENS = 65_536
@@ -74,7 +74,9 @@ def split_validation(labels, fraction, seed):
         rows = order[labels[order] == name]
         is_validation[rows[: min(int(len(rows) * fraction + 0.5), len(rows) - 1)]] = True
     if fraction and not is_validation.any():
-        raise UserError(f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; raise validation_fraction (--set) or give a --validation-file")
+        raise UserError(
+            f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; raise validation_fraction (--set) or give a --validation-file"
+        )
     return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
 
 

@@ -4,9 +4,20 @@ from collections import Counter
 from typing import NamedTuple
 
 from engine.data.texts import listed, shown
-from engine.errors import UserError
+from engine.support.errors import UserError
 
-LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "class index", "class_index")
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "class",
+    "category",
+    "sentiment",
+    "target",
+    "topic",
+    "intent",
+    "class index",
+    "class_index",
+)
 TEXT_NAMES = (
     "text", "texts", "sentence", "title", "headline", "description", "content", "review", "body", "document", "article",
     "comment", "message", "question", "tweet", "abstract", "summary", "utterance", "news",
@@ -38,11 +49,15 @@ def choose_columns(path, table, text_columns, label_column, labels):
     label = None if label_column is None else find_column(path, label_column, header, width)
     if label is not None and label in text:
         name = Columns(header, width, text, label).describe(label)
-        raise UserError(f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
+        raise UserError(
+            f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, or name another --label-column"
+        )
     if label is None:
         label = guess_label(table, header, width, text, labels)
     if label is None and labels == "required":
-        raise UserError(f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)")
+        raise UserError(
+            f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)"
+        )
     return Columns(header, width, text or guess_text(path, header, width, label), label)
 
 
@@ -60,7 +75,9 @@ def find_header(table, asked):
         return first
     known = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES + TEXT_NAMES]
     # A class may be called "question", a story "News": no heading returns as a value further down or stands beside numbers.
-    if not any(map(is_integer, first)) and any(all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known):
+    if not any(map(is_integer, first)) and any(
+        all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known
+    ):
         return first
     return first if stands_over_numbers(first, table.rows[1:HEADER_SAMPLE_ROWS]) else None
 
@@ -68,7 +85,9 @@ def find_header(table, asked):
 def stands_over_numbers(first, rows):
     """Whether some column is all integers but for its first cell."""
     rows = [row for row in rows if len(row) == len(first)]
-    return len(rows) > 1 and any(not is_integer(cell) and all(is_integer(row[i]) for row in rows) for i, cell in enumerate(first))
+    return len(rows) > 1 and any(
+        not is_integer(cell) and all(is_integer(row[i]) for row in rows) for i, cell in enumerate(first)
+    )
 
 
 def is_integer(cell):
@@ -80,10 +99,14 @@ def find_column(path, column, header, width):
     if header is not None and column in header:
         if header.count(column) > 1:
             places = ", ".join(str(i) for i, name in enumerate(header, start=1) if name == column)
-            raise UserError(f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); give their positions instead, or rename one")
+            raise UserError(
+                f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); give their positions instead, or rename one"
+            )
         return header.index(column)
     if not is_position(column):
-        raise UserError(f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1")
+        raise UserError(
+            f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1"
+        )
     if not 1 <= int(column) <= width:
         raise UserError(f"{path}: there is no column {column} ({seen(header, width)}); positions count from 1")
     return int(column) - 1
@@ -117,5 +140,7 @@ def guess_text(path, header, width, label):
         if len(rest) > 1:
             rest = []
     if not rest:
-        raise UserError(f"{path}: cannot tell which column holds the text ({seen(header, width)}); name it (--text-columns)")
+        raise UserError(
+            f"{path}: cannot tell which column holds the text ({seen(header, width)}); name it (--text-columns)"
+        )
     return rest

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.settings import Settings, setting
+from engine.support.settings import Settings, setting
 
 TOKENS = ("wordpieces", "words")  # that a vocabulary may be learned of
 
@@ -15,14 +15,33 @@ class DataConfig(Settings):
     train_file: str = setting("", "CSV, TSV or JSON lines of labelled training texts, also gzip")
     validation_file: str = setting("", "labelled texts that choose the best epoch")
     test_file: str = setting("", "labelled texts that are only measured at the end")
-    text_columns: str = setting("", "columns of the text by name or position from 1, separated by commas; guessed if empty")
+    text_columns: str = setting(
+        "", "columns of the text by name or position from 1, separated by commas; guessed if empty"
+    )
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
-    tokenizer: str = setting("", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts")
-    tokens: str = setting("wordpieces", "of that vocabulary: words, all others are unknown, or wordpieces, into which others fall", choices=TOKENS)
+    tokenizer: str = setting(
+        "", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts"
+    )
+    tokens: str = setting(
+        "wordpieces",
+        "of that vocabulary: words, all others are unknown, or wordpieces, into which others fall",
+        choices=TOKENS,
+    )
     vocabulary_size: int = setting(20000, "largest size of the trained vocabulary", minimum=5, maximum=10_000_000)
-    max_tokens: int = setting(256, "texts are cut after this many tokens, [CLS] included; n-grams and affixes come on top", minimum=1)
-    ngrams: int = setting(1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8)
+    max_tokens: int = setting(
+        256, "texts are cut after this many tokens, [CLS] included; n-grams and affixes come on top", minimum=1
+    )
+    ngrams: int = setting(
+        1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8
+    )
     ngram_frequency: int = setting(2, "n-grams that the training texts hold less often are unknown", minimum=1)
-    ngram_vocabulary_size: int = setting(1000000, "of the others the most frequent are known, at most this many", minimum=1)
-    affixes: bool = setting(False, "how words of the training texts begin and end, where two at least do so, are further tokens, of the first max_tokens - 1 words")
-    validation_fraction: float = setting(0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0)
+    ngram_vocabulary_size: int = setting(
+        1000000, "of the others the most frequent are known, at most this many", minimum=1
+    )
+    affixes: bool = setting(
+        False,
+        "how words of the training texts begin and end, where two at least do so, are further tokens, of the first max_tokens - 1 words",
+    )
+    validation_fraction: float = setting(
+        0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0
+    )

@@ -1,11 +1,16 @@
 """Corpora by name: what they are and where they come from. Each is fetched at first use and kept.
 
 Row counts, files, columns and commits are those of the sources at the commits stated; what was read is held against them.
+
+The list of all corpora by name, for the command line.
 """
 
-from engine.data.hub_corpus import HubCorpus
-from engine.data.tab_corpus import TabCorpus
-from engine.errors import UserError
+import textwrap
+
+from engine.data.download import TabCorpus
+from engine.data.hub import HubCorpus
+from engine.support.errors import UserError
+from engine.support.text import format_table
 
 ZHANG = "X. Zhang, J. Zhao, Y. LeCun 2015"
 CACHOPO = "A. Cardoso-Cachopo 2007"
@@ -65,8 +70,20 @@ CORPORA = {
         text_columns=("title", "content"),
         label_column="label",
         class_names=(
-            "Company", "EducationalInstitution", "Artist", "Athlete", "OfficeHolder", "MeanOfTransportation", "Building",
-            "NaturalPlace", "Village", "Animal", "Plant", "Album", "Film", "WrittenWork",
+            "Company",
+            "EducationalInstitution",
+            "Artist",
+            "Athlete",
+            "OfficeHolder",
+            "MeanOfTransportation",
+            "Building",
+            "NaturalPlace",
+            "Village",
+            "Animal",
+            "Plant",
+            "Album",
+            "Film",
+            "WrittenWork",
         ),
         download_bytes=119_424_374,
         authors=f"DBpedia; {ZHANG}",
@@ -154,13 +171,24 @@ CORPORA = {
         test_rows=60_000,
         repository="community-datasets/yahoo_answers_topics",
         revision="6652a1e7c94f7260a0bfd0c9092dd48e2d536ea1",
-        train_files=("yahoo_answers_topics/train-00000-of-00002.parquet", "yahoo_answers_topics/train-00001-of-00002.parquet"),
+        train_files=(
+            "yahoo_answers_topics/train-00000-of-00002.parquet",
+            "yahoo_answers_topics/train-00001-of-00002.parquet",
+        ),
         test_files=("yahoo_answers_topics/test-00000-of-00001.parquet",),
         text_columns=("question_title", "question_content", "best_answer"),
         label_column="topic",
         class_names=(
-            "Society & Culture", "Science & Mathematics", "Health", "Education & Reference", "Computers & Internet", "Sports",
-            "Business & Finance", "Entertainment & Music", "Family & Relationships", "Politics & Government",
+            "Society & Culture",
+            "Science & Mathematics",
+            "Health",
+            "Education & Reference",
+            "Computers & Internet",
+            "Sports",
+            "Business & Finance",
+            "Entertainment & Music",
+            "Family & Relationships",
+            "Politics & Government",
         ),
         download_bytes=533_000_000,  # about
         authors=f"Yahoo! Webscope; {ZHANG}",
@@ -173,7 +201,9 @@ SMALL_CORPORA = ("r8", "r52", "20ng")  # what `accuracy` trains unless it is tol
 def known_corpus(name):
     """The NamedCorpus of a name; UserError for an unknown one."""
     if name not in CORPORA:
-        raise UserError(f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)")
+        raise UserError(
+            f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)"
+        )
     return CORPORA[name]
 
 
@@ -185,3 +215,61 @@ def load_corpus(name, cache_dir=None):
     Raises UserError for an unknown name, a failed download, a cache that cannot be written and a damaged file in it.
     """
     return known_corpus(name).load(name, cache_dir)
+
+
+WIDTH = 100
+INDENT = " " * 15
+
+
+def describe_corpora(cache_dir=None):
+    """A dict of plain values for each corpus by name; no network is asked. cached: whether its files are kept here."""
+    return [
+        {
+            "name": name,
+            "description": corpus.description,
+            "train_rows": corpus.train_rows,
+            "test_rows": corpus.test_rows,
+            "classes": corpus.classes,
+            "download_bytes": corpus.download_bytes,
+            "cached": corpus.is_cached(cache_dir),
+            "source": corpus.source,
+            "revision": corpus.revision,
+            "authors": corpus.authors,
+            "terms": corpus.terms,
+        }
+        for name, corpus in CORPORA.items()
+    ]
+
+
+def as_text(rows):
+    """Rows of describe_corpora for a terminal: a table of sizes, then what each is, where it comes from, and its terms of use."""
+    headings = ["corpus", "train rows", "test rows", "classes", "download", "cached"]
+    cells = [
+        (
+            row["name"],
+            f"{row['train_rows']:,}",
+            f"{row['test_rows']:,}",
+            row["classes"],
+            f"{row['download_bytes'] / 1e6:.1f} MB",
+            "yes" if row["cached"] else "no",
+        )
+        for row in rows
+    ]
+    one_download = f"\n{', '.join(SMALL_CORPORA[:-1])} and {SMALL_CORPORA[-1]} come in one download."
+    return "\n".join([format_table(headings, cells), one_download, *(f"\n{about(row)}" for row in rows)])
+
+
+def about(row):
+    """A few lines on one corpus, its name in front of the first."""
+    parts = [
+        row["description"],
+        f"by {row['authors']}",
+        f"source: {row['source']}, at {row['revision'][:12]}",
+        f"terms of use: {row['terms']}",
+    ]
+    lines = [
+        line
+        for part in parts
+        for line in textwrap.wrap(part, WIDTH - len(INDENT), subsequent_indent="  ", break_on_hyphens=False)
+    ]
+    return textwrap.indent("\n".join(lines), INDENT).replace(INDENT, f"{row['name']:{len(INDENT)}}", 1)

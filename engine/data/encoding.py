@@ -24,7 +24,11 @@ def encode_texts(tokenizer, texts, max_tokens):
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     first = tokenizer.token_to_id(FIRST)
-    encode = WordMemory(tokenizer) if cuts_at_spaces(tokenizer) else lambda chunk: ([ids] for ids in encode_whole(tokenizer, chunk))
+    encode = (
+        WordMemory(tokenizer)
+        if cuts_at_spaces(tokenizer)
+        else lambda chunk: ([ids] for ids in encode_whole(tokenizer, chunk))
+    )
     ids, ends = array("i"), array("q", [0])
     for chunk in chunks(texts):
         for pieces in encode(chunk):

@@ -3,12 +3,12 @@
 import math
 import os
 
-from engine.arguments import check_choice
+from engine.arrays.checks import check_choice
 from engine.data.columns import choose_columns
-from engine.data.formats import MISSING, cell_text, read_table
+from engine.data.tables import MISSING, cell_text, read_table
 from engine.data.texts import LabelledTexts, shown
-from engine.errors import UserError
-from engine.visible import visible
+from engine.support.errors import UserError
+from engine.support.text import visible
 
 
 def read_texts(path, text_columns=None, label_column=None, labels="required"):
@@ -34,7 +34,9 @@ def read_texts(path, text_columns=None, label_column=None, labels="required"):
     if not rows:
         raise UserError(f"{path}: the file holds a header and no rows; give one with at least one text")
     cut_rows(path, table.format, rows, lines, columns)
-    texts = [" ".join(cells).strip() for cells in zip(*(column_cells(path, rows, lines, columns, i) for i in columns.text))]
+    texts = [
+        " ".join(cells).strip() for cells in zip(*(column_cells(path, rows, lines, columns, i) for i in columns.text))
+    ]
     names = None if labels == "ignored" or columns.label is None else read_labels(path, rows, lines, columns, labels)
     return LabelledTexts(texts, names, path, lines), describe(table, columns, names, len(texts))
 
@@ -48,7 +50,9 @@ def cut_rows(path, format_name, rows, lines, columns):
         if format_name == "TSV" and columns.text[-1] == width - 1:
             rows[number] = [*row[: width - 1], " ".join(row[width - 1 :])]
         elif any(cell.strip() for cell in row[width:]):
-            raise UserError(f"{path}, line {lines[number]}: {len(row)} columns where {width} are expected, {shown(row[width])} is too many; put the field that holds the delimiter in double quotes")
+            raise UserError(
+                f"{path}, line {lines[number]}: {len(row)} columns where {width} are expected, {shown(row[width])} is too many; put the field that holds the delimiter in double quotes"
+            )
 
 
 def column_cells(path, rows, lines, columns, index):
@@ -57,11 +61,17 @@ def column_cells(path, rows, lines, columns, index):
     for row, line in zip(rows, lines):
         cell = row[index] if index < len(row) else MISSING
         if cell is MISSING:
-            found = f"{len(row)} columns, but {columns.width} are expected" if index >= len(row) else f"no key {shown(columns.header[index])}"
+            found = (
+                f"{len(row)} columns, but {columns.width} are expected"
+                if index >= len(row)
+                else f"no key {shown(columns.header[index])}"
+            )
             raise UserError(f"{path}, line {line}: {found}; complete or remove the line")
         text = cell_text(cell)
         if text is None:
-            raise UserError(f"{path}, line {line}: {columns.describe(index)} holds {shown(cell)}; give a string or a number")
+            raise UserError(
+                f"{path}, line {line}: {columns.describe(index)} holds {shown(cell)}; give a string or a number"
+            )
         cells.append(text)
     return cells
 
@@ -74,12 +84,16 @@ def read_labels(path, rows, lines, columns, labels):
         return None
     if empty:
         found = names[empty[0]] or "empty"
-        raise UserError(f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; fill it in or remove the line")
+        raise UserError(
+            f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; fill it in or remove the line"
+        )
     for name in dict.fromkeys(names):
         # Format characters may be part of a word, as in Persian, and stay.
         if visible(name) != name:
             line = lines[names.index(name)]
-            found = f"the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed"
+            found = (
+                f"the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed"
+            )
             raise UserError(f"{path}, line {line}: {found}; remove it, or name another label column (--label-column)")
     return names
 

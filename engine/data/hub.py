@@ -1,6 +1,10 @@
 """Files of datasets on the Hugging Face hub: fetched once at a given commit, kept in the hub's own cache, checked.
 
 HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and proxies have the meaning that huggingface_hub gives them.
+
+Corpora in parquet files of a dataset on the Hugging Face hub, at a fixed commit.
+
+Texts and label numbers of a parquet file. pyarrow (extra `hub`) is imported only when there is one to read.
 """
 
 import contextlib
@@ -9,11 +13,14 @@ import logging
 import os
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
-from engine.errors import UserError, first_line
-from engine.files import sha256_of
+from engine.data.named_corpus import NamedCorpus, mismatch
+from engine.data.texts import Corpus, LabelledTexts, shown
+from engine.support.errors import UserError, first_line
+from engine.support.files import sha256_of
 
 KIND = "dataset"
 
@@ -66,8 +73,14 @@ def download(repository, revision, file, cache_dir):
             address = hub.hf_hub_url(repository, file, repo_type=KIND, revision=revision)
             if hub.get_hf_file_metadata(address, timeout=hub.constants.HF_HUB_ETAG_TIMEOUT).commit_hash is None:
                 raise ConnectionError("no Hugging Face hub answers there")
-            return Path(hub.hf_hub_download(repository, file, repo_type=KIND, revision=revision, cache_dir=hub_folder(cache_dir)))
-    except Exception as error:  # of two HTTP libraries (one until version 1, another since 2), of xet, of the file system
+            return Path(
+                hub.hf_hub_download(
+                    repository, file, repo_type=KIND, revision=revision, cache_dir=hub_folder(cache_dir)
+                )
+            )
+    except (
+        Exception
+    ) as error:  # of two HTTP libraries (one until version 1, another since 2), of xet, of the file system
         raise UserError(f"{repository}, {file}: {explain(error, hub_folder(cache_dir))}, {OTHERWISE}") from error
 
 
@@ -114,7 +127,9 @@ def discard(path):
 def damaged(path, reason, repository, cache_dir):
     """The UserError for a kept file that cannot be used."""
     folder = repository_folder(repository, cache_dir)
-    return UserError(f"{path}: the cached file is damaged, {reason}; delete the folder {folder} and run again to fetch it anew")
+    return UserError(
+        f"{path}: the cached file is damaged, {reason}; delete the folder {folder} and run again to fetch it anew"
+    )
 
 
 def endpoint():
@@ -146,3 +161,113 @@ def quiet():
             yield
     finally:
         logger.setLevel(level)
+
+
+def require_pyarrow(what):
+    """Raise UserError unless pyarrow can be imported: to be asked before anything is fetched. what: the file or corpus."""
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise UserError(
+            f"{what}: pyarrow reads it and cannot be imported ({first_line(error)}); run pip install -e '.[hub]'"
+        ) from None
+
+
+def read_parquet(path, text_columns, label_column):
+    """(texts, numbers) of all rows, in their order: text columns joined by a space, as those of local files, and integers.
+
+    Raises ValueError, with the reason in words that follow "FILE: ", for a damaged file and for other columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts, numbers = [], []
+    try:
+        with pq.ParquetFile(path) as file:
+            require_columns(file.schema_arrow, text_columns, label_column)
+            for batch in file.iter_batches(columns=[*text_columns, label_column]):  # batches: arrow's copy stays small
+                cells = (batch.column(name).to_pylist() for name in text_columns)
+                texts += [" ".join(cell or "" for cell in row).strip() for row in zip(*cells)]
+                numbers += batch.column(label_column).to_pylist()
+    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is no parquet file that can be read ({first_line(error)})") from None
+    return texts, numbers
+
+
+def require_columns(schema, text_columns, label_column):
+    """Raise ValueError unless the columns exist, those of the text as strings, that of the label as integers."""
+    from pyarrow.types import is_integer, is_large_string, is_string
+
+    for name in (*text_columns, label_column):
+        if name not in schema.names:
+            raise ValueError(f"it has no column {shown(name)} among {', '.join(schema.names)}")
+        kind = schema.field(name).type
+        if not (is_integer(kind) if name == label_column else is_string(kind) or is_large_string(kind)):
+            expected = "integers" if name == label_column else "strings"
+            raise ValueError(f"its column {shown(name)} holds {kind} instead of {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubCorpus(NamedCorpus):
+    """Which files of a dataset are the training and the test texts, and what their columns mean.
+
+    revision: the commit, all 40 digits. text_columns: joined by a space. class_names: the class of each label number.
+    download_bytes: of all files together.
+    """
+
+    repository: str
+    revision: str
+    train_files: tuple
+    test_files: tuple
+    text_columns: tuple
+    label_column: str
+    class_names: tuple
+    download_bytes: int
+
+    @property
+    def classes(self):
+        return len(self.class_names)
+
+    @property
+    def source(self):
+        return f"dataset {self.repository} of the Hugging Face hub"
+
+    def is_cached(self, cache_dir=None):
+        return all(
+            cached_file(self.repository, self.revision, file, cache_dir)
+            for file in (*self.train_files, *self.test_files)
+        )
+
+    def load(self, name, cache_dir=None):
+        require_pyarrow(f"corpus {name}")
+        train, test = (
+            [fetch_file(self.repository, self.revision, f, cache_dir) for f in files]
+            for files in (self.train_files, self.test_files)
+        )
+        return Corpus(
+            name, self.read(train, self.train_rows, cache_dir), test=self.read(test, self.test_rows, cache_dir)
+        )
+
+    def read(self, paths, rows, cache_dir):
+        """LabelledTexts of the files of one split, one after the other; UserError unless they have the expected content."""
+        texts, labels = [], []
+        for path in paths:
+            try:
+                some, numbers = read_parquet(path, self.text_columns, self.label_column)
+                labels += self.labels(numbers)
+            except ValueError as error:
+                raise damaged(path, error, self.repository, cache_dir) from None
+            texts += some
+        where = paths[0] if len(paths) == 1 else paths[0].parent
+        data = LabelledTexts(texts, labels, str(where))
+        if reason := mismatch(data, rows, self.classes):
+            raise damaged(where, reason, self.repository, cache_dir)
+        return data
+
+    def labels(self, numbers):
+        """The class of each label number. ValueError for one that is none: unlabelled texts have -1."""
+        known = dict(enumerate(self.class_names))
+        for row, number in enumerate(numbers, start=1):
+            if number not in known:
+                raise ValueError(f"row {row} has the label {number} instead of one from 0 to {self.classes - 1}")
+        return [known[number] for number in numbers]

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.ragged import lengths, spread
+from engine.arrays.ragged import lengths, spread
 
 # A gram is told by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and Flood's SplitMix64.
-GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (
+    np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 
 
 class NGramVocabulary(NamedTuple):

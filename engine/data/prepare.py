@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import split_validation, take
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import read_texts
@@ -13,8 +14,7 @@ from engine.data.texts import Corpus, class_names, encode_labels, require_two_cl
 from engine.data.token_cache import TokenCache
 from engine.data.tokenizer import load_tokenizer
 from engine.data.vocabulary import CODERS, Vocabulary
-from engine.errors import UserError
-from engine.ragged import RaggedBatch
+from engine.support.errors import UserError
 
 
 class PreparedData(NamedTuple):
@@ -41,7 +41,9 @@ def read_corpus(config, cache_dir=None):
     """(Corpus, notes) of a DataConfig: the texts and one line per file on what was read. UserError for bad input."""
     if not config.train_file:
         if config.validation_file or config.test_file:
-            raise UserError("--validation-file and --test-file go with --train-file; give the training texts too, or none of the three")
+            raise UserError(
+                "--validation-file and --test-file go with --train-file; give the training texts too, or none of the three"
+            )
         return load_corpus(config.corpus, cache_dir), []
     splits, notes = {}, []
     for split in ("train", "validation", "test"):
@@ -83,9 +85,14 @@ def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     tokens = cache.encode(tokenizer, corpus.train.texts, config.max_tokens)
     if vocabulary is None:
         ngrams = ngrams_of(config, take(RaggedBatch(*tokens, labels), kept)) if config.ngrams > 1 else None
-        vocabulary = Vocabulary(tokenizer, ngrams, cache.learn_affixes(tokenizer, texts_left) if config.affixes else None)
+        vocabulary = Vocabulary(
+            tokenizer, ngrams, cache.learn_affixes(tokenizer, texts_left) if config.affixes else None
+        )
     train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens, cache), labels)
-    validation, test = (None if split is None else encode_labelled(config, vocabulary, classes, split, cache_dir) for split in (corpus.validation, corpus.test))
+    validation, test = (
+        None if split is None else encode_labelled(config, vocabulary, classes, split, cache_dir)
+        for split in (corpus.validation, corpus.test)
+    )
     if held_out is not None:
         train, validation = take(train, kept), take(train, held_out)
     return PreparedData(corpus.name, train, validation, test, vocabulary, classes)
@@ -129,7 +136,9 @@ def read_lines(stream):
         try:
             texts.append(line.rstrip(b"\r").decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise UserError(f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8") from None
+            raise UserError(
+                f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8"
+            ) from None
     return texts
 
 

@@ -6,7 +6,7 @@ from typing import Sequence
 
 import numpy as np
 
-from engine.errors import UserError
+from engine.support.errors import UserError
 
 SHOWN_CHARACTERS = 60
 
@@ -51,7 +51,9 @@ def require_two_classes(train):
     names = class_names(train)
     if len(names) < 2:
         found = f"only the class {shown(names[0])}" if names else "no label"
-        raise UserError(f"{train.source}: the training labels hold {found}; give at least two classes, or name another label column (--label-column)")
+        raise UserError(
+            f"{train.source}: the training labels hold {found}; give at least two classes, or name another label column (--label-column)"
+        )
 
 
 def encode_labels(labels, classes, where):
@@ -62,7 +64,9 @@ def encode_labels(labels, classes, where):
     number = {name: index for index, name in enumerate(classes)}
     for row, label in enumerate(labels):
         if label not in number:
-            raise UserError(f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; correct it or remove the row")
+            raise UserError(
+                f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; correct it or remove the row"
+            )
     return np.fromiter((number[label] for label in labels), np.int64, len(labels))
 
 

@@ -19,8 +19,8 @@ import tokenizers
 from engine.data.affixes import encode_affixes, learn_affixes, load_affixes, save_affixes
 from engine.data.encoding import encode_texts
 from engine.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
-from engine.errors import UserError
-from engine.files import write_whole
+from engine.support.errors import UserError
+from engine.support.files import write_whole
 
 KEPT_FILES = 128
 FORMAT = 1  # raise it when the same inputs give other tokens
@@ -35,7 +35,9 @@ class TokenCache:
     def tokenizer(self, texts, vocabulary_size, tokens="wordpieces"):
         """train_tokenizer(texts, vocabulary_size, tokens), from the folder where it has been trained before."""
         key = digest("vocabulary", tokens, vocabulary_size, *texts)
-        return self.learned(key, lambda: train_tokenizer(texts, vocabulary_size, tokens), load_tokenizer, save_tokenizer)
+        return self.learned(
+            key, lambda: train_tokenizer(texts, vocabulary_size, tokens), load_tokenizer, save_tokenizer
+        )
 
     def encode(self, tokenizer, texts, max_tokens):
         """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
@@ -85,7 +87,10 @@ class TokenCache:
         with contextlib.suppress(OSError, UserError):
             self.folder.mkdir(parents=True, exist_ok=True)
             write()
-            files = sorted((file for file in self.folder.iterdir() if not file.name.startswith(".")), key=lambda file: file.stat().st_mtime)
+            files = sorted(
+                (file for file in self.folder.iterdir() if not file.name.startswith(".")),
+                key=lambda file: file.stat().st_mtime,
+            )
             for file in files[:-KEPT_FILES]:
                 file.unlink()
 

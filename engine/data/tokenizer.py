@@ -2,13 +2,13 @@
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from engine.arguments import check_choice
+from engine.arrays.checks import check_choice
 from engine.data.config import TOKENS
 from engine.data.encoding import encode_texts
-from engine.data.formats import read_characters
+from engine.data.tables import read_characters
 from engine.data.texts import shown
-from engine.errors import UserError
-from engine.files import write_text
+from engine.support.errors import UserError
+from engine.support.files import write_text
 
 __all__ = ["encode_texts", "load_tokenizer", "save_tokenizer", "train_tokenizer"]
 
@@ -34,14 +34,18 @@ def train_tokenizer(texts, vocabulary_size, tokens="wordpieces", lowercase=True)
 def word_tokenizer(texts, vocabulary_size, lowercase):
     """train_tokenizer() for words."""
     if vocabulary_size <= len(SPECIAL_TOKENS):
-        raise UserError(f"a vocabulary of {vocabulary_size} tokens is too small: it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)")
+        raise UserError(
+            f"a vocabulary of {vocabulary_size} tokens is too small: it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)"
+        )
     tokenizer = cut_as_bert(models.WordLevel(unk_token="[UNK]"), lowercase)
     trainer = trainers.WordLevelTrainer(
         vocab_size=vocabulary_size, min_frequency=MINIMUM_FREQUENCY, special_tokens=SPECIAL_TOKENS, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     if tokenizer.get_vocab_size() == len(SPECIAL_TOKENS):
-        raise UserError(f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)")
+        raise UserError(
+            f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)"
+        )
     return tokenizer
 
 
@@ -55,9 +59,13 @@ def piece_tokenizer(texts, vocabulary_size, lowercase):
         words.update(text.split(" "))
     alphabet = learned_vocabulary(sorted(words), 0, SPECIAL_TOKENS, lowercase)
     if len(alphabet) == len(SPECIAL_TOKENS):
-        raise UserError(f"the {len(texts)} training texts hold no word to build a vocabulary from; check which column holds the text (--text-columns)")
+        raise UserError(
+            f"the {len(texts)} training texts hold no word to build a vocabulary from; check which column holds the text (--text-columns)"
+        )
     if len(alphabet) > vocabulary_size:
-        raise UserError(f"a vocabulary of {vocabulary_size} tokens is too small: the characters of the training texts alone need {len(alphabet)}; raise it to that at least (--vocabulary-size)")
+        raise UserError(
+            f"a vocabulary of {vocabulary_size} tokens is too small: the characters of the training texts alone need {len(alphabet)}; raise it to that at least (--vocabulary-size)"
+        )
     pieces = sorted(piece for piece in alphabet if piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION))
     return bert_tokenizer(learned_vocabulary(texts, vocabulary_size, SPECIAL_TOKENS + pieces, lowercase), lowercase)
 
@@ -91,10 +99,14 @@ def load_tokenizer(path):
     A vocabulary without upper-case letters (but in "[CLS]" and the like) is taken as lower-cased.
     """
     content = read_characters(path)
-    tokenizer = tokenizer_of_json(path, content) if content.lstrip().startswith("{") else tokenizer_of_vocabulary(path, content)
+    tokenizer = (
+        tokenizer_of_json(path, content) if content.lstrip().startswith("{") else tokenizer_of_vocabulary(path, content)
+    )
     for token in ("[UNK]", "[CLS]"):
         if tokenizer.token_to_id(token) is None:
-            raise UserError(f"{path}: the vocabulary has no token {token}; give a tokenizer.json or vocab.txt of the BERT family")
+            raise UserError(
+                f"{path}: the vocabulary has no token {token}; give a tokenizer.json or vocab.txt of the BERT family"
+            )
     return tokenizer
 
 
@@ -103,10 +115,14 @@ def tokenizer_of_json(path, content):
         tokenizer = Tokenizer.from_str(content)
         tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
     except Exception as error:  # the library raises bare Exceptions
-        raise UserError(f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, or a vocab.txt") from None
+        raise UserError(
+            f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, or a vocab.txt"
+        ) from None
     ids = sorted(tokenizer.get_vocab().values())
     if ids != list(range(len(ids))):
-        raise UserError(f"{path}: the {len(ids)} token ids are not 0 to {len(ids) - 1}, some are missing or duplicates; number them without gaps")
+        raise UserError(
+            f"{path}: the {len(ids)} token ids are not 0 to {len(ids) - 1}, some are missing or duplicates; number them without gaps"
+        )
     return tokenizer
 
 
@@ -115,7 +131,9 @@ def tokenizer_of_vocabulary(path, content):
     for line, token in enumerate(content.removesuffix("\n").split("\n"), start=1):
         token = token.removesuffix("\r")
         if token in vocabulary:
-            raise UserError(f"{path}, line {line}: token {shown(token)} is a duplicate of line {vocabulary[token] + 1}; give a vocabulary with each token once")
+            raise UserError(
+                f"{path}, line {line}: token {shown(token)} is a duplicate of line {vocabulary[token] + 1}; give a vocabulary with each token once"
+            )
         vocabulary[token] = line - 1
     is_special = {token for token in vocabulary if token.startswith("[") and token.endswith("]")}
     lowercase = all(token in is_special or token == token.lower() for token in vocabulary)

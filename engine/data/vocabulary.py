@@ -7,13 +7,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from engine.arrays.ragged import lengths
 from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
 from engine.data.encoding import encode_texts
 from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
 from engine.data.tokenizer import load_tokenizer, save_tokenizer
-from engine.errors import UserError
-from engine.files import write_whole
-from engine.ragged import lengths
+from engine.support.errors import UserError
+from engine.support.files import write_whole
 
 CODERS = SimpleNamespace(encode=encode_texts, encode_affixes=encode_affixes)
 
@@ -46,7 +46,9 @@ class Vocabulary(NamedTuple):
             ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
         if self.affixes is not None:
             affixes, ends = coders.encode_affixes(self.affixes, self.tokenizer, texts, max_tokens)
-            ids, offsets = side_by_side([ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)]))
+            ids, offsets = side_by_side(
+                [ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)])
+            )
         return ids, offsets
 
     def unknown_share(self, ids):
@@ -72,7 +74,11 @@ def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
     save_tokenizer(vocabulary.tokenizer, tokenizer_file)
     if vocabulary.ngrams is not None:
         hashes = {"hashes": vocabulary.ngrams.hashes}
-        write_whole(ngrams_file, lambda temporary: safetensors.numpy.save_file(hashes, temporary), (OSError, safetensors.SafetensorError))
+        write_whole(
+            ngrams_file,
+            lambda temporary: safetensors.numpy.save_file(hashes, temporary),
+            (OSError, safetensors.SafetensorError),
+        )
     if vocabulary.affixes is not None:
         save_affixes(vocabulary.affixes, affixes_file)
 
@@ -92,11 +98,15 @@ def read_tokenizer(path):
         return load_tokenizer(path)
     except UserError as error:
         reason = str(error).removeprefix(str(path)).lstrip(":, ").rpartition("; ")[0]
-        raise UserError(f"{path}: the tokenizer of the run cannot be read ({reason}); restore the file or train again") from None
+        raise UserError(
+            f"{path}: the tokenizer of the run cannot be read ({reason}); restore the file or train again"
+        ) from None
 
 
 def read_hashes(path):
     try:
         return safetensors.numpy.load_file(path)["hashes"]
     except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again") from None
+        raise UserError(
+            f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again"
+        ) from None

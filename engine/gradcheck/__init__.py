@@ -13,11 +13,11 @@ check_network take what keeps the contract of engine.layer, compare_backends set
 
 from engine.gradcheck.backends import compare_backends
 from engine.gradcheck.check import check_gradients
+from engine.gradcheck.derivatives import METHODS, TOLERANCES
 from engine.gradcheck.jacobian import check_jacobian
-from engine.gradcheck.networks import check_layer, check_network
+from engine.gradcheck.layers import check_layer, check_network
 from engine.gradcheck.properties import check_properties
 from engine.gradcheck.report import GradientReport, Row, assert_gradients
-from engine.gradcheck.slopes import METHODS, TOLERANCES
 
 __all__ = [
     "METHODS", "TOLERANCES", "GradientReport", "Row", "assert_gradients", "check_gradients", "check_jacobian", "check_layer",

@@ -2,20 +2,35 @@
 
 import numpy as np
 
-from engine.arguments import check_choice
-from engine.backend import to_device, why_no_cuda
-from engine.errors import UserError
-from engine.gradcheck.gradients import input_gradients
+from engine.arrays.backend import to_device, why_no_cuda
+from engine.arrays.checks import check_choice
 from engine.gradcheck.point import Point
 from engine.gradcheck.properties import cotangent, rebuild_arrays
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.trees import input_gradients, leaves, norm, real_vector, rebuild, to_host_array
+from engine.support.errors import UserError
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
-TYPES = {("float32", "f"): np.float32, ("float32", "c"): np.complex64, ("float64", "f"): np.float64, ("float64", "c"): np.complex128}
+TYPES = {
+    ("float32", "f"): np.float32,
+    ("float32", "c"): np.complex64,
+    ("float64", "f"): np.float64,
+    ("float64", "c"): np.complex128,
+}
 
 
-def compare_backends(forward, backward, inputs, *, wrt=None, parameters=None, devices=None, dtypes=("float64", "float32"), tolerances=None, seed=0):
+def compare_backends(
+    forward,
+    backward,
+    inputs,
+    *,
+    wrt=None,
+    parameters=None,
+    devices=None,
+    dtypes=("float64", "float32"),
+    tolerances=None,
+    seed=0,
+):
     """Compare results and gradients on other devices and in other precision with those of NumPy in float64.
 
     inputs: float64 NumPy arrays among anything else, as in check_gradients; integer arrays (offsets, ids) follow to the
@@ -47,7 +62,9 @@ def compare_backends(forward, backward, inputs, *, wrt=None, parameters=None, de
             if (device, dtype) != ("cpu", "float64"):
                 found = run(point, backward, device, dtype, seed, rounded=dtype)
                 rows += compared(found, expected, f"{device} {dtype}", limits[dtype])
-    return GradientReport(tuple(rows), seed, "float64", "numpy", step=0.0, tolerance=max(limits[d] for d in dtypes), notes=tuple(notes))
+    return GradientReport(
+        tuple(rows), seed, "float64", "numpy", step=0.0, tolerance=max(limits[d] for d in dtypes), notes=tuple(notes)
+    )
 
 
 def run(point, backward, device, dtype, seed, rounded):
@@ -67,7 +84,9 @@ def run(point, backward, device, dtype, seed, rounded):
         for parameter in point.parameters.values():
             parameter.value, parameter.grad = prepared(parameter.value), None
         y, cache = point.forward(*arguments)
-        drawn = ((leaf, prepared(part)) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(cotangent(y, seed, 1), "")))
+        drawn = (
+            (leaf, prepared(part)) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(cotangent(y, seed, 1), ""))
+        )
         dy = rebuild(y, (part[()] if np.isscalar(leaf) else part for leaf, part in drawn))
         found, problems = input_gradients(backward(dy, cache), point)
         found += [p.dense_grad() for p in point.parameters.values()]
@@ -84,5 +103,14 @@ def compared(found, expected, where, tolerance):
         a, b = real_vector([one.astype(other.dtype)]), real_vector([other])
         error = float(norm(a - b) / (norm(b) or 1.0)) if one.shape == other.shape else np.inf
         message = "" if one.shape == other.shape else f"shape {one.shape}, expected {other.shape}"
-        rows.append(Row(f"{name}, {where}", "ok" if error <= tolerance else "FAIL", "float64_twin", relative_error=error, tolerance=tolerance, message=message))
+        rows.append(
+            Row(
+                f"{name}, {where}",
+                "ok" if error <= tolerance else "FAIL",
+                "float64_twin",
+                relative_error=error,
+                tolerance=tolerance,
+                message=message,
+            )
+        )
     return rows

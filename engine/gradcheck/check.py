@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.arguments import check_choice
-from engine.backend import random_generator
+from engine.arrays.backend import random_generator
+from engine.arrays.checks import check_choice
+from engine.gradcheck.derivatives import METHODS, STEPS, NotAnalytic, complex_step, five_point, richardson
 from engine.gradcheck.locate import away_from_kinks, worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.richardson import richardson
-from engine.gradcheck.slopes import METHODS, STEPS, NotAnalytic, complex_step, five_point
 from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, norm, real_vector, rebuild, to_host_array
 from engine.gradcheck.verdict import Judge
 
-CANDIDATES = 8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
+CANDIDATES = (
+    8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
+)
 AGREEMENT = 1e-10  # by how much complex step and five-point may differ, beyond the stencil's own error, before the function counts as not analytic
 
 
@@ -123,7 +124,9 @@ class Check(Judge):
     def choose_method(self, method):
         """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
         if method == "complex_step" and self.is_complex:
-            raise ValueError("method: complex_step needs real inputs and outputs (a pair of real arrays, say), use five_point")
+            raise ValueError(
+                "method: complex_step needs real inputs and outputs (a pair of real arrays, say), use five_point"
+            )
         if method == "auto" and self.is_complex:
             self.notes.append("five-point: inputs or outputs are complex, and complex step needs real ones")
         if method == "richardson":
@@ -148,7 +151,9 @@ class Check(Judge):
         rows = []
         if len(usable) == len(self.gradients):
             what = "all" if len(usable) > 1 else self.point.blocks[0].name
-            rows += [self.row(f"{what}, direction {k + 1}", method, *self.direction(2 + k)) for k in range(self.directions)]
+            rows += [
+                self.row(f"{what}, direction {k + 1}", method, *self.direction(2 + k)) for k in range(self.directions)
+            ]
         if len(self.gradients) == 1:
             failed = next((k for k, row in enumerate(rows) if row.verdict == "FAIL"), None)
             if failed is not None:
@@ -205,7 +210,9 @@ class Check(Judge):
             return "five_point", rough
         difference = norm(exact.vector - rough.vector)
         if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
-            raise NotAnalytic(f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)")
+            raise NotAnalytic(
+                f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)"
+            )
         return "complex_step", exact
 
     def stencil_slope(self, u, step):
@@ -218,7 +225,10 @@ class Check(Judge):
 
     def unchecked(self):
         """Names of the blocks of which only kinks were met."""
-        own = {b.name: [row.verdict for row in self.rows if row.name == b.name or row.name.startswith(f"{b.name}, ")] for b in self.point.blocks}
+        own = {
+            b.name: [row.verdict for row in self.rows if row.name == b.name or row.name.startswith(f"{b.name}, ")]
+            for b in self.point.blocks
+        }
         return tuple(name for name, verdicts in own.items() if verdicts and set(verdicts) == {"kink"})
 
     def report(self):
@@ -239,7 +249,9 @@ class Check(Judge):
 def wrong_dtype_rows(named_arrays):
     """A failing row for every result that is not in double precision."""
     found = [(name, to_host_array(array).dtype) for name, array in named_arrays]
-    return [Row(name, "FAIL", message=f"dtype {t}, expected float64 or complex128") for name, t in found if t not in FLOATS]
+    return [
+        Row(name, "FAIL", message=f"dtype {t}, expected float64 or complex128") for name, t in found if t not in FLOATS
+    ]
 
 
 def not_finite_rows(named_arrays):

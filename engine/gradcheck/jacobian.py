@@ -13,7 +13,19 @@ from engine.gradcheck.trees import leaves, rebuild, to_host_array
 LARGEST = 250_000  # entries of a Jacobian
 
 
-def check_jacobian(forward, backward, inputs, *, wrt=None, parameters=None, method="auto", step=None, tolerance=None, kink="report", seed=0):
+def check_jacobian(
+    forward,
+    backward,
+    inputs,
+    *,
+    wrt=None,
+    parameters=None,
+    method="auto",
+    step=None,
+    tolerance=None,
+    kink="report",
+    seed=0,
+):
     """Compare every entry ∂y_i/∂x_j from forward with that from backward. Returns a GradientReport.
 
     Arguments as in check_gradients. One row a block with its worst entry and that entry's indices, one more where entries
@@ -31,7 +43,9 @@ class JacobianCheck(Check):
         """Rows of the worst entries, and of the kinks."""
         inputs = sum(block.value.size for block in self.point.blocks)
         if self.y.size * inputs > LARGEST:
-            raise ValueError(f"inputs: the Jacobian has {self.y.size}·{inputs} entries, more than {LARGEST}; give smaller ones, or use check_gradients")
+            raise ValueError(
+                f"inputs: the Jacobian has {self.y.size}·{inputs} entries, more than {LARGEST}; give smaller ones, or use check_gradients"
+            )
         columns = [list(self.columns(position, method)) for position in range(len(self.point.blocks))]
         found = [[] for _ in columns]
         for number, name in enumerate(self.output_names()):
@@ -42,7 +56,13 @@ class JacobianCheck(Check):
                 if gradients[position] is None:  # its shape or dtype is wrong, which has a row already
                     continue
                 for at, scale, u, used, slope in of_block:
-                    row = self.judge(self.point.blocks[position].name, used, slope.seen_by(self.dy), u, self.inner_product(u, gradients))
+                    row = self.judge(
+                        self.point.blocks[position].name,
+                        used,
+                        slope.seen_by(self.dy),
+                        u,
+                        self.inner_product(u, gradients),
+                    )
                     entry = f"{name} by {at}: numeric {row.numeric / scale:.6g}, analytic {row.analytic / scale:.6g}"
                     found[position].append((at, replace(row, entry=entry)))
         rows = [row for of_block in found for row in worst_of(of_block)]
@@ -63,7 +83,11 @@ class JacobianCheck(Check):
         for name, leaf in leaves(self.tree, "output"):
             array = to_host_array(leaf)
             parts = (".re", ".im") if array.dtype.kind == "c" else ("",)
-            names += [f"{name}{index_of(array, flat) if array.ndim else ''}{part}" for flat in range(array.size) for part in parts]
+            names += [
+                f"{name}{index_of(array, flat) if array.ndim else ''}{part}"
+                for flat in range(array.size)
+                for part in parts
+            ]
         return names
 
     def unit_cotangent(self, number):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.backend import random_generator
+from engine.arrays.backend import random_generator
 from engine.gradcheck.point import entry_scales
 from engine.gradcheck.trees import to_host_array
 
@@ -31,7 +31,9 @@ def worst_entry(check, position, method):
 def chosen_entries(check, position):
     """The flat indices of all entries of a block, or of ENTRIES of them."""
     size = check.point.blocks[position].value.size
-    chosen = np.arange(size) if size <= ENTRIES else random_generator(check.seed, 3).choice(size, ENTRIES, replace=False)
+    chosen = (
+        np.arange(size) if size <= ENTRIES else random_generator(check.seed, 3).choice(size, ENTRIES, replace=False)
+    )
     return chosen.tolist()
 
 
@@ -39,7 +41,10 @@ def away_from_kinks(check, position, u):
     """A direction u of one block without the entries that meet a kink when they are moved alone (and those not looked at)."""
     smooth = np.zeros(u[position].size, bool)
     for flat in chosen_entries(check, position):
-        smooth[flat] = not any(check.stencil_slope(alone, check.step).kinked for _, _, alone in entry_directions(check.point, position, flat))
+        smooth[flat] = not any(
+            check.stencil_slope(alone, check.step).kinked
+            for _, _, alone in entry_directions(check.point, position, flat)
+        )
     return [np.where(smooth.reshape(part.shape), part, 0.0) if i == position else part for i, part in enumerate(u)]
 
 

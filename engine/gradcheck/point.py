@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.backend import array_module, random_generator
+from engine.arrays.backend import array_module, random_generator
 from engine.gradcheck.trees import FLOATS, is_differentiable, leaves, real_parts, rebuild, to_host_array
 
 RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
@@ -129,7 +129,9 @@ def random_unit(shaped_like, rng):
         parts.append(np.asarray(part))
     length = math.sqrt(sum(float(np.vdot(part, part)) for part in parts)) or 1.0
     parts = [part / length for part in parts]
-    return [np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)]
+    return [
+        np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)
+    ]
 
 
 def entry_scales(x):

@@ -4,11 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from engine.backend import array_module, random_generator
-from engine.gradcheck.gradients import collect_gradients
+from engine.arrays.backend import array_module, random_generator
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import is_float_array, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.trees import collect_gradients, is_float_array, leaves, norm, real_vector, rebuild, to_host_array
 
 ROUNDING = 1e-12  # of results whose sums may be taken in another order
 SINGLE = {"f": np.float32, "c": np.complex64}
@@ -55,7 +54,9 @@ class PropertyCheck:
             else:
                 self.check_empty(empty_inputs)
         backend = self.point.module.__name__
-        return GradientReport(tuple(self.rows), self.seed, "float64", backend, step=0.0, tolerance=ROUNDING, notes=tuple(self.notes))
+        return GradientReport(
+            tuple(self.rows), self.seed, "float64", backend, step=0.0, tolerance=ROUNDING, notes=tuple(self.notes)
+        )
 
     def gradient(self, dy, cache, point=None):
         """(the gradients of everything as one real vector, what is wrong with their form)."""
@@ -97,11 +98,18 @@ class PropertyCheck:
         before = snapshot((arguments, [p.value for p in self.point.parameters.values()]))
         _, cache = self.point.forward(*arguments)
         given = lambda: snapshot((arguments, [p.value for p in self.point.parameters.values()]))  # noqa: E731
-        self.law("forward leaves its inputs untouched", *([] if given() == before else ["forward writes into an input or a parameter"]))
+        self.law(
+            "forward leaves its inputs untouched",
+            *([] if given() == before else ["forward writes into an input or a parameter"]),
+        )
         before, cached, cotangent_before = given(), snapshot(cache), snapshot(dy)
         own = copied(dy)
         self.gradient(own, cache)
-        for what, same in (("inputs", given() == before), ("cotangent", snapshot(own) == cotangent_before), ("cache", snapshot(cache) == cached)):
+        for what, same in (
+            ("inputs", given() == before),
+            ("cotangent", snapshot(own) == cotangent_before),
+            ("cache", snapshot(cache) == cached),
+        ):
             self.law(f"backward leaves the {what} untouched", *([] if same else [f"backward writes into the {what}"]))
 
     def check_layout(self, name, lay, dy, gradient):
@@ -123,8 +131,16 @@ class PropertyCheck:
             parameter.grad = None
         returned = self.backward(rebuild(dy, iter(small)), cache)
         named = leaves(y, "output") + (leaves(returned, "gradient") if self.point.wrt else [])
-        named += [(f"the gradient of parameter {name}", p.grad_array()) for name, p in self.point.parameters.items() if p.grad is not None]
-        wide = [f"{name} is {leaf.dtype}" for name, leaf in named if hasattr(leaf, "dtype") and leaf.dtype not in SINGLE.values()]
+        named += [
+            (f"the gradient of parameter {name}", p.grad_array())
+            for name, p in self.point.parameters.items()
+            if p.grad is not None
+        ]
+        wide = [
+            f"{name} is {leaf.dtype}"
+            for name, leaf in named
+            if hasattr(leaf, "dtype") and leaf.dtype not in SINGLE.values()
+        ]
         self.law("float32 stays float32", *wide)
 
     def changed_arguments(self, change):
@@ -149,7 +165,9 @@ def cotangent(y, seed, stream):
     outputs = [leaf for _, leaf in leaves(y, "output")]
     drawn = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(seed, stream))
     typed = (np.asarray(part, to_host_array(leaf).dtype) for leaf, part in zip(outputs, drawn))
-    return rebuild(y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed)))
+    return rebuild(
+        y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed))
+    )
 
 
 def copied(dy):

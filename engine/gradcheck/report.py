@@ -96,7 +96,9 @@ class GradientReport:
         lines += [f"{row.name}: worst entry {row.entry}" for row in self.rows if row.entry]
         lines += [f"{name}: {UNCHECKED}" for name in self.unchecked]
         lines += [f"note: {note}" for note in self.notes]
-        lines.append(f"seed {self.seed}, {self.dtype}, {self.backend}, step {self.step:.3g}, tolerance {self.tolerance:.3g}")
+        lines.append(
+            f"seed {self.seed}, {self.dtype}, {self.backend}, step {self.step:.3g}, tolerance {self.tolerance:.3g}"
+        )
         return "\n".join(lines)
 
     def summary(self):
@@ -145,7 +147,9 @@ def advice(row):
         return f"the gradient is {nearest:.4g} times what it must be"
     if abs(ratio - 1.0) < 1e-3:
         return f"the gradient is nearly right (off by {abs(ratio - 1.0):.1e}): a small term or an entry is wrong"
-    return "the gradient is wrong in this direction: look for a missing term, a wrong axis, conjugate, transpose or cache"
+    return (
+        "the gradient is wrong in this direction: look for a missing term, a wrong axis, conjugate, transpose or cache"
+    )
 
 
 def severity(row):

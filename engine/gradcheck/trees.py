@@ -2,11 +2,13 @@
 
 A complex array counts as the pair of its real and imaginary parts, so that all inner products and norms are those of
 real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
+
+What backward returned and left in the parameters, laid beside the blocks it belongs to.
 """
 
 import numpy as np
 
-from engine.backend import array_module, to_host
+from engine.arrays.backend import array_module, to_host
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.complex128))
 
@@ -37,7 +39,9 @@ def is_differentiable(tree, name):
     """Whether all leaves are float arrays. Raises ValueError when only some are: such a gradient has no clear form."""
     floats = [is_float_array(leaf) for _, leaf in leaves(tree, name)]
     if any(floats) and not all(floats):
-        raise ValueError(f"{name}: a tuple that mixes float arrays with other things; pass them apart, or leave it out by wrt=")
+        raise ValueError(
+            f"{name}: a tuple that mixes float arrays with other things; pass them apart, or leave it out by wrt="
+        )
     return any(floats)
 
 
@@ -89,3 +93,70 @@ def norm(vector):
 def count_not_finite(x):
     """How many entries are NaN or infinite."""
     return int(np.size(x) - np.count_nonzero(np.isfinite(x)))
+
+
+def collect_gradients(returned, point):
+    """(gradients, problems): one host array a block (None where it cannot be used), and [(block name, what is wrong)]."""
+    found, problems = input_gradients(returned, point)
+    found += [p.dense_grad() for p in point.parameters.values()]
+    gradients = []
+    for block, gradient in zip(point.blocks, found):
+        problem = None if gradient is None else what_is_wrong(gradient, block.value)
+        if problem:
+            problems.append((block.name, problem))
+        gradients.append(None if gradient is None or problem else to_host_array(gradient))
+    return gradients, problems
+
+
+def input_gradients(returned, point):
+    """The leaves of what backward returned, one an input block (None where the form is wrong), and the problems."""
+    expected = len(point.wrt)
+    if expected == 0:
+        return [], []
+    if expected == 1 and not is_tuple_of_one_more_level(returned, point.inputs[point.wrt[0]]):
+        returned = (returned,)
+    if not isinstance(returned, (tuple, list)) or len(returned) != expected:
+        count = (
+            f"{len(returned)} gradients" if isinstance(returned, (tuple, list)) else f"one {type(returned).__name__}"
+        )
+        names = ", ".join(f"input {i}" for i in point.wrt)
+        problem = f"returned {count}, expected {expected}, for {names} (wrt= names the differentiated inputs)"
+        return [None] * point.input_block_count, [("backward", problem)]
+    found, problems = [], []
+    for i, gradient in zip(point.wrt, returned):
+        wanted, got = leaves(point.inputs[i], f"input {i}"), leaves(gradient, f"input {i}")
+        if [name for name, _ in wanted] != [name for name, _ in got]:
+            form = (
+                ", ".join(name for name, _ in got)
+                if isinstance(gradient, (tuple, list))
+                else f"one {type(gradient).__name__}"
+            )
+            problems.append(
+                (f"input {i}", f"its gradient must have the parts {', '.join(n for n, _ in wanted)}, got {form}")
+            )
+            found += [None] * len(wanted)
+        else:
+            found += [leaf for _, leaf in got]
+    for block, gradient in zip(point.blocks, found):
+        if gradient is None and not problems:
+            problems.append((block.name, "its gradient is None"))
+    return found, problems
+
+
+def is_tuple_of_one_more_level(returned, value):
+    """Whether backward wrapped the only gradient in a tuple: (dx,) for x, (dz,) for a pair z."""
+    if not isinstance(returned, (tuple, list)) or len(returned) != 1:
+        return False
+    return len(leaves(value, "")) != 1 or not isinstance(value, (tuple, list)) or isinstance(returned[0], (tuple, list))
+
+
+def what_is_wrong(gradient, value):
+    """Why an array cannot be the gradient of `value`, in words, or None."""
+    if not hasattr(gradient, "dtype") or not hasattr(gradient, "shape"):
+        return f"its gradient is a {type(gradient).__name__}, expected an array of shape {value.shape}"
+    if gradient.shape != value.shape:
+        return f"its gradient has shape {gradient.shape}, expected {value.shape}"
+    if gradient.dtype != value.dtype:
+        return f"its gradient has dtype {gradient.dtype}, expected {value.dtype}"
+    bad = count_not_finite(to_host_array(gradient))
+    return f"{bad} of {gradient.size} entries of its gradient are NaN or infinite" if bad else None

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from engine.backend import random_generator
-from engine.gradcheck.gradients import collect_gradients
+from engine.arrays.backend import random_generator
+from engine.gradcheck.derivatives import EPSILON, TOLERANCES, complex_step, one_sided
 from engine.gradcheck.report import Row
-from engine.gradcheck.slopes import EPSILON, TOLERANCES, complex_step, one_sided
-from engine.gradcheck.trees import inner, jiggle, norm
+from engine.gradcheck.trees import collect_gradients, inner, jiggle, norm
 
 ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
 NOISE_LIMIT = 1e-6  # estimated rounding of the stencil beyond this share of y excuses nothing
@@ -46,17 +45,24 @@ class Judge:
         """(verdict, message) of a row."""
         error = abs(numeric - analytic)
         if not np.isfinite(error):
-            return "FAIL", "NaN or infinite " + ("along the direction" if not np.isfinite(numeric) else "in the inner product")
+            return "FAIL", "NaN or infinite " + (
+                "along the direction" if not np.isfinite(numeric) else "in the inner product"
+            )
         if slope.kinked:
             gross = error > slope.kink_size
             left, right = one_sided(self.point, u, self.y, self.dy, slope.step)
-            text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ" + (", by less than the error" if gross else "")
+            text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ" + (
+                ", by less than the error" if gross else ""
+            )
             return ("FAIL" if gross or self.kink == "fail" else "kink"), text
         if relative <= self.tolerance_of(method):
             return "ok", ""
         rounding = self.complex_rounding(slope, u) if method == "complex_step" else self.forward_rounding(slope)
         if error <= rounding or self.is_backward_rounding(error, u, analytic):
-            return "noise", "the difference is within the rounding of forward or backward: neither right nor wrong is shown"
+            return (
+                "noise",
+                "the difference is within the rounding of forward or backward: neither right nor wrong is shown",
+            )
         return "FAIL", ""
 
     def forward_rounding(self, slope):

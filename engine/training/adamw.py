@@ -23,16 +23,20 @@ import math
 
 import numpy as np
 
-from engine.arguments import check_choice
-from engine.backend import array_module, to_device
-from engine.kernels import mode, run_on
+from engine.arrays.backend import array_module, to_device
+from engine.arrays.checks import check_choice
+from engine.arrays.ragged import row_blocks
+from engine.cuda.kernels import mode, run_on
 from engine.layer import RowSparse
-from engine.ragged import row_blocks
-from engine.training import adamw_fused
+from engine.training import adamw_cuda as adamw_fused
+from engine.training.adamw_lazy_rows import catch_up, record_step
 from engine.training.config import EMBEDDING_UPDATES
-from engine.training.missed_steps import catch_up, record_step
 
-HOST_STATE = ("t", "missed", "shrunk")  # of a checkpoint, kept on the host; kernels move the last two to the device at first use
+HOST_STATE = (
+    "t",
+    "missed",
+    "shrunk",
+)  # of a checkpoint, kept on the host; kernels move the last two to the device at first use
 
 
 class AdamW:
@@ -70,7 +74,9 @@ class AdamW:
             else:
                 t, scale_of = float(state["t"]), parameter.value.dtype.type(scale)
                 arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
-                value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)  # views, so that a 0-d one has a row, too
+                value, dense, m, v = map(
+                    array_module(parameter.value).atleast_1d, arrays
+                )  # views, so that a 0-d one has a row, too
                 for rows in row_blocks(value):
                     self.update(value[rows], dense[rows] * scale_of, m[rows], v[rows], t, learning_rate, decay)
 
@@ -80,7 +86,18 @@ class AdamW:
         for block in row_blocks(grad.values):
             rows = grad.rows[block]
             value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
-            catch_up(value, m, v, state["last"][rows], t - 1, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+            catch_up(
+                value,
+                m,
+                v,
+                state["last"][rows],
+                t - 1,
+                state["missed"],
+                state["shrunk"],
+                self.beta1,
+                self.beta2,
+                self.epsilon,
+            )
             self.update(value, grad.values[block] * value.dtype.type(scale), m, v, t, learning_rate, decay)
             parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
         record_step(state, learning_rate, decay, self.beta1, self.beta2)
@@ -94,7 +111,9 @@ class AdamW:
                 value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
                 for rows in row_blocks(value):
                     parts = value[rows], state["m"][rows], state["v"][rows]
-                    catch_up(*parts, last[rows], t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon)
+                    catch_up(
+                        *parts, last[rows], t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon
+                    )
                 last[...] = t
 
     def update(self, value, grad, m, v, t, learning_rate, decay):
@@ -125,7 +144,9 @@ class AdamW:
                 state.update(last=xp.zeros((len(m), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
             self.state[name] = state
         if lazy != ("last" in self.state[name]):
-            raise ValueError(f'parameter {name}: its gradients are row-sparse at some steps only; train it with embedding_update="dense"')
+            raise ValueError(
+                f'parameter {name}: its gradients are row-sparse at some steps only; train it with embedding_update="dense"'
+            )
         return self.state[name]
 
     def arrays(self):

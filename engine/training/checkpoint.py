@@ -13,9 +13,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from engine.backend import to_host
-from engine.errors import UserError
-from engine.files import read_json, sha256_of, write_json, write_whole
+from engine.arrays.backend import to_host
+from engine.support.errors import UserError
+from engine.support.files import read_json, sha256_of, write_json, write_whole
 
 FORMAT = 1
 
@@ -29,7 +29,9 @@ def save_checkpoint(folder, step, state, arrays):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); free some space, or see to its permissions") from error
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); free some space, or see to its permissions"
+        ) from error
     files = {}
     for kind, named in arrays.items():
         path = folder / f"{kind}-{step}.safetensors"
@@ -43,7 +45,10 @@ def save_checkpoint(folder, step, state, arrays):
     versions = {"format": FORMAT, "python": platform.python_version(), "numpy": np.__version__}
     write_json(folder / "state.json", {"step": step, "files": files, "versions": versions, **state})
     current = {entry["name"] for entry in files.values()}
-    for old in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:  # what a killed process was writing stays as .tmp
+    for old in [
+        *folder.glob("*.safetensors"),
+        *folder.glob(".*.tmp"),
+    ]:  # what a killed process was writing stays as .tmp
         if old.name not in current:
             with contextlib.suppress(OSError):
                 old.unlink()
@@ -55,12 +60,16 @@ def load_checkpoint(folder, kinds):
     state = read_json(folder / "state.json")
     try:
         if state["versions"]["format"] > FORMAT:
-            raise UserError(f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program")
+            raise UserError(
+                f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program"
+            )
         entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:
-        raise UserError(f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); restore the file or train again") from None
+        raise UserError(
+            f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); restore the file or train again"
+        ) from None
     return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
 
 
@@ -68,7 +77,9 @@ def load_arrays(path, digest):
     """The arrays of a safetensors file whose SHA-256 must be `digest`."""
     try:
         if sha256_of(path) != digest:
-            raise UserError(f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again")
+            raise UserError(
+                f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
+            )
         return safetensors.numpy.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
@@ -80,7 +91,9 @@ def load_weights(network, weights, where):
     for name in [*parameters, *weights]:
         if name not in weights or name not in parameters:
             place = "the checkpoint" if name not in weights else "the network of its config.toml"
-            raise UserError(f"{where}: parameter {name} is missing in {place}; the checkpoint belongs to another network")
+            raise UserError(
+                f"{where}: parameter {name} is missing in {place}; the checkpoint belongs to another network"
+            )
         found, wanted = weights[name], parameters[name].value
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise UserError(

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from engine.errors import UserError
-from engine.products import PRECISIONS
-from engine.settings import Settings, setting
+from engine.arrays.matmul import PRECISIONS
+from engine.support.errors import UserError
+from engine.support.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")
 
@@ -14,30 +14,61 @@ EMBEDDING_UPDATES = ("lazy", "dense")
 class TrainingConfig(Settings):
     """Settings of AdamW, its schedule, and when to stop."""
 
-    seed: int = setting(0, "of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1)
+    seed: int = setting(
+        0, "of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1
+    )
     epochs: int = setting(4, "passes over the training texts", minimum=1)
-    step_budget: int = setting(0, "where all epochs take more steps, only as many epochs as come nearest to this number, at least one; 0: all", minimum=0)
+    step_budget: int = setting(
+        0,
+        "where all epochs take more steps, only as many epochs as come nearest to this number, at least one; 0: all",
+        minimum=0,
+    )
     batch_size: int = setting(64, "texts per step", minimum=1)
     learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
-    warmup: float = setting(0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0)
-    final_learning_rate: float = setting(0.0, "share of the peak that the linear decay would reach one step after the last", minimum=0.0, maximum=1.0)
-    weight_decay: float = setting(0.01, "decoupled weight decay (matrices and embeddings; not biases and norms)", minimum=0.0)
+    warmup: float = setting(
+        0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0
+    )
+    final_learning_rate: float = setting(
+        0.0, "share of the peak that the linear decay would reach one step after the last", minimum=0.0, maximum=1.0
+    )
+    weight_decay: float = setting(
+        0.01, "decoupled weight decay (matrices and embeddings; not biases and norms)", minimum=0.0
+    )
     beta1: float = setting(0.9, "decay of the mean of gradients", minimum=0.0, below=1.0)
     beta2: float = setting(0.999, "decay of the mean of squared gradients", minimum=0.0, below=1.0)
     epsilon: float = setting(1e-8, "added to the root of the mean square", minimum=1e-30)
     clip_norm: float = setting(1.0, "largest global norm of the gradient; 0 does not clip", minimum=0.0)
-    embedding_update: str = setting("lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES)
-    threads: int = setting(0, "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)", minimum=0, maximum=4096)
-    precision: str = setting("float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS)
-    patience: int = setting(3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0)
+    embedding_update: str = setting(
+        "lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES
+    )
+    threads: int = setting(
+        0,
+        "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)",
+        minimum=0,
+        maximum=4096,
+    )
+    precision: str = setting(
+        "float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS
+    )
+    patience: int = setting(
+        3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0
+    )
 
     def __post_init__(self):
         super().__post_init__()
         if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
-            raise UserError(f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense")
+            raise UserError(
+                f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense"
+            )
         if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
-            raise UserError(f"weight_decay: expected learning_rate·weight_decay below 1, got {self.learning_rate} times {self.weight_decay}; lower one of them")
+            raise UserError(
+                f"weight_decay: expected learning_rate·weight_decay below 1, got {self.learning_rate} times {self.weight_decay}; lower one of them"
+            )
 
     def epochs_over(self, batches):
         """How many epochs of that many batches there are."""
-        return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches))) if self.step_budget else self.epochs
+        return (
+            min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+            if self.step_budget
+            else self.epochs
+        )

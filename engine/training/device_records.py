@@ -4,8 +4,8 @@ import math
 import time
 from typing import NamedTuple
 
-from engine.backend import array_module, to_host
-from engine.training import adamw_fused
+from engine.arrays.backend import array_module, to_host
+from engine.training import adamw_cuda as adamw_fused
 
 STEPS = 50  # between two fetches
 
@@ -42,5 +42,13 @@ class DeviceRecords:
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
                 return lines, Bad(line["step"], batch, what)
-            lines.append({**line, "loss": loss, "accuracy": hits / len(batch.labels), "gradient_norm": norm, "tokens_per_second": speed})
+            lines.append(
+                {
+                    **line,
+                    "loss": loss,
+                    "accuracy": hits / len(batch.labels),
+                    "gradient_norm": norm,
+                    "tokens_per_second": speed,
+                }
+            )
         return lines, None

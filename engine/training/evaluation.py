@@ -1,10 +1,54 @@
-"""A network's predictions on many texts."""
+"""A network's predictions on many texts.
+
+What is measured of predictions: accuracy, and F1 per class and averaged.
+
+    precision_c = TP_c/(TP_c + FP_c)     recall_c = TP_c/(TP_c + FN_c)     F1_c = 2·TP_c/(2·TP_c + FP_c + FN_c)
+
+Macro F1 is the plain mean over the classes that occur among labels or predictions.
+
+Where a number first stopped being finite.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from engine.backend import to_host
+from engine.arrays.backend import array_module, to_host
 from engine.data.batching import ordered_batches, take
-from engine.training.metrics import score
+
+
+class ClassRow(NamedTuple):
+    name: str
+    texts: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Evaluation(NamedTuple):
+    """accuracy and macro_f1 in [0, 1]; loss: mean cross-entropy in nat; classes: a ClassRow each."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+    classes: list
+
+
+def confusion_counts(labels, predictions, count):
+    """labels, predictions: (B,) class numbers below `count` → (count, count) int64: texts of each class, a row, by predicted class."""
+    return np.bincount(labels * count + predictions, minlength=count * count).reshape(count, count)
+
+
+def score(labels, predictions, names, loss=float("nan")):
+    """labels, predictions: (B,) class numbers; names: of the classes → Evaluation. Quotients 0/0 count as 0."""
+    confusion = confusion_counts(labels, predictions, len(names))
+    hits, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1)
+    f1 = 2 * hits / np.maximum(predicted + actual, 1)
+    occurs = predicted + actual > 0
+    rows = [ClassRow(*row) for row in zip(names, actual.tolist(), precision.tolist(), recall.tolist(), f1.tolist())]
+    accuracy = hits.sum() / max(1, len(labels))
+    return Evaluation(float(accuracy), float(f1[occurs].mean()) if occurs.any() else 0.0, float(loss), rows)
 
 
 def predict_probabilities(network, texts, batch_size=128):
@@ -46,3 +90,18 @@ def evaluate_probabilities(labels, probabilities, names):
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
     return score(labels, probabilities.argmax(axis=1), names, loss)
+
+
+def first_nonfinite(cache, path=""):
+    """The dotted path of the first array with a NaN or an infinity in a cache (a tree of NamedTuples, tuples, arrays).
+
+    Caches list their parts in the order of computation, so the path names the layer in which things went wrong.
+    None where everything is finite.
+    """
+    if isinstance(cache, (tuple, list)):
+        names = getattr(cache, "_fields", None) or range(len(cache))
+        parts = ((f"{path}.{name}" if path else str(name), part) for name, part in zip(names, cache))
+        return next((found for found in (first_nonfinite(part, where) for where, part in parts) if found), None)
+    if getattr(cache, "dtype", None) is not None and cache.dtype.kind in "fc":
+        return None if bool(array_module(cache).isfinite(cache).all()) else path
+    return None

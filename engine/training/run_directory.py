@@ -1,18 +1,80 @@
 """A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best.
 
 While it is trained, lock.
+
+One process at a time: a lock on a file that vanishes with the process that holds it, however that ends.
 """
 
 import contextlib
+import errno
 import json
+import os
 from pathlib import Path
 
 import tomli_w
 
 from engine.data.texts import shown
-from engine.errors import UserError
-from engine.files import read_json, read_toml, require_vacant, write_text
-from engine.training.run_lock import locked
+from engine.support.errors import UserError
+from engine.support.files import read_json, read_toml, require_vacant, write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+FAR = 2**30  # Windows locks bytes, which nobody else can then read: one that the empty file does not have
+HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+
+
+@contextlib.contextmanager
+def locked(path, taken):
+    """Within this context no other process has the lock of the file `path`, which is made for it and then removed.
+
+    UserError with the text `taken` where another has it, and where the file cannot be made.
+    """
+    file = open_locked(path, taken)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held, so that it is not the file of the next
+        file.close()
+        if fcntl is None:
+            with contextlib.suppress(OSError):
+                path.unlink()  # Windows removes nothing that is open
+
+
+def open_locked(path, taken):
+    """The open file that locked() holds."""
+    while True:
+        try:
+            file = open(path, "ab")
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); see to the permissions of its folder, and that it exists"
+            ) from error
+        if not lock(file):
+            file.close()
+            raise UserError(taken)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # its holder has removed it between the two
+
+
+def lock(file):
+    """Lock an open file unless another process has: whether it did not. A file system that knows no locks hinders nobody."""
+    try:
+        if fcntl is None:
+            file.seek(FAR)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in HELD_BY_ANOTHER
+    return True
+
 
 NUMBER = (int, float)
 RESULT_KEYS = {
@@ -26,7 +88,11 @@ CLASS_KEYS = {"name": str, **dict.fromkeys(("texts", "precision", "recall", "f1"
 
 def wrong_keys(values, kinds):
     """Those of {key: types} of which a dict holds a value of another type; true and false are no numbers."""
-    return [key for key, kind in kinds.items() if key in values and (isinstance(values[key], bool) or not isinstance(values[key], kind))]
+    return [
+        key
+        for key, kind in kinds.items()
+        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], kind))
+    ]
 
 
 def is_class(row):
@@ -56,9 +122,13 @@ class RunDirectory:
             run.path.mkdir(parents=True, exist_ok=True)
             run.config_file.touch(exist_ok=False)  # claims the folder: of two runs that start at once only one passes
         except FileExistsError:
-            raise UserError(f"--output {path}: another run has just begun there; choose a new or empty folder") from None
+            raise UserError(
+                f"--output {path}: another run has just begun there; choose a new or empty folder"
+            ) from None
         except OSError as error:
-            raise UserError(f"--output {path}: cannot be made ({error.strerror}); choose a folder that you may write to") from error
+            raise UserError(
+                f"--output {path}: cannot be made ({error.strerror}); choose a folder that you may write to"
+            ) from error
         return run
 
     @classmethod
@@ -72,7 +142,10 @@ class RunDirectory:
     def held(self):
         """Within this context no other process trains this run. UserError where one does. A folder that is empty at the end is removed."""
         try:
-            with locked(self.lock_file, f"{self.path}: another process is training this run; wait until it has ended, or stop it"):
+            with locked(
+                self.lock_file,
+                f"{self.path}: another process is training this run; wait until it has ended, or stop it",
+            ):
                 yield
         finally:
             self.remove_if_empty()
@@ -110,8 +183,16 @@ class RunDirectory:
         """An existing run directory. UserError for anything else."""
         run = cls(path)
         if not run.config_file.is_file():
-            what = "has no config.toml" if run.path.is_dir() else "is not a folder" if run.path.exists() else "does not exist"
-            raise UserError(f"{path}: not a run directory ({what}); give a folder that python train.py has made, such as runs/…")
+            what = (
+                "has no config.toml"
+                if run.path.is_dir()
+                else "is not a folder"
+                if run.path.exists()
+                else "does not exist"
+            )
+            raise UserError(
+                f"{path}: not a run directory ({what}); give a folder that python train.py has made, such as runs/…"
+            )
         return run
 
     def write_config(self, sections):
@@ -155,7 +236,9 @@ class RunDirectory:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
                 file.write("".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
-            raise UserError(f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}") from error
+            raise UserError(
+                f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}"
+            ) from error
 
     def read_metrics(self):
         """The lines of metrics.jsonl as dicts, but for a last one that is cut short while the run is unfinished.
@@ -165,9 +248,13 @@ class RunDirectory:
         try:
             *lines, rest = self.metrics_file.read_bytes().split(b"\n")
         except FileNotFoundError:
-            raise UserError(f"{self.metrics_file}: not found; the run has trained no step yet, or the file must be restored") from None
+            raise UserError(
+                f"{self.metrics_file}: not found; the run has trained no step yet, or the file must be restored"
+            ) from None
         except OSError as error:
-            raise UserError(f"{self.metrics_file}: cannot be read ({error.strerror}); restore the file or train again") from error
+            raise UserError(
+                f"{self.metrics_file}: cannot be read ({error.strerror}); restore the file or train again"
+            ) from error
         if rest and self.result_file.exists():
             lines.append(rest)
         found = []
@@ -175,10 +262,14 @@ class RunDirectory:
             try:
                 value = json.loads(line)
             except ValueError as error:
-                raise UserError(f"{self.metrics_file}, line {number}: is no JSON ({error}); restore the file or train again") from None
+                raise UserError(
+                    f"{self.metrics_file}, line {number}: is no JSON ({error}); restore the file or train again"
+                ) from None
             if not isinstance(value, dict):
                 kind = type(value).__name__
-                raise UserError(f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; restore the file or train again")
+                raise UserError(
+                    f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; restore the file or train again"
+                )
             found.append(value)
         return found
 

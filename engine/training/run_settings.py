@@ -1,11 +1,14 @@
-"""The settings of a run: fields of data, network and training in one namespace, from presets, files and options."""
+"""The settings of a run: fields of data, network and training in one namespace, from presets, files and options.
+
+Settings from layers of fields: a preset, then one dict of fields after the other, of which later ones win.
+"""
 
 from typing import NamedTuple
 
 from engine.data.config import DataConfig
-from engine.errors import UserError
-from engine.files import read_toml
-from engine.settings import Settings, allowed, nearest
+from engine.support.errors import UserError
+from engine.support.files import read_toml
+from engine.support.settings import Settings, allowed, nearest
 from engine.training.config import TrainingConfig
 
 
@@ -39,16 +42,26 @@ def build_settings(network_classes, *layers):
         if name not in known:
             owners = [owner for owner, cls in network_classes.items() if name in cls.fields()]
             if owners:
-                raise UserError(f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, or set model={owners[0]}")
-            raise UserError(f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields")
+                raise UserError(
+                    f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, or set model={owners[0]}"
+                )
+            raise UserError(
+                f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields"
+            )
     settings = RunSettings(*(cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes))
     positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
     if positions is not None and settings.data.max_tokens > positions:
-        raise UserError(f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two")
+        raise UserError(
+            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two"
+        )
     if positions is not None and settings.data.ngrams > 1:
-        raise UserError(f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out")
+        raise UserError(
+            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out"
+        )
     if positions is not None and settings.data.affixes:
-        raise UserError("affixes: expected false, got true: the network knows the places of tokens, and affixes have none; leave it out")
+        raise UserError(
+            "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; leave it out"
+        )
     return settings
 
 
@@ -101,3 +114,43 @@ def field_rows(settings):
         for name, field in type(part).fields().items():
             rows.append((section, name, getattr(part, name), allowed(field), field.metadata["help"]))
     return rows
+
+
+class Choices(NamedTuple):
+    """What there is to choose from. classes: {model: Settings of its network}, the first one by default; presets: {name: dict of fields};
+    defaults: {model: name of its preset}."""
+
+    classes: dict
+    presets: dict
+    defaults: dict
+
+
+def layered_settings(choices, preset, layers, first=None, option="preset"):
+    """RunSettings of a preset (None: that of the model) and dicts of fields, the last of which wins.
+
+    first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within one of `layers` a
+    corpus takes the place of the files of those before it. Who asks for a number of epochs gets it: the preset's step_budget is then out.
+    option: how the preset was given, for messages.
+    Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
+    """
+    asked = {name for layer in (first or {}, *layers) for name in layer}
+    resolved = [{"step_budget": 0} if "epochs" in asked and "step_budget" not in asked else {}, first or {}]
+    for layer in layers:
+        if layer.get("train_file") and "corpus" in layer:
+            raise UserError("corpus and train_file: both name the training texts; give one of the two")
+        cleared = dict.fromkeys(("train_file", "validation_file", "test_file"), "") if "corpus" in layer else {}
+        resolved.append({**cleared, **layer})
+    return build_settings(choices.classes, preset_fields(choices, preset, resolved, option), *resolved)
+
+
+def preset_fields(choices, preset, layers, option):
+    """The fields of a preset, by default that of the model which the layers of fields ask for. UserError where the two disagree."""
+    asked = {name: value for layer in layers for name, value in layer.items() if name == "model"}
+    if preset is None:
+        return choices.presets[choices.defaults[model_of(choices.classes, asked)]]
+    of_preset = model_of(choices.classes, choices.presets[preset])
+    if asked.get("model", of_preset) != of_preset:
+        raise UserError(
+            f"{option} {preset}: is of model {of_preset}, but model {asked['model']} is asked for; leave one of the two out"
+        )
+    return choices.presets[preset]

@@ -1,6 +1,6 @@
 """A run from start to end: data, network, training, result. Networks come from a `build_network` that the door hands in:
 
-    build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
+build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
 """
 
 import contextlib
@@ -12,20 +12,22 @@ from typing import NamedTuple
 import numpy as np
 
 from engine import __version__
-from engine.backend import blas_threads, peak_memory_bytes, resolve_device
+from engine.arrays.backend import blas_threads, peak_memory_bytes, resolve_device
+from engine.arrays.matmul import check_precision, product_precision
+from engine.cuda.kernels import mode, worst_differences
 from engine.data.prepare import prepare, read_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
-from engine.errors import UserError
-from engine.files import read_json, sha256_of, write_json
-from engine.kernels import mode, worst_differences
-from engine.products import check_precision, product_precision
+from engine.support.errors import UserError
+from engine.support.files import read_json, sha256_of, write_json
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, settings_of
 from engine.training.trainer import Trainer
 
-MUCH_UNKNOWN = 1 / 3  # of the tokens: then a vocabulary of words hardly fits the texts, for example of a language without spaces
+MUCH_UNKNOWN = (
+    1 / 3
+)  # of the tokens: then a vocabulary of words hardly fits the texts, for example of a language without spaces
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
 
 
@@ -67,7 +69,9 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
     directory = RunDirectory.open(path)
     if directory.holds_only_a_start():
         with directory.held():  # else it may be alive
-            raise UserError(f"{path}: was stopped before anything was trained; begin it anew, with the command that began it")
+            raise UserError(
+                f"{path}: was stopped before anything was trained; begin it anew, with the command that began it"
+            )
     result = directory.result()
     if result is not None:
         tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")
@@ -82,7 +86,17 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
             return run_to_end(settings, network, directory, data, device, tell, watch, resume=True)
 
 
-def start_or_resume(settings, network_classes, build_network, path, device="cpu", cache_dir=None, tell=print, watch=None, plan="the plan"):
+def start_or_resume(
+    settings,
+    network_classes,
+    build_network,
+    path,
+    device="cpu",
+    cache_dir=None,
+    tell=print,
+    watch=None,
+    plan="the plan",
+):
     """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished. Returns what result.json holds.
 
     plan: where the settings come from; UserError where those of a run that has begun are others.
@@ -113,7 +127,9 @@ def vocabulary_of(directory, settings, state):
     told = state.get("vocabulary")
     for name, digest in vocabulary_digests(directory).items() if isinstance(told, dict) else ():
         if told.get(name, digest) != digest:
-            raise UserError(f"{directory.path / name}: is not the one that the network was trained with; restore the file or train again")
+            raise UserError(
+                f"{directory.path / name}: is not the one that the network was trained with; restore the file or train again"
+            )
     return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
 
 
@@ -136,12 +152,23 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
-    tell(f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}")
+    tell(
+        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}"
+    )
     unknown = data.vocabulary.unknown_share(data.train.ids)
     if unknown > MUCH_UNKNOWN:
-        tell(f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known")
-    tell(f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}")
-    state = {"config": settings.sections(), "labels": data.classes, "data_fingerprint": data.fingerprint(), "vocabulary": vocabulary_digests(directory)}
+        tell(
+            f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known"
+        )
+    tell(
+        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}"
+    )
+    state = {
+        "config": settings.sections(),
+        "labels": data.classes,
+        "data_fingerprint": data.fingerprint(),
+        "vocabulary": vocabulary_digests(directory),
+    }
     fits = {"config": settings.are_those_of, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
     trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
     if resume and directory.has_checkpoint():
@@ -179,7 +206,9 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
         result["kernels"] = mode()
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
     if worst_differences:  # of WAVE_KERNELS=check, each as a share of its tolerance
-        result["kernel_differences"] = {f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())}
+        result["kernel_differences"] = {
+            f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
+        }
     write_json(directory.result_file, result)
     return result
 
@@ -190,7 +219,9 @@ def open_run(path, network_classes, build_network, device="cpu"):
     settings = read_run_settings(directory, network_classes)
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
-        raise UserError(f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file")
+        raise UserError(
+            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file"
+        )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
@@ -230,5 +261,7 @@ def read_run_settings(directory, network_classes):
 
 def pinned(settings):
     """The same settings with absolute file names, so that a run can be resumed from any folder."""
-    absolute = {name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)}
+    absolute = {
+        name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)
+    }
     return settings._replace(data=settings.data.replace(**absolute))

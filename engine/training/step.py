@@ -1,11 +1,30 @@
-"""One update of a network that keeps the contract: forward, backward, clipping, optimizer."""
+"""One update of a network that keeps the contract: forward, backward, clipping, optimizer.
+
+The global norm of a gradient, and clipping by it.
+
+    ‖g‖ = sqrt(Σ over all parameters ‖g_p‖²)            g ← g · min(1, c/‖g‖)
+
+Source: Pascanu et al., arXiv 1211.5063.
+"""
 
 import math
 from typing import NamedTuple
 
-from engine.kernels import compare, mode, run_on
-from engine.training import adamw_fused, graphs
-from engine.training.clipping import clip_scale, global_norm
+from engine.cuda import graphs
+from engine.cuda.kernels import compare, mode, run_on
+from engine.layer import squared_norm
+from engine.training import adamw_cuda as adamw_fused
+
+
+def global_norm(parameters):
+    """‖g‖ as a float, of dict[str, Parameter]; exact for RowSparse gradients, whose rows are unique and summed."""
+    squares = [squared_norm(p.grad_array()) for p in parameters.values() if p.grad is not None]
+    return math.sqrt(float(sum(squares))) if squares else 0.0
+
+
+def clip_scale(norm, limit):
+    """The factor min(1, limit/norm) for the optimizer; 1 where limit is 0 (no clipping)."""
+    return min(1.0, limit / norm) if limit and norm else 1.0
 
 
 class Update(NamedTuple):

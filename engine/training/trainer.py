@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from tqdm import tqdm
 
-from engine.backend import random_generator, to_host
+from engine.arrays.backend import random_generator, to_host
+from engine.cuda.kernels import run_on
 from engine.data.batching import epoch_batches, take
 from engine.data.texts import shown
-from engine.errors import UserError
-from engine.kernels import run_on
+from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from engine.training.device_records import DeviceRecords
-from engine.training.evaluation import evaluate
-from engine.training.finite import first_nonfinite
+from engine.training.evaluation import evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.schedule import learning_rate
 from engine.training.step import NotFinite, update
@@ -83,14 +82,18 @@ class Trainer:
         for key, value in self.state.items():
             saved = state.get(key)
             if not (self.fits[key](saved) if key in self.fits else saved == value):
-                raise UserError(f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before")
+                raise UserError(
+                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before"
+                )
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
         self.optimizer.load_arrays(arrays["optimizer"], self.device)
         try:
             self.progress = progress_of(state["progress"])
         except (KeyError, TypeError) as error:
-            raise UserError(f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again") from None
+            raise UserError(
+                f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
+            ) from None
         self.run.cut_metrics(self.progress.step)
 
     def train(self):
@@ -137,7 +140,9 @@ class Trainer:
         started = time.perf_counter()
         step = progress.step + 1
         rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
-        rate = learning_rate(step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate)
+        rate = learning_rate(
+            step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate
+        )
         line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
             done = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)
@@ -155,7 +160,12 @@ class Trainer:
         seconds = time.perf_counter() - started
         progress.train_seconds += seconds
         speed = len(batch.ids) / seconds
-        measured = {"loss": float(done.loss), "accuracy": accuracy, "gradient_norm": done.norm, "tokens_per_second": speed}
+        measured = {
+            "loss": float(done.loss),
+            "accuracy": accuracy,
+            "gradient_norm": done.norm,
+            "tokens_per_second": speed,
+        }
         self.pending_metrics.append({**line, **measured, **self.watched()})
 
     def watched(self):
@@ -186,15 +196,25 @@ class Trainer:
     def diverged(self, step, what, where):
         """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
         bad_values = [name for name, p in self.parameters.items() if first_nonfinite(p.value) is not None]
-        bad_grads = [name for name, p in self.parameters.items() if p.grad is not None and first_nonfinite(p.grad_array()) is not None]
+        bad_grads = [
+            name
+            for name, p in self.parameters.items()
+            if p.grad is not None and first_nonfinite(p.grad_array()) is not None
+        ]
         if bad_values:
             where = f"in the value of parameter {bad_values[0]} (layer {bad_values[0].rpartition('.')[0]})"
         elif bad_grads:
             # Backward runs from the last layer to the first, so the last parameter is where it began.
             where = f"in the gradient of parameter {bad_grads[-1]} (layer {bad_grads[-1].rpartition('.')[0]})"
         else:
-            where = f"first in {where} of the forward pass; all parameters are finite" if where else "but every part of it is finite"
-        saved = f"the last good state is in {self.run.last}" if self.run.has_checkpoint() else "nothing had been saved yet"
+            where = (
+                f"first in {where} of the forward pass; all parameters are finite"
+                if where
+                else "but every part of it is finite"
+            )
+        saved = (
+            f"the last good state is in {self.run.last}" if self.run.has_checkpoint() else "nothing had been saved yet"
+        )
         return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
 
     def finish_epoch(self, bar):
@@ -227,9 +247,14 @@ class Trainer:
         self.save(self.run.last, ("weights", "optimizer"))
 
     def save(self, folder, kinds):
-        if first_nonfinite([p.value for p in self.parameters.values()]) is not None:  # the newest update: no loss has seen it yet
+        if (
+            first_nonfinite([p.value for p in self.parameters.values()]) is not None
+        ):  # the newest update: no loss has seen it yet
             raise self.diverged(self.progress.step, "the update is not finite", None)
-        arrays = {"weights": {name: p.value for name, p in self.parameters.items()}, "optimizer": self.optimizer.arrays()}
+        arrays = {
+            "weights": {name: p.value for name, p in self.parameters.items()},
+            "optimizer": self.optimizer.arrays(),
+        }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds})

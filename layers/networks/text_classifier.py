@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.backend import array_module, random_generator
+from engine.arrays.backend import array_module, move_together, random_generator
+from engine.arrays.ragged import RaggedBatch
 from engine.layer import Layer
-from engine.ragged import RaggedBatch
-from engine.table import format_table
-from engine.transfer import move_together
+from engine.support.text import format_table
 from layers.standard.softmax_cross_entropy import (
-    check_labels, log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_flops, softmax_cross_entropy_forward,
-)  # fmt: skip
+    check_labels,
+    log_softmax,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_flops,
+    softmax_cross_entropy_forward,
+)
 
 INITIAL_VALUES = 0  # the random stream of the initial parameters
 
@@ -65,7 +68,10 @@ class TextClassifier(Layer):
 
     def describe(self):
         """A table of parts, shapes and parameter counts."""
-        rows = [(part, "  ".join("×".join(map(str, s)) for s in shapes), f"{count:,}") for part, shapes, count in self.part_rows()]
+        rows = [
+            (part, "  ".join("×".join(map(str, s)) for s in shapes), f"{count:,}")
+            for part, shapes, count in self.part_rows()
+        ]
         total, table = self.parameter_count(), self.embedding.table.value.size
         rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{total - table:,}")]
         return self.heading() + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")

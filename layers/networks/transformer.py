@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_ids, check_offsets
-from engine.backend import random_generator
-from engine.flops import Flops
-from engine.ragged import lengths, positions
-from engine.transfer import move_together
+from engine.arrays.backend import move_together, random_generator
+from engine.arrays.checks import check_ids, check_offsets
+from engine.arrays.ragged import lengths, positions
+from layers.costs import Flops
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
 from layers.networks.transformer_block import TransformerBlock
 from layers.standard.dropout import dropout_backward, dropout_forward
@@ -80,7 +79,16 @@ class Transformer(TextClassifier):
         x, classifier_dropout = dropout_forward(x, rate, rng)
         logits, classifier = self.classifier.forward(x)
         return logits, Cache(
-            embedding, position, embedding_norm, embedding_dropout, tuple(blocks), pooling, pooler, tanh, classifier_dropout, classifier
+            embedding,
+            position,
+            embedding_norm,
+            embedding_dropout,
+            tuple(blocks),
+            pooling,
+            pooler,
+            tanh,
+            classifier_dropout,
+            classifier,
         )
 
     def backward(self, dlogits, cache):
@@ -100,7 +108,11 @@ class Transformer(TextClassifier):
         """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
         of_texts = lengths(batch.offsets)
         tokens, texts, d = len(batch.ids), len(of_texts), self.config.dimension
-        parts = [self.embedding.flops(tokens), self.positions.flops(tokens), self.embedding_norm.flops(tokens, residual=True)]
+        parts = [
+            self.embedding.flops(tokens),
+            self.positions.flops(tokens),
+            self.embedding_norm.flops(tokens, residual=True),
+        ]
         parts += [block.flops(of_texts) for block in self.blocks]
         parts += [pooling_flops(tokens, texts, d, "cls"), self.pooler.flops(texts), tanh_flops(texts, d)]
         return sum(parts, start=self.closing_flops(texts))

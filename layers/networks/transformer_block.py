@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.flops import Flops
 from engine.layer import Layer
+from layers.costs import Flops
 from layers.networks.feed_forward import FeedForward
 from layers.standard.attention import attention_backward, attention_flops, attention_forward
 from layers.standard.dropout import dropout_backward, dropout_forward

@@ -4,7 +4,7 @@
     y ← LayerNorm(readout(Z) + x)                           + x if wave_residual; "both" first goes through a linear map
     y ← LayerNorm(y + FeedForward(y))                       left out when hidden = 0
 
-All of it is done once for each distinct token of a text (engine/bag.py), the linear variants once for each of the batch.
+All of it is done once for each distinct token of a text (engine/arrays/bag.py), the linear variants once for each of the batch.
 A composition: no mathematics of its own, only caches passed along. Source: Zhang & Sheng, arXiv 2411.02674, section 3.
 """
 
@@ -12,17 +12,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.bag import Bag, sum_entries
-from engine.flops import Flops
-from engine.kernels import run_on
+from engine.arrays.bag import Bag, sum_entries
+from engine.arrays.ragged import gather_rows, segment_sum
+from engine.cuda.kernels import run_on
 from engine.layer import Layer
-from engine.ragged import gather_rows, segment_sum
+from layers.costs import Flops
 from layers.networks.feed_forward import FeedForward
 from layers.standard.dropout import dropout_backward, dropout_forward
 from layers.standard.layer_norm import LayerNorm
 from layers.standard.linear import Linear
-from layers.wave import modulated_magnitude_backward, modulated_magnitude_flops, modulated_magnitude_forward
-from layers.wave import wave_pair_backward, wave_pair_flops, wave_pair_forward
+from layers.wave import (
+    modulated_magnitude_backward,
+    modulated_magnitude_flops,
+    modulated_magnitude_forward,
+    wave_pair_backward,
+    wave_pair_flops,
+    wave_pair_forward,
+)
 
 
 class Cache(NamedTuple):
@@ -57,19 +63,25 @@ class WaveBlock(Layer):
         self.projection = Linear(2 * d, d, rng, dtype) if config.readout == "both" else None
         self.wave_norm = LayerNorm(d, dtype)
         has_feed_forward = config.hidden > 0
-        self.feed_forward = FeedForward(d, config.hidden, config.activation, config.dropout, rng, dtype) if has_feed_forward else None
+        self.feed_forward = (
+            FeedForward(d, config.hidden, config.activation, config.dropout, rng, dtype) if has_feed_forward else None
+        )
         self.feed_forward_norm = LayerNorm(d, dtype) if has_feed_forward else None
         self.is_alike = (config.operation, config.readout, config.scope) == ("modulation", "magnitude", "dimension")
 
     def forward(self, x, bag, rng=None):
         """x: (U, d), bag: P entries over these rows; rng: dropout's generator, None to predict → y: (P, d), and the cache."""
         config, on_device = self.config, run_on(x)
-        fold = on_device and self.is_alike  # kernels that read the variants add their biases, which saves a pass over them
+        fold = (
+            on_device and self.is_alike
+        )  # kernels that read the variants add their biases, which saves a pass over them
         a, first_variant = self.first_variant.forward(x, not fold)
         b, second_variant = self.second_variant.forward(x, not fold)
         output_bag, y_rows = bag.of_own_rows(), None
         if self.is_alike:
-            y, waves = modulated_magnitude_forward(a, b, bag, *((self.first_variant.bias.value, self.second_variant.bias.value) if fold else ()))
+            y, waves = modulated_magnitude_forward(
+                a, b, bag, *((self.first_variant.bias.value, self.second_variant.bias.value) if fold else ())
+            )
             if rng is not None and config.dropout:
                 y = gather_rows(y, bag.texts())
             elif config.wave_residual:
@@ -86,7 +98,9 @@ class WaveBlock(Layer):
             fold = on_device and (rng is None or not config.dropout)
             f, feed_forward = self.feed_forward.forward(y, rng, not fold)
             f, feed_forward_dropout = dropout_forward(f, config.dropout, rng)
-            y, feed_forward_norm = self.feed_forward_norm.forward(f, y, x_bias=self.feed_forward.contract.bias.value if fold else None)
+            y, feed_forward_norm = self.feed_forward_norm.forward(
+                f, y, x_bias=self.feed_forward.contract.bias.value if fold else None
+            )
         return y, Cache(
             bag, len(x), output_bag, first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -119,7 +133,11 @@ class WaveBlock(Layer):
         own_rows: entry p is row p itself, as in every block but the first.
         """
         config, d, after = self.config, self.config.dimension, entries
-        parts = [self.first_variant.flops(rows), self.second_variant.flops(rows), Flops(0, rows * d)]  # the two gradients of x added
+        parts = [
+            self.first_variant.flops(rows),
+            self.second_variant.flops(rows),
+            Flops(0, rows * d),
+        ]  # the two gradients of x added
         if self.is_alike and config.wave_residual:
             parts.append(Flops(0, entries * d))  # summed over the entries of each text
         elif self.is_alike:
@@ -128,9 +146,15 @@ class WaveBlock(Layer):
             parts.append(self.projection.flops(after))
         parts.append(self.wave_norm.flops(after, config.wave_residual))
         if config.wave_residual:
-            parts.append(Flops(0, (rows if own_rows else rows + entries) * d))  # summed over the entries of each row, and added
+            parts.append(
+                Flops(0, (rows if own_rows else rows + entries) * d)
+            )  # summed over the entries of each row, and added
         if self.feed_forward:
-            parts += [self.feed_forward.flops(after), self.feed_forward_norm.flops(after, residual=True), Flops(0, after * d)]
+            parts += [
+                self.feed_forward.flops(after),
+                self.feed_forward_norm.flops(after, residual=True),
+                Flops(0, after * d),
+            ]
         return sum(parts, start=self.mixing_flops(rows, entries, texts, tokens, own_rows))
 
     def mixing_flops(self, rows, entries, texts, tokens, own_rows=False):
@@ -138,4 +162,6 @@ class WaveBlock(Layer):
         config = self.config
         if self.is_alike:
             return modulated_magnitude_flops(rows, texts, config.dimension)
-        return wave_pair_flops(entries, tokens, texts, config.dimension, config.operation, config.readout, config.scope, own_rows)
+        return wave_pair_flops(
+            entries, tokens, texts, config.dimension, config.operation, config.readout, config.scope, own_rows
+        )

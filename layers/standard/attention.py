@@ -18,13 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats, check_offsets
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.ragged import nonempty
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_floats, check_offsets
+from engine.arrays.ragged import nonempty
+from layers.costs import Flops
 
 BLOCK_SCORES = 1 << 19  # formed at a time: 2 MiB in float32
-BLOCK_ROWS = 128  # of a long text, as far as one head has room for them: with fewer, adding to dk and dv would take the time
+BLOCK_ROWS = (
+    128  # of a long text, as far as one head has room for them: with fewer, adding to dk and dv would take the time
+)
 
 
 class Cache(NamedTuple):
@@ -49,7 +51,10 @@ def attention_forward(q, k, v, offsets, heads):
     if not 1 <= heads <= q.shape[1] or q.shape[1] % heads:
         raise ValueError(f"heads: must be a divisor of the {q.shape[1]} columns, got {heads}")
     xp = array_module(q, k, v)
-    y, m = xp.zeros(q.shape, np.result_type(q.dtype, k.dtype, v.dtype)), xp.zeros((heads, len(q)), np.result_type(q.dtype, k.dtype))
+    y, m = (
+        xp.zeros(q.shape, np.result_type(q.dtype, k.dtype, v.dtype)),
+        xp.zeros((heads, len(q)), np.result_type(q.dtype, k.dtype)),
+    )
     of_heads = by_head(heads, q, k, v, y)
     for some, rows, text in blocks(offsets, heads):
         q_h, k_h, v_h, y_h = (x[some, part] for x, part in zip(of_heads, (rows, text, text, rows)))
@@ -71,10 +76,14 @@ def attention_backward(dy, cache):
     scale = 1 / math.sqrt(q.shape[1] // heads)
     of_heads = by_head(heads, q, k, v, dy, dq, dk, dv)
     for some, rows, text in blocks(offsets, heads):
-        q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (x[some, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text)))
+        q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (
+            x[some, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text))
+        )
         p = xp.exp(scores(q_h, k_h) - m[some, rows, None])
         ds = dy_h @ v_h.transpose(0, 2, 1)
-        ds -= xp.einsum("hjl,hjl->hj", p, ds)[:, :, None]  # of the very numbers it is taken from: dy·y would leave rounding where p is 1
+        ds -= xp.einsum("hjl,hjl->hj", p, ds)[
+            :, :, None
+        ]  # of the very numbers it is taken from: dy·y would leave rounding where p is 1
         ds *= p * scale
         dq_h[...] = ds @ k_h
         dk_h += ds.transpose(0, 2, 1) @ q_h
@@ -98,7 +107,11 @@ def blocks(offsets, heads):
         together, size = block_shape(stop - start, heads)
         for head in range(0, heads, together):
             for first in range(start, stop, size):
-                yield slice(head, min(head + together, heads)), slice(first, min(first + size, stop)), slice(start, stop)
+                yield (
+                    slice(head, min(head + together, heads)),
+                    slice(first, min(first + size, stop)),
+                    slice(start, stop),
+                )
 
 
 def block_shape(n, heads):
@@ -111,6 +124,8 @@ def attention_flops(lengths, dimension, heads):
     """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 8·H; the rest per token."""
     lengths = [int(n) for n in lengths if n]
     pairs, tokens = sum(n * n for n in lengths), sum(lengths)
-    added = sum(n * -(-n // block_shape(n, heads)[1]) for n in lengths)  # rows of dk and of dv, for each block of scores
+    added = sum(
+        n * -(-n // block_shape(n, heads)[1]) for n in lengths
+    )  # rows of dk and of dv, for each block of scores
     forward = (4 * dimension + 5 * heads) * pairs + (dimension + 2 * heads) * tokens
     return Flops(forward, (10 * dimension + 8 * heads) * pairs + 2 * dimension * added)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats, check_ids
-from engine.flops import Flops
+from engine.arrays.checks import check_floats, check_ids
+from engine.arrays.ragged import gather_rows
 from engine.layer import Layer, Parameter, RowSparse, sum_rows
-from engine.ragged import gather_rows
+from layers.costs import Flops
 
 
 class Cache(NamedTuple):

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.kernels import with_kernels
-from engine.ragged import row_blocks
-from layers.standard import gelu_fused
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_floats
+from engine.arrays.ragged import row_blocks
+from engine.cuda.kernels import with_kernels
+from layers.costs import Flops
+from layers.fast import gelu_cuda as gelu_fused
 
 
 class TailPolynomial(NamedTuple):

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.backend import accumulator_dtype, array_module
-from engine.flops import Flops
-from engine.kernels import with_kernels
+from engine.arrays.backend import accumulator_dtype, array_module
+from engine.arrays.checks import check_floats
+from engine.cuda.kernels import with_kernels
 from engine.layer import Layer, Parameter
-from layers.standard import layer_norm_fused
-from layers.standard.layer_norm_fused import EPSILON
+from layers.costs import Flops
+from layers.fast import layer_norm_cuda as layer_norm_fused
+from layers.fast.layer_norm_cuda import EPSILON
 
 
 class Cache(NamedTuple):
@@ -83,7 +83,9 @@ def row_dots(a, b):
     return array_module(a).einsum("td,td->t", a, b)[:, None]
 
 
-layer_norm_forward, layer_norm_backward = with_kernels(layer_norm_forward, layer_norm_backward, layer_norm_fused, check_arguments)
+layer_norm_forward, layer_norm_backward = with_kernels(
+    layer_norm_forward, layer_norm_backward, layer_norm_fused, check_arguments
+)
 
 
 def layer_norm_flops(rows, dimension, residual=False):
@@ -100,7 +102,9 @@ class LayerNorm(Layer):
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
     def forward(self, x, residual=None, x_rows=None, residual_rows=None, x_bias=None):
-        return layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon, residual, x_rows, residual_rows, x_bias)
+        return layer_norm_forward(
+            x, self.gain.value, self.bias.value, self.epsilon, residual, x_rows, residual_rows, x_bias
+        )
 
     def backward(self, dy, cache):
         dx, dgain, dbias = layer_norm_backward(dy, cache)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.flops import Flops
+from engine.arrays.checks import check_floats
+from engine.arrays.matmul import add_product, product
+from engine.arrays.ragged import column_sums
 from engine.layer import Layer, Parameter
-from engine.products import add_product, product
-from engine.ragged import column_sums
+from layers.costs import Flops
 
 
 class Cache(NamedTuple):

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_choice, check_floats, check_offsets
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.kernels import with_kernels
-from engine.ragged import lengths, segment_max, segment_sum, spread, token_counts
-from layers.standard import pooling_fused
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_choice, check_floats, check_offsets
+from engine.arrays.ragged import lengths, segment_max, segment_sum, spread, token_counts
+from engine.cuda.kernels import with_kernels
+from layers.costs import Flops
+from layers.fast import pooling_cuda as pooling_fused
 
 POOLINGS = ("mean", "max", "cls")
 
@@ -45,7 +45,9 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
     rows = None
     if kind == "mean":
         n = token_counts(offsets, counts)[:, None]
-        y = segment_sum(x if counts is None else x * counts[:, None].astype(x.real.dtype), offsets) / (n + (n == 0)).astype(x.real.dtype)
+        y = segment_sum(x if counts is None else x * counts[:, None].astype(x.real.dtype), offsets) / (
+            n + (n == 0)
+        ).astype(x.real.dtype)
     elif len(x) == 0:
         y = array_module(x).zeros((len(offsets) - 1, x.shape[1]), x.dtype)
     else:
@@ -59,7 +61,9 @@ def pooling_forward(x, offsets, kind="mean", counts=None):
 def first_largest(x, offsets):
     """(B, d): the flat row of the first largest entry of each text and column (by real part)."""
     xp = array_module(x)
-    is_largest = (x.real == spread(segment_max(x.real, offsets), offsets, len(x))) | xp.isnan(x.real)  # NaN equals nothing
+    is_largest = (x.real == spread(segment_max(x.real, offsets), offsets, len(x))) | xp.isnan(
+        x.real
+    )  # NaN equals nothing
     row = xp.arange(len(x), dtype=np.int64)[:, None]
     return len(x) - segment_max(is_largest * (len(x) - row), offsets)
 

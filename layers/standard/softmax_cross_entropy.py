@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.backend import accumulator_dtype, array_module
-from engine.flops import Flops
-from engine.kernels import with_kernels
-from layers.standard import softmax_cross_entropy_fused
+from engine.arrays.backend import accumulator_dtype, array_module
+from engine.arrays.checks import check_floats
+from engine.cuda.kernels import with_kernels
+from layers.costs import Flops
+from layers.fast import softmax_cross_entropy_cuda as softmax_cross_entropy_fused
 
 
 class Cache(NamedTuple):
@@ -42,7 +42,9 @@ def check_labels(labels, texts, classes):
     if not hasattr(labels, "dtype"):
         raise ValueError(f"labels: expected an integer array of shape ({texts},), got {type(labels).__name__}")
     if labels.dtype.kind not in "iu" or labels.shape != (texts,):
-        raise ValueError(f"labels: expected an integer array of shape ({texts},), got {labels.dtype} of shape {labels.shape}")
+        raise ValueError(
+            f"labels: expected an integer array of shape ({texts},), got {labels.dtype} of shape {labels.shape}"
+        )
     if isinstance(labels, np.ndarray) and texts and not (0 <= labels.min() and labels.max() < classes):
         raise ValueError(f"labels: must lie in [0, {classes}), got {labels.min()} to {labels.max()}")
 

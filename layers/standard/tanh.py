@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.backend import array_module
-from engine.flops import Flops
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_floats
+from layers.costs import Flops
 
 
 class Cache(NamedTuple):

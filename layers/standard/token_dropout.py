@@ -10,8 +10,8 @@ Derivation and use: layers/README.md, E16.
 
 import numpy as np
 
-from engine.backend import array_module
-from engine.ragged import lengths, segment_sum, spread
+from engine.arrays.backend import array_module
+from engine.arrays.ragged import lengths, segment_sum, spread
 
 
 def drop_tokens(ids, offsets, rate, rng, spared=0):

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats, check_offsets
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.ragged import scale_of_columns, segment_sum, spread
-from layers.wave.division import divide_or_zero
-from layers.wave.scope import in_scope
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_floats, check_offsets
+from engine.arrays.ragged import scale_of_columns, segment_sum, spread
+from layers.costs import Flops
+from layers.wave.wave import divide_or_zero, in_scope
 
 
 class Cache(NamedTuple):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.flops import Flops
+from engine.arrays.checks import check_floats
+from layers.costs import Flops
 from layers.wave.wave import Wave
 
 

@@ -18,14 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats
-from engine.backend import array_module
-from engine.bag import count_matrix
-from engine.flops import Flops
-from engine.kernels import with_kernels
-from layers.wave import modulated_magnitude_fused
-from layers.wave.division import divide_or_zero
-
+from engine.arrays.backend import array_module
+from engine.arrays.bag import count_matrix
+from engine.arrays.checks import check_floats
+from engine.cuda.kernels import with_kernels
+from layers.costs import Flops
+from layers.fast import modulated_magnitude_cuda as modulated_magnitude_fused
+from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # in float64 at a time: 4 MiB
 
@@ -79,7 +78,9 @@ def modulated_magnitude_backward(dy, cache):
     """dy: (B, d) → (da, db), each (U, d)."""
     a, b, G_a, G_b, counts = cache
     check_floats("dy", dy, G_a.shape, like=a)
-    return slopes(a, divide_or_zero(dy * G_b, G_a), counts, dy.dtype), slopes(b, divide_or_zero(dy * G_a, G_b), counts, dy.dtype)
+    return slopes(a, divide_or_zero(dy * G_b, G_a), counts, dy.dtype), slopes(
+        b, divide_or_zero(dy * G_a, G_b), counts, dy.dtype
+    )
 
 
 def slopes(x, of_texts, counts, dtype):

@@ -12,8 +12,8 @@ Derivation: layers/README.md, E6.
 
 from typing import NamedTuple
 
-from engine.arguments import check_floats
-from engine.flops import Flops
+from engine.arrays.checks import check_floats
+from layers.costs import Flops
 from layers.wave.wave import Wave
 
 

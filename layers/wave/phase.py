@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import REAL, check_floats, check_offsets
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.ragged import segment_sum, spread
-from layers.wave.division import divide_or_zero
+from engine.arrays.backend import array_module
+from engine.arrays.checks import REAL, check_floats, check_offsets
+from engine.arrays.ragged import segment_sum, spread
+from layers.costs import Flops
+from layers.wave.wave import divide_or_zero
 
 
 class Cache(NamedTuple):

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats, check_offsets
-from engine.backend import array_module
-from engine.flops import Flops
-from engine.ragged import segment_sum, spread
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_floats, check_offsets
+from engine.arrays.ragged import segment_sum, spread
+from layers.costs import Flops
 from layers.wave.wave import Wave
 
 

@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import REAL, check_choice, check_floats
-from engine.backend import array_module
-from engine.flops import Flops
-from layers.wave.division import divide_or_zero
-from layers.wave.wave import Wave
+from engine.arrays.backend import array_module
+from engine.arrays.checks import REAL, check_choice, check_floats
+from layers.costs import Flops
+from layers.wave.wave import Wave, divide_or_zero
 
 READOUTS = ("real", "imaginary", "magnitude", "phase", "both")
 

@@ -20,13 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_floats, check_offsets
-from engine.backend import accumulator_dtype, array_module
-from engine.flops import Flops
-from engine.ragged import cache_blocks, exclusive_sum, scale_of_columns, spread
-from layers.wave.division import divide_or_zero
-from layers.wave.scope import in_scope
-from layers.wave.wave import Wave
+from engine.arrays.backend import accumulator_dtype, array_module
+from engine.arrays.checks import check_floats, check_offsets
+from engine.arrays.ragged import cache_blocks, exclusive_sum, scale_of_columns, spread
+from layers.costs import Flops
+from layers.wave.wave import Wave, divide_or_zero, in_scope
 
 
 class Cache(NamedTuple):

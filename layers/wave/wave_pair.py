@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arguments import check_choice, check_floats
-from engine.bag import Bag, sum_entries
-from engine.flops import Flops
-from engine.kernels import with_kernels
-from layers.wave import wave_pair_fast, wave_pair_fused
+from engine.arrays.bag import Bag, sum_entries
+from engine.arrays.checks import check_choice, check_floats
+from engine.cuda.kernels import with_kernels
+from layers.costs import Flops
+from layers.fast import wave_pair_cpu as wave_pair_fast
+from layers.fast import wave_pair_cuda as wave_pair_fused
 from layers.wave.interference import interference_backward, interference_flops, interference_forward
 from layers.wave.modulation import modulation_backward, modulation_flops, modulation_forward
 from layers.wave.readout import READOUTS, readout_backward, readout_flops, readout_forward
-from layers.wave.scope import SCOPES
 from layers.wave.token2wave import token2wave_backward, token2wave_flops, token2wave_forward
+from layers.wave.wave import SCOPES
 
 OPERATIONS = {
     "interference": (interference_forward, interference_backward),

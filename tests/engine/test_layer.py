@@ -52,7 +52,9 @@ def test_row_sparse_gradients_add_up_like_dense_ones_and_change_no_one_elses_arr
     np.testing.assert_allclose(parameter.dense_grad(), expected, rtol=1e-12, atol=1e-9)
     assert parameter.grad.rows.tolist() == sorted({row for rows in parts for row in rows})
     assert squared_norm(parameter.grad_array()) == pytest.approx((expected**2).sum(), rel=1e-9, abs=1e-12)
-    assert all(np.array_equal(g.rows, rows) and np.array_equal(g.values, values) for g, (rows, values) in zip(grads, copies))
+    assert all(
+        np.array_equal(g.rows, rows) and np.array_equal(g.values, values) for g, (rows, values) in zip(grads, copies)
+    )
 
 
 def test_dense_gradients_add_up_and_change_no_one_elses_arrays():
@@ -74,7 +76,6 @@ def test_a_dense_and_a_row_sparse_gradient_add_up_to_a_dense_one(sparse_first):
         parameter.accumulate(grad)
     np.testing.assert_array_equal(parameter.grad, [[1, 3], [2, 3], [7, 9]])
     np.testing.assert_array_equal(dense, np.arange(6.0).reshape(3, 2))
-
 
 
 def test_without_a_gradient_the_dense_one_is_zero():

@@ -2,26 +2,22 @@
 
 import contextlib
 import os
-import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine.kernels import KernelFile
-
-for folder in (Path(__file__).parent / "support", Path(__file__).parents[1] / "layers" / "support"):
-    sys.path.append(str(folder))
-import emulated_device  # noqa: E402
-import emulation  # noqa: E402
+from engine.cuda.kernels import KernelFile
+from tests.support import emulated_device, emulation
 
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory):
     """Where compiled kernels are kept during a run of the tests. Without g++ what needs it is skipped, or fails where CI=true."""
     if emulation.COMPILER is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no g++: kernels cannot be executed on the CPU")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "no g++: kernels cannot be executed on the CPU"
+        )
     return tmp_path_factory.mktemp("emulation")
 
 

@@ -13,10 +13,12 @@ import engine
 import engine.training.adamw
 import layers
 import layers.networks  # whoever is imported has told which constants its kernels know
-from engine.kernel_compilers import TextFile, compilers, kernel_files, search
-from engine.kernels import HEADER, KernelFile
+from engine.cuda.compilers import TextFile, compilers, kernel_files, search
+from engine.cuda.kernels import HEADER, KernelFile
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)  # A100, H100, RTX 50
+ARCHITECTURES = (
+    ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)
+)  # A100, H100, RTX 50
 FOLDERS = [Path(package.__path__[0]) for package in (engine, layers)]
 FILES = kernel_files(FOLDERS)
 DTYPES = ("float32", "float64")
@@ -27,7 +29,11 @@ def compile_all(compiler):
     """{(file, dtype): Future of Compiled} of every kernel file, begun at once on all cores."""
     known = [name for name in ARCHITECTURES if name in compiler.architectures]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {(one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known) for one in FILES for dtype in DTYPES}
+        return {
+            (one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known)
+            for one in FILES
+            for dtype in DTYPES
+        }
 
 
 @pytest.fixture(scope="module", params=["nvcc", "NVRTC"])
@@ -45,7 +51,9 @@ def compiled(compiler):
 
 def test_there_are_kernel_files():
     assert FILES and len({one.path.name for one in FILES}) == len(FILES)
-    assert not [one.path for one in FILES if "__CUDA_ARCH__" in one.source()]  # else nvcc must compile for each architecture anew
+    assert not [
+        one.path for one in FILES if "__CUDA_ARCH__" in one.source()
+    ]  # else nvcc must compile for each architecture anew
 
 
 @pytest.mark.slow
@@ -74,7 +82,9 @@ def test_an_error_in_the_header_names_the_header(compiler):
 
 def test_macros_of_the_c_library_are_refused_as_on_a_device(compiler):
     macros = ("NAN", "INFINITY", "M_PI", "DBL_MAX")
-    text = "typedef REAL real;\n" + "".join(GOOD.replace("2", macro).replace("twice", f"times_{macro}") for macro in macros)
+    text = "typedef REAL real;\n" + "".join(
+        GOOD.replace("2", macro).replace("twice", f"times_{macro}") for macro in macros
+    )
     done = compiler.compile(TextFile(text), "float32", "sm_90")
     assert not done.ok and [macro for macro in macros if f'identifier "{macro}" is undefined' not in done.message] == []
 
@@ -98,4 +108,6 @@ def test_an_architecture_that_does_not_exist_is_refused(compiler):
 
 
 def test_compilers_are_those_that_search_finds():
-    assert [one.name for one in compilers()] == [found.name for found in search().values() if not isinstance(found, str)]
+    assert [one.name for one in compilers()] == [
+        found.name for found in search().values() if not isinstance(found, str)
+    ]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from engine.benchmark import device as devices
-from engine.benchmark.clock import HostClock
-from layers.benchmark import gpu, gpu_report, workloads
+from engine.benchmark import machine as devices
+from engine.benchmark.timing import HostClock
+from layers.experiments.benchmark import gpu, workloads
+from layers.experiments.benchmark import report as gpu_report
 
 
 class WatchingClock(HostClock):
@@ -39,4 +40,4 @@ def test_nothing_that_is_timed_waits_for_the_device(cuda, tiny, monkeypatch, fig
         benchmark.steps()[figure]()
         assert len(benchmark.rows) == rows and all(row.ours > 0 for row in benchmark.rows)
         assert not getattr(benchmark.clock, "stalls", [])
-        assert figure in gpu_report.as_table(benchmark) and device.launched
+        assert figure in gpu_report.gpu_table(benchmark) and device.launched

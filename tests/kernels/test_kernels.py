@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from engine import kernels
-from engine.kernels import KernelDisagreement, KernelFile, blocks_of, either, with_kernels
+from engine.cuda import kernels
+from engine.cuda.kernels import KernelDisagreement, KernelFile, blocks_of, either, with_kernels
 
 
 def kernel_file(folder, text):
@@ -61,7 +61,10 @@ def test_the_emulator_shows_reads_outside_an_array(emulated, tmp_path):
 
 
 def test_the_emulator_catches_a_barrier_that_some_threads_never_reach(emulated, tmp_path):
-    file = kernel_file(tmp_path, 'extern "C" __global__ void part(real* y) {\n    if (threadIdx.x < 5) return;\n    __syncthreads();\n    y[0] = 1;\n}')
+    file = kernel_file(
+        tmp_path,
+        'extern "C" __global__ void part(real* y) {\n    if (threadIdx.x < 5) return;\n    __syncthreads();\n    y[0] = 1;\n}',
+    )
     with emulated(), pytest.raises(RuntimeError, match="part: some threads of a block left while others waited"):
         file.launch("part", np.zeros(1), (1,), (32,), np.zeros(1))
 
@@ -102,7 +105,9 @@ def doubled(factor):
     def double_backward(dy, cache):
         return 2 * dy
 
-    fused = types.SimpleNamespace(forward=lambda x: (factor * x, Cache(x)), backward=lambda dy, cache: factor * dy, Cache=Cache)
+    fused = types.SimpleNamespace(
+        forward=lambda x: (factor * x, Cache(x)), backward=lambda dy, cache: factor * dy, Cache=Cache
+    )
     return with_kernels(double_forward, double_backward, fused)
 
 

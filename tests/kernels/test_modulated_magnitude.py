@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from device_stand_in import device  # noqa: F401
-from layer_laws import random_rows
-from random_bags import BAGS, random_bag
-from twin_checks import assert_kernels_agree
 
-from engine.bag import Bag
-from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward, modulated_magnitude_fused
+from engine.arrays.bag import Bag
+from layers.fast import modulated_magnitude_cuda as modulated_magnitude_fused
+from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
+from tests.support.device_stand_in import device  # noqa: F401
+from tests.support.layer_laws import random_rows
+from tests.support.random_bags import BAGS, random_bag
+from tests.support.twin_checks import assert_kernels_agree
 
 KERNELS = ("modulated_magnitude_forward", "modulated_magnitude_slopes", "modulated_magnitude_backward")
 LENGTHS = (3, 0, 1, 2, 300, 9, 40)
@@ -26,7 +27,9 @@ def case(lengths=LENGTHS, form="merged", columns=5, decades=1.0, seed=0, vocabul
 
 
 def agrees(emulated, a, b, bag, kernels=KERNELS, **options):
-    return assert_kernels_agree(emulated, modulated_magnitude_forward, modulated_magnitude_backward, (a, b, bag), kernels, **options)
+    return assert_kernels_agree(
+        emulated, modulated_magnitude_forward, modulated_magnitude_backward, (a, b, bag), kernels, **options
+    )
 
 
 def by_kernels(emulated, a, b, bag, dy=None):
@@ -74,7 +77,9 @@ def test_biases_are_added_to_every_row_first(emulated, biases):
     options = {f"bias_{name}": rng.standard_normal(5) for name in biases}
     agrees(emulated, a, b, bag, **options)
     shifted = a + options.get("bias_a", 0), b + options.get("bias_b", 0)
-    assert np.array_equal(modulated_magnitude_forward(a, b, bag, **options)[0], modulated_magnitude_forward(*shifted, bag)[0])
+    assert np.array_equal(
+        modulated_magnitude_forward(a, b, bag, **options)[0], modulated_magnitude_forward(*shifted, bag)[0]
+    )
 
 
 def test_wrong_biases_are_refused(emulated):
@@ -176,7 +181,11 @@ def test_nothing_gives_nothing(emulated, form, dtype, lengths, columns):
     a, b, bag = case(lengths, form, columns)
     a, b = a.astype(dtype), b.astype(dtype)
     y, da, db = by_kernels(emulated, a, b, bag)
-    assert y.shape == (len(lengths), columns) and da.shape == db.shape == a.shape and y.dtype == da.dtype == db.dtype == dtype
+    assert (
+        y.shape == (len(lengths), columns)
+        and da.shape == db.shape == a.shape
+        and y.dtype == da.dtype == db.dtype == dtype
+    )
     assert not y.any() and not da.any() and not db.any()
 
 

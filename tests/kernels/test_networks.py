@@ -2,22 +2,28 @@
 
 import numpy as np
 import pytest
-from device_networks import LENGTHS, NETWORKS, OTHERS, network_of
-from emulated_device import emulated_device
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from engine import cublas
-from engine.backend import random_generator, to_device, to_host
-from engine.errors import UserError
+from engine.arrays.backend import random_generator, to_device, to_host
+from engine.cuda import cublas
+from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 from layers.standard.linear import linear_backward, linear_forward
+from tests.support.device_networks import LENGTHS, NETWORKS, OTHERS, network_of
+from tests.support.emulated_device import emulated_device
 
-SEGMENTS = {"sum_short_segments", "sum_long_segments", "sum_flat_segments", "max_segments", "max_flat_segments"}  # a device has no other way to add up segments in order
+SEGMENTS = {
+    "sum_short_segments",
+    "sum_long_segments",
+    "sum_flat_segments",
+    "max_segments",
+    "max_flat_segments",
+}  # a device has no other way to add up segments in order
 
 
 def gradients(network, batch, rng=None):
@@ -31,7 +37,11 @@ def gradients(network, batch, rng=None):
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float64, 1e-13)])
 def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
     """With biases, which are 0 at first, and with dropout where there is any: kernels add biases that others would add before it."""
-    network, batch, rng = network_of({**NETWORKS, **OTHERS}[name], dtype), example_batch(50, 3, LENGTHS, 1), random_generator(2)
+    network, batch, rng = (
+        network_of({**NETWORKS, **OTHERS}[name], dtype),
+        example_batch(50, 3, LENGTHS, 1),
+        random_generator(2),
+    )
     for p in network.parameters().values():
         if not p.decay:
             p.value += (0.3 * rng.standard_normal(p.value.shape)).astype(dtype)
@@ -42,7 +52,9 @@ def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
         assert {"gather_rows", "softmax_cross_entropy_backward"} <= {kernel for kernel, _ in emulator.launched}
         assert abs(found - loss) <= tolerance
         for parameter in grads:
-            assert np.abs(found_grads[parameter] - grads[parameter]).max() <= tolerance * np.abs(grads[parameter]).max(), parameter
+            assert (
+                np.abs(found_grads[parameter] - grads[parameter]).max() <= tolerance * np.abs(grads[parameter]).max()
+            ), parameter
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
@@ -61,7 +73,9 @@ def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
             assert not device.waits
         lines, bad = records.fetch()
         assert device.waits in (["get"], None) and bad is None
-    assert [line["step"] for line in lines] == [0, 1, 2, 3] and all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
+    assert [line["step"] for line in lines] == [0, 1, 2, 3] and all(
+        np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines
+    )
 
 
 @pytest.mark.parametrize("name", ["paper", "interference", "two blocks"])
@@ -77,7 +91,9 @@ def test_steps_on_a_device_learn_what_the_host_learns(cuda, name):
             optimizer.settle()
             trained.append({parameter: to_host(p.value).copy() for parameter, p in network.parameters().items()})
     for parameter, value in trained[0].items():
-        np.testing.assert_allclose(trained[1][parameter], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=parameter)
+        np.testing.assert_allclose(
+            trained[1][parameter], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=parameter
+        )
         assert np.array_equal(trained[1][parameter], trained[2][parameter])
 
 
@@ -93,11 +109,13 @@ def test_every_plain_body_runs_on_a_device_too(cuda, monkeypatch):
             assert {kernel for kernel, _ in device.launched} <= SEGMENTS
         assert abs(found - loss) < 1e-13
         for parameter in grads:
-            np.testing.assert_allclose(found_grads[parameter], grads[parameter], rtol=0, atol=1e-12 * np.abs(grads[parameter]).max())
+            np.testing.assert_allclose(
+                found_grads[parameter], grads[parameter], rtol=0, atol=1e-12 * np.abs(grads[parameter]).max()
+            )
 
 
 def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, monkeypatch):
-    from engine import kernels
+    from engine.cuda import kernels
 
     monkeypatch.setenv("WAVE_KERNELS", "check")
     monkeypatch.setattr(kernels, "worst_differences", {})
@@ -130,7 +148,9 @@ def test_products_that_are_written_into_arrays_spoil_nothing(emulation_folder, m
         found, found_grads = gradients(network.to("cuda"), batch)
     assert abs(found - loss) <= 1e-13
     for parameter in grads:
-        assert np.abs(found_grads[parameter] - grads[parameter]).max() <= 1e-12 * np.abs(grads[parameter]).max(), parameter
+        assert np.abs(found_grads[parameter] - grads[parameter]).max() <= 1e-12 * np.abs(grads[parameter]).max(), (
+            parameter
+        )
 
 
 def test_the_gradient_of_a_linear_map_may_be_added_to_its_own_cotangent(emulation_folder, monkeypatch):
@@ -139,7 +159,10 @@ def test_the_gradient_of_a_linear_map_may_be_added_to_its_own_cotangent(emulatio
     dx, *others = linear_backward(dy, linear_forward(x, weight, None)[1])
     monkeypatch.setattr(cublas, "of_device", lambda x: InPlace())
     with emulated_device(emulation_folder, monkeypatch):
-        cotangent, (_, cache) = to_device(dy, "cuda"), linear_forward(to_device(x, "cuda"), to_device(weight, "cuda"), None)
+        cotangent, (_, cache) = (
+            to_device(dy, "cuda"),
+            linear_forward(to_device(x, "cuda"), to_device(weight, "cuda"), None),
+        )
         found = [to_host(part) for part in linear_backward(cotangent, cache, cotangent)]
         assert np.array_equal(to_host(cotangent), dy), "cuBLAS cannot write where it reads"
         other = to_device(dy, "cuda")
@@ -179,7 +202,10 @@ def test_an_unknown_mode_is_refused(emulated, monkeypatch):
 def test_networks_of_any_setting(emulated, fields, lengths, seed):
     config = WaveNetworkConfig(dimension=4, embedding_scale=1.0).replace(**fields)
     # There |Z| is the same in all dimensions: layer norm gets rows of a single number, and enlarges the rounding in them.
-    assume((config.operation, config.readout, config.scope, config.wave_residual) != ("modulation", "magnitude", "text", False))
+    assume(
+        (config.operation, config.readout, config.scope, config.wave_residual)
+        != ("modulation", "magnitude", "text", False)
+    )
     network, batch = WaveNetwork(config, 9, 3, seed, np.float64), example_batch(9, 3, lengths, seed)
     loss, grads = gradients(network, batch, random_generator(seed))
     with emulated():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from engine import ragged, segments
-from engine.backend import random_generator, to_device, to_host
+from engine.arrays import ragged
+from engine.arrays.backend import random_generator, to_device, to_host
+from engine.cuda import segments
+from engine.cuda.kernels import KernelDisagreement
 from engine.gradcheck import assert_gradients, compare_backends
-from engine.kernels import KernelDisagreement
-from layers.gradient_suite import CASES, TWINS, methods_of, report_of
+from layers.experiments.gradcheck.suite import CASES, TWINS, methods_of, report_of
 
 
 @pytest.mark.parametrize("mode", ["on", "off"])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from engine.layer import Parameter, RowSparse
-from engine.training import adamw_fused
+from engine.training import adamw_cuda as adamw_fused
 from engine.training.adamw import AdamW
-from engine.training.clipping import clip_scale, global_norm
+from engine.training.step import clip_scale, global_norm
 
 SHAPES = [(1,), (31,), (257, 33), (4096,), (4097,)]
 
@@ -17,8 +17,13 @@ SHAPES = [(1,), (31,), (257, 33), (4096,), (4097,)]
 def train(dtype, steps, limit, context=None, weight_decay=0.05, embedding_update="lazy", more=0):
     """(parameters, optimizer, norms) after some steps of random gradients; by kernels inside a context."""
     rng = np.random.default_rng(0)
-    values = {"table": rng.standard_normal((40, 33)), **{f"w{i}": rng.standard_normal(s) for i, s in enumerate([*SHAPES, *[(3,)] * more])}}
-    parameters = {name: Parameter(value.astype(dtype), decay=i % 2 == 0) for i, (name, value) in enumerate(values.items())}
+    values = {
+        "table": rng.standard_normal((40, 33)),
+        **{f"w{i}": rng.standard_normal(s) for i, s in enumerate([*SHAPES, *[(3,)] * more])},
+    }
+    parameters = {
+        name: Parameter(value.astype(dtype), decay=i % 2 == 0) for i, (name, value) in enumerate(values.items())
+    }
     optimizer = AdamW(parameters, weight_decay=weight_decay, embedding_update=embedding_update)
     norms = []
 
@@ -60,7 +65,9 @@ def test_many_steps(emulated, dtype, tolerance, limit):
     for found, found_optimizer, found_norms in runs:
         np.testing.assert_allclose(found_norms, norms, rtol=1e-14)
         for name in parameters:
-            np.testing.assert_allclose(found[name].value, parameters[name].value, rtol=0, atol=tolerance * np.abs(parameters[name].value).max())
+            np.testing.assert_allclose(
+                found[name].value, parameters[name].value, rtol=0, atol=tolerance * np.abs(parameters[name].value).max()
+            )
             for key in optimizer.state[name]:
                 a, b = found_optimizer.state[name][key], optimizer.state[name][key]
                 np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()))
@@ -79,7 +86,10 @@ def test_sizes_of_a_real_network(emulated):
     trained = []
     for fused in (False, True):
         rng = np.random.default_rng(0)
-        values = {"table": rng.standard_normal((6, 300)), "wide": rng.standard_normal(260 * adamw_fused.BLOCK_ENTRIES + 7)}
+        values = {
+            "table": rng.standard_normal((6, 300)),
+            "wide": rng.standard_normal(260 * adamw_fused.BLOCK_ENTRIES + 7),
+        }
         parameters = {name: Parameter(value) for name, value in values.items()}
         optimizer = AdamW(parameters, weight_decay=0.05)
         for t in range(3):
@@ -105,12 +115,25 @@ def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
     """Others are new arrays at every step, also a table's that is made dense: kept, they would fill the device."""
     with emulated():
         parameters = {"table": Parameter(np.ones((9, 4), np.float32)), "weight": Parameter(np.ones((4, 4), np.float32))}
-        recorded = {"table": RowSparse(np.array([1, 2]), np.ones((2, 4), np.float32)), "weight": np.ones((4, 4), np.float32)}
-        for update, table, weight, kept in (("lazy", *recorded.values(), 1), ("dense", *recorded.values(), 0), ("lazy", recorded["table"], None, 0)):
+        recorded = {
+            "table": RowSparse(np.array([1, 2]), np.ones((2, 4), np.float32)),
+            "weight": np.ones((4, 4), np.float32),
+        }
+        for update, table, weight, kept in (
+            ("lazy", *recorded.values(), 1),
+            ("dense", *recorded.values(), 0),
+            ("lazy", recorded["table"], None, 0),
+        ):
             optimizer = AdamW(parameters, embedding_update=update)
-            optimizer.graphs, control = types.SimpleNamespace(lasting=set(map(id, recorded.values())), tables={}), np.array([1.0, 1.0, 0.0])
+            optimizer.graphs, control = (
+                types.SimpleNamespace(lasting=set(map(id, recorded.values())), tables={}),
+                np.array([1.0, 1.0, 0.0]),
+            )
             for _ in range(3):
-                parameters["table"].grad, parameters["weight"].grad = table, recorded["weight"].copy() if weight is None else weight
+                parameters["table"].grad, parameters["weight"].grad = (
+                    table,
+                    recorded["weight"].copy() if weight is None else weight,
+                )
                 optimizer.step(1e-3, control=control)
             assert len(optimizer.graphs.tables) == kept, update
 
@@ -122,7 +145,10 @@ def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated)
         optimizer.control = adamw_fused.new_control(np.zeros(1))
         with emulated():
             for loss, grad in ((bad_loss, bad_grad), (0.0, 1.0)):
-                parameters["w"].grad, parameters["table"].grad = np.full((2, 3), grad), RowSparse(np.array([1]), np.ones((1, 3)))
+                parameters["w"].grad, parameters["table"].grad = (
+                    np.full((2, 3), grad),
+                    RowSparse(np.array([1]), np.ones((1, 3))),
+                )
                 adamw_fused.measure(parameters, np.asarray(loss), 1.0, optimizer.control)
                 optimizer.step(0.1, control=optimizer.control)
         assert optimizer.control[2] == 1
@@ -150,7 +176,7 @@ def test_checking_compares_with_the_plain_step(emulated, monkeypatch):
     monkeypatch.setenv("WAVE_KERNELS", "check")
     train(np.float32, 3, 1.0, emulated())
     monkeypatch.setattr(AdamW, "update", lambda *_: None)
-    from engine.kernels import KernelDisagreement
+    from engine.cuda.kernels import KernelDisagreement
 
     with pytest.raises(KernelDisagreement, match="adamw"):
         train(np.float32, 1, 1.0, emulated())

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from layer_laws import offsets_of
-from twin_checks import SIZES
 
-from engine import ragged, segments
-from engine.bag import Bag, distinct_tokens, merge_repeats, sum_entries
+from engine.arrays import ragged
+from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, sum_entries
+from engine.cuda import segments
+from tests.support.layer_laws import offsets_of
+from tests.support.twin_checks import SIZES
 
 FUNCTIONS = {
     "sum_short_segments": (ragged.segment_sum, [0, 3, 1, 0, 9, 2]),
@@ -37,7 +38,9 @@ def test_segments(emulated, kernel, columns):
         agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
 
 
-@pytest.mark.parametrize("function, kernel", [(ragged.segment_sum, "sum_flat_segments"), (ragged.segment_max, "max_flat_segments")])
+@pytest.mark.parametrize(
+    "function, kernel", [(ragged.segment_sum, "sum_flat_segments"), (ragged.segment_max, "max_flat_segments")]
+)
 def test_long_segments_of_one_column(emulated, function, kernel):
     lengths = [0, 1, 255, 256, 257, 1000, 0]
     for dtype, tolerance in DTYPES.items():
@@ -97,7 +100,12 @@ def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
     bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3])).linked(3)
     assert bag.links.texts.tolist() == bag.texts().tolist() == [0, 0, 2]
     assert bag.links.by_row.tolist() == [1, 0, 2] and bag.links.row_starts.tolist() == [0, 1, 1, 3]
-    assert bag.one_row_per_text().places.tolist() == [0, 2] and bag.one_row_per_text().links.row_starts.tolist() == [0, 1, 1, 2]
+    assert bag.one_row_per_text().places.tolist() == [0, 2] and bag.one_row_per_text().links.row_starts.tolist() == [
+        0,
+        1,
+        1,
+        2,
+    ]
     own = bag.of_own_rows()
     assert own.places is own.links.by_row is own.links.row_starts is None and own.entry_count() == 3
     assert bag.linked(3) is bag
@@ -105,7 +113,19 @@ def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
 
 
 def test_lanes_share_what_is_long_among_short_segments(emulated):
-    lengths = [1, 0, 15, 16, 17, 40, 0, 2, 100, *[0] * 10, 33]  # across the border, in the first, the middle and the last block
+    lengths = [
+        1,
+        0,
+        15,
+        16,
+        17,
+        40,
+        0,
+        2,
+        100,
+        *[0] * 10,
+        33,
+    ]  # across the border, in the first, the middle and the last block
     assert segments.SHARED == 16 and sum(lengths) < segments.LONG * len(lengths)
     for dtype, tolerance in DTYPES.items():
         x = np.random.default_rng(0).standard_normal((sum(lengths), 33)).astype(dtype)

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from layer_laws import offsets_of
-from twin_checks import SIZES, assert_kernels_agree
 
 from layers.standard.embedding import embedding_backward, embedding_forward
 from layers.standard.gelu import gelu_backward, gelu_forward
 from layers.standard.layer_norm import layer_norm_backward, layer_norm_forward
 from layers.standard.pooling import pooling_backward, pooling_forward
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from tests.support.layer_laws import offsets_of
+from tests.support.twin_checks import SIZES, assert_kernels_agree
 
 
 @pytest.mark.parametrize("columns", SIZES)
@@ -53,14 +53,28 @@ def test_softmax_cross_entropy(emulated, classes, smoothing):
     rng = np.random.default_rng(classes)
     z, labels = 5 * rng.standard_normal((4, classes)), rng.integers(0, classes, 4)
     kernels = ("softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "finish_columns")
-    assert_kernels_agree(emulated, softmax_cross_entropy_forward, softmax_cross_entropy_backward, (z, labels), kernels, smoothing=smoothing)
+    assert_kernels_agree(
+        emulated,
+        softmax_cross_entropy_forward,
+        softmax_cross_entropy_backward,
+        (z, labels),
+        kernels,
+        smoothing=smoothing,
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_softmax_cross_entropy_of_texts_that_are_all_but_certain(emulated, smoothing):
     """Loss and gradient are so small that only what is computed beside the 1 of the largest agrees."""
     z, labels = np.array([[40.0, 0.0, 3.0], [0.0, -1.0, 35.0]]), np.array([0, 2])
-    assert_kernels_agree(emulated, softmax_cross_entropy_forward, softmax_cross_entropy_backward, (z, labels), ("finish_columns",), smoothing=smoothing)
+    assert_kernels_agree(
+        emulated,
+        softmax_cross_entropy_forward,
+        softmax_cross_entropy_backward,
+        (z, labels),
+        ("finish_columns",),
+        smoothing=smoothing,
+    )
 
 
 def test_softmax_cross_entropy_at_its_limits(emulated):
@@ -79,7 +93,9 @@ def test_softmax_cross_entropy_at_its_limits(emulated):
 def test_the_losses_of_many_texts_are_all_added_up(emulated):
     rng = np.random.default_rng(0)
     z, labels = rng.standard_normal((300, 3)), rng.integers(0, 3, 300)
-    assert_kernels_agree(emulated, softmax_cross_entropy_forward, softmax_cross_entropy_backward, (z, labels), ("finish_columns",))
+    assert_kernels_agree(
+        emulated, softmax_cross_entropy_forward, softmax_cross_entropy_backward, (z, labels), ("finish_columns",)
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1, 200])
@@ -93,7 +109,7 @@ def test_a_logit_that_is_not_a_number_spoils_its_text_alone(emulated, place):
 
 
 def test_a_label_that_does_not_exist_makes_the_loss_nan(emulated):
-    from layers.standard import softmax_cross_entropy_fused
+    from layers.fast import softmax_cross_entropy_cuda as softmax_cross_entropy_fused
 
     for wrong in (3, -1, 10**12):
         for labels in ([0, wrong], [wrong, 0]):

@@ -4,22 +4,30 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import device  # noqa: F401
-from layer_laws import random_rows
-from random_bags import BAGS, random_bag, tokens_of
-from twin_checks import assert_kernels_agree
 
-from engine.bag import Bag
-from layers.wave import OPERATIONS, READOUTS, wave_pair, wave_pair_backward, wave_pair_forward, wave_pair_fused
+from engine.arrays.bag import Bag
+from layers.fast import wave_pair_cuda as wave_pair_fused
+from layers.wave import OPERATIONS, READOUTS, wave_pair, wave_pair_backward, wave_pair_forward
+from tests.support.device_stand_in import device  # noqa: F401
+from tests.support.layer_laws import random_rows
+from tests.support.random_bags import BAGS, random_bag, tokens_of
+from tests.support.twin_checks import assert_kernels_agree
 
 KERNELS = ("wave_pair_forward", "wave_pair_backward")
 LENGTHS = (3, 0, 1, 2, 300, 9, 40)
 BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), np.array([0, 2, 2, 3]))
 COMBINATIONS = [(operation, readout) for operation in OPERATIONS for readout in READOUTS]
-POSITIVE = [("interference", "imaginary"), ("interference", "magnitude"), ("interference", "real"), ("modulation", "imaginary")]
+POSITIVE = [
+    ("interference", "imaginary"),
+    ("interference", "magnitude"),
+    ("interference", "real"),
+    ("modulation", "imaginary"),
+]
 
 every_combination = pytest.mark.parametrize("operation, readout", COMBINATIONS)
-every_positive = pytest.mark.parametrize("operation, readout", POSITIVE)  # of positive rows: no term of y or of a gradient is negative
+every_positive = pytest.mark.parametrize(
+    "operation, readout", POSITIVE
+)  # of positive rows: no term of y or of a gradient is negative
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 every_form = pytest.mark.parametrize("form", BAGS)
 
@@ -42,7 +50,11 @@ def turned_backward(dy, cache):
 
 
 def agrees(emulated, a, b, bag, operation, readout, **options):
-    pair = (turned_forward, turned_backward) if (operation, readout) == ("modulation", "phase") else (wave_pair_forward, wave_pair_backward)
+    pair = (
+        (turned_forward, turned_backward)
+        if (operation, readout) == ("modulation", "phase")
+        else (wave_pair_forward, wave_pair_backward)
+    )
     return assert_kernels_agree(emulated, *pair, (a, b, bag, operation, readout), KERNELS, **options)
 
 
@@ -109,7 +121,9 @@ def test_all_results_have_all_digits_where_tokens_dominate(emulated, operation, 
     a, b = abs(a), abs(b)
     a[len(a) // 2] *= dtype(1e12)
     b[len(b) // 3] *= dtype(1e9)
-    for found, exact in zip(by_kernels(emulated, a, b, bag, operation, readout), by_plain_body(a, b, bag, operation, readout)):
+    for found, exact in zip(
+        by_kernels(emulated, a, b, bag, operation, readout), by_plain_body(a, b, bag, operation, readout)
+    ):
         np.testing.assert_allclose(found, exact, rtol=2.5e-7 if dtype == np.float32 else 1e-13, atol=0)
 
 
@@ -118,7 +132,9 @@ def test_where_one_slope_dominates_the_token_itself_receives_those_of_the_others
     """Σ h − h would be 0: h of the first token is 1e12 times as large as the rest, which alone reach it."""
     a, b, dy = np.array([[2], [2], [1]], dtype), np.ones((3, 1), dtype), np.array([[1e12], [1], [1]], dtype)
     bag = Bag(None, None, np.array([0, 3]))
-    for found, exact in zip(by_kernels(emulated, a, b, bag, "interference", "imaginary", dy), (None, 2 / 5**0.5 + 2 / 8**0.5, 2**0.5)):
+    for found, exact in zip(
+        by_kernels(emulated, a, b, bag, "interference", "imaginary", dy), (None, 2 / 5**0.5 + 2 / 8**0.5, 2**0.5)
+    ):
         assert exact is None or found[0, 0] == pytest.approx(exact, rel=6e-8 if dtype == np.float32 else 4e-16)
     for operation, readout in COMBINATIONS[:4] + COMBINATIONS[5:8]:
         expected = by_plain_body(a, b, bag, operation, readout, dy)
@@ -143,7 +159,15 @@ def test_squares_neither_overflow_nor_underflow(emulated, operation, readout, dt
     a, b, bag = case(decades=0.5)
     tolerances = {dtype: 2e-6 if dtype == np.float32 else 1e-12}
     for size in (scale, 1 / scale):
-        agrees(emulated, a * size, b * (size if operation == "interference" else 1 / size), bag, operation, readout, tolerances=tolerances)
+        agrees(
+            emulated,
+            a * size,
+            b * (size if operation == "interference" else 1 / size),
+            bag,
+            operation,
+            readout,
+            tolerances=tolerances,
+        )
 
 
 @pytest.mark.parametrize("operation, readout", [c for c in COMBINATIONS if c[1] != "phase"])  # h of a phase is dy/ρ/v
@@ -175,7 +199,13 @@ def test_of_one_token_it_is_the_readout_of_two_real_numbers(emulated, operation,
     a, b = np.array([[3], [-2], [0]], dtype), np.array([[5], [1], [0]], dtype)
     z = a + b if operation == "interference" else a * b
     zero = np.zeros_like(z)
-    expected = {"real": z, "imaginary": zero, "magnitude": abs(z), "phase": np.pi * (z < 0), "both": np.hstack([z, zero])}[readout]
+    expected = {
+        "real": z,
+        "imaginary": zero,
+        "magnitude": abs(z),
+        "phase": np.pi * (z < 0),
+        "both": np.hstack([z, zero]),
+    }[readout]
     dy = np.random.default_rng(0).standard_normal(expected.shape).astype(dtype)
     y, da, db = by_kernels(emulated, a, b, Bag(None, None, np.arange(4)), operation, readout, dy)
     assert np.array_equal(y, expected.astype(dtype))
@@ -228,7 +258,10 @@ def test_nothing_gives_nothing(emulated, operation, readout, dtype, lengths, col
     for form in BAGS:
         a, b, bag = case(lengths, form, columns, dtype=dtype)
         y, da, db = by_kernels(emulated, a, b, bag, operation, readout)
-        assert y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1)) and y.dtype == da.dtype == db.dtype == dtype
+        assert (
+            y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1))
+            and y.dtype == da.dtype == db.dtype == dtype
+        )
         assert da.shape == db.shape == a.shape and not da.any() and not db.any()
 
 
@@ -252,7 +285,11 @@ def test_wrong_arguments_are_refused_as_by_the_plain_body(emulated):
                 wave_pair_forward(a, wrong, BAG, "modulation", "both")
         with pytest.raises(ValueError, match="^a: "):
             wave_pair_forward(a[0], b[0], BAG, "modulation", "both")
-        for name, choice in (("operation", ("sum", "real")), ("readout", ("modulation", "angle")), ("scope", ("modulation", "real", "word"))):
+        for name, choice in (
+            ("operation", ("sum", "real")),
+            ("readout", ("modulation", "angle")),
+            ("scope", ("modulation", "real", "word")),
+        ):
             with pytest.raises(ValueError, match=f"^{name}: "):
                 wave_pair_forward(a, b, BAG, *choice)
         assert not emulator.launched

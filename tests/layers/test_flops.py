@@ -2,19 +2,30 @@
 
 import numpy as np
 import pytest
-from counted_arrays import Counted, as_counted, counted_flops, counting
 
-from engine.bag import Bag
-from engine.flops import Flops
-from engine.ragged import RaggedBatch
+from engine.arrays.bag import Bag
+from engine.arrays.ragged import RaggedBatch
 from layers import wave
-from layers.benchmark import parts
+from layers.costs import Flops
+from layers.experiments.benchmark import parts
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.feed_forward import FeedForward
 from layers.networks.presets import PRESETS
 from layers.networks.transformer_block import TransformerBlock
-from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, tanh
+from layers.standard import (
+    attention,
+    dropout,
+    embedding,
+    gelu,
+    layer_norm,
+    linear,
+    pooling,
+    relu,
+    softmax_cross_entropy,
+    tanh,
+)
 from layers.wave import Wave
+from tests.support.counted_arrays import Counted, as_counted, counted_flops, counting
 
 OFFSETS = np.array([0, 3, 7])
 BAG = Bag(np.array([0, 1, 2, 0, 1, 3]), np.array([2, 1, 1, 1, 1, 1]), np.array([0, 3, 6]))  # 7 tokens
@@ -36,7 +47,13 @@ class CountedDraws:
         return as_counted(np.random.default_rng(0).random(shape, dtype))
 
 
-X, Z, IDS, LOGITS, TARGETS = normal(7, 5), waves((7, 5)), np.array([3, 1, 1, 2, 0, 2, 2]), normal(3, 4), np.array([0, 3, 1])
+X, Z, IDS, LOGITS, TARGETS = (
+    normal(7, 5),
+    waves((7, 5)),
+    np.array([3, 1, 1, 2, 0, 2, 2]),
+    normal(3, 4),
+    np.array([0, 3, 1]),
+)
 
 # 7 rows of 5 numbers, in 2 texts of 3 and 4 tokens. Each count is written out as operations per number, row, or text.
 BY_HAND = {
@@ -149,7 +166,14 @@ def test_attention_counts_what_each_block_of_scores_adds(scores, added, monkeypa
 @pytest.mark.parametrize("readout", wave.READOUTS)
 @pytest.mark.parametrize("operation", wave.OPERATIONS)
 def test_wave_pair_counts_what_its_body_does(operation, readout, scope, bag, own_rows):
-    args = (normal(6 if own_rows else 4, 5), normal(6 if own_rows else 4, 5) * np.float32(1.5), bag, operation, readout, scope)
+    args = (
+        normal(6 if own_rows else 4, 5),
+        normal(6 if own_rows else 4, 5) * np.float32(1.5),
+        bag,
+        operation,
+        readout,
+        scope,
+    )
     tokens = 6 if bag.counts is None else 7
     counted = wave.wave_pair_flops(6, tokens, 2, 5, operation, readout, scope, own_rows)
     assert counted == flops_of_pair(wave.wave_pair_forward, wave.wave_pair_backward, args)
@@ -157,7 +181,10 @@ def test_wave_pair_counts_what_its_body_does(operation, readout, scope, bag, own
 
 def test_wave_pair_by_hand():
     # 6 entries of 5 numbers. Norms 6 each, and 4 per text and dimension. E6 and "both": 6; back 2·3·2, E4 10 each, and the sums.
-    assert wave.wave_pair_flops(6, 7, 2, 5, "modulation", "both") == (18 * 30 + 2 * 4 * 10, 32 * 30 + 2 * 4 * 10 + 2 * 30)
+    assert wave.wave_pair_flops(6, 7, 2, 5, "modulation", "both") == (
+        18 * 30 + 2 * 4 * 10,
+        32 * 30 + 2 * 4 * 10 + 2 * 30,
+    )
     # The magnitude of an interference: 2 and 4; back the two sums again, a quotient and two products.
     assert wave.wave_pair_flops(6, 7, 2, 5, "interference", "magnitude") == (18 * 30 + 80, 25 * 30 + 80 + 60)
     # The plain body: per token 11 + 11 + 2 + 1 and 15 + 15 + 30, per entry three divisions or products and two sums.
@@ -204,7 +231,10 @@ def small_transformer(**fields):
     return Transformer(TransformerConfig(**{"dimension": 4, "hidden": 3, "heads": 2, "positions": 9, **fields}), 9, 3)
 
 
-EVERY_NETWORK = [*((small_network, fields) for fields in NETWORKS), *((small_transformer, fields) for fields in TRANSFORMERS)]
+EVERY_NETWORK = [
+    *((small_network, fields) for fields in NETWORKS),
+    *((small_transformer, fields) for fields in TRANSFORMERS),
+]
 
 
 @pytest.mark.parametrize("kind, fields", EVERY_NETWORK, ids=lambda x: getattr(x, "__name__", str(x)))
@@ -223,7 +253,9 @@ def test_linear_maps_of_a_network_are_those_that_a_step_runs(kind, fields, monke
 
     monkeypatch.setattr(linear.Linear, "flops", recorded)
     network.flops(THREE)
-    assert sum(products) == parts.linear_flops(lambda: network.loss_backward(network.loss_forward(THREE, train=True)[1]))
+    assert sum(products) == parts.linear_flops(
+        lambda: network.loss_backward(network.loss_forward(THREE, train=True)[1])
+    )
 
 
 def test_a_network_by_hand():
@@ -234,9 +266,15 @@ def test_a_network_by_hand():
     forward += 2 * P * 12 + 38 * 3 * P + 2 * P * 12 + 4 * P + 8 * 4 * P + 5 * P  # feed-forward, norm of a sum
     forward += 2 * 4 * P + 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 4 * B  # pooling, classifier, loss
     backward = 3 * 3 * B + 2 * B + 4 * B * 12 + 3 * B + 4 * P + 4 * B  # loss, classifier, pooling
-    backward += 11 * 4 * P + 2 * P + 4 * P * 12 + 4 * P + 3 * P + 4 * P * 12 + 3 * P + 4 * P  # norm, feed-forward, and its sum
-    backward += 11 * 4 * P + 2 * P + 4 * P * 8 * 4 + 4 * P + 32 * 4 * P + 8 * 4 * B + 2 * 4 * P  # norm, projection, waves
-    backward += 2 * (4 * U * 16 + 4 * U) + 4 * U + 4 * P + 4 * U  # two maps and their sum, the residual summed and added
+    backward += (
+        11 * 4 * P + 2 * P + 4 * P * 12 + 4 * P + 3 * P + 4 * P * 12 + 3 * P + 4 * P
+    )  # norm, feed-forward, and its sum
+    backward += (
+        11 * 4 * P + 2 * P + 4 * P * 8 * 4 + 4 * P + 32 * 4 * P + 8 * 4 * B + 2 * 4 * P
+    )  # norm, projection, waves
+    backward += (
+        2 * (4 * U * 16 + 4 * U) + 4 * U + 4 * P + 4 * U
+    )  # two maps and their sum, the residual summed and added
     assert small_network().flops(THREE) == (forward, backward)
 
 
@@ -244,23 +282,38 @@ def test_a_transformer_by_hand():
     """d = 4, hidden 3, 2 heads, 3 classes; 3 texts of 6 tokens."""
     T, B, pairs = 18, 3, 3 * 36
     forward = 8 * 4 * T + 5 * T  # norm of the sum of two embeddings
-    forward += 4 * (2 * T * 16 + 4 * T) + (4 * 4 + 5 * 2) * pairs + (4 + 2 * 2) * T + 8 * 4 * T + 5 * T  # four maps, attention, norm of a sum
+    forward += (
+        4 * (2 * T * 16 + 4 * T) + (4 * 4 + 5 * 2) * pairs + (4 + 2 * 2) * T + 8 * 4 * T + 5 * T
+    )  # four maps, attention, norm of a sum
     forward += 2 * T * 12 + 38 * 3 * T + 2 * T * 12 + 4 * T + 8 * 4 * T + 5 * T  # feed-forward, norm of a sum
-    forward += 4 * B + 2 * B * 16 + 4 * B + 10 * 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 4 * B  # first token, pooler, classifier, loss
+    forward += (
+        4 * B + 2 * B * 16 + 4 * B + 10 * 4 * B + 2 * B * 12 + 3 * B + 5 * 3 * B + 4 * B
+    )  # first token, pooler, classifier, loss
     backward = 3 * 3 * B + 2 * B + 4 * B * 12 + 3 * B + 4 * B + 4 * B * 16 + 4 * B  # loss, classifier, tanh, pooler
-    backward += 11 * 4 * T + 2 * T + 4 * T * 12 + 4 * T + 3 * T + 4 * T * 12 + 3 * T + 4 * T  # norm, feed-forward, and its sum
+    backward += (
+        11 * 4 * T + 2 * T + 4 * T * 12 + 4 * T + 3 * T + 4 * T * 12 + 3 * T + 4 * T
+    )  # norm, feed-forward, and its sum
     backward += 11 * 4 * T + 2 * T + 4 * (4 * T * 16 + 4 * T) + 3 * 4 * T  # norm, four maps, and the sum of four paths
     backward += (10 * 4 + 8 * 2) * pairs + 2 * 4 * T + 11 * 4 * T + 2 * T + 2 * 4 * T  # attention, norm, both tables
     assert small_transformer().flops(batch_of(range(6), range(6), range(6))) == (forward, backward)
 
 
 def test_a_block_of_bert_base_by_hand():
-    config, n = TransformerConfig(**{name: value for name, value in PRESETS["bert-base"].items() if name in TransformerConfig.fields()}), 128
+    config, n = (
+        TransformerConfig(
+            **{name: value for name, value in PRESETS["bert-base"].items() if name in TransformerConfig.fields()}
+        ),
+        128,
+    )
     weights = 4 * 768 * 768 + 2 * 768 * 3072
     assert weights == 7_077_888 and config.blocks * 2 * weights == 169_869_312  # products forward per token: 0.17 GFLOP
-    forward = (2 * weights + 4 * 768 + 38 * 3072 + 768 + 2 * (8 * 768 + 5)) * n  # biases, GELU with that of the first map, two norms
+    forward = (
+        2 * weights + 4 * 768 + 38 * 3072 + 768 + 2 * (8 * 768 + 5)
+    ) * n  # biases, GELU with that of the first map, two norms
     forward += (4 * 768 + 5 * 12) * n * n + (768 + 2 * 12) * n
-    backward = (4 * weights + 5 * 768 + 3072 + 3072 + 2 * (11 * 768 + 2) + 4 * 768) * n  # sums for biases, GELU, two norms, sums of paths
+    backward = (
+        4 * weights + 5 * 768 + 3072 + 3072 + 2 * (11 * 768 + 2) + 4 * 768
+    ) * n  # sums for biases, GELU, two norms, sums of paths
     backward += (10 * 768 + 8 * 12) * n * n + 2 * 768 * n
     assert TransformerBlock(config, np.random.default_rng(0)).flops([n]) == (forward, backward)
 

@@ -1,6 +1,6 @@
 """Mutation run: does the test suite notice every small change to a backward pass?
 
-    python tests/mutation/run.py                     every backward of layers/ (but LEFT_OUT), and every function of layers/ that one calls
+    python tests/mutation/run.py                     every backward of layers/ (but layers/fast), and every function of layers/ that one calls
     python tests/mutation/run.py '*token2wave*'      only functions whose "file:name" matches
     python tests/mutation/run.py --json              the same numbers for programs
 
@@ -34,18 +34,14 @@ import click
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from engine.errors import UserError  # noqa: E402
-from engine.files import read_toml  # noqa: E402
-from engine.table import format_table  # noqa: E402
+from engine.support.errors import UserError  # noqa: E402
+from engine.support.files import read_toml  # noqa: E402
+from engine.support.text import format_table  # noqa: E402
 
 FOLDERS = ("layers/wave", "layers/standard", "layers/networks")
 PARTS = ("engine", "layers", "tests", "setup.cfg", "pyproject.toml", "README.md")  # and the modules beside them
 TESTS = "tests/layers"
 FURTHER = ("layers/standard/gelu.py:gelu_and_slope",)  # computes a gradient although no backward calls it
-# The second body of a function pair: most of its numbers decide only which body computes a text, so that other ones change no
-# gradient. The tests hold it to the first body, which is mutated. What launches kernels is judged by tests/kernels.
-FUSED = ("standard/gelu", "standard/layer_norm", "standard/pooling", "standard/softmax_cross_entropy", "wave/modulated_magnitude", "wave/wave_pair")
-LEFT_OUT = ("layers/wave/wave_pair_fast.py", "layers/wave/text_groups.py", *(f"layers/{pair}_fused.py" for pair in FUSED))
 KILLED = ("killed", "timeout")
 TIMEOUT = {"timeout_constant": 5, "timeout_multiplier": 4}  # 4·(seconds of the tests concerned + 5)
 MUTMUT = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()"]  # its console script may be off the PATH
@@ -102,7 +98,14 @@ def functions_of(tree):
             owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
             for part in inner:
                 if isinstance(part, ast.FunctionDef):
-                    found.append(Function(path.relative_to(tree).as_posix(), owner + part.name, part.lineno, ast.get_source_segment(text, part)))
+                    found.append(
+                        Function(
+                            path.relative_to(tree).as_posix(),
+                            owner + part.name,
+                            part.lineno,
+                            ast.get_source_segment(text, part),
+                        )
+                    )
     return found
 
 
@@ -114,7 +117,7 @@ def names_used(function):
 
 def backward_functions(functions):
     """All backwards, everything that they call by name within FOLDERS, and FURTHER. Forwards are none of them."""
-    functions = [f for f in functions if f.file not in LEFT_OUT]
+    functions = list(functions)
     chosen = {f for f in functions if re.fullmatch(r"(.*[._])?backward", f.name) or f.key in FURTHER}
     while True:
         used = set().union(*map(names_used, chosen)) if chosen else set()
@@ -151,7 +154,10 @@ def copy_tree(tree, copy, functions):
         "use_git_change_detection": False,
         **TIMEOUT,
     }
-    lines = [f"{key} = " + "".join(f"\n    {v}" for v in value) if isinstance(value, list) else f"{key} = {value}" for key, value in settings.items()]
+    lines = [
+        f"{key} = " + "".join(f"\n    {v}" for v in value) if isinstance(value, list) else f"{key} = {value}"
+        for key, value in settings.items()
+    ]
     with open(copy / "setup.cfg", "a", encoding="utf-8") as file:
         file.write("\n\n[mutmut]\n" + "\n".join(lines) + "\n")
 
@@ -166,7 +172,12 @@ def run_command(command, folder, log, watch=None, **variables):
     """Exit code of a command whose output goes to a file. Its processes end with this one, however it ends."""
     with open(log, "wb") as out:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment(**variables), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment(**variables),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             while process.poll() is None:
@@ -200,21 +211,30 @@ def show_progress(copy, functions, started):
     """A line on a terminal that counts the mutants."""
     results = read_results(copy, functions)
     done = sum(code is not None for code, _ in results.values())
-    print(f"\r{done} of {len(results)} mutants, {time.monotonic() - started:.0f} s ", end="", file=sys.stderr, flush=True)
+    print(
+        f"\r{done} of {len(results)} mutants, {time.monotonic() - started:.0f} s ", end="", file=sys.stderr, flush=True
+    )
 
 
 def run_mutants(copy, functions, processes):
     """{name: (exit code, seconds)} of all mutants of the functions. mutmut runs only the tests that call the function."""
     started, log = time.monotonic(), copy / "mutmut.log"
     watch = (lambda: show_progress(copy, functions, started)) if sys.stderr.isatty() else None
-    code = run_command([*MUTMUT, "run", "--max-children", str(processes), *(f"{f.generated}__mutmut_*" for f in functions)], copy, log, watch)
+    code = run_command(
+        [*MUTMUT, "run", "--max-children", str(processes), *(f"{f.generated}__mutmut_*" for f in functions)],
+        copy,
+        log,
+        watch,
+    )
     if watch:
         print(file=sys.stderr)
     results = read_results(copy, functions)
     if code or not results or any(exit_code is None for exit_code, _ in results.values()):
         lines = re.split(r"[\r\n]+", log.read_text(encoding="utf-8", errors="replace"))
         last = "\n".join([line for line in lines if "Running stats" not in line][-30:])
-        raise UserError(f"mutmut ended with exit code {code}; the tests must pass before anything is mutated. Its last lines:\n{last}")
+        raise UserError(
+            f"mutmut ended with exit code {code}; the tests must pass before anything is mutated. Its last lines:\n{last}"
+        )
     return results
 
 
@@ -243,7 +263,10 @@ def read_mutants(copy, functions, results):
     try:
         for name, (code, seconds) in results.items():
             function = by_generated[name.rpartition("__mutmut_")[0]]
-            before, after = (libcst.Module([node]).code.strip().split("\n") for node in read_functions_from_index(name, function.file))
+            before, after = (
+                libcst.Module([node]).code.strip().split("\n")
+                for node in read_functions_from_index(name, function.file)
+            )
             start, out, into = changed_lines(before, after)
             line = function.line + start - next(i for i, text in enumerate(before) if text.lstrip().startswith("def "))
             diff = "\n".join([*(f"- {text.strip()}" for text in out), *(f"+ {text.strip()}" for text in into)])
@@ -264,8 +287,15 @@ def read_proofs(tree):
     for entry in read_toml(path).get("mutant", []) if path.exists() else []:
         texts = [entry.get(name) for name in ("file", "function", "original", "proof")]
         mutated = entry.get("mutated")
-        if len(entry) != 5 or not isinstance(mutated, list) or not mutated or not all(isinstance(v, str) and v.strip() for v in [*texts, *mutated]):
-            raise UserError(f"{path}: every [[mutant]] needs the texts file, function, original, proof and a list mutated, got {entry}")
+        if (
+            len(entry) != 5
+            or not isinstance(mutated, list)
+            or not mutated
+            or not all(isinstance(v, str) and v.strip() for v in [*texts, *mutated])
+        ):
+            raise UserError(
+                f"{path}: every [[mutant]] needs the texts file, function, original, proof and a list mutated, got {entry}"
+            )
         for line in mutated:
             key = (*texts[:3], line)
             if key in proofs:
@@ -276,7 +306,10 @@ def read_proofs(tree):
 
 def explain(mutants, proofs, functions):
     """(mutants, with the survivors that have a proof as "equivalent"; complaints about entries that fit no such survivor)."""
-    explained = [replace(m, outcome="equivalent", proof=proofs[m.key]) if m.outcome not in KILLED and m.key in proofs else m for m in mutants]
+    explained = [
+        replace(m, outcome="equivalent", proof=proofs[m.key]) if m.outcome not in KILLED and m.key in proofs else m
+        for m in mutants
+    ]
     complaints, keys = [], {f.key for f in functions}
     for key in proofs:
         label = f"{key[0]}:{key[1]}: {key[2]!r} → {key[3]!r}"
@@ -303,7 +336,10 @@ def unmutated(functions, mutants):
 
 def file_rows(mutants):
     """Per file, and in all: mutants, killed, survived, equivalent, seconds."""
-    groups = {file: [m for m in mutants if m.function.file == file] for file in dict.fromkeys(m.function.file for m in mutants)}
+    groups = {
+        file: [m for m in mutants if m.function.file == file]
+        for file in dict.fromkeys(m.function.file for m in mutants)
+    }
     rows = []
     for file, group in [*groups.items(), ("total", mutants)]:
         killed, equivalent = sum(m.outcome in KILLED for m in group), sum(m.outcome == "equivalent" for m in group)
@@ -319,7 +355,9 @@ def mutate(tree, patterns=(), processes=1):
     except importlib.metadata.PackageNotFoundError:
         raise UserError(f"mutmut is not installed; {INSTALL}") from None
     if not hasattr(os, "fork"):
-        raise UserError("mutmut needs fork, which this system does not have; use Linux, macOS or the Windows Subsystem for Linux")
+        raise UserError(
+            "mutmut needs fork, which this system does not have; use Linux, macOS or the Windows Subsystem for Linux"
+        )
     started, tree = time.monotonic(), Path(tree).resolve()
     functions, proofs = chosen_functions(tree, patterns), read_proofs(tree)
     with tempfile.TemporaryDirectory(prefix="mutation-", ignore_cleanup_errors=True) as folder:
@@ -342,9 +380,19 @@ def mutate(tree, patterns=(), processes=1):
         "equivalent": equivalent,
         "score": killed / (count - equivalent) if count > equivalent else 1.0,
         "seconds": time.monotonic() - started,
-        "files": [dict(zip(("file", "mutants", "killed", "survived", "equivalent", "seconds"), row, strict=True)) for row in rows[:-1]],
+        "files": [
+            dict(zip(("file", "mutants", "killed", "survived", "equivalent", "seconds"), row, strict=True))
+            for row in rows[:-1]
+        ],
         "survivors": [
-            {"file": m.function.file, "function": m.function.name, "line": m.line, "outcome": m.outcome, "diff": m.diff, "proof": m.proof}
+            {
+                "file": m.function.file,
+                "function": m.function.name,
+                "line": m.line,
+                "outcome": m.outcome,
+                "diff": m.diff,
+                "proof": m.proof,
+            }
             for m in mutants
             if m.outcome not in KILLED
         ],
@@ -377,8 +425,15 @@ def describe(result):
 
 @click.command()
 @click.argument("patterns", nargs=-1)
-@click.option("--processes", default=1, show_default=True, type=click.IntRange(min=1), help="mutants tested at the same time")
-@click.option("--tree", default=str(HERE.parents[1]), type=click.Path(exists=True, file_okay=False), help="the tree to copy; default: this one")
+@click.option(
+    "--processes", default=1, show_default=True, type=click.IntRange(min=1), help="mutants tested at the same time"
+)
+@click.option(
+    "--tree",
+    default=str(HERE.parents[1]),
+    type=click.Path(exists=True, file_okay=False),
+    help="the tree to copy; default: this one",
+)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def main(patterns, processes, tree, as_json):
     """Mutate the backward passes of layers/ and list what no test notices. PATTERNS of "file:function" restrict the run."""

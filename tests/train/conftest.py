@@ -1,18 +1,30 @@
 """A tiny labelled corpus on disk, the command line in this process, and settings that train in a second."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import train
+from tests.support.hub_server import hub  # noqa: F401 (a fixture)
 
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-from hub_server import hub  # noqa: E402, F401 (a fixture, after the path is set)
-
-TOPICS = {"sport": "ball goal team winning scoring match", "money": "bank rate dollar profits credits loan", "food": "bread salt soup baking tasting fruit"}
-SMALL = ["--dimension", "8", "--set", "hidden=8", "--set", "token_dropout=0.1", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200"]
+TOPICS = {
+    "sport": "ball goal team winning scoring match",
+    "money": "bank rate dollar profits credits loan",
+    "food": "bread salt soup baking tasting fruit",
+}
+SMALL = [
+    "--dimension",
+    "8",
+    "--set",
+    "hidden=8",
+    "--set",
+    "token_dropout=0.1",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+    "--vocabulary-size",
+    "200",
+]
 
 
 def topic_texts(count, seed):
@@ -33,7 +45,9 @@ def files(tmp_path):
     paths = {}
     for split, count, seed in (("train", 60, 0), ("test", 15, 1)):
         paths[split] = tmp_path / f"{split}.tsv"
-        paths[split].write_text("".join(f"{label}\t{text}\n" for label, text in topic_texts(count, seed)), encoding="utf-8")
+        paths[split].write_text(
+            "".join(f"{label}\t{text}\n" for label, text in topic_texts(count, seed)), encoding="utf-8"
+        )
     return paths
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from engine.files import sha256_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from engine.support.files import sha256_of
+from tests.support.paths import ROOT
 
 
 def refused(outcome, *words):
@@ -35,7 +34,9 @@ def train_on(tmp_path, run):
     def train_on(content, name="train.tsv", *options):
         path = tmp_path / name
         path.write_bytes(content)
-        outcome = run("--train-file", path, "--epochs", "1", "--vocabulary-size", "200", "--output", tmp_path / "new", *options)
+        outcome = run(
+            "--train-file", path, "--epochs", "1", "--vocabulary-size", "200", "--output", tmp_path / "new", *options
+        )
         assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())
         return path, outcome
 
@@ -97,7 +98,12 @@ def test_unknown_column(train_on):
 
 def test_test_label_unknown_in_training(tmp_path, files, run):
     files["test"].write_text("sport\tball\nweather\train\n")
-    refused(run("--train-file", files["train"], "--test-file", files["test"], "--output", tmp_path / "new"), files["test"], "line 2", "weather")
+    refused(
+        run("--train-file", files["train"], "--test-file", files["test"], "--output", tmp_path / "new"),
+        files["test"],
+        "line 2",
+        "weather",
+    )
 
 
 def test_unknown_corpus(run):
@@ -161,7 +167,9 @@ def test_damaged_state(trained, run, content):
     refused(run("predict", trained, "ball"), "state.json")
 
 
-@pytest.mark.parametrize("content", ["", "[run]\n[data]\n", "dimension = [", "[run]\n[data]\n[training]\n[network]\ndimension = -1\n"])
+@pytest.mark.parametrize(
+    "content", ["", "[run]\n[data]\n", "dimension = [", "[run]\n[data]\n[training]\n[network]\ndimension = -1\n"]
+)
 def test_damaged_config(trained, run, content):
     (trained / "config.toml").write_text(content)
     refused(run("predict", trained, "ball"), "config.toml")
@@ -203,7 +211,10 @@ def test_an_argument_that_is_not_utf8(trained, run):
     refused(run("predict", trained, "ball", "b\udcffll"), "TEXT 2", "UTF-8")
 
 
-@pytest.mark.parametrize("option, value, words", [("--output", "b\udcffd", "--output 'b\\udcffd'"), ("--label-column", "b\udcffd", "label_column 'b\\udcffd'")])
+@pytest.mark.parametrize(
+    "option, value, words",
+    [("--output", "b\udcffd", "--output 'b\\udcffd'"), ("--label-column", "b\udcffd", "label_column 'b\\udcffd'")],
+)
 def test_a_name_that_is_not_utf8(tmp_path, arguments, run, monkeypatch, option, value, words):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
@@ -230,7 +241,7 @@ def test_resume_with_other_data(tmp_path, arguments, files, trained, run):
 
 @pytest.mark.parametrize("command", [["train"], ["evaluate", "x"], ["predict", "x", "text"]])
 def test_cuda_without_a_usable_device(run, command, monkeypatch):
-    monkeypatch.setattr("engine.backend.why_no_cuda", lambda: "no CUDA device is usable")
+    monkeypatch.setattr("engine.arrays.backend.why_no_cuda", lambda: "no CUDA device is usable")
     refused(run(*command, "--device", "cuda"), "--device cuda", "--device cpu")
 
 
@@ -310,13 +321,17 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
 LONG = "a text of more characters than a name may have\n" * 9
 
 
-@pytest.mark.parametrize("command", [["predict", LONG], ["evaluate", LONG], ["--resume", LONG], ["sweep", "--resume", LONG]])
+@pytest.mark.parametrize(
+    "command", [["predict", LONG], ["evaluate", LONG], ["--resume", LONG], ["sweep", "--resume", LONG]]
+)
 def test_a_name_that_is_too_long(run, command):
     refused(run(*command), "error: 'a text of more characters", "File name too long; see to the name")
 
 
 def test_output_with_a_name_that_is_too_long(run, arguments):
-    refused(run(*arguments, "--output", LONG), "error: 'a text of more characters", "File name too long; see to the name")
+    refused(
+        run(*arguments, "--output", LONG), "error: 'a text of more characters", "File name too long; see to the name"
+    )
 
 
 def test_a_folder_that_may_not_be_searched(run, trained, monkeypatch):
@@ -324,13 +339,17 @@ def test_a_folder_that_may_not_be_searched(run, trained, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "is_file", forbidden)
-    refused(run("predict", trained, "ball"), trained, "config.toml': Permission denied; see to the name, the permissions")
+    refused(
+        run("predict", trained, "ball"), trained, "config.toml': Permission denied; see to the name, the permissions"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_standard_output():
     with open("/dev/full", "w") as full:
-        outcome = subprocess.run([sys.executable, ROOT / "train.py", "corpora"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        outcome = subprocess.run(
+            [sys.executable, ROOT / "train.py", "corpora"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
     refused((outcome.returncode, "", outcome.stderr), "standard input or output: No space left on device; see to ")
 
 
@@ -339,16 +358,35 @@ def test_more_memory_than_there_is_leaves_no_run_directory(tmp_path, arguments, 
         raise MemoryError("Unable to allocate 7.28 TiB")
 
     monkeypatch.setattr("train.build_network", too_large)
-    refused(run(*arguments, "--output", tmp_path / "new"), "too little memory (Unable to allocate 7.28 TiB); lower the dimension")
+    refused(
+        run(*arguments, "--output", tmp_path / "new"),
+        "too little memory (Unable to allocate 7.28 TiB); lower the dimension",
+    )
     assert not (tmp_path / "new").exists()
 
 
 def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, arguments, run):
-    outcome = run(*arguments, "--learning-rate", "1e38", "--set", "clip_norm=0", "--set", "warmup=0", "--set", "weight_decay=0", "--output", tmp_path / "new")
+    outcome = run(
+        *arguments,
+        "--learning-rate",
+        "1e38",
+        "--set",
+        "clip_norm=0",
+        "--set",
+        "warmup=0",
+        "--set",
+        "weight_decay=0",
+        "--output",
+        tmp_path / "new",
+    )
     refused(outcome, "step ", "layer ", "parameter ", "--learning-rate")
 
 
 def test_tensor_cores_are_not_on_a_cpu(run, arguments, tmp_path):
     code, _, err = run(*arguments, "--precision", "tf32", "--output", tmp_path / "run")
-    assert code == 2 and err.strip() == "error: precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
+    assert (
+        code == 2
+        and err.strip()
+        == "error: precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
+    )
     assert not (tmp_path / "run").exists()

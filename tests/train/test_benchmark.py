@@ -7,10 +7,10 @@ import time
 import pytest
 
 from engine.data.texts import Corpus, LabelledTexts
-from engine.errors import UserError
-from layers.benchmark import run as benchmark_run
-from layers.benchmark import workloads
-from layers.benchmark.first_step import seconds_to_first_step
+from engine.support.errors import UserError
+from layers.experiments.benchmark import cpu as benchmark_run
+from layers.experiments.benchmark import workloads
+from layers.experiments.benchmark.cpu import seconds_to_first_step
 
 TEXTS = LabelledTexts(["profits rose", "oil fell again", "the bank cut its rate", "rates rose"] * 10, ["a", "b"] * 20)
 
@@ -37,9 +37,13 @@ def test_the_json_holds_machine_and_results(run, small):
     assert found["settings"] == {"corpus": "r8", "repeats": 1, "threads": 0}
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed: pip install -e '.[plots]'")
+@pytest.mark.skipif(
+    not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed: pip install -e '.[plots]'"
+)
 def test_a_figure_is_drawn(run, small, tmp_path):
-    code, out, _ = run("benchmark", "--only", "batch_exponent", "--no-peer", "--repeats", "1", "--figure", tmp_path / "time.svg")
+    code, out, _ = run(
+        "benchmark", "--only", "batch_exponent", "--no-peer", "--repeats", "1", "--figure", tmp_path / "time.svg"
+    )
     assert code == 0 and "drawn:" in out and (tmp_path / "time.svg").read_text().count("<svg") == 1
 
 

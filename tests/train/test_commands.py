@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import train
-from engine.files import read_toml
-from layers.gradient_suite import CASES, suite_size
+from engine.support.files import read_toml
+from layers.experiments.gradcheck.suite import CASES, suite_size
 
 
 def weights_of(run_path, which="last"):
@@ -26,17 +26,32 @@ def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_p
         "test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "tokens_per_second", "parameters",
         "peak_memory_bytes", "seed", "device",
     } <= result.keys()  # fmt: skip
-    assert sorted(p.name for p in run_path.iterdir()) == ["affixes.json", "checkpoints", "config.toml", "metrics.jsonl", "ngrams.safetensors", "result.json", "tokenizer.json"]
+    assert sorted(p.name for p in run_path.iterdir()) == [
+        "affixes.json",
+        "checkpoints",
+        "config.toml",
+        "metrics.jsonl",
+        "ngrams.safetensors",
+        "result.json",
+        "tokenizer.json",
+    ]
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, result["steps"] + 1))
-    assert all({"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys() for line in lines)
+    assert all(
+        {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second"} <= line.keys()
+        for line in lines
+    )
     assert read_toml(run_path / "config.toml")["network"]["dimension"] == 8
     assert {"-ing", "-its"} <= set(json.loads((run_path / "affixes.json").read_text()))
 
 
 def test_texts_of_which_words_know_little_are_told_of(tmp_path, run):
     path, letters = tmp_path / "train.tsv", "abcdefghij"
-    path.write_text("".join(f"{i % 2}\tthe {a}{b} {b}{a}x\n" for i, (a, b) in enumerate((a, b) for a in letters for b in letters[:4])))
+    path.write_text(
+        "".join(
+            f"{i % 2}\tthe {a}{b} {b}{a}x\n" for i, (a, b) in enumerate((a, b) for a in letters for b in letters[:4])
+        )
+    )
     told = "% of the training tokens are unknown words; with tokens=wordpieces"
     for tokens, expected in (("words", True), ("wordpieces", False)):
         code, out, err = run("--train-file", path, "--epochs", "1", "--tokens", tokens, "--output", tmp_path / tokens)
@@ -115,21 +130,28 @@ def test_predict_keeps_the_order_of_its_texts(trained, run):
         assert run("predict", trained, text)[1].split() == line  # alone, each gets the same answer
 
 
-def test_several_runs_label_texts_by_the_mean_of_their_probabilities(tmp_path, trained, arguments, files, run, monkeypatch):
+def test_several_runs_label_texts_by_the_mean_of_their_probabilities(
+    tmp_path, trained, arguments, files, run, monkeypatch
+):
     other = tmp_path / "other"
     assert run(*arguments, "--seed", "5", "--vocabulary-size", "60", "--output", other)[0] == 0
     text, each = "ball of bread", []
     for path in (trained, other):
         each.append(json.loads(run("predict", path, text, "--json")[1])["probabilities"])
     both = json.loads(run("predict", trained, text, "--with", other, "--json")[1])
-    assert both["probabilities"] == pytest.approx({name: (each[0][name] + each[1][name]) / 2 for name in each[0]}, abs=1e-6)
+    assert both["probabilities"] == pytest.approx(
+        {name: (each[0][name] + each[1][name]) / 2 for name in each[0]}, abs=1e-6
+    )
     assert each[0] != each[1] and both["probability"] == pytest.approx(max(both["probabilities"].values()), abs=1e-6)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bread\nball\n")))
     assert run("predict", trained, "--with", other)[1].count("\n") == 2  # lines are read once, not once for each run
     for more in ([], ["--test-file", files["test"]]):
         code, out, err = run("evaluate", trained, "--with", other, *more)
         assert (code, err) == (0, "") and "accuracy" in out and out.count("15 rows") == 1
-    losses = [json.loads(run("evaluate", path, *more, "--json")[1])["loss"] for path, more in ((trained, []), (other, []), (trained, ["--with", other]))]
+    losses = [
+        json.loads(run("evaluate", path, *more, "--json")[1])["loss"]
+        for path, more in ((trained, []), (other, []), (trained, ["--with", other]))
+    ]
     assert len(set(losses)) == 3 and losses[2] < (losses[0] + losses[1]) / 2
     monkeypatch.setattr(sys, "stdin", None)  # a path is looked at before texts are asked for
     code, out, err = run("predict", trained, "--with", tmp_path / "none")
@@ -147,7 +169,11 @@ def test_predict_reads_lines_and_prints_json_lines(trained, run, monkeypatch):
         assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("text", ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000], ids=["empty", "NUL", "emoji", "million words", "one word"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000],
+    ids=["empty", "NUL", "emoji", "million words", "one word"],
+)
 def test_predict_copes_with_any_text(trained, run, text):
     code, out, err = run("predict", trained, text)
     assert code == 0, err
@@ -157,12 +183,19 @@ def test_predict_copes_with_any_text(trained, run, text):
 def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
     """Of every fourth case; tests/layers/test_gradient_suite.py runs them all."""
     some = CASES[::-4]
-    monkeypatch.setattr("layers.gradient_suite.CASES", some)
+    monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1", "--json")
     report = json.loads(out)
     assert code == 0 and report["ok"]
     assert len(report["checks"]) == suite_size()
-    assert {check["method"] for check in report["checks"]} == {"complex_step", "five_point", "richardson", "float64_twin", "tf32_twin", "exact"}
+    assert {check["method"] for check in report["checks"]} == {
+        "complex_step",
+        "five_point",
+        "richardson",
+        "float64_twin",
+        "tf32_twin",
+        "exact",
+    }
     assert {case.name for case in some} < {check["name"] for check in report["checks"]}
     keys = ["name", "method", "dtype", "worst_relative_error", "tolerance", "examples", "ok"]
     assert all(list(check) == keys for check in report["checks"])
@@ -172,9 +205,15 @@ def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
 def test_gradcheck_fails_with_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
     from layers.wave import modulation
 
-    monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
-    some = [case for case in CASES if case.name in ("E5 interference", "E6 modulation", "network, modulation, both", "network, interference, both")]
-    monkeypatch.setattr("layers.gradient_suite.CASES", some)
+    monkeypatch.setattr(
+        modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im)
+    )
+    some = [
+        case
+        for case in CASES
+        if case.name in ("E5 interference", "E6 modulation", "network, modulation, both", "network, interference, both")
+    ]
+    monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1")
     assert code == 1
     assert "FAIL: E6 modulation, five_point: " in out
@@ -251,7 +290,9 @@ def test_a_config_file_chooses_its_models_own_preset(tmp_path, run):
     assert code == 0 and out.startswith("Transformer: blocks 0, heads 12")
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"], ["sweep"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["evaluate"], ["predict"], ["gradcheck"], ["describe"], ["accuracy"], ["sweep"]]
+)
 def test_help_fits_a_screen(command, run):
     code, out, _ = run(*command, "--help")
     assert code == 0

@@ -6,11 +6,11 @@ import json
 import pytest
 
 import train
-from layers.benchmark.workloads import VOCABULARY
-from layers.complexity import processes
-from layers.complexity import run as complexity_run
-from layers.complexity.measurement import Measurement
-from layers.complexity.models import MODELS, TOKENS
+from layers.experiments.benchmark.workloads import VOCABULARY
+from layers.experiments.complexity import run as complexity_run
+from layers.experiments.complexity import run as processes
+from layers.experiments.complexity.measure import Measurement
+from layers.experiments.complexity.models import MODELS, TOKENS
 
 
 def pretended(model, texts, lengths, setup):
@@ -37,21 +37,49 @@ def test_growth_exponents_and_reductions_are_printed(run, quick):
 def test_only_one_kind_and_some_models(run, quick):
     code, out, _ = run("complexity", "--only", "growth", "--models", "modulation", "--lengths", "16,32")
     assert code == 0 and "exponent of" in out and "less than" not in out and "bert" not in out
-    code, out, _ = run("complexity", "--only", "reductions", "--models", "modulation,bert-base", "--texts", "5", "--length", "9")
+    code, out, _ = run(
+        "complexity", "--only", "reductions", "--models", "modulation,bert-base", "--texts", "5", "--length", "9"
+    )
     assert code == 0 and "exponent of" not in out and "5 texts of 9 tokens" in out
 
 
 def test_the_json_holds_everything(run, quick):
-    code, out, _ = run("complexity", "--lengths", "16,32", "--repeats", "2", "--budget", "9", "--tokens", "words", "--threads", "1", "--json")
+    code, out, _ = run(
+        "complexity",
+        "--lengths",
+        "16,32",
+        "--repeats",
+        "2",
+        "--budget",
+        "9",
+        "--tokens",
+        "words",
+        "--threads",
+        "1",
+        "--json",
+    )
     found = json.loads(out)
     assert code == 0 and len(found["growth"]) == 8 and len(found["batch"]) == 8 and len(found["reductions"]) == 4
-    chosen = {name: found["settings"][name] for name in ("device", "budget", "tokens", "threads", "texts", "length", "repeats")}
-    assert chosen == {"device": "cpu", "budget": 9.0, "tokens": "words", "threads": 1, "texts": 32, "length": 128, "repeats": 2}
+    chosen = {
+        name: found["settings"][name]
+        for name in ("device", "budget", "tokens", "threads", "texts", "length", "repeats")
+    }
+    assert chosen == {
+        "device": "cpu",
+        "budget": 9.0,
+        "tokens": "words",
+        "threads": 1,
+        "texts": 32,
+        "length": 128,
+        "repeats": 2,
+    }
 
 
 def test_a_figure_is_drawn(run, quick, tmp_path):
     pytest.importorskip("matplotlib")
-    code, out, err = run("complexity", "--lengths", "16,32", "--only", "growth", "--figure", tmp_path / "a.svg", "--json")
+    code, out, err = run(
+        "complexity", "--lengths", "16,32", "--only", "growth", "--figure", tmp_path / "a.svg", "--json"
+    )
     assert code == 0 and json.loads(out) and err == f"drawn: {tmp_path / 'a.svg'}\n"
     assert (tmp_path / "a.svg").read_text().count("<svg") == 1
 
@@ -61,8 +89,12 @@ def test_the_defaults_of_the_options_are_those_of_the_measurements():
     defaults = inspect.signature(complexity_run.Complexity).parameters
     for name in ("device", "texts", "length", "repeats", "budget", "threads", "tokens"):
         assert given[name].default == defaults[name].default
-    assert given["models"].default == ",".join(MODELS) and given["lengths"].default == ",".join(map(str, complexity_run.LENGTHS))
-    assert list(given["tokens"].type.choices) == list(TOKENS) and list(given["only"].type.choices) == list(complexity_run.KINDS)
+    assert given["models"].default == ",".join(MODELS) and given["lengths"].default == ",".join(
+        map(str, complexity_run.LENGTHS)
+    )
+    assert list(given["tokens"].type.choices) == list(TOKENS) and list(given["only"].type.choices) == list(
+        complexity_run.KINDS
+    )
     assert given["length"].type.max == VOCABULARY
 
 
@@ -76,12 +108,22 @@ def test_the_defaults_of_the_options_are_those_of_the_measurements():
     (["--device", "cuda"], "--device cuda: "),
 ])  # fmt: skip
 def test_bad_input_is_one_line(run, monkeypatch, arguments, words):
-    monkeypatch.setattr("engine.backend.why_no_cuda", lambda: "there is no driver")
+    monkeypatch.setattr("engine.arrays.backend.why_no_cuda", lambda: "there is no driver")
     code, out, err = run("complexity", *arguments)
     assert code == 2 and not out and words in err and err.startswith("error: ") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--texts", "0"], ["--length", "30523"], ["--repeats", "0"], ["--budget", "-1"], ["--only", "both"], ["--tokens", "few"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--texts", "0"],
+        ["--length", "30523"],
+        ["--repeats", "0"],
+        ["--budget", "-1"],
+        ["--only", "both"],
+        ["--tokens", "few"],
+    ],
+)
 def test_wrong_options_are_refused(run, arguments):
     code, out, err = run("complexity", *arguments)
     assert code == 2 and not out and arguments[0] in err

@@ -48,10 +48,15 @@ def test_a_network_is_trained_and_measured_on_a_corpus_of_the_hub(sst2, tmp_path
 
 def test_a_corpus_that_cannot_be_fetched_leaves_no_run(sst2, tmp_path, run):
     sst2.close()
-    code, _, err = run("train", "--corpus", "sst2", *TINY, "--cache-dir", tmp_path / "cache", "--output", tmp_path / "new")
+    code, _, err = run(
+        "train", "--corpus", "sst2", *TINY, "--cache-dir", tmp_path / "cache", "--output", tmp_path / "new"
+    )
     assert code == 2 and not (tmp_path / "new").exists()
     (line,) = err.splitlines()
-    assert line.startswith("error: stanfordnlp/sst2, data/train-00000-of-00001.parquet: cannot be fetched from") and "--train-file" in line
+    assert (
+        line.startswith("error: stanfordnlp/sst2, data/train-00000-of-00001.parquet: cannot be fetched from")
+        and "--train-file" in line
+    )
 
 
 def test_the_list_fits_a_terminal_and_asks_no_network(hub, tmp_path, run, no_network):
@@ -77,7 +82,17 @@ def test_the_list_as_json_holds_every_fact(hub, tmp_path, run, no_network):
         corpus = CORPORA[row.pop("name")]
         assert row.pop("cached") is False
         assert row == {name: getattr(corpus, name) for name in row}
-        assert {"train_rows", "test_rows", "classes", "download_bytes", "source", "revision", "authors", "terms", "description"} == row.keys()
+        assert {
+            "train_rows",
+            "test_rows",
+            "classes",
+            "download_bytes",
+            "source",
+            "revision",
+            "authors",
+            "terms",
+            "description",
+        } == row.keys()
 
 
 def test_files_that_are_kept_count_as_cached(hub, tmp_path, run):

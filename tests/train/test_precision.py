@@ -37,7 +37,10 @@ def test_json_is_strict_and_holds_the_same(run):
 
 
 def test_options_change_the_numbers(run):
-    outputs = [run("precision", "--json", *options)[1] for options in ([], ["--seed", "1"], ["--tokens", "3"], ["--scope", "text"], [])]
+    outputs = [
+        run("precision", "--json", *options)[1]
+        for options in ([], ["--seed", "1"], ["--tokens", "3"], ["--scope", "text"], [])
+    ]
     assert len(set(outputs)) == 4 and outputs[0] == outputs[-1]
 
 

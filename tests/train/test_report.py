@@ -30,7 +30,9 @@ def page(tmp_path):
 def without_figures(monkeypatch):
     """Drawing takes longer than the rest of a report."""
     for name in ("learning_svg", "rates_svg", "matrix_svg"):
-        monkeypatch.setattr(f"engine.analysis.report.page.{name}", lambda *_: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')
+        monkeypatch.setattr(
+            f"engine.report.page.{name}", lambda *_: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
+        )
 
 
 def test_a_report_counts_what_predict_says(tmp_path, trained, files, run, page):
@@ -38,34 +40,65 @@ def test_a_report_counts_what_predict_says(tmp_path, trained, files, run, page):
     assert code == 0 and f"page written to {page}" in err, err
     (told,) = json.loads(out)["runs"]
     found, result = told["measured"], json.loads((trained / "result.json").read_text())
-    assert told["finished"] and (found["accuracy"], found["macro_f1"]) == (result["test_accuracy"], result["test_macro_f1"])
+    assert told["finished"] and (found["accuracy"], found["macro_f1"]) == (
+        result["test_accuracy"],
+        result["test_macro_f1"],
+    )
     rows = [line.split("\t") for line in files["test"].read_text().splitlines()]
     predicted = [line.split("\t") for line in run("predict", trained, *(text for _, text in rows))[1].splitlines()]
-    counts = [[sum(true == a and label == b for (true, _), (label, _) in zip(rows, predicted)) for b in found["names"]] for a in found["names"]]
+    counts = [
+        [sum(true == a and label == b for (true, _), (label, _) in zip(rows, predicted)) for b in found["names"]]
+        for a in found["names"]
+    ]
     assert found["confusion"] == counts and found["split"] == "test" and sum(map(sum, counts)) == 15
     wrong = [(float(p), text, true, label) for (true, text), (label, p) in zip(rows, predicted) if true != label]
-    assert {(round(m["probability"], 4), m["text"], m["true"], m["predicted"]) for m in found["mistakes"]} == set(sorted(wrong)[-10:])
+    assert {(round(m["probability"], 4), m["text"], m["true"], m["predicted"]) for m in found["mistakes"]} == set(
+        sorted(wrong)[-10:]
+    )
     assert "What trained takes for what" in words_of(page) and page.read_text().count("<svg") == 3
 
 
 def test_texts_are_measured_in_batches_as_one_by_one(trained, run, page, monkeypatch, without_figures):
     first = json.loads(run("report", trained, "--output", page, "--json")[1])["runs"][0]["measured"]
-    monkeypatch.setattr("engine.analysis.report.measure.predict_classes", lambda network, texts: predict_classes(network, texts, batch_size=1))
+    monkeypatch.setattr(
+        "engine.report.confusion.predict_classes", lambda network, texts: predict_classes(network, texts, batch_size=1)
+    )
     second = json.loads(run("report", trained, "--output", page, "--json")[1])["runs"][0]["measured"]
-    assert first["confusion"] == second["confusion"] and [m["text"] for m in first["mistakes"]] == [m["text"] for m in second["mistakes"]]
+    assert first["confusion"] == second["confusion"] and [m["text"] for m in first["mistakes"]] == [
+        m["text"] for m in second["mistakes"]
+    ]
 
 
 def test_runs_side_by_side_seeds_and_a_transformer(tmp_path, arguments, files, trained, run, page):
     paths = [trained, tmp_path / "seed", tmp_path / "attention"]
-    transformer = ["--model", "transformer", "--dimension", "8", "--epochs", "1", "--set", "heads=2", "--set", "hidden=8", "--set", "max_tokens=16"]
+    transformer = [
+        "--model",
+        "transformer",
+        "--dimension",
+        "8",
+        "--epochs",
+        "1",
+        "--set",
+        "heads=2",
+        "--set",
+        "hidden=8",
+        "--set",
+        "max_tokens=16",
+    ]
     assert run(*arguments, "--seed", "1", "--output", paths[1])[0] == 0
     assert run("--train-file", files["train"], "--test-file", files["test"], *transformer, "--output", paths[2])[0] == 0
     code, out, err = run("report", *paths, "--output", page)
     assert code == 0, err
-    assert all(name in out for name in ("trained", "seed", "attention", "transformer", "2 seeds", f"page written to {page}"))
+    assert all(
+        name in out for name in ("trained", "seed", "attention", "transformer", "2 seeds", f"page written to {page}")
+    )
     words = words_of(page)
     assert "Report of 3 runs" in words and "2 seeds as of trained" in words and "epochs" in words
-    assert [section.get("id") for section in page_of(page).iter("section") if section.get("id")] == ["run1", "run2", "run3"]
+    assert [section.get("id") for section in page_of(page).iter("section") if section.get("id")] == [
+        "run1",
+        "run2",
+        "run3",
+    ]
 
 
 def test_an_unfinished_run_has_its_curves(tmp_path, arguments, run, page, monkeypatch, without_figures):
@@ -87,7 +120,11 @@ def test_an_unfinished_run_has_its_curves(tmp_path, arguments, run, page, monkey
 
 def test_validation_texts_take_the_place_of_missing_test_texts(tmp_path, arguments, files, run, page, without_figures):
     without = [argument for argument in arguments if argument not in ("--test-file", str(files["test"]))]
-    for name, more in (("split", []), ("file", ["--validation-file", files["test"]]), ("neither", ["--set", "validation_fraction=0"])):
+    for name, more in (
+        ("split", []),
+        ("file", ["--validation-file", files["test"]]),
+        ("neither", ["--set", "validation_fraction=0"]),
+    ):
         path = tmp_path / name
         assert run(*without, *more, "--output", path)[0] == 0
         code, out, err = run("report", path, "--output", page, "--json")
@@ -96,7 +133,10 @@ def test_validation_texts_take_the_place_of_missing_test_texts(tmp_path, argumen
         if name == "neither":
             assert told["measured"] is None and "without validation texts" in told["why"]
         else:
-            assert told["measured"]["split"] == "validation" and told["measured"]["accuracy"] == result["validation_accuracy"]
+            assert (
+                told["measured"]["split"] == "validation"
+                and told["measured"]["accuracy"] == result["validation_accuracy"]
+            )
         assert "not the same any more" not in words_of(page)
 
 
@@ -106,20 +146,40 @@ def test_texts_that_are_gone_or_changed_are_told_of(trained, files, run, page, w
     assert run("report", trained, "--output", page)[0] == 0 and "not the same any more" in words_of(page)
     files["test"].write_text("unknown\tword\n" + "".join(lines))
     code, out, _ = run("report", trained, "--output", page, "--json")
-    assert code == 0 and "line 1: label 'unknown' is not among the training classes" in json.loads(out)["runs"][0]["why"]
+    assert (
+        code == 0 and "line 1: label 'unknown' is not among the training classes" in json.loads(out)["runs"][0]["why"]
+    )
     files["test"].unlink()
     code, _, err = run("report", trained, "--output", page)
     words = words_of(page)
-    assert code == 0 and "cannot be read again" in words and str(files["test"]) in words and "sport" in words, err  # classes as result.json has them
+    assert code == 0 and "cannot be read again" in words and str(files["test"]) in words and "sport" in words, (
+        err
+    )  # classes as result.json has them
 
 
 def test_hostile_labels_and_texts_stay_text(tmp_path, run, page):
     labels = ["<script>alert(1)</script>", "a & b\\$x$"]
-    lines = [json.dumps({"label": labels[row % 2], "text": f"word{row % 2} </td><script>x</script> & \x00 {row}"}) for row in range(40)]
+    lines = [
+        json.dumps({"label": labels[row % 2], "text": f"word{row % 2} </td><script>x</script> & \x00 {row}"})
+        for row in range(40)
+    ]
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    (tmp_path / "test.jsonl").write_text("\n".join(json.dumps(json.loads(line) | {"label": labels[0]}) for line in lines[:9]))
+    (tmp_path / "test.jsonl").write_text(
+        "\n".join(json.dumps(json.loads(line) | {"label": labels[0]}) for line in lines[:9])
+    )
     small = ["--dimension", "4", "--set", "hidden=4", "--epochs", "1", "--vocabulary-size", "100"]
-    assert run("--train-file", tmp_path / "train.jsonl", "--test-file", tmp_path / "test.jsonl", *small, "--output", tmp_path / "run")[0] == 0
+    assert (
+        run(
+            "--train-file",
+            tmp_path / "train.jsonl",
+            "--test-file",
+            tmp_path / "test.jsonl",
+            *small,
+            "--output",
+            tmp_path / "run",
+        )[0]
+        == 0
+    )
     assert run("report", tmp_path / "run", "--output", page)[0] == 0
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text and "\0" not in text and all(label in words_of(page) for label in labels)
@@ -134,7 +194,10 @@ def test_hostile_labels_and_texts_stay_text(tmp_path, run, page):
         (["NONE"], ["NONE: not a run directory (does not exist)"]),
         (["trained", "trained/"], ["is the same run as", "name each once"]),
         (["trained", "--output", "report.txt"], ["report.txt", ".html"]),
-        (["trained", "--output", "NONE/report.html"], ["NONE/report.html: cannot be written (its folder does not exist)"]),
+        (
+            ["trained", "--output", "NONE/report.html"],
+            ["NONE/report.html: cannot be written (its folder does not exist)"],
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, trained, run, monkeypatch, given, words):
@@ -164,6 +227,6 @@ def test_without_matplotlib_the_remedy_is_named(trained, run, page, monkeypatch)
     def missing(name):
         raise ImportError(f"No module named '{name}'")
 
-    monkeypatch.setattr("engine.analysis.pictures.importlib.import_module", missing)
+    monkeypatch.setattr("engine.report.figures.importlib.import_module", missing)
     code, out, err = run("report", trained, "--output", page)
     assert code == 2 and out == "" and err.count("\n") == 1 and "pip install -e '.[plots]'" in err and not page.exists()

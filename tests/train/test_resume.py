@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from engine.training.trainer import Trainer
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 
 def start(arguments, **more):
@@ -75,9 +73,27 @@ def test_a_killed_run_leaves_only_whole_files_and_resumes_to_the_same_bits(tmp_p
 @pytest.fixture
 def of_a_transformer(files):
     """Arguments of a training of 14 steps in two epochs, with all kinds of dropout that a Transformer has."""
-    data = ["--train-file", files["train"], "--test-file", files["test"], "--vocabulary-size", "200", "--epochs", "2", "--batch-size", "8"]
+    data = [
+        "--train-file",
+        files["train"],
+        "--test-file",
+        files["test"],
+        "--vocabulary-size",
+        "200",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+    ]
     fields = ("heads=2", "hidden=8", "blocks=2", "dropout=0.2", "max_tokens=16", "positions=16", "patience=0")
-    return [*data, "--model", "transformer", "--dimension", "8", *(part for field in fields for part in ("--set", field))]
+    return [
+        *data,
+        "--model",
+        "transformer",
+        "--dimension",
+        "8",
+        *(part for field in fields for part in ("--set", field)),
+    ]
 
 
 @pytest.mark.parametrize("at", [1, 3, 7, 10])
@@ -94,7 +110,9 @@ def test_a_transformer_stopped_by_ctrl_c_resumes_to_the_same_bits(tmp_path, of_a
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "train_step", pressing)
         code, _, err = run(*of_a_transformer, "--output", tmp_path / "cut")
-    assert code == 130 and err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {tmp_path / 'cut'}"
+    assert (
+        code == 130 and err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {tmp_path / 'cut'}"
+    )
     assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == at
     assert run("--resume", tmp_path / "cut")[0] == 0
     arrays, lines = final_state(tmp_path / "cut")
@@ -112,7 +130,7 @@ def test_a_run_resumes_on_its_own_device_unless_another_is_given(trained, run, m
     (trained / "result.json").unlink()
     config = trained / "config.toml"
     config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
-    monkeypatch.setattr("engine.backend.why_no_cuda", lambda: "no CUDA device is usable")
+    monkeypatch.setattr("engine.arrays.backend.why_no_cuda", lambda: "no CUDA device is usable")
     code, _, err = run("--resume", trained)
     assert code == 2 and "--device cuda" in err
     assert run("--resume", trained, "--device", "cpu")[0] == 0
@@ -128,12 +146,21 @@ def interrupted(*_, **__):
 
 
 def test_ctrl_c_tells_of_resume_only_where_there_is_that_option(run, monkeypatch):
-    for place in ("engine.doctor.examine", "train.chosen_settings", "train.open_run", "engine.training.sweep.run.read_sweep"):
+    for place in (
+        "engine.cuda.doctor.examine",
+        "train.chosen_settings",
+        "train.open_run",
+        "engine.sweep.run.read_sweep",
+    ):
         monkeypatch.setattr(place, interrupted)
     saved = "; what was saved before can be continued with --resume"
     for command in (["doctor"], ["describe", "run"], [], ["--epochs", "1"], ["train"], ["sweep", "--resume", "x"]):
         code, out, err = run(*command)
-        assert (code, out, err.strip()) == (130, "", "stopped by SIGINT at once" + ("" if command[:1] in (["doctor"], ["describe"]) else saved))
+        assert (code, out, err.strip()) == (
+            130,
+            "",
+            "stopped by SIGINT at once" + ("" if command[:1] in (["doctor"], ["describe"]) else saved),
+        )
 
 
 def test_ctrl_c_during_the_imports_ends_without_a_word(tmp_path):

@@ -7,14 +7,29 @@ import signal
 import numpy as np
 import pytest
 
-from engine.analysis.independence import mean_absolute_correlation
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.run_directory import RunDirectory
+from layers.experiments.study.measures import mean_absolute_correlation
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-SMALL = ["--dimension", "8", "--epochs", "9", "--set", "step_budget=14", "--batch-size", "8", "--vocabulary-size", "200", "--snapshots", "3", "--set", "max_tokens=16"]
+SMALL = [
+    "--dimension",
+    "8",
+    "--epochs",
+    "9",
+    "--set",
+    "step_budget=14",
+    "--batch-size",
+    "8",
+    "--vocabulary-size",
+    "200",
+    "--snapshots",
+    "3",
+    "--set",
+    "max_tokens=16",
+]
 NAMES = ["interference", "modulation", "transformer"]
 PER_STEP = ["step", "loss", "accuracy", "gradient_cls", "gradient_input", "gradient_classifier"]
 
@@ -27,7 +42,7 @@ def options(files):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Drawing takes longer than the rest of a study."""
-    monkeypatch.setattr("engine.analysis.study.figures.write_figures", lambda *_: {})
+    monkeypatch.setattr("layers.experiments.study.figures.write_figures", lambda *_: {})
 
 
 @pytest.fixture
@@ -52,7 +67,9 @@ def test_a_study_records_every_step_of_every_run(finished):
         assert [entry["step"] for entry in found["validation"]] == [7, 14]
         assert 0 <= found["test_accuracy"] <= 1 and found["parameters"] > 0
     runs = study["runs"]
-    assert runs["interference"]["independence"][0] == runs["transformer"]["independence"][0]  # the same embeddings at the start
+    assert (
+        runs["interference"]["independence"][0] == runs["transformer"]["independence"][0]
+    )  # the same embeddings at the start
     assert runs["interference"]["loss"][0] != runs["modulation"]["loss"][0]
     assert all(name in out for name in NAMES) and "effective rank" in out and str(folder) in out
     page = (folder / "study.html").read_text()
@@ -63,7 +80,9 @@ def test_a_study_records_every_step_of_every_run(finished):
 def test_the_runs_see_the_same_texts_in_the_same_order(tmp_path, options, run, without_figures, monkeypatch):
     seen = []
     step = trainer_module.Trainer.train_step
-    monkeypatch.setattr(trainer_module.Trainer, "train_step", lambda self, batch: seen.append(batch) or step(self, batch))
+    monkeypatch.setattr(
+        trainer_module.Trainer, "train_step", lambda self, batch: seen.append(batch) or step(self, batch)
+    )
     assert run(*options, "--output", tmp_path / "study")[0] == 0
     thirds = [seen[i * 14 : i * 14 + 14] for i in range(3)]
     assert len(seen) == 42
@@ -76,7 +95,9 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("at", [3, 17, 30])
-def test_a_killed_study_continues_to_the_same_numbers(tmp_path, options, run, without_figures, finished, monkeypatch, at):
+def test_a_killed_study_continues_to_the_same_numbers(
+    tmp_path, options, run, without_figures, finished, monkeypatch, at
+):
     """Within the first run, the second and the third."""
     steps = []
     step = trainer_module.Trainer.train_step
@@ -95,12 +116,19 @@ def test_a_killed_study_continues_to_the_same_numbers(tmp_path, options, run, wi
     first, second = (json.loads((folder / "study.json").read_text()) for folder in (finished[0], tmp_path / "killed"))
     for name in NAMES:
         del first["runs"][name]["train_seconds"], second["runs"][name]["train_seconds"]
-        weights = [load_checkpoint(folder / "runs" / name / "checkpoints" / "last", ("weights",))[1] for folder in (finished[0], tmp_path / "killed")]
-        assert all(np.array_equal(weights[0]["weights"][key], weights[1]["weights"][key]) for key in weights[0]["weights"])
+        weights = [
+            load_checkpoint(folder / "runs" / name / "checkpoints" / "last", ("weights",))[1]
+            for folder in (finished[0], tmp_path / "killed")
+        ]
+        assert all(
+            np.array_equal(weights[0]["weights"][key], weights[1]["weights"][key]) for key in weights[0]["weights"]
+        )
     assert first == second
 
 
-def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(tmp_path, options, run, without_figures, monkeypatch):
+def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(
+    tmp_path, options, run, without_figures, monkeypatch
+):
     def die(*_, **__):
         raise Stop
 
@@ -113,26 +141,38 @@ def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(tmp_pat
     assert claimed.exists() and not claimed.read_text()
     code, _, err = run("study", "--resume", tmp_path / "study")
     assert code == 0, err
-    assert claimed.read_text() and len(json.loads((tmp_path / "study" / "study.json").read_text())["runs"]["modulation"]["step"]) == 14
+    assert (
+        claimed.read_text()
+        and len(json.loads((tmp_path / "study" / "study.json").read_text())["runs"]["modulation"]["step"]) == 14
+    )
 
 
 def test_what_is_measured_at_the_end_is_of_the_last_weights_and_not_of_the_best(tmp_path, options, run, monkeypatch):
     """With the steps that rows still had to make up for: the last batch does not hold all tokens."""
     accuracies, drawn, evaluate = iter([0.9, 0.1]), {}, trainer_module.evaluate
     monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(accuracies)))
-    monkeypatch.setattr("engine.analysis.study.figures.write_figures", lambda folder, recorded, matrices: drawn.update(matrices) or {})
+    monkeypatch.setattr(
+        "layers.experiments.study.figures.write_figures",
+        lambda folder, recorded, matrices: drawn.update(matrices) or {},
+    )
     code, _, err = run(*options, "--runs", "modulation", "--output", tmp_path / "study")
     assert code == 0, err
     assert json.loads((tmp_path / "study" / "runs" / "modulation" / "result.json").read_text())["best_epoch"] == 1
     recorded = json.loads((tmp_path / "study" / "study.json").read_text())["runs"]["modulation"]["independence"]
     found = [mean_absolute_correlation(matrix) for matrix in drawn["modulation"]]
-    assert [entry["step"] for entry in recorded] == [0, 5, 9, 14] and found == [recorded[at]["mean_absolute_correlation"] for at in (0, -1)]
+    assert [entry["step"] for entry in recorded] == [0, 5, 9, 14] and found == [
+        recorded[at]["mean_absolute_correlation"] for at in (0, -1)
+    ]
 
 
 def test_a_diverged_run_ends_in_one_line_though_it_is_measured_at_every_step(tmp_path, options, run, without_figures):
     diverging = ["--snapshots", "14", "--set", "learning_rate=1e39", "--set", "weight_decay=0"]
     code, _, err = run(*options, *diverging, "--runs", "modulation", "--output", tmp_path / "study")
-    assert code == 2 and err.count("\n") == 1 and err.startswith("error: step 2: the loss is nan, in the value of parameter embedding.table"), err
+    assert (
+        code == 2
+        and err.count("\n") == 1
+        and err.startswith("error: step 2: the loss is nan, in the value of parameter embedding.table")
+    ), err
 
 
 def test_ctrl_c_saves_and_names_the_study(tmp_path, options, run, without_figures, monkeypatch):
@@ -153,11 +193,15 @@ def test_ctrl_c_saves_and_names_the_study(tmp_path, options, run, without_figure
     code, _, _ = run("study", "--resume", folder)
     assert code == 0 and len(steps) == 42 and list(json.loads((folder / "study.json").read_text())["runs"]) == NAMES
     before = (folder / "study.json").read_text()
-    assert run("study", "--resume", folder)[0] == 0 and len(steps) == 42 and (folder / "study.json").read_text() == before
+    assert (
+        run("study", "--resume", folder)[0] == 0 and len(steps) == 42 and (folder / "study.json").read_text() == before
+    )
 
 
 def test_some_of_the_runs_and_json(tmp_path, options, run, without_figures):
-    code, out, err = run(*options, "--runs", "modulation", "--set", "modulation.readout=both", "--json", "--output", tmp_path / "study")
+    code, out, err = run(
+        *options, "--runs", "modulation", "--set", "modulation.readout=both", "--json", "--output", tmp_path / "study"
+    )
     study = json.loads(out)
     assert code == 0 and list(study["runs"]) == ["modulation"] and study["settings"]["modulation"]["readout"] == "both"
     assert study == json.loads((tmp_path / "study" / "study.json").read_text())

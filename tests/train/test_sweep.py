@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 import train
-from engine.files import read_toml
-from engine.training.sweep.description import read_description
-from engine.training.sweep.plan import plan
-from engine.training.sweep.run import default_jobs
+from engine.support.files import read_toml
+from engine.sweep.description import plan, read_description
+from engine.sweep.run import default_jobs
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seeds = [0, 1]
 [set]
@@ -53,7 +52,10 @@ def sweep_file(tmp_path, files):
 
 def weights(folder):
     """{run: bytes of its best and last weights and of its optimizer}."""
-    return {run.name: [file.read_bytes() for file in sorted(run.rglob("*.safetensors"))] for run in sorted((folder / "runs").iterdir())}
+    return {
+        run.name: [file.read_bytes() for file in sorted(run.rglob("*.safetensors"))]
+        for run in sorted((folder / "runs").iterdir())
+    }
 
 
 def start(*arguments):
@@ -91,17 +93,53 @@ def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_pat
         outputs[jobs] = json.loads(out)
     first, second = weights(tmp_path / "jobs1"), weights(tmp_path / "jobs2")
     assert sorted(first) == sorted(NAMES) and all(first.values()) and first == second
-    for (a, b) in zip(outputs[1]["rows"], outputs[2]["rows"]):
-        assert [run["test_accuracy"] for run in a["runs"]] == [run["test_accuracy"] for run in b["runs"]] and a["mean"] == b["mean"]
-    options = ["--set", "hidden=8", "--epochs", "2", "--batch-size", "8", "--vocabulary-size", "200", "--dimension", "8", "--seed", "1"]
-    assert run("--train-file", tmp_path / "train.tsv", "--test-file", tmp_path / "test.tsv", *options, "--output", tmp_path / "alone" / "runs" / "none-1")[0] == 0
+    for a, b in zip(outputs[1]["rows"], outputs[2]["rows"]):
+        assert [run["test_accuracy"] for run in a["runs"]] == [run["test_accuracy"] for run in b["runs"]] and a[
+            "mean"
+        ] == b["mean"]
+    options = [
+        "--set",
+        "hidden=8",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+        "--vocabulary-size",
+        "200",
+        "--dimension",
+        "8",
+        "--seed",
+        "1",
+    ]
+    assert (
+        run(
+            "--train-file",
+            tmp_path / "train.tsv",
+            "--test-file",
+            tmp_path / "test.tsv",
+            *options,
+            "--output",
+            tmp_path / "alone" / "runs" / "none-1",
+        )[0]
+        == 0
+    )
     assert weights(tmp_path / "alone")["none-1"] == first["none-1"]
     folder = tmp_path / "jobs2"
-    assert sorted(entry.name for entry in folder.iterdir()) == ["logs", "results.json", "runs", "sweep.toml", "table.csv", "table.md"]
+    assert sorted(entry.name for entry in folder.iterdir()) == [
+        "logs",
+        "results.json",
+        "runs",
+        "sweep.toml",
+        "table.csv",
+        "table.md",
+    ]
     assert read_toml(folder / "sweep.toml")["preset"] == train.DEFAULTS["wave"]
     assert outputs[2] == json.loads((folder / "results.json").read_text())
     for row, label in zip(outputs[2]["rows"], ["none", "no dropout"]):
-        accuracies = [json.loads((folder / "runs" / run["run"] / "result.json").read_text())["test_accuracy"] for run in row["runs"]]
+        accuracies = [
+            json.loads((folder / "runs" / run["run"] / "result.json").read_text())["test_accuracy"]
+            for run in row["runs"]
+        ]
         assert row["change"] == label and row["mean"] == pytest.approx(sum(accuracies) / 2) and len(accuracies) == 2
     assert (folder / "table.md").read_text().startswith("| change | seeds | test accuracy |")
     assert (folder / "table.csv").read_text().count("\n") == 3
@@ -112,7 +150,12 @@ def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_pat
 @pytest.mark.slow
 def test_a_stopped_sweep_saves_and_continues_to_the_same_bits(tmp_path, sweep_file, run):
     """Stopped in the first of the two longer runs."""
-    path = sweep_file(epochs="epochs = 1", batch_size="batch_size = 1", seeds="seeds = [0]", **{"none": "none = {}\nlong = { epochs = 12 }"})
+    path = sweep_file(
+        epochs="epochs = 1",
+        batch_size="batch_size = 1",
+        seeds="seeds = [0]",
+        **{"none": "none = {}\nlong = { epochs = 12 }"},
+    )
     folder, names = tmp_path / "cut", ["none-0", "long-0", "no_dropout-0"]
     process = start(path, "--jobs", 1, "--output", folder)
 
@@ -124,7 +167,9 @@ def test_a_stopped_sweep_saves_and_continues_to_the_same_bits(tmp_path, sweep_fi
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {folder}" and "Traceback" not in err
+    assert (
+        err.splitlines()[-1] == f"stopped by SIGINT: saved; continue with --resume {folder}" and "Traceback" not in err
+    )
     assert processes_of(folder) == set()
     results = [folder / "runs" / name / "result.json" for name in names]
     assert [file.exists() for file in results] == [True, False, False] and not results[2].parent.exists()
@@ -144,7 +189,10 @@ def test_no_run_outlives_a_sweep_that_is_killed(tmp_path, sweep_file):
     folder = tmp_path / "cut"
     process = start(sweep_file(epochs="epochs = 1000\npatience = 0"), "--jobs", 2, "--output", folder)
     logs = [folder / "logs" / f"{name}.log" for name in NAMES[:2]]
-    wait_for(lambda: all(log.exists() and "network" in log.read_text() for log in logs) and len(processes_of(folder)) == 2, process)
+    wait_for(
+        lambda: all(log.exists() and "network" in log.read_text() for log in logs) and len(processes_of(folder)) == 2,
+        process,
+    )
     process.kill()
     process.communicate(timeout=60)
     deadline = time.monotonic() + 60
@@ -155,7 +203,9 @@ def test_no_run_outlives_a_sweep_that_is_killed(tmp_path, sweep_file):
 
 
 def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep_file, run):
-    path = sweep_file(seeds="seeds = [0]", none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }')
+    path = sweep_file(
+        seeds="seeds = [0]", none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'
+    )
     code, out, err = run("sweep", path, "--jobs", "1", "--output", tmp_path / "out")
     assert code == 1 and "Traceback" not in err
     lines = out.splitlines()
@@ -165,7 +215,11 @@ def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep
     assert [failure["run"] for failure in failed] == ["diverging-0"] and "learning-rate" in failed[0]["reason"]
     assert "diverging-0: step" in (tmp_path / "out" / "table.md").read_text()
     code, again, err = run("sweep", "--resume", tmp_path / "out", "--json")
-    assert code == 1 and [failure["run"] for failure in json.loads(again)["failed"]] == ["diverging-0"] and err.count("failed: ") == 2
+    assert (
+        code == 1
+        and [failure["run"] for failure in json.loads(again)["failed"]] == ["diverging-0"]
+        and err.count("failed: ") == 2
+    )
 
 
 def test_a_finished_sweep_is_shown_and_more_seeds_are_added_to_it(tmp_path, sweep_file, run):
@@ -188,7 +242,11 @@ def test_a_run_of_other_settings_is_named(tmp_path, sweep_file, run):
     config = folder / "runs" / "none-0" / "config.toml"
     config.write_text(config.read_text().replace("epochs = 2", "epochs = 3"))
     code, out, err = run("sweep", "--resume", folder)
-    assert code == 2 and out == "" and err == f"error: {config}: differs from {folder / 'sweep.toml'}; restore the file that was changed\n"
+    assert (
+        code == 2
+        and out == ""
+        and err == f"error: {config}: differs from {folder / 'sweep.toml'}; restore the file that was changed\n"
+    )
 
 
 def test_a_run_killed_before_its_first_step_starts_anew(tmp_path, sweep_file, run):
@@ -210,19 +268,29 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
     assert re.search(r"^TF-IDF \+ linear SVM +- +\d+\.\d\d % +- +\d+\.\d\d % +- +\d+\.\d s", row)
     files = list((tmp_path / "out" / "linear").iterdir())
     before = files[0].stat().st_mtime_ns
-    assert len(files) == 1 and run("sweep", "--resume", tmp_path / "out")[:2] == (0, out) and files[0].stat().st_mtime_ns == before
+    assert (
+        len(files) == 1
+        and run("sweep", "--resume", tmp_path / "out")[:2] == (0, out)
+        and files[0].stat().st_mtime_ns == before
+    )
 
 
 def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
     """Once; what evaluate says of these runs is in the table. Seeds that come in later are a group of their own, or join the others."""
     folder = tmp_path / "out"
     code, out, err = run("sweep", sweep_file(), "--together", "2", "--output", folder)
-    assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("together@")][-1] == ["(6", "of", "6)"], err
+    assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("together@")][-1] == [
+        "(6",
+        "of",
+        "6)",
+    ], err
     files = sorted((folder / "together").iterdir())
     assert [file.name for file in files] == ["together@no_dropout-0.json", "together@none-0.json"]
     require_measured_together(folder, out, run)
     before = [json.loads(file.read_text()) for file in files], [file.stat().st_mtime_ns for file in files]
-    seconds = [json.loads((folder / "runs" / f"none-{seed}" / "result.json").read_text())["train_seconds"] for seed in (0, 1)]
+    seconds = [
+        json.loads((folder / "runs" / f"none-{seed}" / "result.json").read_text())["train_seconds"] for seed in (0, 1)
+    ]
     assert before[0][1]["train_seconds"] == pytest.approx(sum(seconds)) and before[0][1]["runs"] == NAMES[:2]
     files[1].write_text("{}")
     assert run("sweep", "--resume", folder)[:2] == (0, out)
@@ -245,7 +313,16 @@ def require_measured_together(folder, out, run):
         paths, measured = [folder / "runs" / each["run"] for each in row["runs"]], []
         for start in range(0, len(paths), size):
             first, *others = paths[start : start + size]
-            measured.append(json.loads(run("evaluate", first, *itertools.chain.from_iterable(("--with", other) for other in others), "--json")[1]))
+            measured.append(
+                json.loads(
+                    run(
+                        "evaluate",
+                        first,
+                        *itertools.chain.from_iterable(("--with", other) for other in others),
+                        "--json",
+                    )[1]
+                )
+            )
         together = row["together"]
         assert together["groups"] == together["planned"] == len(measured) == len(paths) // size
         for name in ("accuracy", "macro_f1"):
@@ -258,10 +335,24 @@ def test_where_a_seed_is_missing_or_without_test_texts_the_column_is_empty(tmp_p
     folder = tmp_path / "out"
     code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--together", "2", "--output", folder)
     assert code == 0 and list((folder / "together").iterdir()) == [] and "(4 of 4)" in err
-    assert [row["together"]["accuracy"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [None, None]
+    assert [row["together"]["accuracy"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [
+        None,
+        None,
+    ]
     folder = tmp_path / "failing"
-    code, _, err = run("sweep", sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'), "--together", "2", "--output", folder)
-    assert code == 1 and [file.name for file in (folder / "together").iterdir()] == ["together@no_dropout-0.json"] and "(5 of 5)" in err
+    code, _, err = run(
+        "sweep",
+        sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'),
+        "--together",
+        "2",
+        "--output",
+        folder,
+    )
+    assert (
+        code == 1
+        and [file.name for file in (folder / "together").iterdir()] == ["together@no_dropout-0.json"]
+        and "(5 of 5)" in err
+    )
     first, second = json.loads((folder / "results.json").read_text())["rows"]
     assert first["together"]["groups"] == 0 and second["together"]["accuracy"] > 0
 
@@ -283,12 +374,20 @@ WRONG = {
     "no argument": (None, [], ["FILE.toml", "--resume DIR"]),
     "field": ({"epochs": "epoch = 2"}, [], ["sweep.toml", "[set]", "'epoch'"]),
     "one class": ({"train_file": 'train_file = "same.tsv"'}, [], ["sweep.toml: none-0", "same.tsv", "two classes"]),
-    "labels of the test": ({"test_file": 'test_file = "same.tsv"'}, [], ["sweep.toml: none-0", "same.tsv, line 1", "'x'"]),
+    "labels of the test": (
+        {"test_file": 'test_file = "same.tsv"'},
+        [],
+        ["sweep.toml: none-0", "same.tsv, line 1", "'x'"],
+    ),
     "precision": ({"threads": 'precision = "tf32"'}, [], ["sweep.toml: none-0", "tf32"]),
     "output": ({}, ["--output", "FULL"], ["FULL", "holds something"]),
     "resume of nothing": ({}, ["--resume", "FULL"], ["FULL", "sweep.toml"]),
     "jobs": ({}, ["--jobs", "0"], ["--jobs"]),
-    "together": ({"seeds": "seeds = [3, 4, 5]"}, ["--together", "2"], ["sweep.toml", "--together 2", "there are 3; give a multiple of 2"]),
+    "together": (
+        {"seeds": "seeds = [3, 4, 5]"},
+        ["--together", "2"],
+        ["sweep.toml", "--together 2", "there are 3; give a multiple of 2"],
+    ),
     "together of one": ({}, ["--together", "1"], ["--together"]),
 }
 
@@ -320,7 +419,7 @@ def test_the_examples_in_the_help_and_in_the_readme_can_be_planned(tmp_path):
 def test_as_many_run_at_once_as_the_cores_take(tmp_path, monkeypatch):
     (tmp_path / "sweep.toml").write_text("seeds = [0]\n[grid]\nthreads = [0, 2]")
     runs = plan(read_description(tmp_path / "sweep.toml", train.CHOICES)[0], train.CHOICES)
-    monkeypatch.setattr("engine.training.sweep.run.usable_cores", lambda: 8)
+    monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 8)
     assert (default_jobs(runs, "cpu"), default_jobs(runs[:1], "cpu"), default_jobs(runs, "cuda")) == (4, 8, 1)
-    monkeypatch.setattr("engine.training.sweep.run.usable_cores", lambda: 1)
+    monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 1)
     assert default_jobs(runs, "cpu") == 1

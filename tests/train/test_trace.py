@@ -28,7 +28,9 @@ def refused(outcome, *words):
 def wrong_modulation(monkeypatch):
     from layers.wave import modulation
 
-    monkeypatch.setattr(modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im))
+    monkeypatch.setattr(
+        modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im)
+    )
 
 
 @pytest.fixture
@@ -58,7 +60,15 @@ def test_a_random_network_shows_every_value_and_parameter(run):
     code, out, err = run("trace", TEXT)
     assert code == 0 and err == ""
     assert "[CLS] profits rose in the third quarter" in out and "random network, seed 0: d = 4" in out
-    for title in ("embedding rows", "first variant", "first wave magnitude G", "first wave phase α", "second wave im", "combined wave re", "loss"):
+    for title in (
+        "embedding rows",
+        "first variant",
+        "first wave magnitude G",
+        "first wave phase α",
+        "second wave im",
+        "combined wave re",
+        "loss",
+    ):
         assert f" {title}" in out
     for equation in ("E1 ", "E2 ", "E4 ", "E6 ", "E7 ", "E8 ", "E9 ", "E10", "E11", "E14", "E15"):
         assert any(line.startswith(equation) for line in out.splitlines())
@@ -68,7 +78,9 @@ def test_a_random_network_shows_every_value_and_parameter(run):
     network = WaveNetwork(WaveNetworkConfig(dimension=4, hidden=5), 7, 3)
     names = {row["name"] for row in report["backward"]}
     assert code == 0 and report["ok"] and set(network.parameters()) <= names
-    assert {row["name"] for row in report["forward"] if row["kind"] == "intermediate"} == names - set(network.parameters())
+    assert {row["name"] for row in report["forward"] if row["kind"] == "intermediate"} == names - set(
+        network.parameters()
+    )
     assert all(row["verdict"] == "ok" and row["difference"] < 1e-9 for row in report["backward"])
     assert report["label"] == "0" and report["loss"] == pytest.approx(-np.log(report["probabilities"]["0"]))
 
@@ -90,7 +102,10 @@ def test_a_random_transformer_shows_every_value_and_parameter(run):
     assert {row["name"] for row in report["forward"]} == names - parameters
     assert all(row["verdict"] == "ok" or row["name"] == "blocks.0.key.bias" for row in report["backward"])
     assert all(row["difference"] < 1e-9 for row in report["backward"])
-    assert report["network"] == {"model": "transformer", "dimension": 4, "heads": 2, "blocks": 1} and report["phasors"] == {}
+    assert (
+        report["network"] == {"model": "transformer", "dimension": 4, "heads": 2, "blocks": 1}
+        and report["phasors"] == {}
+    )
 
 
 def test_a_run_of_a_transformer_is_traced_with_its_best_weights(trained_transformer, run):
@@ -103,14 +118,26 @@ def test_a_run_of_a_transformer_is_traced_with_its_best_weights(trained_transfor
     assert set(opened.network.parameters()) <= {row["name"] for row in report["backward"]}
     code, _, err = run("trace", trained_transformer, "soup " * 100_000)
     assert code == 0, err
-    refused(run("trace", trained_transformer, TEXT, "--dimension-shown", "1"), trained_transformer, "no waves", "--dimension-shown")
+    refused(
+        run("trace", trained_transformer, TEXT, "--dimension-shown", "1"),
+        trained_transformer,
+        "no waves",
+        "--dimension-shown",
+    )
     refused(run("trace", trained_transformer, TEXT, *TRANSFORMER), "--model", "own settings")
 
 
 def test_options_of_the_random_network(run):
     reports = [
         json.loads(run("trace", TEXT, "--json", *more)[1])
-        for more in ([], ["--operation", "interference"], ["--readout", "magnitude"], ["--seed", "1"], ["--label", "2"], ["--dimension-shown", "3"])
+        for more in (
+            [],
+            ["--operation", "interference"],
+            ["--readout", "magnitude"],
+            ["--seed", "1"],
+            ["--label", "2"],
+            ["--dimension-shown", "3"],
+        )
     ]
     assert [r["network"]["operation"] for r in reports[:2]] == ["modulation", "interference"]
     assert reports[2]["network"]["readout"] == "magnitude" and reports[4]["label"] == "2"
@@ -139,7 +166,13 @@ def test_a_wrong_backward_is_shown_at_its_stage_with_exit_code_1(run, wrong_modu
     order = [row["name"] for row in report["backward"]]
     wrong = [row["name"] for row in report["backward"] if row["verdict"] == "WRONG"]
     assert code == 1 and not report["ok"]
-    assert {"blocks.0.first_wave.re", "blocks.0.second_wave.re", "embedding", "embedding.table", "blocks.0.first_variant.weight"} <= set(wrong)
+    assert {
+        "blocks.0.first_wave.re",
+        "blocks.0.second_wave.re",
+        "embedding",
+        "embedding.table",
+        "blocks.0.first_variant.weight",
+    } <= set(wrong)
     assert all(order.index(name) > order.index("blocks.0.combined.im") for name in wrong)
     code, out, _ = run("trace", TEXT)
     assert code == 1 and "WRONG" in out and "E6 modulation (combined wave)" in " ".join(out.split())
@@ -148,7 +181,10 @@ def test_a_wrong_backward_is_shown_at_its_stage_with_exit_code_1(run, wrong_modu
 
 def test_a_wrong_backward_of_a_transformer_is_shown_at_its_stage(run, wrong_transformer):
     code, out, _ = run("trace", TEXT, *TRANSFORMER)
-    expected = {"attention": ("E18 attention (attended values)", "keys k"), "tanh": ("E19 hyperbolic tangent (pooled vector)", "pooler")}
+    expected = {
+        "attention": ("E18 attention (attended values)", "keys k"),
+        "tanh": ("E19 hyperbolic tangent (pooled vector)", "pooler"),
+    }
     stage, first = expected[wrong_transformer]
     wrong = [line.split("  ")[0] for line in out.splitlines() if line.endswith("WRONG")]
     assert code == 1 and stage in " ".join(out.split()) and wrong[0] == first
@@ -156,7 +192,9 @@ def test_a_wrong_backward_of_a_transformer_is_shown_at_its_stage(run, wrong_tran
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000], ids=["empty", "NUL", "emoji", "million words", "one word"]
+    "text",
+    ["", "\0\0", "🎉 ☃ \u200b", "word " * 200_000, "x" * 1_000_000],
+    ids=["empty", "NUL", "emoji", "million words", "one word"],
 )
 def test_any_text(run, text):
     code, out, err = run("trace", text)
@@ -172,10 +210,22 @@ def test_any_text_of_a_run(trained, run):
 
 def test_the_page(tmp_path, trained, run):
     pytest.importorskip("latex2mathml", reason="the page needs latex2mathml (extra plots)")
-    code, out, _ = run("trace", "a <b> & \"c\" \0 🎉", "--html", tmp_path / "a.html")
+    code, out, _ = run("trace", 'a <b> & "c" \0 🎉', "--html", tmp_path / "a.html")
     assert code == 0 and f"page written to {tmp_path / 'a.html'}" in out
     root = ElementTree.parse(tmp_path / "a.html").getroot()
-    assert [s.text for s in root.find(".//dd[@class='tokens']")] == ["[CLS]", "a", "<", "b", ">", "&", '"', "c", '"', "␀", "🎉"]
+    assert [s.text for s in root.find(".//dd[@class='tokens']")] == [
+        "[CLS]",
+        "a",
+        "<",
+        "b",
+        ">",
+        "&",
+        '"',
+        "c",
+        '"',
+        "␀",
+        "🎉",
+    ]
     assert len(list(root.iterfind(".//svg"))) == 3 and root.find(".//{*}math") is not None
     code, out, err = run("trace", trained, "goal match", "--html", tmp_path / "b.html", "--json")
     assert code == 0 and json.loads(out)["ok"] and "page written" in err
@@ -233,7 +283,11 @@ def test_a_page_without_latex2mathml(tmp_path, run, monkeypatch):
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["a", "b", "c"], *([TEXT, *o] for o in (["--operation", "sum"], ["--model", "cnn"], ["--values", "0"], ["--seed", "-1"]))],
+    [
+        [],
+        ["a", "b", "c"],
+        *([TEXT, *o] for o in (["--operation", "sum"], ["--model", "cnn"], ["--values", "0"], ["--seed", "-1"])),
+    ],
 )
 def test_usage_errors(run, options):
     code, _, err = run("trace", *options)

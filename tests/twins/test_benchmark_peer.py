@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-import torch_twins as twins
-from torch_twins import F, torch
 
-from engine.ragged import RaggedBatch
-from layers.benchmark import memory, peer, workloads
-from layers.benchmark.contestants import contestants_of
+from engine.arrays.ragged import RaggedBatch
+from layers.experiments.benchmark import cpu as memory
+from layers.experiments.benchmark import torch_peer as peer
+from layers.experiments.benchmark import workloads
+from layers.experiments.benchmark.contestants import contestants_of
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
+from tests.support import torch_twins as twins
+from tests.support.torch_twins import F, torch
 
 LENGTHS = [4, 9, 2, 7]
 
@@ -34,7 +36,11 @@ def test_logits_and_every_gradient_agree(name, real_pairs, exact):
     F.cross_entropy(logits, torch.from_numpy(batch.labels)).backward()
     twins.assert_close(logits, cache.logits, 1e-10)
     block = network.blocks[0]
-    pairs = [(network.embedding.table, twin.embedding.weight), (block.first_variant.weight, twin.first.weight.T), (block.second_variant.bias, twin.second.bias)]
+    pairs = [
+        (network.embedding.table, twin.embedding.weight),
+        (block.first_variant.weight, twin.first.weight.T),
+        (block.second_variant.bias, twin.second.bias),
+    ]
     pairs += [(network.classifier.weight, twin.classifier.weight.T), (block.wave_norm.gain, twin.wave_norm.weight)]
     gradients = dict(zip(map(id, twin.parameters()), (p.grad for p in twin.parameters())))
     for ours, theirs in pairs:
@@ -44,7 +50,9 @@ def test_logits_and_every_gradient_agree(name, real_pairs, exact):
 
 
 def test_padding_changes_nothing(exact):
-    network = WaveNetwork(WaveNetworkConfig(**{**workloads.NETWORKS["paper"], "dimension": 6, "hidden": 5}), 50, 3, dtype=np.float64)
+    network = WaveNetwork(
+        WaveNetworkConfig(**{**workloads.NETWORKS["paper"], "dimension": 6, "hidden": 5}), 50, 3, dtype=np.float64
+    )
     twin, batch = peer.PeerNetwork(network), example_batch(50, 3, LENGTHS)
     ids, mask = peer.padded(batch)
     assert ids.shape == (4, 9) and mask.sum(dim=1).tolist() == LENGTHS

@@ -2,17 +2,27 @@
 
 import numpy as np
 import pytest
-import torch_twins as twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_twins import F, torch
 
-from engine.backend import random_generator
-from engine.ragged import CACHE_BLOCK_ENTRIES
+from engine.arrays.backend import random_generator
+from engine.arrays.ragged import CACHE_BLOCK_ENTRIES
 from layers import wave
-from layers.wave import OPERATIONS
-from layers.standard import attention, dropout, embedding, gelu, layer_norm, linear, pooling, relu, softmax_cross_entropy, token_dropout
-from layers.wave import Wave
+from layers.standard import (
+    attention,
+    dropout,
+    embedding,
+    gelu,
+    layer_norm,
+    linear,
+    pooling,
+    relu,
+    softmax_cross_entropy,
+    token_dropout,
+)
+from layers.wave import OPERATIONS, Wave
+from tests.support import torch_twins as twins
+from tests.support.torch_twins import F, torch
 
 SEEDS = st.integers(0, 2**32 - 1)
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=5).filter(any)  # of texts; empty ones and single tokens too
@@ -44,7 +54,11 @@ def to_numpy(x):
 
 
 def random_like(rng, y):
-    return Wave(*(rng.standard_normal(part.shape) for part in y)) if isinstance(y, Wave) else np.asarray(rng.standard_normal(y.shape))[()]
+    return (
+        Wave(*(rng.standard_normal(part.shape) for part in y))
+        if isinstance(y, Wave)
+        else np.asarray(rng.standard_normal(y.shape))[()]
+    )
 
 
 def compare(forward, backward, twin, inputs, seed):
@@ -85,7 +99,13 @@ def test_phase(scope, lengths, seed):
     rng, offsets = ragged(lengths, seed)
     w = numbers(rng, offsets[-1], 3)
     G = 1.2 * twins.global_magnitude(torch.tensor(w), offsets, scope).numpy()
-    compare(lambda w, G: wave.phase_forward(w, G, offsets), wave.phase_backward, lambda w, G: twins.phase(w, G, offsets), [w, G], seed)
+    compare(
+        lambda w, G: wave.phase_forward(w, G, offsets),
+        wave.phase_backward,
+        lambda w, G: twins.phase(w, G, offsets),
+        [w, G],
+        seed,
+    )
 
 
 @every_scope
@@ -143,7 +163,12 @@ def test_token2wave_of_a_batch_that_is_cut_into_blocks(scope, lengths, columns):
 
 @pytest.mark.parametrize(
     "w, scope",
-    [([[0.3, -2.0, 1.0]], "dimension"), ([[0.3], [0.0]], "dimension"), ([[0.3]], "text"), ([[0.0, 0.0], [-2.0, 0.0]], "text")],
+    [
+        ([[0.3, -2.0, 1.0]], "dimension"),
+        ([[0.3], [0.0]], "dimension"),
+        ([[0.3]], "text"),
+        ([[0.0, 0.0], [-2.0, 0.0]], "text"),
+    ],
     ids=["one token", "one token carries the dimension", "one number", "one number carries the text"],
 )
 def test_autograd_of_the_polar_path_is_nan_where_ours_is_exact_and_bounded(w, scope):
@@ -174,7 +199,12 @@ def test_a_gradient_of_a_wave_is_dL_dre_plus_i_dL_dim_in_both():
 @quickly
 def test_operations(operation, rows, seed):
     rng = np.random.default_rng(seed)
-    compare(*OPERATIONS[operation], twins.OPERATIONS[operation], [random_wave(rng, rows, 3), random_wave(rng, rows, 3)], seed)
+    compare(
+        *OPERATIONS[operation],
+        twins.OPERATIONS[operation],
+        [random_wave(rng, rows, 3), random_wave(rng, rows, 3)],
+        seed,
+    )
 
 
 @pytest.mark.parametrize("kind", wave.READOUTS)
@@ -187,7 +217,13 @@ def test_readouts(kind, rows, seed):
 
 def test_the_magnitude_of_the_wave_0_has_the_subgradient_0_in_both():
     z = Wave(np.array([[0.0, 3.0]]), np.array([[0.0, -4.0]]))
-    compare(lambda z: wave.readout_forward(z, "magnitude"), wave.readout_backward, lambda z: twins.readout(z, "magnitude"), [z], 0)
+    compare(
+        lambda z: wave.readout_forward(z, "magnitude"),
+        wave.readout_backward,
+        lambda z: twins.readout(z, "magnitude"),
+        [z],
+        0,
+    )
 
 
 # --- standard parts ----------------------------------------------------------------------------------------------
@@ -198,14 +234,19 @@ def test_the_magnitude_of_the_wave_0_has_the_subgradient_0_in_both():
 def test_linear(rows, seed):
     rng = np.random.default_rng(seed)
     inputs = [numbers(rng, rows, 3), numbers(rng, 3, 4), numbers(rng, 4)]
-    compare(linear.linear_forward, linear.linear_backward, lambda x, weight, bias: F.linear(x, weight.T, bias), inputs, seed)
+    compare(
+        linear.linear_forward, linear.linear_backward, lambda x, weight, bias: F.linear(x, weight.T, bias), inputs, seed
+    )
 
 
 @given(st.integers(1, 5), SEEDS)
 @quickly
 def test_linear_without_a_bias(rows, seed):
     rng = np.random.default_rng(seed)
-    pair = (lambda x, weight: linear.linear_forward(x, weight, None)), (lambda dy, cache: linear.linear_backward(dy, cache)[:2])
+    pair = (
+        (lambda x, weight: linear.linear_forward(x, weight, None)),
+        (lambda dy, cache: linear.linear_backward(dy, cache)[:2]),
+    )
     compare(*pair, lambda x, weight: F.linear(x, weight.T), [numbers(rng, rows, 3), numbers(rng, 3, 4)], seed)
 
 
@@ -213,7 +254,10 @@ def test_linear_without_a_bias(rows, seed):
 @quickly
 def test_embedding(ids, seed):
     ids, table = np.array(ids, np.int64), numbers(np.random.default_rng(seed), 6, 3)
-    pair = (lambda table: embedding.embedding_forward(ids, table)), (lambda dy, cache: embedding.embedding_backward(dy, cache).dense(6))
+    pair = (
+        (lambda table: embedding.embedding_forward(ids, table)),
+        (lambda dy, cache: embedding.embedding_backward(dy, cache).dense(6)),
+    )
     compare(*pair, lambda table: F.embedding(torch.as_tensor(ids), table), [table], seed)
 
 
@@ -223,7 +267,13 @@ def test_layer_norm(rows, seed, size):
     """Of size 1e-3 the variance is as small as ε."""
     rng = np.random.default_rng(seed)
     inputs = [size * numbers(rng, rows, 6), numbers(rng, 6), numbers(rng, 6)]
-    compare(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, lambda x, g, b: F.layer_norm(x, (6,), g, b), inputs, seed)
+    compare(
+        layer_norm.layer_norm_forward,
+        layer_norm.layer_norm_backward,
+        lambda x, g, b: F.layer_norm(x, (6,), g, b),
+        inputs,
+        seed,
+    )
 
 
 @given(LENGTHS, st.sampled_from([1, 2, 3]), SEEDS)
@@ -234,7 +284,10 @@ def test_attention(lengths, heads, seed):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def twin(*rows):
-        texts = [[x[start:stop].reshape(-1, heads, 6 // heads).transpose(0, 1) for x in rows] for start, stop in zip(offsets, offsets[1:])]
+        texts = [
+            [x[start:stop].reshape(-1, heads, 6 // heads).transpose(0, 1) for x in rows]
+            for start, stop in zip(offsets, offsets[1:])
+        ]
         return torch.cat([F.scaled_dot_product_attention(*text).transpose(0, 1).reshape(-1, 6) for text in texts])
 
     pair = (lambda q, k, v: attention.attention_forward(q, k, v, offsets, heads)), attention.attention_backward
@@ -293,5 +346,13 @@ def test_pooling(kind, lengths, seed, has_ties):
 def test_softmax_cross_entropy(rows, smoothing, seed):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, rows)
-    pair = (lambda z: softmax_cross_entropy.softmax_cross_entropy_forward(z, labels, smoothing)), softmax_cross_entropy.softmax_cross_entropy_backward
-    compare(*pair, lambda z: F.cross_entropy(z, torch.as_tensor(labels), label_smoothing=smoothing), [numbers(rng, rows, 4)], seed)
+    pair = (
+        (lambda z: softmax_cross_entropy.softmax_cross_entropy_forward(z, labels, smoothing)),
+        softmax_cross_entropy.softmax_cross_entropy_backward,
+    )
+    compare(
+        *pair,
+        lambda z: F.cross_entropy(z, torch.as_tensor(labels), label_smoothing=smoothing),
+        [numbers(rng, rows, 4)],
+        seed,
+    )

@@ -4,23 +4,26 @@ import itertools
 
 import numpy as np
 import pytest
-import torch_twins as twins
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from small_networks import stirred
-from torch_twins import F, torch
 
-from engine.backend import random_generator
-from engine.ragged import RaggedBatch
+from engine.arrays.backend import random_generator
+from engine.arrays.ragged import RaggedBatch
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.feed_forward import ACTIVATIONS
 from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
+from tests.support import torch_twins as twins
+from tests.support.small_networks import stirred
+from tests.support.torch_twins import F, torch
 
 VOCABULARY, CLASSES = 11, 3
 FEED_FORWARDS = [(0, "gelu"), *((4, activation) for activation in ACTIVATIONS)]
-RATES = {name: st.sampled_from([0.0, 0.3]) for name in ("token_dropout", "embedding_dropout", "dropout", "classifier_dropout")}
+RATES = {
+    name: st.sampled_from([0.0, 0.3])
+    for name in ("token_dropout", "embedding_dropout", "dropout", "classifier_dropout")
+}
 CONFIGS = st.builds(
     WaveNetworkConfig,
     dimension=st.sampled_from([3, 6]), blocks=st.integers(0, 2), operation=st.sampled_from(list(OPERATIONS)), readout=st.sampled_from(READOUTS),
@@ -71,7 +74,9 @@ def assert_agrees(config, lengths, seed, train):
     if train:
         masks, smoothing = twins.masks_of(cache), config.label_smoothing
         if config.token_dropout:  # the first that a training step draws
-            ids, offsets = twins.kept_tokens(ids, offsets, config.token_dropout, random_generator(seed), config.spared_tokens)
+            ids, offsets = twins.kept_tokens(
+                ids, offsets, config.token_dropout, random_generator(seed), config.spared_tokens
+            )
 
     tensors = twins.tensors_of(network.parameters())
     expected = run_twin(config, tensors, ids, offsets, batch.labels, masks, smoothing)
@@ -79,7 +84,10 @@ def assert_agrees(config, lengths, seed, train):
         return False
     total = twins.total_norm(tensors)
     noise = {name: 0.0 if name in ("logits", "loss") else 1e-13 * total for name in expected}
-    if not all(twins.distance(found[name], expected[name]) <= 1e-10 * np.linalg.norm(expected[name]) + noise[name] for name in expected):
+    if not all(
+        twins.distance(found[name], expected[name]) <= 1e-10 * np.linalg.norm(expected[name]) + noise[name]
+        for name in expected
+    ):
         for repeat in range(3):
             rounded = twins.rounded(tensors, seed=repeat)
             moved = run_twin(config, rounded, ids, offsets, batch.labels, masks, smoothing)

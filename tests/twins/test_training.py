@@ -5,16 +5,16 @@ import math
 
 import numpy as np
 import pytest
-import torch_twins as twins
-from torch_twins import F, torch
 
-from engine.backend import random_generator
+from engine.arrays.backend import random_generator
 from engine.layer import Parameter, RowSparse
 from engine.training.adamw import AdamW
-from engine.training.clipping import clip_scale, global_norm
 from engine.training.schedule import learning_rate
+from engine.training.step import clip_scale, global_norm
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
+from tests.support import torch_twins as twins
+from tests.support.torch_twins import F, torch
 
 VOCABULARY, CLASSES = 11, 3
 STEPS, WARMUP_STEPS, PEAK, FINAL, DECAY = 10, 2, 0.02, 0.1, 0.1
@@ -100,7 +100,9 @@ def decay_of(parameters):
 def test_ten_steps_of_dense_adamw_follow_pytorch(config, limit):
     network = WaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
     tensors = twins.tensors_of(network.parameters())
-    groups = [{"params": [tensors[name]], "weight_decay": decay} for name, decay in decay_of(network.parameters()).items()]
+    groups = [
+        {"params": [tensors[name]], "weight_decay": decay} for name, decay in decay_of(network.parameters()).items()
+    ]
     optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(BETA1, BETA2), eps=EPSILON)
 
     def update(step):

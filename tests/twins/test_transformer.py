@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import torch_twins as twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import stirred
-from torch_twins import F, torch
 
-from engine.backend import random_generator
+from engine.arrays.backend import random_generator
 from layers.networks import Transformer, TransformerConfig
 from layers.networks.text_classifier import example_batch
+from tests.support import torch_twins as twins
+from tests.support.small_networks import stirred
+from tests.support.torch_twins import F, torch
 
 VOCABULARY, CLASSES = 11, 3
 CONFIGS = st.builds(
@@ -34,14 +34,22 @@ def test_any_transformer_agrees_with_autograd_on_any_batch(config, lengths, seed
     loss, cache = network.loss_forward(batch, train=train, rng=random_generator(seed))
     network.loss_backward(cache)
     tensors = twins.tensors_of(network.parameters())
-    logits = twins.transformer(config, tensors, batch.ids, batch.offsets, twins.masks_of_transformer(cache.network) if train else None)
-    expected = F.cross_entropy(logits, torch.as_tensor(batch.labels), label_smoothing=config.label_smoothing if train else 0.0)
+    logits = twins.transformer(
+        config, tensors, batch.ids, batch.offsets, twins.masks_of_transformer(cache.network) if train else None
+    )
+    expected = F.cross_entropy(
+        logits, torch.as_tensor(batch.labels), label_smoothing=config.label_smoothing if train else 0.0
+    )
     expected.backward()
     twins.assert_close(cache.logits, logits, what="logits")
     twins.assert_close(loss, expected, what="loss")
-    noise = 1e-13 * twins.total_norm(tensors)  # the gradient of a key's bias is 0 but for rounding: scores do not see a shift
+    noise = 1e-13 * twins.total_norm(
+        tensors
+    )  # the gradient of a key's bias is 0 but for rounding: scores do not see a shift
     for name, parameter in network.parameters().items():
-        twins.assert_close(parameter.dense_grad(), twins.gradient_of(tensors[name]), noise=noise, what=f"{name} of {config}")
+        twins.assert_close(
+            parameter.dense_grad(), twins.gradient_of(tensors[name]), noise=noise, what=f"{name} of {config}"
+        )
 
 
 NAMES = {  # of a block: ours → BERT's
@@ -55,7 +63,11 @@ def names_of_bert(blocks):
     """{our part: name of the same part of BertForSequenceClassification}."""
     names = {"embedding": "bert.embeddings.word_embeddings", "positions": "bert.embeddings.position_embeddings"}
     names |= {"embedding_norm": "bert.embeddings.LayerNorm", "pooler": "bert.pooler.dense", "classifier": "classifier"}
-    return names | {f"blocks.{n}.{ours}": f"bert.encoder.layer.{n}.{theirs}" for n in range(blocks) for ours, theirs in NAMES.items()}
+    return names | {
+        f"blocks.{n}.{ours}": f"bert.encoder.layer.{n}.{theirs}"
+        for n in range(blocks)
+        for ours, theirs in NAMES.items()
+    }
 
 
 def test_agrees_with_bert_for_sequence_classification():
@@ -71,8 +83,14 @@ def test_agrees_with_bert_for_sequence_classification():
     ).double().eval()  # fmt: skip
     theirs, names = dict(bert.named_parameters()), names_of_bert(2)
     kinds = {"weight": "weight", "bias": "bias", "gain": "weight", "table": "weight"}
-    counterpart = {name: theirs[f"{names[part]}.{kinds[kind]}"] for name in network.parameters() for part, _, kind in [name.rpartition(".")]}
-    assert set(theirs) - {"bert.embeddings.token_type_embeddings.weight"} == {f"{names[n.rpartition('.')[0]]}.{kinds[n.rpartition('.')[2]]}" for n in counterpart}
+    counterpart = {
+        name: theirs[f"{names[part]}.{kinds[kind]}"]
+        for name in network.parameters()
+        for part, _, kind in [name.rpartition(".")]
+    }
+    assert set(theirs) - {"bert.embeddings.token_type_embeddings.weight"} == {
+        f"{names[n.rpartition('.')[0]]}.{kinds[n.rpartition('.')[2]]}" for n in counterpart
+    }
     transposed = lambda name, x: x.T if name.endswith(".weight") else x  # noqa: E731
     with torch.no_grad():
         theirs["bert.embeddings.token_type_embeddings.weight"].zero_()
@@ -84,7 +102,9 @@ def test_agrees_with_bert_for_sequence_classification():
     ids, mask = (np.zeros((len(lengths), lengths.max()), np.int64) for _ in range(2))
     for t, n in enumerate(lengths):
         ids[t, :n], mask[t, :n] = batch.ids[batch.offsets[t] : batch.offsets[t + 1]], 1
-    found = bert(input_ids=torch.as_tensor(ids), attention_mask=torch.as_tensor(mask), labels=torch.as_tensor(batch.labels))
+    found = bert(
+        input_ids=torch.as_tensor(ids), attention_mask=torch.as_tensor(mask), labels=torch.as_tensor(batch.labels)
+    )
     found.loss.backward()
     twins.assert_close(cache.logits, found.logits)
     twins.assert_close(loss, found.loss)
@@ -92,4 +112,6 @@ def test_agrees_with_bert_for_sequence_classification():
         noise = 1e-13 if name.endswith("key.bias") else 0.0
         if name == "embedding.table":  # BERT's padding is token 0, whose gradient its embedding leaves out
             counterpart[name].grad[0] = torch.as_tensor(parameter.dense_grad()[0])
-        twins.assert_close(transposed(name, parameter.dense_grad()), twins.gradient_of(counterpart[name]), noise=noise, what=name)
+        twins.assert_close(
+            transposed(name, parameter.dense_grad()), twins.gradient_of(counterpart[name]), noise=noise, what=name
+        )

@@ -4,9 +4,9 @@ import types
 
 import pytest
 
-from engine.benchmark import clock as clocks
 from engine.benchmark import parts
-from engine.benchmark.clock import CudaClock, HostClock, SynchronizedPartTimer, clock_of, take_turns, warm_up
+from engine.benchmark import timing as clocks
+from engine.benchmark.timing import CudaClock, HostClock, SynchronizedPartTimer, clock_of, take_turns, warm_up
 
 
 class FakeCuda:

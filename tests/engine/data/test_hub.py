@@ -13,10 +13,10 @@ import pytest
 
 from engine.data import hub as hub_files
 from engine.data.corpora import CORPORA, load_corpus
-from engine.data.hub_corpus import HubCorpus
-from engine.errors import UserError
+from engine.data.hub import HubCorpus
+from engine.support.errors import UserError
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 NEWS = {"text": [" Oil rises", "Ball won ", "Chip made", "Vote held", "Zoë's shares fell"], "label": [2, 1, 3, 0, 2]}
 TEST = {"text": ["Match lost", "Bank sold", "Treaty", "Robot"], "label": [1, 2, 0, 3]}
 TRAIN_FILE, TEST_FILE = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
@@ -58,7 +58,14 @@ def test_a_corpus_is_fetched_once_and_read(news, tmp_path, capfd):
     assert corpus.train.texts == ["Oil rises", "Ball won", "Chip made", "Vote held", "Zoë's shares fell"]
     assert corpus.train.labels == ["Business", "Sports", "Sci/Tech", "World", "Business"]
     assert (corpus.test.texts, corpus.test.labels) == (TEST["text"], ["Sports", "Business", "World", "Sci/Tech"])
-    folder = tmp_path / "cache" / "hub" / "datasets--fancyzhx--ag_news" / "snapshots" / "eb185aade064a813bc0b7f42de02595523103ca4"
+    folder = (
+        tmp_path
+        / "cache"
+        / "hub"
+        / "datasets--fancyzhx--ag_news"
+        / "snapshots"
+        / "eb185aade064a813bc0b7f42de02595523103ca4"
+    )
     assert corpus.train.place(1) == f"{folder / TRAIN_FILE}, text 2"
     assert [request for request in news.requests if "GET" in request] == [f"GET {TRAIN_FILE}", f"GET {TEST_FILE}"]
     news.requests.clear()
@@ -105,7 +112,9 @@ def test_the_validation_split_of_sst2_is_the_test_split(hub, tmp_path, monkeypat
 
 
 def test_an_interrupted_download_is_resumed(news, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 64)  # what is kept of a cut download are whole chunks
+    monkeypatch.setattr(
+        "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 64
+    )  # what is kept of a cut download are whole chunks
     news.cuts[:] = [200]
     assert load_corpus("ag_news", tmp_path).train.labels[0] == "Business"
     assert f"GET {TRAIN_FILE} bytes=192-" in news.requests
@@ -116,7 +125,10 @@ def test_a_download_that_never_ends_is_reported_and_leaves_nothing(news, tmp_pat
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     news.cuts[:] = [0] * 10
     message = failure("ag_news", tmp_path)
-    assert message.startswith(f"fancyzhx/ag_news, {TRAIN_FILE}: cannot be fetched from {news.url}") and "HF_ENDPOINT" in message
+    assert (
+        message.startswith(f"fancyzhx/ag_news, {TRAIN_FILE}: cannot be fetched from {news.url}")
+        and "HF_ENDPOINT" in message
+    )
     assert files_below(tmp_path / "hub") == []
     news.cuts.clear()
     assert len(load_corpus("ag_news", tmp_path).train) == 5
@@ -175,7 +187,9 @@ def test_a_damaged_parquet_file_is_named(news, tmp_path, damage):
     key = ("fancyzhx/ag_news", CORPORA["ag_news"].revision, TRAIN_FILE)
     news.files[key] = news.files[key][:-40] if damage == "cut" else b"<html>log in first</html>"
     message = failure("ag_news", tmp_path)
-    assert TRAIN_FILE in message and "it is no parquet file that can be read" in message and "delete the folder" in message
+    assert (
+        TRAIN_FILE in message and "it is no parquet file that can be read" in message and "delete the folder" in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +237,9 @@ def test_without_network_and_cache_the_offline_mode_is_named(news, tmp_path, mon
 def test_a_server_that_is_no_hub_is_named(news, tmp_path):
     news.is_hub = False
     message = failure("ag_news", tmp_path)
-    assert f"cannot be fetched from {news.url} (no Hugging Face hub answers there)" in message and "HF_ENDPOINT" in message
+    assert (
+        f"cannot be fetched from {news.url} (no Hugging Face hub answers there)" in message and "HF_ENDPOINT" in message
+    )
     assert files_below(tmp_path) == []
 
 
@@ -239,13 +255,17 @@ def test_a_full_disk_is_named(news, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
-    assert f"cannot be written into {tmp_path / 'hub'} (No space left on device); free some space" in failure("ag_news", tmp_path)
+    assert f"cannot be written into {tmp_path / 'hub'} (No space left on device); free some space" in failure(
+        "ag_news", tmp_path
+    )
 
 
 @pytest.mark.parametrize("missing", ["pyarrow.parquet", "huggingface_hub.file_download"])
 def test_a_missing_library_is_named_before_anything_is_fetched(news, tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(UserError, match=rf"{missing.partition('.')[0]}.* cannot be imported .*pip install -e '\.\[hub\]'"):
+    with pytest.raises(
+        UserError, match=rf"{missing.partition('.')[0]}.* cannot be imported .*pip install -e '\.\[hub\]'"
+    ):
         load_corpus("ag_news", tmp_path)
     assert news.requests == []
 
@@ -267,7 +287,7 @@ def test_the_environment_is_honoured(hub, tmp_path):
     """HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE as huggingface_hub reads them when it starts."""
     code = """if True:
         from engine.data.corpora import load_corpus
-        from engine.errors import UserError
+        from engine.support.errors import UserError
 
         try:
             load_corpus("trec")
@@ -277,7 +297,9 @@ def test_the_environment_is_honoured(hub, tmp_path):
     def message(**environment):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         environment = {**inherited, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), **environment}
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
         assert done.stderr == ""
         return done.stdout
 
@@ -291,7 +313,16 @@ def test_the_environment_is_honoured(hub, tmp_path):
 
 def test_every_entry_names_a_commit_and_whole_splits():
     entries = {name: corpus for name, corpus in CORPORA.items() if isinstance(corpus, HubCorpus)}
-    assert list(entries) == ["ag_news", "dbpedia_14", "imdb", "sst2", "trec", "yelp_polarity", "yelp_full", "yahoo_answers"]
+    assert list(entries) == [
+        "ag_news",
+        "dbpedia_14",
+        "imdb",
+        "sst2",
+        "trec",
+        "yelp_polarity",
+        "yelp_full",
+        "yahoo_answers",
+    ]
     for name, corpus in entries.items():
         assert len(corpus.revision) == 40 and int(corpus.revision, 16), name
         assert len(set(corpus.class_names)) == corpus.classes > 1

@@ -61,7 +61,9 @@ def test_known_grams_follow_their_text_and_others_are_left_out(texts, others, lo
     ids, offsets = add_ngrams(*flat(others), TOKENS, vocabulary)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     place = {value: TOKENS + number for number, value in enumerate(vocabulary.hashes.tolist())}
-    expected = [text + [place[hash_of(gram)] for gram in grams(text, longest) if hash_of(gram) in place] for text in others]
+    expected = [
+        text + [place[hash_of(gram)] for gram in grams(text, longest) if hash_of(gram) in place] for text in others
+    ]
     assert split(ids, offsets) == expected
 
 
@@ -86,4 +88,7 @@ def test_texts_without_neighbours(texts):
 
 def test_mixed_is_splitmix64():
     state = 1234567  # and the first outputs of Vigna's splitmix64.c from it
-    assert mixed(np.array([state, state + 0x9E3779B97F4A7C15], np.uint64)).tolist() == [6457827717110365317, 3203168211198807973]
+    assert mixed(np.array([state, state + 0x9E3779B97F4A7C15], np.uint64)).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+    ]

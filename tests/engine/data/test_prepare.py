@@ -7,10 +7,17 @@ from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.ngrams import learn_ngrams
-from engine.data.prepare import count_classes, encode_labelled, encode_plain_texts, prepare, read_corpus, read_test_texts
+from engine.data.prepare import (
+    count_classes,
+    encode_labelled,
+    encode_plain_texts,
+    prepare,
+    read_corpus,
+    read_test_texts,
+)
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import encode_texts
-from engine.errors import UserError
+from engine.support.errors import UserError
 
 WORDS = "red green blue one two three".split()
 
@@ -29,17 +36,25 @@ def config(**values):
 def texts_of(data, batch):
     """What the token ids of a split say, text by text, in lower case and without [CLS]."""
     bounds = batch.offsets.tolist()
-    return [data.vocabulary.tokenizer.decode(batch.ids[a:b].tolist(), skip_special_tokens=True).replace(" ##", "") for a, b in zip(bounds, bounds[1:])]
+    return [
+        data.vocabulary.tokenizer.decode(batch.ids[a:b].tolist(), skip_special_tokens=True).replace(" ##", "")
+        for a, b in zip(bounds, bounds[1:])
+    ]
 
 
 def test_validation_is_split_off_the_training_texts_and_nothing_is_lost():
     corpus = Corpus("tiny", labelled(40), test=labelled(10, seed=1))
     data = prepare(config(validation_fraction=0.2), corpus, seed=3)
     assert (data.name, data.classes) == ("tiny", ["a", "b"])
-    assert np.bincount(data.validation.labels).tolist() == [4, 4] and np.bincount(data.train.labels).tolist() == [16, 16]
+    assert np.bincount(data.validation.labels).tolist() == [4, 4] and np.bincount(data.train.labels).tolist() == [
+        16,
+        16,
+    ]
     assert sorted(texts_of(data, data.train) + texts_of(data, data.validation)) == sorted(corpus.train.texts)
     assert texts_of(data, data.test) == corpus.test.texts and data.test.labels.tolist() == [0, 1] * 5
-    assert not np.array_equal(prepare(config(validation_fraction=0.2), corpus, seed=4).validation.ids, data.validation.ids)
+    assert not np.array_equal(
+        prepare(config(validation_fraction=0.2), corpus, seed=4).validation.ids, data.validation.ids
+    )
 
 
 def test_the_vocabulary_is_that_of_the_texts_left_for_training():
@@ -58,7 +73,11 @@ WORDY = {"tokens": "words", "ngrams": 2, "ngram_frequency": 1, "affixes": True}
 def affixed(count):
     """Texts of two long words each, of which several begin and end alike."""
     rng = np.random.default_rng(0)
-    words = [begin + end for begin in "calling walking talking running cooking reading singing".split() for end in ("away", "there", "home")]
+    words = [
+        begin + end
+        for begin in "calling walking talking running cooking reading singing".split()
+        for end in ("away", "there", "home")
+    ]
     return LabelledTexts([" ".join(rng.choice(words, 2)) for _ in range(count)], ["a", "b"] * (count // 2))
 
 
@@ -77,7 +96,10 @@ def test_ngrams_and_affixes_are_those_of_the_texts_left_for_training():
         assert np.array_equal(batch.ids, ids) and np.array_equal(batch.offsets, offsets)
 
 
-@pytest.mark.parametrize("changes", [{"tokens": "wordpieces"}, {"ngrams": 1}, {"ngram_frequency": 2}, {"ngram_vocabulary_size": 3}, {"affixes": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"tokens": "wordpieces"}, {"ngrams": 1}, {"ngram_frequency": 2}, {"ngram_vocabulary_size": 3}, {"affixes": False}],
+)
 def test_each_field_of_the_vocabulary_decides_it(changes):
     corpus = Corpus("tiny", affixed(20))
     whole, other = (prepare(config(**{**WORDY, **more}), corpus, seed=0).vocabulary for more in ({}, changes))
@@ -89,7 +111,9 @@ def test_each_field_of_the_vocabulary_decides_it(changes):
 def test_given_validation_texts_leave_the_training_texts_whole():
     corpus = Corpus("tiny", labelled(20), labelled(6, seed=1))
     data = prepare(config(), corpus, seed=0)
-    assert texts_of(data, data.train) == corpus.train.texts and texts_of(data, data.validation) == corpus.validation.texts
+    assert (
+        texts_of(data, data.train) == corpus.train.texts and texts_of(data, data.validation) == corpus.validation.texts
+    )
     assert data.test is None
 
 
@@ -154,8 +178,16 @@ TSV = "a\tred green\nb\tblue one\na\ttwo\nb\tthree\n"
 def test_files_are_read_with_a_note_each(write):
     files = {f"{split}_file": write(f"{split}.tsv", TSV) for split in ("train", "validation", "test")}
     corpus, notes = read_corpus(config(**files))
-    assert corpus.name == "files" and corpus.train.texts == corpus.test.texts == ["red green", "blue one", "two", "three"]
-    assert [note.startswith(f"{split}: {files[f'{split}_file']}: ") for split, note in zip(("train", "validation", "test"), notes)] == [True] * 3
+    assert corpus.name == "files" and corpus.train.texts == corpus.test.texts == [
+        "red green",
+        "blue one",
+        "two",
+        "three",
+    ]
+    assert [
+        note.startswith(f"{split}: {files[f'{split}_file']}: ")
+        for split, note in zip(("train", "validation", "test"), notes)
+    ] == [True] * 3
     assert count_classes(config(**files)) == 2
 
 
@@ -167,7 +199,9 @@ def test_columns_can_be_named(write):
 
 def test_a_single_class_is_refused(write):
     path = write("a.tsv", "a\tred\na\tblue\n")
-    with pytest.raises(UserError, match="a.tsv: the training labels hold only the class 'a'; give at least two classes"):
+    with pytest.raises(
+        UserError, match="a.tsv: the training labels hold only the class 'a'; give at least two classes"
+    ):
         read_corpus(config(train_file=path))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.data.texts import LabelledTexts, class_names, encode_labels, require_two_classes, shown
-from engine.errors import UserError
+from engine.support.errors import UserError
 
 
 def test_class_names_are_sorted_and_unique_and_integers_sort_by_value():
@@ -19,7 +19,9 @@ def test_labels_become_positions_among_the_classes():
 
 def test_an_unknown_label_is_named_with_file_line_value_and_remedy():
     texts = LabelledTexts(["x", "y"], ["a", "c"], "test.csv", [2, 9])
-    with pytest.raises(UserError, match=r"^test\.csv, line 9: label 'c' is not among the training classes 'a', 'b'; correct it"):
+    with pytest.raises(
+        UserError, match=r"^test\.csv, line 9: label 'c' is not among the training classes 'a', 'b'; correct it"
+    ):
         encode_labels(texts.labels, ["a", "b"], texts)
     with pytest.raises(UserError, match="^the texts, text 2: label 'c'"):
         encode_labels(texts.labels, ["a", "b"], LabelledTexts(texts.texts, texts.labels))

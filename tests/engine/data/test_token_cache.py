@@ -20,7 +20,9 @@ def work(monkeypatch):
     done = []
     for name in ("train_tokenizer", "encode_texts", "learn_affixes", "encode_affixes"):
         function = getattr(token_cache, name)
-        monkeypatch.setattr(token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1])
+        monkeypatch.setattr(
+            token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1]
+        )
     return done
 
 
@@ -63,7 +65,9 @@ def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
     expected = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
     (path,) = files_of(cache, ending)
     content = path.read_bytes()
-    damaged = {"cut": content[: len(content) // 2], "emptied": b"", "changed": content[:-40] + b"\xff" + content[-39:]}[damage]
+    damaged = {"cut": content[: len(content) // 2], "emptied": b"", "changed": content[:-40] + b"\xff" + content[-39:]}[
+        damage
+    ]
     path.write_bytes(damaged)
     found = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected))

@@ -3,22 +3,23 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from engine.data.config import TOKENS
 from engine.data.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
-from engine.errors import UserError
+from engine.support.errors import UserError
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 TEXTS = ["the wave runs, the wave breaks", "Waves broke the pier", "a lake without a wave", "Äpfel"] * 3
 # All pairs of 26 letters, each as often: nothing but ties.
 TIES = "[a + b + c for a in 'abcdefghijklm' for b in 'nopqrstuvwxyz' for c in 'aeiou'] * 3"
 
 
 def train_in_a_new_process(tokens):
-    program = f"from engine.data.tokenizer import train_tokenizer; print(train_tokenizer({TIES}, 200, {tokens!r}).to_str())"
+    program = (
+        f"from engine.data.tokenizer import train_tokenizer; print(train_tokenizer({TIES}, 200, {tokens!r}).to_str())"
+    )
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
 
 
@@ -45,8 +46,17 @@ def test_pieces_and_words_are_learned():
 
 
 def test_words_are_those_that_occur_twice_the_most_frequent_of_them_and_others_unknown():
-    assert train_tokenizer(TEXTS, 60, "words").encode("Wave, the wavelake äpfel").tokens == ["wave", ",", "the", "[UNK]", "apfel"]
-    assert set(train_tokenizer([*TEXTS, "once"], 60, "words").get_vocab()) == {*SPECIAL_TOKENS, *"the wave runs breaks waves broke pier a lake without apfel ,".split()}
+    assert train_tokenizer(TEXTS, 60, "words").encode("Wave, the wavelake äpfel").tokens == [
+        "wave",
+        ",",
+        "the",
+        "[UNK]",
+        "apfel",
+    ]
+    assert set(train_tokenizer([*TEXTS, "once"], 60, "words").get_vocab()) == {
+        *SPECIAL_TOKENS,
+        *"the wave runs breaks waves broke pier a lake without apfel ,".split(),
+    }
     assert set(train_tokenizer(TEXTS, 7, "words").get_vocab()) == {*SPECIAL_TOKENS, "wave", "the", "a"}
 
 

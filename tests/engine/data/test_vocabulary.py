@@ -7,7 +7,7 @@ from engine.data.affixes import learn_affixes
 from engine.data.ngrams import learn_ngrams
 from engine.data.tokenizer import encode_texts, train_tokenizer
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
-from engine.errors import UserError
+from engine.support.errors import UserError
 
 TEXTS = ["the red wave", "the red lake", "a red wave"] * 2
 
@@ -20,9 +20,21 @@ def vocabulary():
 
 def test_names_are_those_of_the_ids(vocabulary):
     ids, offsets = vocabulary.encode(["a red wave", "lake red wave"], 9)
-    assert vocabulary.names(ids[: offsets[1]]) == ["[CLS]", "a", "red", "wave", "[CLS]_a", "a_red", "red_wave", "[CLS]_a_red", "a_red_wave"]
+    assert vocabulary.names(ids[: offsets[1]]) == [
+        "[CLS]",
+        "a",
+        "red",
+        "wave",
+        "[CLS]_a",
+        "a_red",
+        "red_wave",
+        "[CLS]_a_red",
+        "a_red_wave",
+    ]
     assert vocabulary.names(ids[offsets[1] :]) == ["[CLS]", "lake", "red", "wave", "red_wave"]
-    assert ids.max() < vocabulary.size() == vocabulary.tokenizer.get_vocab_size() + 11  # the red, red wave, red lake, a red; three triples; two beginnings of each length
+    assert (
+        ids.max() < vocabulary.size() == vocabulary.tokenizer.get_vocab_size() + 11
+    )  # the red, red wave, red lake, a red; three triples; two beginnings of each length
 
 
 def test_affixes_stand_behind_ngrams(vocabulary):
@@ -34,7 +46,10 @@ def test_affixes_stand_behind_ngrams(vocabulary):
     assert texts[1][-3:] == ["a_red", "-ing", "-ing"] and texts[2] == ["[CLS]"]
     assert ids.max() == both.size() - 1 == vocabulary.size()
     alone = Vocabulary(vocabulary.tokenizer, None, both.affixes)
-    assert alone.names(alone.encode(["a baking"], 9)[0])[-1:] == ["-ing"] and alone.size() == vocabulary.tokenizer.get_vocab_size() + 1
+    assert (
+        alone.names(alone.encode(["a baking"], 9)[0])[-1:] == ["-ing"]
+        and alone.size() == vocabulary.tokenizer.get_vocab_size() + 1
+    )
 
 
 def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
@@ -46,11 +61,21 @@ def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
 def test_without_ngrams_ids_are_those_of_the_tokenizer(vocabulary):
     plain = Vocabulary(vocabulary.tokenizer)
     assert plain.encode(TEXTS, 3)[0].tolist() == encode_texts(plain.tokenizer, TEXTS, 3)[0].tolist()
-    assert plain.size() == plain.tokenizer.get_vocab_size() and plain.names(plain.encode(["red"], 3)[0]) == ["[CLS]", "red"]
+    assert plain.size() == plain.tokenizer.get_vocab_size() and plain.names(plain.encode(["red"], 3)[0]) == [
+        "[CLS]",
+        "red",
+    ]
 
 
 def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
-    assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == ["[CLS]", "a", "red", "[CLS]_a", "a_red", "[CLS]_a_red"]
+    assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == [
+        "[CLS]",
+        "a",
+        "red",
+        "[CLS]_a",
+        "a_red",
+        "[CLS]_a_red",
+    ]
 
 
 @pytest.fixture
@@ -59,7 +84,9 @@ def files(tmp_path):
 
 
 def test_what_is_saved_is_loaded(vocabulary, files):
-    vocabulary = vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["Übergrößen, großen", "walking talking"]))
+    vocabulary = vocabulary._replace(
+        affixes=learn_affixes(vocabulary.tokenizer, ["Übergrößen, großen", "walking talking"])
+    )
     save_vocabulary(vocabulary, *files)
     loaded = load_vocabulary(*files, 3, True)
     assert np.array_equal(loaded.ngrams.hashes, vocabulary.ngrams.hashes) and loaded.ngrams.longest == 3
@@ -80,18 +107,28 @@ def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged
     files[damaged].unlink()
     if content is not None:
         files[damaged].write_bytes(content)
-    with pytest.raises(UserError, match=rf"{files[damaged].name}: the {name} of the run cannot be read .*; restore the file or train again$") as caught:
+    with pytest.raises(
+        UserError,
+        match=rf"{files[damaged].name}: the {name} of the run cannot be read .*; restore the file or train again$",
+    ) as caught:
         load_vocabulary(*files, 3, True)
     assert str(caught.value).startswith(f"{files[damaged]}: ") and str(caught.value).count("; ") == 1
 
 
 def test_a_tokenizer_that_is_cut_says_where(vocabulary, files):
     save_vocabulary(vocabulary, *files)
-    for content, reason in ((None, "no such file"), ("", "the vocabulary has no token"), (files[0].read_text()[:-40], "is no tokenizer.json that can be used")):
+    for content, reason in (
+        (None, "no such file"),
+        ("", "the vocabulary has no token"),
+        (files[0].read_text()[:-40], "is no tokenizer.json that can be used"),
+    ):
         files[0].unlink() if content is None else files[0].write_text(content)
         with pytest.raises(UserError, match=rf"tokenizer.json: the tokenizer of the run cannot be read \({reason}"):
             load_vocabulary(*files, 3, False)
         save_vocabulary(vocabulary, *files)
     files[0].write_bytes(b"[UNK]\n\xff")
-    with pytest.raises(UserError, match=r"tokenizer.json: the tokenizer of the run cannot be read \(line 2: byte 0xff is not UTF-8\); restore"):
+    with pytest.raises(
+        UserError,
+        match=r"tokenizer.json: the tokenizer of the run cannot be read \(line 2: byte 0xff is not UTF-8\); restore",
+    ):
         load_vocabulary(*files, 3, False)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.errors import UserError
 from engine.gradcheck import assert_gradients, compare_backends
 from engine.layer import Parameter
+from engine.support.errors import UserError
 from layers.wave import Wave, modulation_backward, modulation_forward, token2wave_backward, token2wave_forward
 
 OFFSETS = np.array([0, 2, 2, 5], np.int64)
@@ -21,7 +21,11 @@ def no_gpu(monkeypatch, request):
 def test_float32_is_compared_with_float64_of_the_same_numbers():
     report = compare_backends(token2wave_forward, token2wave_backward, (W, OFFSETS))
     assert_gradients(report)
-    assert [row.name for row in report.rows] == ["output.re, cpu float32", "output.im, cpu float32", "gradient of input 0, cpu float32"]
+    assert [row.name for row in report.rows] == [
+        "output.re, cpu float32",
+        "output.im, cpu float32",
+        "gradient of input 0, cpu float32",
+    ]
     assert {row.method for row in report.rows} == {"float64_twin"}
     assert report.rows[0].relative_error == 0.0  # re is w itself: nothing was rounded on the way in
     assert 0 < report.rows[1].relative_error < 1e-6

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays.ragged import segment_sum, spread
 from engine.gradcheck import TOLERANCES, assert_gradients, check_gradients
 from engine.layer import Parameter, sum_rows
-from engine.ragged import segment_sum, spread
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -207,7 +207,9 @@ def test_other_arguments_pass_through_and_wrt_chooses():
 
 
 def test_scalars_of_numpy_are_settings():
-    report = check_gradients(lambda x, factor: (x * factor, factor), lambda dy, f: dy * f, (normal(0, 3), np.float64(3.0)))
+    report = check_gradients(
+        lambda x, factor: (x * factor, factor), lambda dy, f: dy * f, (normal(0, 3), np.float64(3.0))
+    )
     assert report.ok, str(report)
 
 
@@ -261,7 +263,12 @@ SCALES = st.integers(-15, 15).map(lambda e: 10.0**e)
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.sampled_from(sorted(RIGHT)), SEEDS, st.lists(SCALES, min_size=4, max_size=4), st.sampled_from(["auto", "five_point"]))
+@given(
+    st.sampled_from(sorted(RIGHT)),
+    SEEDS,
+    st.lists(SCALES, min_size=4, max_size=4),
+    st.sampled_from(["auto", "five_point"]),
+)
 def test_no_false_alarm(name, seed, scales, method):
     forward, backward, inputs, _ = RIGHT[name]
     scale = iter(scales)
@@ -374,7 +381,11 @@ WRONG = {
     "transposed": (matmul, lambda dy, c: (matmul_backward(dy, c)[0].T, matmul_backward(dy, c)[1]), square_inputs),
     "swapped": (matmul, lambda dy, c: matmul_backward(dy, c)[::-1], square_inputs),
     "zero": (tanh, lambda dy, y: 0.0 * y, RIGHT["tanh"][2]),
-    "same blindness as complex step": (lambda x: (x * np.abs(x), x), lambda dy, x: dy * np.abs(x), RIGHT["absolute"][2]),
+    "same blindness as complex step": (
+        lambda x: (x * np.abs(x), x),
+        lambda dy, x: dy * np.abs(x),
+        RIGHT["absolute"][2],
+    ),
 }
 
 
@@ -563,7 +574,9 @@ def test_relu_at_zero_is_a_kink(method, seed):
 @pytest.mark.parametrize("method", ["auto", "five_point", "richardson"])
 def test_a_block_that_only_moves_at_kinks_is_not_passed(method):
     report = check_gradients(relu, relu_backward, (np.zeros(3),), method=method)
-    assert len(report.kinks) == 3 == len(report.rows) and not report.ok and report.unchecked == ("input 0",), str(report)
+    assert len(report.kinks) == 3 == len(report.rows) and not report.ok and report.unchecked == ("input 0",), str(
+        report
+    )
     with pytest.raises(AssertionError, match="input 0: nothing is known of its gradient"):
         assert_gradients(report)
     assert '"unchecked": [\n  "input 0"\n ]' in report.to_json()
@@ -598,7 +611,9 @@ def test_kinks_do_not_hide_a_wrong_gradient_beside_them(method):
         assert report.unchecked == ("input 2",) and not report.ok, str(report)
     forward, backward, (x, w, b) = padded_layer()
     assert check_gradients(forward, backward, (x, w, b + 0.1), method=method).ok
-    assert check_gradients(lambda x, w: forward(x, w, b), lambda dy, cache: backward(dy, cache)[:2], (x, w), method=method).ok
+    assert check_gradients(
+        lambda x, w: forward(x, w, b), lambda dy, cache: backward(dy, cache)[:2], (x, w), method=method
+    ).ok
 
 
 def test_kink_in_one_block_leaves_the_other_checked():
@@ -673,7 +688,9 @@ def test_curvature_is_no_kink(seed, function):
     derivative = {np.exp: np.exp, np.square: lambda x: 2.0 * x, np.sin: np.cos}.get(function, lambda x: 5.0 * x**4)
     x = normal(seed, 6, scale=10.0)
     x[0] = 0.0
-    report = check_gradients(lambda x: (function(x), x), lambda dy, x: dy * derivative(x), (x,), seed=seed, method="five_point")
+    report = check_gradients(
+        lambda x: (function(x), x), lambda dy, x: dy * derivative(x), (x,), seed=seed, method="five_point"
+    )
     assert report.ok and not report.kinks, str(report)
 
 
@@ -801,12 +818,17 @@ def test_random_forward_is_named():
         (lambda da, db: (da[0], db), "input 0: its gradient has shape (3,), expected (4, 3)"),
         (lambda da, db: (da, db.astype(np.float32)), "input 1: its gradient has dtype float32, expected float64"),
         (lambda da, db: (da + 0j, db), "input 0: its gradient has dtype complex128, expected float64"),
-        (lambda da, db: ((da, da), db), "input 0: its gradient must have the parts input 0, got input 0[0], input 0[1]"),
+        (
+            lambda da, db: ((da, da), db),
+            "input 0: its gradient must have the parts input 0, got input 0[0], input 0[1]",
+        ),
         (lambda da, db: ("da", db), "input 0: its gradient is a str"),
     ],
 )
 def test_wrong_form_of_gradients_fails_with_its_name(returned, text):
-    report = check_gradients(matmul, lambda dy, c: returned(*matmul_backward(dy, c)), (normal(0, 4, 3), normal(1, 3, 2)))
+    report = check_gradients(
+        matmul, lambda dy, c: returned(*matmul_backward(dy, c)), (normal(0, 4, 3), normal(1, 3, 2))
+    )
     assert not report.ok and text in str(report), str(report)
 
 

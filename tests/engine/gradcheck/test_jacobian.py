@@ -68,8 +68,13 @@ def test_complex_entries_have_two_parts():
 
 
 def test_kinks_are_rows_of_their_own():
-    report = check_jacobian(lambda x: (np.maximum(x, 0.0), x), lambda dy, x: dy * (x > 0), (np.array([0.0, 1.0, -1.0, 0.0]),))
-    assert [(row.name, row.verdict) for row in report.rows] == [("input 0", "ok"), ("input 0, kink at 2 of its entries", "kink")]
+    report = check_jacobian(
+        lambda x: (np.maximum(x, 0.0), x), lambda dy, x: dy * (x > 0), (np.array([0.0, 1.0, -1.0, 0.0]),)
+    )
+    assert [(row.name, row.verdict) for row in report.rows] == [
+        ("input 0", "ok"),
+        ("input 0, kink at 2 of its entries", "kink"),
+    ]
     assert "slopes 0 from left and 1 from right" in str(report)
 
 
@@ -89,14 +94,18 @@ def test_a_kink_of_one_output_excuses_nothing_in_another(method):
     right, wrong = (check_jacobian(forward, backward(error), (x,), method=method) for error in (0.0, -0.6))
     assert right.ok and [row.verdict for row in right.rows] == ["ok", "kink"], str(right)
     (failure,) = wrong.failures
-    assert failure.entry.startswith("output[1][0] by input 0[0]: numeric 3, analytic 2.4") and not failure.message, str(wrong)
+    assert failure.entry.startswith("output[1][0] by input 0[0]: numeric 3, analytic 2.4") and not failure.message, str(
+        wrong
+    )
 
 
 def test_a_kink_among_many_entries_is_no_failure():
     """Each output has a cotangent of 1 here, however many there are."""
     x = np.random.default_rng(1).normal(size=400)
     x[0] = 0.0
-    report = check_jacobian(lambda x: (np.where(x.real > 0.0, x, 0.0), x.real > 0.0), lambda dy, positive: dy * positive, (x,))
+    report = check_jacobian(
+        lambda x: (np.where(x.real > 0.0, x, 0.0), x.real > 0.0), lambda dy, positive: dy * positive, (x,)
+    )
     assert report.ok and "kink at 1 of its entries" in str(report), str(report)
 
 
@@ -127,7 +136,12 @@ def test_a_failing_direction_names_the_worst_entry_of_its_block():
     report = check_gradients(matmul, backward, (a, b))
     entries = {row.name: row.entry for row in report.rows if row.entry}
     assert list(entries) == ["input 1"] and entries["input 1"].startswith("[1, 1]: numeric ")
-    single = check_gradients(lambda x: (x * x, x), lambda dy, x: 2 * dy * x * np.array([1, 1, 2.0]), (np.array([1.0, 2.0, 3.0]),), method="five_point")
+    single = check_gradients(
+        lambda x: (x * x, x),
+        lambda dy, x: 2 * dy * x * np.array([1, 1, 2.0]),
+        (np.array([1.0, 2.0, 3.0]),),
+        method="five_point",
+    )
     assert single.rows[0].entry.startswith("[2]: numeric ") and not any(row.entry for row in single.rows[1:])
 
 

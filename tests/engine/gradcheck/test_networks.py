@@ -35,7 +35,12 @@ def test_a_sound_layer_passes_with_its_parameters_and_laws(layer):
     report = check_layer(layer, (X,), empty_inputs=(X[:0],))
     assert_gradients(report)
     names = [row.name for row in report.rows]
-    assert {"input 0", *(f"parameter {name}" for name in layer.parameters()), "linear in the cotangent", "an empty batch passes"} <= set(names)
+    assert {
+        "input 0",
+        *(f"parameter {name}" for name in layer.parameters()),
+        "linear in the cotangent",
+        "an empty batch passes",
+    } <= set(names)
 
 
 def test_random_layers_are_checked_with_one_mask():
@@ -68,7 +73,9 @@ def test_a_broken_law_fails_a_layer_with_right_gradients():
 
 
 def network(**fields):
-    return WaveNetwork(WaveNetworkConfig(dimension=4, hidden=5, token_dropout=0.2, dropout=0.2, **fields), 9, 3, dtype=np.float64)
+    return WaveNetwork(
+        WaveNetworkConfig(dimension=4, hidden=5, token_dropout=0.2, dropout=0.2, **fields), 9, 3, dtype=np.float64
+    )
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -92,7 +99,9 @@ def test_one_wrong_parameter_of_a_network_is_named(monkeypatch):
 
     monkeypatch.setattr(layer, "backward", wrong)
     report = check_network(model, example_batch(9, 3, [1, 4, 2]))
-    assert [row.name for row in report.failures if row.name.startswith("parameter")] == ["parameter blocks.0.wave_norm.bias"]
+    assert [row.name for row in report.failures if row.name.startswith("parameter")] == [
+        "parameter blocks.0.wave_norm.bias"
+    ]
     assert "is nearly right" in pytest.raises(AssertionError, assert_gradients, report).value.args[0]
 
 

@@ -4,12 +4,12 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PROJECT = '''
+from tests.support.paths import ROOT
+
+PROJECT = """
 import numpy as np
 
 def forward(x):
@@ -28,7 +28,7 @@ def test_wrong(gradient_check):
 
 def test_options(gradient_check):
     assert gradient_check(forward, backward, np.ones(2), method="richardson", directions=1).rows[0].method == "richardson"
-'''
+"""
 
 
 def run_pytest(folder, *options):
@@ -63,7 +63,9 @@ def test_a_project_with_a_package_called_engine_starts_and_is_told(tmp_path):
 
 
 def test_the_plugin_imports_nothing_of_ours_before_the_fixture_is_used(tmp_path):
-    (tmp_path / "test_none.py").write_text("import sys\n\ndef test_none():\n    assert not {'engine', 'layers', 'train'} & set(sys.modules)\n")
+    (tmp_path / "test_none.py").write_text(
+        "import sys\n\ndef test_none():\n    assert not {'engine', 'layers', 'train'} & set(sys.modules)\n"
+    )
     code, output = run_pytest(tmp_path)
     assert code == 0, output
 

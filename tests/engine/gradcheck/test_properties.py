@@ -33,7 +33,9 @@ def test_a_sound_pair_keeps_every_law():
     report = check_properties(square, square_backward, (X,), empty_inputs=EMPTY)
     assert_gradients(report)
     assert [row.name for row in report.rows] == LAWS and not report.notes
-    assert check_properties(square, square_backward, (X,)).notes == ("no empty batch was tried: give one as empty_inputs=",)
+    assert check_properties(square, square_backward, (X,)).notes == (
+        "no empty batch was tried: give one as empty_inputs=",
+    )
 
 
 class Counter:
@@ -86,10 +88,18 @@ def wrong_when_empty(dy, cache):
     "forward, backward, laws",
     [
         (square, lambda dy, cache: square_backward(dy, cache)[:1], ["shapes and dtypes"]),
-        (square, lambda dy, cache: square_backward(dy, cache).astype(np.float32), ["shapes and dtypes", "an empty batch passes"]),
+        (
+            square,
+            lambda dy, cache: square_backward(dy, cache).astype(np.float32),
+            ["shapes and dtypes", "an empty batch passes"],
+        ),
         (counting_forward(), square_backward, ["forward is repeatable"]),
         (square, counting_backward(), ["backward is repeatable"]),
-        (square, lambda dy, cache: square_backward(dy, cache) + 1e-9, ["a cotangent of zero gives zero", "linear in the cotangent"]),
+        (
+            square,
+            lambda dy, cache: square_backward(dy, cache) + 1e-9,
+            ["a cotangent of zero gives zero", "linear in the cotangent"],
+        ),
         (square, lambda dy, cache: square_backward(dy, cache) * np.sign(dy), ["linear in the cotangent"]),
         (overwrite_input, square_backward, ["forward leaves its inputs untouched"]),
         (square, overwrite("cotangent"), ["backward leaves the cotangent untouched"]),
@@ -161,20 +171,23 @@ def test_a_function_that_refuses_float32_is_noted():
 def test_scalar_losses_and_pairs_keep_the_laws():
     report = check_properties(lambda x: (np.sum(x * x), x), lambda dy, x: 2.0 * dy * x, (X,))
     assert_gradients(report)
-    pair = check_properties(lambda z: ((z[0] * z[1], z[0]), z), lambda dy, z: (((dy[0] * z[1] + dy[1]), dy[0] * z[0]),), ((X, X + 1.0),))
+    pair = check_properties(
+        lambda z: ((z[0] * z[1], z[0]), z), lambda dy, z: (((dy[0] * z[1] + dy[1]), dy[0] * z[0]),), ((X, X + 1.0),)
+    )
     assert_gradients(pair)
 
 
 def test_numbers_without_dimensions_keep_the_laws():
     """A learned temperature, and a loss that is a Python float."""
-    times = check_properties(lambda x, t: (x * t, (x, t)), lambda dy, c: (dy * c[1], np.asarray((dy * c[0]).sum())), (X, np.array(1.3)))
+    times = check_properties(
+        lambda x, t: (x * t, (x, t)), lambda dy, c: (dy * c[1], np.asarray((dy * c[0]).sum())), (X, np.array(1.3))
+    )
     assert_gradients(times)
     forward, backward = lambda x: (float((x * x).sum()), x), lambda dy, x: 2 * dy * x
     report = check_properties(forward, backward, (X,))
     assert_gradients(report)
     wrong = check_properties(forward, lambda dy, x: (2 * dy * x).astype(np.float64), (X,))
     assert [row.name for row in wrong.failures] == ["float32 stays float32"]
-
 
 
 def test_generators_start_anew_at_every_call():

@@ -6,17 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gradcheck import TOLERANCES, check_gradients
+from engine.gradcheck.derivatives import richardson
 from engine.gradcheck.point import Point
-from engine.gradcheck.richardson import richardson
 
 SEEDS = st.integers(0, 2**32 - 1)
-SMOOTH = {"exp": (np.exp, np.exp), "sin": (np.sin, np.cos), "cube": (lambda x: x**3, lambda x: 3 * x**2), "log": (np.log, lambda x: 1 / x)}
+SMOOTH = {
+    "exp": (np.exp, np.exp),
+    "sin": (np.sin, np.cos),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2),
+    "log": (np.log, lambda x: 1 / x),
+}
 
 
 def slope_of(function, x, u=1.0):
     """Slope of a scalar function of a scalar."""
     point = Point(lambda x: (function(x), None), (np.array([x]),))
-    return richardson(point, [np.array([u])], np.atleast_1d(function(np.array([x]))), np.ones(1), TOLERANCES["richardson"])
+    return richardson(
+        point, [np.array([u])], np.atleast_1d(function(np.array([x]))), np.ones(1), TOLERANCES["richardson"]
+    )
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -26,7 +33,9 @@ def test_smooth_functions_are_differentiated_to_eleven_digits_and_the_estimate_c
     function, derivative = SMOOTH[name]
     slope = slope_of(function, x)
     error = abs(slope.vector[0] - derivative(x))
-    size = max(abs(derivative(x)), abs(function(x)))  # where the slope is 0 (of a sine at π/2), differences still have the rounding of f
+    size = max(
+        abs(derivative(x)), abs(function(x))
+    )  # where the slope is 0 (of a sine at π/2), differences still have the rounding of f
     assert error <= 1e-11 * size
     assert error <= slope.uncertainty + 1e-15 * size
     assert not slope.kinked
@@ -38,12 +47,16 @@ def test_a_right_gradient_passes_and_one_off_by_a_millionth_does_not(seed):
     x = np.random.default_rng(seed).normal(size=(3, 4))
     forward = lambda x: (np.tanh(x), x)  # noqa: E731
     assert check_gradients(forward, lambda dy, x: dy / np.cosh(x) ** 2, (x,), method="richardson", seed=seed).ok
-    wrong = check_gradients(forward, lambda dy, x: 1.000001 * dy / np.cosh(x) ** 2, (x,), method="richardson", seed=seed)
+    wrong = check_gradients(
+        forward, lambda dy, x: 1.000001 * dy / np.cosh(x) ** 2, (x,), method="richardson", seed=seed
+    )
     assert not wrong.ok and {row.method for row in wrong.rows} == {"richardson"}
 
 
 def test_a_kink_is_reported():
-    report = check_gradients(lambda x: (np.abs(x), x), lambda dy, x: dy * np.sign(x), (np.zeros(3),), method="richardson")
+    report = check_gradients(
+        lambda x: (np.abs(x), x), lambda dy, x: dy * np.sign(x), (np.zeros(3),), method="richardson"
+    )
     assert report.kinks and not report.failures
 
 

@@ -25,7 +25,11 @@ def reference(value, grads, rates, decay=0.0, beta1=BETA1, beta2=BETA2, epsilon=
 def draw(shape, steps, seed=0):
     """A start, gradients and learning rates."""
     rng = np.random.default_rng(seed)
-    return rng.standard_normal(shape), rng.standard_normal((steps, *shape)) * 10.0 ** rng.integers(-4, 3, (steps, *shape)), rng.uniform(1e-3, 1e-1, steps)
+    return (
+        rng.standard_normal(shape),
+        rng.standard_normal((steps, *shape)) * 10.0 ** rng.integers(-4, 3, (steps, *shape)),
+        rng.uniform(1e-3, 1e-1, steps),
+    )
 
 
 def train(parameter, grads, rates, **options):
@@ -42,7 +46,15 @@ def train(parameter, grads, rates, **options):
 @pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.5), (0.99, 0.0)])
 def test_every_step_is_the_equation(decay, betas):
     start, grads, rates = draw((3, 2), 20)
-    values = train(Parameter(start.copy()), grads, rates, weight_decay=decay, beta1=betas[0], beta2=betas[1], embedding_update="dense")
+    values = train(
+        Parameter(start.copy()),
+        grads,
+        rates,
+        weight_decay=decay,
+        beta1=betas[0],
+        beta2=betas[1],
+        embedding_update="dense",
+    )
     np.testing.assert_allclose(values, reference(start, grads, rates, decay, *betas), rtol=1e-12, atol=1e-12)
 
 
@@ -145,7 +157,10 @@ def test_lazy_updates_need_momentum_that_fades_faster_than_the_squares():
 
 def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
     start, grads, _, rates = sparse_steps([[0, 1, 2]] * 6, row_count=3)
-    lazy, dense = (train(Parameter(start.copy()), grads, rates, weight_decay=0.1, embedding_update=kind) for kind in ("lazy", "dense"))
+    lazy, dense = (
+        train(Parameter(start.copy()), grads, rates, weight_decay=0.1, embedding_update=kind)
+        for kind in ("lazy", "dense")
+    )
     assert np.array_equal(lazy, dense)
 
 
@@ -182,7 +197,11 @@ def test_scale_multiplies_gradients_and_leaves_them_as_they_were(kind):
 @pytest.mark.parametrize("kind", ["lazy", "dense"])
 def test_a_state_taken_out_and_put_back_continues_bit_for_bit(kind):
     def build():
-        return {"w": Parameter(np.ones(3, np.float32)), "a:table": Parameter(np.ones((6, 3), np.float32)), "unused": Parameter(np.ones(1))}
+        return {
+            "w": Parameter(np.ones(3, np.float32)),
+            "a:table": Parameter(np.ones((6, 3), np.float32)),
+            "unused": Parameter(np.ones(1)),
+        }
 
     def advance(parameters, optimizer, seeds):
         for seed in seeds:
@@ -248,7 +267,6 @@ def test_a_scalar_parameter_is_trained_as_one_of_a_single_entry():
         scalar.grad, single.grad = np.array(grad), np.array([grad])
         optimizer.step(1e-2)
     assert scalar.value.shape == () and scalar.value == single.value[0] != 1.3
-
 
 
 def test_an_unknown_embedding_update_is_refused():

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import safetensors
 
-from engine.errors import UserError
 from engine.layer import Layer, Parameter
+from engine.support.errors import UserError
 from engine.training import checkpoint
 from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-
-ROOT = Path(__file__).parents[3]
+from tests.support.paths import ROOT
 
 
 def weights(number):
@@ -124,7 +123,7 @@ def test_a_real_limit_on_file_size_keeps_the_older_checkpoint(tmp_path):
     program = """
 import resource, signal, sys
 import numpy as np
-from engine.errors import UserError
+from engine.support.errors import UserError
 from engine.training.checkpoint import save_checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -221,8 +220,14 @@ def test_fitting_weights_are_put_into_the_parameters():
     [
         ({"a": FITTING["a"]}, "parameter b is missing in the checkpoint"),
         ({**FITTING, "c": FITTING["b"]}, "parameter c is missing in the network of its config.toml"),
-        ({**FITTING, "a": np.ones((3, 2), np.float32)}, "parameter a has shape (3, 2) (float32), the network of its config.toml needs (2, 3) (float32)"),
-        ({**FITTING, "b": np.ones(3)}, "parameter b has shape (3,) (float64), the network of its config.toml needs (3,) (float32)"),
+        (
+            {**FITTING, "a": np.ones((3, 2), np.float32)},
+            "parameter a has shape (3, 2) (float32), the network of its config.toml needs (2, 3) (float32)",
+        ),
+        (
+            {**FITTING, "b": np.ones(3)},
+            "parameter b has shape (3,) (float64), the network of its config.toml needs (3,) (float32)",
+        ),
     ],
 )
 def test_weights_of_another_network_are_refused_and_change_nothing(found, message):

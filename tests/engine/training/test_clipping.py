@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.layer import Parameter, sum_rows
-from engine.training.clipping import clip_scale, global_norm
+from engine.training.step import clip_scale, global_norm
 
 
 def holding(grad, shape):
@@ -16,7 +16,11 @@ def holding(grad, shape):
 
 
 def test_the_norm_runs_over_all_gradients():
-    parameters = {"a": holding(np.array([3.0]), 1), "b": holding(np.array([[0.0], [4.0]]), (2, 1)), "none": holding(None, 5)}
+    parameters = {
+        "a": holding(np.array([3.0]), 1),
+        "b": holding(np.array([[0.0], [4.0]]), (2, 1)),
+        "none": holding(None, 5),
+    }
     assert global_norm(parameters) == 5.0
     assert global_norm({"none": holding(None, 5)}) == global_norm({}) == 0.0
 
@@ -41,6 +45,8 @@ def test_a_gradient_that_is_not_finite_shows_in_the_norm(bad):
     assert not math.isfinite(global_norm({"a": holding(np.array([1.0, bad]), 2), "b": holding(np.ones(2), 2)}))
 
 
-@pytest.mark.parametrize("norm, limit, scale", [(4.0, 1.0, 0.25), (1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.0, 1.0, 1.0), (1e30, 0.0, 1.0)])
+@pytest.mark.parametrize(
+    "norm, limit, scale", [(4.0, 1.0, 0.25), (1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.0, 1.0, 1.0), (1e30, 0.0, 1.0)]
+)
 def test_only_a_norm_above_the_limit_is_scaled_to_it(norm, limit, scale):
     assert clip_scale(norm, limit) == scale

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import take
-from engine.ragged import RaggedBatch
 from engine.training.evaluation import evaluate, predict_classes, predict_probabilities
 from layers.networks import WaveNetwork, WaveNetworkConfig
 
@@ -12,7 +12,9 @@ from layers.networks import WaveNetwork, WaveNetworkConfig
 def texts(counts, seed=0, vocabulary=30, classes=3):
     rng = np.random.default_rng(seed)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return RaggedBatch(rng.integers(0, vocabulary, offsets[-1]).astype(np.int32), offsets, rng.integers(0, classes, len(counts)))
+    return RaggedBatch(
+        rng.integers(0, vocabulary, offsets[-1]).astype(np.int32), offsets, rng.integers(0, classes, len(counts))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,9 @@ def test_every_text_has_the_row_it_would_have_alone(network, batch_size):
 
 def test_labels_are_not_looked_at_to_predict(network):
     batch = texts(COUNTS)
-    assert np.array_equal(predict_probabilities(network, batch), predict_probabilities(network, batch._replace(labels=None)))
+    assert np.array_equal(
+        predict_probabilities(network, batch), predict_probabilities(network, batch._replace(labels=None))
+    )
 
 
 def test_no_texts_have_no_rows(network):

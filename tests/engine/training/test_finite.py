@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from engine.training.finite import first_nonfinite
+from engine.training.evaluation import first_nonfinite
 
 
 class Inner(NamedTuple):

@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
-from engine.training.metrics import ClassRow, confusion_counts, score
+from engine.training.evaluation import ClassRow, confusion_counts, score
 
 
 def test_the_scores_of_a_small_case_by_hand():
     labels, predictions = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 2, 2])
     found = score(labels, predictions, ["a", "b", "c"], loss=0.5)
     assert found.accuracy == 4 / 6
-    assert found.classes == [ClassRow("a", 3, 1.0, 2 / 3, 0.8), ClassRow("b", 2, 0.5, 0.5, 0.5), ClassRow("c", 1, 0.5, 1.0, 2 / 3)]
+    assert found.classes == [
+        ClassRow("a", 3, 1.0, 2 / 3, 0.8),
+        ClassRow("b", 2, 0.5, 0.5, 0.5),
+        ClassRow("c", 1, 0.5, 1.0, 2 / 3),
+    ]
     assert found.macro_f1 == pytest.approx((0.8 + 0.5 + 2 / 3) / 3) and found.loss == 0.5
 
 

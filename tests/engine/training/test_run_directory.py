@@ -4,11 +4,17 @@ import json
 
 import pytest
 
-from engine.errors import UserError
+from engine.support.errors import UserError
 from engine.training.run_directory import NUMBER, RESULT_KEYS, RunDirectory
 
 CLASS = {"name": "a", "texts": 5, "precision": 0.5, "recall": 1.0, "f1": 0.5}
-RESULT = {**dict.fromkeys(RESULT_KEYS, 1), "test_accuracy": None, "device": "cpu", "run_directory": "run", "classes": [CLASS]}
+RESULT = {
+    **dict.fromkeys(RESULT_KEYS, 1),
+    "test_accuracy": None,
+    "device": "cpu",
+    "run_directory": "run",
+    "classes": [CLASS],
+}
 SECTIONS = {name: {"name": name} for name in ("run", "data", "network", "training")}
 
 
@@ -40,7 +46,9 @@ WRONG = [
 @pytest.mark.parametrize("key, value", WRONG)
 def test_a_result_of_another_type_is_named(run, key, value):
     run.result_file.write_text(json.dumps({**RESULT, key: value}))
-    with pytest.raises(UserError, match=f"result.json: {key} cannot be .*; delete the file and resume the run to write it anew"):
+    with pytest.raises(
+        UserError, match=f"result.json: {key} cannot be .*; delete the file and resume the run to write it anew"
+    ):
         run.result()
 
 
@@ -110,7 +118,11 @@ def test_a_folder_that_holds_something_is_no_place_for_a_new_run(run, tmp_path):
 
 def test_only_a_run_can_be_opened(tmp_path):
     (tmp_path / "file").write_text("")
-    for path, reason in ((tmp_path, "has no config.toml"), (tmp_path / "file", "is not a folder"), (tmp_path / "none", "does not exist")):
+    for path, reason in (
+        (tmp_path, "has no config.toml"),
+        (tmp_path / "file", "is not a folder"),
+        (tmp_path / "none", "does not exist"),
+    ):
         with pytest.raises(UserError, match=f"{path}: not a run directory .{reason}."):
             RunDirectory.open(path)
 
@@ -178,7 +190,10 @@ def test_without_metrics_there_is_nothing_to_cut(run):
 
 def test_metrics_that_cannot_be_written_are_named_with_the_remedy(run):
     run.metrics_file.mkdir()
-    with pytest.raises(UserError, match=f"metrics.jsonl: cannot be written .Is a directory.; free some space, then continue with --resume {run.path}"):
+    with pytest.raises(
+        UserError,
+        match=f"metrics.jsonl: cannot be written .Is a directory.; free some space, then continue with --resume {run.path}",
+    ):
         run.append_metrics(lines(1))
 
 
@@ -192,7 +207,15 @@ def test_metrics_are_read_but_for_a_torn_end_of_an_unfinished_run(run):
         run.read_metrics()
 
 
-@pytest.mark.parametrize("line, reason", [("[1]", "expected a JSON object, got list"), ("", "is no JSON"), ("\0\0", "is no JSON"), ('{"a" 1}', "is no JSON")])
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("[1]", "expected a JSON object, got list"),
+        ("", "is no JSON"),
+        ("\0\0", "is no JSON"),
+        ('{"a" 1}', "is no JSON"),
+    ],
+)
 def test_a_damaged_line_of_metrics_is_named(run, line, reason):
     run.append_metrics(lines(1))
     with open(run.metrics_file, "a") as file:

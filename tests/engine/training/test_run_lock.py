@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from engine.errors import UserError
-from engine.training.run_lock import locked
+from engine.support.errors import UserError
+from engine.training.run_directory import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from engine.training.run_lock import locked
+from engine.training.run_directory import locked
 with locked(Path(sys.argv[1]), "taken"):
     print("held", flush=True)
     sys.stdin.read()
@@ -21,7 +21,9 @@ with locked(Path(sys.argv[1]), "taken"):
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds the lock `tmp_path`/lock."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline().strip() == b"held"
         yield process
         process.kill()
@@ -39,7 +41,11 @@ def test_a_lock_that_another_process_has_is_refused_until_that_is_killed(tmp_pat
 
 def test_a_lock_leaves_no_file_and_can_be_had_again(tmp_path):
     for _ in range(2):
-        with locked(tmp_path / "lock", "taken"), pytest.raises(UserError, match="taken"), locked(tmp_path / "lock", "taken"):
+        with (
+            locked(tmp_path / "lock", "taken"),
+            pytest.raises(UserError, match="taken"),
+            locked(tmp_path / "lock", "taken"),
+        ):
             pass
         assert not (tmp_path / "lock").exists()
 
@@ -50,11 +56,18 @@ def test_a_file_that_its_holder_removes_meanwhile_is_made_anew(tmp_path, monkeyp
         (tmp_path / "lock").unlink()
         return True
 
-    monkeypatch.setattr("engine.training.run_lock.lock", removed)
-    with locked(tmp_path / "lock", "taken"), pytest.raises(UserError, match="taken"), locked(tmp_path / "lock", "taken"):
+    monkeypatch.setattr("engine.training.run_directory.lock", removed)
+    with (
+        locked(tmp_path / "lock", "taken"),
+        pytest.raises(UserError, match="taken"),
+        locked(tmp_path / "lock", "taken"),
+    ):
         pass
 
 
 def test_a_lock_that_cannot_be_made_is_named(tmp_path):
-    with pytest.raises(UserError, match="none/lock: cannot be written .No such file"), locked(tmp_path / "none" / "lock", "taken"):
+    with (
+        pytest.raises(UserError, match="none/lock: cannot be written .No such file"),
+        locked(tmp_path / "none" / "lock", "taken"),
+    ):
         pass

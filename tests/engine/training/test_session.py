@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.data.prepare import encode_labelled, read_test_texts
-from engine.errors import UserError
+from engine.support.errors import UserError
 from engine.training import session as session_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
@@ -18,7 +18,15 @@ from engine.training.run_settings import build_settings
 from engine.training.session import computing_as_trained, open_run, resume_run, start_run
 from layers.networks import CONFIGS, build_network
 
-SMALL = {"dimension": 6, "hidden": 6, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "learning_rate": 0.02, "validation_fraction": 0.2}
+SMALL = {
+    "dimension": 6,
+    "hidden": 6,
+    "epochs": 2,
+    "batch_size": 8,
+    "vocabulary_size": 200,
+    "learning_rate": 0.02,
+    "validation_fraction": 0.2,
+}
 
 
 @pytest.fixture
@@ -26,7 +34,10 @@ def settings(tmp_path):
     """RunSettings of a tiny corpus of two classes."""
     rng = np.random.default_rng(0)
     for name, count in (("train", 40), ("test", 10)):
-        rows = ((label, " ".join(rng.choice(words.split(), 4))) for label, words in [("a", "red green blue"), ("b", "one two three")] * (count // 2))
+        rows = (
+            (label, " ".join(rng.choice(words.split(), 4)))
+            for label, words in [("a", "red green blue"), ("b", "one two three")] * (count // 2)
+        )
         (tmp_path / f"{name}.tsv").write_text("".join(f"{label}\t{text}\n" for label, text in rows))
     return build_settings(CONFIGS, SMALL, {f"{name}_file": str(tmp_path / f"{name}.tsv") for name in ("train", "test")})
 
@@ -40,7 +51,11 @@ def resume(path):
 
 
 def timeless(result):
-    return {key: value for key, value in result.items() if key not in ("train_seconds", "tokens_per_second", "peak_memory_bytes", "run_directory")}
+    return {
+        key: value
+        for key, value in result.items()
+        if key not in ("train_seconds", "tokens_per_second", "peak_memory_bytes", "run_directory")
+    }
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -57,7 +72,9 @@ def test_a_run_keeps_to_its_number_of_threads(tmp_path, settings, monkeypatch, t
     assert used == [{1}] * (1 + resumed) or used[0] == set()  # no BLAS that threadpoolctl knows
 
 
-def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(tmp_path, settings, monkeypatch, threads_of_blas):
+def test_what_is_computed_with_a_trained_run_keeps_to_its_threads_and_precision(
+    tmp_path, settings, monkeypatch, threads_of_blas
+):
     start(settings._replace(training=settings.training.replace(threads=1)), tmp_path / "run")
     run, asked = open_run(tmp_path / "run", CONFIGS, build_network), []
     with computing_as_trained(run, "cpu"):
@@ -75,7 +92,11 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     assert result["steps"] == 8 and result["epochs"] == 2 and result["peak_memory_bytes"] > 0
     assert result["texts"] == {"training": 32, "validation": 8, "test": 10}
     opened = open_run(tmp_path / "run", CONFIGS, build_network)
-    assert opened.classes == ["a", "b"] and opened.settings.network == settings.network and opened.settings.training == settings.training
+    assert (
+        opened.classes == ["a", "b"]
+        and opened.settings.network == settings.network
+        and opened.settings.training == settings.training
+    )
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))[1]["weights"]
     assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
 
@@ -162,14 +183,18 @@ def test_changed_training_texts_are_refused_when_a_run_is_resumed(tmp_path, sett
     (tmp_path / "run" / "result.json").unlink()
     file = tmp_path / "train.tsv"
     file.write_text(file.read_text().replace("red", "blue", 1))
-    with pytest.raises(UserError, match="the data fingerprint differs from that of this run; resume with the same files"):
+    with pytest.raises(
+        UserError, match="the data fingerprint differs from that of this run; resume with the same files"
+    ):
         resume(tmp_path / "run")
 
 
 def test_a_run_that_has_saved_nothing_cannot_be_opened(tmp_path, settings):
     start(settings, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "best" / "state.json").unlink()
-    with pytest.raises(UserError, match="best/state.json: not found; is this a run directory whose training has saved something"):
+    with pytest.raises(
+        UserError, match="best/state.json: not found; is this a run directory whose training has saved something"
+    ):
         open_run(tmp_path / "run", CONFIGS, build_network)
 
 
@@ -185,7 +210,9 @@ def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
     result = start(settings, tmp_path / "run")
     opened = open_run(tmp_path / "run", CONFIGS, build_network)
     texts, _ = read_test_texts(opened.settings.data)
-    found = evaluate(opened.network, encode_labelled(opened.settings.data, opened.vocabulary, opened.classes, texts), opened.classes)
+    found = evaluate(
+        opened.network, encode_labelled(opened.settings.data, opened.vocabulary, opened.classes, texts), opened.classes
+    )
     assert (found.accuracy, found.macro_f1) == (result["test_accuracy"], result["test_macro_f1"])
 
 
@@ -202,7 +229,10 @@ def test_another_vocabulary_than_that_of_the_training_is_named(tmp_path, setting
         assert file.read_bytes() != content
         (tmp_path / "run" / "result.json").unlink(missing_ok=True)
         for use in (lambda: open_run(tmp_path / "run", CONFIGS, build_network), lambda: resume(tmp_path / "run")):
-            with pytest.raises(UserError, match=f"run/{file.name}: is not the one that the network was trained with; restore the file or train again$"):
+            with pytest.raises(
+                UserError,
+                match=f"run/{file.name}: is not the one that the network was trained with; restore the file or train again$",
+            ):
                 use()
         file.write_bytes(content)
     assert resume(tmp_path / "run")["epochs"] == 2

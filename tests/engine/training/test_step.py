@@ -7,8 +7,7 @@ import pytest
 
 from engine.layer import Layer, Parameter
 from engine.training.adamw import AdamW
-from engine.training.clipping import global_norm
-from engine.training.step import NotFinite, update
+from engine.training.step import NotFinite, global_norm, update
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 

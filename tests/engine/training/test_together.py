@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from engine.data.prepare import encode_labelled, read_test_texts
-from engine.errors import UserError
-from engine.training import together as together_module
-from engine.training.evaluation import evaluate, predict_probabilities
-from engine.training.metrics import ClassRow, Evaluation
+from engine.support.errors import UserError
+from engine.sweep.baselines import measure_together, require_same_texts
+from engine.training import ensemble as together_module
+from engine.training.ensemble import evaluate_together
+from engine.training.evaluation import ClassRow, Evaluation, evaluate, predict_probabilities
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, start_run
-from engine.training.sweep.together import measure_together, require_same_texts
-from engine.training.together import evaluate_together
 from layers.networks import CONFIGS, build_network
 
 SMALL = {"dimension": 6, "hidden": 6, "batch_size": 8, "learning_rate": 0.02, "validation_fraction": 0.2}
@@ -41,10 +40,17 @@ def runs(tmp_path_factory):
     """Directories of three runs of one corpus, with vocabularies and networks of their own, and one of other classes."""
     folder = tmp_path_factory.mktemp("runs")
     topics = {"a": "red green blue sea", "b": "one two three sea"}
-    files = {f"{name}_file": write(folder / f"{name}.tsv", topics, count) for name, count in (("train", 40), ("test", 30))}
-    other = {f"{name}_file": write(folder / f"other {name}.tsv", {"a": "red green", "c": "one two"}, 40) for name in ("train", "test")}
+    files = {
+        f"{name}_file": write(folder / f"{name}.tsv", topics, count) for name, count in (("train", 40), ("test", 30))
+    }
+    other = {
+        f"{name}_file": write(folder / f"other {name}.tsv", {"a": "red green", "c": "one two"}, 40)
+        for name in ("train", "test")
+    }
     paths = []
-    for i, (fields, texts) in enumerate([*((fields, files) for fields in DIFFERENT), ({"seed": 0, "epochs": 1, "threads": 1}, other)]):
+    for i, (fields, texts) in enumerate(
+        [*((fields, files) for fields in DIFFERENT), ({"seed": 0, "epochs": 1, "threads": 1}, other)]
+    ):
         paths.append(folder / str(i))
         start_run(build_settings(CONFIGS, {**SMALL, **fields}, texts), build_network, paths[-1], tell=len)
     return paths
@@ -90,7 +96,12 @@ def test_the_order_of_the_runs_does_not_matter_and_one_counts_as_often_as_it_is_
 def test_texts_are_read_once_and_from_the_file_that_is_named(runs, tmp_path):
     notes = []
     (tmp_path / "texts.csv").write_text("topic,words\na,red sea\nb,one sea\n")
-    found = together(runs[:3], test_file=tmp_path / "texts.csv", columns={"text_columns": "words", "label_column": "topic"}, tell=notes.append)
+    found = together(
+        runs[:3],
+        test_file=tmp_path / "texts.csv",
+        columns={"text_columns": "words", "label_column": "topic"},
+        tell=notes.append,
+    )
     assert [row.texts for row in found.classes] == [1, 1] and len(notes) == 1 and "texts.csv" in notes[0]
 
 
@@ -104,12 +115,17 @@ def test_runs_together_are_not_measured_on_other_texts_than_each_of_them_was(run
         return dataclasses.replace(texts, labels=["b" if label == "a" else "a" for label in texts.labels]), note
 
     monkeypatch.setattr(together_module, "read_test_texts", exchanged)
-    with pytest.raises(UserError, match=r"0: has a test accuracy of 6.67 % on the test texts as they are now, and of 93.33 % in its result.json; restore"):
+    with pytest.raises(
+        UserError,
+        match=r"0: has a test accuracy of 6.67 % on the test texts as they are now, and of 93.33 % in its result.json; restore",
+    ):
         measure_together(runs[:3], tmp_path / "other.json", CONFIGS, build_network, "cpu", None, len)
     assert not (tmp_path / "other.json").exists()
 
 
-@pytest.mark.parametrize("found, told, same", [(0.9, 0.9, True), (0.9, 0.9008, True), (0.9, 0.902, False), (0.0, 1.0, False)])
+@pytest.mark.parametrize(
+    "found, told, same", [(0.9, 0.9, True), (0.9, 0.9008, True), (0.9, 0.902, False), (0.0, 1.0, False)]
+)
 def test_rounding_may_flip_a_text(found, told, same):
     evaluation = Evaluation(found, 0.5, 0.5, [ClassRow("a", 4000, 1, 1, 1), ClassRow("b", 6000, 1, 1, 1)])
     with nullcontext() if same else pytest.raises(UserError, match="restore the texts"):
@@ -118,7 +134,9 @@ def test_rounding_may_flip_a_text(found, told, same):
 
 def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch, threads_of_blas):
     used, predict = [], together_module.predict_probabilities
-    monkeypatch.setattr(together_module, "predict_probabilities", lambda *given: used.append(threads_of_blas()) or predict(*given))
+    monkeypatch.setattr(
+        together_module, "predict_probabilities", lambda *given: used.append(threads_of_blas()) or predict(*given)
+    )
     together([runs[3]])
     assert used == [{1}] or used == [set()]  # no BLAS that threadpoolctl knows
 
@@ -138,7 +156,10 @@ def test_one_network_at_a_time_is_in_memory(runs):
 
 
 def test_runs_of_different_classes_are_refused_before_anything_is_read(runs):
-    with pytest.raises(UserError, match=r"3: has learned other classes than .*0 \(only here: 'c'; only there: 'b'\); take runs of one corpus"):
+    with pytest.raises(
+        UserError,
+        match=r"3: has learned other classes than .*0 \(only here: 'c'; only there: 'b'\); take runs of one corpus",
+    ):
         evaluate_together([runs[0], runs[3]], None, None, tell=None)
 
 

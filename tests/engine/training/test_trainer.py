@@ -8,9 +8,9 @@ import signal
 import numpy as np
 import pytest
 
+from engine.arrays.ragged import RaggedBatch
 from engine.data.prepare import PreparedData
-from engine.errors import UserError
-from engine.ragged import RaggedBatch
+from engine.support.errors import UserError
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.config import TrainingConfig
@@ -22,7 +22,9 @@ from engine.training.trainer import Trainer
 from layers.networks import WaveNetwork, WaveNetworkConfig
 
 VOCABULARY, CLASSES = 40, ["a", "b", "c"]
-NETWORK = WaveNetworkConfig(dimension=6, hidden=6, dropout=0.2, token_dropout=0.2, embedding_dropout=0.1, classifier_dropout=0.1)
+NETWORK = WaveNetworkConfig(
+    dimension=6, hidden=6, dropout=0.2, token_dropout=0.2, embedding_dropout=0.1, classifier_dropout=0.1
+)
 TRAINING = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.02, patience=0, seed=5)
 STEPS_PER_EPOCH, STEPS = 5, 15
 
@@ -84,7 +86,9 @@ def whole(request, tmp_path_factory):
     return request.param, final(trainer)
 
 
-@pytest.mark.parametrize("budget, epochs", [(1, 1), (7, 1), (8, 2), (10, 2), (12, 2), (13, 3), (15, 3), (10**400, 3), (0, 3)])
+@pytest.mark.parametrize(
+    "budget, epochs", [(1, 1), (7, 1), (8, 2), (10, 2), (12, 2), (13, 3), (15, 3), (10**400, 3), (0, 3)]
+)
 def test_a_step_budget_ends_training_at_the_nearest_epoch_as_if_there_were_no_more(tmp_path, budget, epochs):
     budgeted, plain = build(tmp_path / "budgeted", step_budget=budget), build(tmp_path / "plain", epochs=epochs)
     budgeted.train()
@@ -100,7 +104,10 @@ def test_a_step_budget_halfway_between_two_numbers_of_epochs_takes_the_larger(bu
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path, whole):
     update, expected = whole
-    again, other = build(tmp_path / "again", embedding_update=update), build(tmp_path / "other", embedding_update=update, seed=6)
+    again, other = (
+        build(tmp_path / "again", embedding_update=update),
+        build(tmp_path / "other", embedding_update=update, seed=6),
+    )
     again.train()
     other.train()
     assert final(again) == expected
@@ -195,7 +202,10 @@ def test_a_signal_within_a_step_lets_it_end_and_saves_it(tmp_path, number, code)
         trainer.train()
     assert caught.value.exit_code == code
     state, arrays = load_checkpoint(trainer.run.last, ("weights", "optimizer"))
-    assert state["step"] == state["progress"]["step"] == state["progress"]["batch"] == 3 and state["progress"]["epoch"] == 0
+    assert (
+        state["step"] == state["progress"]["step"] == state["progress"]["batch"] == 3
+        and state["progress"]["epoch"] == 0
+    )
     assert all(np.array_equal(arrays["weights"][name], p.value) for name, p in trainer.parameters.items())
 
 
@@ -203,10 +213,14 @@ def test_metrics_have_a_line_per_step(whole):
     update, (*_, progress, lines) = whole
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert [line["epoch"] for line in lines] == [1 + step // STEPS_PER_EPOCH for step in range(STEPS)]
-    assert [line["learning_rate"] for line in lines] == [learning_rate(s, STEPS, 0.02, TRAINING.warmup) for s in range(1, STEPS + 1)]
+    assert [line["learning_rate"] for line in lines] == [
+        learning_rate(s, STEPS, 0.02, TRAINING.warmup) for s in range(1, STEPS + 1)
+    ]
     for line in lines:
         keys = {"step", "epoch", "loss", "accuracy", "learning_rate", "gradient_norm"}
-        assert set(line) == (keys | {"validation_accuracy", "validation_loss"} if line["step"] % STEPS_PER_EPOCH == 0 else keys)
+        assert set(line) == (
+            keys | {"validation_accuracy", "validation_loss"} if line["step"] % STEPS_PER_EPOCH == 0 else keys
+        )
         assert 0 <= line["accuracy"] <= 1 and line["gradient_norm"] > 0 and math.isfinite(line["loss"])
     assert progress["tokens"] == 3 * len(DATA.train.ids)
 
@@ -214,11 +228,17 @@ def test_metrics_have_a_line_per_step(whole):
 @pytest.mark.parametrize("batch_size", [2, 7])
 def test_metrics_of_many_steps_reach_the_file_while_training_goes_on(tmp_path, monkeypatch, batch_size):
     counts = []
-    trainer = build(tmp_path / "run", lambda step: counts.append(len(metrics(trainer)) if trainer.run.metrics_file.exists() else 0), batch_size=batch_size)
+    trainer = build(
+        tmp_path / "run",
+        lambda step: counts.append(len(metrics(trainer)) if trainer.run.metrics_file.exists() else 0),
+        batch_size=batch_size,
+    )
     monkeypatch.setattr(trainer_module, "METRICS_LINES", 4)
     trainer.train()
     assert all(step - 6 <= count <= step for step, count in enumerate(counts))
-    assert all(("validation_loss" in line) == (line["step"] % trainer.batches_per_epoch == 0) for line in metrics(trainer))
+    assert all(
+        ("validation_loss" in line) == (line["step"] % trainer.batches_per_epoch == 0) for line in metrics(trainer)
+    )
     assert json.loads(trainer.run.metrics_file.read_text().splitlines()[0])["tokens_per_second"] > 0
 
 
@@ -271,11 +291,17 @@ def with_validation(monkeypatch, accuracies, losses=None):
         ([0.0] * 6, [1e300] * 6, 1, 2, 1),
     ],
 )
-def test_training_stops_by_patience_and_keeps_the_best_epoch(tmp_path, monkeypatch, accuracies, losses, patience, epochs, best):
+def test_training_stops_by_patience_and_keeps_the_best_epoch(
+    tmp_path, monkeypatch, accuracies, losses, patience, epochs, best
+):
     with_validation(monkeypatch, accuracies, losses)
     trainer = build(tmp_path / "run", epochs=6, patience=patience)
     trainer.train()
-    assert (trainer.progress.epoch, trainer.progress.best_epoch, trainer.progress.best_accuracy) == (epochs, best, accuracies[best - 1])
+    assert (trainer.progress.epoch, trainer.progress.best_epoch, trainer.progress.best_accuracy) == (
+        epochs,
+        best,
+        accuracies[best - 1],
+    )
     state, arrays = load_checkpoint(trainer.run.best, ("weights",))
     assert state["step"] == best * STEPS_PER_EPOCH
     trainer.load_best()
@@ -284,7 +310,10 @@ def test_training_stops_by_patience_and_keeps_the_best_epoch(tmp_path, monkeypat
 
 def test_the_best_checkpoint_is_that_of_a_run_which_ended_there(tmp_path, monkeypatch):
     with_validation(monkeypatch, [0.5, 0.9, 0.8])
-    whole, cut = build(tmp_path / "whole", final_learning_rate=1.0, warmup=0.0), build(tmp_path / "cut", epochs=2, final_learning_rate=1.0, warmup=0.0)
+    whole, cut = (
+        build(tmp_path / "whole", final_learning_rate=1.0, warmup=0.0),
+        build(tmp_path / "cut", epochs=2, final_learning_rate=1.0, warmup=0.0),
+    )
     whole.train()
     with_validation(monkeypatch, [0.5, 0.9])
     cut.train()
@@ -334,7 +363,9 @@ def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(t
 
     trainer = build(tmp_path / "run", poison)
     message = failure(trainer)
-    assert message.startswith(f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer {name.rpartition('.')[0]})")
+    assert message.startswith(
+        f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer {name.rpartition('.')[0]})"
+    )
     assert message.endswith(f"the last good state is in {trainer.run.last}")
     good = build(tmp_path / "good", send(signal.SIGTERM, STEPS_PER_EPOCH))
     with pytest.raises(Interrupted):
@@ -352,7 +383,10 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_parameter(tmp_path, mon
 
     monkeypatch.setattr(trainer.network, "loss_backward", poisoned)
     message = failure(trainer)
-    assert "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer blocks.0.wave_norm)" in message
+    assert (
+        "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer blocks.0.wave_norm)"
+        in message
+    )
     assert message.endswith("nothing had been saved yet") and not trainer.run.last.exists()
 
 
@@ -372,11 +406,17 @@ def test_an_update_that_no_later_loss_would_see_is_not_saved_when_it_is_not_fini
     def poison(step):
         if step == STEPS:
             update = trainer.optimizer.step
-            trainer.optimizer.step = lambda *rest: (update(*rest), trainer.parameters["classifier.weight"].value.fill(np.inf))
+            trainer.optimizer.step = lambda *rest: (
+                update(*rest),
+                trainer.parameters["classifier.weight"].value.fill(np.inf),
+            )
 
     trainer = build(tmp_path / "run", poison, data=DATA._replace(validation=validation))
     message = failure(trainer)
-    assert message.startswith(f"step {STEPS}: the ") and "in the value of parameter classifier.weight (layer classifier)" in message
+    assert (
+        message.startswith(f"step {STEPS}: the ")
+        and "in the value of parameter classifier.weight (layer classifier)" in message
+    )
     assert load_checkpoint(trainer.run.last, ("weights",))[0]["step"] == 2 * STEPS_PER_EPOCH
     saved_weights(trainer)
 
@@ -395,7 +435,16 @@ def test_damaged_progress_is_refused_by_name(tmp_path):
     trainer.train()
     path = trainer.run.last / "state.json"
     state = json.loads(path.read_text())
-    for progress in ({"stepp": 1}, None, {"epoch": -5}, {"step": "x"}, {"batch": 1.5}, {"best_epoch": True}, {"best_loss": None}, {"train_seconds": "1"}):
+    for progress in (
+        {"stepp": 1},
+        None,
+        {"epoch": -5},
+        {"step": "x"},
+        {"batch": 1.5},
+        {"best_epoch": True},
+        {"best_loss": None},
+        {"train_seconds": "1"},
+    ):
         path.write_text(json.dumps({**state, "progress": progress}))
         with pytest.raises(UserError, match="state.json: its progress is damaged"):
             build(tmp_path / "run", epochs=1).resume()

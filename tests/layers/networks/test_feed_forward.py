@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from layer_laws import assert_equal, random_rows
 
 from engine.gradcheck import assert_gradients, check_gradients
 from layers.networks.feed_forward import ACTIVATIONS, FeedForward
 from layers.standard.gelu import gelu_forward
 from layers.standard.relu import relu_forward
+from tests.support.layer_laws import assert_equal, random_rows
 
 PLAIN = {"gelu": lambda x: gelu_forward(x)[0], "relu": lambda x: relu_forward(x)[0]}
 
@@ -20,7 +20,13 @@ def feed_forward(activation, dropout=0.0):
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_gradient(activation, dropout):
     layer, x = feed_forward(activation, dropout), random_rows(np.random.default_rng(1), 5)
-    report = check_gradients(lambda x: layer.forward(x, np.random.default_rng(2)), layer.backward, (x,), parameters=layer.parameters(), tolerance=1e-12)
+    report = check_gradients(
+        lambda x: layer.forward(x, np.random.default_rng(2)),
+        layer.backward,
+        (x,),
+        parameters=layer.parameters(),
+        tolerance=1e-12,
+    )
     assert_gradients(report)
     assert report.worst.method == "complex_step"
 

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import SEEDS, examples
-from small_networks import gradient_report, stirred
 
-from engine.errors import UserError
+from engine.arrays.ragged import RaggedBatch
 from engine.gradcheck import assert_gradients
 from engine.layer import RowSparse
-from engine.ragged import RaggedBatch
+from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import Transformer, TransformerConfig, build_network
 from layers.networks.presets import PRESETS
 from layers.networks.text_classifier import example_batch
+from tests.support.layer_laws import SEEDS, examples
+from tests.support.small_networks import gradient_report, stirred
 
 LENGTHS = [1, 4, 0, 2, 6]
 VOCABULARY, CLASSES = 9, 3
@@ -23,27 +23,44 @@ VOCABULARY, CLASSES = 9, 3
 
 def network_of(seed=0, dtype=np.float64, vocabulary=VOCABULARY, **fields):
     """A small network whose norms and biases are not at their initial values, so that every term counts."""
-    config = TransformerConfig(**{"dimension": 6, "heads": 3, "hidden": 5, "positions": 8, "blocks": 2, "embedding_scale": 1.0, **fields})
+    config = TransformerConfig(
+        **{"dimension": 6, "heads": 3, "hidden": 5, "positions": 8, "blocks": 2, "embedding_scale": 1.0, **fields}
+    )
     network = Transformer(config, vocabulary, CLASSES, seed, dtype)
     return stirred(network, np.random.default_rng(seed + 1))
 
 
 @pytest.mark.parametrize("train_seed", [None, 3])
-@pytest.mark.parametrize("blocks, method, tolerance", [*((n, "complex_step", 1e-11) for n in (0, 1, 2)), (1, "richardson", 1e-8)])
+@pytest.mark.parametrize(
+    "blocks, method, tolerance", [*((n, "complex_step", 1e-11) for n in (0, 1, 2)), (1, "richardson", 1e-8)]
+)
 def test_gradient_of_every_parameter(blocks, train_seed, method, tolerance):
     network = network_of(blocks=blocks, dropout=0.3, label_smoothing=0.1)
-    assert_gradients(gradient_report(network, example_batch(VOCABULARY, CLASSES, LENGTHS), train_seed, method=method, tolerance=tolerance))
+    assert_gradients(
+        gradient_report(
+            network, example_batch(VOCABULARY, CLASSES, LENGTHS), train_seed, method=method, tolerance=tolerance
+        )
+    )
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), SEEDS)
 @examples(10)
 def test_gradient_on_any_batch(lengths, seed):
     network = network_of(seed=seed % 1000, blocks=1)
-    report = gradient_report(network, example_batch(VOCABULARY, CLASSES, lengths, seed), method="complex_step", tolerance=1e-11)
+    report = gradient_report(
+        network, example_batch(VOCABULARY, CLASSES, lengths, seed), method="complex_step", tolerance=1e-11
+    )
     assert_gradients(report)
 
 
-PARTS = ["blocks.0.query.weight", "blocks.1.output.bias", "blocks.0.attention_norm.gain", "pooler.weight", "embedding_norm.bias", "positions.table"]
+PARTS = [
+    "blocks.0.query.weight",
+    "blocks.1.output.bias",
+    "blocks.0.attention_norm.gain",
+    "pooler.weight",
+    "embedding_norm.bias",
+    "positions.table",
+]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -68,7 +85,10 @@ def test_tables_receive_rows_and_everything_else_arrays():
     network, batch = network_of(), RaggedBatch(np.array([3, 3, 1, 3]), np.array([0, 2, 4]), np.array([0, 1]))
     network.loss_backward(network.loss_forward(batch)[1])
     grads = {name: p.grad for name, p in network.parameters().items()}
-    assert {name for name, grad in grads.items() if isinstance(grad, RowSparse)} == {"embedding.table", "positions.table"}
+    assert {name for name, grad in grads.items() if isinstance(grad, RowSparse)} == {
+        "embedding.table",
+        "positions.table",
+    }
     assert grads["embedding.table"].rows.tolist() == [1, 3] and grads["positions.table"].rows.tolist() == [0, 1]
 
 
@@ -83,7 +103,9 @@ class Zeros:
 def test_a_preset_has_the_parameters_of_its_model(preset, parameters, monkeypatch):
     """Without the classifier. BERT base has 1,536 more, for its two types of tokens."""
     monkeypatch.setattr("layers.networks.transformer.random_generator", lambda *_: Zeros())
-    config = TransformerConfig(**{name: value for name, value in PRESETS[preset].items() if name in TransformerConfig.fields()})
+    config = TransformerConfig(
+        **{name: value for name, value in PRESETS[preset].items() if name in TransformerConfig.fields()}
+    )
     network = Transformer(config, PRESETS[preset]["vocabulary_size"], classes=4)
     d, h, vocabulary, positions = 768, 3072, 30_522, 512
     block = 4 * (d * d + d) + (d * h + h) + (h * d + d) + 2 * 2 * d
@@ -95,7 +117,10 @@ def test_a_preset_has_the_parameters_of_its_model(preset, parameters, monkeypatc
 
 def test_every_layer_norm_has_the_epsilon_of_the_settings():
     network = network_of(norm_epsilon=0.25)
-    norms = [network.embedding_norm, *(norm for block in network.blocks for norm in (block.attention_norm, block.feed_forward_norm))]
+    norms = [
+        network.embedding_norm,
+        *(norm for block in network.blocks for norm in (block.attention_norm, block.feed_forward_norm)),
+    ]
     assert [norm.epsilon for norm in norms] == [0.25] * 5
 
 
@@ -104,7 +129,10 @@ def test_texts_do_not_see_each_other(dtype):
     network, batch = network_of(dtype=dtype), example_batch(VOCABULARY, CLASSES, LENGTHS)
     together = network.probabilities(batch)
     bounds = batch.offsets.tolist()
-    alone = [network.probabilities(RaggedBatch(batch.ids[a:b], np.array([0, b - a]), None)) for a, b in zip(bounds, bounds[1:])]
+    alone = [
+        network.probabilities(RaggedBatch(batch.ids[a:b], np.array([0, b - a]), None))
+        for a, b in zip(bounds, bounds[1:])
+    ]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-5 if dtype == np.float32 else 1e-12)
 
 
@@ -134,7 +162,9 @@ def test_no_text_and_empty_texts_have_finite_gradients(dtype):
         loss, cache = network.loss_forward(batch)
         network.loss_backward(cache)
         assert np.isfinite(loss) and loss.dtype == dtype
-        assert all(np.isfinite(p.dense_grad()).all() and p.dense_grad().dtype == dtype for p in network.parameters().values())
+        assert all(
+            np.isfinite(p.dense_grad()).all() and p.dense_grad().dtype == dtype for p in network.parameters().values()
+        )
 
 
 def test_a_text_longer_than_the_positions_is_named():
@@ -167,4 +197,6 @@ def test_equal_seeds_build_equal_networks_and_prediction_ignores_dropout():
     first, second, other = (build_network(config, VOCABULARY, CLASSES, seed) for seed in (1, 1, 2))
     assert isinstance(first, Transformer) and (first.probabilities(batch) == second.probabilities(batch)).all()
     assert (first.probabilities(batch) != other.probabilities(batch)).any()
-    assert (first.loss_forward(batch, train=True, rng=np.random.default_rng(0))[0] != first.loss_forward(batch)[0]).all()
+    assert (
+        first.loss_forward(batch, train=True, rng=np.random.default_rng(0))[0] != first.loss_forward(batch)[0]
+    ).all()

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from engine.errors import UserError
+from engine.support.errors import UserError
 from layers.networks import WaveNetworkConfig
 
 WRONG = {
@@ -39,7 +39,10 @@ def test_every_field_is_refused_for_something():
     assert set(WRONG) == {field.name for field in dataclasses.fields(WaveNetworkConfig)}
 
 
-@pytest.mark.parametrize("field, value", [("blocks", 0), ("hidden", 0), ("dropout", 0.0), ("embedding_scale", 0.0), ("dimension", 1), ("dropout", 0.99)])
+@pytest.mark.parametrize(
+    "field, value",
+    [("blocks", 0), ("hidden", 0), ("dropout", 0.0), ("embedding_scale", 0.0), ("dimension", 1), ("dropout", 0.99)],
+)
 def test_limits_that_are_allowed(field, value):
     assert getattr(WaveNetworkConfig(**{field: value}), field) == value
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import SEEDS, assert_equal, caught, examples, offsets_of
-from small_networks import gradient_report, stirred
 
+from engine.arrays.ragged import RaggedBatch
 from engine.gradcheck import assert_gradients
 from engine.layer import RowSparse
-from engine.ragged import RaggedBatch
 from engine.training.adamw import AdamW
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import READOUTS, SCOPES
+from tests.support.layer_laws import SEEDS, assert_equal, caught, examples, offsets_of
+from tests.support.small_networks import gradient_report, stirred
 
 JUMPS = pytest.mark.skip(reason="the phase of a modulation jumps from π to −π: there is no gradient to check")
 OPERATIONS = ("interference", "modulation")
@@ -24,7 +24,13 @@ COMBINATIONS = [(operation, readout) for operation in OPERATIONS for readout in 
 DIFFERENTIABLE = [pytest.param(*c, marks=JUMPS) if c == ("modulation", "phase") else c for c in COMBINATIONS]
 LENGTHS = [1, 4, 0, 2, 6]
 VOCABULARY, CLASSES = 9, 3
-DROPOUTS = {"token_dropout": 0.3, "embedding_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.2, "label_smoothing": 0.1}
+DROPOUTS = {
+    "token_dropout": 0.3,
+    "embedding_dropout": 0.2,
+    "dropout": 0.2,
+    "classifier_dropout": 0.2,
+    "label_smoothing": 0.1,
+}
 
 every_combination = pytest.mark.parametrize("operation, readout", COMBINATIONS)
 every_differentiable = pytest.mark.parametrize("operation, readout", DIFFERENTIABLE)
@@ -32,7 +38,9 @@ every_differentiable = pytest.mark.parametrize("operation, readout", DIFFERENTIA
 
 def network_of(seed=0, dtype=np.float64, vocabulary=VOCABULARY, classes=CLASSES, **fields):
     """A small network whose norms and biases are not at their initial values, so that every term counts."""
-    network = WaveNetwork(WaveNetworkConfig(**{"dimension": 4, "hidden": 5, **fields}), vocabulary, classes, seed, dtype)
+    network = WaveNetwork(
+        WaveNetworkConfig(**{"dimension": 4, "hidden": 5, **fields}), vocabulary, classes, seed, dtype
+    )
     return stirred(network, np.random.default_rng(seed + 1))
 
 
@@ -154,15 +162,24 @@ def with_a_row_for_every_token(network, batch):
     config = network.config
     copy = WaveNetwork(config, len(batch.ids), CLASSES, 0, network.embedding.table.value.dtype)
     for name, parameter in network.parameters().items():
-        copy.parameters()[name].value = parameter.value[batch.ids] if name == "embedding.table" else parameter.value.copy()
+        copy.parameters()[name].value = (
+            parameter.value[batch.ids] if name == "embedding.table" else parameter.value.copy()
+        )
     return copy, batch._replace(ids=np.arange(len(batch.ids)))
 
 
 @every_combination
-@pytest.mark.parametrize("fields", [{}, {"pooling": "max", "scope": "text", "blocks": 2}, {"wave_residual": False, "pooling": "cls"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"pooling": "max", "scope": "text", "blocks": 2}, {"wave_residual": False, "pooling": "cls"}]
+)
 def test_the_embedding_gradient_is_sparse_and_equals_the_dense_one(operation, readout, fields):
-    network, batch = network_of(vocabulary=1000, operation=operation, readout=readout, **fields), example_batch(9, CLASSES, [2, 4, 0, 7, 9])
-    assert len(np.unique(batch.ids)) < len(batch.ids) and len(np.unique(batch.ids[6:13])) < 7, "some tokens are repeated in a text"
+    network, batch = (
+        network_of(vocabulary=1000, operation=operation, readout=readout, **fields),
+        example_batch(9, CLASSES, [2, 4, 0, 7, 9]),
+    )
+    assert len(np.unique(batch.ids)) < len(batch.ids) and len(np.unique(batch.ids[6:13])) < 7, (
+        "some tokens are repeated in a text"
+    )
     seen = []
     right = network.embedding.backward
     network.embedding.backward = lambda dx, cache: (seen.append(dx), right(dx, cache))
@@ -257,7 +274,11 @@ def test_tokens_that_dropout_or_their_place_sets_apart_are_computed_one_by_one(o
         ({"wave_residual": False, "dropout": 0.2}, False, [(DISTINCT, TEXTS), (TEXTS, TEXTS)]),
         ({"wave_residual": False, "dropout": 0.2}, True, [(DISTINCT, TOKENS), (TOKENS, TOKENS)]),
         ({"wave_residual": True}, False, [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)]),
-        ({"wave_residual": False, "scope": "text"}, False, [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)]),
+        (
+            {"wave_residual": False, "scope": "text"},
+            False,
+            [(DISTINCT, DISTINCT_OF_TEXTS), (DISTINCT_OF_TEXTS, DISTINCT_OF_TEXTS)],
+        ),
     ],
 )
 def test_where_the_magnitude_of_a_modulation_makes_tokens_alike_a_text_is_one_row(fields, train, expected):
@@ -268,7 +289,9 @@ def test_where_the_magnitude_of_a_modulation_makes_tokens_alike_a_text_is_one_ro
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_gradients_where_a_text_is_one_row(pooling, blocks):
-    network = network_of(operation="modulation", readout="magnitude", wave_residual=False, pooling=pooling, blocks=blocks)
+    network = network_of(
+        operation="modulation", readout="magnitude", wave_residual=False, pooling=pooling, blocks=blocks
+    )
     assert_network_gradients(network, REPEATS)
 
 
@@ -295,7 +318,10 @@ def plain_logits(network, ids):
     """Logits of one text, in complex128."""
     config, x = network.config, network.embedding.table.value[ids]
     for block in network.blocks:
-        a, b = (plain_wave(x @ v.weight.value + v.bias.value, config.scope) for v in (block.first_variant, block.second_variant))
+        a, b = (
+            plain_wave(x @ v.weight.value + v.bias.value, config.scope)
+            for v in (block.first_variant, block.second_variant)
+        )
         z = a + b if config.operation == "interference" else a * b
         y = {
             "real": z.real,
@@ -309,7 +335,11 @@ def plain_logits(network, ids):
         x = plain_layer_norm(y + x if config.wave_residual else y, block.wave_norm)
         if config.hidden:
             f = x @ block.feed_forward.expand.weight.value + block.feed_forward.expand.bias.value
-            f = np.vectorize(lambda v: v * 0.5 * (1 + math.erf(v / math.sqrt(2))))(f) if config.activation == "gelu" else np.maximum(f, 0)
+            f = (
+                np.vectorize(lambda v: v * 0.5 * (1 + math.erf(v / math.sqrt(2))))(f)
+                if config.activation == "gelu"
+                else np.maximum(f, 0)
+            )
             f = f @ block.feed_forward.contract.weight.value + block.feed_forward.contract.bias.value
             x = plain_layer_norm(x + f, block.feed_forward_norm)
     pooled = {"mean": x.mean(axis=0), "max": x.max(axis=0), "cls": x[0]}[config.pooling]
@@ -318,10 +348,19 @@ def plain_logits(network, ids):
 
 @every_combination
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("fields", [{}, {"blocks": 2, "pooling": "max", "activation": "relu"}, {"hidden": 0, "pooling": "cls", "wave_residual": False}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"blocks": 2, "pooling": "max", "activation": "relu"},
+        {"hidden": 0, "pooling": "cls", "wave_residual": False},
+    ],
+)
 def test_logits_agree_with_the_network_written_plainly_for_one_text(operation, readout, scope, fields):
     network = network_of(operation=operation, readout=readout, scope=scope, **fields)
-    lengths = [2, 4, 3, 6] if (operation, readout) == ("modulation", "phase") else [1, 4, 2, 6]  # one token may sit on the jump
+    lengths = (
+        [2, 4, 3, 6] if (operation, readout) == ("modulation", "phase") else [1, 4, 2, 6]
+    )  # one token may sit on the jump
     batch = example_batch(VOCABULARY, CLASSES, lengths)
     expected = [plain_logits(network, batch.ids[a:b]) for a, b in zip(batch.offsets, batch.offsets[1:])]
     assert_equal(network.forward(batch)[0], np.array(expected), 1e-11)
@@ -511,18 +550,34 @@ def test_describe_at_the_size_of_the_paper():
     assert "2,368,516" in text and f"{2_368_516 + 30522 * 768:,}" in text
     for part in network.parameters():
         assert part.rpartition(".")[0] in text
-    for words in ("interference", "magnitude readout", "per dimension", "mean pooling", "30522×768", "768×768", "768×4"):
+    for words in (
+        "interference",
+        "magnitude readout",
+        "per dimension",
+        "mean pooling",
+        "30522×768",
+        "768×768",
+        "768×4",
+    ):
         assert words in text, words
 
 
 def test_part_rows_count_every_parameter_once():
     network = network_of(blocks=2, readout="both")
     rows = network.part_rows()
-    assert sum(count for _, _, count in rows) == network.parameter_count() == sum(p.value.size for p in network.parameters().values())
-    assert [name for name, _, _ in rows] == list(dict.fromkeys(name.rpartition(".")[0] for name in network.parameters()))
+    assert (
+        sum(count for _, _, count in rows)
+        == network.parameter_count()
+        == sum(p.value.size for p in network.parameters().values())
+    )
+    assert [name for name, _, _ in rows] == list(
+        dict.fromkeys(name.rpartition(".")[0] for name in network.parameters())
+    )
 
 
-@pytest.mark.parametrize("fields, absent", [({"hidden": 0}, "feed_forward"), ({"readout": "real"}, "projection"), ({"blocks": 0}, "blocks")])
+@pytest.mark.parametrize(
+    "fields, absent", [({"hidden": 0}, "feed_forward"), ({"readout": "real"}, "projection"), ({"blocks": 0}, "blocks")]
+)
 def test_parts_that_the_config_leaves_out_have_no_parameters(fields, absent):
     assert any(absent in name for name in network_of(readout="both").parameters())
     assert not any(absent in name for name in network_of(**fields).parameters())

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.standard import attention
+from layers.standard.attention import attention_backward, attention_forward
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -22,9 +25,6 @@ from layer_laws import (
     examples,
     offsets_of,
 )
-
-from layers.standard import attention
-from layers.standard.attention import attention_backward, attention_forward
 
 HEADS = st.sampled_from([1, 2, 3, 6])
 
@@ -90,7 +90,9 @@ def test_the_size_of_blocks_changes_nothing(lengths, seed, size, rows):
     assert_equal(results[1], results[0], 1e-14)
 
 
-@pytest.mark.parametrize("n, shape", [(1, (12, 1)), (128, (12, 128)), (512, (8, 128)), (2048, (2, 128)), (4096, (1, 128)), (1 << 20, (1, 1))])
+@pytest.mark.parametrize(
+    "n, shape", [(1, (12, 1)), (128, (12, 128)), (512, (8, 128)), (2048, (2, 128)), (4096, (1, 128)), (1 << 20, (1, 1))]
+)
 def test_a_block_has_all_heads_while_it_can_and_many_rows(n, shape):
     assert attention.block_shape(n, 12) == shape
     assert shape[0] * shape[1] * n <= attention.BLOCK_SCORES or shape == (1, 1)
@@ -128,7 +130,11 @@ def test_a_text_of_one_token_sees_itself_alone(heads, width, scale, dtype):
 
 def test_scores_far_beyond_the_range_of_exp():
     for dtype in (np.float32, np.float64):
-        q, k, v = np.array([[1e4]], dtype) * np.ones((3, 1), dtype), np.array([[1.0], [-1.0], [0.0]], dtype), np.array([[1.0], [2.0], [4.0]], dtype)
+        q, k, v = (
+            np.array([[1e4]], dtype) * np.ones((3, 1), dtype),
+            np.array([[1.0], [-1.0], [0.0]], dtype),
+            np.array([[1.0], [2.0], [4.0]], dtype),
+        )
         y, cache = attention_forward(q, k, v, np.array([0, 3]), 1)
         assert y.dtype == dtype and y.ravel().tolist() == [1.0, 1.0, 1.0]
         assert all(np.isfinite(x).all() and x.dtype == dtype for x in attention_backward(np.ones_like(y), cache))
@@ -172,7 +178,11 @@ def without_mean(dy, cache):
 
 CORRUPTIONS = {
     "no mean subtracted": without_mean,
-    "keys for queries": lambda dy, c: (attention_backward(dy, c)[1], attention_backward(dy, c)[0], attention_backward(dy, c)[2]),
+    "keys for queries": lambda dy, c: (
+        attention_backward(dy, c)[1],
+        attention_backward(dy, c)[0],
+        attention_backward(dy, c)[2],
+    ),
     "no scale": lambda dy, c: (1.4 * attention_backward(dy, c)[0], *attention_backward(dy, c)[1:]),
     "wrong text": lambda dy, c: attention_backward(dy, c._replace(offsets=np.array([0, 2, 5]))),
 }

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import ROWS, SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
 
 from layers.standard.dropout import dropout_backward, dropout_forward
+from tests.support.layer_laws import (
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    random_rows,
+)
 
 RATES = st.sampled_from([0.0, 0.1, 0.5, 0.9])
 

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_equal, assert_exact_gradients, caught, examples, random_rows
 
 from engine.layer import RowSparse
 from layers.standard.embedding import Embedding, embedding_backward, embedding_forward
+from tests.support.layer_laws import (
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    caught,
+    examples,
+    random_rows,
+)
 
 IDS = st.lists(st.integers(0, 6), max_size=20).map(lambda ids: np.array(ids, np.int64))
 TABLE = random_rows(np.random.default_rng(0), 7, 3)
@@ -18,7 +27,9 @@ TABLE = random_rows(np.random.default_rng(0), 7, 3)
 def test_gradient(ids, seed):
     table = random_rows(np.random.default_rng(seed), 7, 3)
     ids = np.append(ids, 0)
-    assert_exact_gradients(lambda table: embedding_forward(ids, table), lambda dy, cache: embedding_backward(dy, cache).dense(7), table)
+    assert_exact_gradients(
+        lambda table: embedding_forward(ids, table), lambda dy, cache: embedding_backward(dy, cache).dense(7), table
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16])

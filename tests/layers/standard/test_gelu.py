@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.standard import gelu
+from layers.standard.gelu import gelu_backward, gelu_forward
+from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     WRONG_COTANGENTS,
@@ -17,9 +20,6 @@ from layer_laws import (
     examples,
     random_rows,
 )
-
-from layers.standard import gelu
-from layers.standard.gelu import gelu_backward, gelu_forward
 
 GRID = np.concatenate([np.linspace(-12, 12, 4801), [-40.0, 40.0, 1e-8, -1e-8, 1e-300, 0.0]])[:, None]
 
@@ -78,7 +78,9 @@ def test_values_at_zero_and_far_away(dtype):
     x = np.array([[0.0, 100.0, -100.0, 1e4, -1e4]], dtype)
     y, cache = gelu_forward(x)
     assert y.tolist() == [[0.0, 100.0, 0.0, 1e4, 0.0]]
-    np.testing.assert_allclose(gelu_backward(np.ones_like(x), cache), [[0.5, 1, 0, 1, 0]], atol=1e-6 if dtype is np.float32 else 1e-15)
+    np.testing.assert_allclose(
+        gelu_backward(np.ones_like(x), cache), [[0.5, 1, 0, 1, 0]], atol=1e-6 if dtype is np.float32 else 1e-15
+    )
 
 
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.standard.layer_norm import EPSILON, LayerNorm, layer_norm_backward, layer_norm_forward
+from tests.support.device_stand_in import assert_computes_on_the_device
+from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     WRONG_COTANGENTS,
@@ -21,8 +23,6 @@ from layer_laws import (
     random_like,
     random_rows,
 )
-
-from layers.standard.layer_norm import EPSILON, LayerNorm, layer_norm_backward, layer_norm_forward
 
 GAIN, BIAS = np.array([1.5, -0.5]), np.array([0.25, 1.0])
 
@@ -123,7 +123,9 @@ def test_float32_over_the_promised_range(scale):
     double, double_cache = layer_norm_forward(x.astype(float), gain.astype(float), bias.astype(float))
     assert_equal(single, double, 1e-6)
     dy = np.array([[1.0, 2.0]] * 3)
-    assert_equal(layer_norm_backward(dy.astype(np.float32), single_cache)[1:], layer_norm_backward(dy, double_cache)[1:], 1e-5)
+    assert_equal(
+        layer_norm_backward(dy.astype(np.float32), single_cache)[1:], layer_norm_backward(dy, double_cache)[1:], 1e-5
+    )
 
 
 def test_float32_sums_over_many_rows_do_not_drift():
@@ -155,7 +157,11 @@ def test_a_constant_row_of_float32_is_off_by_the_rounding_of_its_mean():
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
 def test_squares_beyond_the_range_leave_the_bias_and_a_sum_beyond_it_nan():
-    gain, bias, dy = np.ones(4, np.float32), np.arange(4, dtype=np.float32), np.array([[1.0, 2.0, 3.0, 6.0]], np.float32)
+    gain, bias, dy = (
+        np.ones(4, np.float32),
+        np.arange(4, dtype=np.float32),
+        np.array([[1.0, 2.0, 3.0, 6.0]], np.float32),
+    )
     y, cache = layer_norm_forward(np.array([[1e20, -1e20, 2e20, 0]], np.float32), gain, bias)
     assert y.tolist() == [bias.tolist()] and not layer_norm_backward(dy, cache)[0].any()
     y, cache = layer_norm_forward(np.array([[3e38, 3e38, 2e38, 3e38]], np.float32), gain, bias)
@@ -187,7 +193,9 @@ def test_wrong_gain_and_bias_are_named(wrong):
         layer_norm_forward(ROWS, GAIN, wrong)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 def test_a_wrong_cotangent_is_named(wrong):
     _, cache = layer_norm_forward(ROWS, GAIN, BIAS)
     with pytest.raises(ValueError, match="^dy: expected"):
@@ -202,7 +210,9 @@ def test_a_missing_term_is_caught(missing):
         _, dgain, dbias = layer_norm_backward(dy, cache)
         g = dy * cache.gain
         mean = 0 if missing == "mean" else g.mean(axis=1, keepdims=True)
-        projection = 0 if missing == "projection" else cache.normalized * (g * cache.normalized).mean(axis=1, keepdims=True)
+        projection = (
+            0 if missing == "projection" else cache.normalized * (g * cache.normalized).mean(axis=1, keepdims=True)
+        )
         return cache.rstd * (g - mean - projection), dgain, dbias
 
     assert caught(layer_norm_forward, corrupted, *inputs)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.standard.linear import Linear, linear_backward, linear_forward
+from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     WRONG_COTANGENTS,
@@ -18,8 +20,6 @@ from layer_laws import (
     random_like,
     random_rows,
 )
-
-from layers.standard.linear import Linear, linear_backward, linear_forward
 
 WEIGHT, BIAS = np.array([[1.0, 2.0, -1.0], [0.5, -2.0, 3.0]]), np.array([1.0, -1.0, 0.5])
 SIZES = st.integers(1, 5)
@@ -70,7 +70,9 @@ def test_agrees_with_loops_over_products(rows, inputs, outputs, seed):
 
 def test_no_bias_is_a_bias_of_zero():
     assert_equal(linear_forward(ROWS, WEIGHT, None)[0], linear_forward(ROWS, WEIGHT, 0 * BIAS)[0])
-    assert_exact_gradients(lambda x, w: linear_forward(x, w, None), lambda dy, cache: linear_backward(dy, cache)[:2], ROWS, WEIGHT)
+    assert_exact_gradients(
+        lambda x, w: linear_forward(x, w, None), lambda dy, cache: linear_backward(dy, cache)[:2], ROWS, WEIGHT
+    )
 
 
 def test_float32_bias_gradient_of_many_rows_does_not_drift():
@@ -122,7 +124,9 @@ def test_initial_weights_keep_the_scale():
     assert y.std() == pytest.approx(1.0, rel=0.05) and not layer.bias.value.any()
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), np.zeros((3, 3)), ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "columns", "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_ROWS.values(), np.zeros((3, 3)), ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "columns", "float32"]
+)
 def test_a_wrong_x_is_named(wrong):
     with pytest.raises(ValueError, match="^x: expected"):
         linear_forward(wrong, WEIGHT, BIAS)
@@ -140,7 +144,9 @@ def test_a_wrong_bias_is_named(wrong):
         linear_forward(ROWS, WEIGHT, wrong)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 3), np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 3), np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 def test_a_wrong_cotangent_is_named(wrong):
     _, cache = linear_forward(ROWS, WEIGHT, BIAS)
     with pytest.raises(ValueError, match="^dy: expected"):

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
-from layer_laws import (
+
+from layers.standard.pooling import POOLINGS, pooling_backward, pooling_forward
+from tests.support.device_stand_in import assert_computes_on_the_device
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -21,8 +23,6 @@ from layer_laws import (
     examples,
     ragged,
 )
-
-from layers.standard.pooling import POOLINGS, pooling_backward, pooling_forward
 
 every_kind = pytest.mark.parametrize("kind", POOLINGS)
 
@@ -183,11 +183,12 @@ def test_nan_is_seen_in_its_own_text_and_in_no_other(kind):
         np.testing.assert_array_equal(dx, [[0, 0], [1, 2], [3, 4], [0, 0], [7, 8]])
 
 
-
 def test_float32_mean_of_a_long_text_does_not_drift():
     x = np.full((300_000, 1), 0.1, np.float32)
     for counts in (None, np.full(len(x), 1), np.full(len(x), 3)):
-        np.testing.assert_allclose(pooling_forward(x, np.array([0, len(x)]), "mean", counts)[0], np.float32(0.1), rtol=1.2e-7)
+        np.testing.assert_allclose(
+            pooling_forward(x, np.array([0, len(x)]), "mean", counts)[0], np.float32(0.1), rtol=1.2e-7
+        )
     assert pooling_forward(x, np.array([0, len(x)]))[0] == np.float32(0.1)
 
 
@@ -209,7 +210,9 @@ def test_a_wrong_kind_is_named():
 
 
 @every_kind
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 def test_a_wrong_cotangent_is_named(kind, wrong):
     with pytest.raises(ValueError, match="^dy: expected"):
         pooling_backward(wrong, pooling_forward(ROWS, OFFSETS, kind)[1])

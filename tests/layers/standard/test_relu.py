@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import ROWS, SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_equal, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
 
 from layers.standard.relu import relu_backward, relu_forward
+from tests.support.layer_laws import (
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_equal,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    random_rows,
+)
 
 
 @given(st.integers(1, 5), SEEDS)

@@ -4,10 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.standard.softmax_cross_entropy import (
+    log_softmax,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_forward,
+)
+from tests.support.device_stand_in import assert_computes_on_the_device
+from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     WRONG_ROWS,
@@ -19,8 +25,6 @@ from layer_laws import (
     random_rows,
     to_bytes,
 )
-
-from layers.standard.softmax_cross_entropy import log_softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
 
 SMOOTHING = st.sampled_from([0.0, 0.1, 0.5])
 LABELS = np.array([0, 1, 1])
@@ -106,7 +110,9 @@ def test_a_certain_class_keeps_the_digits_of_its_loss_and_gradient(dtype, gap):
     dz = softmax_cross_entropy_backward(1.0, cache)
     rounding = 4 * float(np.finfo(dtype).eps)
     assert float(loss) == pytest.approx(math.log1p(math.exp(-gap)), rel=rounding)
-    assert dz[0].tolist() == pytest.approx([-math.exp(-gap) / (1 + math.exp(-gap)), math.exp(-gap) / (1 + math.exp(-gap))], rel=gap * rounding)
+    assert dz[0].tolist() == pytest.approx(
+        [-math.exp(-gap) / (1 + math.exp(-gap)), math.exp(-gap) / (1 + math.exp(-gap))], rel=gap * rounding
+    )
 
 
 def test_shifting_all_logits_of_a_text_changes_nothing():
@@ -120,7 +126,9 @@ def test_a_number_as_cotangent_is_taken_in_the_dtype_of_the_logits(dtype, dL, se
     """So that a plain number and a 0-d array of it give the same bits."""
     _, z, labels = random_inputs(seed, 3)
     _, cache = softmax_cross_entropy_forward(z.astype(dtype), labels, 0.1)
-    assert to_bytes(softmax_cross_entropy_backward(dL, cache)) == to_bytes(softmax_cross_entropy_backward(np.asarray(dL, dtype), cache))
+    assert to_bytes(softmax_cross_entropy_backward(dL, cache)) == to_bytes(
+        softmax_cross_entropy_backward(np.asarray(dL, dtype), cache)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -146,7 +154,9 @@ def test_wrong_logits_are_named(wrong):
         softmax_cross_entropy_forward(wrong, LABELS)
 
 
-@pytest.mark.parametrize("wrong", [None, [0, 1, 1], LABELS[:2], LABELS[None], LABELS.astype(float), LABELS - 1, LABELS + 1])
+@pytest.mark.parametrize(
+    "wrong", [None, [0, 1, 1], LABELS[:2], LABELS[None], LABELS.astype(float), LABELS - 1, LABELS + 1]
+)
 def test_wrong_labels_are_named(wrong):
     with pytest.raises(ValueError, match="^labels: "):
         softmax_cross_entropy_forward(ROWS, wrong)
@@ -159,8 +169,12 @@ def test_a_wrong_smoothing_is_named(wrong):
 
 
 def test_a_sum_instead_of_a_mean_and_a_forgotten_cotangent_are_caught():
-    assert caught(softmax_cross_entropy_forward, lambda dL, cache: 3 * softmax_cross_entropy_backward(dL, cache), ROWS, LABELS)
-    assert caught(softmax_cross_entropy_forward, lambda dL, cache: softmax_cross_entropy_backward(1.0, cache), ROWS, LABELS)
+    assert caught(
+        softmax_cross_entropy_forward, lambda dL, cache: 3 * softmax_cross_entropy_backward(dL, cache), ROWS, LABELS
+    )
+    assert caught(
+        softmax_cross_entropy_forward, lambda dL, cache: softmax_cross_entropy_backward(1.0, cache), ROWS, LABELS
+    )
 
 
 def test_forgotten_smoothing_is_caught():

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import ROWS, SEEDS, WRONG_COTANGENTS, WRONG_ROWS, assert_exact_gradients, assert_five_point_gradients, caught, examples, random_rows
 
 from layers.standard.tanh import tanh_backward, tanh_forward
+from tests.support.layer_laws import (
+    ROWS,
+    SEEDS,
+    WRONG_COTANGENTS,
+    WRONG_ROWS,
+    assert_exact_gradients,
+    assert_five_point_gradients,
+    caught,
+    examples,
+    random_rows,
+)
 
 
 @given(st.integers(1, 5), SEEDS)
@@ -24,7 +34,9 @@ def test_gradient(rows, seed):
 def test_agrees_with_the_standard_library(numbers):
     y, cache = tanh_forward(np.array([numbers]))
     np.testing.assert_allclose(y, [[math.tanh(v) for v in numbers]], rtol=1e-15)
-    np.testing.assert_allclose(tanh_backward(np.ones_like(y), cache), [[1 / math.cosh(v) ** 2 for v in numbers]], rtol=1e-13)
+    np.testing.assert_allclose(
+        tanh_backward(np.ones_like(y), cache), [[1 / math.cosh(v) ** 2 for v in numbers]], rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("dtype, far, rtol", [(np.float32, 40.0, 1e-5), (np.float64, 300.0, 1e-13)])
@@ -33,7 +45,9 @@ def test_the_slope_keeps_its_digits_where_y_is_one(dtype, far, rtol):
     x = np.array([[far, -far]], dtype)
     y, cache = tanh_forward(x)
     assert (abs(y) == 1).all()
-    np.testing.assert_allclose(tanh_backward(np.ones_like(y), cache), np.full((1, 2), 4 * math.exp(-2 * far)), rtol=rtol)
+    np.testing.assert_allclose(
+        tanh_backward(np.ones_like(y), cache), np.full((1, 2), 4 * math.exp(-2 * far)), rtol=rtol
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

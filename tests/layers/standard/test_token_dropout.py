@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import LENGTHS, SEEDS, examples, offsets_of
 
 from layers.standard.token_dropout import drop_tokens
+from tests.support.layer_laws import LENGTHS, SEEDS, examples, offsets_of
 
 
 @given(LENGTHS, st.sampled_from([0.1, 0.5, 0.99]), SEEDS, st.sampled_from([0, 3]))

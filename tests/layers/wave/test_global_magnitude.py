@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
-from layer_laws import (
+
+from layers.wave import SCOPES, global_magnitude_backward, global_magnitude_forward
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -21,8 +23,6 @@ from layer_laws import (
     groups,
     ragged,
 )
-
-from layers.wave import SCOPES, global_magnitude_backward, global_magnitude_forward
 
 both_scopes = pytest.mark.parametrize("scope", SCOPES)
 
@@ -81,7 +81,9 @@ def test_an_empty_text_has_magnitude_zero(scope):
     assert not G[1].any() and G[0].all() and G[2].all()
 
 
-@pytest.mark.parametrize("dtype, scale", [(np.float32, 1e-30), (np.float32, 1e30), (np.float64, 1e-200), (np.float64, 1e200)])
+@pytest.mark.parametrize(
+    "dtype, scale", [(np.float32, 1e-30), (np.float32, 1e30), (np.float64, 1e-200), (np.float64, 1e200)]
+)
 def test_squares_neither_overflow_nor_underflow(dtype, scale):
     w = np.array([[3.0], [4.0]], dtype) * dtype(scale)
     G, cache = global_magnitude_forward(w, np.array([0, 2]))

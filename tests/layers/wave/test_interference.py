@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.wave import Wave, global_magnitude_forward, interference_backward, interference_forward, token2wave_forward
+from tests.support.layer_laws import (
     LENGTHS,
     ROWS,
     SEEDS,
@@ -20,8 +22,6 @@ from layer_laws import (
     ragged,
     random_rows,
 )
-
-from layers.wave import Wave, global_magnitude_forward, interference_backward, interference_forward, token2wave_forward
 
 WAVE = Wave(ROWS, ROWS)
 
@@ -85,7 +85,9 @@ def test_a_sum_beyond_the_range_is_infinite_and_its_gradient_right():
     assert_equal(interference_backward(dz, cache), (dz, dz))
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"]
+)
 def test_a_wrong_part_is_named(wrong):
     cases = [
         ("a.re|a.im", Wave(wrong, ROWS), WAVE),

@@ -4,10 +4,23 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from engine.arrays.bag import Bag
+from layers.wave import (
+    modulated_magnitude,
+    modulated_magnitude_backward,
+    modulated_magnitude_forward,
+    modulation_backward,
+    modulation_forward,
+    readout_backward,
+    readout_forward,
+    token2wave_backward,
+    token2wave_forward,
+)
+from tests.support.device_stand_in import assert_computes_on_the_device
+from tests.support.layer_laws import (
     LENGTHS,
     ROWS,
     SEEDS,
@@ -22,20 +35,7 @@ from layer_laws import (
     offsets_of,
     random_rows,
 )
-from random_bags import BAGS, random_bag, tokens_of
-
-from engine.bag import Bag
-from layers.wave import (
-    modulated_magnitude,
-    modulated_magnitude_backward,
-    modulated_magnitude_forward,
-    modulation_backward,
-    modulation_forward,
-    readout_backward,
-    readout_forward,
-    token2wave_backward,
-    token2wave_forward,
-)
+from tests.support.random_bags import BAGS, random_bag, tokens_of
 
 FORMS = st.sampled_from(BAGS)
 BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), np.array([0, 2, 2, 3]))  # of ROWS
@@ -155,7 +155,10 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch, dtype, tolerance, entri
     rng, a, b, bag = case([6, 3, 0, 4], entries, "rows of their own", columns=5)
     a, b, dy = a.astype(dtype), b.astype(dtype), rng.standard_normal((4, 5)).astype(dtype)
     results = []
-    for size in (entries, modulated_magnitude.BLOCK_ENTRIES):  # the small one first: what it leaves out must not lie in memory already
+    for size in (
+        entries,
+        modulated_magnitude.BLOCK_ENTRIES,
+    ):  # the small one first: what it leaves out must not lie in memory already
         monkeypatch.setattr(modulated_magnitude, "BLOCK_ENTRIES", size)
         y, cache = modulated_magnitude_forward(a, b, bag)
         results.append((y, *modulated_magnitude_backward(dy, cache)))
@@ -202,7 +205,9 @@ def test_of_one_token_it_is_the_modulus_of_the_product(seed):
     dy = rng.standard_normal(y.shape)
     filled = dy[[0, 2, 3]]
     assert_equal(y, np.insert(abs(a * b), 1, 0, axis=0), 1e-15)
-    assert_equal(modulated_magnitude_backward(dy, cache), (filled * abs(b) * np.sign(a), filled * abs(a) * np.sign(b)), 1e-15)
+    assert_equal(
+        modulated_magnitude_backward(dy, cache), (filled * abs(b) * np.sign(a), filled * abs(a) * np.sign(b)), 1e-15
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -243,7 +248,9 @@ def test_float32_does_not_drift_over_a_long_text():
     np.testing.assert_allclose(y[0, 0], math.fsum(x[:, 0].astype(float) ** 2), rtol=1e-7)
 
 
-@pytest.mark.parametrize("exponent_a, exponent_b", [(-530, 0), (0, -530), (-530, 400), (400, -530), (498, 498), (-530, -400)])
+@pytest.mark.parametrize(
+    "exponent_a, exponent_b", [(-530, 0), (0, -530), (-530, 400), (400, -530), (498, 498), (-530, -400)]
+)
 @given(LENGTHS, SEEDS, FORMS)
 @examples(5)
 def test_float64_scales_with_its_inputs_from_1e_160_to_1e150(exponent_a, exponent_b, lengths, seed, form):
@@ -298,13 +305,17 @@ def test_a_wrong_a_is_named(wrong):
         modulated_magnitude_forward(wrong, ROWS, BAG)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"]
+)
 def test_a_wrong_b_is_named(wrong):
     with pytest.raises(ValueError, match="^b: expected"):
         modulated_magnitude_forward(ROWS, wrong, BAG)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 def test_a_wrong_cotangent_is_named(wrong):
     _, cache = modulated_magnitude_forward(ROWS, ROWS, BAG)
     with pytest.raises(ValueError, match="^dy: expected"):
@@ -316,7 +327,9 @@ def test_a_wrong_cotangent_is_named(wrong):
     [
         lambda dy, cache: modulated_magnitude_backward(dy, cache)[::-1],  # swapped
         lambda dy, cache: modulated_magnitude_backward(dy, cache._replace(G_a=cache.G_b, G_b=cache.G_a)),
-        lambda dy, cache: modulated_magnitude_backward(dy, cache._replace(counts=(cache.counts > 0) * 1.0)),  # every token once
+        lambda dy, cache: modulated_magnitude_backward(
+            dy, cache._replace(counts=(cache.counts > 0) * 1.0)
+        ),  # every token once
         lambda dy, cache: modulated_magnitude_backward(dy[::-1].copy(), cache),  # the wrong text
     ],
     ids=["swapped", "the other magnitude", "counts", "texts"],

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.wave import (
+    SCOPES,
+    Wave,
+    global_magnitude_forward,
+    modulation_backward,
+    modulation_forward,
+    token2wave_forward,
+)
+from tests.support.layer_laws import (
     LENGTHS,
     ROWS,
     SEEDS,
@@ -18,8 +27,6 @@ from layer_laws import (
     ragged,
     random_rows,
 )
-
-from layers.wave import SCOPES, Wave, global_magnitude_forward, modulation_backward, modulation_forward, token2wave_forward
 
 WAVE = Wave(ROWS, ROWS)
 
@@ -103,7 +110,9 @@ def test_a_part_that_cancels_errs_by_the_rounding_of_the_product():
         assert np.all(abs(part - of_exact) <= 2.01 * 2.0**-24 * abs(exact))
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"]
+)
 def test_a_wrong_part_is_named(wrong):
     cases = [
         ("a.re|a.im", Wave(wrong, ROWS), WAVE),

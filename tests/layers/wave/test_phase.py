@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
-from layer_laws import (
+
+from layers.wave import SCOPES, global_magnitude_forward, phase_backward, phase_forward
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -21,8 +23,6 @@ from layer_laws import (
     offsets_of,
     random_rows,
 )
-
-from layers.wave import SCOPES, global_magnitude_forward, phase_backward, phase_forward
 
 both_scopes = pytest.mark.parametrize("scope", SCOPES)
 G = np.array([[4.0, 4.0], [0.0, 0.0], [2.0, 0.5]])
@@ -117,7 +117,11 @@ def test_a_wrong_w_is_named(wrong):
         phase_forward(wrong, G, OFFSETS)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)], ids=[*WRONG_ROWS, "short", "float32", "a number"])
+@pytest.mark.parametrize(
+    "wrong",
+    [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)],
+    ids=[*WRONG_ROWS, "short", "float32", "a number"],
+)
 def test_a_wrong_G_is_named(wrong):
     with pytest.raises(ValueError, match="^G: expected"):
         phase_forward(ROWS, wrong, OFFSETS)

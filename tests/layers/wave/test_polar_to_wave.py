@@ -5,7 +5,9 @@ import cmath
 import numpy as np
 import pytest
 from hypothesis import given
-from layer_laws import (
+
+from layers.wave import SCOPES, Wave, polar_to_wave_backward, polar_to_wave_forward
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -23,8 +25,6 @@ from layer_laws import (
     random_rows,
 )
 
-from layers.wave import SCOPES, Wave, polar_to_wave_backward, polar_to_wave_forward
-
 both_scopes = pytest.mark.parametrize("scope", SCOPES)
 G = np.array([[2.0, 1.0], [0.0, 3.0], [0.5, 4.0]])
 
@@ -33,7 +33,12 @@ def random_polar(lengths, seed, scope):
     """(rng, G, α, offsets) with α all around the circle."""
     rng = np.random.default_rng(seed)
     offsets = offsets_of(lengths)
-    return rng, random_rows(rng, len(lengths), 3 if scope == "dimension" else 1), rng.uniform(-4, 4, (offsets[-1], 3)), offsets
+    return (
+        rng,
+        random_rows(rng, len(lengths), 3 if scope == "dimension" else 1),
+        rng.uniform(-4, 4, (offsets[-1], 3)),
+        offsets,
+    )
 
 
 def by_loops(G, alpha, dz, offsets, scope):
@@ -67,7 +72,9 @@ def test_agrees_with_the_complex_exponential_in_loops(scope, lengths, seed):
     dG, dalpha = polar_to_wave_backward(dz, cache)
     expected_z, expected_dG, expected_dalpha = by_loops(G, alpha, dz.as_complex(), offsets, scope)
     assert_equal((z.as_complex(), dalpha), (expected_z, expected_dalpha), 1e-14)
-    assert np.abs(dG - expected_dG).max(initial=0.0) <= 1e-15 * np.abs(dz.as_complex()).sum()  # terms of a sum may cancel
+    assert (
+        np.abs(dG - expected_dG).max(initial=0.0) <= 1e-15 * np.abs(dz.as_complex()).sum()
+    )  # terms of a sum may cancel
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (4, 1), (1, 3), (1, 1)])
@@ -100,7 +107,11 @@ def test_a_wrong_alpha_is_named(wrong):
         polar_to_wave_forward(G, wrong, OFFSETS)
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)], ids=[*WRONG_ROWS, "short", "float32", "a number"])
+@pytest.mark.parametrize(
+    "wrong",
+    [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)],
+    ids=[*WRONG_ROWS, "short", "float32", "a number"],
+)
 @pytest.mark.parametrize("offsets", [OFFSETS, None])
 def test_a_wrong_G_is_named(wrong, offsets):
     with pytest.raises(ValueError, match="^G: expected"):

@@ -4,10 +4,12 @@ import cmath
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from layers.wave import READOUTS, Wave, readout_backward, readout_forward
+from tests.support.device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
+from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     WRONG_COTANGENTS,
@@ -19,8 +21,6 @@ from layer_laws import (
     examples,
     random_rows,
 )
-
-from layers.wave import READOUTS, Wave, readout_backward, readout_forward
 
 every_kind = pytest.mark.parametrize("kind", READOUTS)
 WAVE = Wave(ROWS, abs(ROWS))
@@ -101,7 +101,9 @@ def test_values_on_the_axes(re, im, kind, value, dre, dim):
     assert (y.item(), dz.re.item(), dz.im.item()) == pytest.approx((value, dre, dim), rel=1e-15)
 
 
-@pytest.mark.parametrize("dtype, scale", [(np.float32, 1e-35), (np.float32, 1e35), (np.float64, 1e-300), (np.float64, 1e300)])
+@pytest.mark.parametrize(
+    "dtype, scale", [(np.float32, 1e-35), (np.float32, 1e35), (np.float64, 1e-300), (np.float64, 1e300)]
+)
 def test_squares_neither_overflow_nor_underflow(dtype, scale):
     z = Wave(np.array([[3 * scale]], dtype), np.array([[4 * scale]], dtype))
     y, cache = readout_forward(z, "magnitude")
@@ -162,7 +164,9 @@ def test_a_wrong_kind_is_named():
         readout_forward(WAVE, "angle")
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 2), np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 2), np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 @every_kind
 def test_a_wrong_cotangent_is_named(kind, wrong):
     _, cache = readout_forward(WAVE, kind)
@@ -171,6 +175,8 @@ def test_a_wrong_cotangent_is_named(kind, wrong):
 
 
 @pytest.mark.parametrize("kind", ["magnitude", "phase", "both"])
-@pytest.mark.parametrize("corrupt", [lambda dz: Wave(dz.re, -dz.im), lambda dz: Wave(0 * dz.re, dz.im), lambda dz: Wave(dz.im, dz.re)])
+@pytest.mark.parametrize(
+    "corrupt", [lambda dz: Wave(dz.re, -dz.im), lambda dz: Wave(0 * dz.re, dz.im), lambda dz: Wave(dz.im, dz.re)]
+)
 def test_a_corrupted_backward_is_caught(kind, corrupt):
     assert caught(readout_forward, lambda dy, cache: corrupt(readout_backward(dy, cache)), random_wave(0, 3), kind)

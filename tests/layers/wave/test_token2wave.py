@@ -4,10 +4,24 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from engine.arrays.ragged import CACHE_BLOCK_ENTRIES
+from layers.wave import (
+    SCOPES,
+    Wave,
+    global_magnitude_backward,
+    global_magnitude_forward,
+    phase_backward,
+    phase_forward,
+    polar_to_wave_backward,
+    polar_to_wave_forward,
+    token2wave_backward,
+    token2wave_forward,
+)
+from tests.support.device_stand_in import assert_computes_on_the_device, assert_refuses_two_devices
+from tests.support.layer_laws import (
     LENGTHS,
     OFFSETS,
     ROWS,
@@ -25,20 +39,6 @@ from layer_laws import (
     offsets_of,
     ragged,
     random_rows,
-)
-
-from engine.ragged import CACHE_BLOCK_ENTRIES
-from layers.wave import (
-    SCOPES,
-    Wave,
-    global_magnitude_backward,
-    global_magnitude_forward,
-    phase_backward,
-    phase_forward,
-    polar_to_wave_backward,
-    polar_to_wave_forward,
-    token2wave_backward,
-    token2wave_forward,
 )
 
 both_scopes = pytest.mark.parametrize("scope", SCOPES)
@@ -187,7 +187,10 @@ def test_scales_with_its_input_and_the_gradient_does_not(scope, dtype, lengths, 
     rng, w, offsets = ragged(lengths, seed)
     w, dz = w.astype(dtype), random_dz(rng, w.shape, dtype)
     scaled = w * dtype(2.0**exponent)
-    assert_equal(token2wave_forward(scaled, offsets, scope)[0].im, token2wave_forward(w, offsets, scope)[0].im * dtype(2.0**exponent))
+    assert_equal(
+        token2wave_forward(scaled, offsets, scope)[0].im,
+        token2wave_forward(w, offsets, scope)[0].im * dtype(2.0**exponent),
+    )
     assert_equal(gradient(scaled, dz, offsets, scope), gradient(w, dz, offsets, scope))
 
 
@@ -462,7 +465,9 @@ def test_a_wrong_scope_is_named():
         token2wave_forward(ROWS, OFFSETS, "token")
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
+)
 def test_a_wrong_cotangent_is_named(wrong):
     _, cache = token2wave_forward(ROWS, OFFSETS)
     for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
@@ -484,7 +489,9 @@ def inclusive_sum(dz, cache):
         lambda dz, cache: token2wave_backward(Wave(dz.re, -dz.im), cache),  # wrong sign
         lambda dz, cache: token2wave_backward(Wave(0 * dz.re, dz.im), cache),  # a missing term
         lambda dz, cache: token2wave_backward(dz, cache._replace(offsets=np.array([0, 2, 6, 6]))),  # wrong segments
-        lambda dz, cache: token2wave_backward(dz, cache._replace(scope={"text": "dimension", "dimension": "text"}[cache.scope])),
+        lambda dz, cache: token2wave_backward(
+            dz, cache._replace(scope={"text": "dimension", "dimension": "text"}[cache.scope])
+        ),
     ],
     ids=["inclusive sum", "sign", "missing term", "segments", "scope"],
 )

@@ -4,10 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from device_stand_in import assert_computes_on_the_device, leaves
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from layer_laws import (
+
+from engine.arrays.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
+from engine.arrays.ragged import exclusive_sum, spread
+from layers.fast import wave_pair_cpu as wave_pair_fast
+from layers.fast.wave_pair_cpu import groups_of
+from layers.wave import OPERATIONS, READOUTS, SCOPES, wave_pair, wave_pair_backward, wave_pair_forward
+from tests.support.device_stand_in import assert_computes_on_the_device, leaves
+from tests.support.layer_laws import (
     LENGTHS,
     ROWS,
     SEEDS,
@@ -24,12 +30,7 @@ from layer_laws import (
     random_rows,
     to_bytes,
 )
-from random_bags import BAGS, random_bag, tokens_of
-
-from engine.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
-from engine.ragged import exclusive_sum, spread
-from layers.wave import OPERATIONS, READOUTS, SCOPES, wave_pair, wave_pair_backward, wave_pair_fast, wave_pair_forward
-from layers.wave.text_groups import groups_of
+from tests.support.random_bags import BAGS, random_bag, tokens_of
 
 JUMPS = pytest.mark.skip(reason="the phase of a modulation jumps from π to −π: there is no gradient to check")
 COMBINATIONS = [(operation, readout) for operation in OPERATIONS for readout in READOUTS]
@@ -76,7 +77,13 @@ def by_loops(a, b, bag, operation, readout, scope):
                 wave[e] += 1j * math.sqrt(math.fsum(x[other] ** 2 for other in entries if other != e))
         waves.append(wave)
     z = waves[0] + waves[1] if operation == "interference" else waves[0] * waves[1]
-    of_tokens = {"real": z.real, "imaginary": z.imag, "magnitude": abs(z), "phase": np.angle(z), "both": np.hstack([z.real, z.imag])}[readout]
+    of_tokens = {
+        "real": z.real,
+        "imaginary": z.imag,
+        "magnitude": abs(z),
+        "phase": np.angle(z),
+        "both": np.hstack([z.real, z.imag]),
+    }[readout]
     y = np.zeros((int(bag.offsets[-1]), of_tokens.shape[1]))
     y[entry] = of_tokens
     np.testing.assert_allclose(of_tokens, y[entry], rtol=1e-12, atol=1e-12 * abs(y).max(initial=0))
@@ -120,7 +127,13 @@ def test_of_one_token_it_is_the_readout_of_two_real_numbers(operation, readout, 
     y, _ = wave_pair_forward(a, b, Bag(None, None, np.array([0, 1, 2])), operation, readout, scope)
     z = np.array([[8.0], [-1.0]]) if operation == "interference" else np.array([[15.0], [-2.0]])
     zero = np.zeros_like(z)
-    expected = {"real": z, "imaginary": zero, "magnitude": abs(z), "phase": np.pi * (z < 0), "both": np.hstack([z, zero])}[readout]
+    expected = {
+        "real": z,
+        "imaginary": zero,
+        "magnitude": abs(z),
+        "phase": np.pi * (z < 0),
+        "both": np.hstack([z, zero]),
+    }[readout]
     assert_equal(y, expected)
 
 
@@ -167,7 +180,14 @@ def test_bags_are_made_on_the_device_of_the_ids(device):
     def made(ids, offsets):
         rows, bag = distinct_tokens(ids, offsets, 6)
         merged = merge_repeats(bag, len(rows))
-        return rows, bag, merged, merged.one_row_per_text(), merged.written_out(), (count_matrix(merged, len(rows)), sum_entries(ids, bag, 3))
+        return (
+            rows,
+            bag,
+            merged,
+            merged.one_row_per_text(),
+            merged.written_out(),
+            (count_matrix(merged, len(rows)), sum_entries(ids, bag, 3)),
+        )
 
     for found, expected in zip(leaves(made(device(ids), device(offsets))), leaves(made(ids, offsets)), strict=True):
         assert found is expected is None or np.array_equal(found.get(), expected)
@@ -182,7 +202,10 @@ def test_nothing_gives_nothing(operation, readout, dtype, lengths, columns):
             _, a, b, bag = case(lengths, 0, form, columns=columns, dtype=dtype)
             y, cache = wave_pair_forward(a, b, bag, operation, readout, scope)
             da, db = wave_pair_backward(y, cache)
-            assert y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1)) and y.dtype == da.dtype == db.dtype == dtype
+            assert (
+                y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1))
+                and y.dtype == da.dtype == db.dtype == dtype
+            )
             assert da.shape == db.shape == a.shape and not da.any() and not db.any()
 
 
@@ -213,7 +236,9 @@ def in_float64(a, b, bag, dy, operation, readout):
     y, cache = wave_pair.plain_forward(a, b, bag, operation, readout, "dimension")
     slopes = wave_pair.plain_backward(dy, cache)
     first = bag.written_out()[1]
-    (xa, va), (xb, vb) = waves = [(bag.entries(x), wave.v[first]) for x, wave in ((a, cache.first_wave), (b, cache.second_wave))]
+    (xa, va), (xb, vb) = waves = [
+        (bag.entries(x), wave.v[first]) for x, wave in ((a, cache.first_wave), (b, cache.second_wave))
+    ]
     if operation == "interference":
         parts = {"real": abs(xa + xb), "imaginary": va + vb, "magnitude": y}
     else:
@@ -276,7 +301,14 @@ def test_float32_equals_float64(operation, readout, lengths, seed, form, vocabul
 
 @every_fast
 def test_float32_equals_float64_where_texts_of_different_lengths_are_computed_together(operation, readout):
-    rng, a, b, bag = case([8, 9, 10, 9, 400, 390, 1, 0, 2, 2, 600], 0, "merged, rows of their own", vocabulary=2000, columns=16, dtype=np.float32)
+    rng, a, b, bag = case(
+        [8, 9, 10, 9, 400, 390, 1, 0, 2, 2, 600],
+        0,
+        "merged, rows of their own",
+        vocabulary=2000,
+        columns=16,
+        dtype=np.float32,
+    )
     shapes = [(len(group.texts), group.filled is not None) for group in groups_of(bag, 16)]
     assert (4, True) in shapes and (2, True) in shapes and (1, False) in shapes
     cache = assert_keeps_the_promise(a, b, bag, operation, readout, cotangent(rng, bag, 16, readout))
@@ -289,7 +321,9 @@ def test_float32_gradients_of_a_token_of_very_many_texts_do_not_drift(operation,
     for texts in (wave_pair_fast.FEW_TEXTS, wave_pair_fast.FEW_TEXTS + 1, 2048):
         a, b = np.random.default_rng(0).uniform(0.5, 2, (2, 3, 2)).astype(np.float32)
         bag = Bag(np.tile([0, 1, 2], texts), np.tile([2, 1, 1], texts), np.arange(0, 3 * texts + 1, 3))
-        assert_keeps_the_promise(a, b, bag, operation, readout, np.ones((3 * texts, 4 if readout == "both" else 2), np.float32))
+        assert_keeps_the_promise(
+            a, b, bag, operation, readout, np.ones((3 * texts, 4 if readout == "both" else 2), np.float32)
+        )
 
 
 @every_fast
@@ -313,7 +347,11 @@ def dominated(seed, tokens, ratio, scale, where):
 
 def in_range(operation, scale, ratio):
     """Whether all products that the equations contain are normal numbers of float32."""
-    return scale * ratio < 1e30 if operation == "interference" else 1e-34 < scale**2 and scale**2 * ratio**2 < 1e36 and scale * ratio**2 < 1e36
+    return (
+        scale * ratio < 1e30
+        if operation == "interference"
+        else 1e-34 < scale**2 and scale**2 * ratio**2 < 1e36 and scale * ratio**2 < 1e36
+    )
 
 
 @every_fast
@@ -370,10 +408,14 @@ COTANGENTS = {
     "one entry": one_entry,
     "one entry of one text": lambda rng, bag, dy: dy * (np.arange(len(dy)) == len(dy) // 2)[:, None],
     "ratios of 1e12": lambda rng, bag, dy: dy * np.float32(10) ** rng.uniform(-12, 0, (len(dy), 1)),
-    "one entry 1e12 times as large": lambda rng, bag, dy: dy * 10.0 ** (12.0 * (rng.integers(0, 10, (len(dy), 1)) == 0)),
+    "one entry 1e12 times as large": lambda rng, bag, dy: (
+        dy * 10.0 ** (12.0 * (rng.integers(0, 10, (len(dy), 1)) == 0))
+    ),
     "none at all": lambda rng, bag, dy: 0 * dy,
     "of one sign": lambda rng, bag, dy: abs(dy),
-    "sums that cancel": lambda rng, bag, dy: dy - np.repeat(np.add.reduceat(dy, bag.offsets[:-1]), np.diff(bag.offsets), 0) / 1e3,
+    "sums that cancel": lambda rng, bag, dy: (
+        dy - np.repeat(np.add.reduceat(dy, bag.offsets[:-1]), np.diff(bag.offsets), 0) / 1e3
+    ),
 }
 
 
@@ -540,7 +582,11 @@ def test_a_text_does_not_see_its_companions(operation, readout, scope, dtype, fo
     sums = np.zeros(a.shape), np.zeros(b.shape)
     for start, stop in zip(bag.offsets, bag.offsets[1:]):
         rows = slice(start, stop)
-        alone = Bag(bag.places[rows] if bag.places is not None else np.arange(start, stop), bag.weights()[rows], np.array([0, stop - start]))
+        alone = Bag(
+            bag.places[rows] if bag.places is not None else np.arange(start, stop),
+            bag.weights()[rows],
+            np.array([0, stop - start]),
+        )
         if form == "repeated places":
             alone = alone._replace(counts=None)
         z, cache_alone = wave_pair_forward(a, b, alone, operation, readout, scope)
@@ -559,7 +605,9 @@ def test_a_wrong_a_is_named(wrong):
         wave_pair_forward(wrong, ROWS, BAG, "modulation", "both")
 
 
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"])
+@pytest.mark.parametrize(
+    "wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"]
+)
 def test_a_wrong_b_is_named(wrong):
     with pytest.raises(ValueError, match="^b: expected"):
         wave_pair_forward(ROWS, wrong, BAG, "modulation", "both")
@@ -568,7 +616,11 @@ def test_a_wrong_b_is_named(wrong):
 @both_dtypes
 @pytest.mark.parametrize(
     "name, options",
-    [("operation", ("sum", "both")), ("readout", ("modulation", "modulus")), ("scope", ("modulation", "both", "token"))],
+    [
+        ("operation", ("sum", "both")),
+        ("readout", ("modulation", "modulus")),
+        ("scope", ("modulation", "both", "token")),
+    ],
 )
 def test_a_wrong_choice_is_named(dtype, name, options):
     with pytest.raises(ValueError, match=f"^{name}: expected one of "):
@@ -605,8 +657,12 @@ def test_a_corrupted_backward_is_caught(scope, corrupted):
     "corrupted",
     [
         lambda dy, cache: wave_pair_backward(dy, cache)[::-1],
-        lambda dy, cache: wave_pair_backward(dy, cache._replace(bag=cache.bag._replace(counts=np.ones_like(cache.bag.counts)))),
-        lambda dy, cache: wave_pair_backward(dy, cache._replace(v_a=cache.v_a[::-1].copy(), v_b=cache.v_b[::-1].copy())),
+        lambda dy, cache: wave_pair_backward(
+            dy, cache._replace(bag=cache.bag._replace(counts=np.ones_like(cache.bag.counts)))
+        ),
+        lambda dy, cache: wave_pair_backward(
+            dy, cache._replace(v_a=cache.v_a[::-1].copy(), v_b=cache.v_b[::-1].copy())
+        ),
     ],
     ids=["swapped", "counts", "norms"],
 )
@@ -617,5 +673,8 @@ def test_a_corrupted_fast_backward_is_caught(operation, readout, corrupted):
     _, _, exact, terms = in_float64(a, b, bag, dy, operation, readout)
     found = corrupted(dy, wave_pair_forward(a, b, bag, operation, readout)[1])
     assert all(np.all(abs(r - e) <= FLOAT32_BOUND * t) for r, e, t in zip(right, exact, terms))
-    same = (operation, readout) == ("interference", "real")  # a real readout does not see the norms, nor which wave is which
+    same = (operation, readout) == (
+        "interference",
+        "real",
+    )  # a real readout does not see the norms, nor which wave is which
     assert same or not all(np.all(abs(f - e) <= FLOAT32_BOUND * t) for f, e, t in zip(found, exact, terms))

@@ -1,1 +1,0 @@
-"""Measures and draws what networks do. Knows no equation: arrays and names are handed in."""

@@ -1,0 +1,1 @@
+"""Ragged arrays on NumPy or CuPy: offsets, bags, checked arguments, matrix products."""

@@ -1,0 +1,183 @@
+"""NumPy or CuPy: which module owns an array, where arrays live, how much memory they take, and random streams.
+
+Nothing here is a global switch: a function asks `xp = array_module(x)` and computes where its input already is.
+CuPy is imported only when a device is asked for, so that a machine without it pays nothing.
+
+Integer arrays of the host go to a device together: each copy has its price, however small it is.
+"""
+
+import contextlib
+import functools
+import sys
+import weakref
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from engine.support.errors import UserError, first_line
+
+private_pools = weakref.WeakSet()  # what keeps memory of a device beside CuPy's own pool: has pool_bytes()
+
+
+def array_module(*arrays):
+    """The module (numpy or cupy) that owns these arrays; anything that is no array is ignored.
+
+    Raises ValueError when NumPy and CuPy arrays are mixed: copies between the two are always asked for by name.
+    """
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return np
+    on_device = any(isinstance(a, cupy.ndarray) for a in arrays)
+    on_host = any(isinstance(a, np.ndarray) for a in arrays)
+    if on_device and on_host:
+        raise ValueError(
+            "arrays of NumPy and of CuPy in one call: move them to one device first (engine.arrays.backend.to_device)"
+        )
+    return cupy if on_device else np
+
+
+def accumulator_dtype(dtype):
+    """The dtype in which sums over many entries are taken: float64 for float32, otherwise the dtype itself."""
+    return np.dtype(np.float64) if np.dtype(dtype) == np.float32 else np.dtype(dtype)
+
+
+def resolve_device(name):
+    """Turn "cpu", "cuda" or "auto" into "cpu" or "cuda". Raises UserError when "cuda" is asked for and not usable."""
+    if name == "cpu":
+        return "cpu"
+    if name not in ("cuda", "auto"):
+        raise UserError(f"device {name!r} is unknown: use cpu, cuda or auto")
+    reason = why_no_cuda()
+    if reason is None:
+        return "cuda"
+    if name == "cuda":
+        raise UserError(f"--device cuda: {reason}; use --device cpu, or see what is missing: python train.py doctor")
+    return "cpu"
+
+
+def why_no_cuda():
+    """None when a CUDA device can be used, otherwise the reason in a few words (never an exception)."""
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return "CuPy is not installed"
+        return f"CuPy cannot be imported ({first_line(error)})"
+    except Exception as error:  # a broken CUDA installation can fail in any way at import
+        return f"CuPy cannot be imported ({first_line(error)})"
+    try:
+        # The import succeeds without a driver; only touching the device tells.
+        cupy.zeros(1).sum().item()
+    except Exception as error:
+        return f"no CUDA device is usable ({first_line(error)})"
+    return None
+
+
+def to_device(x, device):
+    """The array on "cpu" (NumPy) or "cuda" (CuPy); the same object when it is already there."""
+    if device == "cpu":
+        return x if isinstance(x, np.ndarray) else x.get()
+    import cupy
+
+    return cupy.asarray(x)
+
+
+def to_host(x):
+    """The array as a NumPy array."""
+    return to_device(x, "cpu")
+
+
+def blas_threads(count):
+    """Context manager: matrix products of NumPy take `count` threads, or what BLAS chooses by itself for 0.
+
+    Small products gain little from threads, and lose several times over where another program needs a core: BLAS's threads
+    wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
+    """
+    return threadpool_limits(limits=count or None, user_api="blas")
+
+
+def random_generator(seed, *stream, device="cpu"):
+    """A generator that depends on nothing but `seed` and the integers of `stream` (say: purpose, step).
+
+    Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted one.
+    """
+    return np.random.default_rng([seed, *stream]) if device == "cpu" else DeviceGenerator(seed, stream)
+
+
+class DeviceGenerator:
+    """Draws on a device what is asked of it, and keeps `host`, the generator of the same stream for what is drawn on the host.
+
+    Both are made at their first use: many steps drop no entries, or nothing at all.
+    """
+
+    def __init__(self, seed, stream):
+        self.key = (seed, *stream)
+        self.generator = None
+
+    @functools.cached_property
+    def host(self):
+        return np.random.default_rng(list(self.key))
+
+    def random(self, shape, dtype=np.float32):
+        """Uniform numbers in [0, 1) on the device."""
+        if self.generator is None:
+            import cupy
+
+            key = np.random.SeedSequence(self.key).generate_state(1, np.uint64)[0]
+            self.generator = cupy.random.Generator(cupy.random.Philox4x3210(int(key)))
+        return self.generator.random(shape, dtype=dtype)
+
+
+def host_generator(rng, like):
+    """The generator for arrays where `like` is: that of the host for host arrays. None stays None."""
+    return rng.host if isinstance(rng, DeviceGenerator) and isinstance(like, np.ndarray) else rng
+
+
+def peak_memory_bytes(device="cpu"):
+    """Peak resident memory of this process in bytes ("cpu"), or the bytes held by CuPy's memory pools ("cuda").
+
+    A pool keeps freed blocks, so its size is the largest that the arrays together have needed.
+    """
+    if device == "cuda":
+        import cupy
+
+        return int(cupy.get_default_memory_pool().total_bytes()) + sum(pool.pool_bytes() for pool in private_pools)
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024  # macOS reports bytes, the others KiB
+
+
+def move_together(tree, like):
+    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy."""
+    if tree is None or isinstance(like, np.ndarray):
+        return tree
+    host = [leaf for leaf in arrays_of(tree) if isinstance(leaf, np.ndarray)]
+    if not host:
+        return tree
+    packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False) for leaf in host]))
+    cuts = np.cumsum([0, *map(len, host)]).tolist()
+    parts = (packed[start:stop] for start, stop in zip(cuts, cuts[1:]))
+    return rebuilt(tree, parts)
+
+
+def arrays_of(tree):
+    """The arrays of a tree of tuples, in order."""
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in arrays_of(part)]
+    return [] if tree is None else [tree]
+
+
+def rebuilt(tree, parts):
+    """The tree with its host arrays replaced by the next of `parts`."""
+    if isinstance(tree, tuple):
+        made = [rebuilt(part, parts) for part in tree]
+        return type(tree)(*made) if hasattr(tree, "_fields") else tuple(made)
+    return next(parts) if isinstance(tree, np.ndarray) else tree

@@ -1,0 +1,67 @@
+"""Argument checks shared by all function pairs: a ValueError names the argument, what it was and what it must be."""
+
+import numpy as np
+
+REAL = (np.dtype(np.float32), np.dtype(np.float64))
+COMPLEX_STEP = np.dtype(np.complex128)  # admitted so that analytic functions can be differentiated by complex step
+ACCEPTED = (*REAL, COMPLEX_STEP)
+
+
+def check_floats(name, x, shape, like=None):
+    """Raise ValueError unless `x` is a float array of the given shape.
+
+    shape: a tuple of sizes, of strings for free sizes (used in the message) and of None; `like`: an array, or a cache
+    with a dtype, whose dtype must be shared. complex128 passes for complex-step differentiation.
+    """
+    if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+        raise ValueError(f"{name}: expected a float array of shape {shown_shape(shape)}, got {type(x).__name__}")
+    if x.dtype not in ACCEPTED:
+        raise ValueError(f"{name}: expected dtype float32 or float64, got {x.dtype}")
+    if like is not None and x.dtype != like.dtype and COMPLEX_STEP not in (x.dtype, like.dtype):
+        raise ValueError(f"{name}: expected dtype {like.dtype} like the other inputs, got {x.dtype}")
+    if len(x.shape) != len(shape) or (
+        x.shape != shape and any(isinstance(s, (int, np.integer)) and s != n for s, n in zip(shape, x.shape))
+    ):
+        raise ValueError(f"{name}: expected shape {shown_shape(shape)}, got {x.shape}")
+
+
+def shown_shape(shape):
+    """A wanted shape as messages show it; made for them alone, since checks are made at every call."""
+    return "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def check_offsets(offsets, rows):
+    """Raise ValueError unless `offsets` cuts `rows` flat rows into texts: int64, (B + 1,), from 0 to rows, never falling.
+
+    Only host arrays are looked into: reading a device array would stall the stream.
+    """
+    if not hasattr(offsets, "dtype") or offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) < 1:
+        found = f"{offsets.dtype} of shape {offsets.shape}" if hasattr(offsets, "dtype") else type(offsets).__name__
+        raise ValueError(f"offsets: expected an int64 array of shape (B + 1,), got {found}")
+    if not isinstance(offsets, np.ndarray):
+        return
+    if offsets[0] != 0 or offsets[-1] != rows:
+        raise ValueError(f"offsets: must run from 0 to the number of rows {rows}, got {offsets[0]} to {offsets[-1]}")
+    falling = np.flatnonzero(offsets[1:] < offsets[:-1])
+    if len(falling):
+        t = falling[0]
+        raise ValueError(
+            f"offsets: must not fall, got offsets[{t}] = {offsets[t]} and offsets[{t + 1}] = {offsets[t + 1]}"
+        )
+
+
+def check_ids(ids, rows):
+    """Raise ValueError unless `ids` is a (T,) array of integers in [0, rows). Only host arrays are looked into."""
+    if not hasattr(ids, "dtype"):
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
+    if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < rows):
+        worst = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"ids: must lie in [0, {rows}), got {worst}")
+
+
+def check_choice(name, value, choices):
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -1,0 +1,95 @@
+"""Matrix products, and with how many bits their operands enter: float32 (24) or TF32 (11, on tensor cores; sums in float32).
+
+CuPy 14 offers no more for float32 arrays: it leaves out cuBLAS's bfloat16 and float16 modes. On a device cuBLAS is called directly
+(cublas.py) wherever it can be, with the precision that CuPy's switch says.
+"""
+
+import contextlib
+
+import numpy as np
+
+from engine.arrays.backend import array_module
+from engine.cuda import cublas
+from engine.support.errors import UserError
+
+PRECISIONS = ("float32", "tf32")
+OLDEST_TF32 = 80  # compute capability
+emulates_tf32 = False
+
+
+def product(a, b):
+    """a @ b, (n, p)·(p, q) → (n, q)."""
+    if emulates_tf32 and a.dtype == np.float32:
+        a, b = rounded_to_tf32(a), rounded_to_tf32(b)
+    direct = cublas.of_device(a)
+    if direct is None or not cublas.takes(a, b):
+        return a @ b
+    y = array_module(a, b).empty((a.shape[0], b.shape[1]), a.dtype)
+    direct.multiply(a, b, y, add=False)
+    return y
+
+
+def add_product(onto, a, b):
+    """onto + a @ b. On a device it may be written into `onto` (n, q), which must be an array that nobody else reads any more.
+
+    onto may be a or b, and is then not written: cuBLAS does not allow its result where its factors lie.
+    """
+    direct = cublas.of_device(onto)
+    if direct is None or not cublas.takes(a, b) or onto is a or onto is b or not onto.flags.c_contiguous:
+        return onto + product(a, b)
+    array_module(onto, a, b)  # refuses arrays of the host
+    direct.multiply(a, b, onto, add=True)
+    return onto
+
+
+def check_precision(name, device):
+    """Raise UserError where products of that precision cannot be had on a device ("cpu" or "cuda")."""
+    if name == "float32":
+        return
+    if device != "cuda":
+        raise UserError(
+            f"precision {name}: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
+        )
+    import cupy
+
+    if int(cupy.cuda.Device().compute_capability) < OLDEST_TF32:
+        raise UserError(
+            f"precision {name}: this GPU is older than compute capability 8.0 and cannot; set precision=float32"
+        )
+
+
+@contextlib.contextmanager
+def product_precision(name, device):
+    """Products of float32 arrays on a device have this precision while the context lasts; on the CPU there is float32 alone."""
+    check_precision(name, device)
+    if device != "cuda":
+        yield
+        return
+    from cupy._core import (
+        _routines_linalg as switch,  # where CuPy keeps the switch; CUPY_TF32 in the environment sets it too
+    )
+
+    before = switch.get_compute_type(np.float32)
+    switch.set_compute_type(np.float32, switch.COMPUTE_TYPE_TF32 if name == "tf32" else switch.COMPUTE_TYPE_DEFAULT)
+    try:
+        yield
+    finally:
+        switch.set_compute_type(np.float32, before)
+
+
+@contextlib.contextmanager
+def emulated_tf32():
+    """product() rounds float32 operands as tensor cores do while the context lasts: to measure what that costs, without one."""
+    global emulates_tf32
+    before, emulates_tf32 = emulates_tf32, True
+    try:
+        yield
+    finally:
+        emulates_tf32 = before
+
+
+def rounded_to_tf32(x):
+    """float32 with the 13 lowest bits rounded off, halves away from zero; infinities and NaN stay."""
+    x = np.ascontiguousarray(x)
+    bits = x.view(np.uint32)
+    return np.where(np.isfinite(x), (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits).view(np.float32)

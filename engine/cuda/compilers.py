@@ -1,0 +1,242 @@
+"""Compilers of kernel files that need no device: nvcc, and NVRTC, which is what CuPy compiles with at first use.
+
+Both take the options with which CuPy compiles. NVRTC is the stricter one and the one that counts: it has no C library, whose
+macros nvcc knows unasked. They are taken from nvcc, so that it refuses them too.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.cuda.kernels import HEADER, KernelFile, compiler_options, files
+from engine.support.errors import first_line
+
+FLUSH = "-ftz=true"  # CuPy adds it to every kernel: subnormal numbers of float32 become 0
+MACROS = """NAN INFINITY HUGE_VAL HUGE_VALF M_PI M_E M_SQRT2 M_SQRT1_2
+    FLT_MAX FLT_MIN FLT_EPSILON DBL_MAX DBL_MIN DBL_EPSILON INT_MAX LLONG_MAX"""
+WITHOUT_MACROS = "".join(f"#undef {name}\n" for name in MACROS.split()) + f'#line 1 "{HEADER.name}"\n'
+EMPTY = 'extern "C" __global__ void nothing() {}\n'
+PTXAS_LINES = re.compile(
+    r"Compiling entry function '(?P<kernel>\w+)'"
+    r"|(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
+    r"|Used (?P<registers>\d+) registers"
+)
+
+
+class CompilerMissing(Exception):
+    """A compiler cannot be used; the text says why."""
+
+
+class Compiled(NamedTuple):
+    """What a compiler said: its message (errors and warnings as FILE(LINE): …), and for each kernel the most that any
+    architecture takes: registers of a thread, bytes that did not fit into registers. None where the compiler does not tell."""
+
+    ok: bool
+    message: str
+    registers: dict | None
+    spills: dict | None
+
+
+class TextFile:
+    """A kernel file of a text that lies nowhere."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def source(self):
+        return self.text
+
+
+def compilers():
+    """The compilers that can be used here, nvcc first."""
+    return [found for found in search().values() if not isinstance(found, str)]
+
+
+def search():
+    """{"nvcc": …, "NVRTC": …}: the compiler, or why it cannot be used."""
+    found = {}
+    for kind, maker in (("nvcc", Nvcc), ("NVRTC", Nvrtc)):
+        try:
+            found[kind] = maker()
+            refusal = found[kind].compile(TextFile(EMPTY), "float32", found[kind].architectures[-1])
+            if not refusal.ok:
+                raise CompilerMissing(f"{found[kind].name} refuses an empty kernel ({first_line(refusal.message)})")
+        except CompilerMissing as reason:
+            found[kind] = str(reason)
+    return found
+
+
+def kernel_files(folders):
+    """[KernelFile] of every .cu file in these folders and below, sorted by path.
+
+    Who launches the kernels of a file knows their constants, and must have been imported.
+    """
+    paths = {path for folder in folders for path in Path(folder).resolve().rglob("*.cu")}
+    return [files.get(path) or KernelFile(path) for path in sorted(paths)]
+
+
+def number_of(architecture):
+    """90 of sm_90."""
+    return int(architecture.partition("_")[2])
+
+
+class Nvcc:
+    """The compiler of a CUDA Toolkit: on PATH, or in the bin of CUDA_HOME or CUDA_PATH. CompilerMissing where there is none."""
+
+    def __init__(self):
+        candidates = (
+            shutil.which("nvcc"),
+            *(shutil.which("nvcc", path=folder / "bin") for folder in toolkit_folders()),
+        )
+        self.path = next(filter(None, candidates), None)
+        if self.path is None:
+            raise CompilerMissing("no nvcc on PATH, nor in the bin of CUDA_HOME or CUDA_PATH")
+        version = re.search(r"\bV(\d[\d.]*)", self.run("--version").stdout)
+        self.name = f"nvcc {version[1]}" if version else "nvcc"
+        self.architectures = tuple(re.findall(r"\bsm_\d+\b", self.run("--list-gpu-code").stdout))
+        if not self.architectures:
+            raise CompilerMissing(f"{self.path} does not tell for which architectures it compiles")
+
+    def run(self, *arguments, folder=None):
+        """The finished process with its texts. CompilerMissing when it cannot be started."""
+        try:
+            return subprocess.run([self.path, *arguments], cwd=folder, capture_output=True, text=True, errors="replace")
+        except OSError as error:
+            raise CompilerMissing(f"{self.path} cannot be started ({first_line(error)})") from None
+
+    def compile(self, kernel_file, dtype, *architectures):
+        """Compile for architectures such as "sm_90", all from the intermediate code of the oldest, which halves the time.
+
+        That code is the same for all of them unless a kernel asks for __CUDA_ARCH__. Returns Compiled.
+        """
+        oldest = min(architectures, key=number_of)
+        targets = ("-gencode", f"arch={oldest.replace('sm', 'compute')},code=[{','.join(architectures)}]")
+        with tempfile.TemporaryDirectory() as folder:
+            # The text begins with the header and says itself where the .cu file starts: so named, messages name the right file.
+            Path(folder, HEADER.name).write_text(WITHOUT_MACROS + kernel_file.source(), encoding="utf-8")
+            options = (
+                *compiler_options(dtype),
+                FLUSH,
+                *targets,
+                "-Xptxas",
+                "-v",
+                "-x",
+                "cu",
+                "-fatbin",
+                "-o",
+                "kernels.fatbin",
+            )
+            done = self.run(*options, HEADER.name, folder=folder)
+        return judged(done.returncode == 0, done.stdout + done.stderr)
+
+
+class Nvrtc:
+    """NVIDIA's compiler library, which is what CuPy compiles with; used without CuPy. CompilerMissing where there is none."""
+
+    def __init__(self):
+        try:
+            self.library = ctypes.CDLL(nvrtc_path())
+            major, minor = ctypes.c_int(), ctypes.c_int()
+            self.call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
+            self.name = f"NVRTC {major.value}.{minor.value}"
+            count = ctypes.c_int()
+            self.call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
+            numbers = (ctypes.c_int * count.value)()
+            self.call("nvrtcGetSupportedArchs", numbers)
+        except (OSError, AttributeError, RuntimeError) as error:
+            raise CompilerMissing(f"the NVRTC library cannot be used ({first_line(error)})") from None
+        self.architectures = tuple(f"sm_{number}" for number in numbers)
+
+    def call(self, name, *arguments):
+        """Call a function of the library; RuntimeError unless it succeeds."""
+        status = getattr(self.library, name)(*arguments)
+        if status:
+            self.library.nvrtcGetErrorString.restype = ctypes.c_char_p
+            raise RuntimeError(self.library.nvrtcGetErrorString(status).decode())
+
+    def compile(self, kernel_file, dtype, *architectures):
+        """Compile for architectures such as "sm_90", one after the other until one fails. Returns Compiled."""
+        log = ""
+        for architecture in architectures:
+            options = [
+                option.encode()
+                for option in (*compiler_options(dtype), FLUSH, f"-arch={architecture}", "--ptxas-options=-v")
+            ]
+            program, size = ctypes.c_void_p(), ctypes.c_size_t()
+            self.call(
+                "nvrtcCreateProgram",
+                ctypes.byref(program),
+                kernel_file.source().encode(),
+                HEADER.name.encode(),
+                0,
+                None,
+                None,
+            )
+            try:
+                error = None
+                try:
+                    self.call("nvrtcCompileProgram", program, len(options), (ctypes.c_char_p * len(options))(*options))
+                except RuntimeError as refusal:
+                    error = str(refusal)
+                self.call("nvrtcGetProgramLogSize", program, ctypes.byref(size))
+                text = ctypes.create_string_buffer(size.value)
+                self.call("nvrtcGetProgramLog", program, text)
+                log += text.value.decode(errors="replace") + "\n"
+            finally:
+                self.library.nvrtcDestroyProgram(ctypes.byref(program))
+            if error:
+                return judged(False, f"{log}{error}")
+        return judged(True, log)
+
+
+def nvrtc_path():
+    """Where the library lies: what CuPy would load, else that of a wheel, of a CUDA Toolkit, of the system."""
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        return load_nvidia_dynamic_lib("nvrtc").abs_path
+    except Exception:  # not installed, or it found none: what follows needs no help
+        pass
+    # Wheels share the package `nvidia` and lie in …/cu13/lib, …/cuda_nvrtc/lib, or …/bin on Windows.
+    wheels = [Path(entry, "nvidia") for entry in sys.path if Path(entry, "nvidia").is_dir()]
+    for folder in (*wheels, *toolkit_folders()):
+        found = sorted(path for pattern in ("libnvrtc.so*", "nvrtc64_*.dll") for path in folder.rglob(pattern))
+        if found:
+            return str(found[0])
+    path = ctypes.util.find_library("nvrtc")
+    if path is None:
+        raise CompilerMissing("no NVRTC library, neither of a wheel nor of a CUDA Toolkit")
+    return path
+
+
+def toolkit_folders():
+    """The folders of CUDA Toolkits that the environment names."""
+    return [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+
+
+def judged(ok, log):
+    """Compiled of a compiler's log: figures of ptxas are read out of it, the rest is the message."""
+    registers, spills, kernel = {}, {}, None
+    for match in PTXAS_LINES.finditer(log):
+        if match["kernel"]:
+            kernel = match["kernel"]
+        elif match["registers"]:
+            registers[kernel] = max(int(match["registers"]), registers.get(kernel, 0))
+        else:  # also of functions that are called, which count for the kernel that was named last
+            spills[kernel] = max(int(match["stores"]) + int(match["loads"]), spills.get(kernel, 0))
+    message = "\n".join(
+        line.rstrip() for line in log.replace("\0", "").splitlines() if line.strip() and not figures_only(line)
+    )
+    return Compiled(ok, message, *((registers, spills) if ok and registers else (None, None)))
+
+
+def figures_only(line):
+    """Whether a line is of ptxas's figures, which a message leaves out."""
+    return line.startswith("ptxas info") or "bytes stack frame" in line

@@ -1,0 +1,155 @@
+"""The runs of a report in numbers: for the terminal, for the page, and as JSON."""
+
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from engine.report.confusion import Measured, largest_confusions, measure
+from engine.report.figures import DISTINCT
+from engine.report.runs import differences, grouped, read_runs
+from engine.support.errors import UserError
+from engine.support.text import format_table, visible
+
+NONE = "–"  # stands for a number that there is not
+NAME_CHARACTERS = 40
+ON_TERMINAL = (
+    "network",
+    "parameters",
+    "test accuracy",
+    "test macro F1",
+    "validation accuracy",
+    "best epoch",
+    "training time",
+)
+OF_SEEDS = {
+    "test accuracy": "test_accuracy",
+    "test macro F1": "test_macro_f1",
+    "validation accuracy": "validation_accuracy",
+}
+
+
+class Report(NamedTuple):
+    """runs: Runs. measured: a Measured or Unmeasured for each. groups: Groups of the runs. differing: as differences() returns it."""
+
+    runs: list
+    measured: list
+    groups: list
+    differing: dict
+
+
+def make_report(paths, network_classes, build_network, device="cpu", cache_dir=None):
+    """Report of the run directories `paths`. UserError where one is none, or damaged; all are looked at before one is measured."""
+    runs = read_runs(paths, network_classes)
+    groups = grouped(runs)
+    if len(groups) > DISTINCT:
+        raise UserError(
+            f"report: draws at most {DISTINCT} lines that can be told apart, and these runs would give {len(groups)}; name fewer of them"
+        )
+    bar = tqdm(runs, desc="report", unit="run", leave=False, disable=None)
+    measured = [measure(run, network_classes, build_network, device, cache_dir) for run in bar]
+    return Report(runs, measured, groups, differences(runs))
+
+
+def facts_of(run, measured):
+    """{what: text} of one run, in the order in which they are shown."""
+    data, network, result = run.settings.data, run.settings.network, run.result or {}
+    classes = len(measured.names) if isinstance(measured, Measured) else len(result.get("classes", ()))
+    best = result.get("best_epoch")
+    texts = {
+        "test": sum(row["texts"] for row in result.get("classes", ())) or None,
+        **result.get("texts", {}),
+    }  # earlier versions kept no "texts"
+    return {
+        "corpus": visible(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
+        **{f"{split} texts": number(texts.get(split)) for split in ("training", "validation", "test")},
+        "classes": f"{classes:,}" if classes else NONE,
+        "network": network.label(),
+        **{field: str(getattr(network, field, NONE)) for field in ("dimension", "blocks")},
+        "parameters": number(result.get("parameters")),
+        "test accuracy": percent(result.get("test_accuracy")),
+        "test macro F1": percent(result.get("test_macro_f1")),
+        "validation accuracy": percent(result.get("validation_accuracy")),
+        "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs}{of_epochs(run)}",
+        "steps": number(run.curves["step"][-1]),
+        "training time": f"{result['train_seconds']:,.1f} s" if result else NONE,
+        "tokens per second": number(result.get("tokens_per_second")),
+        "peak memory": f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB" if result else NONE,
+        "device": result.get("device", run.made_with["device"]),
+        "seed": str(run.settings.training.seed),
+    }
+
+
+def of_epochs(run):
+    """ " of N" epochs of an unfinished run; nothing where a step budget may end it earlier."""
+    training = run.settings.training
+    return "" if training.step_budget else f" of {training.epochs}"
+
+
+def number(value):
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def percent(value):
+    return NONE if value is None else f"{100 * value:.2f} %"
+
+
+def seeds_table(report):
+    """(headings, rows) of texts: mean ± standard deviation of every group of several finished runs; no rows where there is none."""
+    rows = []
+    for group in report.groups:
+        results = [run.result for run in group.runs if run.result]
+        if len(results) > 1:
+            figures = ([result[key] for result in results if result[key] is not None] for key in OF_SEEDS.values())
+            rows.append([group.label, str(len(results)), *map(spread, figures)])
+    return ["settings", "seeds", *OF_SEEDS], rows
+
+
+def spread(values):
+    return f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f} %" if len(values) > 1 else NONE
+
+
+def as_table(report):
+    """What the terminal shows."""
+    rows = []
+    for run, measured in zip(report.runs, report.measured):
+        facts = facts_of(run, measured)
+        rows.append([visible(run.name), *(facts[what] for what in ON_TERMINAL)])
+    tables = [format_table(["run", *ON_TERMINAL], rows, align="<<" + ">" * (len(ON_TERMINAL) - 1))]
+    headings, seeds = seeds_table(report)
+    return "\n\n".join(tables + ([format_table(headings, seeds)] if seeds else []))
+
+
+def as_json_object(report, page):
+    """What --json prints. page: the path of the page."""
+    groups = [{"label": group.label, "runs": [run.name for run in group.runs]} for group in report.groups]
+    runs = [{**run_object(run), **measured_object(found)} for run, found in zip(report.runs, report.measured)]
+    return {"page": str(page), "differing_settings": report.differing, "groups": groups, "runs": runs}
+
+
+def run_object(run):
+    steps = run.curves["step"][-1]
+    return {
+        "name": run.name,
+        "run_directory": str(run.path),
+        "finished": run.result is not None,
+        "steps": steps,
+        "result": run.result,
+    }
+
+
+def measured_object(found):
+    if not isinstance(found, Measured):
+        return {"measured": None, "why": found.why}
+    return {
+        "measured": {
+            "split": found.split,
+            "accuracy": found.accuracy,
+            "macro_f1": found.macro_f1,
+            "names": found.names,
+            "confusion": found.confusion.tolist(),
+            "largest_confusions": [pair._asdict() for pair in largest_confusions(found.names, found.confusion)],
+            "mistakes": [mistake._asdict() for mistake in found.mistakes],
+        }
+    }

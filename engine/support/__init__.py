@@ -1,0 +1,1 @@
+"""Files, errors, settings, text: no mathematics, no arrays."""

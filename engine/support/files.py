@@ -1,0 +1,108 @@
+"""Files that are whole or absent: everything is written to a temporary name and renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from engine.support.errors import UserError, first_line, require_utf8
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def require_vacant(path, begun):
+    """Raise UserError where something is at an output's path already. begun: name of the file that marks what can be continued."""
+    path = Path(path)
+    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")  # files in the folder name it
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        remedy = f"continue it with --resume {path}, or " if (path / begun).exists() else ""
+        raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
+
+
+def require_writable(path, option=None):
+    """Raise UserError unless, as far as can be seen, a file can be written at `path`. option: named in the message where one gave the path."""
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        given = path if option is None else f"{option} {path}"
+        reason = (
+            "it is a folder"
+            if path.is_dir()
+            else "its folder does not exist"
+            if not path.parent.is_dir()
+            else "its folder is read-only"
+        )
+        raise UserError(f"{given}: cannot be written ({reason}); choose a file in a folder that you may write to")
+
+
+def write_whole(path, write, failures=(OSError,)):
+    """Call write(temporary path) beside `path`, then rename. On failure the old file stays and a UserError names the file.
+
+    failures: exceptions of the writer that mean that the file could not be written (disk full, no permission).
+    """
+    path = Path(path)
+    if not path.name:
+        raise UserError(f"{str(path)!r}: is no name of a file; give one")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except failures as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(
+            f"{path}: cannot be written ({reason}); free some space or choose another folder, what was saved before is intact"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path, text):
+    """Write UTF-8 text."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path, value):
+    """Write JSON that people can read."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path):
+    """Read a JSON object; UserError when it is missing or damaged."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; is this a run directory whose training has saved something?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}; restore the file or train again")
+    return value
+
+
+def read_toml(path):
+    """Read a TOML file, with or without a byte order mark, as a dict; UserError when it is missing or wrong."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a UTF-8 TOML file") from error
+    except (ValueError, RecursionError) as error:  # plain for a number of thousands of digits; nested too deep
+        raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
+
+
+def sha256_of(path):
+    """Hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What the commands measure and show: one folder a command."""

@@ -1,0 +1,1 @@
+"""The command gradcheck: every equation against numerical derivatives."""

@@ -1,0 +1,141 @@
+"""Singular points and other places where the right value is known exactly, for gradient_suite.py.
+
+Finite differences say nothing there: the function has no derivative, or its inputs lie at the end of a float's range. Each
+case returns (found, expected) as tuples of arrays that must be equal, number for number. All numbers are powers of two.
+"""
+
+import numpy as np
+
+from engine.arrays.bag import Bag
+from layers import wave
+from layers.standard import gelu, layer_norm, pooling, relu, softmax_cross_entropy
+
+ONE = np.array([0, 1], np.int64)
+TWO = np.array([0, 2], np.int64)
+
+
+def one_token_text():
+    """E4: no other token, so im = 0 and dw = dre, whatever dim is."""
+    w, dz = np.array([[2.0, -4.0, 0.0]]), wave.Wave(np.array([[1.0, 2.0, 4.0]]), np.array([[8.0, 16.0, 32.0]]))
+    z, cache = wave.token2wave_forward(w, ONE)
+    return (*z, wave.token2wave_backward(dz, cache)), (w, 0.0 * w, dz.re)
+
+
+def tip_of_the_cone():
+    """E4: all other tokens are 0 for the first, so h₁ = 0; the second sees |w₁| = 2 and hands back sign(w₁)·dim₂."""
+    w, dz = np.array([[-2.0], [0.0]]), wave.Wave(np.array([[1.0], [2.0]]), np.array([[4.0], [8.0]]))
+    z, cache = wave.token2wave_forward(w, TWO)
+    return (*z, wave.token2wave_backward(dz, cache)), (w, np.array([[0.0], [2.0]]), np.array([[1.0 - 8.0], [2.0]]))
+
+
+def dominating_token():
+    """E4 in float32: beside a token of 2⁶⁰ the norm of the others is not lost; G² − w² would give 0."""
+    w = np.array([[2.0**60], [0.75], [1.0]], np.float32)
+    dz = wave.Wave(np.zeros_like(w), np.array([[5.0], [0.0], [0.0]], np.float32))
+    z, cache = wave.token2wave_forward(w, np.array([0, 3], np.int64))
+    expected_im = np.array([[1.25], [2.0**60], [2.0**60]], np.float32)
+    return (z.im, wave.token2wave_backward(dz, cache)), (expected_im, np.array([[0.0], [3.0], [4.0]], np.float32))
+
+
+def all_zero_dimension():
+    """E4 and E1: nothing in a dimension gives nothing, not NaN."""
+    w, dz = np.zeros((2, 1)), wave.Wave(np.ones((2, 1)), np.ones((2, 1)))
+    z, cache = wave.token2wave_forward(w, TWO)
+    G, magnitude_cache = wave.global_magnitude_forward(w, TWO)
+    found = (
+        *z,
+        wave.token2wave_backward(dz, cache),
+        G,
+        wave.global_magnitude_backward(np.ones((1, 1)), magnitude_cache),
+    )
+    return found, (w, w, dz.re, np.zeros((1, 1)), w)
+
+
+def phase_of_one_token():
+    """E2: c = ±1, so s = 0 and α is 0 or π; the gradient is 0 by convention, where the formula has 1/0."""
+    w = np.array([[2.0, -2.0, 0.0]])
+    alpha, cache = wave.phase_forward(w, abs(w), ONE)
+    return (alpha, *wave.phase_backward(np.ones_like(w), cache)), (
+        np.array([[0.0, np.pi, np.pi / 2]]),
+        0.0 * w,
+        0.0 * w,
+    )
+
+
+def readouts_of_nothing():
+    """E7: at Z = 0 the magnitude has the tip of a cone and the phase no direction; both gradients are 0."""
+    zero = wave.Wave(np.zeros((1, 2)), np.zeros((1, 2)))
+    found = []
+    for kind in ("magnitude", "phase"):
+        y, cache = wave.readout_forward(zero, kind)
+        found += [y, *wave.readout_backward(np.ones((1, 2)), cache)]
+    return tuple(found), (zero.re,) * 6
+
+
+def constant_row():
+    """E10: a row without variance is all mean, so y is the bias."""
+    y, _ = layer_norm.layer_norm_forward(np.full((1, 4), 2.0**40), np.ones(4), np.arange(4.0))
+    return (y,), (np.arange(4.0)[None],)
+
+
+def gelu_far_out():
+    """E11: 0 far to the left and the identity far to the right, with slopes 0 and 1, where x·φ(x) could be ∞·0."""
+    x = np.array([[-(2.0**400), 2.0**400]])
+    y, cache = gelu.gelu_forward(x)
+    return (y, gelu.gelu_backward(np.ones_like(x), cache)), (np.array([[0.0, 2.0**400]]), np.array([[0.0, 1.0]]))
+
+
+def relu_at_zero():
+    """E12: the subgradient at 0 is 0."""
+    y, cache = relu.relu_forward(np.zeros((1, 1)))
+    return (y, relu.relu_backward(np.ones((1, 1)), cache)), (np.zeros((1, 1)), np.zeros((1, 1)))
+
+
+def max_of_equals():
+    """E14: of equal entries the first receives the gradient."""
+    y, cache = pooling.pooling_forward(np.ones((2, 1)), TWO, "max")
+    return (y, pooling.pooling_backward(np.ones((1, 1)), cache)), (np.ones((1, 1)), np.array([[1.0], [0.0]]))
+
+
+def pooling_of_an_empty_text():
+    """E14: nothing pools to 0."""
+    empty = np.array([0, 0], np.int64)
+    found = tuple(pooling.pooling_forward(np.zeros((0, 2)), empty, kind)[0] for kind in pooling.POOLINGS)
+    return found, (np.zeros((1, 2)),) * len(found)
+
+
+def logits_beyond_exp():
+    """E15: exp(2¹⁰) overflows; the loss and its gradient do not."""
+    loss, cache = softmax_cross_entropy.softmax_cross_entropy_forward(
+        np.array([[2.0**10, 0.0], [2.0**10, 0.0]]), np.array([0, 1])
+    )
+    return (loss, softmax_cross_entropy.softmax_cross_entropy_backward(1.0, cache)), (
+        np.array(2.0**9),
+        np.array([[0.0, 0.0], [0.5, -0.5]]),
+    )
+
+
+def modulation_of_a_zero_column():
+    """E17: where one of the waves has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
+    a, b = np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [-2.0, 4.0]])
+    bag = Bag(np.array([0, 1]), np.array([4, 1]), TWO)  # the first row four times: G_A = (0, 4), G_B = (√8, 4)
+    y, cache = wave.modulated_magnitude_forward(a, b, bag)
+    found = (y, *wave.modulated_magnitude_backward(np.array([[8.0, 2.0]]), cache))
+    return found, (np.array([[0.0, 16.0]]), np.array([[0.0, 16.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 8.0]]))
+
+
+EXACT_CASES = {
+    "E1, E4 all-zero dimension": all_zero_dimension,
+    "E2 phase of a one-token text": phase_of_one_token,
+    "E4 one-token text": one_token_text,
+    "E4 tip of the cone": tip_of_the_cone,
+    "E4 one token dominates, float32": dominating_token,
+    "E7 magnitude and phase of 0": readouts_of_nothing,
+    "E10 row without variance": constant_row,
+    "E11 GELU far out": gelu_far_out,
+    "E12 ReLU at 0": relu_at_zero,
+    "E14 maximum of equals": max_of_equals,
+    "E14 empty text": pooling_of_an_empty_text,
+    "E15 logits beyond exp": logits_beyond_exp,
+    "E17 modulation of a zero column": modulation_of_a_zero_column,
+}

@@ -1,0 +1,147 @@
+"""What `python train.py gradcheck` runs: every equation and network against numerical derivatives, by several methods.
+
+complex_step  where the code is analytic       five_point, richardson  everywhere       exact  at singular points
+float64_twin  float32 against float64 of the same numbers
+tf32_twin     float32 with operands of matrix products rounded to TF32 (emulated), where there are any
+cuda_float64, cuda_float32, cuda_tf32      on a GPU against float64 on the CPU
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arrays.backend import random_generator
+from engine.arrays.matmul import emulated_tf32, product_precision
+from engine.gradcheck import METHODS, TOLERANCES, check_gradients, compare_backends
+from engine.support.text import format_table
+from layers.experiments.gradcheck.cases import CASES, Case
+from layers.experiments.gradcheck.exact_cases import EXACT_CASES
+
+TWIN_TOLERANCE = 1e-5  # ‖float32 − float64‖/‖float64‖
+TF32_TOLERANCE = TWIN_TOLERANCE * 2**13  # as many roundings, each of 2⁻¹¹ instead of 2⁻²⁴
+TWINS = {  # method: (device, dtype, precision of products, tolerance)
+    "float64_twin": ("cpu", "float32", "float32", TWIN_TOLERANCE),
+    "tf32_twin": ("cpu", "float32", "tf32", TF32_TOLERANCE),
+    "cuda_float64": ("cuda", "float64", "float32", 1e-12),
+    "cuda_float32": ("cuda", "float32", "float32", TWIN_TOLERANCE),
+    "cuda_tf32": ("cuda", "float32", "tf32", TF32_TOLERANCE),
+}
+
+
+class Result(NamedTuple):
+    """The worst of several examples of a Case by one method; dtype: of the numbers that were judged."""
+
+    name: str
+    method: str
+    dtype: str
+    worst_relative_error: float
+    tolerance: float
+    examples: int
+    ok: bool
+
+
+def methods_of(case, device="cpu"):
+    """The methods by which a Case can be judged on a device, "cpu" or "cuda"."""
+    twins = [
+        name
+        for name, (where, _, precision, _) in TWINS.items()
+        if where in ("cpu", device) and (precision == "float32" or case.products)
+    ]
+    return [method for method in (*METHODS, *twins) if case.analytic or method != "complex_step"]
+
+
+def suite_size(device="cpu"):
+    """How many Results run_suite() yields."""
+    return sum(len(methods_of(case, device)) for case in CASES) + len(EXACT_CASES)
+
+
+def run_suite(examples=5, seed=0, device="cpu"):
+    """Results of all cases by all their methods, and of the exact cases, one after another; "cuda" adds those of a GPU."""
+    for case in CASES:
+        for method in methods_of(case, device):
+            yield check_case(case, method, examples, seed)
+    for name in EXACT_CASES:
+        yield check_exact(name)
+
+
+def check_case(case, method, examples=5, seed=0):
+    """Result of a Case over several random examples; a failing example makes it fail, whatever the others say."""
+    worst, ok = 0.0, True
+    for example in range(examples):
+        report = report_of(case, method, case.draw(random_generator(seed, example)), seed + example)
+        # Rows that are a kink or drowned in rounding measure nothing; one without numbers (a wrong shape, say) has failed.
+        judged = [row.relative_error for row in report.rows if row.verdict in ("ok", "FAIL")]
+        worst = max([worst, *(math.inf if error is None else error for error in judged)])
+        ok = ok and report.ok
+    dtype = TWINS[method][1] if method in TWINS else report.dtype
+    return Result(case.name, method, dtype, worst, report.tolerance, examples, ok)
+
+
+def report_of(case, method, problem, seed):
+    """The GradientReport of one example by one method."""
+    forward, backward, inputs, parameters = problem
+    if method in TWINS:
+        device, dtype, precision, tolerance = TWINS[method]
+        with emulated_tf32() if method == "tf32_twin" else product_precision(precision, device):
+            options = {"devices": [device], "dtypes": [dtype], "tolerances": {dtype: tolerance}}
+            return compare_backends(forward, backward, inputs, parameters=parameters, seed=seed, **options)
+    tolerance = TOLERANCES[method] if case.tolerance is None else case.tolerance
+    directions = (
+        3 if method == "complex_step" else 1
+    )  # beside one for each block; the others cost several times as much
+    return check_gradients(
+        forward,
+        backward,
+        inputs,
+        parameters=parameters,
+        method=method,
+        tolerance=tolerance,
+        directions=directions,
+        seed=seed,
+    )
+
+
+def check_exact(name):
+    """Result of one of EXACT_CASES: the error is 0, or that of the worst entry."""
+    found, expected = EXACT_CASES[name]()
+    pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(found, expected, strict=True)]
+    fits = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+    worst = max(float(np.max(np.abs(a - b), initial=0.0)) for a, b in pairs) if fits else math.inf
+    return Result(name, "exact", str(pairs[0][0].dtype), worst, 0.0, 1, fits and worst == 0.0)
+
+
+def suite_table(results):
+    """A row for each equation with its worst error by each method, the tolerances, and a line for each failure."""
+    by_name, methods = {}, list(dict.fromkeys(r.method for r in results))
+    for r in results:
+        by_name.setdefault(r.name, {})[r.method] = r
+    rows = []
+    for name, found in by_name.items():
+        cells = [f"{found[m].worst_relative_error:.1e}" if m in found else "" for m in methods]
+        rows.append((name, *cells, "ok" if all(r.ok for r in found.values()) else "FAIL"))
+    smallest, largest = (
+        [f"{limit(r.tolerance for r in results if r.method == m):.0e}" for m in methods] for limit in (min, max)
+    )
+    rows.append(("allowed", *smallest, ""))
+    rows.append(("allowed for a network", *largest, ""))
+    headings = ["worst relative error", *(m.replace("_", " ") for m in methods), "verdict"]
+    failures = [
+        f"FAIL: {r.name}, {r.method}: {r.worst_relative_error:.1e} where {r.tolerance:.0e} is allowed"
+        for r in results
+        if not r.ok
+    ]
+    return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
+
+
+__all__ = [
+    "CASES",
+    "Case",
+    "Result",
+    "check_case",
+    "check_exact",
+    "methods_of",
+    "run_suite",
+    "suite_size",
+    "suite_table",
+]

@@ -1,0 +1,118 @@
+"""A trace as aligned tables for a terminal: the values forward, the gradients backward."""
+
+import math
+import textwrap
+
+import numpy as np
+
+from engine.support.text import format_table, visible
+from layers.experiments.trace.equations import EQUATIONS
+from layers.experiments.trace.trace import backwards, probabilities, verdict_line
+
+LINE_WIDTH = 100
+TOKEN_WIDTH = 20
+TOKEN_LINES = 6
+CLASSES_SHOWN = 6
+
+
+def as_text(trace):
+    """The whole trace."""
+    forward = [
+        (
+            EQUATIONS[q.equation].number,
+            q.title,
+            shape_text(q.value.shape),
+            short(norm_of(q.value)),
+            first_values(q.value, trace.shown),
+        )
+        for q in trace.quantities
+        if q.kind != "parameter"
+    ]
+    backward = [gradient_row(q, trace.shown) for q in backwards(trace.quantities)]
+    notes = [f"{q.title}: {q.check.message}" for q in backwards(trace.quantities) if q.check.message]
+    lines = [
+        *heading(trace),
+        "\nforward\n",
+        format_table(["", "value", "shape", "norm", "first values"], align_values(forward), align="<<<><"),
+        "\nbackward: dL/dX of each value and parameter X, and the loss's slope along a random unit direction,",
+        "from that gradient (analytic) and from five-point differences of all that follows X (numeric)\n",
+        format_table(
+            ["gradient of", "norm", "first values", "numeric", "analytic", "difference", ""],
+            align_values(backward, 2),
+            align="<><>>><",
+        ),
+        "",
+        *(line for note in [*notes, verdict_line(trace)] for line in textwrap.wrap(visible(note), LINE_WIDTH)),
+    ]
+    return "\n".join(lines)
+
+
+def heading(trace):
+    """Which network and text, and what the network makes of it."""
+    subject = trace.subject
+    loss, label = float(trace.walk.values["loss"]), subject.classes[int(subject.batch.labels[0])]
+    lines = [network_line(subject)]
+    shown = textwrap.wrap(
+        "tokens: " + " ".join(visible(t, TOKEN_WIDTH) for t in subject.tokens), LINE_WIDTH, subsequent_indent="  "
+    )
+    lines += shown[:TOKEN_LINES] + [f"  … {len(subject.tokens)} tokens in all"] * (len(shown) > TOKEN_LINES)
+    lines.append(f"loss {loss:.6g} nat of label {visible(label, TOKEN_WIDTH)}; probabilities {class_list(trace)}")
+    return [visible(line) for line in lines]
+
+
+def network_line(subject):
+    """Where the network comes from, and its settings."""
+    config = subject.network.config
+    blocks = f"{config.blocks} block" + "s" * (config.blocks != 1)
+    if config.model == "transformer":
+        heads = f"{config.heads} head" + "s" * (config.heads != 1)
+        return f"{subject.origin}: Transformer, d = {config.dimension}, {blocks}, {heads}, float64"
+    return f"{subject.origin}: d = {config.dimension}, {blocks}, {config.operation}, {config.readout} readout, {config.pooling} pooling, float64"
+
+
+def class_list(trace):
+    """The likeliest classes with their probabilities."""
+    found = probabilities(trace)
+    order = np.argsort(-found, kind="stable")[:CLASSES_SHOWN]
+    more = ", …" if len(found) > CLASSES_SHOWN else ""
+    return ", ".join(f"{visible(trace.subject.classes[i], TOKEN_WIDTH)}: {found[i]:.4f}" for i in order) + more
+
+
+def gradient_row(q, shown):
+    check = q.check
+    verdict = "" if check.verdict == "ok" else check.verdict
+    return (
+        q.title, short(norm_of(q.gradient)), first_values(q.gradient, shown),
+        f"{check.numeric:.3e}", f"{check.analytic:.3e}", f"{check.difference:.1e}", verdict or "ok",
+    )  # fmt: skip
+
+
+def norm_of(array):
+    return float(np.linalg.norm(np.ravel(array)))
+
+
+def shape_text(shape):
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def first_values(array, shown):
+    """The first entries as short texts; "…" as the last where there are more."""
+    flat = np.ravel(array)
+    return [short(v) for v in flat[:shown].tolist()] + ["…"] * (flat.size > shown)
+
+
+def align_values(rows, column=4):
+    """Rows whose lists of values in one column become texts of equal width, so that entries stand below one another."""
+    lists = [row[column] for row in rows]
+    width = max((len(v) for values in lists for v in values), default=0)
+    texts = [" ".join(v if v == "…" else v.rjust(width) for v in values) for values in lists]
+    return [(*row[:column], text, *row[column + 1 :]) for row, text in zip(rows, texts)]
+
+
+def short(value, digits=3):
+    """A number in few characters: 0.123, -12.3, 1.2e-05."""
+    if value == 0.0 or not math.isfinite(value):
+        return f"{abs(value) if value == 0.0 else value:g}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.{digits - 2}e}"

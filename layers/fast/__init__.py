@@ -1,0 +1,1 @@
+"""Fast implementations of the functions of layers/wave and layers/standard."""

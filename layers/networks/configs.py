@@ -1,0 +1,86 @@
+"""What the papers fix and what they leave open about a Wave Network, as one frozen, validated dataclass.
+
+The shape of a Transformer as one frozen, validated dataclass.
+"""
+
+from dataclasses import dataclass
+
+from engine.support.errors import UserError
+from engine.support.settings import Settings, setting
+from layers.networks.feed_forward import ACTIVATIONS
+from layers.standard.pooling import POOLINGS
+from layers.wave import OPERATIONS, READOUTS, SCOPES
+
+
+@dataclass(frozen=True)
+class WaveNetworkConfig(Settings):
+    """The shape of a Wave Network. Vocabulary and classes come from the corpus and are no fields."""
+
+    model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
+    dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
+    blocks: int = setting(1, "number of wave blocks", minimum=0)
+    operation: str = setting("modulation", "how the two waves are combined", choices=tuple(OPERATIONS))
+    readout: str = setting("both", "how a wave is read back as real numbers", choices=READOUTS)
+    scope: str = setting("dimension", "global magnitude per text and dimension, or per text", choices=SCOPES)
+    wave_residual: bool = setting(True, "add the block's input to the readout before the first layer norm")
+    hidden: int = setting(
+        128,
+        "width of the feed-forward layer; 0 leaves feed-forward and second layer norm out",
+        minimum=0,
+        maximum=1_000_000,
+    )
+    activation: str = setting("gelu", "of the feed-forward layer", choices=tuple(ACTIVATIONS))
+    pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
+    embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)
+    token_dropout: float = setting(
+        0.0, "share of tokens left out of each training text (never the first)", minimum=0.0, below=1.0
+    )
+    spared_tokens: int = setting(
+        0,
+        "K: token_dropout takes from a text of n tokens the share 1 - K/n of its own; nothing if n is at most K",
+        minimum=0,
+    )
+    embedding_dropout: float = setting(0.0, "share of embedding entries dropped in training", minimum=0.0, below=1.0)
+    dropout: float = setting(
+        0.0, "share of the readout's and the feed-forward's entries dropped in training", minimum=0.0, below=1.0
+    )
+    classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)
+    label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
+
+    def label(self):
+        """What tells runs of this kind apart in names and tables."""
+        return self.operation
+
+
+@dataclass(frozen=True)
+class TransformerConfig(Settings):
+    """The shape of a BERT-shaped Transformer. Vocabulary and classes come from the corpus and are no fields."""
+
+    model: str = setting(
+        "transformer", "kind of network; the other fields of this section are its own", choices=("transformer",)
+    )
+    dimension: int = setting(768, "length d of a token's embedding", minimum=1, maximum=1_000_000)
+    blocks: int = setting(1, "number of Transformer blocks", minimum=0)
+    heads: int = setting(12, "of the attention; a divisor of the dimension", minimum=1)
+    hidden: int = setting(3072, "width of the feed-forward layer", minimum=1, maximum=1_000_000)
+    positions: int = setting(512, "most tokens of a text that have a learned position", minimum=1)
+    embedding_scale: float = setting(
+        0.02, "standard deviation of the initial embeddings of tokens and positions", minimum=0.0
+    )
+    dropout: float = setting(
+        0.1,
+        "share of entries dropped in training: embeddings, both branches of a block, pooled",
+        minimum=0.0,
+        below=1.0,
+    )
+    norm_epsilon: float = setting(1e-12, "added to the variance in layer norms", minimum=1e-30)
+    label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.dimension % self.heads:
+            raise UserError(f"heads: expected a divisor of the dimension {self.dimension}, got {self.heads}")
+
+    def label(self):
+        """What tells runs of this kind apart in names and tables."""
+        return self.model

@@ -1,0 +1,1 @@
+"""The tests: one folder for each of engine/ and layers/, and what they share in support/."""

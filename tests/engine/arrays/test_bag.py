@@ -1,0 +1,194 @@
+"""Texts as bags of distinct tokens, beside the tokens written out one by one."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.arrays.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
+
+unhurried = settings(max_examples=40, deadline=None)
+SEEDS = st.integers(0, 2**32 - 1)
+VOCABULARY = 6  # small: nearly every text repeats a token
+TEXTS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=8), max_size=6)  # empty texts and empty batches too
+
+
+def flat(texts):
+    """(ids (T,), offsets (B + 1,)) of lists of token ids."""
+    ids = np.array([token for text in texts for token in text], np.int64)
+    return ids, np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+
+
+def merged_bag(texts):
+    """(rows, Bag) with equal tokens of a text merged."""
+    rows, bag = distinct_tokens(*flat(texts), VOCABULARY)
+    return rows, merge_repeats(bag, len(rows))
+
+
+def any_bag(texts, kind):
+    """(ids of the rows, Bag) in one of the forms that a network makes."""
+    ids, offsets = flat(texts)
+    rows, bag = distinct_tokens(ids, offsets, VOCABULARY)
+    if kind == "rows of their own":
+        return ids, Bag(None, None, offsets)
+    if kind == "repeated places":
+        return rows, bag
+    bag = merge_repeats(bag, len(rows))
+    return (rows, bag) if kind == "merged" else (rows[bag.places], bag._replace(places=None))
+
+
+KINDS = ("rows of their own", "repeated places", "merged", "merged, rows of their own")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def pieces(values, offsets):
+    """The lists of values of each text."""
+    return [values[a:b].tolist() for a, b in zip(offsets, offsets[1:])]
+
+
+# --- what a bag stands for ---------------------------------------------------------------------------------------
+
+
+@unhurried
+@given(TEXTS)
+def test_distinct_tokens_are_each_there_once_in_order_and_every_token_finds_itself(texts):
+    ids, offsets = flat(texts)
+    rows, bag = distinct_tokens(ids, offsets, VOCABULARY)
+    assert rows.tolist() == sorted(set(ids.tolist())) and rows.dtype == bag.places.dtype == np.int64
+    assert bag.entries(rows).tolist() == ids.tolist()
+    assert bag.counts is None and bag.offsets is offsets
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.int64])
+def test_token_ids_may_have_any_integer_dtype(dtype):
+    rows, bag = distinct_tokens(np.array([5, 2, 5], dtype), np.array([0, 3]), VOCABULARY)
+    assert rows.tolist() == [2, 5] and bag.places.tolist() == [1, 0, 1]
+
+
+@unhurried
+@given(TEXTS)
+def test_merging_keeps_every_text_and_counts_its_tokens(texts):
+    rows, bag = merged_bag(texts)
+    assert (
+        len(bag.offsets) == len(texts) + 1
+        and bag.offsets[0] == 0
+        and bag.offsets[-1] == len(bag.places) == len(bag.counts)
+    )
+    assert {part.dtype for part in bag[:3]} == {np.dtype(np.int64)}
+    for text, places, counts in zip(
+        texts, pieces(bag.places, bag.offsets), pieces(bag.counts, bag.offsets), strict=True
+    ):
+        assert places == sorted(set(places)), "they ascend, none twice"
+        assert Counter(dict(zip(rows[places].tolist(), counts))) == Counter(text)
+
+
+@every_kind
+@unhurried
+@given(texts=TEXTS)
+def test_written_out_a_text_has_its_tokens_again(kind, texts):
+    ids, bag = any_bag(texts, kind)
+    entry, first, offsets = bag.written_out()
+    assert offsets.tolist() == flat(texts)[1].tolist()
+    assert [Counter(found) for found in pieces(bag.entries(ids)[entry], offsets)] == [Counter(text) for text in texts]
+    assert entry.tolist() == sorted(entry.tolist()), "equal tokens stand together"
+    assert first.tolist() == [entry.tolist().index(e) for e in range(len(first))] and len(first) == bag.offsets[-1]
+
+
+@every_kind
+@unhurried
+@given(texts=TEXTS)
+def test_lengths_count_repeated_tokens(kind, texts):
+    _, bag = any_bag(texts, kind)
+    assert bag.text_lengths().tolist() == [len(text) for text in texts]
+    assert bag.text_lengths().dtype == np.int64
+    assert [sum(weights) for weights in pieces(bag.weights(), bag.offsets)] == [len(text) for text in texts]
+
+
+@every_kind
+@unhurried
+@given(texts=TEXTS)
+def test_texts_whose_tokens_are_alike_have_one_entry_each_and_keep_their_lengths(kind, texts):
+    bag = any_bag(texts, kind)[1].one_row_per_text()
+    filled = [t for t, text in enumerate(texts) if text]
+    assert bag.places.tolist() == filled and bag.counts.tolist() == [len(texts[t]) for t in filled]
+    assert np.diff(bag.offsets).tolist() == [int(len(text) > 0) for text in texts]
+    assert bag.text_lengths().tolist() == [len(text) for text in texts]
+
+
+def test_without_places_the_entries_are_the_rows_themselves():
+    x = np.ones((2, 3))
+    assert Bag(None, None, np.array([0, 2])).entries(x) is x
+    assert Bag(np.array([1, 1, 0]), None, np.array([0, 3])).entries(np.array([5, 6])).tolist() == [6, 6, 5]
+
+
+# --- sums over entries -------------------------------------------------------------------------------------------
+
+
+@every_kind
+@unhurried
+@given(texts=TEXTS, seed=SEEDS)
+def test_rows_receive_what_their_entries_hand_back(kind, texts, seed):
+    ids, bag = any_bag(texts, kind)
+    y = np.random.default_rng(seed).standard_normal((int(bag.offsets[-1]), 2))
+    expected = np.zeros((len(ids), 2))
+    np.add.at(expected, np.arange(len(y)) if bag.places is None else bag.places, y)
+    np.testing.assert_allclose(sum_entries(y, bag, len(ids)), expected, rtol=0, atol=1e-14)
+
+
+def test_rows_without_an_entry_receive_nothing():
+    assert sum_entries(np.ones((2, 1)), Bag(np.array([3, 3]), None, np.array([0, 2])), 5).ravel().tolist() == [
+        0,
+        0,
+        0,
+        2,
+        0,
+    ]
+
+
+def test_float32_entries_of_a_row_are_summed_in_float64():
+    y = np.array([[1e8], *[[0.5]] * 8, [-1e8]], np.float32)
+    x = sum_entries(y, Bag(np.zeros(10, np.int64), None, np.array([0, 10])), 1)
+    assert x.dtype == np.float32 and x.tolist() == [[4.0]]
+
+
+@every_kind
+@unhurried
+@given(texts=TEXTS)
+def test_the_count_matrix_says_how_often_a_row_stands_in_a_text(kind, texts):
+    ids, bag = any_bag(texts, kind)
+    counts = count_matrix(bag, len(ids))
+    assert counts.shape == (len(texts), len(ids)) and counts.dtype == np.float64
+    expected = np.zeros(counts.shape)
+    places, weights = (np.arange(len(ids)) if bag.places is None else bag.places), bag.weights()
+    for t, (start, stop) in enumerate(zip(bag.offsets, bag.offsets[1:])):
+        for p in range(start, stop):
+            expected[t, places[p]] += weights[p]
+    assert np.array_equal(counts, expected)
+    words = np.array(ids)[None] == np.arange(VOCABULARY)[:, None]
+    assert (counts @ words.T).tolist() == [[text.count(v) for v in range(VOCABULARY)] for text in texts]
+
+
+def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
+    assert count_matrix(Bag(np.array([1, 0, 1]), np.array([2, 1, 3]), np.array([0, 2, 2, 3])), 4).tolist() == [
+        [1, 2, 0, 0],
+        [0] * 4,
+        [0, 3, 0, 0],
+    ]
+
+
+# --- nothing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", [[], [[]], [[], [], []]])
+@every_kind
+def test_batches_without_texts_or_tokens_stay_so(kind, texts):
+    ids, bag = any_bag(texts, kind)
+    entry, first, offsets = bag.written_out()
+    assert len(ids) == len(entry) == len(first) == 0 and offsets.tolist() == bag.offsets.tolist() == [0] * (
+        len(texts) + 1
+    )
+    assert count_matrix(bag, 0).shape == (len(texts), 0)
+    assert sum_entries(np.zeros((0, 3)), bag, 4).shape == ((4, 3) if bag.places is not None else (0, 3))
+    assert bag.one_row_per_text().offsets.tolist() == [0] * (len(texts) + 1)

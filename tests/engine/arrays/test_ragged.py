@@ -1,0 +1,187 @@
+"""Sums, maxima and blocks of texts of different length, against plain loops over exact sums."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.arrays import ragged
+from engine.arrays.ragged import (
+    cache_blocks,
+    exclusive_sum,
+    lengths,
+    row_blocks,
+    scale_of_columns,
+    segment_max,
+    segment_sum,
+    spread,
+)
+
+unhurried = settings(deadline=None)  # a busy machine is no fault of the code
+COUNTS = st.lists(st.integers(0, 6), max_size=8)
+# Ties, zeros of both signs, entries that dominate by more than all digits of a float.
+ENTRIES = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 3.0, 1e10, -1e10, 1e17, 2.0**60]),
+    st.floats(-1e10, 1e10, allow_subnormal=False),
+)
+EPSILON = 2.0**-52
+
+
+@st.composite
+def texts(draw, entries=ENTRIES, columns=2):
+    """x (T, columns) and its offsets; texts may be empty, and there may be none."""
+    offsets = offsets_of(draw(COUNTS))
+    flat = draw(st.lists(entries, min_size=columns * int(offsets[-1]), max_size=columns * int(offsets[-1])))
+    return np.array(flat, np.float64).reshape(-1, columns), offsets
+
+
+def offsets_of(counts):
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+
+
+def columns_of(x, offsets):
+    """(text, column, entries) of every text and column."""
+    for t in range(len(offsets) - 1):
+        for c in range(x.shape[1]):
+            yield t, c, x[offsets[t] : offsets[t + 1], c].tolist()
+
+
+@unhurried
+@given(texts())
+def test_segment_sum_is_the_sum_of_each_text_and_zero_for_an_empty_one(case):
+    x, offsets = case
+    y = segment_sum(x, offsets)
+    assert y.shape == (len(offsets) - 1, 2) and y.dtype == np.float64
+    for t, c, entries in columns_of(x, offsets):
+        assert abs(y[t, c] - math.fsum(entries)) <= len(entries) * EPSILON * math.fsum(map(abs, entries))
+
+
+def test_segment_sum_takes_float32_in_float64_and_returns_the_dtype_asked_for():
+    x = np.array([1e8, *[0.5] * 8, -1e8], np.float32)
+    offsets = np.array([0, 10, 10])
+    assert segment_sum(x, offsets).tolist() == [4.0, 0.0] and segment_sum(x, offsets).dtype == np.float32
+    third = np.full(3, 1 / 3, np.float32)
+    exact = segment_sum(third, np.array([0, 3]), np.float64)
+    assert exact.dtype == np.float64 and exact[0] == 3 * float(third[0])
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,)])
+def test_segments_keep_the_shape_of_a_row(shape):
+    x = np.arange(5 * math.prod(shape), dtype=float).reshape(5, *shape)
+    offsets = np.array([0, 2, 2, 5])
+    assert np.array_equal(segment_sum(x, offsets), np.stack([x[:2].sum(axis=0), np.zeros(shape), x[2:].sum(axis=0)]))
+    if x.size:
+        assert np.array_equal(segment_max(x - 100, offsets), np.stack([x[1] - 100, np.zeros(shape), x[4] - 100]))
+
+
+@unhurried
+@given(texts())
+def test_segment_max_is_the_largest_entry_of_each_text_and_zero_for_an_empty_one(case):
+    x, offsets = case
+    y = segment_max(x, offsets)
+    assert all(y[t, c] == max(entries, default=0.0) for t, c, entries in columns_of(x, offsets))
+
+
+@unhurried
+@given(COUNTS)
+def test_spread_gives_every_row_the_value_of_its_text(counts):
+    offsets = offsets_of(counts)
+    y = np.arange(2.0 * len(counts)).reshape(-1, 2)
+    assert lengths(offsets).tolist() == counts
+    assert spread(y, offsets).tolist() == [y[t].tolist() for t, count in enumerate(counts) for _ in range(count)]
+
+
+def others(entries, j):
+    return entries[:j] + entries[j + 1 :]
+
+
+@unhurried
+@given(texts())
+def test_exclusive_sum_is_the_sum_of_the_others_with_an_error_relative_to_the_others_alone(case):
+    x, offsets = case
+    y = exclusive_sum(x, offsets)
+    for t, c, entries in columns_of(x, offsets):
+        for j, found in enumerate(y[offsets[t] : offsets[t + 1], c].tolist()):
+            rest = others(entries, j)
+            assert abs(found - math.fsum(rest)) <= (len(entries) + 3) * EPSILON * math.fsum(map(abs, rest))
+
+
+@unhurried
+@given(texts(st.floats(0, 1e10, allow_subnormal=False)), st.sampled_from([np.float32, np.float64]))
+def test_exclusive_sums_of_positive_entries_keep_their_digits(case, dtype):
+    x, offsets = case[0].astype(dtype), case[1]
+    y = exclusive_sum(x, offsets)
+    assert y.dtype == dtype
+    for t, c, entries in columns_of(x, offsets):
+        for j, found in enumerate(y[offsets[t] : offsets[t + 1], c].tolist()):
+            exact = math.fsum(others(entries, j))
+            assert abs(found - exact) <= (len(entries) + 3) * np.finfo(dtype).eps * exact
+
+
+def test_exclusive_sum_is_exact_beside_a_dominating_entry_and_for_ties():
+    x = np.array([[1e300, 1e16], [1.0, 1e16], [2.0, 1.0]])
+    assert exclusive_sum(x, np.array([0, 3])).tolist() == [[3.0, 1e16 + 1], [1e300, 1e16 + 1], [1e300, 2e16]]
+    signs = np.array([[1e16], [-1e16], [1.0]])
+    assert exclusive_sum(signs, np.array([0, 3])).tolist() == [[-1e16], [1e16], [0.0]]
+    assert exclusive_sum(np.array([[7.0]]), np.array([0, 1])).tolist() == [[0.0]]
+
+
+def test_a_complex_step_passes_through_sums():
+    x = np.array([[1.0, -5.0], [3.0, 2.0], [2.0, 2.0]])
+    offsets = np.array([0, 2, 3])
+    step = x + 1e-30j * np.array([[1.0, 0], [0, 0], [0, 1.0]])
+    y = exclusive_sum(step, offsets)
+    assert np.array_equal(y.real, exclusive_sum(x, offsets))
+    assert np.array_equal(y.imag, [[0, 0], [1e-30, 0], [0, 0]])
+    assert np.array_equal(segment_sum(step, offsets).imag, [[1e-30, 0], [0, 1e-30]])
+
+
+def block_results(x, offsets, function):
+    """A body run block by block and put together again."""
+    parts = [function(x[rows], inner) for rows, inner in cache_blocks(x, offsets)]
+    return np.concatenate(parts)
+
+
+@unhurried
+@given(texts(), st.integers(1, 40))
+def test_blocks_hold_every_text_once_in_order_and_change_no_result(case, entries):
+    x, offsets = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ragged, "CACHE_BLOCK_ENTRIES", entries)
+        blocks = list(cache_blocks(x, offsets))
+        assert [i for rows, _ in blocks for i in range(len(x))[rows]] == list(range(len(x)))
+        assert np.array_equal(np.concatenate([lengths(inner) for _, inner in blocks]), lengths(offsets))
+        for rows, inner in blocks:
+            assert inner[0] == 0 and inner[-1] == rows.stop - rows.start and inner.dtype == np.int64
+            assert x[rows].size <= entries or (lengths(inner) > 0).sum() <= 1
+        for function in (exclusive_sum, segment_sum, segment_max):
+            assert np.array_equal(block_results(x, offsets, function), function(x, offsets))
+        slices = row_blocks(x)
+        assert [i for rows in slices for i in range(len(x))[rows]] == list(range(len(x)))
+        assert all(x[rows].size <= max(entries, 2) for rows in slices)
+
+
+def test_a_large_batch_comes_in_more_than_one_block_and_a_small_one_in_one():
+    x = np.zeros((1000, 128), np.float32)
+    offsets = np.arange(0, 1001, 10)
+    assert len(list(cache_blocks(x, offsets))) == 4 == len(row_blocks(x))
+    assert len(list(cache_blocks(x[:100], offsets[:11]))) == 1 == len(row_blocks(x[:100]))
+
+
+def test_no_texts_are_one_empty_block():
+    ((rows, inner),) = cache_blocks(np.zeros((0, 3)), np.zeros(1, np.int64))
+    assert rows == slice(0, 0) and inner.tolist() == [0]
+    assert row_blocks(np.zeros((0, 3))) == []
+
+
+@unhurried
+@given(texts())
+def test_scaling_is_by_the_largest_magnitude_of_each_text_and_column_and_by_one_for_zeros(case):
+    x, offsets = case
+    scale = scale_of_columns(x, offsets)
+    for t, c, entries in columns_of(x, offsets):
+        assert scale[t, c] == (max(map(abs, entries), default=0.0) or 1.0)
+    assert scale_of_columns(x.astype(np.float32), offsets) is None
+    assert np.array_equal(scale_of_columns(x + 1e-30j, offsets), scale)

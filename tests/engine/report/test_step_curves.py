@@ -1,0 +1,95 @@
+"""Curves of single runs and of seeds that share a line; those of a study are tested with it."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
+
+from engine.report.curves import columns_of, draw_learning, running_median
+from engine.report.figures import DISTINCT, LOOKS, looks, svg_text
+
+
+def recorded(steps, seed, validation=(10, 20)):
+    rng = np.random.default_rng(seed)
+    checked = [
+        {"step": step, "loss": float(rng.uniform(0.2, 1)), "accuracy": float(rng.uniform(0.5, 1))}
+        for step in validation
+    ]
+    loss, accuracy = rng.uniform(0.1, 2, steps), rng.uniform(0, 1, steps)
+    return {
+        "step": list(range(1, steps + 1)),
+        "loss": loss.tolist(),
+        "accuracy": accuracy.tolist(),
+        "validation": checked,
+    }
+
+
+def lines_of(axes):
+    return [line for line in axes.get_lines() if line.get_linestyle() != "None"]
+
+
+def marks_of(axes):
+    return [line for line in axes.get_lines() if line.get_linestyle() == "None"]
+
+
+def legend_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_seeds_share_a_line_at_their_mean_in_a_band_from_lowest_to_highest():
+    seeds = [recorded(30, 1), recorded(24, 2, (10,)), recorded(30, 3)]
+    figure = draw_learning({"seeds": seeds, "alone": [recorded(30, 4)]})
+    axes = figure.axes[0]
+    medians = np.array([running_median(np.array(run["loss"]), 7)[:24] for run in seeds])
+    shared, alone = lines_of(axes)
+    np.testing.assert_allclose(shared.get_ydata(), medians.mean(axis=0))
+    assert shared.get_xdata().tolist() == list(range(1, 25)) and len(alone.get_xdata()) == 30
+    points, band, ranges = axes.collections
+    edges = band.get_paths()[0].vertices
+    for x, low, high in zip(shared.get_xdata(), medians.min(axis=0), medians.max(axis=0)):
+        np.testing.assert_allclose(np.unique(edges[edges[:, 0] == x, 1])[[0, -1]], [low, high])
+    assert len(points.get_offsets()) == 30 + 24 + 30 + 30
+    checked = [run["validation"][0]["loss"] for run in seeds]
+    assert marks_of(axes)[0].get_xydata().tolist() == [[10, pytest.approx(np.mean(checked))]]
+    assert [segment.tolist() for segment in ranges.get_segments()] == [[[10, min(checked)], [10, max(checked)]]]
+    assert legend_of(figure) == [
+        "seeds",
+        "alone",
+        "validation",
+        "single step",
+        "running median of 7 steps",
+        "lowest to highest of the seeds",
+    ]
+
+
+def test_single_runs_have_no_band():
+    figure = draw_learning({"a": [recorded(30, 1)], "b": [recorded(12, 2, ())]})
+    assert len(figure.axes[0].collections) == 1 and "lowest to highest of the seeds" not in legend_of(figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_kind_are_shown_as_they_are():
+    text = svg_text(lambda: draw_learning({name: [recorded(5, 0, ())] for name in ("_x", "$\\frac{$", "政治 & <b>")}))
+    assert all(text.count(f">{name}</text>") == 1 for name in ("_x", "$\\frac{$", "政治 &amp; &lt;b&gt;"))
+
+
+def test_sixteen_looks_differ_and_the_first_are_those_of_all_pictures():
+    assert tuple(looks(4)) == LOOKS and len(set(looks(DISTINCT))) == DISTINCT == 16 and len(looks(40)) == 40
+    assert [look[0] for look in looks(8)] == [look[0] for look in LOOKS] * 2
+
+
+@pytest.mark.parametrize(
+    "names, columns",
+    [
+        (["a"], 1),
+        (["a", "b", "c"], 3),
+        (["a"] * 7, 4),
+        (["x" * 30] * 3, 3),
+        (["x" * 40] * 4, 2),
+        (["x" * 120, "a"], 1),
+        (["x" * 200], 1),
+        (["x" * 60, "x" * 60, "a", "b"], 2),
+    ],
+)
+def test_a_legend_is_as_wide_as_its_names_allow(names, columns):
+    assert columns_of(names) == columns

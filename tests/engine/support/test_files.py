@@ -1,0 +1,148 @@
+"""A file is whole or as it was before."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from engine.support.errors import UserError
+from engine.support.files import read_json, read_toml, sha256_of, write_json, write_text, write_whole
+from tests.support.paths import ROOT
+
+
+def full(temporary):
+    """A writer whose disk fills half way."""
+    temporary.write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+    write_json(path, {"b": 1, "a": "é"})
+    assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "é"\n}\n'
+    assert read_json(path) == {"b": 1, "a": "é"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(tmp_path, before):
+    path = tmp_path / "a.txt"
+    if before:
+        path.write_text(before)
+    with pytest.raises(
+        UserError, match="^.*a.txt: cannot be written .No space left on device.; free some space[^\n]*$"
+    ) as caught:
+        write_whole(path, full)
+    assert str(caught.value).startswith(str(path))
+    assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("a bug")])
+def test_any_other_error_passes_and_leaves_the_old_file_too(tmp_path, error):
+    def write(temporary):
+        temporary.write_text("half")
+        raise error
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        write_whole(path, write)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_errors_named_as_failures_of_the_writer_are_the_users_to_mend(tmp_path):
+    class NoWords(Exception):
+        pass
+
+    def write(temporary):
+        raise NoWords
+
+    with pytest.raises(UserError, match="a.txt: cannot be written .NoWords."):
+        write_whole(tmp_path / "a.txt", write, failures=(NoWords,))
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_path_without_a_name_is_refused(path):
+    with pytest.raises(UserError, match="is no name of a file"):
+        write_text(path, "text")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="none/a.txt: cannot be written .No such file or directory."):
+        write_text(tmp_path / "none" / "a.txt", "text")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_real_limit_on_file_size_leaves_the_old_file(tmp_path):
+    program = """
+import resource, signal, sys
+from engine.support.errors import UserError
+from engine.support.files import write_text
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_text(sys.argv[1], "x" * 100_000)
+except UserError as error:
+    print(error)
+"""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, cwd=ROOT)
+    assert f"{path}: cannot be written (File too large)" in done.stdout, done.stderr
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(
+    "read, content, message",
+    [
+        (read_json, None, "not found; is this a run directory"),
+        (read_json, b"{", "cannot be read (Expecting property name"),
+        (read_json, b'{"a": "\xff"}', "cannot be read ('utf-8' codec"),
+        (read_json, b"", "cannot be read (Expecting value"),
+        (read_json, b"[" * 100_000, "cannot be read ("),
+        (read_json, b"[1]", "expected a JSON object, got list"),
+        (read_toml, None, "not found; give the path of an existing TOML file"),
+        (read_toml, b"a = ", "is not TOML ("),
+        (read_toml, b"epochs: 4", "is not TOML ("),
+        (read_toml, b"a = " + b"[" * 100_000, "is not TOML ("),
+        (read_toml, b"a = '\xff'", "cannot be read ('utf-8' codec"),
+        (read_toml, b"a = " + b"9" * 5000, "is not TOML ("),
+    ],
+)
+def test_a_missing_or_damaged_file_is_named_with_the_remedy(tmp_path, read, content, message):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert (
+        str(caught.value).startswith(f"{path}: {message}")
+        and "; " in str(caught.value)
+        and "\n" not in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_a_folder_in_place_of_a_file_is_named(tmp_path, read):
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path)
+
+
+def test_toml_is_read_as_a_dict(tmp_path):
+    (tmp_path / "a.toml").write_text('epochs = 4\n[data]\ncorpus = "r8"\n')
+    assert read_toml(tmp_path / "a.toml") == {"epochs": 4, "data": {"corpus": "r8"}}
+
+
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfepochs = 4\r\n")
+    assert read_toml(tmp_path / "a.toml") == {"epochs": 4}
+
+
+@pytest.mark.parametrize("size", [0, 3, (1 << 20) + 1])
+def test_a_digest_covers_the_whole_file(tmp_path, size):
+    (tmp_path / "a").write_bytes(b"x" * size)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * size).hexdigest()

@@ -1,0 +1,166 @@
+"""Settings hold what they may hold and refuse the rest in words."""
+
+import dataclasses
+import re
+
+import pytest
+
+from engine.data.config import DataConfig
+from engine.support.errors import UserError
+from engine.support.settings import Settings, allowed, setting
+from engine.training.config import TrainingConfig
+from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
+from layers.networks import CONFIGS, TransformerConfig, WaveNetworkConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Example(Settings):
+    count: int = setting(2, "a count", minimum=1, maximum=9)
+    share: float = setting(0.5, "a share", minimum=0.0, below=1.0)
+    free: float = setting(0.0, "any number")
+    kind: str = setting("a", "a kind", choices=("a", "b"))
+    name: str = setting("", "a name")
+    flag: bool = setting(True, "a switch")
+
+
+def refusal(**values):
+    with pytest.raises(UserError) as caught:
+        Example(**values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field, value, held",
+    [
+        ("count", 1, 1), ("count", 9, 9), ("count", "3", 3), ("count", " 3 ", 3),
+        ("share", 0, 0.0), ("share", 0.999, 0.999), ("share", "2.5e-1", 0.25), ("free", -3, -3.0), ("free", "1e300", 1e300),
+        ("kind", "b", "b"), ("name", "1", "1"), ("name", 1, "1"), ("name", "true", "true"),
+        ("flag", False, False), ("flag", "no", False), ("flag", "True", True), ("flag", "off", False), ("flag", "on", True),
+    ],
+)  # fmt: skip
+def test_a_fitting_value_is_held_in_the_fields_type(field, value, held):
+    found = getattr(Example(**{field: value}), field)
+    assert found == held and type(found) is type(held)
+
+
+COUNT, SHARE, FREE = "a whole number from 1 to 9", "a number from 0.0 to below 1.0", "a number"
+
+
+@pytest.mark.parametrize(
+    "field, values, words",
+    [
+        ("count", [0, 10, 2.0, "2.0", "", "x", True, None, [2]], COUNT),
+        ("share", [-1e-9, 1, 1.0, "1", "nan", "inf", float("nan"), float("-inf"), False, "half", None], SHARE),
+        ("free", [float("nan"), float("inf"), float("-inf"), "nan", "-inf", "1e400", True, 10**400], FREE),
+        ("kind", ["c", "", "A", 1, None], "one of a, b"),
+        ("name", [1.5, None, True, ["x"]], "text"),
+        ("flag", [0, 1, "1", "maybe", None], "true or false"),
+    ],
+)
+def test_any_other_value_is_refused_with_the_field_and_what_it_may_be(field, values, words):
+    for value in values:
+        assert refusal(**{field: value}) == f"{field}: expected {words}, got {value!r}"
+
+
+def test_settings_cannot_be_changed_and_copies_are_checked():
+    settings = Example()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.count = 3
+    assert settings.replace(count=3) == Example(count=3) != settings
+    with pytest.raises(UserError, match="^count: "):
+        settings.replace(count=0)
+
+
+def test_settings_and_their_dict_are_the_same():
+    settings = Example(count="4", flag="no")
+    assert Example(**settings.to_dict()) == settings
+    assert list(settings.to_dict()) == list(Example.fields()) == ["count", "share", "free", "kind", "name", "flag"]
+
+
+ALL = (DataConfig, WaveNetworkConfig, TrainingConfig)
+
+
+def test_no_two_sections_share_a_field_name():
+    names = [name for cls in ALL for name in cls.fields()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("cls", [*ALL, TransformerConfig])
+def test_every_field_has_a_meaning_and_a_default_within_its_own_limits(cls):
+    for name, field in cls.fields().items():
+        assert field.metadata["help"] and allowed(field)
+        assert cls(**{name: str(field.default)}) == cls(**{name: field.default}) == cls()
+
+
+def test_later_layers_win_and_fields_find_their_section():
+    settings = build_settings(
+        CONFIGS, {"epochs": 2, "dimension": 8}, {"epochs": "3"}, parse_assignments(["corpus=r52"])
+    )
+    assert (settings.training.epochs, settings.network.dimension, settings.data.corpus) == (3, 8, "r52")
+    assert settings.training == TrainingConfig(epochs=3)
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name():
+    with pytest.raises(
+        UserError, match=re.escape("unknown field 'learning_rat' (did you mean 'learning_rate'?); list them with")
+    ):
+        build_settings(CONFIGS, {"learning_rat": 1})
+    with pytest.raises(UserError, match="^unknown field 'zzz'; "):
+        build_settings(CONFIGS, {"zzz": 1})
+
+
+def test_assignments_are_cut_at_the_first_equals_sign():
+    assert parse_assignments(["a=1", "train_file = x=y.csv"]) == {"a": "1", "train_file": "x=y.csv"}
+    with pytest.raises(UserError, match="^--set dropout: expected name=value"):
+        parse_assignments(["dropout"])
+
+
+def test_a_settings_file_may_be_flat_or_a_runs_config(tmp_path):
+    flat, config = tmp_path / "flat.toml", tmp_path / "config.toml"
+    flat.write_text("epochs = 3\ndimension = 8\n")
+    config.write_text('[run]\ndevice = "cpu"\n[data]\n[network]\ndimension = 8\n[training]\nepochs = 3\n')
+    assert read_settings_file(flat, CONFIGS) == read_settings_file(config, CONFIGS) == {"epochs": 3, "dimension": 8}
+
+
+def test_what_a_run_wrote_stands_for_all_fields(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[run]\nversion = "0.0.1"\n[data]\n[network]\nmodel = "transformer"\nheads = 2\n[training]\nepochs = 3\n'
+    )
+    values = read_settings_file(path, CONFIGS)
+    assert build_settings(CONFIGS, {"tokens": "words", "dropout": 0.5, "step_budget": 9}, values) == build_settings(
+        CONFIGS, {"model": "transformer", "heads": 2, "epochs": 3}
+    )
+
+
+def test_a_section_that_does_not_exist_is_an_unknown_field(tmp_path):
+    (tmp_path / "a.toml").write_text("[trainin]\nepochs = 3\n")
+    with pytest.raises(UserError, match="unknown field 'trainin'"):
+        build_settings(CONFIGS, read_settings_file(tmp_path / "a.toml", CONFIGS))
+
+
+def test_every_field_has_a_row_for_the_reader():
+    settings = build_settings(CONFIGS)
+    rows = field_rows(settings)
+    assert [row[1] for row in rows] == [name for cls in ALL for name in cls.fields()]
+    assert ("training", "epochs", 4, "a whole number from 1", "passes over the training texts") in rows
+
+
+def test_the_model_chooses_the_network_and_refuses_fields_of_another():
+    assert build_settings(CONFIGS).network == WaveNetworkConfig()
+    assert build_settings(CONFIGS, {"model": "transformer", "heads": 3, "dimension": 6}).network == TransformerConfig(
+        dimension=6, heads=3
+    )
+    with pytest.raises(
+        UserError,
+        match="^heads: is a field of model transformer, not of model wave; leave it out, or set model=transformer",
+    ):
+        build_settings(CONFIGS, {"heads": 3})
+    with pytest.raises(UserError, match="^model: expected one of wave, transformer, got 'tree'"):
+        build_settings(CONFIGS, {"model": "tree"})
+
+
+def test_texts_must_fit_into_the_positions_of_a_network():
+    build_settings(CONFIGS, {"model": "transformer", "max_tokens": 512})
+    with pytest.raises(UserError, match="^max_tokens: expected at most the 512 positions of the network, got 513"):
+        build_settings(CONFIGS, {"model": "transformer", "max_tokens": 513})

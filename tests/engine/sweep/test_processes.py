@@ -1,0 +1,126 @@
+"""Jobs in processes: how many at once, with how many threads, how they fail, and that none is left behind."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from engine.support.errors import UserError
+from engine.sweep.workers import Job, ask, run_jobs
+from engine.training.interrupt import Interrupted
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+# A process that does what its job says: the message is a line of Python.
+WORKER = [sys.executable, "-S", "-c", "import json, sys; exec(json.loads(sys.stdin.readline()))"]
+
+
+def jobs(*lines, threads=3):
+    return [Job(f"job{number}", line, threads) for number, line in enumerate(lines)]
+
+
+def run(tmp_path, some, count=2):
+    """{name: reason of the failure, or None}, in the order in which the jobs ended."""
+    ended = {}
+    run_jobs(some, count, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason}))
+    return ended
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_failure_has_its_reason_and_stops_no_other(tmp_path):
+    ended = run(tmp_path, jobs(
+        "print('well')", "print('x'); sys.exit('error: the learning rate')", "print('error: lower it'); sys.exit(2)", "1 / 0",
+        "import os; os.kill(os.getpid(), 9)", "sys.exit(3)", "print('at the end')",
+    ))  # fmt: skip
+    log = lambda number: f"its log: {tmp_path / f'job{number}.log'}"  # noqa: E731
+    assert ended == {
+        "job0": None, "job1": f"exit code 1: error: the learning rate; {log(1)}", "job2": "lower it",
+        "job3": f"exit code 1: ZeroDivisionError: division by zero; {log(3)}",
+        "job4": f"ended by SIGKILL (too little memory?); {log(4)}", "job5": f"exit code 3: it said nothing; {log(5)}", "job6": None,
+    }  # fmt: skip
+    assert (tmp_path / "job0.log").read_text() == "well\n"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_so_many_run_at_once(tmp_path, count):
+    """Each job leaves a file while it runs, and says how many it sees."""
+    line = (
+        f"import os, time; f = r'{tmp_path}/running-' + str(os.getpid()); open(f, 'w'); time.sleep(0.3);"
+        f"print(sum(n.startswith('running') for n in os.listdir(r'{tmp_path}'))); time.sleep(0.1); os.remove(f)"
+    )
+    assert set(run(tmp_path, jobs(*[line] * 4), count).values()) == {None}
+    assert max(int((tmp_path / f"job{number}.log").read_text()) for number in range(4)) == count
+
+
+def test_threads_are_limited_unless_the_user_has_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    line = "import os; print([os.environ[n] for n in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'RAYON_NUM_THREADS')], 'ü')"
+    run(tmp_path, jobs(line, threads=3))
+    assert (tmp_path / "job0.log").read_text(encoding="utf-8") == "['7', '3', '3', '3'] ü\n"
+
+
+WAITING = (
+    "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(143)));"
+    "signal.pthread_sigmask(signal.SIG_SETMASK, []); print(os.getpid(), flush=True); time.sleep(60)"
+)
+STUBBORN = WAITING.replace("sys.exit(143)", "None")
+
+
+def stop_when_started(tmp_path, number, count, times=1):
+    """Sends signals to this process as soon as `count` logs have a line; the thread that does so."""
+
+    def send():
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and sum(log.stat().st_size > 0 for log in tmp_path.glob("*.log")) < count:
+            time.sleep(0.01)
+        for _ in range(times):
+            os.kill(os.getpid(), number)
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_lets_all_processes_save_and_starts_no_other(tmp_path, number, code):
+    sender = stop_when_started(tmp_path, number, 2)
+    ended = {}
+    with pytest.raises(Interrupted) as caught:
+        run_jobs(
+            jobs(WAITING, WAITING, WAITING), 2, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason})
+        )
+    sender.join()
+    assert caught.value.exit_code == code and ended == {}  # what was asked to end has not failed
+    for name in ("job0", "job1"):
+        pid, saved = (tmp_path / f"{name}.log").read_text().split()
+        assert saved == "saved" and not is_alive(int(pid))
+    assert not (tmp_path / "job2.log").exists()
+
+
+def test_a_second_ctrl_c_kills_what_does_not_end(tmp_path):
+    sender = stop_when_started(tmp_path, signal.SIGINT, 1, times=2)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, jobs(STUBBORN.replace("time.sleep(60)", "[time.sleep(60) for _ in range(9)]")))
+    sender.join()
+    assert time.monotonic() - started < 30 and not is_alive(int((tmp_path / "job0.log").read_text().split()[0]))
+
+
+def test_an_answer_comes_back_and_a_process_that_gives_none_is_an_error(capfd):
+    assert ask(WORKER, "print('{\"a\": 1}')") == {"a": 1}
+    with pytest.raises(UserError, match="exit code 1"):
+        ask(WORKER, "1 / 0")
+    assert "ZeroDivisionError" in capfd.readouterr().err

@@ -1,0 +1,46 @@
+"""A benchmark over a corpus of twenty short texts, with small networks: every figure within a second."""
+
+import numpy as np
+import pytest
+
+from engine.arrays.ragged import RaggedBatch
+from engine.benchmark import timing
+from engine.data.tokenizer import encode_texts, train_tokenizer
+from layers.experiments.benchmark import cpu as run
+from layers.experiments.benchmark import workloads
+
+WORDS = "profits rose in the third quarter as bank cut its rate oil fell".split()
+
+
+def small_texts():
+    """Texts of 40 texts to train on and 20 to label."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(60)]
+    tokenizer = train_tokenizer(texts, 60)
+    batches = [
+        RaggedBatch(*encode_texts(tokenizer, part, 16), rng.integers(0, 3, len(part)))
+        for part in (texts[:40], texts[40:])
+    ]
+    return workloads.Texts(*batches, 3, tokenizer)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The module `run` with everything small, and no pauses."""
+    monkeypatch.setattr(run, "load_texts", lambda corpus, cache_dir=None: small_texts())
+    monkeypatch.setattr(timing, "PAUSE", 0.0)
+    monkeypatch.setattr(workloads, "VOCABULARY", 100)
+    for name, fields in workloads.NETWORKS.items():
+        sizes = {"dimension": 8, "hidden": 8 if fields["hidden"] else 0}
+        monkeypatch.setitem(workloads.NETWORKS, name, {**fields, **sizes})
+    for name, value in {
+        "BULK_TEXTS": 20,
+        "BULK_BATCH": 8,
+        "ONE_TEXT_CALLS": 2,
+        "LENGTHS": (2, 8),
+        "LENGTH_TEXTS": 3,
+        "BATCHES": (1, 4),
+        "BATCH_LENGTH": 5,
+    }.items():
+        monkeypatch.setattr(run, name, value)
+    return run

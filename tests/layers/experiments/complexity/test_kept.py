@@ -1,0 +1,50 @@
+"""What networks keep for backward is what the equation book says, to the byte."""
+
+import pytest
+
+from engine.benchmark.parts import kept_bytes
+from layers.experiments.complexity.models import batch_of, build
+
+B, D, H, C = 2, 8, 12, 4  # texts, columns, hidden, classes; all tokens of a batch are distinct, so U = P = T
+
+
+def kept(name, length):
+    network = build(name, 512)
+    cache = network.loss_forward(batch_of(B, length), train=True)[1]
+    return kept_bytes(cache, [parameter.value for parameter in network.parameters().values()])
+
+
+def of_texts(vectors):
+    """Pooled vectors, logits and log p of every text, offsets and labels."""
+    return B * (4 * vectors * D + 4 * 2 * C + 8) + 8 * (B + 1)
+
+
+def of_entries(length):
+    """Per entry x̂ and r of both norms, the first one's y, slope and result of the activation: 12·d + 8·h + 8 bytes; its place, its count."""
+    return B * length * (12 * D + 8 * H + 8 + 16)
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_modulation(small, length):
+    rows = B * length * (12 * D + 8)  # x, a and b, and the token's id
+    own = B * 16 * D + 8 * B * B * length  # both magnitudes in float64, and C
+    assert kept("modulation", length) == rows + own + of_entries(length) + of_texts(1)
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_interference(small, length):
+    rows = B * length * (12 * D + 8)
+    own = B * length * 12 * D  # both norms of the others, and y
+    assert kept("interference", length) == rows + own + of_entries(length) + of_texts(1)
+
+
+@pytest.mark.parametrize("name, blocks", [("transformer-1", 1), ("bert-base", 2)])
+@pytest.mark.parametrize("length", [3, 7])
+def test_transformer(small, name, blocks, length):
+    block = 4 * (
+        8 * D + 2 * H + 2 + 2
+    )  # x, q, k, v, y, x̂ of both norms and what the first gives; slope and GELU; m of 2 heads, r
+    tokens = (
+        B * length * (blocks * block + 4 * (D + 1) + 16)
+    )  # x̂ and r of the embeddings, the ids of token and position
+    assert kept(name, length) == tokens + of_texts(3) + 8 * B  # the rows of the first tokens

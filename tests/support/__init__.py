@@ -1,0 +1,1 @@
+"""What tests share: strategies, stand-ins, the emulated device, twins in PyTorch."""

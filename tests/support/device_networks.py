@@ -1,0 +1,44 @@
+"""Networks of every kind, small enough for emulation."""
+
+import numpy as np
+
+from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+
+LENGTHS = [5, 1, 20, 0, 3]
+NETWORKS = {
+    "paper": {"operation": "modulation", "readout": "magnitude"},
+    "two maps": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "hidden": 0},
+    "interference": {"operation": "interference", "readout": "magnitude", "activation": "relu", "token_dropout": 0.3},
+    "one row a text, twice": {"operation": "modulation", "readout": "magnitude", "wave_residual": False, "blocks": 2},
+    "two blocks": {"operation": "modulation", "readout": "both", "blocks": 2, "wave_residual": False},
+    "dropout": {
+        "operation": "modulation",
+        "readout": "magnitude",
+        "dropout": 0.1,
+        "embedding_dropout": 0.2,
+        "classifier_dropout": 0.3,
+    },
+    "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
+    "imaginary": {"operation": "modulation", "readout": "imaginary"},
+}
+OTHERS = {
+    "max": {"readout": "real", "pooling": "max"},
+    "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
+    "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
+}
+
+
+def network_of(fields, dtype=np.float32):
+    if fields.get("model") == "transformer":
+        network = Transformer(
+            TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5).replace(**fields),
+            50,
+            3,
+            dtype=dtype,
+        )
+        for block in network.blocks:
+            block.key.bias = None  # its gradient is 0 but for rounding
+        return network
+    return WaveNetwork(
+        WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype
+    )

@@ -1,0 +1,27 @@
+"""Random bags of every form that a network makes."""
+
+from engine.arrays.bag import Bag, merge_repeats
+from tests.support.layer_laws import offsets_of
+
+BAGS = ("merged", "repeated places", "rows of their own", "merged, rows of their own")
+
+
+def random_bag(rng, lengths, form="merged", vocabulary=4):
+    """(number of rows, Bag over them) of texts with these numbers of tokens. Some rows may stand nowhere."""
+    offsets = offsets_of(lengths)
+    if form == "rows of their own":
+        return int(offsets[-1]), Bag(None, None, offsets)
+    bag = Bag(rng.integers(0, vocabulary, offsets[-1]), None, offsets)
+    if form == "repeated places":
+        return vocabulary, bag
+    bag = merge_repeats(bag, vocabulary)
+    return (vocabulary, bag) if form == "merged" else (len(bag.places), bag._replace(places=None))
+
+
+def tokens_of(bag):
+    """[(entry, row) for every token] of each text, by loops."""
+    found = []
+    for start, stop in zip(bag.offsets.tolist(), bag.offsets[1:].tolist()):
+        entries = [e for e in range(start, stop) for _ in range(1 if bag.counts is None else int(bag.counts[e]))]
+        found.append([(e, e if bag.places is None else int(bag.places[e])) for e in entries])
+    return found
