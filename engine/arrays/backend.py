@@ -7,9 +7,11 @@ Integer arrays of the host go to a device together: each copy has its price, how
 """
 
 import contextlib
+import copy
 import functools
 import sys
 import weakref
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -128,6 +130,11 @@ class DeviceGenerator:
         return self.generator.random(shape, dtype=dtype)
 
 
+def same_stream(rng: Any) -> Any:
+    """A generator that draws what `rng`, of which nothing was drawn yet, is going to draw. None stays None."""
+    return DeviceGenerator(rng.key[0], rng.key[1:]) if isinstance(rng, DeviceGenerator) else copy.deepcopy(rng)
+
+
 def host_generator(rng, like):
     """The generator for arrays where `like` is: that of the host for host arrays. None stays None."""
     return rng.host if isinstance(rng, DeviceGenerator) and isinstance(like, np.ndarray) else rng
@@ -155,8 +162,11 @@ def peak_memory_bytes(device="cpu"):
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024  # macOS reports bytes, the others KiB
 
 
-def move_together(tree, like):
-    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy."""
+def move_together(tree: Any, like: Any) -> Any:
+    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy.
+
+    Each copy has its price, however small it is. An array that occurs several times is copied once.
+    """
     if tree is None or isinstance(like, np.ndarray):
         return tree
     host = [leaf for leaf in arrays_of(tree) if isinstance(leaf, np.ndarray)]
@@ -164,20 +174,28 @@ def move_together(tree, like):
         return tree
     packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False) for leaf in host]))
     cuts = np.cumsum([0, *map(len, host)]).tolist()
-    parts = (packed[start:stop] for start, stop in zip(cuts, cuts[1:]))
-    return rebuilt(tree, parts)
+    return replaced(tree, host, [packed[start:stop] for start, stop in zip(cuts, cuts[1:])])
 
 
-def arrays_of(tree):
-    """The arrays of a tree of tuples, in order."""
+def arrays_of(tree: Any) -> list:
+    """The arrays of a tree of tuples, each once, in order of appearance."""
+    return list({id(leaf): leaf for leaf in leaves_of(tree)}.values())
+
+
+def leaves_of(tree: Any) -> list:
     if isinstance(tree, tuple):
-        return [leaf for part in tree for leaf in arrays_of(part)]
+        return [leaf for part in tree for leaf in leaves_of(part)]
     return [] if tree is None else [tree]
 
 
-def rebuilt(tree, parts):
-    """The tree with its host arrays replaced by the next of `parts`."""
-    if isinstance(tree, tuple):
-        made = [rebuilt(part, parts) for part in tree]
-        return type(tree)(*made) if hasattr(tree, "_fields") else tuple(made)
-    return next(parts) if isinstance(tree, np.ndarray) else tree
+def replaced(tree: Any, arrays: list, others: list) -> Any:
+    """The tree of tuples with `others` in place of `arrays`."""
+    known = {id(array): other for array, other in zip(arrays, others)}
+
+    def rebuild(part: Any) -> Any:
+        if not isinstance(part, tuple):
+            return known.get(id(part), part)
+        made = [rebuild(item) for item in part]
+        return type(part)(*made) if hasattr(part, "_fields") else tuple(made)
+
+    return rebuild(tree)

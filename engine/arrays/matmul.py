@@ -22,24 +22,30 @@ def product(a, b):
     if emulates_tf32 and a.dtype == np.float32:
         a, b = rounded_to_tf32(a), rounded_to_tf32(b)
     direct = cublas.of_device(a)
-    if direct is None or not cublas.takes(a, b):
+    if direct is None or not cublas.supports(a, b):
         return a @ b
     y = array_module(a, b).empty((a.shape[0], b.shape[1]), a.dtype)
     direct.multiply(a, b, y, add=False)
     return y
 
 
-def add_product(onto, a, b):
-    """onto + a @ b. On a device it may be written into `onto` (n, q), which must be an array that nobody else reads any more.
+def add_product(accumulate, a, b):
+    """accumulate + a @ b. On a device it may be written into `accumulate` (n, q), which must be an array that nobody else reads any more.
 
-    onto may be a or b, and is then not written: cuBLAS does not allow its result where its factors lie.
+    accumulate may be a or b, and is then not written: cuBLAS does not allow its result where its factors lie.
     """
-    direct = cublas.of_device(onto)
-    if direct is None or not cublas.takes(a, b) or onto is a or onto is b or not onto.flags.c_contiguous:
-        return onto + product(a, b)
-    array_module(onto, a, b)  # refuses arrays of the host
-    direct.multiply(a, b, onto, add=True)
-    return onto
+    direct = cublas.of_device(accumulate)
+    if (
+        direct is None
+        or not cublas.supports(a, b)
+        or accumulate is a
+        or accumulate is b
+        or not accumulate.flags.c_contiguous
+    ):
+        return accumulate + product(a, b)
+    array_module(accumulate, a, b)  # refuses arrays of the host
+    direct.multiply(a, b, accumulate, add=True)
+    return accumulate
 
 
 def check_precision(name, device):

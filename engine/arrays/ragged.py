@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.cuda import segments
-from engine.cuda.kernels import either
+from engine.cuda.kernels import dispatch
 
 CACHE_BLOCK_ENTRIES = 32_768  # float64 temporaries of 256 KiB each: a handful of them stays in a core's own cache
 
@@ -61,7 +61,7 @@ def to_counts(counts):
 def segment_sum(x, offsets, dtype=None):
     """Sum over the rows of each text. x: (T, …) → (B, …), in `dtype` or that of x; float32 is summed in float64."""
     if x.ndim == 2 and dtype in (None, x.dtype):
-        return either(segments.sum_segments, plain_segment_sum, x, offsets)
+        return dispatch(segments.sum_segments, plain_segment_sum, x, offsets)
     return plain_segment_sum(x, offsets, dtype)
 
 
@@ -80,7 +80,7 @@ def plain_segment_sum(x, offsets, dtype=None):
 def segment_max(x, offsets):
     """Largest entry of each text and column. x: (T, …) real → (B, …), dtype of x."""
     return (
-        either(segments.max_segments, plain_segment_max, x, offsets) if x.ndim == 2 else plain_segment_max(x, offsets)
+        dispatch(segments.max_segments, plain_segment_max, x, offsets) if x.ndim == 2 else plain_segment_max(x, offsets)
     )
 
 
@@ -96,7 +96,7 @@ def plain_segment_max(x, offsets):
 
 def column_sums(x):
     """Σ over all rows. x: (T, d) → (d,), dtype of x; float32 is summed in float64."""
-    return either(segments.sum_columns, plain_column_sums, x)
+    return dispatch(segments.sum_columns, plain_column_sums, x)
 
 
 def plain_column_sums(x):
@@ -105,7 +105,7 @@ def plain_column_sums(x):
 
 def gather_rows(x, rows):
     """x: (U, …), rows: (P,) int64 → (P, …)."""
-    return either(segments.gather_rows, plain_gather, x, rows) if x.ndim == 2 else x[rows]
+    return dispatch(segments.gather_rows, plain_gather, x, rows) if x.ndim == 2 else x[rows]
 
 
 def plain_gather(x, rows):

@@ -70,7 +70,7 @@ class Cublas:
             self.stream = stream
 
     def multiply(self, a, b, y, add):
-        """y ← a·b, or y + a·b with `add`. a: (n, p), b: (p, q), as takes() wants them; y: (n, q), C-contiguous."""
+        """y ← a·b, or y + a·b with `add`. a: (n, p), b: (p, q), as supports() wants them; y: (n, q), C-contiguous."""
         self.follow_stream()
         (n, p), q, kind = a.shape, b.shape[1], a.dtype
         number, compute, _ = REALS[kind]
@@ -78,7 +78,7 @@ class Cublas:
             compute = TF32
         zero, one = self.addresses[kind]
         # cuBLAS counts columns first, so it sees every array transposed: yᵀ = bᵀ·aᵀ.
-        (b_turned, b_step), (a_turned, a_step) = seen(b), seen(a)
+        (b_turned, b_step), (a_turned, a_step) = blas_layout(b), blas_layout(a)
         status = self.gemm(
             self.handle, b_turned, a_turned, q, n, p, one, b.data.ptr, number, b_step, a.data.ptr, number, a_step,
             one if add else zero, y.data.ptr, number, q, compute, -1,
@@ -91,12 +91,12 @@ class Cublas:
             raise RuntimeError(f"{name} failed with status {status} of cuBLAS")
 
 
-def seen(x):
+def blas_layout(x):
     """(whether cuBLAS must turn a matrix round to see its transpose, entries from one row or column to the next)."""
     return (0, x.shape[1]) if x.flags.c_contiguous else (1, x.shape[0])
 
 
-def takes(a, b):
+def supports(a, b):
     """Whether multiply() computes this product: what is left over is empty, strided, or of two dtypes."""
     return (
         a.ndim == b.ndim == 2

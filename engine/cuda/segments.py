@@ -21,12 +21,12 @@ def gather_rows(x, rows):
     return y
 
 
-def sum_segments(x, starts, order=None, onto=None):
-    """x: (T, d), starts: (S + 1,), order: (T,) rows in the order of segments, None for their own → (S, d). onto: (S, d), added to it."""
+def sum_segments(x, starts, order=None, accumulate=None):
+    """x: (T, d), starts: (S + 1,), order: (T,) rows in the order of segments, None for their own → (S, d). accumulate: (S, d), added to it."""
     n, d = len(starts) - 1, x.shape[1]
     y = array_module(x).empty((n, d), x.dtype)
     if d == 1 and len(x) >= LONG * n:
-        KERNELS.launch("sum_flat_segments", x, (n,), (FLAT_THREADS,), x, order, starts, onto, y)
+        KERNELS.launch("sum_flat_segments", x, (n,), (FLAT_THREADS,), x, order, starts, accumulate, y)
     elif len(x) < LONG * n:
         KERNELS.launch(
             "sum_short_segments",
@@ -36,13 +36,13 @@ def sum_segments(x, starts, order=None, onto=None):
             x,
             order,
             starts,
-            onto,
+            accumulate,
             y,
             n,
             d,
         )
     else:
-        KERNELS.launch("sum_long_segments", x, (n, blocks_of(d, COLUMNS)), THREADS, x, order, starts, onto, y, d)
+        KERNELS.launch("sum_long_segments", x, (n, blocks_of(d, COLUMNS)), THREADS, x, order, starts, accumulate, y, d)
     return y
 
 

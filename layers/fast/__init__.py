@@ -1,1 +1,87 @@
-"""Fast implementations of the functions of layers/wave and layers/standard."""
+"""The table of implementations: which function pair can be computed faster, by what, and where.
+
+TABLE gives for each function pair its implementations in the order in which they are tried. A module x_cuda.py computes
+by kernels on a device (and on NumPy arrays under the tests' emulator), x_cpu.py by whole arrays. Each has
+
+    supports(*arguments)      whether it computes these; it lists what it knows
+    forward, backward         as those of the function pair
+    Cache                     the type of its cache, by which backward finds it again
+
+What none of them supports goes to the equation.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from engine.cuda.kernels import ascontiguous, uses_kernels
+from engine.implementation import Functions, Implementation, current, dispatched
+from layers.equations import EQUATIONS
+from layers.fast import (
+    bag_magnitude_cpu,
+    bag_magnitude_cuda,
+    bag_pooling_cpu,
+    bag_pooling_cuda,
+    feed_forward_cuda,
+    gelu_cuda,
+    layer_norm_cuda,
+    softmax_cross_entropy_cuda,
+    wave_pair_cpu,
+    wave_pair_cuda,
+)
+from layers.fast.composed import with_compositions
+
+
+def on_host(module: ModuleType) -> Implementation:
+    """The Implementation of a module x_cpu.py."""
+    return Implementation(module.supports, module.forward, module.backward, module.Cache)
+
+
+def by_kernels(module: ModuleType) -> Implementation:
+    """The Implementation of a module x_cuda.py: for arrays of a device, in C order."""
+
+    def supports(x: Any, *arguments: Any, **named: Any) -> bool:
+        return uses_kernels(x) and module.supports(x, *arguments, **named)
+
+    def forward(*arguments: Any, **named: Any) -> tuple:
+        ordered = {name: ascontiguous(value) for name, value in named.items()}
+        return module.forward(*map(ascontiguous, arguments), **ordered)
+
+    def backward(dy: Any, cache: Any) -> Any:
+        return module.backward(ascontiguous(dy), cache)
+
+    return Implementation(supports, forward, backward, module.Cache)
+
+
+TABLE: dict[str, list[Implementation]] = {
+    "wave_pair": [by_kernels(wave_pair_cuda), on_host(wave_pair_cpu)],
+    "bag_magnitude": [by_kernels(bag_magnitude_cuda), on_host(bag_magnitude_cpu)],
+    "bag_pooling": [by_kernels(bag_pooling_cuda), on_host(bag_pooling_cpu)],
+    "layer_norm_sum": [by_kernels(layer_norm_cuda)],
+    "feed_forward": [by_kernels(feed_forward_cuda)],
+    "gelu": [by_kernels(gelu_cuda)],
+    "softmax_cross_entropy": [by_kernels(softmax_cross_entropy_cuda)],
+}
+
+
+def functions_of(implementation: str) -> Functions:
+    """The Functions of "equations", "fast" or "check", compositions included."""
+    equations = with_compositions(EQUATIONS)
+    return equations if implementation == "equations" else dispatched(equations, TABLE, implementation == "check")
+
+
+FUNCTIONS = {name: functions_of(name) for name in ("equations", "fast", "check")}
+
+
+def functions() -> Functions:
+    """The Functions of the implementation in use."""
+    return FUNCTIONS[current()]
+
+
+def needs_inverse_index(x: Any) -> bool:
+    """Whether what computes on arrays like x reads the inverse indices of bags."""
+    return uses_kernels(x)
+
+
+def has_kernels(operation: str, readout: str, scope: str) -> bool:
+    """Whether there are kernels for this wave pair; else a bag is written out token by token for the equations."""
+    return wave_pair_cuda.implements(operation, readout, scope)

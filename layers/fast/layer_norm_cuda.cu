@@ -1,41 +1,37 @@
 // E10  Layer norm, of the sum of two arrays if a residual is given. Blocks of COLUMNS by LANES threads: a warp for each row.
-// Row i of the input is x[x_rows[i]] + x_bias + residual[residual_rows[i]]; the index arrays may be absent, and so may bias and residual.
+// Row i of the input is x[x_rows[i]] + residual[residual_rows[i]]; the index arrays may be absent, and so may the residual.
 // What is absent is known where the code is compiled: no branch then keeps the loads of a row from being under way together.
 
 struct Arrays {
     const real* __restrict__ x;
     const index_t* x_rows;
-    const real *__restrict__ x_bias, *__restrict__ residual;
+    const real* __restrict__ residual;
     const index_t* residual_rows;
 };
 
-template <bool BIASED, bool SUMMED> struct Row {
-    const real *__restrict__ x, *__restrict__ x_bias, *__restrict__ residual;
+template <bool SUMMED> struct Row {
+    const real *__restrict__ x, *__restrict__ residual;
 
     __device__ Row(const Arrays& arrays, index_t row, index_t d)
-        : x(arrays.x + at(arrays.x_rows, row) * d), x_bias(arrays.x_bias),
+        : x(arrays.x + at(arrays.x_rows, row) * d),
           residual(SUMMED ? arrays.residual + at(arrays.residual_rows, row) * d : nullptr) {}
 
     __device__ double operator[](int k) const {
-        double value = x[k];
-        if (BIASED) value += x_bias[k];
-        return SUMMED ? value + residual[k] : value;
+        return SUMMED ? (double)x[k] + residual[k] : (double)x[k];
     }
 };
 
 // Runs `call` of the kind of input that is given.
-#define OF_KIND(call)                                                                       \
-    if (arrays.x_bias && arrays.residual) { constexpr bool BIASED = true, SUMMED = true; call; }        \
-    else if (arrays.x_bias) { constexpr bool BIASED = true, SUMMED = false; call; }         \
-    else if (arrays.residual) { constexpr bool BIASED = false, SUMMED = true; call; }       \
-    else { constexpr bool BIASED = false, SUMMED = false; call; }
+#define OF_KIND(call)                                          \
+    if (arrays.residual) { constexpr bool SUMMED = true; call; } \
+    else { constexpr bool SUMMED = false; call; }
 
 // FULL: rows have at least the KEPT·COLUMNS numbers that the threads of a warp keep, so that none of these needs a look at d.
-template <bool BIASED, bool SUMMED, bool FULL> __device__ inline void normalize(
+template <bool SUMMED, bool FULL> __device__ inline void normalize(
     const Arrays& arrays, const real* __restrict__ gain, const real* __restrict__ bias, real* __restrict__ y, double* statistics, index_t n,
     index_t d, double epsilon) {
     const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y;
-    const Row<BIASED, SUMMED> input(arrays, row < n ? row : 0, d);
+    const Row<SUMMED> input(arrays, row < n ? row : 0, d);
     const int stop = (int)d, first = threadIdx.x, rest = first + KEPT * COLUMNS;
     double kept[KEPT], sum = 0, squares = 0;
 #pragma unroll
@@ -70,19 +66,19 @@ template <bool BIASED, bool SUMMED, bool FULL> __device__ inline void normalize(
 // y = γ·(input − μ)·r + β,  statistics = (μ, r) of each row. A thread keeps the KEPT first numbers of its row, and reads others again.
 // blocks: (⌈n / 8⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES, 2) layer_norm_forward(
-    const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ x_bias, const real* __restrict__ residual,
+    const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ residual,
     const index_t* residual_rows, const real* __restrict__ gain, const real* __restrict__ bias, real* __restrict__ y, double* statistics,
     index_t n, index_t d, double epsilon) {
-    const Arrays arrays = {x, x_rows, x_bias, residual, residual_rows};
-    if (d >= KEPT * COLUMNS) { OF_KIND((normalize<BIASED, SUMMED, true>(arrays, gain, bias, y, statistics, n, d, epsilon))) }
-    else { OF_KIND((normalize<BIASED, SUMMED, false>(arrays, gain, bias, y, statistics, n, d, epsilon))) }
+    const Arrays arrays = {x, x_rows, residual, residual_rows};
+    if (d >= KEPT * COLUMNS) { OF_KIND((normalize<SUMMED, true>(arrays, gain, bias, y, statistics, n, d, epsilon))) }
+    else { OF_KIND((normalize<SUMMED, false>(arrays, gain, bias, y, statistics, n, d, epsilon))) }
 }
 
-template <bool BIASED, bool SUMMED> __device__ inline void slopes(
+template <bool SUMMED> __device__ inline void slopes(
     const Arrays& arrays, const real* __restrict__ dy, const real* __restrict__ gain, const double* statistics, real* __restrict__ dx,
     index_t n, index_t d) {
     const index_t row = blockIdx.x * (index_t)LANES + threadIdx.y, known = row < n ? row : 0;
-    const Row<BIASED, SUMMED> input(arrays, known, d);
+    const Row<SUMMED> input(arrays, known, d);
     const int stop = row < n ? (int)d : 0;
     const double mean = statistics[2 * known], rstd = statistics[2 * known + 1];
     double sum = 0, product = 0;
@@ -102,34 +98,32 @@ template <bool BIASED, bool SUMMED> __device__ inline void slopes(
 
 // dx = r·(g − mean g − x̂·mean(g·x̂)),  g = dy·γ                                                                       blocks: (⌈n / 8⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) layer_norm_backward(
-    const real* __restrict__ dy, const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ x_bias,
-    const real* __restrict__ residual, const index_t* residual_rows, const real* __restrict__ gain, const double* statistics,
+    const real* __restrict__ dy, const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ residual, const index_t* residual_rows, const real* __restrict__ gain, const double* statistics,
     real* __restrict__ dx, index_t n, index_t d) {
-    const Arrays arrays = {x, x_rows, x_bias, residual, residual_rows};
-    OF_KIND((slopes<BIASED, SUMMED>(arrays, dy, gain, statistics, dx, n, d)))
+    const Arrays arrays = {x, x_rows, residual, residual_rows};
+    OF_KIND((slopes<SUMMED>(arrays, dy, gain, statistics, dx, n, d)))
 }
 
-template <bool BIASED, bool SUMMED> __device__ inline void add_rows(
+template <bool SUMMED> __device__ inline void add_rows(
     const Arrays& arrays, const real* dy, const double* statistics, index_t first, index_t stop, index_t column, index_t d, double& gain, double& bias) {
 #pragma unroll 4
     for (index_t row = first; row < stop; row += LANES) {
         const double value = dy[row * d + column];
-        gain += value * (Row<BIASED, SUMMED>(arrays, row, d)[(int)column] - statistics[2 * row]) * statistics[2 * row + 1];
+        gain += value * (Row<SUMMED>(arrays, row, d)[(int)column] - statistics[2 * row]) * statistics[2 * row + 1];
         bias += value;
     }
 }
 
 // Of each chunk of rows: dgain = Σ dy·x̂, dbias = Σ dy.                                        blocks: (chunks, ⌈d / 32⌉); partial: (chunks, 2, d)
 extern "C" __global__ void layer_norm_parameters(
-    const real* __restrict__ dy, const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ x_bias,
-    const real* __restrict__ residual, const index_t* residual_rows, const double* __restrict__ statistics, double* partial, index_t n,
+    const real* __restrict__ dy, const real* __restrict__ x, const index_t* x_rows, const real* __restrict__ residual, const index_t* residual_rows, const double* __restrict__ statistics, double* partial, index_t n,
     index_t d, index_t chunk_rows) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t chunk = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const index_t first = chunk * chunk_rows + threadIdx.y, stop = (chunk + 1) * chunk_rows < n ? (chunk + 1) * chunk_rows : n;
-    const Arrays arrays = {x, x_rows, x_bias, residual, residual_rows};
+    const Arrays arrays = {x, x_rows, residual, residual_rows};
     double gain = 0, bias = 0;
-    if (column < d) { OF_KIND((add_rows<BIASED, SUMMED>(arrays, dy, statistics, first, stop, column, d, gain, bias))) }
+    if (column < d) { OF_KIND((add_rows<SUMMED>(arrays, dy, statistics, first, stop, column, d, gain, bias))) }
     gain = lane_sum(gain, scratch);
     bias = lane_sum(bias, scratch);
     if (threadIdx.y == 0 && column < d) {

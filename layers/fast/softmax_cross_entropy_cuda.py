@@ -19,7 +19,7 @@ class Cache(NamedTuple):
     smoothing: float
 
 
-def applies(z, labels, smoothing=0.0):
+def supports(z, labels, smoothing=0.0):
     return len(z) > 0
 
 

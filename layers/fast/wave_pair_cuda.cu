@@ -106,12 +106,22 @@ __device__ inline Pair pair_of(const Text& text, const real* a, const real* b, c
 __device__ inline Wave combined(const Pair& pair, index_t operation) {
     const Wave a = pair.a, b = pair.b;
     if (operation == INTERFERENCE) return {a.re + b.re, a.im + b.im};
-    return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+    if (operation == MODULATION) return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+    return {nan(""), nan("")};  // unknown: wave_pair_cuda.py lets no other one in
 }
 
 // The squares of all products of float32 numbers fit into float64, those of float64 do not.
 __device__ inline double modulus(const Wave& z) {
     return sizeof(real) == sizeof(double) ? hypot(z.re, z.im) : sqrt(z.re * z.re + z.im * z.im);
+}
+
+// E7: what is read of one wave; of "both" the first half.
+__device__ inline double read(const Wave& z, index_t readout) {
+    if (readout == READOUT_REAL || readout == READOUT_BOTH) return z.re;
+    if (readout == READOUT_IMAGINARY) return z.im;
+    if (readout == READOUT_MAGNITUDE) return modulus(z);
+    if (readout == READOUT_PHASE) return atan2(z.im, z.re);
+    return nan("");
 }
 
 // y: (P, d), for the readout "both" (P, 2d).                                                              blocks: (B + 1, ⌈d / 32⌉)
@@ -126,9 +136,7 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
     measure(text, a, b, of_a, of_b, scratch);
     for (index_t e = text.start; e < text.stop; e += LANES) {
         const Wave z = combined(pair_of(text, a, b, of_a, of_b, e), operation);
-        const bool is_re = readout == READOUT_REAL || readout == READOUT_BOTH;
-        const double first = is_re ? z.re : readout == READOUT_IMAGINARY ? z.im : readout == READOUT_MAGNITUDE ? modulus(z) : atan2(z.im, z.re);
-        y[e * width + text.column] = (real)first;
+        y[e * width + text.column] = (real)read(z, readout);
         if (readout == READOUT_BOTH) y[e * width + d + text.column] = (real)z.im;
     }
 }
@@ -141,14 +149,21 @@ __device__ inline Wave slope_of_readout(const Wave& z, const Wave& dy, index_t r
     const double rho = modulus(z);
     if (rho == 0) return {0, 0};
     if (readout == READOUT_MAGNITUDE) return {dy.re * (z.re / rho), dy.re * (z.im / rho)};
-    return {-(dy.re / rho) * (z.im / rho), dy.re / rho * (z.re / rho)};
+    if (readout == READOUT_PHASE) return {-(dy.re / rho) * (z.im / rho), dy.re / rho * (z.re / rho)};
+    return {nan(""), nan("")};
 }
 
-// dz·conj(other), the imaginary part already divided by v: (dre, h) of E4 backward.
+// E5 and E6 backward: the slopes of one wave.
+__device__ inline Wave slope_of_operation(const Wave& dz, const Wave& other, index_t operation) {
+    if (operation == INTERFERENCE) return dz;
+    if (operation == MODULATION) return {dz.re * other.re + dz.im * other.im, dz.im * other.re - dz.re * other.im};
+    return {nan(""), nan("")};
+}
+
+// (dre, h) of E4 backward: the imaginary part already divided by v.
 __device__ inline Wave slope_of_wave(const Wave& dz, const Wave& other, double v, index_t operation) {
-    const double dre = operation == INTERFERENCE ? dz.re : dz.re * other.re + dz.im * other.im;
-    const double dim = operation == INTERFERENCE ? dz.im : dz.im * other.re - dz.re * other.im;
-    return {dre, v == 0 ? 0.0 : dim / v};
+    const Wave slope = slope_of_operation(dz, other, operation);
+    return {slope.re, v == 0 ? 0.0 : slope.im / v};
 }
 
 // Slopes of both waves of one token of an entry, whose tokens share its dy.

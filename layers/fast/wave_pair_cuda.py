@@ -7,9 +7,9 @@ from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_floats
 from engine.cuda.kernels import COLUMNS, KernelFile, blocks_of
 from engine.cuda.segments import THREADS
-from layers.wave.readout import READOUTS
 
 OPERATIONS = ("interference", "modulation")
+READOUTS = ("real", "imaginary", "magnitude", "phase", "both")
 NUMBERS = {name.upper(): number for number, name in enumerate(OPERATIONS)}
 NUMBERS.update({f"READOUT_{name.upper()}": number for number, name in enumerate(READOUTS)})
 KERNELS = KernelFile(__file__, **NUMBERS)
@@ -24,17 +24,22 @@ class Cache(NamedTuple):
     choice: tuple
 
 
-def applies(a, b, bag, operation, readout, scope="dimension"):
+def implements(operation: str, readout: str, scope: str) -> bool:
+    """Whether there are kernels for it."""
+    return scope == "dimension" and operation in OPERATIONS and readout in READOUTS
+
+
+def supports(a, b, bag, operation, readout, scope="dimension"):
     """Whether the kernels compute this. What is wrong with wrong arguments, the plain body tells."""
-    if scope != "dimension" or operation not in OPERATIONS or readout not in READOUTS:
+    if not implements(operation, readout, scope):
         return False
     fits = getattr(b, "shape", None) == a.shape and a.ndim == 2 and b.dtype == a.dtype
-    return fits and (bag.places is not None or bag.entry_count() == len(a))
+    return fits and (bag.row_index is not None or bag.entry_count() == len(a))
 
 
 def forward(a, b, bag, operation, readout, scope="dimension"):
     xp, (rows, d) = array_module(a, b, *bag[:3]), a.shape
-    bag, choice = bag.linked(rows), (OPERATIONS.index(operation), READOUTS.index(readout))
+    bag, choice = bag.with_inverse_index(rows), (OPERATIONS.index(operation), READOUTS.index(readout))
     y = xp.empty((bag.entry_count(), 2 * d if readout == "both" else d), a.dtype)
     KERNELS.launch(
         "wave_pair_forward", a, blocks_of_texts(bag, d), THREADS, a, b, *bag[:3], y, *sizes_of(bag), d, *choice

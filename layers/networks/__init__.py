@@ -1,21 +1,39 @@
-"""Compositions of the equations into networks.
+"""Compositions of the equations into networks, and the kinds of networks by name: what --model chooses from."""
 
-The kinds of networks by name: what --model chooses from.
-"""
+from typing import Any
 
 import numpy as np
 
+from engine.implementation import current
+from layers.fast import FUNCTIONS
+from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
-from layers.networks.planned_wave_network import WaveNetwork
+from layers.networks.planned_wave_network import PlannedWaveNetwork
+from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer import Transformer
+from layers.networks.wave_network import WaveNetwork
 
 CONFIGS = {"wave": WaveNetworkConfig, "transformer": TransformerConfig}  # the first is the default
-NETWORKS = {"wave": WaveNetwork, "transformer": Transformer}
+NETWORKS: dict[str, dict[str, type]] = {  # by model and implementation
+    "wave": {"equations": WaveNetwork, "fast": PlannedWaveNetwork, "check": CheckedWaveNetwork},
+    "transformer": dict.fromkeys(FUNCTIONS, Transformer),
+}
 
 
-def build_network(config, vocabulary, classes, seed=0, dtype=np.float32):
-    """The network of a config of any kind, for V token ids and C classes."""
-    return NETWORKS[config.model](config, vocabulary, classes, seed, dtype)
+def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32) -> TextClassifier:
+    """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
+    implementation = current()
+    network = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
+    network.use(FUNCTIONS[implementation])
+    return network
 
 
-__all__ = ["CONFIGS", "Transformer", "TransformerConfig", "WaveNetwork", "WaveNetworkConfig", "build_network"]
+__all__ = [
+    "CONFIGS",
+    "PlannedWaveNetwork",
+    "Transformer",
+    "TransformerConfig",
+    "WaveNetwork",
+    "WaveNetworkConfig",
+    "build_network",
+]

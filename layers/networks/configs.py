@@ -1,15 +1,13 @@
-"""What the papers fix and what they leave open about a Wave Network, as one frozen, validated dataclass.
-
-The shape of a Transformer as one frozen, validated dataclass.
-"""
+"""The shapes of networks as frozen, validated dataclasses: what the papers fix and what they leave open."""
 
 from dataclasses import dataclass
 
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
-from layers.networks.feed_forward import ACTIVATIONS
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
+
+ACTIVATIONS = ("gelu", "relu")
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class WaveNetworkConfig(Settings):
     model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
     dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
-    operation: str = setting("modulation", "how the two waves are combined", choices=tuple(OPERATIONS))
+    operation: str = setting("modulation", "how the two waves are combined", choices=OPERATIONS)
     readout: str = setting("both", "how a wave is read back as real numbers", choices=READOUTS)
     scope: str = setting("dimension", "global magnitude per text and dimension, or per text", choices=SCOPES)
     wave_residual: bool = setting(True, "add the block's input to the readout before the first layer norm")
@@ -29,7 +27,7 @@ class WaveNetworkConfig(Settings):
         minimum=0,
         maximum=1_000_000,
     )
-    activation: str = setting("gelu", "of the feed-forward layer", choices=tuple(ACTIVATIONS))
+    activation: str = setting("gelu", "of the feed-forward layer", choices=ACTIVATIONS)
     pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
     embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)
     token_dropout: float = setting(

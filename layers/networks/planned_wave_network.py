@@ -1,173 +1,183 @@
-"""The Wave Network: embedding → wave blocks → pooling → classifier.
+"""The Wave Network of wave_network.py, each distinct row computed once by a WavePlan.
 
-A composition: no mathematics of its own, only caches passed along. Source: Zhang & Sheng, arXiv 2411.02674.
+The parameters are those of WaveNetwork, and so are logits, loss and gradients, to rounding. No mathematics of its own.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import host_generator, move_together, random_generator
-from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, padded, sum_entries
-from engine.arrays.checks import check_ids, check_offsets
-from engine.cuda.kernels import run_on
-from layers.costs import Flops
-from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
+from engine.arrays.backend import move_together
+from engine.arrays.bag import Bag, sum_entries
+from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
+from engine.layer import RowSparse
+from engine.types import Floats2d, Ints1d
+from layers.fast import FUNCTIONS, has_kernels, needs_inverse_index
+from layers.networks.configs import WaveNetworkConfig
 from layers.networks.wave_block import WaveBlock
-from layers.standard.dropout import dropout_backward, dropout_forward
-from layers.standard.embedding import Embedding
-from layers.standard.linear import Linear
-from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
+from layers.networks.wave_network import WaveNetwork
+from layers.networks.wave_plan import WavePlan, pad_plan, plan_batch, shares_magnitude
 from layers.standard.softmax_cross_entropy import check_labels
-from layers.standard.token_dropout import drop_tokens
+
+
+class BlockCache(NamedTuple):
+    """Caches in the order of computation; those of parts that the config leaves out are None. bag: of x; rows: U."""
+
+    bag: Bag
+    rows: int
+    first_variant: Any
+    second_variant: Any
+    waves: Any
+    projection: Any
+    dropout: Any
+    wave_norm: Any
+    feed_forward: Any
+    feed_forward_dropout: Any
+    feed_forward_norm: Any
 
 
 class Cache(NamedTuple):
-    looked_up: tuple  # the Bag over the rows that were looked up, and their number
-    embedding: tuple
-    embedding_dropout: tuple
+    """plan: where the parameters are; row_count: U."""
+
+    plan: WavePlan
+    row_count: int
+    embedding_dropout: Any
     blocks: tuple
-    pooled: tuple  # the Bag that is pooled, and the number of rows it refers to
-    pooling: tuple
-    classifier_dropout: tuple
-    classifier: tuple
+    pooling: Any
+    classifier_dropout: Any
+    classifier: Any
 
 
-class Prepared(NamedTuple):
-    """What a batch is to a WaveNetwork: ids of the rows to look up (U,), the Bag over them, and the labels (B,) or None."""
-
-    rows: np.ndarray
-    bag: Bag
-    labels: np.ndarray | None
-
-
-class WaveNetwork(TextClassifier):
+class PlannedWaveNetwork(WaveNetwork):
     """A Wave Network of a WaveNetworkConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
 
-    def __init__(self, config, vocabulary, classes, seed=0, dtype=np.float32):
-        rng = random_generator(seed, INITIAL_VALUES)
-        self.config = config
-        self.embedding = Embedding(vocabulary, config.dimension, rng, dtype, config.embedding_scale)
-        self.blocks = [WaveBlock(config, rng, dtype) for _ in range(config.blocks)]
-        self.classifier = Linear(config.dimension, classes, rng, dtype)
+    def __init__(
+        self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
+    ):
+        super().__init__(config, vocabulary, classes, seed, dtype)
+        self.use(FUNCTIONS["fast"])
 
-    def forward(self, batch, train=False, rng=None):
-        """batch: RaggedBatch of B texts, or Prepared → logits (B, C), and the cache. Dropout acts only with train and an rng.
-
-        The batch may be on the host while the parameters are on a device: which rows are needed is then worked out on the
-        host, whose sizes are known without waiting for the device.
-        """
-        rng = rng if train else None
-        config = self.config
-        rows, bag, _ = batch if isinstance(batch, Prepared) else self.prepared(batch, rng)
-        rows, bag = move_together((rows, bag), self.embedding.table.value)
-        looked_up = (bag, len(rows))
-        x, embedding = self.embedding.forward(rows, distinct=True)
-        if rng is not None and config.embedding_dropout:
-            x, bag = bag.entries(x), bag.of_own_rows()  # every token drops entries of its own
-        x, embedding_dropout = dropout_forward(x, config.embedding_dropout, rng)
-        blocks = []
-        for block in self.blocks:
-            x, cache = block.forward(x, bag, rng)
-            bag = cache.output_bag
-            blocks.append(cache)
-        pooled = (bag, len(x))
-        x, pooling = pooling_forward(bag.entries(x), bag.offsets, config.pooling, bag.counts)
-        x, classifier_dropout = dropout_forward(x, config.classifier_dropout, rng)
-        logits, classifier = self.classifier.forward(x)
-        return logits, Cache(
-            looked_up, embedding, embedding_dropout, tuple(blocks), pooled, pooling, classifier_dropout, classifier
+    def plan(self, batch: RaggedBatch, rng: Any = None) -> WavePlan:
+        """The WavePlan of a batch where that lies. rng: of dropout, None to predict. ValueError for wrong ids or offsets."""
+        config, table = self.config, self.embedding.table.value
+        ids, offsets = self.kept_tokens(batch, rng)
+        return plan_batch(
+            config,
+            ids,
+            offsets,
+            batch.labels,
+            len(table),
+            dropping=rng is not None,
+            indexed=needs_inverse_index(table),
+            expand=not self.has_kernels() and needs_inverse_index(table),
         )
 
-    def prepared(self, batch, rng):
-        """The Prepared of a RaggedBatch where that lies. rng: of dropout of tokens, None to predict. ValueError for wrong ids or offsets."""
-        config, table = self.config, self.embedding.table.value
-        check_ids(batch.ids, len(table))
-        check_offsets(batch.offsets, len(batch.ids))
-        host = host_generator(rng, batch.ids) if config.token_dropout else None
-        ids, offsets = drop_tokens(batch.ids, batch.offsets, config.token_dropout, host, config.spared_tokens)
-        rows, bag = self.bag_of(ids, offsets, rng)
-        if run_on(table):
-            goes_on_with_texts = any(block.is_alike for block in self.blocks) and not config.wave_residual
-            bag = bag.linked(
-                len(rows), goes_on_with_texts, write_out=config.scope == "text"
-            )  # for which there are no kernels
-        return Prepared(rows, bag, batch.labels)
+    def has_kernels(self) -> bool:
+        """Whether there are kernels for the waves, so that nothing needs single tokens."""
+        config = self.config
+        return shares_magnitude(config) or has_kernels(config.operation, config.readout, config.scope)
 
-    def padded(self, batch, rng):
-        """(Prepared of a RaggedBatch with labels on the host, padded; the real number of its rows), for a step of training by kernels.
+    def padded(self, batch: RaggedBatch, rng: Any) -> tuple[WavePlan, int] | None:
+        """(padded WavePlan of a batch with labels on the host, the real number of its rows), for a step of training by a graph.
 
-        None where padding would not do, or a graph not know: numbers are drawn on the device, or entries have to do with one another
+        None where padding would not do, or a graph not know: numbers are drawn on the device, or something is computed
         outside of kernels. ValueError for wrong ids, offsets or labels.
         """
         config, table = self.config, self.embedding.table.value
         draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
-        on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None
-        if (
-            not on_host
-            or not run_on(table)
-            or draws
-            or config.pooling != "mean"
-            or config.scope != "dimension"
-            or len(batch.offsets) < 2
-        ):
+        on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1
+        if not on_host or draws or not needs_inverse_index(table):
+            return None
+        if not self.has_kernels() or config.pooling != "mean":
             return None
         check_labels(batch.labels, len(batch.offsets) - 1, len(self.classifier.bias.value))
-        rows, bag, labels = self.prepared(batch, rng)
-        return Prepared(*padded(rows, bag), labels), len(rows)
+        plan = self.plan(batch, rng)
+        return pad_plan(config, plan), len(plan.ids)
 
-    def bag_of(self, ids, offsets, rng):
-        """(ids of the rows to look up, Bag over them): as few rows as give every token its own value.
+    def forward(self, batch: RaggedBatch | WavePlan, train: bool = False, rng: Any = None) -> tuple[Floats2d, Cache]:
+        """batch: B texts, or their WavePlan → logits (B, C), and the cache. Dropout acts only with train and an rng.
 
-        Entries that dropout sets apart stay apart, and [CLS] pooling needs the first token of a text in its place.
+        The batch may be on the host while the parameters are on a device: which rows are needed is then worked out on
+        the host, whose sizes are known without waiting for the device.
         """
-        config = self.config
-        rows, bag = distinct_tokens(ids, offsets, len(self.embedding.table.value))
-        stays = config.pooling == "cls" or (rng is not None and (config.dropout or config.embedding_dropout))
-        return rows, bag if stays else merge_repeats(bag, len(rows))
+        f, config, rng = self.functions, self.config, rng if train else None
+        plan = batch if isinstance(batch, WavePlan) else self.plan(batch, rng)
+        plan = move_together(plan, self.embedding.table.value)
+        x = gather_rows(self.embedding.table.value, plan.ids)  # E9
+        x = x if plan.lookup is None else plan.lookup.entries(x)
+        x, embedding_dropout = f.dropout_forward(x, config.embedding_dropout, rng)  # E13
+        blocks = []
+        for block, bag, spread in zip(self.blocks, plan.bags, plan.spread):
+            x, cache = self.block_forward(block, x, bag, spread, rng)  # E4 to E8
+            blocks.append(cache)
+        x, pooling = f.bag_pooling_forward(x, plan.bags[-1], config.pooling)  # E14
+        x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
+        logits, classifier = self.classifier.forward(x)  # E8
+        sizes = (plan, len(plan.ids))
+        return logits, Cache(*sizes, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
 
-    def backward(self, dlogits, cache):
+    def backward(self, dlogits: Floats2d, cache: Cache) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
+        f, plan = self.functions, cache.plan
         dx = self.classifier.backward(dlogits, cache.classifier)
-        dx = dropout_backward(dx, cache.classifier_dropout)
-        dx = sum_entries(pooling_backward(dx, cache.pooling), *cache.pooled)
-        for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
-            dx = block.backward(dx, block_cache)
-        dx = dropout_backward(dx, cache.embedding_dropout)
-        if cache.embedding_dropout.scaled_mask is not None:
-            dx = sum_entries(dx, *cache.looked_up)
-        self.embedding.backward(dx, cache.embedding)
+        dx = f.dropout_backward(dx, cache.classifier_dropout)
+        dx = f.bag_pooling_backward(dx, cache.pooling)
+        for block, block_cache, spread in zip(reversed(self.blocks), reversed(cache.blocks), reversed(plan.spread)):
+            dx = self.block_backward(block, dx, block_cache, spread)
+        dx = f.dropout_backward(dx, cache.embedding_dropout)
+        dx = dx if plan.lookup is None else sum_entries(dx, plan.lookup, cache.row_count)
+        self.embedding.table.accumulate(RowSparse(plan.ids, dx))
 
-    def flops(self, batch):
-        """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
-        config, d, texts = self.config, self.config.dimension, len(batch.offsets) - 1
-        rows, sizes, bag = self.sizes_of(batch)
-        parts = [self.embedding.flops(rows, distinct=True), *(block.flops(*s) for block, s in zip(self.blocks, sizes))]
-        entries = bag.entry_count()
-        parts.append(pooling_flops(entries, texts, d, config.pooling, bag.counts is not None))
-        if not self.blocks:
-            parts.append(Flops(0, entries * d))  # summed over the entries of each row
-        return sum(parts, start=self.closing_flops(texts))
+    def block_forward(
+        self, block: WaveBlock, x: Floats2d, bag: Bag, spread: Ints1d | None, rng: Any
+    ) -> tuple[Floats2d, BlockCache]:
+        """WaveBlock.forward over a bag. x: (U, d), bag: P entries over these rows → y: (P, d), or (B, d) if collapsed."""
+        f, config = self.functions, self.config
+        projection = feed_forward = feed_forward_dropout = feed_forward_norm = None
+        first, second = block.first_variant, block.second_variant
+        if shares_magnitude(config):  # E17, which adds the biases of the variants
+            a, first_variant = f.linear_forward(x, first.weight.value, None)
+            b, second_variant = f.linear_forward(x, second.weight.value, None)
+            y, waves = f.bag_magnitude_forward(a, b, bag, first.bias.value, second.bias.value)
+        else:
+            a, first_variant = first.forward(x)
+            b, second_variant = second.forward(x)
+            y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
+        if block.projection:
+            y, projection = block.projection.forward(y)
+        if spread is not None and rng is not None and config.dropout:
+            y, spread = gather_rows(y, spread), None  # every entry drops its own
+        y, dropout = f.dropout_forward(y, config.dropout, rng)
+        residual = (x, spread, bag.row_index) if config.wave_residual else (None,)
+        y, wave_norm = block.wave_norm.forward_sum(y, *residual)
+        if block.feed_forward:
+            z, feed_forward = block.feed_forward.forward(y, rng)
+            z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)
+            y, feed_forward_norm = block.feed_forward_norm.forward_sum(z, y)
+        return y, BlockCache(
+            bag, len(x), first_variant, second_variant, waves, projection, dropout, wave_norm,
+            feed_forward, feed_forward_dropout, feed_forward_norm,
+        )  # fmt: skip
 
-    def mixing_flops(self, batch):
-        """Those of the part in which tokens see one another: the waves of all blocks."""
-        _, sizes, _ = self.sizes_of(batch)
-        return sum((block.mixing_flops(*s) for block, s in zip(self.blocks, sizes)), start=Flops(0, 0))
-
-    def sizes_of(self, batch):
-        """(number of rows looked up, the sizes that each block's flops() takes, the Bag that is pooled) of a batch without dropout."""
-        tokens, texts, sizes = len(batch.ids), len(batch.offsets) - 1, []
-        ids, bag = self.bag_of(batch.ids, batch.offsets, None)
-        rows = len(ids)
-        for block in self.blocks:
-            sizes.append((rows, bag.entry_count(), texts, tokens, bag.places is None))
-            if block.is_alike and not self.config.wave_residual:
-                rows, bag = texts, bag.one_row_per_text()
-            else:
-                rows, bag = bag.entry_count(), bag.of_own_rows()
-        return len(ids), sizes, bag
-
-    def heading(self):
-        """What network this is, in a line."""
-        config = self.config
-        return f"Wave Network: {config.operation}, {config.readout} readout, magnitude per {config.scope}, {config.pooling} pooling"
+    def block_backward(self, block: WaveBlock, dy: Floats2d, cache: BlockCache, spread: Ints1d | None) -> Floats2d:
+        """dy: (P, d), for each entry the sum over its tokens → dx: (U, d)."""
+        f, bag = self.functions, cache.bag
+        if block.feed_forward:
+            dy = block.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
+            dz = f.dropout_backward(dy, cache.feed_forward_dropout)
+            dy = dy + block.feed_forward.backward(dz, cache.feed_forward)
+        dresidual = dy = block.wave_norm.backward_sum(dy, cache.wave_norm)
+        if (
+            cache.dropout.scaled_mask is not None
+        ):  # else y may have a row for each text, where dy has one for each entry
+            dy = f.dropout_backward(dy, cache.dropout)
+        if block.projection:
+            dy = block.projection.backward(dy, cache.projection)
+        if shares_magnitude(self.config):
+            dy = dy if spread is None else segment_sum(dy, bag.offsets)
+            da, db = f.bag_magnitude_backward(dy, cache.waves)
+        else:
+            da, db = f.wave_pair_backward(dy, cache.waves)
+        dx = block.first_variant.backward(da, cache.first_variant)
+        dx = block.second_variant.backward(db, cache.second_variant, dx)
+        return sum_entries(dresidual, bag, cache.rows, dx) if self.config.wave_residual else dx

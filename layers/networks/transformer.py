@@ -13,15 +13,9 @@ import numpy as np
 from engine.arrays.backend import move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import lengths, positions
-from layers.costs import Flops
+from layers.networks.parts import Embedding, LayerNorm, Linear
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
 from layers.networks.transformer_block import TransformerBlock
-from layers.standard.dropout import dropout_backward, dropout_forward
-from layers.standard.embedding import Embedding
-from layers.standard.layer_norm import LayerNorm
-from layers.standard.linear import Linear
-from layers.standard.pooling import pooling_backward, pooling_flops, pooling_forward
-from layers.standard.tanh import tanh_backward, tanh_flops, tanh_forward
 
 
 class Cache(NamedTuple):
@@ -67,16 +61,16 @@ class Transformer(TextClassifier):
         ids, places, offsets = move_together((batch.ids, places, batch.offsets), self.embedding.table.value)
         x, embedding = self.embedding.forward(ids)
         y, position = self.positions.forward(places)
-        x, embedding_norm = self.embedding_norm.forward(x, y)
-        x, embedding_dropout = dropout_forward(x, rate, rng)
+        x, embedding_norm = self.embedding_norm.forward_sum(x, y)
+        x, embedding_dropout = self.functions.dropout_forward(x, rate, rng)
         blocks = []
         for block in self.blocks:
             x, cache = block.forward(x, batch.offsets, rng)
             blocks.append(cache)
-        x, pooling = pooling_forward(x, offsets, "cls")
+        x, pooling = self.functions.pooling_forward(x, offsets, "cls")
         x, pooler = self.pooler.forward(x)
-        x, tanh = tanh_forward(x)
-        x, classifier_dropout = dropout_forward(x, rate, rng)
+        x, tanh = self.functions.tanh_forward(x)
+        x, classifier_dropout = self.functions.dropout_forward(x, rate, rng)
         logits, classifier = self.classifier.forward(x)
         return logits, Cache(
             embedding,
@@ -94,32 +88,15 @@ class Transformer(TextClassifier):
     def backward(self, dlogits, cache):
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         dx = self.classifier.backward(dlogits, cache.classifier)
-        dx = dropout_backward(dx, cache.classifier_dropout)
-        dx = self.pooler.backward(tanh_backward(dx, cache.tanh), cache.pooler)
-        dx = pooling_backward(dx, cache.pooling)
+        dx = self.functions.dropout_backward(dx, cache.classifier_dropout)
+        dx = self.pooler.backward(self.functions.tanh_backward(dx, cache.tanh), cache.pooler)
+        dx = self.functions.pooling_backward(dx, cache.pooling)
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
-        dx = dropout_backward(dx, cache.embedding_dropout)
-        dx = self.embedding_norm.backward(dx, cache.embedding_norm)
+        dx = self.functions.dropout_backward(dx, cache.embedding_dropout)
+        dx = self.embedding_norm.backward_sum(dx, cache.embedding_norm)
         self.positions.backward(dx, cache.positions)
         self.embedding.backward(dx, cache.embedding)
-
-    def flops(self, batch):
-        """Flops of loss_forward and loss_backward of a training step without dropout. batch: RaggedBatch on the host."""
-        of_texts = lengths(batch.offsets)
-        tokens, texts, d = len(batch.ids), len(of_texts), self.config.dimension
-        parts = [
-            self.embedding.flops(tokens),
-            self.positions.flops(tokens),
-            self.embedding_norm.flops(tokens, residual=True),
-        ]
-        parts += [block.flops(of_texts) for block in self.blocks]
-        parts += [pooling_flops(tokens, texts, d, "cls"), self.pooler.flops(texts), tanh_flops(texts, d)]
-        return sum(parts, start=self.closing_flops(texts))
-
-    def mixing_flops(self, batch):
-        """Those of the part in which tokens see one another: the attention of all blocks."""
-        return sum((block.mixing_flops(lengths(batch.offsets)) for block in self.blocks), start=Flops(0, 0))
 
     def heading(self):
         """What network this is, in a line."""

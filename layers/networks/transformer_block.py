@@ -11,13 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.layer import Layer
-from layers.costs import Flops
-from layers.networks.feed_forward import FeedForward
-from layers.standard.attention import attention_backward, attention_flops, attention_forward
-from layers.standard.dropout import dropout_backward, dropout_forward
-from layers.standard.layer_norm import LayerNorm
-from layers.standard.linear import Linear
+from layers.networks.parts import FeedForward, LayerNorm, Linear, Part
 
 
 class Cache(NamedTuple):
@@ -35,7 +29,7 @@ class Cache(NamedTuple):
     feed_forward_norm: tuple
 
 
-class TransformerBlock(Layer):
+class TransformerBlock(Part):
     """One block of a TransformerConfig."""
 
     def __init__(self, config, rng, dtype=np.float32):
@@ -51,13 +45,13 @@ class TransformerBlock(Layer):
         q, query = self.query.forward(x)
         k, key = self.key.forward(x)
         v, value = self.value.forward(x)
-        y, attention = attention_forward(q, k, v, offsets, self.heads)
+        y, attention = self.functions.attention_forward(q, k, v, offsets, self.heads)
         y, output = self.output.forward(y)
-        y, attention_dropout = dropout_forward(y, self.dropout, rng)
-        x, attention_norm = self.attention_norm.forward(y, x)
+        y, attention_dropout = self.functions.dropout_forward(y, self.dropout, rng)
+        x, attention_norm = self.attention_norm.forward_sum(y, x)
         y, feed_forward = self.feed_forward.forward(x)
-        y, feed_forward_dropout = dropout_forward(y, self.dropout, rng)
-        y, feed_forward_norm = self.feed_forward_norm.forward(y, x)
+        y, feed_forward_dropout = self.functions.dropout_forward(y, self.dropout, rng)
+        y, feed_forward_norm = self.feed_forward_norm.forward_sum(y, x)
         return y, Cache(
             query, key, value, attention, output, attention_dropout, attention_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -65,25 +59,13 @@ class TransformerBlock(Layer):
 
     def backward(self, dy, cache):
         """dy: (T, d) → dx: (T, d)."""
-        dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
-        df = dropout_backward(dy, cache.feed_forward_dropout)
+        dy = self.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
+        df = self.functions.dropout_backward(dy, cache.feed_forward_dropout)
         dy = dy + self.feed_forward.backward(df, cache.feed_forward)
-        dx = self.attention_norm.backward(dy, cache.attention_norm)
-        dy = dropout_backward(dx, cache.attention_dropout)
-        dq, dk, dv = attention_backward(self.output.backward(dy, cache.output), cache.attention)
+        dx = self.attention_norm.backward_sum(dy, cache.attention_norm)
+        dy = self.functions.dropout_backward(dx, cache.attention_dropout)
+        dq, dk, dv = self.functions.attention_backward(self.output.backward(dy, cache.output), cache.attention)
         dx = dx + self.query.backward(dq, cache.query)
         dx += self.key.backward(dk, cache.key)
         dx += self.value.backward(dv, cache.value)
         return dx
-
-    def flops(self, lengths):
-        """Flops of forward and backward without dropout, for texts of n tokens each."""
-        tokens, d = sum(map(int, lengths)), len(self.output.bias.value)
-        parts = [layer.flops(tokens) for layer in (self.query, self.key, self.value, self.output, self.feed_forward)]
-        parts += [norm.flops(tokens, residual=True) for norm in (self.attention_norm, self.feed_forward_norm)]
-        parts.append(Flops(0, 4 * tokens * d))  # the gradients of x are added: one path more here, three there
-        return sum(parts, start=self.mixing_flops(lengths))
-
-    def mixing_flops(self, lengths):
-        """Those of the part in which tokens see one another: the attention."""
-        return attention_flops(lengths, len(self.output.bias.value), self.heads)

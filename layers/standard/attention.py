@@ -21,7 +21,6 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import nonempty
-from layers.costs import Flops
 
 BLOCK_SCORES = 1 << 19  # formed at a time: 2 MiB in float32
 BLOCK_ROWS = (
@@ -118,14 +117,3 @@ def block_shape(n, heads):
     """(heads, rows) of a block of a text of n tokens: all heads while BLOCK_ROWS rows of each fit, then fewer, then fewer rows."""
     together = max(1, min(heads, BLOCK_SCORES // (n * min(n, BLOCK_ROWS))))
     return together, max(1, min(n, BLOCK_SCORES // (n * together)))
-
-
-def attention_flops(lengths, dimension, heads):
-    """Flops of texts of n tokens each: products 4·d and 10·d per pair of tokens, the softmax 5·H and 8·H; the rest per token."""
-    lengths = [int(n) for n in lengths if n]
-    pairs, tokens = sum(n * n for n in lengths), sum(lengths)
-    added = sum(
-        n * -(-n // block_shape(n, heads)[1]) for n in lengths
-    )  # rows of dk and of dv, for each block of scores
-    forward = (4 * dimension + 5 * heads) * pairs + (dimension + 2 * heads) * tokens
-    return Flops(forward, (10 * dimension + 8 * heads) * pairs + 2 * dimension * added)

@@ -2,45 +2,45 @@
 
     y = x·m/(1 − p),   m ∈ {0, 1} with P(m = 0) = p            dx = dy·m/(1 − p)
 
-Linear in x for a given mask. Source: Srivastava et al. 2014. Derivation: layers/README.md, E13.
+Linear in x for a given mask. Source: Srivastava et al. 2014. Derivation: dropout.md.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats
-from layers.costs import Flops
+from engine.types import Floats2d
 
 
 class Cache(NamedTuple):
-    scaled_mask: np.ndarray | None
-    shape: tuple
+    scaled_mask: Floats2d | None
+    shape: tuple[int, ...]
     dtype: np.dtype
 
 
-def dropout_forward(x, rate, rng):
-    """x: (T, d), rate p in [0, 1), rng: a generator of x's device or of the host, or None to predict → y: (T, d), and the cache.
+def dropout_mask(x: Floats2d, shape: tuple[int, ...], rate: float, rng: Any) -> Floats2d | None:
+    """m/(1 − p) of a shape, like x in dtype and device; None where nothing is dropped. ValueError for p outside [0, 1)."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate: must lie in [0, 1), got {rate}")
+    if rng is None or rate == 0:
+        return None
+    kept = array_module(x).asarray(rng.random(shape, dtype=np.float32)) >= rate
+    return kept * x.real.dtype.type(1 / (1 - rate))
+
+
+def dropout_forward(x: Floats2d, rate: float, rng: Any) -> tuple[Floats2d, Cache]:
+    """x: (T, d), rate p in [0, 1), rng: a generator of x's device or of the host, or None to predict → y: (T, d), cache.
 
     Raises ValueError for a rate outside [0, 1).
     """
     check_floats("x", x, ("T", "d"))
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate: must lie in [0, 1), got {rate}")
-    if rng is None or rate == 0:
-        return x, Cache(None, x.shape, x.dtype)
-    real = x.real.dtype
-    scaled_mask = (array_module(x).asarray(rng.random(x.shape, dtype=np.float32)) >= rate) * real.type(1 / (1 - rate))
-    return x * scaled_mask, Cache(scaled_mask, x.shape, x.dtype)
+    mask = dropout_mask(x, x.shape, rate, rng)
+    return x if mask is None else x * mask, Cache(mask, x.shape, x.dtype)
 
 
-def dropout_backward(dy, cache):
+def dropout_backward(dy: Floats2d, cache: Cache) -> Floats2d:
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.shape, like=cache)
     return dy if cache.scaled_mask is None else dy * cache.scaled_mask
-
-
-def dropout_flops(rows, dimension, rate):
-    """Flops for (T, d) in training; none at rate 0."""
-    return Flops(3 * rows * dimension, rows * dimension) if rate else Flops(0, 0)

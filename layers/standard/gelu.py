@@ -6,20 +6,18 @@
 negative x keeps its relative precision, and one exponential serves y and dx. P is the Chebyshev interpolant in t ∈ [0, 1]
 of exp(x²/2)·Q(x)/t, computed with 50 digits. Largest error of Φ: 2e-7 in float32, 1e-15 in float64; of y, relative to
 max(1, |x|): 1e-7 and 1e-15; of y relative to itself in the tail −10 … −1: 3e-6 and 2e-14.
-On a device a kernel takes Φ from CUDA's normcdf (gelu.cu). Smooth everywhere. Source: Hendrycks & Gimpel, arXiv 1606.08415. Derivation: layers/README.md, E11.
+Smooth everywhere. Source: Hendrycks & Gimpel, arXiv 1606.08415. Derivation: gelu.md.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats
 from engine.arrays.ragged import row_blocks
-from engine.cuda.kernels import with_kernels
-from layers.costs import Flops
-from layers.fast import gelu_cuda as gelu_fused
+from engine.types import Floats2d
 
 
 class TailPolynomial(NamedTuple):
@@ -41,43 +39,26 @@ DOUBLE = TailPolynomial(0.25, (
 
 
 class Cache(NamedTuple):
-    slope: np.ndarray
+    slope: Floats2d
 
 
-def check_arguments(x, bias=None):
+def gelu_forward(x: Floats2d) -> tuple[Floats2d, Cache]:
+    """x: (T, d) → y: (T, d), and the cache (the slope dy/dx). Raises ValueError for a wrong dtype or shape."""
     check_floats("x", x, ("T", "d"))
-    if bias is not None:
-        check_floats("bias", bias, (x.shape[1],), like=x)
-
-
-def gelu_forward(x, bias=None):
-    """x: (T, d) → y: (T, d), and the cache (the slope dy/dx). Raises ValueError for a wrong dtype or shape.
-
-    bias: (d,), added to x first; its gradient is the sum of the rows of dx.
-    """
-    check_arguments(x, bias)
     xp = array_module(x)
     y, slope = xp.empty_like(x), xp.empty_like(x)
     for rows in row_blocks(x):
-        y[rows], slope[rows] = gelu_and_slope(x[rows] if bias is None else x[rows] + bias, xp)
+        y[rows], slope[rows] = gelu_and_slope(x[rows], xp)
     return y, Cache(slope)
 
 
-def gelu_backward(dy, cache):
+def gelu_backward(dy: Floats2d, cache: Cache) -> Floats2d:
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.slope.shape, like=cache.slope)
     return dy * cache.slope
 
 
-gelu_forward, gelu_backward = with_kernels(gelu_forward, gelu_backward, gelu_fused, check_arguments)
-
-
-def computes_again(cache):
-    """Whether gelu_forward(*cache) gives y once more: the kernels' cache is x and the bias."""
-    return isinstance(cache, gelu_fused.Cache)
-
-
-def gelu_and_slope(x, xp):
+def gelu_and_slope(x: Floats2d, xp: Any) -> tuple[Floats2d, Floats2d]:
     """(y, dy/dx), from one exponential and one polynomial."""
     p, coefficients = SINGLE if x.dtype == np.float32 else DOUBLE
     size = x * xp.sign(x.real)  # |x|, analytic off 0
@@ -100,8 +81,3 @@ def gelu_and_slope(x, xp):
     bell *= x
     bell *= 1 / math.sqrt(2 * math.pi)
     return y, tail + bell
-
-
-def gelu_flops(rows, dimension, bias=False):
-    """Flops for (T, d), slope included: 2 for each coefficient but the last, and 21 more. bias: whether forward adds one first."""
-    return Flops((2 * (len(SINGLE.coefficients) - 1) + 21 + bias) * rows * dimension, rows * dimension)

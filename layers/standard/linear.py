@@ -4,27 +4,27 @@
 
     dx = dy·Wᵀ          dW = xᵀ·dy          db = Σ_t dy_t
 
-Smooth everywhere. Derivation: layers/README.md, E8.
+Smooth everywhere. Derivation: linear.md.
 """
 
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.arrays.checks import check_floats
 from engine.arrays.matmul import add_product, product
 from engine.arrays.ragged import column_sums
-from engine.layer import Layer, Parameter
-from layers.costs import Flops
+from engine.types import Floats1d, Floats2d
 
 
 class Cache(NamedTuple):
-    x: np.ndarray
-    weight: np.ndarray
+    x: Floats2d
+    weight: Floats2d
 
 
-def linear_forward(x, weight, bias):
-    """x: (T, p), weight: (p, q), bias: (q,) or None → y: (T, q), and the cache. ValueError for a wrong dtype or shape."""
+def linear_forward(x: Floats2d, weight: Floats2d, bias: Floats1d | None = None) -> tuple[Floats2d, Cache]:
+    """x: (T, p), weight: (p, q), bias: (q,) or None → y: (T, q), and the cache.
+
+    Raises ValueError for a wrong dtype or shape.
+    """
     check_floats("weight", weight, ("p", "q"))
     check_floats("x", x, ("T", weight.shape[0]), like=weight)
     y = product(x, weight)
@@ -34,44 +34,17 @@ def linear_forward(x, weight, bias):
     return y, Cache(x, weight)
 
 
-def linear_backward(dy, cache, onto=None):
+def linear_backward(
+    dy: Floats2d, cache: Cache, accumulate: Floats2d | None = None
+) -> tuple[Floats2d, Floats2d, Floats1d]:
     """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,)).
 
-    onto: (T, p), to which dx is added: on a device perhaps in place, so that nobody else may read it any more. It may be dy.
+    accumulate: (T, p), another share of dx that is added to it, on a device perhaps in place.
     """
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)
-    if onto is not None:
-        check_floats("onto", onto, x.shape, like=weight)
     dweight, dbias = product(x.T, dy), column_sums(dy)
-    return product(dy, weight.T) if onto is None else add_product(onto, dy, weight.T), dweight, dbias
-
-
-def linear_flops(rows, inputs, outputs, bias=True):
-    """Flops of one product forward and two backward. bias: whether forward adds one; its gradient is formed in any case."""
-    product = 2 * rows * inputs * outputs
-    return Flops(product + bias * rows * outputs, 2 * product + rows * outputs)
-
-
-class Linear(Layer):
-    """y = x·W + b with W: (p, q) drawn from N(0, 1/p), so that y has the scale of x, and b = 0 (or none)."""
-
-    def __init__(self, inputs, outputs, rng, dtype=np.float32, bias=True):
-        self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
-        self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
-
-    def forward(self, x, add_bias=True):
-        """add_bias: False where whoever takes y adds the bias; its gradient is the same."""
-        return linear_forward(x, self.weight.value, None if self.bias is None or not add_bias else self.bias.value)
-
-    def backward(self, dy, cache, onto=None):
-        """onto: as in linear_backward."""
-        dx, dweight, dbias = linear_backward(dy, cache, onto)
-        self.weight.accumulate(dweight)
-        if self.bias is not None:
-            self.bias.accumulate(dbias)
-        return dx
-
-    def flops(self, rows, add_bias=True):
-        """Flops of forward(x, add_bias) and backward for (rows, p)."""
-        return linear_flops(rows, *self.weight.value.shape, add_bias and self.bias is not None)
+    if accumulate is None:
+        return product(dy, weight.T), dweight, dbias
+    check_floats("accumulate", accumulate, x.shape, like=weight)
+    return add_product(accumulate, dy, weight.T), dweight, dbias

@@ -2,7 +2,7 @@
 
     y = max(x, 0)            dx = dy where x > 0, else 0          (kink at x = 0, where the slope 0 is taken)
 
-Derivation: layers/README.md, E12.
+Derivation: relu.md.
 """
 
 from typing import NamedTuple
@@ -10,33 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.checks import check_floats
-from layers.costs import Flops
+from engine.types import Array, Floats2d
 
 
 class Cache(NamedTuple):
-    positive: np.ndarray
+    positive: Array  # (T, d) bool
     dtype: np.dtype
 
 
-def relu_forward(x, bias=None):
-    """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape.
-
-    bias: (d,), added to x first; its gradient is the sum of the rows of dx.
-    """
+def relu_forward(x: Floats2d) -> tuple[Floats2d, Cache]:
+    """x: (T, d) → y: (T, d), and the cache (one byte per entry). Raises ValueError for a wrong dtype or shape."""
     check_floats("x", x, ("T", "d"))
-    if bias is not None:
-        check_floats("bias", bias, (x.shape[1],), like=x)
-        x = x + bias
     positive = x.real > 0
     return x * positive, Cache(positive, x.dtype)
 
 
-def relu_backward(dy, cache):
+def relu_backward(dy: Floats2d, cache: Cache) -> Floats2d:
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.positive.shape, like=cache)
     return dy * cache.positive
-
-
-def relu_flops(rows, dimension, bias=False):
-    """Flops for (T, d). bias: whether forward adds one first."""
-    return Flops((2 + bias) * rows * dimension, rows * dimension)

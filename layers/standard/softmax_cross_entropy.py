@@ -15,9 +15,6 @@ import numpy as np
 
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.arrays.checks import check_floats
-from engine.cuda.kernels import with_kernels
-from layers.costs import Flops
-from layers.fast import softmax_cross_entropy_cuda as softmax_cross_entropy_fused
 
 
 class Cache(NamedTuple):
@@ -85,13 +82,3 @@ def softmax_cross_entropy_backward(dL, cache):
     dz -= real(smoothing / log_p.shape[1])
     dz *= xp.asarray(dL, dz.dtype) / dz.dtype.type(len(dz))
     return dz
-
-
-softmax_cross_entropy_forward, softmax_cross_entropy_backward = with_kernels(
-    softmax_cross_entropy_forward, softmax_cross_entropy_backward, softmax_cross_entropy_fused, check_arguments
-)
-
-
-def softmax_cross_entropy_flops(texts, classes, smoothing=0.0):
-    """Flops for (B, C) logits: 5 and 3 per logit, 4 and 2 per text. smoothing: one more per logit forward if it is not 0."""
-    return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)

@@ -12,7 +12,6 @@ import numpy as np
 
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats
-from layers.costs import Flops
 
 
 class Cache(NamedTuple):
@@ -31,8 +30,3 @@ def tanh_backward(dy, cache):
     """dy: (T, d) → dx: (T, d)."""
     check_floats("dy", dy, cache.slope.shape, like=cache.slope)
     return dy * cache.slope
-
-
-def tanh_flops(rows, dimension):
-    """Flops for (T, d), slope included."""
-    return Flops(10 * rows * dimension, rows * dimension)

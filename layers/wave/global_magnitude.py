@@ -15,7 +15,6 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import scale_of_columns, segment_sum, spread
-from layers.costs import Flops
 from layers.wave.wave import divide_or_zero, in_scope
 
 
@@ -48,8 +47,3 @@ def global_magnitude_backward(dG, cache):
     w, cuts = in_scope(cache.w, cache.offsets, cache.scope)
     unit = divide_or_zero(w, spread(cache.G, cuts, len(w)))  # in [−1, 1]; formed first, so that tiny G cannot overflow
     return (spread(dG, cuts, len(w)) * unit).reshape(cache.w.shape)
-
-
-def global_magnitude_flops(rows, texts, dimension, scope="dimension"):
-    """Flops for (T, d) rows of B texts: 2 and 5 per entry, and a root for each magnitude."""
-    return Flops(2 * rows * dimension + texts * (dimension if scope == "dimension" else 1), 5 * rows * dimension)

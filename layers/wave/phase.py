@@ -19,7 +19,6 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.checks import REAL, check_floats, check_offsets
 from engine.arrays.ragged import segment_sum, spread
-from layers.costs import Flops
 from layers.wave.wave import divide_or_zero
 
 
@@ -57,8 +56,3 @@ def phase_backward(dalpha, cache):
     if cache.G.shape != dG.shape:  # one magnitude per text collects all dimensions
         dG = dG.sum(axis=1, keepdims=True)
     return dw, dG
-
-
-def phase_flops(rows, dimension):
-    """Flops for (T, d) rows, in scope "dimension"."""
-    return Flops(10 * rows * dimension, 12 * rows * dimension)

@@ -16,7 +16,6 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import segment_sum, spread
-from layers.costs import Flops
 from layers.wave.wave import Wave
 
 
@@ -58,8 +57,3 @@ def polar_to_wave_backward(dz, cache):
         dG = segment_sum(dG, offsets)
     shared = tuple(axis for axis in (0, 1) if G.shape[axis] != dG.shape[axis])
     return dG.sum(axis=shared, keepdims=True) if shared else dG, dalpha
-
-
-def polar_to_wave_flops(rows, dimension):
-    """Flops for (T, d) rows with offsets, in scope "dimension"."""
-    return Flops(4 * rows * dimension, 8 * rows * dimension)

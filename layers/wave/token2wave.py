@@ -23,7 +23,6 @@ import numpy as np
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import cache_blocks, exclusive_sum, scale_of_columns, spread
-from layers.costs import Flops
 from layers.wave.wave import Wave, divide_or_zero, in_scope
 
 
@@ -72,8 +71,3 @@ def token2wave_backward(dz, cache):
         h = divide_or_zero(dim[rows].astype(accumulator_dtype(dim.dtype), copy=False), v[rows])
         dw[rows] = dre[rows] + x[rows] * exclusive_sum(h, block)
     return dw.reshape(w.shape)
-
-
-def token2wave_flops(rows, dimension):
-    """Flops for (T, d) rows, in either scope; `exclusive_sum` is 9 of them each way. Linear in the number of tokens."""
-    return Flops(11 * rows * dimension, 15 * rows * dimension)

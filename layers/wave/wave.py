@@ -1,15 +1,14 @@
-"""The complex value of the wave path: a pair of real arrays.
+"""The complex value of the wave path: a pair of real arrays, and the little arithmetic that the equations share.
 
-Quotients with the value 0 by convention where the divisor is 0.
-
-Over what a global magnitude is taken: per dimension of a text, or over the whole text.
+A global magnitude is taken in a scope: per dimension of a text, or over the whole text.
 """
 
 from typing import NamedTuple
 
-import numpy as np
+from engine.arrays.checks import check_choice, check_floats
+from engine.types import Array, Floats2d, Offsets
 
-from engine.arrays.checks import check_choice
+SCOPES = ("dimension", "text")
 
 
 class Wave(NamedTuple):
@@ -18,24 +17,34 @@ class Wave(NamedTuple):
     Gradients are Waves too: dz.re = ∂L/∂re and dz.im = ∂L/∂im, that is dz = 2·∂L/∂z̄ in Wirtinger notation.
     """
 
-    re: np.ndarray
-    im: np.ndarray
+    re: Floats2d
+    im: Floats2d
 
-    def as_complex(self):
+    def as_complex(self) -> Array:
         """The same numbers as one complex64 or complex128 array (T, d)."""
         return self.re + 1j * self.im
 
 
-def divide_or_zero(a, b):
-    """a / b for finite a, and 0 where b = 0; any shapes that broadcast. Products with a mask, not where(): no branches, half the time."""
+def times(a: Wave, b: Wave) -> Wave:
+    """a·b."""
+    return Wave(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re)
+
+
+def times_conjugate(a: Wave, b: Wave) -> Wave:
+    """a·conj(b)."""
+    return Wave(a.re * b.re + a.im * b.im, a.im * b.re - a.re * b.im)
+
+
+def divide_or_zero(a: Array, b: Array) -> Array:
+    """a / b for finite a, and 0 where b = 0; any shapes that broadcast.
+
+    Products with a mask instead of where(): no branches, half the time.
+    """
     zero = b == 0
     return a / (b + zero) * ~zero
 
 
-SCOPES = ("dimension", "text")
-
-
-def in_scope(x, offsets, scope):
+def in_scope(x: Floats2d, offsets: Offsets, scope: str) -> tuple[Floats2d, Offsets]:
     """View (T, d) rows so that every equation is per column of a text: returns (rows, offsets).
 
     "dimension": unchanged, one magnitude per text and dimension, (B, d).
@@ -43,6 +52,17 @@ def in_scope(x, offsets, scope):
     same equations hold and no second derivation is needed.
     """
     check_choice("scope", scope, SCOPES)
-    if scope == "dimension":
-        return x, offsets
-    return x.reshape(-1, 1), offsets * x.shape[1]
+    return (x, offsets) if scope == "dimension" else (x.reshape(-1, 1), offsets * x.shape[1])
+
+
+def check_pair(a: Wave, b: Wave) -> None:
+    """Raise ValueError unless a and b are Waves of one shape (T, d) and one dtype."""
+    check_floats("a.re", a.re, ("T", "d"))
+    for name, part in zip(("a.im", "b.re", "b.im"), (a.im, *b)):
+        check_floats(name, part, a.re.shape, like=a.re)
+
+
+def check_wave(name: str, z: Wave, like: Floats2d) -> None:
+    """Raise ValueError unless both parts of z have the shape and dtype of `like`."""
+    for part, x in zip(("re", "im"), z):
+        check_floats(f"{name}.{part}", x, like.shape, like=like)

@@ -14,7 +14,7 @@ __device__ inline double scale_of(double largest, double* scratch) {
 }
 
 // y, G_a, G_b: (B, d). Squares of float32 fit into float64 as they are, those of float64 are scaled.          blocks: (B, ⌈d / 32⌉)
-extern "C" __global__ void modulated_magnitude_forward(
+extern "C" __global__ void bag_magnitude_forward(
     const real* a, const real* b, const real* bias_a, const real* bias_b, const index_t* places, const index_t* counts,
     const index_t* offsets, real* y, double* G_a, double* G_b, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
@@ -48,7 +48,7 @@ extern "C" __global__ void modulated_magnitude_forward(
 }
 
 // h_a = dy·G_b/G_a, h_b = dy·G_a/G_b, 0 where the divisor is 0.                                  blocks: enough for n threads
-extern "C" __global__ void modulated_magnitude_slopes(
+extern "C" __global__ void bag_magnitude_slopes(
     const real* dy, const double* G_a, const double* G_b, double* h_a, double* h_b, index_t n) {
     const index_t i = blockIdx.x * (index_t)blockDim.x + threadIdx.x;
     if (i >= n) return;
@@ -74,7 +74,7 @@ __device__ inline Sums sums_of(
 
 // da_u = a_u·Σ c_e·h_a[text of e] over the entries of row u, db likewise. Without by_row entry u alone.   blocks: (⌈n / 8⌉, ⌈d / 32⌉)
 // Each row has a lane of its own; those of more than SHARED entries are then taken one after the other by all lanes together.
-extern "C" __global__ void modulated_magnitude_backward(
+extern "C" __global__ void bag_magnitude_backward(
     const real* a, const real* b, const real* bias_a, const real* bias_b, const double* h_a, const double* h_b, const index_t* texts,
     const index_t* counts, const index_t* by_row, const index_t* row_starts, real* da, real* db, index_t n, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];

@@ -16,13 +16,12 @@ import numpy as np
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_choice, check_floats
 from engine.cuda.kernels import with_kernels
-from layers.costs import Flops
 from layers.fast import wave_pair_cpu as wave_pair_fast
 from layers.fast import wave_pair_cuda as wave_pair_fused
-from layers.wave.interference import interference_backward, interference_flops, interference_forward
-from layers.wave.modulation import modulation_backward, modulation_flops, modulation_forward
-from layers.wave.readout import READOUTS, readout_backward, readout_flops, readout_forward
-from layers.wave.token2wave import token2wave_backward, token2wave_flops, token2wave_forward
+from layers.wave.interference import interference_backward, interference_forward
+from layers.wave.modulation import modulation_backward, modulation_forward
+from layers.wave.readout import READOUTS, readout_backward, readout_forward
+from layers.wave.token2wave import token2wave_backward, token2wave_forward
 from layers.wave.wave import SCOPES
 
 OPERATIONS = {
@@ -91,18 +90,3 @@ def plain_backward(dy, cache):
 
 
 PLAIN = (plain_forward, plain_backward)
-
-
-def wave_pair_flops(entries, tokens, texts, dimension, operation, readout, scope="dimension", own_rows=False):
-    """Flops of P entries, T tokens, B texts in float32 on the CPU: of wave_pair_fast.py where it applies, else of the plain body.
-
-    own_rows: entry p is row p itself; otherwise backward adds up what the entries of a row receive.
-    """
-    numbers = entries * dimension
-    sums = Flops(0, 0 if own_rows else 2 * numbers)
-    if scope == "dimension" and readout in wave_pair_fast.FAST_READOUTS[operation]:
-        return wave_pair_fast.fast_flops(entries, texts, dimension, operation, readout) + sums
-    wave, read = token2wave_flops(tokens, dimension), readout_flops(tokens, dimension, readout)
-    combination = {"interference": interference_flops, "modulation": modulation_flops}[operation](tokens, dimension)
-    shares = Flops(0, (4 if readout == "both" else 3) * numbers)  # of dy for each token, and back
-    return wave + wave + combination + read + shares + sums

@@ -1,0 +1,162 @@
+"""Function pairs by name, and which implementation computes them: the equation, a faster one, or both for comparison.
+
+The setting `implementation` is one of
+
+    fast        each call goes to the first implementation that supports its arguments, else to the equation (default)
+    equations   the equations alone, on either device
+    check       as fast, and every call is computed by its equation too; a difference raises ImplementationError
+
+It is a field of the training; WAVE_IMPLEMENTATION in the environment takes precedence over it.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.arrays.backend import array_module
+from engine.arrays.checks import REAL
+from engine.support.errors import UserError
+
+IMPLEMENTATIONS = ("fast", "equations", "check")
+VARIABLE = "WAVE_IMPLEMENTATION"
+TOLERANCES = {
+    np.dtype(np.float32): 1e-5,
+    np.dtype(np.float64): 1e-12,
+}  # of check: ‖difference‖/‖result of the equation‖
+
+worst_differences: dict[tuple[str, str], float] = {}  # of check: (function, dtype) → largest difference / tolerance
+_chosen = ["fast"]
+
+
+class ImplementationError(UserError):
+    """An implementation and its equation gave different results, under implementation=check."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}; please report this line; {VARIABLE}=equations computes by the equations alone")
+
+
+def current() -> str:
+    """The implementation in use. Raises UserError where WAVE_IMPLEMENTATION holds none."""
+    chosen = os.environ.get(VARIABLE) or _chosen[-1]
+    if chosen not in IMPLEMENTATIONS:
+        raise UserError(f"{VARIABLE}={chosen}: must be one of {', '.join(IMPLEMENTATIONS)}")
+    return chosen
+
+
+@contextlib.contextmanager
+def using(name: str) -> Iterator[None]:
+    """Use an implementation while the context lasts, unless the environment names another one."""
+    _chosen.append(name)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+class Implementation(NamedTuple):
+    """A fast implementation of a function pair.
+
+    supports: (arguments of forward) → whether it computes them. Cache: the type of its cache, by which backward finds it.
+    """
+
+    supports: Callable[..., bool]
+    forward: Callable[..., tuple]
+    backward: Callable[..., Any]
+    Cache: type
+
+
+class Functions:
+    """Function pairs as attributes: `y, cache = functions.x_forward(…)`, `dx = functions.x_backward(dy, cache)`."""
+
+    def __init__(self, pairs: dict[str, tuple[Callable[..., tuple], Callable[..., Any]]]):
+        self.pairs = pairs
+        for name, (forward, backward) in pairs.items():
+            setattr(self, f"{name}_forward", forward)
+            setattr(self, f"{name}_backward", backward)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:  # for names that no pair has
+        raise AttributeError(f"there is no function {name} among {', '.join(self.pairs)}")
+
+
+class Checked(NamedTuple):
+    """The caches of an implementation and of its equation."""
+
+    fast: Any
+    equation: Any
+
+
+def dispatched(equations: Functions, table: dict[str, list[Implementation]], check: bool) -> Functions:
+    """The pairs of `equations`, each computed by the first implementation of `table` that supports the arguments.
+
+    check: compute by the equation as well, and compare.
+    """
+    pairs = {
+        name: dispatch_pair(name, *pair, table[name], check) if name in table else pair
+        for name, pair in equations.pairs.items()
+    }
+    return Functions(pairs)
+
+
+def dispatch_pair(name, equation_forward, equation_backward, implementations, check=False):
+    """(forward, backward) of a function pair with implementations. Backward follows the cache: who ran forward runs it."""
+    backwards = {implementation.Cache: implementation.backward for implementation in implementations}
+
+    @functools.wraps(equation_forward)
+    def forward(*args, **kwargs):
+        for implementation in implementations:
+            if implementation.supports(*args, **kwargs):
+                break
+        else:
+            return equation_forward(*args, **kwargs)
+        y, cache = implementation.forward(*args, **kwargs)
+        if check:
+            expected, equation_cache = equation_forward(*args, **kwargs)
+            compare(f"{name} forward", y, expected)
+            cache = Checked(cache, equation_cache)
+        return y, cache
+
+    @functools.wraps(equation_backward)
+    def backward(dy, cache):
+        if isinstance(cache, Checked):
+            found = backwards[type(cache.fast)](dy, cache.fast)
+            compare(f"{name} backward", found, equation_backward(dy, cache.equation))
+            return found
+        return backwards.get(type(cache), equation_backward)(dy, cache)
+
+    return forward, backward
+
+
+def compare(name: str, found: Any, expected: Any) -> None:
+    """Raise ImplementationError unless every array agrees with the equation's to TOLERANCES; remember the worst."""
+    for one, other in zip(float_arrays(found), float_arrays(expected), strict=True):
+        xp = array_module(one, other)
+        finite, about = xp.isfinite(other), f"({other.dtype}, shape {other.shape})"
+        if not bool((xp.isfinite(one) == finite).all()):
+            raise ImplementationError(
+                f"{name}: the implementation and the equation are not finite in different places {about}"
+            )
+        one, other = xp.where(finite, one, 0), xp.where(finite, other, 0)  # diverging numbers are no fault of either
+        difference, size = norm(one - other), norm(other)
+        share = difference / (size or 1.0) / TOLERANCES[other.dtype]
+        key = (name, other.dtype.name)
+        worst_differences[key] = max(share, worst_differences.get(key, 0.0))
+        if not share <= 1 and difference != 0:
+            raise ImplementationError(
+                f"{name}: the implementation differs from the equation by {share:.3g} times the tolerance {about}"
+            )
+
+
+def float_arrays(tree: Any) -> list:
+    """The float arrays of a tree of tuples."""
+    if isinstance(tree, tuple):
+        return [leaf for part in tree for leaf in float_arrays(part)]
+    return [tree] if getattr(tree, "dtype", None) in REAL else []
+
+
+def norm(x: Any) -> float:
+    """‖x‖ as a float, in float64."""
+    return float((x.astype(np.float64) ** 2).sum()) ** 0.5

@@ -1,0 +1,143 @@
+"""Parts of networks: parameters together with the function pairs that use them. No mathematics of their own.
+
+A part computes with the Functions in `functions`: the equations, unless its network was made to use others.
+"""
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from engine.implementation import Functions
+from engine.layer import Layer, Parameter
+from engine.types import Floats1d, Floats2d, Ints1d
+from layers.equations import EQUATIONS
+from layers.fast.composed import with_compositions
+from layers.standard.dropout import dropout_mask
+from layers.standard.layer_norm import EPSILON
+
+
+class Part(Layer):
+    """A layer that computes with interchangeable functions."""
+
+    functions: Functions = with_compositions(EQUATIONS)
+
+    def use(self, functions: Functions) -> None:
+        """Compute with other functions from now on, in all inner parts too."""
+        self.functions = functions
+        for value in vars(self).values():
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, Part):
+                    part.use(functions)
+
+
+PartType = TypeVar("PartType", bound=Part)
+
+
+def twin(part: Part, functions: Functions, kind: type[PartType]) -> PartType:
+    """A part of the class `kind` with the same parameter values (not copies of them) and other functions.
+
+    Its gradients are its own.
+    """
+    made = kind.__new__(kind)
+    for name, value in vars(part).items():
+        setattr(made, name, twin_of(value, functions))
+    made.functions = functions
+    return made
+
+
+def twin_of(value: Any, functions: Functions) -> Any:
+    if isinstance(value, Part):
+        return twin(value, functions, type(value))
+    if isinstance(value, list):
+        return [twin_of(item, functions) for item in value]
+    return Parameter(value.value, value.decay) if isinstance(value, Parameter) else value
+
+
+class Embedding(Part):
+    """A table of V rows of d numbers drawn from N(0, scale²). The row of padding does not exist: nothing is padded."""
+
+    def __init__(self, rows: int, dimension: int, rng: Any, dtype: Any = np.float32, scale: float = 1.0):
+        self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
+
+    def forward(self, ids: Ints1d) -> tuple[Floats2d, Any]:
+        return self.functions.embedding_forward(ids, self.table.value)
+
+    def backward(self, dy: Floats2d, cache: Any) -> None:
+        self.table.accumulate(self.functions.embedding_backward(dy, cache))
+
+
+class Linear(Part):
+    """y = x·W + b with W: (p, q) drawn from N(0, 1/p), so that y has the scale of x, and b = 0 (or none)."""
+
+    def __init__(self, inputs: int, outputs: int, rng: Any, dtype: Any = np.float32, bias: bool = True):
+        self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
+        self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
+
+    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
+        return self.functions.linear_forward(x, self.weight.value, None if self.bias is None else self.bias.value)
+
+    def backward(self, dy: Floats2d, cache: Any, accumulate: Floats2d | None = None) -> Floats2d:
+        """accumulate: another share of the gradient of x, added to it."""
+        more = () if accumulate is None else (accumulate,)
+        dx, dweight, dbias = self.functions.linear_backward(dy, cache, *more)
+        self.accumulate(dweight, dbias)
+        return dx
+
+    def accumulate(self, dweight: Floats2d, dbias: Floats1d) -> None:
+        """Add to the gradients of the parameters."""
+        self.weight.accumulate(dweight)
+        if self.bias is not None:
+            self.bias.accumulate(dbias)
+
+
+class LayerNorm(Part):
+    """Layer norm over d features, with gain 1 and bias 0 at the start."""
+
+    def __init__(self, dimension: int, dtype: Any = np.float32, epsilon: float = EPSILON):
+        self.epsilon = epsilon
+        self.gain = Parameter(np.ones(dimension, dtype), decay=False)
+        self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
+
+    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
+        return self.functions.layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon)
+
+    def backward(self, dy: Floats2d, cache: Any) -> Floats2d:
+        return self.accumulated(self.functions.layer_norm_backward(dy, cache))
+
+    def forward_sum(self, x: Floats2d, residual: Floats2d | None, *rows: Ints1d | None) -> tuple[Floats2d, Any]:
+        """LayerNorm(x + residual), the rows of both perhaps taken by index; see layers/fast/composed.py."""
+        gain, bias = self.gain.value, self.bias.value
+        return self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
+
+    def backward_sum(self, dy: Floats2d, cache: Any) -> Floats2d:
+        """The gradient of each row of the sum, which is that of both of its parts."""
+        return self.accumulated(self.functions.layer_norm_sum_backward(dy, cache))
+
+    def accumulated(self, gradients: tuple[Floats2d, Floats1d, Floats1d]) -> Floats2d:
+        dx, dgain, dbias = gradients
+        self.gain.accumulate(dgain)
+        self.bias.accumulate(dbias)
+        return dx
+
+
+class FeedForward(Part):
+    """z = dropout(act(x·U₁ + c₁))·U₂ + c₂. x, z: (T, d); U₁: (d, hidden), U₂: (hidden, d)."""
+
+    def __init__(self, dimension: int, hidden: int, activation: str, dropout: float, rng: Any, dtype: Any = np.float32):
+        self.expand = Linear(dimension, hidden, rng, dtype)
+        self.contract = Linear(hidden, dimension, rng, dtype)
+        self.activation, self.dropout = activation, dropout
+
+    def forward(self, x: Floats2d, rng: Any = None) -> tuple[Floats2d, Any]:
+        """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
+        expand, contract = self.expand, self.contract
+        mask = dropout_mask(x, (len(x), len(expand.bias.value)), self.dropout, rng)
+        weights = (expand.weight.value, expand.bias.value, contract.weight.value, contract.bias.value)
+        return self.functions.feed_forward_forward(x, *weights, self.activation, mask)
+
+    def backward(self, dz: Floats2d, cache: Any) -> Floats2d:
+        """dz: (T, d) → dx: (T, d)."""
+        dx, dexpand, dexpand_bias, dcontract, dcontract_bias = self.functions.feed_forward_backward(dz, cache)
+        self.expand.accumulate(dexpand, dexpand_bias)
+        self.contract.accumulate(dcontract, dcontract_bias)
+        return dx
