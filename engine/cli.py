@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from engine.cuda import kernels
+from engine import implementation
 from engine.support.errors import UserError, first_line
 from engine.training.interrupt import Interrupted
 
@@ -20,7 +20,7 @@ def exit_code_of(group, default, arguments):
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as during the imports
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if "doctor" not in arguments:  # which tells of a wrong value beside everything else
-            kernels.mode()
+            implementation.current()
         code = group.main(arguments, prog_name="train.py", standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)

@@ -1,22 +1,247 @@
-"""Numbers of floating-point operations, counted from shapes by each layer's own function."""
+"""Numbers of floating-point operations of a training step, counted from shapes: all formulas in one place.
 
-from typing import NamedTuple
+A product's multiply and add are two operations, and a sum of n numbers counts n. Additions, subtractions,
+multiplications, divisions, comparisons, selections, signs, absolute values, square roots, exp, log, tanh, sin, cos and
+arctan2 count one each, whatever they cost. Copies, casts, gathers, sorting, the drawing of random numbers and work on
+integers count none, and neither do the few operations that there are once per batch. The optimizer is not included.
+
+Counted is what the planned network computes in float32 on the CPU, as far as shapes tell: not what numbers decide, such
+as which texts go through the equations, or that rows to be summed by their ids happen to be in order. Dropout does not
+act. tests/layers/test_costs.py holds every formula against operations counted while the functions run.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from engine.arrays.ragged import RaggedBatch, lengths
+from layers.fast import wave_pair_cpu
+from layers.networks.parts import FeedForward
+from layers.networks.planned_wave_network import PlannedWaveNetwork
+from layers.networks.transformer import Transformer
+from layers.networks.wave_plan import WavePlan, plan_batch, shares_magnitude
+from layers.standard.attention import block_shape
+from layers.standard.gelu import SINGLE
+from layers.wave import OPERATIONS, READOUTS
 
 
 class Flops(NamedTuple):
-    """Floating-point operations of a forward and of the backward pass that follows it; `+` adds part by part.
-
-    A product's multiply and add are two operations, and a sum of n numbers counts n. Additions, subtractions, multiplications,
-    divisions, comparisons, selections, signs, absolute values, square roots, exp, log, tanh, sin, cos and arctan2 count one each,
-    whatever they cost. Copies, casts, gathers, sorting, the drawing of random numbers and work on integers count none, and neither
-    do the few operations that there are once per batch. The optimizer is not included.
-
-    Counted is what is computed in float32 on the CPU, as far as shapes tell: not what numbers decide, such as which texts need
-    another body, or that rows to be summed by their ids happen to be in order.
-    """
+    """Floating-point operations of a forward and of the backward pass that follows it; `+` adds part by part."""
 
     forward: int
     backward: int
 
-    def __add__(self, other):
+    def __add__(self, other: "Flops") -> "Flops":  # type: ignore[override]
         return Flops(self.forward + other.forward, self.backward + other.backward)
+
+
+NONE = Flops(0, 0)
+
+
+def total(parts: Iterable[Flops]) -> Flops:
+    return sum(parts, start=NONE)
+
+
+# Function pairs. T rows of d numbers (rows, d), B texts.
+
+
+def global_magnitude(rows: int, texts: int, d: int, scope: str = "dimension") -> Flops:
+    return Flops(2 * rows * d + texts * (d if scope == "dimension" else 1), 5 * rows * d)
+
+
+def phase(rows: int, d: int) -> Flops:
+    return Flops(10 * rows * d, 12 * rows * d)
+
+
+def polar_to_wave(rows: int, d: int) -> Flops:
+    return Flops(4 * rows * d, 8 * rows * d)
+
+
+def token2wave(rows: int, d: int) -> Flops:
+    """Of either scope; `exclusive_sum` is 9 of them each way. Linear in the number of tokens."""
+    return Flops(11 * rows * d, 15 * rows * d)
+
+
+def operation(rows: int, d: int, kind: str) -> Flops:
+    forward, backward = OPERATIONS[kind].flops
+    return Flops(forward * rows * d, backward * rows * d)
+
+
+def readout(rows: int, d: int, kind: str) -> Flops:
+    forward, backward = READOUTS[kind].flops
+    return Flops(forward * rows * d, backward * rows * d)
+
+
+def linear(rows: int, inputs: int, outputs: int, bias: bool = True) -> Flops:
+    """One product forward and two backward. bias: whether forward adds one; its gradient is formed in any case."""
+    product = 2 * rows * inputs * outputs
+    return Flops(product + bias * rows * outputs, 2 * product + rows * outputs)
+
+
+def embedding(tokens: int, d: int) -> Flops:
+    """The sums of backward."""
+    return Flops(0, tokens * d)
+
+
+def layer_norm(rows: int, d: int, residual: bool = False) -> Flops:
+    """residual: whether forward adds one first."""
+    return Flops((7 + residual) * rows * d + 5 * rows, 11 * rows * d + 2 * rows)
+
+
+def gelu(rows: int, d: int) -> Flops:
+    """Slope included: 2 for each coefficient but the last, and 21 more."""
+    return Flops((2 * (len(SINGLE.coefficients) - 1) + 21) * rows * d, rows * d)
+
+
+def relu(rows: int, d: int) -> Flops:
+    return Flops(2 * rows * d, rows * d)
+
+
+def tanh(rows: int, d: int) -> Flops:
+    """Slope included."""
+    return Flops(10 * rows * d, rows * d)
+
+
+def residual(rows: int, d: int) -> Flops:
+    return Flops(rows * d, 0)
+
+
+def dropout(rows: int, d: int, rate: float) -> Flops:
+    """Of training; none at rate 0."""
+    return Flops(3 * rows * d, rows * d) if rate else NONE
+
+
+def pooling(entries: int, texts: int, d: int, kind: str = "mean", counted: bool = False) -> Flops:
+    """counted: whether entries have counts."""
+    known = {
+        "mean": Flops(((1 + counted) * entries + texts) * d, (counted * entries + texts) * d),
+        "max": Flops((3 * entries + texts) * d, 0),
+        "cls": Flops(texts * d, 0),
+    }
+    return known[kind]
+
+
+def softmax_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> Flops:
+    """smoothing: one more per logit forward if it is not 0."""
+    return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)
+
+
+def attention(text_lengths: Iterable[int], d: int, heads: int) -> Flops:
+    """Products 4·d and 10·d per pair of tokens of a text, the softmax 5·H and 8·H; the rest per token."""
+    sizes = [int(n) for n in text_lengths if n]
+    pairs, tokens = sum(n * n for n in sizes), sum(sizes)
+    added = sum(n * -(-n // block_shape(n, heads)[1]) for n in sizes)  # rows of dk and dv, for each block of scores
+    forward = (4 * d + 5 * heads) * pairs + (d + 2 * heads) * tokens
+    return Flops(forward, (10 * d + 8 * heads) * pairs + 2 * d * added)
+
+
+# Compositions. U rows, P entries that stand for T tokens, B texts.
+
+BESIDE_NORMS = {  # of wave_pair_cpu per entry, beside 6 for each norm: forward, and backward with its slopes (E4)
+    "interference": {"real": (1, 0), "imaginary": (1, 18), "magnitude": (6, 25), "both": (2, 20)},
+    "modulation": {"real": (3, 26), "imaginary": (3, 24), "both": (6, 32)},
+}
+ACTIVATIONS = {"gelu": gelu, "relu": relu}
+
+
+def bag_magnitude(rows: int, texts: int, d: int) -> Flops:
+    """Each way two products with C (B, U) and two further operations per number of a; forward adds both biases."""
+    products = (4 * texts + 2) * rows * d
+    return Flops(products + 3 * texts * d + 2 * rows * d, products + 10 * texts * d)
+
+
+def wave_pair(
+    entries: int, tokens: int, texts: int, d: int, kind: str, read: str, scope: str = "dimension", own: bool = False
+) -> Flops:
+    """own: entry p is row p itself; otherwise backward adds up what the entries of a row receive."""
+    sums = Flops(0, 0 if own else 2 * entries * d)
+    if scope == "dimension" and read in wave_pair_cpu.READOUTS.get(kind, ()):
+        forward, backward = BESIDE_NORMS[kind][read]
+        tests = 8 * texts * d  # 4 for each wave and way, to see whether digits were lost
+        return Flops((12 + forward) * entries * d + tests, backward * entries * d + (tests if backward else 0)) + sums
+    waves = token2wave(tokens, d) + token2wave(tokens, d) + operation(tokens, d, kind) + readout(tokens, d, read)
+    return waves + Flops(0, (2 + READOUTS[read].width) * entries * d) + sums  # dy shared by the tokens, and back
+
+
+def feed_forward(part: FeedForward, rows: int) -> Flops:
+    d, hidden = part.expand.weight.value.shape
+    return linear(rows, d, hidden) + ACTIVATIONS[part.activation](rows, hidden) + linear(rows, hidden, d)
+
+
+# Networks
+
+
+def step_flops(network: Any, batch: RaggedBatch) -> Flops:
+    """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host."""
+    texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
+    closing = linear(texts, *network.classifier.weight.value.shape)
+    closing += softmax_cross_entropy(texts, classes, network.config.label_smoothing)
+    return total(BODIES[network.config.model](network, batch)) + closing
+
+
+def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
+    """Those of the part in which tokens see one another: the waves, or the attention, of all blocks."""
+    return total(MIXING[network.config.model](network, batch))
+
+
+def plan_of(network: PlannedWaveNetwork, batch: RaggedBatch) -> WavePlan:
+    vocabulary = len(network.embedding.table.value)
+    return plan_batch(network.config, batch.ids, batch.offsets, batch.labels, vocabulary)
+
+
+def wave_mixing(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
+    plan, config, texts, parts = plan_of(network, batch), network.config, len(batch.offsets) - 1, []
+    rows = len(plan.ids)
+    for bag, after in zip(plan.bags, plan.bags[1:]):
+        entries, d = bag.entry_count(), config.dimension
+        if shares_magnitude(config):
+            parts.append(bag_magnitude(rows, texts, d))
+        else:
+            shape = (config.operation, config.readout, config.scope, bag.row_index is None)
+            parts.append(wave_pair(entries, len(batch.ids), texts, d, *shape))
+        rows = entries if after.row_index is None else texts
+    return parts
+
+
+def wave_body(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
+    plan, config, texts = plan_of(network, batch), network.config, len(batch.offsets) - 1
+    d, rows, parts = config.dimension, len(plan.ids), wave_mixing(network, batch)
+    for block, bag, after, spread in zip(network.blocks, plan.bags, plan.bags[1:], plan.spread):
+        entries = bag.entry_count()
+        out = entries if after.row_index is None else texts  # rows of the block's output
+        bias = not shares_magnitude(config)
+        parts += [linear(rows, d, d, bias), linear(rows, d, d, bias), Flops(0, rows * d)]  # two gradients of x added
+        if spread is not None:
+            parts.append(Flops(0, entries * d))  # summed over the entries of each text
+        if block.projection:
+            parts.append(linear(out, 2 * d, d))
+        parts.append(layer_norm(out, d, config.wave_residual))
+        if config.wave_residual:  # summed over the entries of each row, and added
+            parts.append(Flops(0, (rows if bag.row_index is None else rows + entries) * d))
+        if block.feed_forward:
+            parts += [feed_forward(block.feed_forward, out), layer_norm(out, d, residual=True), Flops(0, out * d)]
+        rows = out
+    entries = plan.bags[-1].entry_count()
+    parts.append(pooling(entries, texts, d, config.pooling, plan.bags[-1].counts is not None))
+    if not network.blocks:
+        parts.append(Flops(0, entries * d))  # summed over the entries of each row
+    return parts
+
+
+def transformer_mixing(network: Transformer, batch: RaggedBatch) -> list[Flops]:
+    config = network.config
+    return [attention(lengths(batch.offsets), config.dimension, config.heads) for _ in network.blocks]
+
+
+def transformer_body(network: Transformer, batch: RaggedBatch) -> list[Flops]:
+    tokens, texts, d = len(batch.ids), len(batch.offsets) - 1, network.config.dimension
+    parts = [embedding(tokens, d), embedding(tokens, d), layer_norm(tokens, d, residual=True)]
+    parts += transformer_mixing(network, batch)
+    for block in network.blocks:
+        parts += [linear(tokens, d, d)] * 4 + [feed_forward(block.feed_forward, tokens)]
+        parts += [layer_norm(tokens, d, residual=True)] * 2
+        parts.append(Flops(0, 4 * tokens * d))  # the gradients of x are added: one path more here, three there
+    return [*parts, pooling(tokens, texts, d, "cls"), linear(texts, d, d), tanh(texts, d)]
+
+
+BODIES = {"wave": wave_body, "transformer": transformer_body}
+MIXING = {"wave": wave_mixing, "transformer": transformer_mixing}

@@ -16,11 +16,11 @@ from functools import cache
 import numpy as np
 
 from engine.arrays import backend
-from engine.arrays.backend import arrays_of, move_together, rebuilt
-from engine.cuda import cublas, kernels
+from engine.arrays.backend import arrays_of, move_together, replaced
+from engine.cuda import cublas
+from engine.implementation import current
 from engine.layer import RowSparse
 from engine.support.errors import UserError
-from engine.training import adamw_cuda as adamw_fused
 
 MODES = ("on", "off")
 MOST_GRAPHS = 128  # kept; batches of further sizes are padded and run without
@@ -52,17 +52,19 @@ def without_graphs():
 def padded_batch(network, batch, rng):
     """What network.padded() makes of a batch; None where it makes nothing, or nothing is wanted."""
     prepare = getattr(network, "padded", None)
-    return None if prepare is None or mode() == "off" or kernels.mode() != "on" else prepare(batch, rng)
+    return None if prepare is None or mode() == "off" or current() != "fast" else prepare(batch, rng)
 
 
 class GradientGraphs:
     """The graphs of a training. replayed: how many steps were taken from one.
 
     lasting: ids of the gradients of the newest of these, which are the same arrays whenever it is replayed; tables: what the
-    optimizer has made for them, see adamw_fused.known_tables.
+    optimizer has made for them, see adamw_cuda.known_tables.
     """
 
-    def __init__(self):
+    def __init__(self, measure):
+        """measure: (parameters, loss, limit of the norm, control), puts the norm of the gradient into control."""
+        self.measure = measure
         self.met, self.graphs, self.tables, self.values = set(), {}, {}, []
         self.works, self.pool, self.allocated, self.slots = True, None, None, []
         self.replayed, self.lasting = 0, set()
@@ -95,7 +97,7 @@ class GradientGraphs:
         if graph is None:
             self.met.add(key)
             with self.place(direct):
-                loss, cache = computed(network, optimizer, move_together(tree, values[0]), rng, clip_norm)
+                loss, cache = computed(self.measure, network, optimizer, move_together(tree, values[0]), rng, clip_norm)
         else:
             loss, cache = self.replay(graph, leaves, optimizer.parameters)
         for parameter in optimizer.parameters.values():
@@ -137,13 +139,13 @@ class GradientGraphs:
         leaves = arrays_of(tree)
         cuts = np.cumsum([0, *map(len, leaves)]).tolist()
         integers = cupy.empty(cuts[-1], np.int64)
-        moved = rebuilt(tree, iter([integers[start:stop] for start, stop in zip(cuts, cuts[1:])]))
+        moved = replaced(tree, leaves, [integers[start:stop] for start, stop in zip(cuts, cuts[1:])])
         try:
             with self.place(direct) as stream:
                 direct.follow_stream()
                 stream.begin_capture()
                 try:
-                    loss, cache = computed(network, optimizer, moved, rng, clip_norm)
+                    loss, cache = computed(self.measure, network, optimizer, moved, rng, clip_norm)
                 finally:
                     graph = stream.end_capture()
         except (
@@ -226,12 +228,12 @@ class Graph:
         self.gradient_ids = set(map(id, grads.values()))
 
 
-def computed(network, optimizer, moved, rng, clip_norm):
+def computed(measure, network, optimizer, moved, rng, clip_norm):
     """(loss, cache): the part of a step that is recorded."""
     network.zero_grad()
     loss, cache = network.loss_forward(moved, train=True, rng=rng)
     network.loss_backward(cache)
-    adamw_fused.measure(optimizer.parameters, loss, clip_norm, optimizer.control)
+    measure(optimizer.parameters, loss, clip_norm, optimizer.control)
     return loss, cache
 
 

@@ -26,9 +26,10 @@ import numpy as np
 from engine.arrays.backend import array_module, to_device
 from engine.arrays.checks import check_choice
 from engine.arrays.ragged import row_blocks
-from engine.cuda.kernels import mode, run_on
+from engine.cuda.kernels import uses_kernels
+from engine.implementation import current
 from engine.layer import RowSparse
-from engine.training import adamw_cuda as adamw_fused
+from engine.training import adamw_cuda
 from engine.training.adamw_lazy_rows import catch_up, record_step
 from engine.training.config import EMBEDDING_UPDATES
 
@@ -51,16 +52,16 @@ class AdamW:
         self.beta1, self.beta2, self.epsilon, self.weight_decay = beta1, beta2, epsilon, weight_decay
         self.lazy = embedding_update == "lazy"
         self.state = {}
-        self.control = None  # on a device: see adamw_fused
+        self.control = None  # on a device: see adamw_cuda
         self.graphs = None  # on a device: see graphs.py
 
     def step(self, learning_rate, scale=1.0, control=None):
         """One update of every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy).
 
-        control: of adamw_fused.measure(), which then says on the device what the scale is and whether to update at all.
+        control: of adamw_cuda.measure(), which then says on the device what the scale is and whether to update at all.
         """
         if control is not None:
-            return (adamw_fused.checked_step if mode() == "check" else adamw_fused.step)(self, learning_rate, control)
+            return (adamw_cuda.checked_step if current() == "check" else adamw_cuda.step)(self, learning_rate, control)
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
@@ -105,8 +106,8 @@ class AdamW:
     def settle(self):
         """Let every row of lazily trained tables take the steps it missed, so that the tables are what they stand for."""
         for name, state in self.state.items():
-            if "last" in state and run_on(self.parameters[name].value):
-                adamw_fused.settle(self, self.parameters[name], state)
+            if "last" in state and uses_kernels(self.parameters[name].value):
+                adamw_cuda.settle(self, self.parameters[name], state)
             elif "last" in state:
                 value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
                 for rows in row_blocks(value):

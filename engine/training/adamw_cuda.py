@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.cuda.kernels import KernelFile, blocks_of, compare, contiguous
+from engine.cuda.kernels import KernelFile, blocks_of, contiguous
+from engine.implementation import compare
 from engine.layer import Parameter, RowSparse
 from engine.training.adamw_lazy_rows import grown, reach_of
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from engine.arrays.matmul import PRECISIONS
+from engine.implementation import IMPLEMENTATIONS
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 
@@ -49,6 +50,12 @@ class TrainingConfig(Settings):
     )
     precision: str = setting(
         "float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS
+    )
+    implementation: str = setting(
+        "fast",
+        "which code computes: fast implementations, the equations alone, or both and a comparison (check); "
+        "WAVE_IMPLEMENTATION in the environment takes precedence",
+        choices=IMPLEMENTATIONS,
     )
     patience: int = setting(
         3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0

@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple
 
 from engine.arrays.backend import array_module, to_host
-from engine.training import adamw_cuda as adamw_fused
+from engine.training import adamw_cuda
 
 STEPS = 50  # between two fetches
 
@@ -27,7 +27,7 @@ class DeviceRecords:
 
     def add(self, update, control, batch, line):
         """Record a step that update() has just queued. line: of metrics, whose loss and accuracy are not known yet; batch: on the host."""
-        adamw_fused.record(update.loss, control, update.cache.logits, update.cache.labels, self.values[len(self.steps)])
+        adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, self.values[len(self.steps)])
         self.steps.append((line, batch))
 
     def is_full(self):

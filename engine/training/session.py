@@ -14,7 +14,7 @@ import numpy as np
 from engine import __version__
 from engine.arrays.backend import blas_threads, peak_memory_bytes, resolve_device
 from engine.arrays.matmul import check_precision, product_precision
-from engine.cuda.kernels import mode, worst_differences
+from engine.implementation import current, using, worst_differences
 from engine.data.prepare import prepare, read_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.support.errors import UserError
@@ -51,13 +51,14 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
             for note in notes:
                 tell(note)
             data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
-            network = network_for(settings, build_network, data)
+            with using(settings.training.implementation):
+                network = network_for(settings, build_network, data)
             save_vocabulary(data.vocabulary, *directory.vocabulary_files)
             directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
         except BaseException:  # Ctrl-C too: an empty run directory is of no use
             directory.discard()
             raise
-        with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
+        with computing(settings.training, device):
             return run_to_end(settings, network, directory, data, device, tell, watch, resume=False)
 
 
@@ -81,8 +82,8 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
     check_precision(settings.training.precision, device)
     with directory.held():
         data = prepare_again(settings, directory, cache_dir)
-        network = network_for(settings, build_network, data)
-        with blas_threads(settings.training.threads), product_precision(settings.training.precision, device):
+        with computing(settings.training, device):
+            network = network_for(settings, build_network, data)
             return run_to_end(settings, network, directory, data, device, tell, watch, resume=True)
 
 
@@ -193,6 +194,7 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
         "seed": seed,
         "device": device,
         "precision": settings.training.precision,
+        "implementation": current(),
         "corpus": data.name,
         "texts": {name: len(split.labels) for name, split in splits.items() if split},
         "epochs": progress.epoch,
@@ -203,10 +205,9 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
         "versions": {"program": __version__, "python": platform.python_version(), "numpy": np.__version__},
     }
     if device == "cuda":
-        result["kernels"] = mode()
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
-    if worst_differences:  # of WAVE_KERNELS=check, each as a share of its tolerance
-        result["kernel_differences"] = {
+    if worst_differences:  # of implementation=check, each as a share of its tolerance
+        result["differences"] = {
             f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
         }
     write_json(directory.result_file, result)
@@ -223,7 +224,8 @@ def open_run(path, network_classes, build_network, device="cpu"):
             f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
-    network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
+    with using(settings.training.implementation):
+        network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
     load_weights(network, arrays["weights"], directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
 
@@ -246,7 +248,18 @@ def labels_in(state, directory):
 def computing_as_trained(run, device):
     """With the threads of an OpenRun's training, and on "cuda" with the precision of its products; those of "cpu" are float32."""
     precision = run.settings.training.precision if device == "cuda" else "float32"
-    with blas_threads(run.settings.training.threads), product_precision(precision, device):
+    with computing(run.settings.training.replace(precision=precision), device):
+        yield
+
+
+@contextlib.contextmanager
+def computing(training, device):
+    """With the threads, the precision of products and the implementation of a TrainingConfig."""
+    with (
+        blas_threads(training.threads),
+        product_precision(training.precision, device),
+        using(training.implementation),
+    ):
         yield
 
 

@@ -11,9 +11,10 @@ import math
 from typing import NamedTuple
 
 from engine.cuda import graphs
-from engine.cuda.kernels import compare, mode, run_on
+from engine.cuda.kernels import uses_kernels
+from engine.implementation import compare, current
 from engine.layer import squared_norm
-from engine.training import adamw_cuda as adamw_fused
+from engine.training import adamw_cuda
 
 
 def global_norm(parameters):
@@ -56,7 +57,7 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
     if padded is not None:
         return update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm)
     loss, cache = network.loss_forward(batch, train=True, rng=rng)
-    if run_on(loss):
+    if uses_kernels(loss):
         return update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm)
     if not math.isfinite(loss):
         raise NotFinite(f"the loss is {float(loss)}", cache)
@@ -72,9 +73,9 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
 def update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm):
     """update() with what network.padded() gave."""
     if optimizer.control is None:
-        optimizer.control = adamw_fused.new_control(next(iter(optimizer.parameters.values())).value)
+        optimizer.control = adamw_cuda.new_control(next(iter(optimizer.parameters.values())).value)
     if optimizer.graphs is None:
-        optimizer.graphs = graphs.GradientGraphs()
+        optimizer.graphs = graphs.GradientGraphs(adamw_cuda.measure)
     loss, cache = optimizer.graphs.gradients(network, optimizer, padded, rng, clip_norm)
     optimizer.step(learning_rate, control=optimizer.control)
     return Update(loss, optimizer.control[:1], cache)
@@ -83,11 +84,11 @@ def update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm):
 def update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm):
     """The rest of update() by kernels."""
     if optimizer.control is None:
-        optimizer.control = adamw_fused.new_control(loss)
+        optimizer.control = adamw_cuda.new_control(loss)
     network.zero_grad()
     network.loss_backward(cache)
-    adamw_fused.measure(optimizer.parameters, loss, clip_norm, optimizer.control)
-    if mode() == "check":
+    adamw_cuda.measure(optimizer.parameters, loss, clip_norm, optimizer.control)
+    if current() == "check":
         plain = global_norm(optimizer.parameters)
         compare("global_norm", optimizer.control[:1], optimizer.control[:1] * 0 + plain)
     optimizer.step(learning_rate, control=optimizer.control)

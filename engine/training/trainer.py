@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.arrays.backend import random_generator, to_host
-from engine.cuda.kernels import run_on
+from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.texts import shown
 from engine.support.errors import UserError
@@ -150,7 +150,7 @@ class Trainer:
             raise self.diverged(step, error.what, first_nonfinite(error.cache)) from None
         progress.step, progress.batch = step, progress.batch + 1
         progress.tokens += len(batch.ids)
-        if run_on(done.loss):
+        if uses_kernels(done.loss):
             self.records = self.records or DeviceRecords(done.loss, started)
             self.records.add(done, self.optimizer.control, batch, {**line, **self.watched()})
             if self.records.is_full():

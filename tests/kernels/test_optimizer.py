@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.layer import Parameter, RowSparse
-from engine.training import adamw_cuda as adamw_fused
+from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
 from engine.training.step import clip_scale, global_norm
 
@@ -51,8 +51,8 @@ def one_step(optimizer, limit, rate, fused):
         optimizer.step(rate, clip_scale(norm, limit))
         return norm
     some = optimizer.parameters["table"].value
-    optimizer.control = adamw_fused.new_control(some) if optimizer.control is None else optimizer.control
-    adamw_fused.measure(optimizer.parameters, np.zeros((), some.dtype), limit, optimizer.control)
+    optimizer.control = adamw_cuda.new_control(some) if optimizer.control is None else optimizer.control
+    adamw_cuda.measure(optimizer.parameters, np.zeros((), some.dtype), limit, optimizer.control)
     optimizer.step(rate, control=optimizer.control)
     return float(optimizer.control[0])
 
@@ -88,7 +88,7 @@ def test_sizes_of_a_real_network(emulated):
         rng = np.random.default_rng(0)
         values = {
             "table": rng.standard_normal((6, 300)),
-            "wide": rng.standard_normal(260 * adamw_fused.BLOCK_ENTRIES + 7),
+            "wide": rng.standard_normal(260 * adamw_cuda.BLOCK_ENTRIES + 7),
         }
         parameters = {name: Parameter(value) for name, value in values.items()}
         optimizer = AdamW(parameters, weight_decay=0.05)
@@ -142,14 +142,14 @@ def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated)
     for bad_loss, bad_grad in ((np.nan, 1.0), (0.0, np.inf), (np.inf, np.nan)):
         parameters = {"w": Parameter(np.ones((2, 3))), "table": Parameter(np.ones((4, 3)))}
         optimizer = AdamW(parameters)
-        optimizer.control = adamw_fused.new_control(np.zeros(1))
+        optimizer.control = adamw_cuda.new_control(np.zeros(1))
         with emulated():
             for loss, grad in ((bad_loss, bad_grad), (0.0, 1.0)):
                 parameters["w"].grad, parameters["table"].grad = (
                     np.full((2, 3), grad),
                     RowSparse(np.array([1]), np.ones((1, 3))),
                 )
-                adamw_fused.measure(parameters, np.asarray(loss), 1.0, optimizer.control)
+                adamw_cuda.measure(parameters, np.asarray(loss), 1.0, optimizer.control)
                 optimizer.step(0.1, control=optimizer.control)
         assert optimizer.control[2] == 1
         assert (parameters["w"].value == 1).all() and (parameters["table"].value == 1).all()
@@ -163,13 +163,13 @@ def test_the_record_holds_loss_norm_and_hits(emulated):
         logits, labels, into = rng.standard_normal((600, 5)).astype(dtype), rng.integers(0, 5, 600), np.zeros(3)
         logits[3], labels[3] = 1.0, 0  # equal ones: the first counts
         with emulated():
-            adamw_fused.record(np.asarray(0.5, dtype), np.array([2.0, 1.0, 0.0]), logits, labels, into)
+            adamw_cuda.record(np.asarray(0.5, dtype), np.array([2.0, 1.0, 0.0]), logits, labels, into)
         assert into.tolist() == [0.5, 2.0, (logits.argmax(axis=1) == labels).sum()]
 
 
 def test_what_no_kernel_can_index_is_refused():
     with pytest.raises(ValueError, match="C-contiguous"):
-        adamw_fused.address(np.zeros((3, 4)).T)
+        adamw_cuda.address(np.zeros((3, 4)).T)
 
 
 def test_checking_compares_with_the_plain_step(emulated, monkeypatch):

@@ -14,7 +14,7 @@ from engine.data.texts import class_names, encode_labels
 from engine.data.token_cache import TokenCache
 from layers.experiments.benchmark import workloads
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.planned_wave_network import WaveNetwork
+from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.presets import PRESETS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's

@@ -19,6 +19,7 @@ from engine.benchmark.machine import describe_device, memory_bytes, restart_peak
 from engine.benchmark.parts import PartTimer, arrays_in, kept_bytes
 from engine.benchmark.timing import SynchronizedPartTimer, clock_of
 from engine.training.step import update
+from layers.costs import mixing_flops, step_flops
 from layers.experiments.benchmark.contestants import CLIP_NORM, LEARNING_RATE, OurDeviceTraining
 from layers.experiments.complexity.models import TOKENS, batch_of, build
 from layers.networks import transformer_block, wave_block
@@ -98,7 +99,7 @@ class Subject:
     def at(self, texts, length):
         """The Measurement of a batch of `texts` texts of `length` tokens each."""
         batch = batch_of(texts, length, self.tokens)
-        counted, mixing = self.network.flops(batch), sum(self.network.mixing_flops(batch))
+        counted, mixing = step_flops(self.network, batch), sum(mixing_flops(self.network, batch))
         row = Measurement(self.model, texts, length, self.network.parameter_count(), *counted, mixing)
         row = row._replace(kept_bytes=self.kept_at(length), why_not=self.obstacle(row))
         if row.why_not is None:

@@ -18,7 +18,7 @@ Logits, loss and parameter gradients are the network's to rounding: the layer no
 
 from typing import Callable, NamedTuple
 
-from layers.networks.planned_wave_network import WaveNetwork
+from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.transformer import Transformer
 from layers.standard.attention import attention_backward, attention_forward
 from layers.standard.pooling import pooling_backward, pooling_forward
