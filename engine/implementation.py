@@ -130,8 +130,11 @@ def dispatch_pair(name, equation_forward, equation_backward, implementations, ch
     return forward, backward
 
 
-def compare(name: str, found: Any, expected: Any) -> None:
-    """Raise ImplementationError unless every array agrees with the equation's to TOLERANCES; remember the worst."""
+def compare(name: str, found: Any, expected: Any, tolerance: float | None = None) -> None:
+    """Raise ImplementationError unless every array agrees with the equation's to TOLERANCES; remember the worst.
+
+    tolerance: another one than that of the dtype.
+    """
     for one, other in zip(float_arrays(found), float_arrays(expected), strict=True):
         xp = array_module(one, other)
         finite, about = xp.isfinite(other), f"({other.dtype}, shape {other.shape})"
@@ -141,7 +144,7 @@ def compare(name: str, found: Any, expected: Any) -> None:
             )
         one, other = xp.where(finite, one, 0), xp.where(finite, other, 0)  # diverging numbers are no fault of either
         difference, size = norm(one - other), norm(other)
-        share = difference / (size or 1.0) / TOLERANCES[other.dtype]
+        share = difference / (size or 1.0) / (tolerance or TOLERANCES[other.dtype])
         key = (name, other.dtype.name)
         worst_differences[key] = max(share, worst_differences.get(key, 0.0))
         if not share <= 1 and difference != 0:

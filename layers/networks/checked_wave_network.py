@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from engine.arrays.backend import same_stream
 from engine.arrays.ragged import RaggedBatch
 from engine.implementation import compare
@@ -11,21 +13,24 @@ from layers.networks.parts import twin
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.wave_network import WaveNetwork
 
+TOLERANCE = 1e-10  # of loss and gradients in float64, ‖difference‖/‖readable‖
+
 
 class CheckedCache(NamedTuple):
-    """A LossCache, with what the readable network needs to compute the same step."""
+    """A LossCache, and what is needed to compute the same step again."""
 
     network: Any
     logits: Floats2d
     labels: Ints1d
     loss: Any
-    step: tuple  # the batch, train, the random stream, and the loss
+    step: tuple[RaggedBatch, bool, Any]  # the batch, train, the random stream
 
 
 class CheckedWaveNetwork(PlannedWaveNetwork):
     """A PlannedWaveNetwork that recomputes each call of an implementation by its equation, and each step by WaveNetwork.
 
-    Raises ImplementationError where they differ.
+    The step is compared in float64, where planned and readable network must agree to TOLERANCE; float32 is compared call
+    by call. Raises ImplementationError where they differ.
     """
 
     def loss_forward(  # type: ignore[override]
@@ -33,20 +38,21 @@ class CheckedWaveNetwork(PlannedWaveNetwork):
     ) -> tuple[Floats, CheckedCache]:
         stream = same_stream(rng)
         loss, cache = super().loss_forward(batch, train, rng)
-        return loss, CheckedCache(*cache, (batch, train, stream, loss))
+        return loss, CheckedCache(*cache, (batch, train, stream))
 
     def loss_backward(self, cache: Any, dloss: float = 1.0) -> None:
-        parameters = self.parameters()
-        before = {name: parameter.grad for name, parameter in parameters.items()}
-        self.zero_grad()
         super().loss_backward(cache, dloss)
-        batch, train, stream, loss = cache.step
-        readable = twin(self, FUNCTIONS["equations"], WaveNetwork)
-        expected, readable_cache = readable.loss_forward(batch, train, stream)
-        readable.loss_backward(readable_cache, dloss)
-        compare("network forward", loss, expected)
-        for name, parameter in readable.parameters().items():
-            compare(f"gradient of {name}", parameters[name].dense_grad(), parameter.dense_grad())
-        for name, grad in before.items():
-            if grad is not None:
-                parameters[name].accumulate(grad)
+        planned = self.step_in_float64(PlannedWaveNetwork, "fast", cache.step)
+        readable = self.step_in_float64(WaveNetwork, "equations", cache.step)
+        for name, expected in readable.items():
+            compare(f"network: {name}", planned[name], expected, TOLERANCE)
+
+    def step_in_float64(self, kind: type[WaveNetwork], implementation: str, step: tuple) -> dict[str, Floats]:
+        """Loss and gradients by name of a network of that kind with the same parameters."""
+        network = twin(self, FUNCTIONS[implementation], kind)
+        for parameter in network.parameters().values():
+            parameter.value = parameter.value.astype(np.float64)
+        batch, train, stream = step
+        loss, cache = network.loss_forward(batch, train, same_stream(stream))
+        network.loss_backward(cache)
+        return {"loss": loss, **{f"gradient of {n}": p.dense_grad() for n, p in network.parameters().items()}}
