@@ -18,7 +18,7 @@ class Cache(NamedTuple):
 
 
 def supports(x: Floats2d, bag: Bag, kind: str = "mean") -> bool:
-    return kind == "mean" and x.ndim == 2 and (bag.row_index is not None or bag.entry_count() == len(x))
+    return kind == "mean" and x.ndim == 2
 
 
 def forward(x: Floats2d, bag: Bag, kind: str = "mean") -> tuple[Floats2d, Cache]:

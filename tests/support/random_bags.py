@@ -15,7 +15,7 @@ def random_bag(rng, lengths, form="merged", vocabulary=4):
     if form == "repeated places":
         return vocabulary, bag
     bag = merge_repeats(bag, vocabulary)
-    return (vocabulary, bag) if form == "merged" else (len(bag.places), bag._replace(places=None))
+    return (vocabulary, bag) if form == "merged" else (len(bag.row_index), bag._replace(row_index=None))
 
 
 def tokens_of(bag):
@@ -23,5 +23,5 @@ def tokens_of(bag):
     found = []
     for start, stop in zip(bag.offsets.tolist(), bag.offsets[1:].tolist()):
         entries = [e for e in range(start, stop) for _ in range(1 if bag.counts is None else int(bag.counts[e]))]
-        found.append([(e, e if bag.places is None else int(bag.places[e])) for e in entries])
+        found.append([(e, e if bag.row_index is None else int(bag.row_index[e])) for e in entries])
     return found
