@@ -95,14 +95,14 @@ def test_a_broken_nvrtc_library_is_no_compiler(nothing_installed, monkeypatch, t
         Nvrtc()
 
 
-def test_figures_are_the_most_of_all_architectures_and_are_no_message():
+def test_figures_are_the_most_of_all_architectures():
     done = judged(True, LOG)
     assert done.registers == {"one": 32, "two": 40}
     assert done.spills == {"one": 4, "two": 20}
     assert done.message == 'a.cu(3): warning #177-D: variable "t" was declared but never referenced'
 
 
-def test_a_refusal_has_no_figures_and_neither_has_a_compiler_that_tells_none():
+def test_a_refusal_has_no_figures():
     assert judged(False, LOG)[2:] == (None, None)
     assert judged(True, "") == (True, "", None, None)
 
