@@ -1,4 +1,4 @@
-"""What this machine offers: versions, a CUDA device and what stands in its way, whether every kernel compiles, what to install.
+"""Examine this machine: versions, a CUDA device, whether every kernel compiles, and what to install.
 
 Nothing here raises: what cannot be found out is a reason in words. Nothing needs a device.
 """
@@ -6,17 +6,20 @@ Nothing here raises: what cannot be found out is a reason in words. Nothing need
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from engine.arrays.backend import random_generator, why_no_cuda
 from engine.benchmark.machine import describe_machine, dotted, name_of
 from engine.benchmark.machine import driver_release as release_of_driver
-from engine.cuda import kernels
-from engine.cuda.compilers import kernel_files, search
+from engine.cuda.compilers import Compiler, SourceFile, kernel_files, search
+from engine.cuda.kernels import KernelFile, loaded
+from engine.implementation import VARIABLE, current
 from engine.support.errors import first_line
 from engine.support.text import format_table
 
@@ -26,16 +29,17 @@ CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 COMPILED = "compiles"
 LOADED = "loads"
 CUDA_13 = 13_000  # versions as CUDA counts them: 1000·major + 10·minor
+Findings: TypeAlias = dict[str, Any]
 
 
-def examine(folders):
+def examine(folders: Sequence[Path]) -> Findings:
     """dict of plain values about this machine and the .cu files in `folders`; what is missing is {"missing": reason}.
 
-    Kernels are compiled by NVRTC if it is there, as on a device, else by nvcc.
-    ok: whether every kernel compiled, and loaded on the device if there is one; None where there is no compiler to tell.
+    Kernels are compiled by NVRTC if it is there, as on a device, else by nvcc. ok: whether every kernel compiled, and
+    loaded on the device if there is one; None where there is no compiler to tell.
     """
     reason = why_no_cuda()
-    findings = {
+    findings: Findings = {
         "machine": describe_machine(),
         "cupy": attempt(cupy_version),
         "cupy_packages": [name for name in CUPY_PACKAGES if is_installed(name)],
@@ -43,15 +47,12 @@ def examine(folders):
         "driver_release": attempt(driver_release),
         "runtime": attempt(runtime_version),
         "device": attempt(device_facts) if reason is None else missing(reason),
-        "libraries": {
-            name: attempt(function) if reason is None else missing(reason) for name, function in LIBRARIES.items()
-        },
-        "kernels_mode": attempt(kernels.mode),
+        "libraries": {name: missing(reason) if reason else attempt(use) for name, use in LIBRARIES.items()},
+        "implementation": attempt(current),
     }
     compilers = search()
-    findings["compilers"] = {
-        kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()
-    }
+    named = {kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()}
+    findings["compilers"] = named
     device = findings["device"]
     wanted = device["architecture"] if is_known(device) else ARCHITECTURE
     judges = [found for found in compilers.values() if not isinstance(found, str)][-1:]
@@ -62,16 +63,16 @@ def examine(folders):
     return findings
 
 
-def missing(reason):
+def missing(reason: str) -> dict[str, str]:
     """A finding that is no value."""
     return {"missing": reason}
 
 
-def is_known(finding):
+def is_known(finding: Any) -> bool:
     return not (isinstance(finding, dict) and "missing" in finding)
 
 
-def attempt(function):
+def attempt(function: Callable[[], Any]) -> Any:
     """The function's result, or the reason why there is none, whatever went wrong."""
     try:
         return function()
@@ -79,25 +80,26 @@ def attempt(function):
         return missing(first_line(error))
 
 
-def cupy_version():
+def cupy_version() -> str:
+    """The version of CuPy. Raises where it is not installed, or broken."""
     try:
         import cupy
     except ModuleNotFoundError as error:
         if error.name != "cupy":  # it is there, and something it needs is not
             raise
         raise RuntimeError("CuPy is not installed") from None
-    return cupy.__version__
+    return str(cupy.__version__)
 
 
-def is_installed(package):
+def is_installed(package: str) -> bool:
     try:
         return bool(metadata.version(package))
     except metadata.PackageNotFoundError:
         return False
 
 
-def driver_version():
-    """The newest CUDA version that the NVIDIA driver supports, as an integer such as 13000. Asks the driver, not CuPy."""
+def driver_version() -> int:
+    """The newest CUDA version that the NVIDIA driver supports, as an integer such as 13000; asked without CuPy."""
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -109,7 +111,7 @@ def driver_version():
     return version.value
 
 
-def driver_release():
+def driver_release() -> str:
     """The driver's own number, such as 580.65.06."""
     release = release_of_driver()
     if release is None:
@@ -117,7 +119,7 @@ def driver_release():
     return release
 
 
-def runtime_version():
+def runtime_version() -> int:
     """The CUDA version that CuPy was built for, as an integer such as 13020."""
     cupy_version()
     import cupy
@@ -125,7 +127,7 @@ def runtime_version():
     return int(cupy.cuda.runtime.runtimeGetVersion())
 
 
-def device_facts():
+def device_facts() -> dict[str, Any]:
     """dict of the current device: name, architecture such as sm_90, bytes free and in total, number of devices."""
     import cupy
 
@@ -139,25 +141,31 @@ def device_facts():
     }
 
 
-def matrix_product():
+def matrix_product() -> str | dict[str, str]:
+    """Multiply on the device, by cuBLAS."""
     import cupy
 
     return "works" if float((cupy.ones((2, 2)) @ cupy.ones((2, 2))).sum()) == 8 else missing("it multiplies wrongly")
 
 
-def random_numbers():
+def random_numbers() -> str | dict[str, str]:
+    """Draw a number on the device, by cuRAND."""
     return "works" if 0 <= float(random_generator(0, device="cuda").random(1)[0]) < 1 else missing("out of range")
 
 
 LIBRARIES = {"cuBLAS": matrix_product, "cuRAND": random_numbers}  # CuPy loads them at first use, so only use tells
 
 
-def kernel_rows(folders, compilers, wanted, on_device):
-    """A dict for each .cu file and dtype: file, dtype, compiled {compiler: "compiles" or its message}, device (None without)."""
+def kernel_rows(
+    folders: Sequence[Path], compilers: Sequence[Compiler], wanted: str, on_device: bool
+) -> list[dict[str, Any]]:
+    """A dict for each .cu file and dtype: file, dtype, compiled {compiler: COMPILED or its message}, device.
+
+    device: LOADED, the device's message, or None without a device.
+    """
     tasks = [(path_in(folders, one.path), one, dtype) for one in kernel_files(folders) for dtype in DTYPES]
-    with ThreadPoolExecutor(
-        os.cpu_count()
-    ) as pool:  # nvcc is a process of its own, and NVRTC runs without Python's lock
+    # nvcc is a process of its own, and NVRTC runs without Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         told = [{c.name: pool.submit(verdict_of, c, one, dtype, wanted) for c in compilers} for _, one, dtype in tasks]
         compiled = [{name: verdict.result() for name, verdict in row.items()} for row in told]
     return [
@@ -166,42 +174,42 @@ def kernel_rows(folders, compilers, wanted, on_device):
     ]
 
 
-def path_in(folders, path):
+def path_in(folders: Sequence[Path], path: Path) -> str:
     """The path of a file as seen from beside its folder, with slashes."""
     parent = next(Path(folder).parent for folder in folders if Path(folder) in path.parents)
     return path.relative_to(parent).as_posix()
 
 
-def verdict_of(compiler, kernel_file, dtype, wanted):
-    """COMPILED, or what the compiler says. An architecture that it does not know yet is replaced by its newest."""
+def verdict_of(compiler: Compiler, kernel_file: SourceFile, dtype: str, wanted: str) -> str:
+    """COMPILED, or the compiler's message. An architecture that it does not know yet is replaced by its newest."""
     architecture = wanted if wanted in compiler.architectures else compiler.architectures[-1]
     done = attempt(lambda: compiler.compile(kernel_file, dtype, architecture))
     if not is_known(done):
-        return done["missing"]
+        return str(done["missing"])
     return COMPILED if done.ok else done.message or "refused without a message"
 
 
-def loads(kernel_file, dtype):
+def loads(kernel_file: KernelFile, dtype: str) -> str:
     """LOADED, or why the device does not take the kernels of a file."""
-    done = attempt(lambda: kernels.loaded(kernel_file, np.dtype(dtype)).compile())
-    return LOADED if is_known(done) else done["missing"]
+    done = attempt(lambda: loaded(kernel_file, np.dtype(dtype)).compile())
+    return LOADED if is_known(done) else str(done["missing"])
 
 
-def verdicts(row):
-    """What was said about one row of kernels."""
+def verdicts(row: dict[str, Any]) -> list[str]:
+    """All verdicts of one row of kernels."""
     return [*row["compiled"].values(), *([row["device"]] if row["device"] is not None else [])]
 
 
-def remedies(findings):
+def remedies(findings: Findings) -> list[str]:
     """Lines that say what to install or set, in the order in which to do it."""
     lines, driver, packages = [], findings["driver"], findings["cupy_packages"]
     old_driver = is_known(driver) and driver < CUDA_13
     extra = "cuda12" if old_driver else "cuda13"
     own_package = packages[0] if packages else f"cupy-{extra}x"
     install = f"pip install -e '.[{extra}]'"
-    other_way = (
-        "with a driver below 580: '.[cuda12]'" if not is_known(driver) else f"the driver supports CUDA {dotted(driver)}"
-    )
+    other_way = "with a driver below 580: '.[cuda12]'"
+    if is_known(driver):
+        other_way = f"the driver supports CUDA {dotted(driver)}"
     if not is_known(driver):
         newer = "580 or newer for CUDA 13, 525 or newer for CUDA 12"
         lines.append(f"{driver['missing']}: for an NVIDIA GPU install its driver ({newer}); in Docker add --gpus all")
@@ -224,21 +232,21 @@ def remedies(findings):
         )
     if not any(is_known(name) for name in findings["compilers"].values()):
         lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
-    if not is_known(findings["kernels_mode"]):
-        lines.append(findings["kernels_mode"]["missing"])
-    elif findings["kernels_mode"] == "off":
-        lines.append("WAVE_KERNELS=off: kernels are not used on a device; unset it")
+    if not is_known(findings["implementation"]):
+        lines.append(findings["implementation"]["missing"])
+    elif findings["implementation"] == "equations":
+        lines.append(f"{VARIABLE}=equations: kernels are not used on a device; unset it")
     if findings["ok"] is False:
-        lines.append(
-            "a kernel is refused, an error of this program: please report this text; WAVE_KERNELS=off computes without kernels"
-        )
+        without = f"{VARIABLE}=equations computes without kernels"
+        lines.append(f"a kernel is refused, an error of this program: please report this text; {without}")
     return lines
 
 
-def as_text(findings):
+def as_text(findings: Findings) -> str:
     """The findings for a terminal: a line each, the kernels as a table, messages of compilers, and what to do."""
     machine, device = findings["machine"], findings["device"]
     memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.0f} GiB"
+    packages = f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""
     driver = worded(findings["driver"], lambda version: f"up to CUDA {dotted(version)}")
     if is_known(findings["driver_release"]):
         driver = f"{findings['driver_release']}, {driver}"
@@ -246,18 +254,14 @@ def as_text(findings):
         ("machine", f"{machine['processor']}, {machine['cores']} cores{memory}, {machine['system']}"),
         ("Python", machine["python"]),
         ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
-        (
-            "CuPy",
-            worded(findings["cupy"], str)
-            + (f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""),
-        ),
+        ("CuPy", worded(findings["cupy"], str) + packages),
         ("CUDA driver", driver),
         ("CUDA runtime", worded(findings["runtime"], dotted)),
         ("device", worded(device, lambda d: f"{d['name']}, {d['architecture']}, {d['devices']} in all")),
         ("device memory", memory_text(device) if is_known(device) else "-"),
         *((name, worded(found, str)) for name, found in findings["libraries"].items() if is_known(device)),
         ("--device auto", "cuda" if is_known(device) else "cpu"),
-        ("WAVE_KERNELS", worded(findings["kernels_mode"], str)),
+        ("implementation", worded(findings["implementation"], str)),
         *((f"compiler {kind}", worded(found, str)) for kind, found in findings["compilers"].items()),
     ]
     width = max(len(name) for name, _ in facts)
@@ -266,38 +270,28 @@ def as_text(findings):
     for row in findings["kernels"]:
         for name, verdict in [*row["compiled"].items(), ("the device", row["device"])]:
             if verdict not in (COMPILED, LOADED, None):
-                lines += [
-                    "",
-                    f"{row['file']} ({row['dtype']}), refused by {name}:",
-                    *(f"  {line}" for line in verdict.splitlines()),
-                ]
-    lines += [
-        "",
-        *(
-            ["what to do:", *(f"  - {line}" for line in findings["remedies"])]
-            if findings["remedies"]
-            else ["nothing is missing"]
-        ),
-    ]
-    return "\n".join(lines)
+                lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
+                lines += [f"  {line}" for line in verdict.splitlines()]
+    to_do = ["what to do:", *(f"  - {line}" for line in findings["remedies"])]
+    return "\n".join([*lines, "", *(to_do if findings["remedies"] else ["nothing is missing"])])
 
 
-def memory_text(device):
+def memory_text(device: dict[str, Any]) -> str:
     free, total = (f"{device[key] / 2**30:.1f} GiB" for key in ("memory_free_bytes", "memory_total_bytes"))
     return f"{free} free of {total}"
 
 
-def worded(finding, form):
+def worded(finding: Any, form: Callable[[Any], str]) -> str:
     """A finding in words."""
     return form(finding) if is_known(finding) else f"- ({finding['missing']})"
 
 
-def kernel_table(rows):
+def kernel_table(rows: list[dict[str, Any]]) -> str:
     """A line for each .cu file and dtype, a column for each compiler, and one for the device."""
     names = list(rows[0]["compiled"]) if rows else []
-    short = lambda verdict: "-" if verdict is None else verdict if verdict in (COMPILED, LOADED) else "REFUSED"  # noqa: E731
-    cells = [
-        (row["file"], row["dtype"], *(short(row["compiled"][name]) for name in names), short(row["device"]))
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        told = [*(row["compiled"][name] for name in names), row["device"]]
+        short = ["-" if one is None else one if one in (COMPILED, LOADED) else "REFUSED" for one in told]
+        cells.append((row["file"], row["dtype"], *short))
     return format_table(["kernels", "dtype", *names, "device"], cells, align="<" * (len(names) + 3))
