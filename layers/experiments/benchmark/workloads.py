@@ -13,8 +13,8 @@ from engine.data.corpora import load_corpus
 from engine.data.texts import class_names, encode_labels
 from engine.data.token_cache import TokenCache
 from layers.experiments.benchmark import workloads
-from layers.networks.configs import WaveNetworkConfig
 from layers.networks import PlannedWaveNetwork as WaveNetwork
+from layers.networks.configs import WaveNetworkConfig
 from layers.networks.presets import PRESETS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's

@@ -1,6 +1,9 @@
 """The equations of the stages as they stand in layers/README.md, in LaTeX, for pages that show them."""
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+from layers.wave import OPERATIONS, READOUTS
 
 SEPARATOR = r", \quad "
 
@@ -14,7 +17,7 @@ class Equation(NamedTuple):
     backward: str
 
 
-EQUATIONS = {
+FIXED = {
     "global magnitude": Equation("E1", "global magnitude", r"G = \sqrt{\sum_j w_j^2}", r"dw_j = dG\,\frac{w_j}{G}"),
     "phase": Equation(
         "E2", "phase", r"\alpha_j = \mathrm{atan2}\left(\sqrt{1 - (w_j/G)^2},\; w_j/G\right)",
@@ -24,19 +27,6 @@ EQUATIONS = {
         "E4", "token2wave", r"Z_j = w_j + i\,v_j = G\,e^{i\alpha_j}, \quad v_j = \sqrt{\sum_{l \ne j} w_l^2}",
         r"dw_l = d\mathrm{re}_l + w_l \sum_{j \ne l} \frac{d\mathrm{im}_j}{v_j}",
     ),
-    "interference": Equation("E5", "interference", r"Z = A + B", r"dA = dZ, \quad dB = dZ"),
-    "modulation": Equation("E6", "modulation", r"Z = A\,B", r"dA = dZ\,\bar{B}, \quad dB = dZ\,\bar{A}"),
-    "real readout": Equation("E7", "readout, real", r"y = \mathrm{re}", r"d\mathrm{re} = dy, \quad d\mathrm{im} = 0"),
-    "imaginary readout": Equation("E7", "readout, imaginary", r"y = \mathrm{im}", r"d\mathrm{re} = 0, \quad d\mathrm{im} = dy"),
-    "magnitude readout": Equation(
-        "E7", "readout, magnitude", r"y = \rho = \sqrt{\mathrm{re}^2 + \mathrm{im}^2}",
-        r"d\mathrm{re} = dy\,\frac{\mathrm{re}}{\rho}, \quad d\mathrm{im} = dy\,\frac{\mathrm{im}}{\rho}",
-    ),
-    "phase readout": Equation(
-        "E7", "readout, phase", r"y = \mathrm{atan2}(\mathrm{im}, \mathrm{re})",
-        r"d\mathrm{re} = -dy\,\frac{\mathrm{im}}{\rho^2}, \quad d\mathrm{im} = dy\,\frac{\mathrm{re}}{\rho^2}",
-    ),
-    "both readout": Equation("E7", "readout, both", r"y = [\mathrm{re}, \mathrm{im}]", r"[d\mathrm{re}, d\mathrm{im}] = dy"),
     "linear": Equation("E8", "linear map", r"y = x\,W + b", r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t"),
     "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
     "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
@@ -63,3 +53,25 @@ EQUATIONS = {
     "sum": Equation("", "sum", r"y = a + b", r"da = dy, \quad db = dy"),
     "residual sum": Equation("", "residual sum", r"y = a + b", r"da = dy, \quad db = dy"),
 }  # fmt: skip
+
+
+class Equations(Mapping):
+    """Every equation by its key: EQUATIONS, and those of the records of operations and readouts."""
+
+    def __getitem__(self, key: str) -> Equation:
+        if key in OPERATIONS:
+            record = OPERATIONS[key]
+            return Equation(record.number, record.name, record.latex, record.latex_backward)
+        if key.endswith(" readout"):
+            readout = READOUTS[key.removesuffix(" readout")]
+            return Equation("E7", f"readout, {readout.name}", readout.latex, readout.latex_backward)
+        return FIXED[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*OPERATIONS, *(f"{name} readout" for name in READOUTS), *FIXED])
+
+    def __len__(self) -> int:
+        return len(OPERATIONS) + len(READOUTS) + len(FIXED)
+
+
+EQUATIONS = Equations()

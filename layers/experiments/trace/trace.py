@@ -21,6 +21,7 @@ from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.text_classifier import TextClassifier
 from layers.standard.softmax_cross_entropy import log_softmax
+from layers.wave import OPERATIONS
 
 CLASSES = ["0", "1", "2"]  # of a random network
 DIMENSION, HIDDEN, HEADS = 4, 5, 2
@@ -124,16 +125,17 @@ class Trace(NamedTuple):
         return not self.wrong
 
 
-def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True):
+def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True, faults=None):
     """The Trace of a Subject. shown: how many entries of each array; dimension: that of the phasors; seed: of the
     directions. entries: also differentiate by each entry shown, not only along one direction; takes four times as long.
+    faults: as in Walk.
 
     Raises UserError for a dimension that the network lacks.
     """
     config = subject.network.config
     if dimension >= config.dimension:
         raise UserError(f"--dimension-shown {dimension}: the network has the dimensions 0 to {config.dimension - 1}")
-    walk = Walk(subject.network, subject.batch)
+    walk = Walk(subject.network, subject.batch, faults)
     weights = walk.logit_slopes()
 
     def checked(i, quantity, searched=0):
@@ -205,16 +207,15 @@ def phasor_waves(trace):
     k, found = trace.dimension, []
     values = {q.name: q.value for q in trace.quantities}
     for stage in trace.walk.stages:
-        if stage.equation not in ("interference", "modulation"):
+        if stage.equation not in OPERATIONS:
             continue
         G = [
             float(values[f"{name}.magnitude"][0, k if values[f"{name}.magnitude"].shape[1] > 1 else 0])
             for name in stage.inputs
         ]
         rows = [(name, radius, text) for name, radius, text in zip(stage.inputs, G, ("G", "G′"))]
-        rows.append(
-            (stage.name, *((G[0] * G[1], "G·G′") if stage.equation == "modulation" else (G[0] + G[1], "G + G′")))
-        )
+        bound, circle = OPERATIONS[stage.equation].circle
+        rows.append((stage.name, bound(*G), circle))
         titles = {s.name: s.title for s in trace.walk.stages}
         found.append(
             [(titles[name], trace.walk.values[name].as_complex()[:, k], radius, text) for name, radius, text in rows]

@@ -1,4 +1,4 @@
-"""One text's walk through the stages of a network and back. No mathematics of its own.
+"""One text's walk through the readable network and back. No mathematics of its own.
 
 Every array of a walk with its gradient and with the function that all that follows makes of it.
 
@@ -11,87 +11,80 @@ numerical derivative of that step. A loss near 0 has too few digits for differen
 Where the two differ, single entries are looked at, to name the one that is furthest off.
 """
 
-from functools import partial, reduce
-from operator import add
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.ragged import positions
+from engine.arrays.ragged import RaggedBatch
 from engine.gradcheck.derivatives import EPSILON, STEPS, TOLERANCES, five_point, one_sided, stencil
 from engine.gradcheck.point import Point, entry_scales
 from engine.gradcheck.trees import leaves, norm, rebuild
 from engine.layer import RowSparse
-from layers.experiments.trace.stages import Stage, transformer_stages, wave_stages
+from engine.types import Floats, Floats2d
+from layers.experiments.trace.recording import Again, Recorder
+from layers.experiments.trace.stages import Stage, stages_of
+from layers.networks import Transformer, WaveNetwork
+from layers.networks.parts import twin
+from layers.standard.softmax_cross_entropy import softmax_cross_entropy_forward
 from layers.wave import global_magnitude_forward, phase_forward
 
-STAGES = {"wave": wave_stages, "transformer": transformer_stages}
 STEP = 1e-30  # of the complex step
-
-
-def stages_of(network, batch):
-    """The stages of a network of any kind for a RaggedBatch with labels, in the order of computation; "loss" is the last."""
-    return STAGES[network.config.model](network, batch)
+READABLE = {"wave": WaveNetwork, "transformer": Transformer}
 
 
 class Walk:
-    """One batch through the stages of a network and back; its parameters' gradients are then those of this batch.
+    """One batch through the readable network and back, every value and gradient recorded.
 
-    values, gradients: dicts by the names of the stages; values also of "ids" and "places", the numbers of the tokens in their
-    texts. A wave is a Wave, its gradient too.
+    values, gradients: dicts by the names of the stages; values also of "ids". A wave is a Wave, its gradient too.
+    network: the readable twin of the given one; its gradients are those of this batch. faults: by name of a stage, what
+    is done to the gradient that its backward receives.
     """
 
-    def __init__(self, network, batch):
-        self.stages = stages_of(network, batch)
-        places = positions(batch.offsets, len(batch.ids))
-        self.values, self.caches = {"ids": batch.ids, "places": places}, []
-        for stage in self.stages:
-            self.values[stage.name], cache = stage.forward(*self.inputs_of(stage, self.values))
-            self.caches.append(cache)
-        network.zero_grad()
-        self.gradients = {"loss": self.values["loss"].dtype.type(1.0)}
-        self.walk_back()
+    def __init__(self, network: Any, batch: RaggedBatch, faults: dict[str, Callable] | None = None):
+        self.recorder, self.batch = Recorder(), batch
+        self.network = twin(network, self.recorder.functions, READABLE[network.config.model])
+        _, cache = self.network.loss_forward(batch)
+        calls = self.recorder.calls
+        self.stages = stages_of(self.network, calls, cache)
+        self.values = {"ids": batch.ids, **{stage.name: calls[stage.number].value for stage in self.stages}}
+        self.recorder.faults = {
+            stage.number: faults[stage.name] for stage in self.stages if stage.name in (faults or {})
+        }
+        self.network.loss_backward(cache, self.values["loss"].dtype.type(1.0))
+        self.gradients = {stage.name: self.recorder.gradients[stage.number] for stage in self.stages}
 
-    def inputs_of(self, stage, values):
-        return [values[name] for name in stage.inputs]
-
-    def walk_back(self):
-        """Fill `gradients`. Where a value is used more than once its shares add, in the order of use."""
-        shares = {}
-        for stage, cache in zip(reversed(self.stages), reversed(self.caches)):
-            if stage.name in shares:
-                self.gradients[stage.name] = reduce(add, shares[stage.name])
-            for name, share in zip(stage.inputs, stage.backward(self.gradients[stage.name], cache)):
-                shares[name] = [share, *shares.get(name, [])]
-
-    def logits_with(self, name, value):
+    def logits_with(self, name: str, value: Any) -> Floats2d:
         """The logits when the value `name` is replaced and all that comes after it is computed anew."""
-        first = 1 + next(i for i, stage in enumerate(self.stages) if stage.name == name)
-        return self.rest({**self.values, name: value}, first)
+        number = next(stage.number for stage in self.stages if stage.name == name)
+        return self.logits_again(Again(self.recorder.calls, number, value))
 
-    def logits_with_parameter(self, name, value):
+    def logits_with_parameter(self, name: str, value: Floats) -> Floats2d:
         """The logits when a parameter is replaced; its own value is back in place afterwards."""
-        first, parameter = next((i, s.parameters[name]) for i, s in enumerate(self.stages) if name in s.parameters)
+        first, parameter = next((s.number, s.parameters[name]) for s in self.stages if name in s.parameters)
         kept, parameter.value = parameter.value, value
         try:
-            return self.rest(dict(self.values), first)
+            return self.logits_again(Again(self.recorder.calls, first))
         finally:
             parameter.value = kept
 
-    def rest(self, values, first):
-        """The logits by the stages from number `first` on; `values` holds what comes before, and is filled."""
-        for stage in self.stages[first:-1]:
-            values[stage.name], _ = stage.forward(*self.inputs_of(stage, values))
-        return values["classifier"]
+    def logits_again(self, again: Again) -> Floats2d:
+        """The logits of the batch, computed again in part."""
+        self.recorder.again = again
+        try:
+            return self.network.forward(self.batch)[0]
+        finally:
+            self.recorder.again = None
 
-    def logit_slopes(self):
+    def logit_slopes(self) -> Floats2d:
         """(B, C): dL/dlogits by complex step, to rounding, from the forward of the loss alone."""
-        logits, loss = self.values["classifier"], self.stages[-1]
+        logits, labels = self.values["classifier"], self.batch.labels
         slopes = np.zeros_like(logits)
         for index in np.ndindex(*logits.shape):
             moved = logits.astype(np.complex128)
             moved[index] += 1j * STEP
-            slopes[index] = loss.forward(moved)[0].imag / STEP
+            slopes[index] = softmax_cross_entropy_forward(moved, labels)[0].imag / STEP
         return slopes
 
 
