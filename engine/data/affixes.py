@@ -1,8 +1,9 @@
 """Affixes: how words begin and end, as further tokens, so that a network knows something of words that it has never seen.
 
-A word of more than 5 characters gives its first 5, one of more than 3 its last 3. Those that at least two different words of the training texts
-have are an AffixVocabulary; others are left out. fastText (Bojanowski et al., arXiv 1607.04606) takes all sequences of 3 to 6 characters instead,
-some ten tokens a word. What a word is, the tokenizer says: it cuts the parts that lie between spaces.
+A word of more than 5 characters gives its first 5, one of more than 3 its last 3. Those that at least two different
+words of the training texts have are an AffixVocabulary; others are left out. fastText (Bojanowski et al., arXiv
+1607.04606) takes all sequences of 3 to 6 characters instead, some ten tokens a word. What a word is, the tokenizer
+says: it cuts the parts that lie between spaces.
 """
 
 import json

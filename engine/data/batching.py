@@ -75,7 +75,8 @@ def split_validation(labels, fraction, seed):
         is_validation[rows[: min(int(len(rows) * fraction + 0.5), len(rows) - 1)]] = True
     if fraction and not is_validation.any():
         raise UserError(
-            f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; raise validation_fraction (--set) or give a --validation-file"
+            f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; "
+            "raise validation_fraction (--set) or give a --validation-file"
         )
     return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
 

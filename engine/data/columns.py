@@ -40,7 +40,10 @@ class Columns(NamedTuple):
 
 
 def choose_columns(path, table, text_columns, label_column, labels):
-    """Columns of a table. Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed."""
+    """Columns of a table.
+
+    Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed.
+    """
     asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
     header = find_header(table, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
@@ -50,7 +53,8 @@ def choose_columns(path, table, text_columns, label_column, labels):
     if label is not None and label in text:
         name = Columns(header, width, text, label).describe(label)
         raise UserError(
-            f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, or name another --label-column"
+            f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, "
+            "or name another --label-column"
         )
     if label is None:
         label = guess_label(table, header, width, text, labels)
@@ -74,7 +78,8 @@ def find_header(table, asked):
     if any(not is_position(column) for column in asked):
         return first
     known = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES + TEXT_NAMES]
-    # A class may be called "question", a story "News": no heading returns as a value further down or stands beside numbers.
+    # A class may be called "question", a story "News": no heading returns as a value further down or stands beside
+    # numbers.
     if not any(map(is_integer, first)) and any(
         all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known
     ):
@@ -100,12 +105,14 @@ def find_column(path, column, header, width):
         if header.count(column) > 1:
             places = ", ".join(str(i) for i, name in enumerate(header, start=1) if name == column)
             raise UserError(
-                f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); give their positions instead, or rename one"
+                f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); "
+                "give their positions instead, or rename one"
             )
         return header.index(column)
     if not is_position(column):
         raise UserError(
-            f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1"
+            f"{path}: no column is named {shown(column)} ({seen(header, width)}); "
+            "use one of its names or a position from 1"
         )
     if not 1 <= int(column) <= width:
         raise UserError(f"{path}: there is no column {column} ({seen(header, width)}); positions count from 1")
@@ -119,7 +126,10 @@ def seen(header, width):
 
 
 def guess_label(table, header, width, text, labels):
-    """The index of the label column, or None. Without a header it is the first or last column, whichever repeats more."""
+    """The index of the label column, or None.
+
+    Without a header it is the first or last column, whichever repeats more.
+    """
     if header is not None:
         names = [name.lower() for name in header]
         found = [names.index(name) for name in LABEL_NAMES if name in names and names.index(name) not in text]

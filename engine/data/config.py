@@ -40,7 +40,8 @@ class DataConfig(Settings):
     )
     affixes: bool = setting(
         False,
-        "how words of the training texts begin and end, where two at least do so, are further tokens, of the first max_tokens - 1 words",
+        "how words of the training texts begin and end, where two at least do so, are further tokens, "
+        "of the first max_tokens - 1 words",
     )
     validation_fraction: float = setting(
         0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0

@@ -1,6 +1,7 @@
 """Corpora by name: what they are and where they come from. Each is fetched at first use and kept.
 
-Row counts, files, columns and commits are those of the sources at the commits stated; what was read is held against them.
+Row counts, files, columns and commits are those of the sources at the commits stated; what was read is held against
+them.
 
 The list of all corpora by name, for the command line.
 """
@@ -125,7 +126,8 @@ CORPORA = {
         train_rows=5_452,
         test_rows=500,
         repository="CogComp/trec",
-        revision="65752bf53af25bc935a0dce92fb5b6c930728450",  # the hub's own conversion to parquet: branch main holds a script
+        # The hub's own conversion to parquet: branch main holds a script
+        revision="65752bf53af25bc935a0dce92fb5b6c930728450",
         train_files=("default/train/0000.parquet",),
         test_files=("default/test/0000.parquet",),
         text_columns=("text",),

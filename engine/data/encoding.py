@@ -14,9 +14,9 @@ KNOWN_WORDS = 500_000
 def encode_texts(tokenizer, texts, max_tokens):
     """Token ids of all texts, one after the other: (ids int32 (T,), offsets int64 (B + 1,)).
 
-    Each text is [CLS] and its tokens, cut to `max_tokens` in total; an empty text is [CLS] alone. There is no [SEP], since
-    a sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters.
-    Switches off the padding and truncation that the tokenizer itself may ask for.
+    Each text is [CLS] and its tokens, cut to `max_tokens` in total; an empty text is [CLS] alone. There is no [SEP],
+    since a sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters. Switches off the
+    padding and truncation that the tokenizer itself may ask for.
     """
     if max_tokens < 1:
         raise ValueError(f"max_tokens: must be at least 1, for [CLS], got {max_tokens}")

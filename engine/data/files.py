@@ -8,18 +8,18 @@ from engine.data.columns import choose_columns
 from engine.data.tables import MISSING, cell_text, read_table
 from engine.data.texts import LabelledTexts, shown
 from engine.support.errors import UserError
-from engine.support.text import visible
+from engine.support.text import sanitize
 
 
 def read_texts(path, text_columns=None, label_column=None, labels="required"):
     """Read texts and labels from CSV, TSV, JSON lines or plain lines (UTF-8, also gzip). Returns (LabelledTexts, str).
 
-    text_columns: names or positions, one or a sequence; several are joined by a space. label_column: a name or position.
-    Positions count from 1, as in cut. Columns that are not given are guessed from the names in a header; without one
-    the label is the first or last column, whichever repeats its values more, and the text all the others.
-    labels: "required", "optional" (None where the file has no label column) or "ignored" (None).
-    The string says in one line what was read and guessed. Blank lines are skipped, except in plain lines.
-    Raises UserError, naming file and line, for anything that cannot be read.
+    text_columns: names or positions, one or a sequence; several are joined by a space. label_column: a name or
+    position. Positions count from 1, as in cut. Columns that are not given are guessed from the names in a header;
+    without one the label is the first or last column, whichever repeats its values more, and the text all the others.
+    labels: "required", "optional" (None where the file has no label column) or "ignored" (None). The string says in one
+    line what was read and guessed. Blank lines are skipped, except in plain lines. Raises UserError, naming file and
+    line, for anything that cannot be read.
     """
     check_choice("labels", labels, ("required", "optional", "ignored"))
     path = os.fspath(path)
@@ -51,7 +51,8 @@ def cut_rows(path, format_name, rows, lines, columns):
             rows[number] = [*row[: width - 1], " ".join(row[width - 1 :])]
         elif any(cell.strip() for cell in row[width:]):
             raise UserError(
-                f"{path}, line {lines[number]}: {len(row)} columns where {width} are expected, {shown(row[width])} is too many; put the field that holds the delimiter in double quotes"
+                f"{path}, line {lines[number]}: {len(row)} columns where {width} are expected, "
+                f"{shown(row[width])} is too many; put the field that holds the delimiter in double quotes"
             )
 
 
@@ -77,7 +78,10 @@ def column_cells(path, rows, lines, columns, index):
 
 
 def read_labels(path, rows, lines, columns, labels):
-    """The label of each row, stripped; None when labels are optional and every one is empty. NaN and infinity in JSON are as good as empty."""
+    """The label of each row, stripped; None when labels are optional and every one is empty.
+
+    NaN and infinity in JSON are as good as empty.
+    """
     names = [cell.strip() for cell in column_cells(path, rows, lines, columns, columns.label)]
     empty = [number for number, name in enumerate(names) if not name or is_not_finite(rows[number][columns.label])]
     if labels == "optional" and len(empty) == len(names):
@@ -85,11 +89,12 @@ def read_labels(path, rows, lines, columns, labels):
     if empty:
         found = names[empty[0]] or "empty"
         raise UserError(
-            f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; fill it in or remove the line"
+            f"{path}, line {lines[empty[0]]}: the label in {columns.describe(columns.label)} is {found}; "
+            "fill it in or remove the line"
         )
     for name in dict.fromkeys(names):
         # Format characters may be part of a word, as in Persian, and stay.
-        if visible(name) != name:
+        if sanitize(name) != name:
             line = lines[names.index(name)]
             found = (
                 f"the label {shown(name)} in {columns.describe(columns.label)} holds a character that cannot be printed"

@@ -56,7 +56,8 @@ def fetch_file(repository, revision, file, cache_dir=None):
         if not is_intact(path):
             discard(path)
             raise UserError(
-                f"{repository}, {file}: what {endpoint()} sent is not what it announced (wrong sha256); nothing was kept:"
+                f"{repository}, {file}: what {endpoint()} sent is not what it announced (wrong sha256); "
+                "nothing was kept:"
                 f" run again, look into HF_ENDPOINT, {OTHERWISE}"
             )
     elif not is_intact(path):
@@ -65,7 +66,10 @@ def fetch_file(repository, revision, file, cache_dir=None):
 
 
 def download(repository, revision, file, cache_dir):
-    """Let huggingface_hub fetch a file into its cache; returns the path. UserError, in one line, for whatever goes wrong."""
+    """Let huggingface_hub fetch a file into its cache; returns the path.
+
+    UserError, in one line, for whatever goes wrong.
+    """
     hub = hub_library()
     try:
         with quiet():
@@ -90,7 +94,10 @@ def explain(error, folder):
     if isinstance(error, hub_library().errors.OfflineModeIsEnabled):
         return f"HF_HUB_OFFLINE is set, and {folder} does not hold the file; unset it"
     if status in (401, 403):
-        return f"{endpoint()} refuses access ({status}); set HF_TOKEN to a valid token or unset it, accept the terms on the dataset's page"
+        return (
+            f"{endpoint()} refuses access ({status}); set HF_TOKEN to a valid token or unset it, "
+            "accept the terms on the dataset's page"
+        )
     if status == 404:
         return f"{endpoint()} has no such file (404); look into HF_ENDPOINT"
     if status is not None:
@@ -98,9 +105,15 @@ def explain(error, folder):
     reason = first_line(error)[:SHOWN_CHARACTERS]
     if isinstance(error, OSError | RuntimeError) and not isinstance(error, ConnectionError):
         if getattr(error, "errno", None) is not None:
-            return f"cannot be written into {folder} ({error.strerror}); free some space, name another folder (--cache-dir)"
+            return (
+                f"cannot be written into {folder} ({error.strerror}); free some space, "
+                "name another folder (--cache-dir)"
+            )
         return f"the download failed ({reason}); run again"
-    return f"cannot be fetched from {endpoint()} ({reason}); connect to the network, set HF_ENDPOINT or a proxy (HTTPS_PROXY)"
+    return (
+        f"cannot be fetched from {endpoint()} ({reason}); connect to the network, "
+        "set HF_ENDPOINT or a proxy (HTTPS_PROXY)"
+    )
 
 
 def is_intact(path):
@@ -164,7 +177,10 @@ def quiet():
 
 
 def require_pyarrow(what):
-    """Raise UserError unless pyarrow can be imported: to be asked before anything is fetched. what: the file or corpus."""
+    """Raise UserError unless pyarrow can be imported: to be asked before anything is fetched.
+
+    what: the file or corpus.
+    """
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:

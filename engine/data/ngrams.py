@@ -1,9 +1,10 @@
 """N-grams: neighbouring tokens of a text as further tokens, so that a network without positions sees some order.
 
-Tokens v_1 … v_n of a text, v_1 = [CLS], give for each length k = 2 … N the grams (v_i, …, v_{i+k−1}), 1 ≤ i ≤ n − k + 1; with [CLS], how a text
-begins is a gram. Those that the training texts hold at least F times, at most the M most frequent, are an NGramVocabulary and have
-ids behind those of the tokenizer; others are left out. fastText (Joulin et al., arXiv 1607.01759) lets all grams share a fixed number of ids by a
-hash instead, which gives many a frequent gram the embedding of a rare one as well.
+Tokens v_1 … v_n of a text, v_1 = [CLS], give for each length k = 2 … N the grams (v_i, …, v_{i+k−1}), 1 ≤ i ≤ n − k +
+1; with [CLS], how a text begins is a gram. Those that the training texts hold at least F times, at most the M most
+frequent, are an NGramVocabulary and have ids behind those of the tokenizer; others are left out. fastText (Joulin et
+al., arXiv 1607.01759) lets all grams share a fixed number of ids by a hash instead, which gives many a frequent gram
+the embedding of a rare one as well.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,8 @@ import numpy as np
 
 from engine.arrays.ragged import lengths, spread
 
-# A gram is told by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and Flood's SplitMix64.
+# A gram is told by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and
+# Flood's SplitMix64.
 GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (
     np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
@@ -83,7 +85,10 @@ def places_in(known, hashes):
 
 
 def side_by_side(parts, counts):
-    """One flat array that holds, text by text, what each part has of it, and its offsets. counts: (parts, B), how much that is."""
+    """One flat array that holds, text by text, what each part has of it, and its offsets.
+
+    counts: (parts, B), how much that is.
+    """
     offsets = np.concatenate([[0], np.cumsum(counts.sum(axis=0))]).astype(np.int64)
     starts = offsets[:-1] + np.cumsum(counts, axis=0) - counts  # of each part's share of each text
     together = np.empty(offsets[-1], np.int32)

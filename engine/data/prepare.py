@@ -42,7 +42,8 @@ def read_corpus(config, cache_dir=None):
     if not config.train_file:
         if config.validation_file or config.test_file:
             raise UserError(
-                "--validation-file and --test-file go with --train-file; give the training texts too, or none of the three"
+                "--validation-file and --test-file go with --train-file; give the training texts too, "
+                "or none of the three"
             )
         return load_corpus(config.corpus, cache_dir), []
     splits, notes = {}, []
@@ -65,8 +66,9 @@ def columns_of(config):
 def prepare(config, corpus, seed, vocabulary=None, cache_dir=None):
     """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary, n-grams
-    and affixes are learned from the texts that are left for training: those held out are then as new to the network as any text that it will meet.
+    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary,
+    n-grams and affixes are learned from the texts that are left for training: those held out are then as new to the
+    network as any text that it will meet.
     """
     cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
@@ -116,7 +118,10 @@ def read_test_texts(config, path=None, cache_dir=None):
 
 
 def encode_labelled(config, vocabulary, classes, texts, cache_dir=None):
-    """RaggedBatch of LabelledTexts, as a trained run encodes them. UserError for a label that is not among its classes."""
+    """RaggedBatch of LabelledTexts, as a trained run encodes them.
+
+    UserError for a label that is not among its classes.
+    """
     labels = encode_labels(texts.labels, classes, texts)
     return encode_plain_texts(config, vocabulary, texts.texts, TokenCache(cache_dir))._replace(labels=labels)
 

@@ -33,8 +33,11 @@ MISSING = object()  # the cell of a JSON object that lacks the key
 
 
 class Table(NamedTuple):
-    """format: what the file was read as. keys: the column names of JSON objects, else None. rows: lists of cells, of any
-    width. lines: the line on which each row begins, from 1."""
+    """format: what the file was read as.
+
+    keys: the column names of JSON objects, else None. rows: lists of cells, of any width. lines: the line on which each
+    row begins, from 1.
+    """
 
     format: str
     keys: list[str] | None
@@ -102,7 +105,10 @@ def line_table(path, text):
 
 
 def csv_table(path, text):
-    """Quoted fields may hold delimiters, doubled quotes and line ends. The delimiter is the first that fits the file."""
+    """Quoted fields may hold delimiters, doubled quotes and line ends.
+
+    The delimiter is the first that fits the file.
+    """
     delimiter = guess_delimiter(text)
     return Table(f"CSV, {DELIMITERS[delimiter]}", None, *quoted_rows(path, text, delimiter))
 
@@ -166,7 +172,8 @@ def quoted_rows(path, text, delimiter):
             raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); {remedy}") from None
     if rows[-1] != end:
         raise UserError(
-            f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, and double the quotes within a field"
+            f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, "
+            "and double the quotes within a field"
         )
     return rows[:-1], lines[:-1]
 

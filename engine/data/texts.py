@@ -13,7 +13,10 @@ SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """texts: B strings. labels: B strings, or None. source: the file's name. lines: the line of each text, from 1, or None."""
+    """texts: B strings.
+
+    labels: B strings, or None. source: the file's name. lines: the line of each text, from 1, or None.
+    """
 
     texts: list[str]
     labels: list[str] | None = None
@@ -52,12 +55,15 @@ def require_two_classes(train):
     if len(names) < 2:
         found = f"only the class {shown(names[0])}" if names else "no label"
         raise UserError(
-            f"{train.source}: the training labels hold {found}; give at least two classes, or name another label column (--label-column)"
+            f"{train.source}: the training labels hold {found}; give at least two classes, "
+            "or name another label column (--label-column)"
         )
 
 
 def encode_labels(labels, classes, where):
-    """Labels → class numbers, (B,) int64: the positions in `classes`. where: the LabelledTexts that the labels are from.
+    """Labels → class numbers, (B,) int64: the positions in `classes`.
+
+    where: the LabelledTexts that the labels are from.
 
     Raises UserError with file and line for a label that is not among the classes.
     """
@@ -65,7 +71,8 @@ def encode_labels(labels, classes, where):
     for row, label in enumerate(labels):
         if label not in number:
             raise UserError(
-                f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; correct it or remove the row"
+                f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; "
+                "correct it or remove the row"
             )
     return np.fromiter((number[label] for label in labels), np.int64, len(labels))
 

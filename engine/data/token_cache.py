@@ -1,8 +1,10 @@
-"""Learned vocabularies, token ids and affixes, kept between runs: the same texts are tokenized once. (A validation split makes others of a corpus.)
+"""Learned vocabularies, token ids and affixes, kept between runs: the same texts are tokenized once.
 
-Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's version), so
-that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids that do not fit their checksum
-cost time, never a run.
+(A validation split makes others of a corpus.)
+
+Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's
+version), so that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids
+that do not fit their checksum cost time, never a run.
 """
 
 import contextlib

@@ -20,9 +20,9 @@ MINIMUM_FREQUENCY = 2  # a token that occurs once cannot be learned
 def train_tokenizer(texts, vocabulary_size, tokens="wordpieces", lowercase=True):
     """A tokenizer with at most `vocabulary_size` tokens that cuts words as BERT does. texts: strings.
 
-    tokens: "words" knows the most frequent words and takes all others for [UNK]; "wordpieces" lets these fall into pieces, as BERT does.
-    The same texts give the same tokenizer. Raises UserError when the texts hold no word, or more characters than the
-    vocabulary can take in.
+    tokens: "words" knows the most frequent words and takes all others for [UNK]; "wordpieces" lets these fall into
+    pieces, as BERT does. The same texts give the same tokenizer. Raises UserError when the texts hold no word, or more
+    characters than the vocabulary can take in.
     """
     check_choice("tokens", tokens, TOKENS)
     texts = list(texts)
@@ -35,7 +35,8 @@ def word_tokenizer(texts, vocabulary_size, lowercase):
     """train_tokenizer() for words."""
     if vocabulary_size <= len(SPECIAL_TOKENS):
         raise UserError(
-            f"a vocabulary of {vocabulary_size} tokens is too small: it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)"
+            f"a vocabulary of {vocabulary_size} tokens is too small: "
+            f"it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)"
         )
     tokenizer = cut_as_bert(models.WordLevel(unk_token="[UNK]"), lowercase)
     trainer = trainers.WordLevelTrainer(
@@ -44,7 +45,8 @@ def word_tokenizer(texts, vocabulary_size, lowercase):
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     if tokenizer.get_vocab_size() == len(SPECIAL_TOKENS):
         raise UserError(
-            f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)"
+            f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; "
+            "check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)"
         )
     return tokenizer
 
@@ -60,11 +62,14 @@ def piece_tokenizer(texts, vocabulary_size, lowercase):
     alphabet = learned_vocabulary(sorted(words), 0, SPECIAL_TOKENS, lowercase)
     if len(alphabet) == len(SPECIAL_TOKENS):
         raise UserError(
-            f"the {len(texts)} training texts hold no word to build a vocabulary from; check which column holds the text (--text-columns)"
+            f"the {len(texts)} training texts hold no word to build a vocabulary from; "
+            "check which column holds the text (--text-columns)"
         )
     if len(alphabet) > vocabulary_size:
         raise UserError(
-            f"a vocabulary of {vocabulary_size} tokens is too small: the characters of the training texts alone need {len(alphabet)}; raise it to that at least (--vocabulary-size)"
+            f"a vocabulary of {vocabulary_size} tokens is too small: "
+            f"the characters of the training texts alone need {len(alphabet)}; "
+            "raise it to that at least (--vocabulary-size)"
         )
     pieces = sorted(piece for piece in alphabet if piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION))
     return bert_tokenizer(learned_vocabulary(texts, vocabulary_size, SPECIAL_TOKENS + pieces, lowercase), lowercase)
@@ -94,7 +99,9 @@ def cut_as_bert(model, lowercase):
 
 
 def load_tokenizer(path):
-    """The tokenizer of a `tokenizer.json` or of a BERT vocabulary, one token per line. Raises UserError for anything else.
+    """The tokenizer of a `tokenizer.json` or of a BERT vocabulary, one token per line.
+
+    Raises UserError for anything else.
 
     A vocabulary without upper-case letters (but in "[CLS]" and the like) is taken as lower-cased.
     """
@@ -116,12 +123,14 @@ def tokenizer_of_json(path, content):
         tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
     except Exception as error:  # the library raises bare Exceptions
         raise UserError(
-            f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, or a vocab.txt"
+            f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, "
+            "or a vocab.txt"
         ) from None
     ids = sorted(tokenizer.get_vocab().values())
     if ids != list(range(len(ids))):
         raise UserError(
-            f"{path}: the {len(ids)} token ids are not 0 to {len(ids) - 1}, some are missing or duplicates; number them without gaps"
+            f"{path}: the {len(ids)} token ids are not 0 to {len(ids) - 1}, some are missing or duplicates; "
+            "number them without gaps"
         )
     return tokenizer
 
@@ -132,7 +141,8 @@ def tokenizer_of_vocabulary(path, content):
         token = token.removesuffix("\r")
         if token in vocabulary:
             raise UserError(
-                f"{path}, line {line}: token {shown(token)} is a duplicate of line {vocabulary[token] + 1}; give a vocabulary with each token once"
+                f"{path}, line {line}: token {shown(token)} is a duplicate of line {vocabulary[token] + 1}; "
+                "give a vocabulary with each token once"
             )
         vocabulary[token] = line - 1
     is_special = {token for token in vocabulary if token.startswith("[") and token.endswith("]")}
@@ -143,5 +153,8 @@ def tokenizer_of_vocabulary(path, content):
 
 
 def save_tokenizer(tokenizer, path):
-    """Write a `tokenizer.json`; the file is replaced at once or not at all. Raises UserError where it cannot be written."""
+    """Write a `tokenizer.json`; the file is replaced at once or not at all.
+
+    Raises UserError where it cannot be written.
+    """
     write_text(path, tokenizer.to_str(pretty=True))

@@ -19,7 +19,10 @@ CODERS = SimpleNamespace(encode=encode_texts, encode_affixes=encode_affixes)
 
 
 class Vocabulary(NamedTuple):
-    """tokenizer: of the `tokenizers` library. ngrams: NGramVocabulary or None, affixes: AffixVocabulary or None, whose ids follow in this order."""
+    """tokenizer: of the `tokenizers` library.
+
+    ngrams: NGramVocabulary or None, affixes: AffixVocabulary or None, whose ids follow in this order.
+    """
 
     tokenizer: object
     ngrams: NGramVocabulary | None = None
@@ -70,7 +73,10 @@ class Vocabulary(NamedTuple):
 
 
 def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
-    """Write a `tokenizer.json` and, where there are some, the hashes of the n-grams and the affixes. UserError where a file cannot be written."""
+    """Write a `tokenizer.json` and, where there are some, the hashes of the n-grams and the affixes.
+
+    UserError where a file cannot be written.
+    """
     save_tokenizer(vocabulary.tokenizer, tokenizer_file)
     if vocabulary.ngrams is not None:
         hashes = {"hashes": vocabulary.ngrams.hashes}

@@ -1,8 +1,8 @@
 """Checkpoints: a folder of safetensors files and a state.json that names them.
 
-state.json is the commit point. Array files carry the step in their name and are written first; state.json, with the name,
-size and SHA-256 of each, is then replaced in one rename, and only after that are older array files removed. Whenever a run
-is killed, state.json names files that are whole. Never pickle.
+state.json is the commit point. Array files carry the step in their name and are written first; state.json, with the
+name, size and SHA-256 of each, is then replaced in one rename, and only after that are older array files removed.
+Whenever a run is killed, state.json names files that are whole. Never pickle.
 """
 
 import contextlib
@@ -55,20 +55,25 @@ def save_checkpoint(folder, step, state, arrays):
 
 
 def load_checkpoint(folder, kinds):
-    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint. UserError when it is missing, damaged or too new."""
+    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint.
+
+    UserError when it is missing, damaged or too new.
+    """
     folder = Path(folder)
     state = read_json(folder / "state.json")
     try:
         if state["versions"]["format"] > FORMAT:
             raise UserError(
-                f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program"
+                f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; "
+                "update the program"
             )
         entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:
         raise UserError(
-            f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); restore the file or train again"
+            f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
+            "restore the file or train again"
         ) from None
     return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
 
@@ -86,7 +91,10 @@ def load_arrays(path, digest):
 
 
 def load_weights(network, weights, where):
-    """Put arrays into a network's parameters; UserError when names, shapes or dtypes do not match. `where` names the file."""
+    """Put arrays into a network's parameters; UserError when names, shapes or dtypes do not match.
+
+    `where` names the file.
+    """
     parameters = network.parameters()
     for name in [*parameters, *weights]:
         if name not in weights or name not in parameters:
@@ -97,7 +105,8 @@ def load_weights(network, weights, where):
         found, wanted = weights[name], parameters[name].value
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise UserError(
-                f"{where}: parameter {name} has shape {found.shape} ({found.dtype}), the network of its config.toml needs "
+                f"{where}: parameter {name} has shape {found.shape} ({found.dtype}), "
+                "the network of its config.toml needs "
                 f"{wanted.shape} ({wanted.dtype}); the checkpoint belongs to another network"
             )
     for name, parameter in parameters.items():

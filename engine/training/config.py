@@ -58,11 +58,13 @@ class TrainingConfig(Settings):
         super().__post_init__()
         if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
             raise UserError(
-                f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense"
+                f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, "
+                f"got {self.beta1}; or set embedding_update=dense"
             )
         if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
             raise UserError(
-                f"weight_decay: expected learning_rate·weight_decay below 1, got {self.learning_rate} times {self.weight_decay}; lower one of them"
+                "weight_decay: expected learning_rate·weight_decay below 1, "
+                f"got {self.learning_rate} times {self.weight_decay}; lower one of them"
             )
 
     def epochs_over(self, batches):

@@ -26,7 +26,10 @@ class DeviceRecords:
         self.steps, self.started = [], started
 
     def add(self, update, control, batch, line):
-        """Record a step that update() has just queued. line: of metrics, whose loss and accuracy are not known yet; batch: on the host."""
+        """Record a step that update() has just queued.
+
+        line: of metrics, whose loss and accuracy are not known yet; batch: on the host.
+        """
         adamw_fused.record(update.loss, control, update.cache.logits, update.cache.labels, self.values[len(self.steps)])
         self.steps.append((line, batch))
 

@@ -86,7 +86,10 @@ def evaluate(network, texts, names, batch_size=128):
 
 
 def evaluate_probabilities(labels, probabilities, names):
-    """Evaluation of (N, C) class probabilities for N labels. The loss counts a probability as at least the smallest normal float32."""
+    """Evaluation of (N, C) class probabilities for N labels.
+
+    The loss counts a probability as at least the smallest normal float32.
+    """
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
     return score(labels, probabilities.argmax(axis=1), names, loss)

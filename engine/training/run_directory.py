@@ -52,7 +52,8 @@ def open_locked(path, taken):
             file = open(path, "ab")
         except OSError as error:
             raise UserError(
-                f"{path}: cannot be written ({error.strerror}); see to the permissions of its folder, and that it exists"
+                f"{path}: cannot be written ({error.strerror}); see to the permissions of its folder, "
+                "and that it exists"
             ) from error
         if not lock(file):
             file.close()
@@ -64,7 +65,10 @@ def open_locked(path, taken):
 
 
 def lock(file):
-    """Lock an open file unless another process has: whether it did not. A file system that knows no locks hinders nobody."""
+    """Lock an open file unless another process has: whether it did not.
+
+    A file system that knows no locks hinders nobody.
+    """
     try:
         if fcntl is None:
             file.seek(FAR)
@@ -140,7 +144,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def held(self):
-        """Within this context no other process trains this run. UserError where one does. A folder that is empty at the end is removed."""
+        """Within this context no other process trains this run.
+
+        UserError where one does. A folder that is empty at the end is removed.
+        """
         try:
             with locked(
                 self.lock_file,
@@ -155,7 +162,10 @@ class RunDirectory:
             self.path.rmdir()
 
     def discard(self):
-        """Give up a claimed folder before anything has been trained. What somebody else put there stays, and the folder with it."""
+        """Give up a claimed folder before anything has been trained.
+
+        What somebody else put there stays, and the folder with it.
+        """
         for file in self.files_of_a_start():
             file.unlink(missing_ok=True)
         self.remove_if_empty()
@@ -237,7 +247,8 @@ class RunDirectory:
                 file.write("".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             raise UserError(
-                f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}"
+                f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, "
+                f"then continue with --resume {self.path}"
             ) from error
 
     def read_metrics(self):
@@ -268,7 +279,8 @@ class RunDirectory:
             if not isinstance(value, dict):
                 kind = type(value).__name__
                 raise UserError(
-                    f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; restore the file or train again"
+                    f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; "
+                    "restore the file or train again"
                 )
             found.append(value)
         return found

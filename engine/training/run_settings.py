@@ -22,7 +22,10 @@ class RunSettings(NamedTuple):
         return {name: part.to_dict() for name, part in self._asdict().items()}
 
     def are_those_of(self, saved):
-        """Whether the sections() of a checkpoint say the same. A field that they lack is newer than they are, and had its default."""
+        """Whether the sections() of a checkpoint say the same.
+
+        A field that they lack is newer than they are, and had its default.
+        """
         try:
             return settings_of(saved, {self.network.model: type(self.network)}) == self
         except (UserError, AttributeError, KeyError, TypeError):
@@ -32,7 +35,8 @@ class RunSettings(NamedTuple):
 def build_settings(network_classes, *layers):
     """RunSettings from flat dicts of fields, later ones winning. Unknown fields and bad values raise UserError.
 
-    network_classes: the Settings of the network by the value of the field "model", which is the first of them where it is not given.
+    network_classes: the Settings of the network by the value of the field "model", which is the first of them where it
+    is not given.
     """
     values = {name: value for layer in layers for name, value in layer.items()}
     model = model_of(network_classes, values)
@@ -43,7 +47,8 @@ def build_settings(network_classes, *layers):
             owners = [owner for owner, cls in network_classes.items() if name in cls.fields()]
             if owners:
                 raise UserError(
-                    f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, or set model={owners[0]}"
+                    f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, "
+                    f"or set model={owners[0]}"
                 )
             raise UserError(
                 f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields"
@@ -52,15 +57,18 @@ def build_settings(network_classes, *layers):
     positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
     if positions is not None and settings.data.max_tokens > positions:
         raise UserError(
-            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two"
+            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; "
+            "set one of the two"
         )
     if positions is not None and settings.data.ngrams > 1:
         raise UserError(
-            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out"
+            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, "
+            "and n-grams have none; leave it out"
         )
     if positions is not None and settings.data.affixes:
         raise UserError(
-            "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; leave it out"
+            "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; "
+            "leave it out"
         )
     return settings
 
@@ -81,7 +89,8 @@ def model_of(network_classes, values):
 def read_settings_file(path, network_classes):
     """Flat dict of fields from a TOML file: fields at the top, or in the sections of a run's config.toml.
 
-    What a run wrote stands for all fields: those that its version did not have yet get their defaults, not the values of a preset.
+    What a run wrote stands for all fields: those that its version did not have yet get their defaults, not the values
+    of a preset.
     """
     values = {}
     sections = read_toml(path)
@@ -117,8 +126,11 @@ def field_rows(settings):
 
 
 class Choices(NamedTuple):
-    """What there is to choose from. classes: {model: Settings of its network}, the first one by default; presets: {name: dict of fields};
-    defaults: {model: name of its preset}."""
+    """What there is to choose from.
+
+    classes: {model: Settings of its network}, the first one by default; presets: {name: dict of fields}; defaults:
+    {model: name of its preset}.
+    """
 
     classes: dict
     presets: dict
@@ -128,10 +140,10 @@ class Choices(NamedTuple):
 def layered_settings(choices, preset, layers, first=None, option="preset"):
     """RunSettings of a preset (None: that of the model) and dicts of fields, the last of which wins.
 
-    first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within one of `layers` a
-    corpus takes the place of the files of those before it. Who asks for a number of epochs gets it: the preset's step_budget is then out.
-    option: how the preset was given, for messages.
-    Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
+    first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within
+    one of `layers` a corpus takes the place of the files of those before it. Who asks for a number of epochs gets it:
+    the preset's step_budget is then out. option: how the preset was given, for messages. Raises UserError for unknown
+    fields, bad values, a preset of another model, and a corpus beside a train_file.
     """
     asked = {name for layer in (first or {}, *layers) for name in layer}
     resolved = [{"step_budget": 0} if "epochs" in asked and "step_budget" not in asked else {}, first or {}]
@@ -144,13 +156,17 @@ def layered_settings(choices, preset, layers, first=None, option="preset"):
 
 
 def preset_fields(choices, preset, layers, option):
-    """The fields of a preset, by default that of the model which the layers of fields ask for. UserError where the two disagree."""
+    """The fields of a preset, by default that of the model which the layers of fields ask for.
+
+    UserError where the two disagree.
+    """
     asked = {name: value for layer in layers for name, value in layer.items() if name == "model"}
     if preset is None:
         return choices.presets[choices.defaults[model_of(choices.classes, asked)]]
     of_preset = model_of(choices.classes, choices.presets[preset])
     if asked.get("model", of_preset) != of_preset:
         raise UserError(
-            f"{option} {preset}: is of model {of_preset}, but model {asked['model']} is asked for; leave one of the two out"
+            f"{option} {preset}: is of model {of_preset}, but model {asked['model']} is asked for; "
+            "leave one of the two out"
         )
     return choices.presets[preset]

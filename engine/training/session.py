@@ -1,4 +1,6 @@
-"""A run from start to end: data, network, training, result. Networks come from a `build_network` that the door hands in:
+"""A run from start to end: data, network, training, result.
+
+Networks come from a `build_network` that the door hands in:
 
 build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
 """
@@ -41,7 +43,10 @@ class OpenRun(NamedTuple):
 
 
 def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print, watch=None):
-    """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user; watch: as in Trainer."""
+    """Train a new run into the folder `output`; returns what result.json holds.
+
+    tell: takes lines for the user; watch: as in Trainer.
+    """
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
     directory = RunDirectory.create(output)
@@ -97,7 +102,9 @@ def start_or_resume(
     watch=None,
     plan="the plan",
 ):
-    """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished. Returns what result.json holds.
+    """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished.
+
+    Returns what result.json holds.
 
     plan: where the settings come from; UserError where those of a run that has begun are others.
     """
@@ -123,12 +130,16 @@ def prepare_again(settings, directory, cache_dir=None):
 
 
 def vocabulary_of(directory, settings, state):
-    """The Vocabulary of a run that has begun. UserError where its files are others than the state of a checkpoint tells of; older ones do not tell."""
+    """The Vocabulary of a run that has begun.
+
+    UserError where its files are others than the state of a checkpoint tells of; older ones do not tell.
+    """
     told = state.get("vocabulary")
     for name, digest in vocabulary_digests(directory).items() if isinstance(told, dict) else ():
         if told.get(name, digest) != digest:
             raise UserError(
-                f"{directory.path / name}: is not the one that the network was trained with; restore the file or train again"
+                f"{directory.path / name}: is not the one that the network was trained with; "
+                "restore the file or train again"
             )
     return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
 
@@ -153,15 +164,18 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
     tell(
-        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}"
+        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, "
+        f"vocabulary {data.vocabulary.size():,}"
     )
     unknown = data.vocabulary.unknown_share(data.train.ids)
     if unknown > MUCH_UNKNOWN:
         tell(
-            f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known"
+            f"{100 * unknown:.0f} % of the training tokens are unknown words; "
+            "with tokens=wordpieces they fall into pieces that are known"
         )
     tell(
-        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}"
+        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
+        f"run directory {directory.path}"
     )
     state = {
         "config": settings.sections(),
@@ -220,7 +234,8 @@ def open_run(path, network_classes, build_network, device="cpu"):
     state, arrays = load_checkpoint(directory.best, ("weights",))
     if not settings.are_those_of(state.get("config")):
         raise UserError(
-            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file"
+            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
+            "restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
@@ -229,7 +244,10 @@ def open_run(path, network_classes, build_network, device="cpu"):
 
 
 def classes_of(path):
-    """The names of the classes that the run in a directory has learned, from a small file. UserError where it is no trained run."""
+    """The names of the classes that the run in a directory has learned, from a small file.
+
+    UserError where it is no trained run.
+    """
     directory = RunDirectory.open(path)
     return labels_in(read_json(directory.best / "state.json"), directory)
 

@@ -1,7 +1,7 @@
 """The training loop: epochs of batches, validation, best and last checkpoints, and stopping for any of four reasons.
 
-Everything random is drawn from streams keyed by (seed, purpose, epoch or step), so that (seed, epoch, batch) is the whole
-random state: a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
+Everything random is drawn from streams keyed by (seed, purpose, epoch or step), so that (seed, epoch, batch) is the
+whole random state: a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
 """
 
 import math
@@ -61,8 +61,9 @@ class Trainer:
     def __init__(self, network, config, data, run, device="cpu", state=None, fits=None, watch=None):
         """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
 
-        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal. watch: called with the trainer
-        after every update, its gradients still in place; returns fields for the step's line of metrics.
+        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
+        watch: called with the trainer after every update, its gradients still in place; returns fields for the step's
+        line of metrics.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
         self.state, self.fits, self.watch = state or {}, fits or {}, watch
@@ -83,7 +84,8 @@ class Trainer:
             saved = state.get(key)
             if not (self.fits[key](saved) if key in self.fits else saved == value):
                 raise UserError(
-                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before"
+                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; "
+                    "resume with the same files and settings as before"
                 )
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
@@ -97,7 +99,10 @@ class Trainer:
         self.run.cut_metrics(self.progress.step)
 
     def train(self):
-        """Run to the end. Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers."""
+        """Run to the end.
+
+        Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers.
+        """
         progress = self.progress
         self.network.to(self.device)
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
@@ -135,7 +140,10 @@ class Trainer:
             raise Interrupted(watch.caught, self.run.path)
 
     def train_step(self, batch):
-        """One update. Its line of metrics becomes pending: at once, or on a device when the next records are fetched."""
+        """One update.
+
+        Its line of metrics becomes pending: at once, or on a device when the next records are fetched.
+        """
         config, progress = self.config, self.progress
         started = time.perf_counter()
         step = progress.step + 1
@@ -173,7 +181,10 @@ class Trainer:
         return {} if self.watch is None else self.watch(self)
 
     def fetch_records(self):
-        """Wait for the steps under way on a device; their lines of metrics become pending. UserError if a number was not finite."""
+        """Wait for the steps under way on a device; their lines of metrics become pending.
+
+        UserError if a number was not finite.
+        """
         records, self.records = self.records, None
         if records is None:
             return
@@ -184,7 +195,10 @@ class Trainer:
             raise self.explained(bad)
 
     def explained(self, bad):
-        """The error of a step on a device that was not finite. Nothing was updated since, so it can be taken again to find the place."""
+        """The error of a step on a device that was not finite.
+
+        Nothing was updated since, so it can be taken again to find the place.
+        """
         self.network.zero_grad()  # of a later step
         rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
         loss, cache = self.network.loss_forward(bad.batch, train=True, rng=rng)

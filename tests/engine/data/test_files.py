@@ -295,7 +295,8 @@ def test_of_many_columns_some_are_named(write):
     names = ["label", *(f"c{i}" for i in range(81))]
     path = write("a.csv", f"{','.join(names)}\n" + ",".join("x" * 82) + "\n")
     assert failure(path).endswith(
-        "(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); name it (--text-columns)"
+        "(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); "
+        "name it (--text-columns)"
     )
 
 

@@ -29,7 +29,8 @@ def news(hub, monkeypatch):
 
 
 def serve(hub, monkeypatch, name, train, test):
-    count = lambda split, column: sum(len(part[column]) for part in ([split] if isinstance(split, dict) else split))  # noqa: E731
+    # Noqa: E731
+    count = lambda split, column: sum(len(part[column]) for part in ([split] if isinstance(split, dict) else split))
     label = CORPORA[name].label_column
     tiny = dataclasses.replace(CORPORA[name], train_rows=count(train, label), test_rows=count(test, label))
     monkeypatch.setitem(CORPORA, name, tiny)

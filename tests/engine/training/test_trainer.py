@@ -364,7 +364,8 @@ def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(t
     trainer = build(tmp_path / "run", poison)
     message = failure(trainer)
     assert message.startswith(
-        f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer {name.rpartition('.')[0]})"
+        f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer "
+        f"{name.rpartition('.')[0]})"
     )
     assert message.endswith(f"the last good state is in {trainer.run.last}")
     good = build(tmp_path / "good", send(signal.SIGTERM, STEPS_PER_EPOCH))
@@ -384,8 +385,8 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_parameter(tmp_path, mon
     monkeypatch.setattr(trainer.network, "loss_backward", poisoned)
     message = failure(trainer)
     assert (
-        "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer blocks.0.wave_norm)"
-        in message
+        "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer "
+        "blocks.0.wave_norm)" in message
     )
     assert message.endswith("nothing had been saved yet") and not trainer.run.last.exists()
 
