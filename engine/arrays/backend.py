@@ -11,7 +11,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,10 @@ def blas_threads(count: int) -> AbstractContextManager[Any]:
     return limits
 
 
+@overload
+def random_generator(seed: int, *stream: int) -> np.random.Generator: ...
+@overload
+def random_generator(seed: int, *stream: int, device: str) -> "np.random.Generator | DeviceGenerator": ...
 def random_generator(seed: int, *stream: int, device: str = "cpu") -> "np.random.Generator | DeviceGenerator":
     """A generator that depends on nothing but `seed` and the integers of `stream` (say: purpose, step).
 

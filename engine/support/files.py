@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.support.errors import UserError, first_line, require_utf8
 
@@ -17,8 +17,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+AnyPath: TypeAlias = Path | str
 
-def require_vacant(path: Path | str, begun: str) -> None:
+
+def require_vacant(path: AnyPath, begun: str) -> None:
     """Raise UserError where something is at an output's path already.
 
     begun: name of the file that marks what can be continued.
@@ -30,7 +32,7 @@ def require_vacant(path: Path | str, begun: str) -> None:
         raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
 
 
-def require_writable(path: Path | str, option: str | None = None) -> None:
+def require_writable(path: AnyPath, option: str | None = None) -> None:
     """Raise UserError unless, as far as can be seen, a file can be written at `path`.
 
     option: named in the message where one gave the path.
@@ -49,7 +51,7 @@ def require_writable(path: Path | str, option: str | None = None) -> None:
 
 
 def write_whole(
-    path: Path | str, write: Callable[[Path], object], failures: tuple[type[Exception], ...] = (OSError,)
+    path: AnyPath, write: Callable[[Path], object], failures: tuple[type[Exception], ...] = (OSError,)
 ) -> None:
     """Call write(temporary path) beside `path`, then rename.
 
@@ -77,17 +79,17 @@ def write_whole(
             temporary.unlink()
 
 
-def write_text(path: Path | str, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Write UTF-8 text."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path | str, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Write a value as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path | str) -> dict[str, Any]:
+def read_json(path: AnyPath) -> dict[str, Any]:
     """Read a JSON object; UserError when it is missing or damaged."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -100,7 +102,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     return value
 
 
-def read_toml(path: Path | str) -> dict[str, Any]:
+def read_toml(path: AnyPath) -> dict[str, Any]:
     """Read a TOML file, with or without a byte order mark, as a dict; UserError when it is missing or wrong."""
     try:
         values: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -113,7 +115,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
 
 
-def sha256_of(path: Path | str) -> str:
+def sha256_of(path: AnyPath) -> str:
     """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

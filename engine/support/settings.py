@@ -56,7 +56,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    """The value in its field's type; UserError, with the field, the value and the allowed values, where it does not fit."""
+    """The value in its field's type. A UserError names the field, the value and the allowed ones if it is wrong."""
     wanted = base_type(field.type)
     original = value
     if isinstance(value, str) and wanted is not str:
@@ -88,7 +88,7 @@ def base_type(annotation: Any) -> Any:
 
 
 def parsed(text: str, wanted: type) -> Any:
-    """Text from a command line as int, float or bool; unchanged where it cannot be read so (the caller then refuses it)."""
+    """Text from a command line as int, float or bool; unchanged where it is none (the caller then refuses it)."""
     if wanted is bool:
         return {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}.get(
             text.lower(), text
