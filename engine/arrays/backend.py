@@ -131,7 +131,7 @@ class DeviceGenerator:
     def host(self) -> np.random.Generator:
         return np.random.default_rng(list(self.key))
 
-    def random(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:
+    def random(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:
         """Uniform numbers in [0, 1) on the device."""
         if self.generator is None:
             import cupy
