@@ -13,7 +13,7 @@ from engine.data.prepare import encode_labelled, read_corpus, read_test_texts
 from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.report.figures import LOOKS
 from engine.support.errors import UserError
-from engine.support.text import visible
+from engine.support.text import sanitize
 from engine.training.evaluation import confusion_counts, predict_classes, score
 from engine.training.session import computing_as_trained, open_run
 
@@ -38,7 +38,7 @@ def draw_matrix(names, confusion):
     from matplotlib.figure import Figure
 
     names, confusion = shown_classes(names, confusion)
-    labels = [visible(name, LABEL_CHARACTERS) for name in names]
+    labels = [sanitize(name, LABEL_CHARACTERS) for name in names]
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, SIDE / len(labels)))
     side, size = cell * len(labels), min(9.0, max(6.5, 0.6 * cell))
     beside = max(width_of(label, size) for label in labels) + 24  # ticks and the words at the axis

@@ -24,7 +24,7 @@ from engine.report.html import document, inline_svg, settings_html, table_html
 from engine.report.summary import NAME_CHARACTERS, facts_of, of_epochs, percent, seeds_table
 from engine.support.errors import UserError
 from engine.support.files import require_writable, write_text
-from engine.support.text import escape, visible
+from engine.support.text import escape, sanitize
 from engine.training.evaluation import ClassRow
 
 
@@ -94,7 +94,7 @@ def write_page(path, report):
 def page_html(report):
     """The page as text."""
     title = (
-        f"Report of {visible(report.runs[0].name, NAME_CHARACTERS)}"
+        f"Report of {sanitize(report.runs[0].name, NAME_CHARACTERS)}"
         if len(report.runs) == 1
         else f"Report of {len(report.runs)} runs"
     )
@@ -127,7 +127,7 @@ def overview_html(report):
             + "".join(f"<dt>{escape(what)}</dt><dd>{escape(text)}</dd>" for what, text in facts[0].items())
             + "</dl>"
         ]
-    names = [visible(run.name, NAME_CHARACTERS) for run in report.runs]
+    names = [sanitize(run.name, NAME_CHARACTERS) for run in report.runs]
     links = "".join(f'<a href="#run{number}">{escape(name)}</a>' for number, name in enumerate(names, start=1))
     parts = [
         f"<nav>{links}</nav>",
@@ -142,7 +142,8 @@ def overview_html(report):
         ]
     if report.differing:
         rows = [
-            [name, *(visible(text, SETTING_CHARACTERS) for text in column)] for name, column in report.differing.items()
+            [name, *(sanitize(text, SETTING_CHARACTERS) for text in column)]
+            for name, column in report.differing.items()
         ]
         parts += ["<h2>Settings that differ</h2>", table_html(["", *names], rows)]
     return parts
@@ -150,7 +151,7 @@ def overview_html(report):
 
 def unfinished_words(run):
     return (
-        f"{visible(run.name)} has not finished: its curves end at step {run.curves['step'][-1]}, in epoch {run.epochs}{of_epochs(run)}. "
+        f"{sanitize(run.name)} has not finished: its curves end at step {run.curves['step'][-1]}, in epoch {run.epochs}{of_epochs(run)}. "
         f"Once it is not running any more it can be continued: python train.py --resume {run.path}"
     )
 
@@ -178,7 +179,7 @@ def figure_html(heading, svg, prefix, words):
 def run_html(number, run, measured):
     """The section of one run: matrix, largest confusions, classes, and texts labelled wrong."""
     result = run.result or {}
-    name = visible(run.name, NAME_CHARACTERS)
+    name = sanitize(run.name, NAME_CHARACTERS)
     if not isinstance(measured, Measured):
         rows = [ClassRow(**row) for row in result.get("classes", ())]
         body = [f"<p>{escape(measured.why)}</p>", classes_html("test", rows) if rows else ""]
@@ -241,7 +242,7 @@ def mistakes_html(split, mistakes):
     if not mistakes:
         return ""
     cells = [
-        [one.true, one.predicted, percent(one.probability), visible(one.text.strip(), TEXT_CHARACTERS)]
+        [one.true, one.predicted, percent(one.probability), sanitize(one.text.strip(), TEXT_CHARACTERS)]
         for one in mistakes
     ]
     table = table_html(["true class", "predicted", "probability", "text"], cells, "readings texts")

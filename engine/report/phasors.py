@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from engine.support.text import escape, visible
+from engine.support.text import escape, sanitize
 
 WIDTH, HEIGHT = 360, 260
 CENTRE_X, CENTRE_Y, RADIUS = 180, 130, 96  # of the largest number or circle that is drawn
@@ -111,7 +111,7 @@ def arrow_svg(a):
         head = f'<path class="head" d="M{a.x:.1f} {a.y:.1f}L{left}L{right}Z"/>'
     sign = "+" if a.number.imag >= 0 else "−"
     text = (
-        f"{visible(a.label, 100)}: {a.number.real:.4g} {sign} {abs(a.number.imag):.4g}i, magnitude {abs(a.number):.4g}"
+        f"{sanitize(a.label, 100)}: {a.number.real:.4g} {sign} {abs(a.number.imag):.4g}i, magnitude {abs(a.number):.4g}"
     )
     shaft = f'<path class="shaft" d="M{CENTRE_X} {CENTRE_Y}L{a.x:.1f} {a.y:.1f}"/>'
     return f'<g class="{a.colour}"><title>{escape(text)}</title>{shaft}{head}</g>'
@@ -134,7 +134,7 @@ def spread_out(arrows):
 def label_svg(a, side):
     """A label in the left (−1) or right (1) column with a thin line to its arrow's tip."""
     near = CENTRE_X + side * (RADIUS + 17)
-    text = visible(a.label, LABEL_CHARACTERS) + (f" ×{a.count}" if a.count > 1 else "")
+    text = sanitize(a.label, LABEL_CHARACTERS) + (f" ×{a.count}" if a.count > 1 else "")
     return (
         f'<g class="{a.colour}"><path class="leader" d="M{a.x:.1f} {a.y:.1f}L{near:.1f} {a.label_y:.1f}"/>'
         f'<text x="{near + side * 3:.1f}" y="{a.label_y + 4:.1f}" text-anchor="{"end" if side < 0 else "start"}">{escape(text)}</text></g>'

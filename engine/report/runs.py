@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.report.curves import is_number
 from engine.support.errors import UserError
-from engine.support.text import visible
+from engine.support.text import sanitize
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 from engine.training.session import read_run_settings
@@ -159,7 +159,7 @@ def label_of(group, differing):
     words = ", ".join(f"{name}={short(text)}" for name, text in own.items() if text != ABSENT)
     if not words or len(words) > DIFFERENCE_CHARACTERS:
         words = ""
-    name = visible(first.name, NAME_CHARACTERS)
+    name = sanitize(first.name, NAME_CHARACTERS)
     if others:
         return f"{len(group)} seeds" + (f": {words}" if words else f" as of {name}")
     return f"{name}: {words}" if words else name
@@ -167,4 +167,4 @@ def label_of(group, differing):
 
 def short(text):
     """A file's name without its folders, cut."""
-    return visible(text.replace("\\", "/").rpartition("/")[2] or text, NAME_CHARACTERS)
+    return sanitize(text.replace("\\", "/").rpartition("/")[2] or text, NAME_CHARACTERS)

@@ -10,7 +10,7 @@ from engine.report.confusion import Measured, largest_confusions, measure
 from engine.report.figures import DISTINCT
 from engine.report.runs import differences, grouped, read_runs
 from engine.support.errors import UserError
-from engine.support.text import format_table, visible
+from engine.support.text import format_table, sanitize
 
 NONE = "–"  # stands for a number that there is not
 NAME_CHARACTERS = 40
@@ -62,7 +62,7 @@ def facts_of(run, measured):
         **result.get("texts", {}),
     }  # earlier versions kept no "texts"
     return {
-        "corpus": visible(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
+        "corpus": sanitize(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
         **{f"{split} texts": number(texts.get(split)) for split in ("training", "validation", "test")},
         "classes": f"{classes:,}" if classes else NONE,
         "network": network.label(),
@@ -115,7 +115,7 @@ def as_table(report):
     rows = []
     for run, measured in zip(report.runs, report.measured):
         facts = facts_of(run, measured)
-        rows.append([visible(run.name), *(facts[what] for what in ON_TERMINAL)])
+        rows.append([sanitize(run.name), *(facts[what] for what in ON_TERMINAL)])
     tables = [format_table(["run", *ON_TERMINAL], rows, align="<<" + ">" * (len(ON_TERMINAL) - 1))]
     headings, seeds = seeds_table(report)
     return "\n\n".join(tables + ([format_table(headings, seeds)] if seeds else []))

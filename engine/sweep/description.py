@@ -32,8 +32,7 @@ from engine.support.settings import checked, nearest
 from engine.sweep.baselines import CLASSIFIER
 from engine.sweep.results import COLUMNS, RESERVED
 from engine.training.config import TrainingConfig
-from engine.training.run_settings import RunSettings, layered_settings, model_of
-from engine.training.session import FILE_FIELDS, pinned
+from engine.training.run_settings import FILE_FIELDS, RunSettings, layered_settings, model_of, pinned
 
 KEYS = (
     "preset",

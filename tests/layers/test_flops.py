@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layers.networks.feed_forward import FeedForward
 
 from engine.arrays.bag import Bag
 from engine.arrays.ragged import RaggedBatch
@@ -9,7 +10,6 @@ from layers import wave
 from layers.costs import Flops
 from layers.experiments.benchmark import parts
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
-from layers.networks.feed_forward import FeedForward
 from layers.networks.presets import PRESETS
 from layers.networks.transformer_block import TransformerBlock
 from layers.standard import (

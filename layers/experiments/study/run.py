@@ -5,9 +5,10 @@ DIR/runs/NAME      a run directory for each network (engine/training/run_directo
 DIR/study.json     everything that was recorded, written when a run has ended (form: form.py)
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tomli_w
@@ -15,14 +16,14 @@ import tomli_w
 from engine import __version__
 from engine.arrays.backend import to_host
 from engine.data.batching import take
-from engine.data.encoding import FIRST
+from engine.data.tokenizer import FIRST
 from engine.support.errors import UserError
 from engine.support.files import read_toml, require_vacant, write_json, write_text
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import settings_of
-from engine.training.session import pinned, prepare_again, start_or_resume
+from engine.training.run_settings import pinned, settings_of
+from engine.training.session import prepare_again, start_or_resume
 from layers.experiments.study.measures import (
     correlation_matrix,
     effective_rank,

@@ -16,7 +16,7 @@ from engine.report.html import document
 from engine.report.phasors import Phasors, colours, phasors_svg
 from engine.support.errors import UserError
 from engine.support.files import write_text
-from engine.support.text import escape, visible
+from engine.support.text import escape, sanitize
 from layers.experiments.trace.equations import EQUATIONS, SEPARATOR
 from layers.experiments.trace.table import class_list, network_line, norm_of, shape_text, short
 from layers.experiments.trace.trace import phasor_waves, verdict_line
@@ -107,7 +107,7 @@ def facts_html(page):
     """What was traced, as a list of terms, the tokens in the colours of their arrows."""
     shown = page.tokens[:TOKENS_SHOWN]
     tokens = "".join(
-        f'<span class="{c}">{escape(visible(t, TOKEN_CHARACTERS))}</span>' for t, c in zip(shown, colours(page.tokens))
+        f'<span class="{c}">{escape(sanitize(t, TOKEN_CHARACTERS))}</span>' for t, c in zip(shown, colours(page.tokens))
     )
     more = f" … {len(page.tokens)} in all" if len(page.tokens) > TOKENS_SHOWN else ""
     rows = [f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in page.facts]

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from engine.support.text import format_table, visible
+from engine.support.text import format_table, sanitize
 from layers.experiments.trace.equations import EQUATIONS
 from layers.experiments.trace.trace import backwards, probabilities, verdict_line
 
@@ -42,7 +42,7 @@ def as_text(trace):
             align="<><>>><",
         ),
         "",
-        *(line for note in [*notes, verdict_line(trace)] for line in textwrap.wrap(visible(note), LINE_WIDTH)),
+        *(line for note in [*notes, verdict_line(trace)] for line in textwrap.wrap(sanitize(note), LINE_WIDTH)),
     ]
     return "\n".join(lines)
 
@@ -53,11 +53,11 @@ def heading(trace):
     loss, label = float(trace.walk.values["loss"]), subject.classes[int(subject.batch.labels[0])]
     lines = [network_line(subject)]
     shown = textwrap.wrap(
-        "tokens: " + " ".join(visible(t, TOKEN_WIDTH) for t in subject.tokens), LINE_WIDTH, subsequent_indent="  "
+        "tokens: " + " ".join(sanitize(t, TOKEN_WIDTH) for t in subject.tokens), LINE_WIDTH, subsequent_indent="  "
     )
     lines += shown[:TOKEN_LINES] + [f"  … {len(subject.tokens)} tokens in all"] * (len(shown) > TOKEN_LINES)
-    lines.append(f"loss {loss:.6g} nat of label {visible(label, TOKEN_WIDTH)}; probabilities {class_list(trace)}")
-    return [visible(line) for line in lines]
+    lines.append(f"loss {loss:.6g} nat of label {sanitize(label, TOKEN_WIDTH)}; probabilities {class_list(trace)}")
+    return [sanitize(line) for line in lines]
 
 
 def network_line(subject):
@@ -75,7 +75,7 @@ def class_list(trace):
     found = probabilities(trace)
     order = np.argsort(-found, kind="stable")[:CLASSES_SHOWN]
     more = ", …" if len(found) > CLASSES_SHOWN else ""
-    return ", ".join(f"{visible(trace.subject.classes[i], TOKEN_WIDTH)}: {found[i]:.4f}" for i in order) + more
+    return ", ".join(f"{sanitize(trace.subject.classes[i], TOKEN_WIDTH)}: {found[i]:.4f}" for i in order) + more
 
 
 def gradient_row(q, shown):

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.arrays.ragged import RaggedBatch
 from engine.data.config import DataConfig
-from engine.data.encoding import FIRST
+from engine.data.tokenizer import FIRST
 from engine.gradcheck.report import json_safe
 from engine.gradcheck.trees import norm
 from engine.support.errors import UserError

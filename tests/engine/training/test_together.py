@@ -52,7 +52,7 @@ def runs(tmp_path_factory):
         [*((fields, files) for fields in DIFFERENT), ({"seed": 0, "epochs": 1, "threads": 1}, other)]
     ):
         paths.append(folder / str(i))
-        start_run(build_settings(CONFIGS, {**SMALL, **fields}, texts), build_network, paths[-1], tell=len)
+        start_run(build_settings(CONFIGS, {**SMALL, **fields}, texts), build_network, paths[-1], log=len)
     return paths
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from layers.networks.feed_forward import ACTIVATIONS, FeedForward
 
 from engine.gradcheck import assert_gradients, check_gradients
-from layers.networks.feed_forward import ACTIVATIONS, FeedForward
 from layers.standard.gelu import gelu_forward
 from layers.standard.relu import relu_forward
 from tests.support.layer_laws import assert_equal, random_rows

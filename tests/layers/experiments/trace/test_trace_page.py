@@ -10,7 +10,7 @@ import pytest
 from engine.report.html import mathml_converter
 from engine.report.phasors import BOTTOM, LABELS, LINE, TOP, Phasors, arrows_of, phasors_svg, spread_out
 from engine.support.errors import UserError
-from engine.support.text import visible
+from engine.support.text import sanitize
 from layers.experiments.trace.page import Card, Formula, Numbers, Page, page_html, write_page
 
 TOKENS = [
@@ -102,9 +102,9 @@ def test_well_formed_and_self_contained():
 def test_every_token_is_shown_as_text():
     root = ElementTree.fromstring(page_html(page_of(), fake_mathml))
     (shown,) = root.iterfind(".//dd[@class='tokens']")
-    assert [span.text for span in shown] == [visible(token, 40) for token in TOKENS]
+    assert [span.text for span in shown] == [sanitize(token, 40) for token in TOKENS]
     titles = [title.text for title in root.iterfind(".//svg//title")]
-    assert all(any(text.startswith(visible(token, 100)) for text in titles) for token in TOKENS)
+    assert all(any(text.startswith(sanitize(token, 100)) for text in titles) for token in TOKENS)
     everything = "".join(root.itertext())
     for word in ("Title <&>", "verdict <&>", "<i>&", "stage <1>", "map & more", "note <&>", "G < 3", "rows <1>"):
         assert word in everything

@@ -3,7 +3,8 @@
 from engine.support.text import format_table, markdown_table
 
 
-def test_columns_are_as_wide_as_their_widest_cell_the_first_left_the_rest_right():
+def test_columns_are_as_wide_as_their_widest_cell():
+    """Columns are as wide as their widest cell, the first left, the others right."""
     text = format_table(["name", "n"], [["a", 1], ["longer", 1000]])
     assert text.split("\n") == ["name       n", "------  ----", "a          1", "longer  1000"]
 
@@ -13,7 +14,8 @@ def test_alignment_can_be_chosen_and_lines_end_without_spaces():
     assert text.split("\n") == ["  a  long", "---  ----", "100  x"]
 
 
-def test_a_table_without_rows_or_with_empty_cells_keeps_its_headings():
+def test_a_table_without_rows_keeps_its_headings():
+    """A table without rows or with empty cells keeps its headings."""
     assert format_table(["a", "bc"], []) == "a  bc\n-  --"
     assert format_table(["a", ""], [["", ""]]) == "a\n-\n"
 
