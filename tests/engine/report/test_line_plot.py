@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.report.figures import LOOKS, Level, Panel, decades, draw, require_plots, ticks, write_line_plot
+from engine.report.figures import LOOKS, Level, Panel, decades, draw_line_plot, require_plots, ticks, write_line_plot
 from engine.support.errors import UserError
 
 X = np.array([1.0, 1e3, 1e6])
@@ -13,7 +13,7 @@ X = np.array([1.0, 1e3, 1e6])
 
 def picture(*lines, levels=()):
     """(figure, axes) of panels with these lines."""
-    figure = draw(
+    figure = draw_line_plot(
         X,
         [Panel(f"panel {n}", {f"line {m}": y for m, y in enumerate(ys)}) for n, ys in enumerate(lines)],
         "x",
@@ -113,7 +113,7 @@ def test_places_where_no_picture_can_be_are_named(tmp_path):
 
 def test_a_panel_may_have_its_own_x():
     panels = [Panel("a", {"line": [1.0, 2.0]}, [1.0, 1e3]), Panel("b", {"line": [1.0, 2.0, 3.0]}, [10.0, 1e2, 1e6])]
-    left, right = draw(None, panels, "x", "y", ()).axes
+    left, right = draw_line_plot(None, panels, "x", "y", ()).axes
     assert [line.get_xdata().tolist() for axes in (left, right) for line in axes.get_lines()] == [
         [1.0, 1e3],
         [10.0, 1e2, 1e6],
@@ -126,7 +126,7 @@ def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
         Panel(name, {"line": [low, 10 * low, 50 * low], "shorter": [2 * low]}, y_label=name)
         for name, low in zip("abcd", (1.0, 1e4, 1e9, 1e-3))
     ]
-    axes = draw(X, panels, "x", "y", ()).axes
+    axes = draw_line_plot(X, panels, "x", "y", ()).axes
     assert [one.get_ylim() for one in axes] == [(1.0, 100.0), (1e4, 1e6), (1e9, 1e11), (1e-3, 0.1)]
     assert [one.get_ylabel() for one in axes] == list("abcd") and [one.get_xlabel() for one in axes] == [
         "",
@@ -141,12 +141,12 @@ def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
 
 
 def test_a_panel_of_one_power_of_ten_has_a_scale():
-    (axes,) = draw(X, [Panel("a", {"line": [10.0, 10.0, 10.0]}, y_label="unit")], "x", "y", ()).axes
+    (axes,) = draw_line_plot(X, [Panel("a", {"line": [10.0, 10.0, 10.0]}, y_label="unit")], "x", "y", ()).axes
     assert axes.get_ylim() == (10.0, 100.0)
 
 
 def test_ticks_may_be_chosen_and_are_written_out():
-    (axes,) = draw(X, [Panel("a", {"line": [1.0, 1.0, 1.0]})], "x", "y", (), [2, 4096]).axes
+    (axes,) = draw_line_plot(X, [Panel("a", {"line": [1.0, 1.0, 1.0]})], "x", "y", (), [2, 4096]).axes
     assert axes.get_xticks().tolist() == [2, 4096] and [text.get_text() for text in axes.get_xticklabels()] == [
         "2",
         "4,096",
