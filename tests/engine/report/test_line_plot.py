@@ -30,7 +30,8 @@ def test_both_axes_are_logarithmic_and_panels_share_them():
     assert (left.get_title(), right.get_title()) == ("panel 0", "panel 1")
 
 
-def test_what_is_not_finite_is_a_cross_on_the_upper_rim_and_named():
+def test_numbers_that_are_not_finite_are_crosses():
+    """They lie on the upper rim, and the legend names them."""
     figure, (axes,) = picture([[1e-7, np.nan, np.inf]])
     line, crosses = axes.get_lines()
     np.testing.assert_array_equal(line.get_ydata(), [1e-7, np.nan, np.nan])
@@ -38,7 +39,8 @@ def test_what_is_not_finite_is_a_cross_on_the_upper_rim_and_named():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line 0", "NaN or infinite"]
 
 
-def test_a_zero_lies_on_the_lower_rim_and_without_crosses_none_are_explained():
+def test_a_zero_lies_on_the_lower_rim():
+    """Without crosses the legend does not explain any."""
     figure, (axes,) = picture([[0.0, 1e-3, 1.0]])
     (line,) = axes.get_lines()
     assert line.get_ydata()[0] == axes.get_ylim()[0]
@@ -121,7 +123,8 @@ def test_a_panel_may_have_its_own_x():
     assert left.get_ylim() == right.get_ylim() and left.get_xlim() != right.get_xlim()
 
 
-def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
+def test_panels_of_different_units_have_their_own_scales():
+    """Four of them stand in two rows."""
     panels = [
         Panel(name, {"line": [low, 10 * low, 50 * low], "shorter": [2 * low]}, y_label=name)
         for name, low in zip("abcd", (1.0, 1e4, 1e9, 1e-3))
