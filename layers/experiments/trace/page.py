@@ -156,7 +156,7 @@ def as_page(trace: Trace) -> Page:
 
 def picture_note(config: Any) -> str:
     """Paragraph on the phasors; nothing where there are none."""
-    return PICTURE_NOTES["first"] + PICTURE_NOTES[config.operation] if config.model == "wave" else ""
+    return PICTURE_NOTES["first"] + PICTURE_NOTES.get(config.operation, "") if config.model == "wave" else ""
 
 
 def notes_of(config: Any) -> list[str]:
