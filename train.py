@@ -560,7 +560,7 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
     Of the trained network in RUN_DIR, or of a small random one that knows just the words of TEXT.
     Exit code 1 if a gradient does not match. A TEXT that begins with a dash comes after two dashes, as in predict.
     """
-    from engine.report.html import mathml_converter
+    from engine.report.html import mathml_converter, require_jinja2
     from engine.support.files import require_writable
     from layers.experiments.trace.page import as_page, write_page
     from layers.experiments.trace.table import as_text
@@ -572,6 +572,7 @@ def trace(ctx, arguments, label, model, operation, readout, seed, dimension, sho
         )
     if html is not None:
         require_writable(html, "--html")
+        require_jinja2("--html")
     to_mathml = None if html is None else mathml_converter()
     text = decoded(arguments[-1], 1)
     if len(arguments) == 2:
@@ -789,14 +790,16 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
     Ctrl-C saves and stops; --resume DIR goes on from there.
     """
     from engine.report.figures import require_matplotlib
+    from engine.report.html import require_jinja2
     from layers.experiments.study import run as studies
     from layers.experiments.study.figures import write_figures
     from layers.experiments.study.measures import BINS, wave_counts
     from layers.experiments.study.page import write_page
     from layers.experiments.study.plan import plan
-    from layers.experiments.study.summary import readings_table
+    from layers.experiments.study.summary import summary_table
 
     require_matplotlib("study.svg")
+    require_jinja2("study.html")
     tell = teller(as_json)
     if resume is not None:
         require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
@@ -815,7 +818,7 @@ def study(ctx, dimension, assignments, runs, snapshots, output, resume, device, 
         folder = Path(output or f"runs/study-{time.strftime('%Y%m%d-%H%M%S')}")
         recorded, matrices = studies.start_study(planned, folder, resolve_device(device or "cpu"), cache_dir, tell)
     write_page(folder / "study.html", recorded, write_figures(folder, recorded, matrices))
-    headings, rows = readings_table(recorded)
+    headings, rows = summary_table(recorded)
     click.echo(
         json.dumps(recorded, indent=2, ensure_ascii=False)
         if as_json

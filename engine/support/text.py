@@ -3,7 +3,6 @@
 In sanitized text nothing can move a cursor, break a line or be refused by XML.
 """
 
-import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -46,8 +45,3 @@ def sanitized_character(character: str) -> str:
         return "\N{SYMBOL FOR DELETE}"
     is_none = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
     return MISSING if is_none or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
-
-
-def escape(text: str) -> str:
-    """Any text as content or attribute value of HTML and XML."""
-    return html.escape(sanitize(text), quote=True)

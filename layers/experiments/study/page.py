@@ -1,16 +1,16 @@
-"""The page of a study: the table of readings, each picture with what it shows, and the settings.
+"""The page of a study: the table of its summary, each picture with its caption, and the settings."""
 
-The page is one file that loads nothing and runs no script, and is well-formed XML as well as HTML. All text is escaped here.
-"""
-
+from collections.abc import Mapping
 from pathlib import Path
 
-from engine.report.html import document, inline_svg, settings_html, table_html
+from engine.report.html import Picture, inline_svg, render, settings_groups
 from engine.support.errors import UserError
 from engine.support.files import write_text
-from engine.support.text import escape
-from layers.experiments.study.summary import explanations, listed, readings_table
+from layers.experiments.study.captions import captions, listed
+from layers.experiments.study.schema import Record
+from layers.experiments.study.summary import summary_table
 
+TEMPLATE = Path(__file__).parent / "templates" / "study.html"
 HEADINGS = {
     "convergence": "Convergence",
     "gradients": "Gradients",
@@ -20,7 +20,7 @@ HEADINGS = {
 }
 
 
-def write_page(path, study, figures):
+def write_page(path: Path | str, study: Record, figures: Mapping[str, Path]) -> None:
     """Write the page as one HTML file, whole or not at all.
 
     figures: name of a file → its path, as write_figures returns them; those that are SVG are shown, in that order.
@@ -37,33 +37,25 @@ def write_page(path, study, figures):
     write_text(path, page_html(study, shown))
 
 
-def read_svg(path):
+def read_svg(path: Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); let the pictures be drawn again") from error
 
 
-def page_html(study, pictures):
+def page_html(study: Record, pictures: Mapping[str, str]) -> str:
     """The page as text. pictures: name → text of its SVG file."""
-    headings, rows = readings_table(study)
-    title = f"Study of {listed(study['runs'])}"
-    words = explanations(study)
-    return document(
-        title,
-        [
-            f"<h1>{escape(title)}</h1>",
-            table_html(headings, rows),
-            '<p class="quiet">Loss and gradient norms are medians: of the last tenth of the steps, and of the first → the last tenth. '
-            "Correlation and rank are those before → after training.</p>",
-            *(picture_html(name, text, words[name]) for name, text in pictures.items()),
-            "<h2>Settings</h2>",
-            settings_html(study["settings"]),
+    headings, rows = summary_table(study)
+    sentences = captions(study)
+    return render(
+        TEMPLATE,
+        title=f"Study of {listed(study['runs'])}",
+        headings=headings,
+        rows=rows,
+        pictures=[
+            Picture(HEADINGS[name], inline_svg(text, name, HEADINGS[name]), " ".join(sentences[name]))
+            for name, text in pictures.items()
         ],
+        settings_shown=list(settings_groups(study["settings"])),
     )
-
-
-def picture_html(name, text, sentences):
-    """A picture under its heading, then the two sentences."""
-    svg = inline_svg(text, name, HEADINGS[name])
-    return f'<section class="study"><h2>{HEADINGS[name]}</h2><figure>{svg}</figure><p>{escape(" ".join(sentences))}</p></section>'

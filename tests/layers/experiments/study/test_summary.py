@@ -1,4 +1,4 @@
-"""Readings of a study, by hand; damaged studies are named."""
+"""The summary of a study, by hand; damaged studies are named."""
 
 import copy
 import math
@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from engine.report.curves import running_median, tenth
+from engine.report.curves import running_median, tenth, window_in
 from engine.support.errors import UserError
-from layers.experiments.study.summary import readings, readings_table, window_of
+from layers.experiments.study.schema import groups_of
+from layers.experiments.study.summary import summarize, summary_table
 
 
 def one_run(**changes):
@@ -33,14 +34,10 @@ def one_run(**changes):
     return {"settings": {}, "bins": {}, "runs": {"one": {**run, **changes}}}
 
 
-def test_readings_of_known_numbers():
-    run = readings(one_run())["one"]
-    assert (run.parameters, run.test_accuracy, run.best_validation_accuracy, run.train_seconds) == (
-        12345,
-        0.625,
-        0.75,
-        1.25,
-    )
+def test_summary_of_known_numbers():
+    run = summarize(one_run())["one"]
+    assert (run.parameters, run.train_seconds) == (12345, 1.25)
+    assert (run.test_accuracy, run.best_validation_accuracy) == (0.625, 0.75)
     assert run.training_loss == 2.5  # of 4, 3, 2, 1
     assert run.gradients["gradient_cls"] == (2, 4, 1)
     assert run.gradients["gradient_input"][::2] == (3, 3) and math.isnan(run.gradients["gradient_input"].first)
@@ -54,23 +51,22 @@ def test_readings_of_known_numbers():
     [([0.5] * 40, None), ([None] * 40, None), ([0.9] * 40, 1), ([0.8] * 30 + [0.95] + [0.8] * 9, None)],
 )
 def test_the_threshold_is_that_of_the_running_median(accuracy, step):
-    assert readings(one_run(accuracy=accuracy))["one"].steps_to_threshold == step
+    assert summarize(one_run(accuracy=accuracy))["one"].steps_to_threshold == step
 
 
-def test_what_was_not_recorded_is_nan_and_shown_as_a_dash():
+def test_missing_numbers_are_nan_and_shown_as_a_dash():
     study = one_run(loss=[None] * 40, test_accuracy=None, validation=[], independence=[])
-    run = readings(study)["one"]
-    assert all(
-        map(math.isnan, (run.training_loss, run.test_accuracy, run.best_validation_accuracy, *run.effective_rank))
-    )
-    table = dict(readings_table(study)[1])
+    run = summarize(study)["one"]
+    accuracies = run.test_accuracy, run.best_validation_accuracy
+    assert all(map(math.isnan, (run.training_loss, *accuracies, *run.effective_rank)))
+    table = dict(summary_table(study)[1])
     assert table["test accuracy"] == "–" and table["effective rank of the embeddings"] == "– → –"
 
 
 def test_the_table_has_a_column_for_every_run():
     study = one_run()
     study["runs"]["two"] = copy.deepcopy(study["runs"]["one"]) | {"parameters": 7, "accuracy": [0.5] * 40}
-    headings, rows = readings_table(study)
+    headings, rows = summary_table(study)
     assert headings == ["reading", "one", "two"] and all(len(row) == 3 for row in rows)
     table = {label: cells for label, *cells in rows}
     assert table["parameters"] == ["12,345", "7"] and table["steps until training accuracy is 90 %"] == ["21", "–"]
@@ -101,7 +97,8 @@ def test_running_median_is_that_of_each_window(window):
 
 @pytest.mark.parametrize("steps, window", [(1, 1), (9, 1), (10, 3), (30, 7), (95, 7), (96, 9), (8000, 667)])
 def test_windows_are_odd_and_grow_with_the_longest_run(steps, window):
-    assert window_of({"runs": {"a": {"step": range(1)}, "b": {"step": range(steps)}}}) == window
+    study = {"runs": {"a": {"step": range(1)}, "b": {"step": range(steps)}}}
+    assert window_in(groups_of(study)) == window
 
 
 @pytest.mark.parametrize(
@@ -124,14 +121,14 @@ def test_windows_are_odd_and_grow_with_the_longest_run(steps, window):
 )
 def test_damaged_studies_are_named(changes, message):
     with pytest.raises(UserError, match=rf"^study\.json: .*{message}.*; restore"):
-        readings(one_run(**changes))
+        summarize(one_run(**changes))
 
 
 def test_histograms_must_fit_their_bins():
     study = one_run(waves=[{"step": 0, "phase": [1, 2], "log10_magnitude": [1]}])
     study["bins"] = {"phase": [0, 1, 2], "log10_magnitude": [0, 1, 2]}
     with pytest.raises(UserError, match=r"runs\.one\.waves\[0\]\.log10_magnitude has 1 counts for 3 edges"):
-        readings(study)
+        summarize(study)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +136,4 @@ def test_histograms_must_fit_their_bins():
 )
 def test_what_is_no_study_is_refused(study):
     with pytest.raises(UserError, match=r"^study\.json: "):
-        readings(study)
+        summarize(study)
