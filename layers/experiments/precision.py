@@ -4,7 +4,7 @@
     difference     im = sqrt(G² − w²), dw = dre + w·(Σ_j h_j − h), h = dim/im: every step in float32, no special case
     closed_form    E4: the token itself never enters the sums over the others
 
-What `python train.py precision` prints. Derivation: layers/README.md, E4.7.
+What `python train.py precision` prints. Derivation: layers/wave/token2wave.md, E4.7.
 """
 
 from typing import NamedTuple

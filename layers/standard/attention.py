@@ -10,7 +10,7 @@ columns of q, k, v and y; heads do not see each other. Kept for backward are the
 the scores, n numbers each, are computed again, for a block of rows at a time, so that memory is linear in the length of texts.
 m_j lies between the largest score and log n above it: nothing overflows while the products q_j·k_l are finite. Smooth
 everywhere; a one-token text has y = v, dv = dy, dq = dk = 0 exactly. Unit: that of v. Source: Vaswani et al., arXiv 1706.03762
-(the equation); Rabe & Staats, arXiv 2112.05682 (scores computed again). Derivation: layers/README.md, E18.
+(the equation); Rabe & Staats, arXiv 2112.05682 (scores computed again). Derivation: attention.md.
 """
 
 import math

@@ -6,7 +6,7 @@
 log p = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no overflow
 while logits of a text lie within the range of the dtype of each other, and where a text is all but certain both L and p − 1
 keep their digits, as log1p and expm1. Smooth everywhere.
-Unit: nat. Source: Szegedy et al., arXiv 1512.00567 (smoothing). Derivation: layers/README.md, E15.
+Unit: nat. Source: Szegedy et al., arXiv 1512.00567 (smoothing). Derivation: softmax_cross_entropy.md.
 """
 
 from typing import NamedTuple

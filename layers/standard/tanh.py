@@ -3,7 +3,7 @@
     y = tanh x = (1 − u)/(1 + u)·sign x,   u = exp(−2|x|)            dx = dy·(1 − y²) = dy·4u/(1 + u)²
 
 1 − y² loses all digits where |y| is near 1; from u the slope keeps them at any x, and underflows to 0 where it is below the
-smallest number. Smooth everywhere; slope 1 at x = 0. Derivation: layers/README.md, E19.
+smallest number. Smooth everywhere; slope 1 at x = 0. Derivation: tanh.md.
 """
 
 from typing import NamedTuple

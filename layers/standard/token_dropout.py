@@ -5,7 +5,7 @@
 n_t tokens in text t; with K = 0 all texts lose the share p, otherwise short ones less, and those of up to K tokens nothing.
 
 A choice of rows, not a function of real numbers: it has no gradient. The first token ([CLS]) stays, so no text gets empty.
-Derivation and use: layers/README.md, E16.
+Derivation and use: token_dropout.md.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@
 
     dw_jk = dG_tk · w_jk / G_tk                 (0 where G_tk = 0, the tip of a cone)
 
-Unit: that of w. Source: Zhang & Sheng, arXiv 2411.02674, "global semantics". Derivation: layers/README.md, E1.
+Unit: that of w. Source: Zhang & Sheng, arXiv 2411.02674, "global semantics". Derivation: global_magnitude.md.
 """
 
 from typing import NamedTuple

@@ -8,7 +8,7 @@ With w and G as independent inputs:
 
 Unbounded as s → 0, that is when one token carries the whole dimension. This pair exists to be read and checked; training
 uses the closed form E4 (token2wave.py), in which the divergent terms cancel. Unit: radians.
-Source: Zhang & Sheng, arXiv 2411.02674, "local semantics". Derivation: layers/README.md, E2.
+Source: Zhang & Sheng, arXiv 2411.02674, "local semantics". Derivation: phase.md.
 Refuses complex128: atan2 is not defined there, so it is checked by five-point differences.
 """
 

@@ -6,7 +6,7 @@
     dα_jk  = G_tk·(−dre_jk·sin α_jk + dim_jk·cos α_jk)
 
 Smooth everywhere. Units: Z that of G, α radians.
-Source: Zhang & Sheng, arXiv 2411.02674. Derivation: layers/README.md, E3.
+Source: Zhang & Sheng, arXiv 2411.02674. Derivation: polar_to_wave.md.
 """
 
 from typing import NamedTuple
