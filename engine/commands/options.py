@@ -1,7 +1,7 @@
 """Options and helpers that several commands share, and the record in which train.py hands in the networks."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,7 +32,7 @@ class Project(NamedTuple):
     packages: list[Path]
 
     @property
-    def configs(self) -> dict[str, type[Settings]]:
+    def configs(self) -> Mapping[str, type[Settings]]:
         """The configs of the networks by model; the first is the default."""
         return self.choices.classes
 

@@ -109,16 +109,15 @@ def accuracy_command(project: Project) -> click.Command:
 
         def description() -> Description:
             base = chosen_settings(project, preset, config_file, assignments, {"model": model})
-            network: Any = base.network
             if base.data.train_file:
                 raise UserError("accuracy: measures corpora by name; leave train_file out of --set and --config")
             fields = read_settings_file(config_file, project.configs) if config_file else {}
-            fields = {**fields, **parse_assignments(assignments), "model": network.model}
-            kinds = names_in(operations) if operations else operations_of(network)
+            fields = {**fields, **parse_assignments(assignments), "model": base.network.model}
+            kinds = names_in(operations) if operations else operations_of(base.network)
             grid = {
                 "corpus": {name: {"corpus": name} for name in named_once("--corpora", names_in(corpora))},
                 "network": {name: {"operation": name} for name in named_once("--operations", kinds)}
-                or {network.label(): {}},
+                or {base.network.label(): {}},
             }
             values = {
                 **({} if preset is None else {"preset": preset}),

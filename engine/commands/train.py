@@ -79,9 +79,8 @@ def train_command(project: Project) -> click.Command:
 
 def new_run_path(settings: RunSettings) -> Path:
     """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists."""
-    network: Any = settings.network
     corpus = "files" if settings.data.train_file else settings.data.corpus
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{network.label()}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.label()}"
     path, number = Path("runs") / name, 2
     while path.exists():
         path, number = Path("runs") / f"{name}-{number}", number + 1

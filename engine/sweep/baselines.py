@@ -50,12 +50,12 @@ def with_linear_rows(
     }
     axes = [*description.axes, *([CLASSIFIER] if about_texts == set(description.axes) else [])]
     place = next(name for name in axes if name not in about_texts)
-    networks: dict[tuple[str, ...], Any] = {run.labels: run.settings.network for run in runs}
+    network_of = {run.labels: run.settings.network.label() for run in runs}
     peers = {peer.after: peer for peer in linear_peers(runs)}
     rows = []
     for row in results["rows"]:
         labels = tuple(row[axis] for axis in description.axes)
-        rows.append({**row, CLASSIFIER: networks[labels].label()} if CLASSIFIER in axes else row)
+        rows.append({**row, CLASSIFIER: network_of[labels]} if CLASSIFIER in axes else row)
         peer = peers.get(labels)
         if peer is not None:
             own = {name: label if name in about_texts else "-" for name, label in zip(description.axes, labels)}

@@ -27,7 +27,7 @@ from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus
 from engine.support.errors import UserError
 from engine.support.files import read_toml
-from engine.support.settings import checked, nearest
+from engine.support.settings import Settings, checked, nearest
 from engine.sweep.results import CLASSIFIER, COLUMNS, RESERVED
 from engine.training.config import TrainingConfig
 from engine.training.run_settings import Choices, RunSettings, layered_settings, model_of
@@ -173,7 +173,8 @@ def checked_fields(fields: dict[str, Any], where: str, folder: Path, choices: Ch
 def known_fields(choices: Choices) -> dict[str, list[Field[Any]]]:
     """{name: [the dataclass field of every class that has it]} of data, networks and training."""
     known: dict[str, list[Field[Any]]] = {}
-    for part in (DataConfig, *choices.classes.values(), TrainingConfig):
+    parts: tuple[type[Settings], ...] = (DataConfig, *choices.classes.values(), TrainingConfig)
+    for part in parts:
         for name, field in part.fields().items():
             known.setdefault(name, []).append(field)
     return known

@@ -81,7 +81,7 @@ def measure_ensemble(
     UserError as in evaluate_ensemble(), and where these are not the texts that the runs were measured on.
     """
     test, each = evaluate_ensemble(folders, network_classes, build_network, device, cache_dir, log=log)
-    results = [RunDirectory.open(folder).result() for folder in folders]
+    results: list[Any] = [RunDirectory.open(folder).result() for folder in folders]
     for folder, own, result in zip(folders, each, results):
         require_same_texts(folder, own, result)
     figures = {"test_accuracy": test.accuracy, "test_macro_f1": test.macro_f1, "test_loss": test.loss}

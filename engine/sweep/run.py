@@ -100,7 +100,7 @@ def resume_sweep(description: Description, folder: str | Path, setup: Setup) -> 
     for run in runs:
         directory = directory_of(folder, run)
         if directory.config_file.exists() and directory.config_file.stat().st_size:
-            require_settings(directory, run.settings, setup.choices.classes, folder / PLAN_FILE)
+            require_settings(directory, run.settings, setup.choices.classes, str(folder / PLAN_FILE))
     check(runs, [run for run in runs if directory_of(folder, run).result() is None], description.source, setup)
     return run_all(description, runs, folder, setup)
 

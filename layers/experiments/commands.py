@@ -30,7 +30,7 @@ from layers.experiments.trace.command import trace
 @click.option("--figure", type=click.Path(), metavar="FILE", help="Draw it as well, as .svg or .png (extra plots).")
 @json_option
 def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: bool) -> None:
-    """Measure the errors of Token2Wave in float32 against the ratio of one dominating token to the others, in three ways.
+    """Measure errors of Token2Wave in float32, in three ways, against the ratio of a dominating token to the others.
 
     polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
     """
