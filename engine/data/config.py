@@ -32,7 +32,10 @@ class DataConfig(Settings):
         256, "texts are cut after this many tokens, [CLS] included; n-grams and affixes come on top", minimum=1
     )
     ngrams: int = setting(
-        1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8
+        1,
+        "largest n of the n-grams of neighbouring tokens that are further tokens of a text; 1: none",
+        minimum=1,
+        maximum=8,
     )
     ngram_frequency: int = setting(2, "n-grams that the training texts hold less often are unknown", minimum=1)
     ngram_vocabulary_size: int = setting(1000000, "largest number of known n-grams: the most frequent ones", minimum=1)

@@ -1,30 +1,32 @@
-"""What a sensible user would try first: TF-IDF of words and pairs of words, and a linear support vector machine (extra `bench`)."""
+"""The usual baseline: TF-IDF of words and pairs of words, and a linear support vector machine (extra `bench`)."""
 
 import importlib
 import time
+from typing import Any
 
 import numpy as np
 
 from engine.arrays.backend import peak_memory_bytes
-from engine.data.texts import class_names, encode_labels
+from engine.data.texts import Corpus, class_names, encode_labels
 from engine.support.errors import UserError
 from engine.training.evaluation import score
 
 LABEL = "TF-IDF + linear SVM"
 
 
-def require_linear(option):
-    """Raise UserError unless scikit-learn can be imported: to be asked before the work. option: what asks for it."""
+def require_linear(option: str) -> None:
+    """Raise UserError unless scikit-learn can be imported: to be called before the work. option: what asks for it."""
     try:
         importlib.import_module("sklearn.svm")
     except ImportError as error:
         raise UserError(
-            f"{option}: needs scikit-learn, which cannot be imported ({error}); run pip install -e '.[bench]', or leave {option} out"
+            f"{option}: needs scikit-learn, which cannot be imported ({error}); "
+            f"run pip install -e '.[bench]', or leave {option} out"
         ) from None
 
 
-def measure_linear(corpus):
-    """Fit on all training texts of a Corpus and label its test texts; returns figures by the names they have in a result.json.
+def measure_linear(corpus: Corpus) -> dict[str, Any]:
+    """Fit on all training texts and label the test texts; returns figures by the names they have in a result.json.
 
     Accuracies are None without test texts. Nothing is validated, and the same texts give the same figures.
     """
@@ -35,9 +37,8 @@ def measure_linear(corpus):
     classes = class_names(corpus.train)
     labels = encode_labels(corpus.train.labels, classes, corpus.train)
     started = time.perf_counter()
-    model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC(random_state=0)
-    )  # the solver draws its order at random
+    solver = LinearSVC(random_state=0)  # draws its order at random
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), solver)
     try:
         model.fit(corpus.train.texts, labels)
     except ValueError as error:  # no word of two letters in any text
@@ -45,7 +46,7 @@ def measure_linear(corpus):
             f"{corpus.train.source}: {LABEL} cannot learn from these texts ({error}); leave it out"
         ) from None
     seconds = time.perf_counter() - started
-    found = {"test_accuracy": None, "test_macro_f1": None, "validation_accuracy": None}
+    found: dict[str, Any] = {"test_accuracy": None, "test_macro_f1": None, "validation_accuracy": None}
     if corpus.test is not None:
         wanted = encode_labels(corpus.test.labels, classes, corpus.test)
         scored = score(wanted, np.asarray(model.predict(corpus.test.texts)), classes)

@@ -21,7 +21,7 @@ class TrainingConfig(Settings):
     epochs: int = setting(4, "passes over the training texts", minimum=1)
     step_budget: int = setting(
         0,
-        "where all epochs take more steps, only as many epochs as come nearest to this number, at least one; 0: all",
+        "number of steps, to the nearest whole epoch and at least one, where all epochs take more; 0: all epochs",
         minimum=0,
     )
     batch_size: int = setting(64, "texts per step", minimum=1)

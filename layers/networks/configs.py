@@ -27,15 +27,15 @@ class WaveNetworkConfig(Settings):
         minimum=0,
         maximum=1_000_000,
     )
-    activation: str = setting("gelu", "of the feed-forward layer", choices=ACTIVATIONS)
-    pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
+    activation: str = setting("gelu", "activation of the feed-forward layer", choices=ACTIVATIONS)
+    pooling: str = setting("mean", "how the tokens of a text become one vector", choices=POOLINGS)
     embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)
     token_dropout: float = setting(
         0.0, "share of tokens left out of each training text (never the first)", minimum=0.0, below=1.0
     )
     spared_tokens: int = setting(
         0,
-        "K: token_dropout takes from a text of n tokens the share 1 - K/n of its own; nothing if n is at most K",
+        "K: token_dropout is multiplied by 1 - K/n for a text of n tokens, and is 0 if n is at most K",
         minimum=0,
     )
     embedding_dropout: float = setting(0.0, "share of embedding entries dropped in training", minimum=0.0, below=1.0)
@@ -59,7 +59,7 @@ class TransformerConfig(Settings):
     )
     dimension: int = setting(768, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of Transformer blocks", minimum=0)
-    heads: int = setting(12, "of the attention; a divisor of the dimension", minimum=1)
+    heads: int = setting(12, "number of attention heads; a divisor of the dimension", minimum=1)
     hidden: int = setting(3072, "width of the feed-forward layer", minimum=1, maximum=1_000_000)
     positions: int = setting(512, "most tokens of a text that have a learned position", minimum=1)
     embedding_scale: float = setting(

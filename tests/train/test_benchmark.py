@@ -62,7 +62,8 @@ def test_a_first_step_that_never_comes_is_a_user_error(tmp_path):
 @pytest.mark.parametrize("arguments, words", [
     (["--only", "train_d999"], "--only train_d999: is none of the figures train_d768,"),
     (["--figure", "time.gif"], "time.gif: is no name of a picture"),
-    (["--figure", "none/time.svg"], "none/time.svg: cannot be written (its folder does not exist); choose a file in a folder that you may write to"),
+    (["--figure", "none/time.svg"], "none/time.svg: cannot be written (its folder does not exist); choose a file in a "
+                                    "folder that you may write to"),
     (["--corpus", "r9"], "corpus 'r9' is unknown"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(run, arguments, words):

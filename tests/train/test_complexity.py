@@ -84,7 +84,7 @@ def test_a_figure_is_drawn(run, quick, tmp_path):
     assert (tmp_path / "a.svg").read_text().count("<svg") == 1
 
 
-def test_the_defaults_of_the_options_are_those_of_the_measurements():
+def test_defaults_of_the_options_are_those_of_measurements():
     given = {p.name: p for p in train.cli.commands["complexity"].params}
     defaults = inspect.signature(complexity_run.Complexity).parameters
     for name in ("device", "texts", "length", "repeats", "budget", "threads", "tokens"):

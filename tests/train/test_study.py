@@ -127,7 +127,7 @@ def test_a_killed_study_continues_to_the_same_numbers(
 
 
 def test_a_run_killed_before_it_has_settings_begins_anew(tmp_path, options, run, without_figures, monkeypatch):
-    """The study was killed in the first moment of that run."""
+    """The study goes on with the others."""
 
     def die(*_, **__):
         raise Stop
@@ -147,11 +147,8 @@ def test_a_run_killed_before_it_has_settings_begins_anew(tmp_path, options, run,
     )
 
 
-def test_the_last_measures_are_those_of_the_last_weights(tmp_path, options, run, monkeypatch):
-    """Not of the best weights, and with the steps that rows still had to make up for.
-
-    The last batch does not hold all tokens.
-    """
+def test_the_last_weights_are_measured_at_the_end(tmp_path, options, run, monkeypatch):
+    """With the steps that rows still had to make up for: the last batch does not hold all tokens."""
     accuracies, drawn, evaluate = iter([0.9, 0.1]), {}, trainer_module.evaluate
     monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(accuracies)))
     monkeypatch.setattr(
@@ -239,18 +236,13 @@ def test_a_changed_setting_is_named(finished, run, without_figures):
     assert code == 2 and err.count("\n") == 1 and "config.toml: differs from" in err and "study.toml" in err, err
 
 
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        (None, "no study.toml"),
-        ("[study]\n", "study.toml: is damaged"),
-        ("[study\n", "is not TOML"),
-        (
-            '[study]\nsnapshots = 1\ndevice = "cpu"\n[runs.a.data]\nx = 1\n[runs.a.network]\n[runs.a.training]\n',
-            "unknown field 'x'",
-        ),
-    ],
-)
+@pytest.mark.parametrize("text, words", [
+    (None, "no study.toml"),
+    ("[study]\n", "study.toml: is damaged"),
+    ("[study\n", "is not TOML"),
+    ('[study]\nsnapshots = 1\ndevice = "cpu"\n[runs.a.data]\nx = 1\n[runs.a.network]\n[runs.a.training]\n',
+     "unknown field 'x'"),
+])  # fmt: skip
 def test_a_damaged_study_is_named(tmp_path, run, text, words):
     if text is not None:
         (tmp_path / "study.toml").write_text(text)
