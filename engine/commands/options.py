@@ -1,7 +1,7 @@
 """Options and helpers that several commands share, and the record in which train.py hands in the networks."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -48,11 +48,27 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+class LiveChoice(click.Choice):
+    """A choice among the names that a mapping has when the option is read: what is registered later counts too."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__([])
+        self.names = names
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return tuple(self.names)
+
+    @choices.setter
+    def choices(self, _: Any) -> None:
+        """Ignore what click stores at the start."""
+
+
 def field_option(part: type[Settings], flag: str, help: str | None = None, **more: Any) -> Decorator:
     """An option that sets the field of its name in a settings class; choices and the default help are the field's."""
     name = flag[2:].replace("-", "_")
     metadata = part.fields()[name].metadata
-    kind = click.Choice(metadata["choices"]) if metadata["choices"] else str
+    kind = LiveChoice(metadata["choices"]) if metadata["choices"] else str
     return click.option(
         flag, name, type=kind, help=help or f"{metadata['help'][0].upper()}{metadata['help'][1:]}.", **more
     )

@@ -29,6 +29,8 @@ from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.run_settings import parse_assignments, read_settings_file
 
+OPERATIONS = ("interference", "modulation")  # what accuracy compares unless told otherwise
+
 
 def sweep_options(default: str) -> Decorator:
     """The options of a command that runs a sweep. default: the name that its folder begins with by default."""
@@ -133,9 +135,9 @@ def accuracy_command(project: Project) -> click.Command:
 
 
 def operations_of(network: Settings) -> list[str]:
-    """The operations that networks of a config's model can have; none where the model has no such field."""
+    """The operations of the papers that networks of a config's model can have; none where the model has no such field."""
     field = network.fields().get("operation")
-    return [] if field is None else list(field.metadata["choices"])
+    return [] if field is None else [name for name in OPERATIONS if name in field.metadata["choices"]]
 
 
 def named_once(option: str, names: list[str]) -> list[str]:
