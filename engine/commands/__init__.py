@@ -2,12 +2,10 @@
 
 import click
 
-from engine.commands.evaluate import evaluate_command, predict_command
-from engine.commands.inspect import corpora_command, describe_command, doctor_command
+from engine.commands.inspect import corpora_command, describe_command, doctor_command, report_command
 from engine.commands.options import Project
-from engine.commands.report import report_command
 from engine.commands.sweep import accuracy_command, sweep_command, sweep_job_command
-from engine.commands.train import train_command
+from engine.commands.train import evaluate_command, predict_command, train_command
 
 
 def commands(project: Project) -> list[click.Command]:

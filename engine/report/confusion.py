@@ -20,9 +20,10 @@ from engine.report.figures import LOOKS
 from engine.report.runs import Run
 from engine.support.errors import UserError
 from engine.support.text import sanitize
+from engine.training.config import computing
 from engine.training.evaluation import ClassRow, confusion_counts, predict_classes, score
 from engine.training.run_settings import RunSettings
-from engine.training.session import computing_as_trained, open_run
+from engine.training.session import open_run
 from engine.types import Array, Floats2d, Ints1d
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def measure(
         batch = encode_labelled(run.settings.data, opened.vocabulary, opened.classes, texts, cache_dir)
     except UserError as error:
         return Unmeasured(f"What the run confuses is not known, since its texts cannot be read again: {error}")
-    with computing_as_trained(opened, device):
+    with computing(opened.settings.training, device):
         predicted, probability = predict_classes(opened.network, batch)
     return measured(split, opened.classes, texts.texts, batch.labels, predicted, probability)
 

@@ -1,14 +1,64 @@
-"""Rows of the linear SVM in the table of a sweep: one for each distinct corpus, beside its networks."""
+"""The linear baseline of a sweep: TF-IDF of words and a linear SVM, as rows of its table."""
 
 import hashlib
+import importlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from engine.arrays.backend import peak_memory_bytes
 from engine.data.config import DataConfig
+from engine.data.texts import Corpus, class_names, encode_labels
+from engine.support.errors import UserError
 from engine.sweep.description import Description, PlannedRun
-from engine.sweep.linear_svm import LABEL
 from engine.sweep.results import CLASSIFIER, OF_A_RUN, summary
+from engine.training.evaluation import score
+
+LABEL = "TF-IDF + linear SVM"
+
+
+def require_linear(option: str) -> None:
+    """Raise UserError unless scikit-learn can be imported: to be called before the work. option: what asks for it."""
+    try:
+        importlib.import_module("sklearn.svm")
+    except ImportError as error:
+        raise UserError(
+            f"{option}: needs scikit-learn, which cannot be imported ({error}); "
+            f"run pip install -e '.[bench]', or leave {option} out"
+        ) from None
+
+
+def measure_linear(corpus: Corpus) -> dict[str, Any]:
+    """Fit on all training texts and label the test texts; returns figures by the names they have in a result.json.
+
+    Accuracies are None without test texts. Nothing is validated, and the same texts give the same figures.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    classes = class_names(corpus.train)
+    labels = encode_labels(corpus.train.labels, classes, corpus.train)
+    started = time.perf_counter()
+    solver = LinearSVC(random_state=0)  # draws its order at random
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), solver)
+    try:
+        model.fit(corpus.train.texts, labels)
+    except ValueError as error:  # no word of two letters in any text
+        raise UserError(
+            f"{corpus.train.source}: {LABEL} cannot learn from these texts ({error}); leave it out"
+        ) from None
+    seconds = time.perf_counter() - started
+    found: dict[str, Any] = {"test_accuracy": None, "test_macro_f1": None, "validation_accuracy": None}
+    if corpus.test is not None:
+        wanted = encode_labels(corpus.test.labels, classes, corpus.test)
+        scored = score(wanted, np.asarray(model.predict(corpus.test.texts)), classes)
+        found.update(test_accuracy=scored.accuracy, test_macro_f1=scored.macro_f1)
+    return {**found, "train_seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}
+
 
 # Fields of DataConfig: which texts there are to learn from and to label.
 TEXTS = ("corpus", "train_file", "test_file", "text_columns", "label_column")

@@ -241,7 +241,7 @@ def prepared(entries: Sequence[dict[str, Any]], cache_dir: str | None) -> dict[s
 
 def measured_linear(config: DataConfig, output: str, cache_dir: str | None) -> None:
     """Write the figures of the linear SVM on the texts of a DataConfig."""
-    from engine.sweep.linear_svm import measure_linear
+    from engine.sweep.baselines import measure_linear
 
     corpus, _ = read_corpus(config, cache_dir)
     write_json(output, measure_linear(corpus))

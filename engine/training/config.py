@@ -1,10 +1,13 @@
 """The settings of a training, as one frozen, validated dataclass."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.arrays.matmul import PRECISIONS
-from engine.implementation import IMPLEMENTATIONS
+from engine.arrays.backend import blas_threads
+from engine.arrays.matmul import PRECISIONS, product_precision
+from engine.implementation import IMPLEMENTATIONS, using
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 
@@ -79,3 +82,11 @@ class TrainingConfig(Settings):
         if not self.step_budget:
             return self.epochs
         return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+
+
+@contextlib.contextmanager
+def computing(training: TrainingConfig, device: str) -> Iterator[None]:
+    """Compute with the threads, the implementation and, on "cuda", the precision of a TrainingConfig; "cpu" has float32."""
+    precision = training.precision if device == "cuda" else "float32"
+    with blas_threads(training.threads), product_precision(precision, device), using(training.implementation):
+        yield

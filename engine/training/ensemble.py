@@ -18,9 +18,10 @@ from engine.data.token_cache import TokenCache
 from engine.data.vocabulary import CODERS
 from engine.support.errors import UserError
 from engine.support.settings import Settings
+from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
 from engine.training.run_directory import RunDirectory
-from engine.training.session import classes_of, computing_as_trained, open_run, read_run_settings
+from engine.training.session import classes_of, open_run, read_run_settings
 from engine.types import Floats2d
 
 
@@ -75,7 +76,7 @@ def probabilities_of_each(
     def probabilities(path: str | Path) -> Floats2d:
         run = open_run(path, network_classes, build_network, device)
         batch = encode_plain_texts(run.settings.data, run.vocabulary, texts, coders)
-        with computing_as_trained(run, device):
+        with computing(run.settings.training, device):
             found: Floats2d = predict_probabilities(run.network, batch).astype(np.float64)
             return found
 

@@ -5,24 +5,23 @@ Networks come from the caller's factory `build_network`:
     build_network(network_config, vocabulary, classes, seed)      → a network that keeps the contract of engine.layer
 """
 
-import contextlib
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from engine import __version__
-from engine.arrays.backend import blas_threads, peak_memory_bytes, resolve_device
-from engine.arrays.matmul import check_precision, product_precision
+from engine.arrays.backend import peak_memory_bytes, resolve_device
+from engine.arrays.matmul import check_precision
 from engine.data.prepare import PreparedData, prepare, read_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, vocabulary_digests
 from engine.implementation import current, using, worst_differences
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
 from engine.training.checkpoint import load_checkpoint, load_weights
-from engine.training.config import TrainingConfig
+from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, pinned, settings_of
@@ -283,25 +282,6 @@ def labels_in(state: dict[str, Any], directory: RunDirectory) -> list[str]:
     if not isinstance(classes, list):
         raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
     return classes
-
-
-@contextlib.contextmanager
-def computing_as_trained(run: OpenRun, device: str) -> Iterator[None]:
-    """Compute with the threads of an OpenRun's training, and on "cuda" with its precision; that of "cpu" is float32."""
-    precision = run.settings.training.precision if device == "cuda" else "float32"
-    with computing(run.settings.training.replace(precision=precision), device):
-        yield
-
-
-@contextlib.contextmanager
-def computing(training: TrainingConfig, device: str) -> Iterator[None]:
-    """With the threads, the precision of products and the implementation of a TrainingConfig."""
-    with (
-        blas_threads(training.threads),
-        product_precision(training.precision, device),
-        using(training.implementation),
-    ):
-        yield
 
 
 def read_run_settings(directory: RunDirectory, network_classes: NetworkClasses) -> RunSettings:

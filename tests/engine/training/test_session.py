@@ -13,9 +13,10 @@ from engine.support.errors import UserError
 from engine.training import session as session_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
+from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
-from engine.training.session import computing_as_trained, open_run, resume_run, start_run
+from engine.training.session import open_run, resume_run, start_run
 from layers.networks import CONFIGS, build_network
 
 SMALL = {
@@ -76,12 +77,12 @@ def test_a_trained_run_keeps_its_threads_and_precision(tmp_path, settings, monke
     """Computations with a trained run use its threads and precision."""
     start(settings._replace(training=settings.training.replace(threads=1)), tmp_path / "run")
     run, asked = open_run(tmp_path / "run", CONFIGS, build_network), []
-    with computing_as_trained(run, "cpu"):
+    with computing(run.settings.training, "cpu"):
         assert threads_of_blas() in ({1}, set())
     monkeypatch.setattr(session_module, "product_precision", lambda *given: asked.append(given) or nullcontext())
     on_a_gpu = run._replace(settings=run.settings._replace(training=run.settings.training.replace(precision="tf32")))
     for device in ("cpu", "cuda"):
-        with computing_as_trained(on_a_gpu, device):
+        with computing(on_a_gpu.settings.training, device):
             assert asked.pop() == ("float32" if device == "cpu" else "tf32", device)
 
 

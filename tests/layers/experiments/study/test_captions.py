@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from layers.experiments.study.captions import captions, distance, extremes
+from layers.experiments.study.page import captions, distance, extremes
 from layers.experiments.study.summary import summary_table
 from tests.support.pages import assert_golden
 

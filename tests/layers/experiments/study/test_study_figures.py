@@ -8,12 +8,15 @@ pytest.importorskip("matplotlib")
 from engine.report.curves import running_median
 from engine.report.figures import LOOKS, write_picture
 from engine.support.errors import UserError
-from layers.experiments.study.correlation_maps import CELLS, color_limit, draw_correlation_maps, thinned
 from layers.experiments.study.figures import (
+    CELLS,
+    color_limit,
     draw_convergence,
+    draw_correlation_maps,
     draw_gradients,
     draw_independence,
     draw_waves,
+    thinned,
     write_figures,
 )
 
