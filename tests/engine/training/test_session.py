@@ -10,6 +10,7 @@ import pytest
 
 from engine.data.prepare import encode_labelled, read_test_texts
 from engine.support.errors import UserError
+from engine.training import config as config_module
 from engine.training import session as session_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
@@ -79,7 +80,7 @@ def test_a_trained_run_keeps_its_threads_and_precision(tmp_path, settings, monke
     run, asked = open_run(tmp_path / "run", CONFIGS, build_network), []
     with computing(run.settings.training, "cpu"):
         assert threads_of_blas() in ({1}, set())
-    monkeypatch.setattr(session_module, "product_precision", lambda *given: asked.append(given) or nullcontext())
+    monkeypatch.setattr(config_module, "product_precision", lambda *given: asked.append(given) or nullcontext())
     on_a_gpu = run._replace(settings=run.settings._replace(training=run.settings.training.replace(precision="tf32")))
     for device in ("cpu", "cuda"):
         with computing(on_a_gpu.settings.training, device):
