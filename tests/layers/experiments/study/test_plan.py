@@ -42,7 +42,7 @@ APART = "is what tells the runs apart; choose with --runs among interference,"
 
 
 @pytest.mark.parametrize("fields, assignments, runs, words", [
-    ({}, [], ["wave"], "^--runs wave: is none of the runs interference, modulation, transformer$"),
+    ({}, [], ["wave"], "^--runs wave: is none of the runs interference, modulation, correlation, transformer$"),
     ({}, [("tree.epochs", "1")], RUNS, "^--set tree.epochs: is of no run"),
     ({}, [("interference.epochs", "1")], ["modulation"],
      "^--set interference.epochs: is of no run; the runs are modulation"),
