@@ -359,7 +359,7 @@ def test_more_memory_than_there_is_leaves_no_run_directory(tmp_path, arguments, 
     def too_large(*_):
         raise MemoryError("Unable to allocate 7.28 TiB")
 
-    monkeypatch.setitem(NETWORKS, "wave", too_large)
+    monkeypatch.setitem(NETWORKS["wave"], "fast", too_large)
     refused(
         run(*arguments, "--output", tmp_path / "new"),
         "too little memory (Unable to allocate 7.28 TiB); lower the dimension",
