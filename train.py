@@ -890,13 +890,13 @@ def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_d
         benchmark_gpu(ctx, only, repeats, peer, as_json)
         return
     from engine.report.figures import require_plots
-    from layers.experiments.benchmark.cpu import Benchmark
+    from layers.experiments.benchmark.cpu import CpuBenchmark
     from layers.experiments.benchmark.report import as_json_object, as_table, write_figure
 
     if figure is not None:
         require_plots(figure)
-    measured = Benchmark(corpus, repeats, threads, peer, cache_dir)
-    chosen = chosen_figures(measured.steps(), only)
+    measured = CpuBenchmark(corpus, repeats, threads, peer, cache_dir)
+    chosen = chosen_figures(measured.figures(), only)
     if figure is not None and not {"length_exponent", "batch_exponent"} & chosen.keys():
         raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
     with measured.limited_threads():
@@ -911,7 +911,7 @@ def benchmark(ctx, device, corpus, only, repeats, threads, peer, figure, cache_d
 def benchmark_gpu(ctx, only, repeats, peer, as_json):
     """The command benchmark on a GPU, where some of its options have no meaning."""
     from layers.experiments.benchmark.gpu import GpuBenchmark
-    from layers.experiments.benchmark.report import gpu_json_object, gpu_table
+    from layers.experiments.benchmark.report import as_json_object, as_table
 
     given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
     if given:
@@ -919,8 +919,8 @@ def benchmark_gpu(ctx, only, repeats, peer, as_json):
             f"--device {ctx.params['device']}: measures random texts on a GPU, so {', '.join(given)} cannot be given with it; leave it out"
         )
     measured = GpuBenchmark("cuda", repeats, peer)
-    measure_all(chosen_figures(measured.steps(), only))
-    click.echo(json.dumps(gpu_json_object(measured), indent=2, ensure_ascii=False) if as_json else gpu_table(measured))
+    measure_all(chosen_figures(measured.figures(), only))
+    click.echo(json.dumps(as_json_object(measured), indent=2, ensure_ascii=False) if as_json else as_table(measured))
 
 
 def chosen_figures(steps, only):
@@ -938,7 +938,12 @@ def measure_all(chosen):
 
 
 @cli.command(short_help="Count and measure what models cost as texts get longer.")
-@click.option("--only", type=click.Choice(["growth", "reductions"]), help="One of the two.  [default: both]")
+@click.option(
+    "--only",
+    type=click.Choice(["growth", "savings", "reductions"]),
+    metavar="[growth|savings]",
+    help="One of the two.  [default: both]",
+)
 @click.option("--models", metavar="NAMES", default=",".join(COST_MODELS), show_default=True, help="Comma-separated.")
 @click.option(
     "--lengths",

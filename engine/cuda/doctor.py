@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.arrays.backend import random_generator, why_no_cuda
-from engine.benchmark.machine import describe_machine, dotted, name_of
+from engine.benchmark.machine import decoded_name, describe_machine, dotted_version
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.cuda import kernels
 from engine.cuda.compilers import kernel_files, search
@@ -131,7 +131,7 @@ def device_facts():
 
     free, total = cupy.cuda.runtime.memGetInfo()
     return {
-        "name": name_of(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)),
+        "name": decoded_name(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)),
         "architecture": f"sm_{cupy.cuda.Device().compute_capability}",
         "memory_free_bytes": int(free),
         "memory_total_bytes": int(total),
@@ -200,7 +200,7 @@ def remedies(findings):
     own_package = packages[0] if packages else f"cupy-{extra}x"
     install = f"pip install -e '.[{extra}]'"
     other_way = (
-        "with a driver below 580: '.[cuda12]'" if not is_known(driver) else f"the driver supports CUDA {dotted(driver)}"
+        "with a driver below 580: '.[cuda12]'" if not is_known(driver) else f"the driver supports CUDA {dotted_version(driver)}"
     )
     if not is_known(driver):
         newer = "580 or newer for CUDA 13, 525 or newer for CUDA 12"
@@ -213,7 +213,7 @@ def remedies(findings):
         lines.append(f"CuPy is broken: pip uninstall {packages[0]}, then {install}  ({other_way})")
     elif is_known(findings["runtime"]) and is_known(driver) and findings["runtime"] // 1000 > driver // 1000:
         change = f"pip uninstall {' '.join(packages)}, then {install}; or a newer driver"
-        lines.append(f"CuPy is for CUDA {dotted(findings['runtime'])}, {other_way}: {change}")
+        lines.append(f"CuPy is for CUDA {dotted_version(findings['runtime'])}, {other_way}: {change}")
     elif not is_known(findings["compilers"]["NVRTC"]):
         lines.append(f"CuPy finds no compiler for kernels: pip install '{own_package}[ctk]'")
     elif is_known(findings["device"]) and not all(map(is_known, findings["libraries"].values())):
@@ -239,7 +239,7 @@ def as_text(findings):
     """The findings for a terminal: a line each, the kernels as a table, messages of compilers, and what to do."""
     machine, device = findings["machine"], findings["device"]
     memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.0f} GiB"
-    driver = worded(findings["driver"], lambda version: f"up to CUDA {dotted(version)}")
+    driver = worded(findings["driver"], lambda version: f"up to CUDA {dotted_version(version)}")
     if is_known(findings["driver_release"]):
         driver = f"{findings['driver_release']}, {driver}"
     facts = [
@@ -252,7 +252,7 @@ def as_text(findings):
             + (f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""),
         ),
         ("CUDA driver", driver),
-        ("CUDA runtime", worded(findings["runtime"], dotted)),
+        ("CUDA runtime", worded(findings["runtime"], dotted_version)),
         ("device", worded(device, lambda d: f"{d['name']}, {d['architecture']}, {d['devices']} in all")),
         ("device memory", memory_text(device) if is_known(device) else "-"),
         *((name, worded(found, str)) for name, found in findings["libraries"].items() if is_known(device)),
