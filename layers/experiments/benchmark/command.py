@@ -74,13 +74,13 @@ def benchmark(
         benchmark_gpu(ctx, only, repeats, peer, as_json)
         return
     from engine.report.figures import require_plots
-    from layers.experiments.benchmark.cpu import Benchmark
+    from layers.experiments.benchmark.cpu import CpuBenchmark
     from layers.experiments.benchmark.report import as_json_object, as_table, write_figure
 
     if figure is not None:
         require_plots(figure)
-    measured = Benchmark(corpus, repeats, threads, peer, cache_dir)
-    chosen = chosen_figures(measured.steps(), only)
+    measured = CpuBenchmark(corpus, repeats, threads, peer, cache_dir)
+    chosen = chosen_figures(measured.figures(), only)
     if figure is not None and not {"length_exponent", "batch_exponent"} & chosen.keys():
         raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
     with measured.limited_threads():
@@ -95,7 +95,7 @@ def benchmark(
 def benchmark_gpu(ctx: click.Context, only: str | None, repeats: int, peer: bool | None, as_json: bool) -> None:
     """The command benchmark on a GPU, where some of its options have no meaning."""
     from layers.experiments.benchmark.gpu import GpuBenchmark
-    from layers.experiments.benchmark.report import gpu_json_object, gpu_table
+    from layers.experiments.benchmark.report import as_json_object, as_table
 
     given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
     if given:
@@ -104,8 +104,8 @@ def benchmark_gpu(ctx: click.Context, only: str | None, repeats: int, peer: bool
             "with it; leave it out"
         )
     measured = GpuBenchmark("cuda", repeats, peer)
-    measure_all(chosen_figures(measured.steps(), only).values())
-    click.echo(to_json(gpu_json_object(measured)) if as_json else gpu_table(measured))
+    measure_all(chosen_figures(measured.figures(), only).values())
+    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 
 
 def chosen_figures(steps: dict[str, Callable[[], Any]], only: str | None) -> dict[str, Callable[[], Any]]:

@@ -11,7 +11,12 @@ from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS,
 
 
 @click.command(short_help="Count and measure what models cost as texts get longer.")
-@click.option("--only", type=click.Choice(["growth", "reductions"]), help="Measure one of the two.  [default: both]")
+@click.option(
+    "--only",
+    type=click.Choice(["growth", "savings", "reductions"]),
+    metavar="[growth|savings]",
+    help="Measure one of the two.  [default: both]",
+)
 @click.option("--models", metavar="NAMES", default=",".join(MODELS), show_default=True, help="Models, comma-separated.")
 @click.option(
     "--lengths",
@@ -26,7 +31,7 @@ from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS,
     metavar="N",
     default=TEXTS,
     show_default=True,
-    help="Reductions: texts in the batch.",
+    help="Savings: texts in the batch.",
 )
 @click.option(
     "--length",
@@ -34,7 +39,7 @@ from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS,
     metavar="N",
     default=LENGTH,
     show_default=True,
-    help="Reductions: length of each text in tokens.",
+    help="Savings: length of each text in tokens.",
 )
 @click.option(
     "--tokens",
@@ -49,7 +54,7 @@ from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS,
     metavar="N",
     default=3,
     show_default=True,
-    help="Reductions: number of measurements; the median counts.",
+    help="Savings: number of measurements; the median counts.",
 )
 @click.option(
     "--budget",

@@ -20,7 +20,10 @@ def of_texts(vectors):
 
 
 def of_entries(length):
-    """Per entry x̂ and r of both norms, the first one's y, slope and result of the activation: 12·d + 8·h + 8 bytes; its place, its count."""
+    """Per entry x̂ and r of both norms, the first one's y, slope and result of the activation, its place, its count.
+
+    All but the integers take 12·d + 8·h + 8 bytes.
+    """
     return B * length * (12 * D + 8 * H + 8 + 16)
 
 

@@ -33,7 +33,7 @@ def test_a_transformer_has_positions_for_its_longest_text():
 
 
 @pytest.mark.parametrize("texts, length", [(1, 100), (4, 25), (3, 70), (5, 1)])
-def test_distinct_tokens_do_not_repeat_in_a_text_nor_before_all_have_been_used(small, texts, length):
+def test_distinct_tokens_repeat_after_all_have_been_used(small, texts, length):
     batch = batch_of(texts, length)
     rows = batch.ids.reshape(texts, length)
     assert all(len(set(row.tolist())) == length for row in rows)

@@ -1,9 +1,9 @@
-"""Exponents and reductions are those of the numbers they are made of."""
+"""Exponents and savings are those of the numbers they are made of."""
 
 import pytest
 
 from layers.experiments.complexity.measure import Measurement
-from layers.experiments.complexity.report import PAPER, exponents, reductions
+from layers.experiments.complexity.report import PAPER, exponents, savings
 
 
 def row(
@@ -44,12 +44,12 @@ def test_exponents_of_what_was_measured_leave_out_the_rest():
     assert exponents(rows[:3]).lengths == [4, 8]
 
 
-def test_reductions_are_of_medians_and_their_spread_of_rounds():
-    rounds = {
+def test_savings_are_of_medians_with_a_spread_of_repeats():
+    batch = {
         "modulation": [row(seconds=[s, s], peak=p, operations=10) for s, p in ((1.0, 100), (3.0, 100), (2.0, 300))],
         "bert-base": [row("bert-base", seconds=[s], peak=1000, operations=400, kept=40) for s in (10.0, 20.0, 40.0)],
     }
-    (found,) = reductions(rounds)
+    (found,) = savings(batch)
     assert (found.model, found.against) == ("modulation", "bert-base")
     assert found.time == pytest.approx(1 - 2 / 20) and found.time_spread == pytest.approx((1 - 3 / 20, 1 - 2 / 40))
     assert found.memory == pytest.approx(0.9) and found.memory_spread == pytest.approx((0.7, 0.9))
@@ -57,8 +57,8 @@ def test_reductions_are_of_medians_and_their_spread_of_rounds():
     assert found.paper == {"memory": 0.7734, "time": 0.8562}
 
 
-def test_every_wave_network_is_held_against_every_transformer_and_the_paper_spoke_of_one():
-    found = reductions({name: [row(name)] for name in ("transformer-1", "interference", "bert-base", "modulation")})
+def test_every_wave_network_is_held_against_all_transformers():
+    found = savings({name: [row(name)] for name in ("transformer-1", "interference", "bert-base", "modulation")})
     pairs = [(r.against, r.model) for r in found]
     assert pairs == [
         (against, model) for against in ("transformer-1", "bert-base") for model in ("interference", "modulation")
@@ -66,7 +66,7 @@ def test_every_wave_network_is_held_against_every_transformer_and_the_paper_spok
     assert [r.paper for r in found] == [None, None, None, PAPER["modulation", "bert-base"]]
 
 
-def test_what_was_not_measured_has_no_reduction_but_a_counted_one():
-    rounds = {"modulation": [row(operations=1)], "bert-base": [row("bert-base", seconds=None, operations=4, kept=None)]}
-    (found,) = reductions(rounds)
+def test_what_was_not_measured_has_a_counted_saving_only():
+    batch = {"modulation": [row(operations=1)], "bert-base": [row("bert-base", seconds=None, operations=4, kept=None)]}
+    (found,) = savings(batch)
     assert found.operations == 0.75 and found[3:8] == (None,) * 5

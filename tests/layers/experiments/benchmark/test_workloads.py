@@ -1,4 +1,4 @@
-"""Random texts have the lengths and the frequencies of tokens that their docstring promises."""
+"""Texts have the lengths and the frequencies of tokens that their docstrings promise."""
 
 import numpy as np
 
@@ -30,3 +30,17 @@ def test_equal_seeds_give_equal_texts(monkeypatch):
     assert not np.array_equal(first.ids[:50], other.ids[:50])
     monkeypatch.setattr(workloads, "VOCABULARY", 7)
     assert set(random_texts(200, 0).ids.tolist()) == set(range(7))
+
+
+def test_texts_of_a_length_have_the_tokens_of_the_corpus(small):
+    texts = small.load_texts("r8").train
+    batch = workloads.texts_of_length(texts, 50, 7)
+    assert np.diff(batch.offsets).tolist() == [50] * 7 and len(batch.labels) == 7
+    assert batch.ids.tolist() == np.resize(texts.ids, 350).tolist()
+
+
+def test_batches_hold_no_text_twice_until_all_have_come(small):
+    texts = small.load_texts("r8").train
+    rows = np.concatenate(workloads.random_rows(texts, 5, 8))
+    assert sorted(rows.tolist()) == list(range(40))
+    assert not np.array_equal(rows, np.arange(40))
