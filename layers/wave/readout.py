@@ -64,15 +64,16 @@ def readout_backward(dy: Floats2d, cache: Cache) -> Wave:
     """dy: the shape of y → dz: Wave of (T, d)."""
     z, y, kind = cache
     check_floats("dy", dy, y.shape, like=z.re)
+    array_module(dy, *z)  # raises where they lie on two devices
     return READOUTS[kind].backward(dy, z, y)
 
 
 def real_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
-    return Wave(dy, array_module(dy, y).zeros_like(dy))
+    return Wave(dy, array_module(dy).zeros_like(dy))
 
 
 def imaginary_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
-    return Wave(array_module(dy, y).zeros_like(dy), dy)
+    return Wave(array_module(dy).zeros_like(dy), dy)
 
 
 def modulus(z: Wave) -> Floats2d:
