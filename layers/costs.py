@@ -213,7 +213,7 @@ def wave_body(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
         if spread is not None:
             parts.append(Flops(0, entries * d))  # summed over the entries of each text
         if block.projection:
-            parts.append(linear(out, 2 * d, d))
+            parts.append(linear(out, READOUTS[config.readout].width * d, d))
         parts.append(layer_norm(out, d, config.wave_residual))
         if config.wave_residual:  # summed over the entries of each row, and added
             parts.append(Flops(0, (rows if bag.row_index is None else rows + entries) * d))

@@ -45,8 +45,22 @@ class WaveNetworkConfig(Settings):
     classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
 
-    def label(self):
-        """What tells runs of this kind apart in names and tables."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_blind():
+            raise UserError(
+                f"readout: the magnitude of a {self.operation} in scope text is one number per text, which layer norm "
+                "turns into a constant: no text is told from another; choose readout both, scope dimension or "
+                "wave_residual true"
+            )
+
+    def is_blind(self) -> bool:
+        """Whether what a block hands on has no trace of its text: the logits are then rounding noise."""
+        shared = OPERATIONS[self.operation].shares_magnitude and self.readout == "magnitude" and self.scope == "text"
+        return shared and not self.wave_residual and self.blocks > 0
+
+    def label(self) -> str:
+        """The name by which runs of this kind are told apart in names and tables."""
         return self.operation
 
 
@@ -74,11 +88,11 @@ class TransformerConfig(Settings):
     norm_epsilon: float = setting(1e-12, "added to the variance in layer norms", minimum=1e-30)
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.dimension % self.heads:
             raise UserError(f"heads: expected a divisor of the dimension {self.dimension}, got {self.heads}")
 
-    def label(self):
-        """What tells runs of this kind apart in names and tables."""
+    def label(self) -> str:
+        """The name by which runs of this kind are told apart in names and tables."""
         return self.model

@@ -60,7 +60,8 @@ class Embedding(Part):
         self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
 
     def forward(self, ids: Ints1d) -> tuple[Floats2d, Any]:
-        return self.functions.embedding_forward(ids, self.table.value)
+        y, cache = self.functions.embedding_forward(ids, self.table.value)
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any) -> None:
         self.table.accumulate(self.functions.embedding_backward(dy, cache))
@@ -73,12 +74,18 @@ class Linear(Part):
         self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
         self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
 
+    def values(self) -> tuple[Floats2d, Floats1d | None]:
+        """W and b."""
+        return self.weight.value, None if self.bias is None else self.bias.value
+
     def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        return self.functions.linear_forward(x, self.weight.value, None if self.bias is None else self.bias.value)
+        y, cache = self.functions.linear_forward(x, *self.values())
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any, accumulate: Floats2d | None = None) -> Floats2d:
         """accumulate: another share of the gradient of x, added to it."""
         more = () if accumulate is None else (accumulate,)
+        dx: Floats2d
         dx, dweight, dbias = self.functions.linear_backward(dy, cache, *more)
         self.accumulate(dweight, dbias)
         return dx
@@ -99,7 +106,8 @@ class LayerNorm(Part):
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
     def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        return self.functions.layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon)
+        y, cache = self.functions.layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon)
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any) -> Floats2d:
         return self.accumulated(self.functions.layer_norm_backward(dy, cache))
@@ -107,7 +115,8 @@ class LayerNorm(Part):
     def forward_sum(self, x: Floats2d, residual: Floats2d | None, *rows: Ints1d | None) -> tuple[Floats2d, Any]:
         """LayerNorm(x + residual), the rows of both perhaps taken by index; see layers/fast/composed.py."""
         gain, bias = self.gain.value, self.bias.value
-        return self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
+        y, cache = self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
+        return y, cache
 
     def backward_sum(self, dy: Floats2d, cache: Any) -> Floats2d:
         """The gradient of each row of the sum, which is that of both of its parts."""
@@ -130,13 +139,14 @@ class FeedForward(Part):
 
     def forward(self, x: Floats2d, rng: Any = None) -> tuple[Floats2d, Any]:
         """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
-        expand, contract = self.expand, self.contract
-        mask = dropout_mask(x, (len(x), len(expand.bias.value)), self.dropout, rng)
-        weights = (expand.weight.value, expand.bias.value, contract.weight.value, contract.bias.value)
-        return self.functions.feed_forward_forward(x, *weights, self.activation, mask)
+        mask = dropout_mask(x, (len(x), self.expand.weight.value.shape[1]), self.dropout, rng)
+        weights = (*self.expand.values(), *self.contract.values())
+        z, cache = self.functions.feed_forward_forward(x, *weights, self.activation, mask)
+        return z, cache
 
     def backward(self, dz: Floats2d, cache: Any) -> Floats2d:
         """dz: (T, d) → dx: (T, d)."""
+        dx: Floats2d
         dx, dexpand, dexpand_bias, dcontract, dcontract_bias = self.functions.feed_forward_backward(dz, cache)
         self.expand.accumulate(dexpand, dexpand_bias)
         self.contract.accumulate(dcontract, dcontract_bias)

@@ -7,32 +7,34 @@ A composition: no mathematics of its own, only caches passed along. The attentio
 Source: Vaswani et al., arXiv 1706.03762; Devlin et al., arXiv 1810.04805.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.types import Floats2d, Offsets
+from layers.networks.configs import TransformerConfig
 from layers.networks.parts import FeedForward, LayerNorm, Linear, Part
 
 
 class Cache(NamedTuple):
     """Caches in the order of computation."""
 
-    query: tuple
-    key: tuple
-    value: tuple
-    attention: tuple
-    output: tuple
-    attention_dropout: tuple
-    attention_norm: tuple
-    feed_forward: tuple
-    feed_forward_dropout: tuple
-    feed_forward_norm: tuple
+    query: Any
+    key: Any
+    value: Any
+    attention: Any
+    output: Any
+    attention_dropout: Any
+    attention_norm: Any
+    feed_forward: Any
+    feed_forward_dropout: Any
+    feed_forward_norm: Any
 
 
 class TransformerBlock(Part):
     """One block of a TransformerConfig."""
 
-    def __init__(self, config, rng, dtype=np.float32):
+    def __init__(self, config: TransformerConfig, rng: Any, dtype: Any = np.float32):
         d = config.dimension
         self.heads, self.dropout = config.heads, config.dropout
         self.query, self.key, self.value, self.output = (Linear(d, d, rng, dtype) for _ in range(4))
@@ -40,7 +42,7 @@ class TransformerBlock(Part):
         self.feed_forward = FeedForward(d, config.hidden, "gelu", 0.0, rng, dtype)
         self.feed_forward_norm = LayerNorm(d, dtype, config.norm_epsilon)
 
-    def forward(self, x, offsets, rng=None):
+    def forward(self, x: Floats2d, offsets: Offsets, rng: Any = None) -> tuple[Floats2d, Cache]:
         """x: (T, d), offsets: (B + 1,); rng: dropout's generator, None to predict → y: (T, d), and the cache."""
         q, query = self.query.forward(x)
         k, key = self.key.forward(x)
@@ -57,7 +59,7 @@ class TransformerBlock(Part):
             feed_forward, feed_forward_dropout, feed_forward_norm,
         )  # fmt: skip
 
-    def backward(self, dy, cache):
+    def backward(self, dy: Floats2d, cache: Cache) -> Floats2d:
         """dy: (T, d) → dx: (T, d)."""
         dy = self.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
         df = self.functions.dropout_backward(dy, cache.feed_forward_dropout)

@@ -2,7 +2,9 @@
 
     y = f + x            df = dy            dx = dy + (what comes back through f)
 
-Smooth everywhere. Source: He et al., arXiv 1512.03385. Derivation: residual.md.
+Smooth everywhere.
+Source: He et al., arXiv 1512.03385.
+Derivation: residual.md.
 """
 
 from typing import NamedTuple

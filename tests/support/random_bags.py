@@ -3,7 +3,7 @@
 from engine.arrays.bag import Bag, merge_repeats
 from tests.support.layer_laws import offsets_of
 
-BAGS = ("merged", "repeated places", "rows of their own", "merged, rows of their own")
+BAGS = ("merged", "repeated rows", "rows of their own", "merged, rows of their own")
 
 
 def random_bag(rng, lengths, form="merged", vocabulary=4):
@@ -12,10 +12,10 @@ def random_bag(rng, lengths, form="merged", vocabulary=4):
     if form == "rows of their own":
         return int(offsets[-1]), Bag(None, None, offsets)
     bag = Bag(rng.integers(0, vocabulary, offsets[-1]), None, offsets)
-    if form == "repeated places":
+    if form == "repeated rows":
         return vocabulary, bag
     bag = merge_repeats(bag, vocabulary)
-    return (vocabulary, bag) if form == "merged" else (len(bag.places), bag._replace(places=None))
+    return (vocabulary, bag) if form == "merged" else (len(bag.row_index), bag._replace(row_index=None))
 
 
 def tokens_of(bag):
@@ -23,5 +23,5 @@ def tokens_of(bag):
     found = []
     for start, stop in zip(bag.offsets.tolist(), bag.offsets[1:].tolist()):
         entries = [e for e in range(start, stop) for _ in range(1 if bag.counts is None else int(bag.counts[e]))]
-        found.append([(e, e if bag.places is None else int(bag.places[e])) for e in entries])
+        found.append([(e, e if bag.row_index is None else int(bag.row_index[e])) for e in entries])
     return found

@@ -14,20 +14,24 @@ from engine.arrays.bag import Bag, merge_repeats
 from engine.gradcheck.layers import NETWORK_TOLERANCE
 from engine.layer import sum_rows
 from layers import wave
-from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.fast import FUNCTIONS
+from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks.parts import Embedding
 from layers.networks.text_classifier import example_batch
 from layers.standard import (
     attention,
     dropout,
-    embedding,
     gelu,
     layer_norm,
     linear,
     pooling,
     relu,
+    residual,
     softmax_cross_entropy,
     tanh,
 )
+
+FAST = FUNCTIONS["fast"]  # where no implementation supports the arguments, equations composed
 
 
 class Problem(NamedTuple):
@@ -70,14 +74,16 @@ def random_wave(rng, rows, columns=3):
 
 
 def random_bag(rng, rows=4):
-    """A bag of random texts over `rows` rows, some of which no text may have: repeats merged into counts, or each token by itself."""
+    """A bag of random texts over `rows` rows, some of which no text may have.
+
+    Repeats are merged into counts, or each token stands by itself.
+    """
     offsets = random_offsets(rng)
-    places = rng.integers(0, rows, offsets[-1])
+    row_index = rng.integers(0, rows, offsets[-1])
     longest = offsets[np.argmax(offsets[1:] - offsets[:-1])]
-    places[longest : longest + 2] = rng.choice(
-        rows, 2, replace=False
-    )  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
-    bag = Bag(places, None, offsets)
+    two = rng.choice(rows, 2, replace=False)  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
+    row_index[longest : longest + 2] = two
+    bag = Bag(row_index, None, offsets)
     return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
 
 
@@ -90,9 +96,7 @@ def draw_global_magnitude(scope, rng):
 def draw_phase(scope, rng):
     offsets = random_offsets(rng)
     w = random_rows(rng, offsets[-1])
-    G = (
-        1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]
-    )  # w and G are independent inputs; |w| < G keeps s off 0
+    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]  # an independent input; |w| < G keeps s off 0
     return Problem(wave.phase_forward, wave.phase_backward, (w, G, offsets))
 
 
@@ -111,7 +115,8 @@ def draw_token2wave(scope, rng):
 
 
 def draw_operation(operation, rng):
-    return Problem(*wave.OPERATIONS[operation], (random_wave(rng, 5), random_wave(rng, 5)))
+    record = wave.OPERATIONS[operation]
+    return Problem(record.forward, record.backward, (random_wave(rng, 5), random_wave(rng, 5)))
 
 
 def draw_readout(kind, rng):
@@ -120,15 +125,20 @@ def draw_readout(kind, rng):
 
 def draw_wave_pair(operation, readout, scope, rng):
     a, b = random_rows(rng, 4), random_rows(rng, 4)
-    b += 3.2 * np.sign(
-        b
-    )  # larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude
-    return Problem(wave.wave_pair_forward, wave.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
+    # Larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude.
+    b += 3.2 * np.sign(b)
+    return Problem(FAST.wave_pair_forward, FAST.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
 
 
 def draw_modulated_magnitude(rng):
-    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
+    offsets = random_offsets(rng)
+    inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets)
     return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
+
+
+def draw_bag_magnitude(rng):
+    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
+    return Problem(FAST.bag_magnitude_forward, FAST.bag_magnitude_backward, inputs)
 
 
 def draw_linear(rng):
@@ -140,7 +150,7 @@ def draw_linear(rng):
 
 
 def draw_embedding(rng):
-    layer = embedding.Embedding(6, 3, rng, np.float64)
+    layer = Embedding(6, 3, rng, np.float64)
     return Problem(layer.forward, layer.backward, (rng.integers(0, 6, 9),), layer.parameters())
 
 
@@ -151,41 +161,38 @@ def draw_layer_norm(rng):
 
 def draw_layer_norm_of_a_sum(rng):
     """Rows of two arrays, added: either hands on the sum over the rows it was gathered to."""
-    x, residual, gain, bias = (
-        random_rows(rng, 3, 6),
-        random_rows(rng, 4, 6),
-        random_rows(rng, 1, 6)[0],
-        random_rows(rng, 1, 6)[0],
-    )
+    x, added, gain, bias = (random_rows(rng, rows, 6) for rows in (3, 4, 1, 1))
 
-    def forward(x, gain, bias, residual, x_rows, residual_rows):
-        y, cache = layer_norm.layer_norm_forward(
-            x, gain, bias, residual=residual, x_rows=x_rows, residual_rows=residual_rows
-        )
-        return y, (cache, x_rows, residual_rows)
+    def forward(x, gain, bias, added, x_rows, added_rows):
+        y, cache = FAST.layer_norm_sum_forward(x, gain, bias, layer_norm.EPSILON, added, x_rows, added_rows)
+        return y, (cache, x_rows, added_rows)
 
     def backward(dy, cache):
-        cache, x_rows, residual_rows = cache
-        dsum, dgain, dbias = layer_norm.layer_norm_backward(dy, cache)
-        return sum_rows(x_rows, dsum).dense(3), dgain, dbias, sum_rows(residual_rows, dsum).dense(4)
+        cache, x_rows, added_rows = cache
+        dsum, dgain, dbias = FAST.layer_norm_sum_backward(dy, cache)
+        return sum_rows(x_rows, dsum).dense(3), dgain, dbias, sum_rows(added_rows, dsum).dense(4)
 
-    return Problem(forward, backward, (x, gain, bias, residual, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
+    return Problem(forward, backward, (x, gain[0], bias[0], added, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
+
+
+def draw_feed_forward(activation, rng):
+    """With a mask of dropout."""
+    weights = random_rows(rng, 3, 4), random_rows(rng, 1, 4)[0], random_rows(rng, 4, 3), random_rows(rng, 1, 3)[0]
+    mask = 2.0 * rng.integers(0, 2, (5, 4))
+
+    def forward(x, *weights):
+        return FAST.feed_forward_forward(x, *weights, activation, mask.astype(x.real.dtype))
+
+    return Problem(forward, FAST.feed_forward_backward, (random_rows(rng, 5), *weights))
 
 
 def draw_activation(module, name, rng):
     return Problem(getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"), (random_rows(rng, 5),))
 
 
-def draw_biased_activation(module, name, rng):
-    """The bias receives the sum of the rows of dx."""
-    forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
-
-    def both(dy, cache):
-        dx = backward(dy, cache)
-        return dx, dx.sum(axis=0)
-
-    bias = rng.uniform(-0.05, 0.05, 3)  # leaves x on its side of 0, the kink of ReLU
-    return Problem(forward, both, (random_rows(rng, 5), bias))
+def draw_residual(rng):
+    inputs = (random_rows(rng, 5), random_rows(rng, 5))
+    return Problem(residual.residual_forward, residual.residual_backward, inputs)
 
 
 def draw_dropout(rng):
@@ -197,12 +204,14 @@ def draw_dropout(rng):
     )
 
 
-def draw_pooling(kind, counted, rng):
+def draw_pooling(kind, rng):
     offsets = random_offsets(rng)
-    counts = rng.integers(1, 4, offsets[-1]) if counted else None
-    return Problem(
-        pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind, counts)
-    )
+    return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
+
+
+def draw_bag_pooling(kind, rng):
+    inputs = (random_rows(rng, 4), random_bag(rng), kind)
+    return Problem(FAST.bag_pooling_forward, FAST.bag_pooling_backward, inputs)
 
 
 def draw_softmax_cross_entropy(smoothing, rng):
@@ -220,17 +229,20 @@ def draw_attention(heads, rng):
     return Problem(attention.attention_forward, attention.attention_backward, inputs)
 
 
-def draw_network(fields, rng):
+def draw_network(fields, rng, kind=PlannedWaveNetwork):
     """The loss of a whole small network against every parameter, dropout included."""
     config = WaveNetworkConfig(
         **{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields}
     )
     seed = int(rng.integers(1 << 30))
-    return problem_of(WaveNetwork(config, 9, 3, seed, np.float64), seed)
+    return problem_of(kind(config, 9, 3, seed, np.float64), seed)
 
 
 def draw_transformer(blocks, rng):
-    """Likewise, but for the bias of the keys: a shift of all scores changes nothing, so its gradient is 0 and rounding is all there is."""
+    """The same for a Transformer without the bias of the keys.
+
+    A shift of all scores changes nothing, so that its gradient is 0, and rounding is all that is found.
+    """
     config = TransformerConfig(
         dimension=6,
         heads=2,
@@ -269,14 +281,16 @@ CASES = [
     *(Case(f"E2 phase, {scope}", partial(draw_phase, scope), analytic=False) for scope in wave.SCOPES),
     *(Case(f"E3 polar to wave, {scope}", partial(draw_polar_to_wave, scope)) for scope in wave.SCOPES),
     *(Case(f"E4 token2wave, {scope}", partial(draw_token2wave, scope)) for scope in wave.SCOPES),
-    Case("E5 interference", partial(draw_operation, "interference")),
-    Case("E6 modulation", partial(draw_operation, "modulation")),
-    *(Case(f"E7 readout, {kind}", partial(draw_readout, kind), analytic=kind != "phase") for kind in wave.READOUTS),
+    *(Case(f"{record.number} {name}", partial(draw_operation, name)) for name, record in wave.OPERATIONS.items()),
+    *(
+        Case(f"E7 readout, {kind}", partial(draw_readout, kind), analytic=record.analytic)
+        for kind, record in wave.READOUTS.items()
+    ),
     *(
         Case(
             f"wave pair, {operation}, {readout}, {scope}",
             partial(draw_wave_pair, operation, readout, scope),
-            analytic=readout != "phase",
+            analytic=wave.READOUTS[readout].analytic,
         )
         for operation, readout, scope in WAVE_PAIRS
     ),
@@ -285,26 +299,27 @@ CASES = [
     Case("E10 layer norm", draw_layer_norm),
     Case("E10 layer norm of a sum", draw_layer_norm_of_a_sum),
     Case("E11 GELU", partial(draw_activation, gelu, "gelu")),
-    Case("E11 GELU, bias", partial(draw_biased_activation, gelu, "gelu")),
     Case("E12 ReLU", partial(draw_activation, relu, "relu")),
-    Case("E12 ReLU, bias", partial(draw_biased_activation, relu, "relu")),
     Case("E13 dropout", draw_dropout),
-    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind, False)) for kind in pooling.POOLINGS),
-    *(Case(f"E14 pooling, {kind}, counts", partial(draw_pooling, kind, True)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, kind)) for kind in pooling.POOLINGS),
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
+    Case("E17 magnitude of a modulation, counts", draw_bag_magnitude),
     Case("E18 attention, 1 head", partial(draw_attention, 1)),
     Case("E18 attention, 3 heads", partial(draw_attention, 3)),
     Case("E19 tanh", partial(draw_activation, tanh, "tanh")),
+    Case("E21 residual", draw_residual),
+    *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *(
         Case(
             f"network, {operation}, {readout}",
             partial(draw_network, {"operation": operation, "readout": readout}),
             NETWORK_TOLERANCE,
-            analytic=readout != "phase",
+            analytic=wave.READOUTS[readout].analytic,
             products=True,
-        )  # fmt: skip
+        )
         for operation in wave.OPERATIONS
         for readout in wave.READOUTS
         if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
@@ -326,6 +341,15 @@ CASES = [
         partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}),
         NETWORK_TOLERANCE,
         products=True,
+    ),
+    *(
+        Case(
+            f"network token by token, {operation}",
+            partial(draw_network, {"operation": operation, "blocks": 2}, kind=WaveNetwork),
+            NETWORK_TOLERANCE,
+            products=True,
+        )
+        for operation in wave.OPERATIONS
     ),
     Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
     Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),

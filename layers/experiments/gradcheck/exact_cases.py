@@ -6,7 +6,6 @@ case returns (found, expected) as tuples of arrays that must be equal, number fo
 
 import numpy as np
 
-from engine.arrays.bag import Bag
 from layers import wave
 from layers.standard import gelu, layer_norm, pooling, relu, softmax_cross_entropy
 
@@ -116,12 +115,21 @@ def logits_beyond_exp():
 
 
 def modulation_of_a_zero_column():
-    """E17: where one of the waves has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
-    a, b = np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [-2.0, 4.0]])
-    bag = Bag(np.array([0, 1]), np.array([4, 1]), TWO)  # the first row four times: G_A = (0, 4), G_B = (√8, 4)
-    y, cache = wave.modulated_magnitude_forward(a, b, bag)
+    """E17: where a wave has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
+    a, b = np.repeat([[0.0, 2.0], [0.0, 0.0]], (4, 1), axis=0), np.repeat([[1.0, 0.0], [-2.0, 4.0]], (4, 1), axis=0)
+    y, cache = wave.modulated_magnitude_forward(a, b, np.array([0, 5]))  # G_A = (0, 4), G_B = (√8, 4)
     found = (y, *wave.modulated_magnitude_backward(np.array([[8.0, 2.0]]), cache))
-    return found, (np.array([[0.0, 16.0]]), np.array([[0.0, 16.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 8.0]]))
+    da, db = np.repeat([[0.0, 4.0], [0.0, 0.0]], (4, 1), axis=0), np.repeat([[0.0, 0.0], [0.0, 8.0]], (4, 1), axis=0)
+    return found, (np.array([[0.0, 16.0]]), da, db)
+
+
+def correlation_with_itself():
+    """E20: A·conj(A) = |A|², of phase 0; dZ = 1 gives dA = A and dB = A."""
+    a = wave.Wave(np.array([[3.0, 0.0]]), np.array([[-4.0, 2.0]]))
+    z, cache = wave.correlation_forward(a, a)
+    one = wave.Wave(np.ones((1, 2)), np.zeros((1, 2)))
+    da, db = wave.correlation_backward(one, cache)
+    return (*z, *da, *db), (np.array([[25.0, 4.0]]), np.zeros((1, 2)), *a, *a)
 
 
 EXACT_CASES = {
@@ -138,4 +146,5 @@ EXACT_CASES = {
     "E14 empty text": pooling_of_an_empty_text,
     "E15 logits beyond exp": logits_beyond_exp,
     "E17 modulation of a zero column": modulation_of_a_zero_column,
+    "E20 correlation with itself": correlation_with_itself,
 }
