@@ -144,9 +144,9 @@ ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
 def bag_magnitude(rows: int, texts: int, d: int) -> Flops:
-    """Each way two products with C (B, U) and two further operations per number of a; forward adds both biases."""
+    """Each way two products with C (B, U) and two further operations per number of a. The biases, which it adds, count with their maps."""
     products = (4 * texts + 2) * rows * d
-    return Flops(products + 3 * texts * d + 2 * rows * d, products + 10 * texts * d)
+    return Flops(products + 3 * texts * d, products + 10 * texts * d)
 
 
 def wave_pair(
@@ -208,8 +208,7 @@ def wave_body(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
     for block, bag, after, spread in zip(network.blocks, plan.bags, plan.bags[1:], plan.spread):
         entries = bag.entry_count()
         out = entries if after.row_index is None else texts  # rows of the block's output
-        bias = not shares_magnitude(config)
-        parts += [linear(rows, d, d, bias), linear(rows, d, d, bias), Flops(0, rows * d)]  # two gradients of x added
+        parts += [linear(rows, d, d), linear(rows, d, d), Flops(0, rows * d)]  # two gradients of x added
         if spread is not None:
             parts.append(Flops(0, entries * d))  # summed over the entries of each text
         if block.projection:

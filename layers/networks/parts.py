@@ -78,8 +78,10 @@ class Linear(Part):
         """W and b."""
         return self.weight.value, None if self.bias is None else self.bias.value
 
-    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        y, cache = self.functions.linear_forward(x, *self.values())
+    def forward(self, x: Floats2d, fuse_bias: bool = False) -> tuple[Floats2d, Any]:
+        """fuse_bias: leave b to the function that takes y."""
+        weight, bias = self.values()
+        y, cache = self.functions.linear_forward(x, weight, None if fuse_bias else bias)
         return y, cache
 
     def backward(self, dy: Floats2d, cache: Any, accumulate: Floats2d | None = None) -> Floats2d:
@@ -105,25 +107,22 @@ class LayerNorm(Part):
         self.gain = Parameter(np.ones(dimension, dtype), decay=False)
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
-    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        y, cache = self.functions.layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon)
-        return y, cache
-
-    def backward(self, dy: Floats2d, cache: Any) -> Floats2d:
-        return self.accumulated(self.functions.layer_norm_backward(dy, cache))
-
-    def forward_sum(self, x: Floats2d, residual: Floats2d | None, *rows: Ints1d | None) -> tuple[Floats2d, Any]:
-        """LayerNorm(x + residual), the rows of both perhaps taken by index; see layers/fast/composed.py."""
-        gain, bias = self.gain.value, self.bias.value
+    def forward(
+        self,
+        x: Floats2d,
+        residual: Floats2d | None = None,
+        x_rows: Ints1d | None = None,
+        residual_rows: Ints1d | None = None,
+    ) -> tuple[Floats2d, Any]:
+        """The layer norm of x, or of x + residual; *_rows: see layer_norm_sum in layers/fast/composed.py."""
+        rows, gain, bias = (x_rows, residual_rows), self.gain.value, self.bias.value
         y, cache = self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
         return y, cache
 
-    def backward_sum(self, dy: Floats2d, cache: Any) -> Floats2d:
-        """The gradient of each row of the sum, which is that of both of its parts."""
-        return self.accumulated(self.functions.layer_norm_sum_backward(dy, cache))
-
-    def accumulated(self, gradients: tuple[Floats2d, Floats1d, Floats1d]) -> Floats2d:
-        dx, dgain, dbias = gradients
+    def backward(self, dy: Floats2d, cache: Any) -> Floats2d:
+        """The gradient of each row that was normalised: of a sum that of both of its parts."""
+        dx: Floats2d
+        dx, dgain, dbias = self.functions.layer_norm_sum_backward(dy, cache)
         self.gain.accumulate(dgain)
         self.bias.accumulate(dbias)
         return dx

@@ -146,14 +146,12 @@ class PlannedWaveNetwork(WaveNetwork):
         f, config = self.functions, self.config
         projection = feed_forward = feed_forward_dropout = feed_forward_norm = None
         first, second = block.first_variant, block.second_variant
-        if shares_magnitude(config):  # E17, which adds the biases of the variants
-            (first_weight, first_bias), (second_weight, second_bias) = first.values(), second.values()
-            a, first_variant = f.linear_forward(x, first_weight, None)
-            b, second_variant = f.linear_forward(x, second_weight, None)
-            y, waves = f.bag_magnitude_forward(a, b, bag, first_bias, second_bias)
+        alike = shares_magnitude(config)
+        a, first_variant = first.forward(x, fuse_bias=alike)
+        b, second_variant = second.forward(x, fuse_bias=alike)
+        if alike:
+            y, waves = f.bag_magnitude_forward(a, b, bag, first.values()[1], second.values()[1])  # E17
         else:
-            a, first_variant = first.forward(x)
-            b, second_variant = second.forward(x)
             y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
         if block.projection:
             y, projection = block.projection.forward(y)
@@ -161,13 +159,13 @@ class PlannedWaveNetwork(WaveNetwork):
             y, spread = gather_rows(y, spread), None  # every entry drops its own
         y, dropout = f.dropout_forward(y, config.dropout, rng)
         if config.wave_residual:
-            y, wave_norm = block.wave_norm.forward_sum(y, x, spread, bag.row_index)
+            y, wave_norm = block.wave_norm.forward(y, x, spread, bag.row_index)
         else:
-            y, wave_norm = block.wave_norm.forward_sum(y, None)
+            y, wave_norm = block.wave_norm.forward(y)
         if block.feed_forward and block.feed_forward_norm:
             z, feed_forward = block.feed_forward.forward(y, rng)
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)
-            y, feed_forward_norm = block.feed_forward_norm.forward_sum(z, y)
+            y, feed_forward_norm = block.feed_forward_norm.forward(z, y)
         return y, BlockCache(
             bag, len(x), first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -177,10 +175,10 @@ class PlannedWaveNetwork(WaveNetwork):
         """dy: (P, d), for each entry the sum over its tokens → dx: (U, d)."""
         f, bag = self.functions, cache.bag
         if block.feed_forward and block.feed_forward_norm:
-            dy = block.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
+            dy = block.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             dz = f.dropout_backward(dy, cache.feed_forward_dropout)
             dy = dy + block.feed_forward.backward(dz, cache.feed_forward)
-        dresidual = dy = block.wave_norm.backward_sum(dy, cache.wave_norm)
+        dresidual = dy = block.wave_norm.backward(dy, cache.wave_norm)
         if cache.dropout.scaled_mask is not None:  # else y may have a row for each text, dy one for each entry
             dy = f.dropout_backward(dy, cache.dropout)
         if block.projection:

@@ -72,7 +72,7 @@ class Transformer(TextClassifier):
         ids, places, offsets = move_together((batch.ids, places, batch.offsets), self.embedding.table.value)
         x, embedding = self.embedding.forward(ids)
         y, position = self.positions.forward(places)
-        x, embedding_norm = self.embedding_norm.forward_sum(x, y)
+        x, embedding_norm = self.embedding_norm.forward(x, y)
         x, embedding_dropout = f.dropout_forward(x, rate, rng)
         blocks = []
         for block in self.blocks:
@@ -98,7 +98,7 @@ class Transformer(TextClassifier):
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
         dx = f.dropout_backward(dx, cache.embedding_dropout)
-        dx = self.embedding_norm.backward_sum(dx, cache.embedding_norm)
+        dx = self.embedding_norm.backward(dx, cache.embedding_norm)
         self.positions.backward(dx, cache.positions)
         self.embedding.backward(dx, cache.embedding)
 

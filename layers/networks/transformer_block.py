@@ -50,10 +50,10 @@ class TransformerBlock(Part):
         y, attention = self.functions.attention_forward(q, k, v, offsets, self.heads)
         y, output = self.output.forward(y)
         y, attention_dropout = self.functions.dropout_forward(y, self.dropout, rng)
-        x, attention_norm = self.attention_norm.forward_sum(y, x)
+        x, attention_norm = self.attention_norm.forward(y, x)
         y, feed_forward = self.feed_forward.forward(x)
         y, feed_forward_dropout = self.functions.dropout_forward(y, self.dropout, rng)
-        y, feed_forward_norm = self.feed_forward_norm.forward_sum(y, x)
+        y, feed_forward_norm = self.feed_forward_norm.forward(y, x)
         return y, Cache(
             query, key, value, attention, output, attention_dropout, attention_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -61,10 +61,10 @@ class TransformerBlock(Part):
 
     def backward(self, dy: Floats2d, cache: Cache) -> Floats2d:
         """dy: (T, d) → dx: (T, d)."""
-        dy = self.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
+        dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
         df = self.functions.dropout_backward(dy, cache.feed_forward_dropout)
         dy = dy + self.feed_forward.backward(df, cache.feed_forward)
-        dx = self.attention_norm.backward_sum(dy, cache.attention_norm)
+        dx = self.attention_norm.backward(dy, cache.attention_norm)
         dy = self.functions.dropout_backward(dx, cache.attention_dropout)
         dq, dk, dv = self.functions.attention_backward(self.output.backward(dy, cache.output), cache.attention)
         dx = dx + self.query.backward(dq, cache.query)

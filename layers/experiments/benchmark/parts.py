@@ -1,6 +1,5 @@
 """Parts of a training step of ours: the seconds of each, and how many operations its linear maps take."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,18 +8,22 @@ from engine.benchmark.parts import Function, PartTimer, Target, layer_targets, p
 from engine.cuda.graphs import without_graphs
 from engine.data import batching
 from engine.training import adamw_cuda, step
-from engine.types import Array, Ints1d
+from engine.types import Ints1d
 from layers.experiments.benchmark.contestants import Training
-from layers.networks import planned_wave_network, text_classifier, wave_block
+from layers.fast import feed_forward_cuda
+from layers.networks import planned_wave_network
 from layers.standard import linear
 
 WAYS = ("forward", "backward")
+PAIRS = {  # of a network's functions
+    "bag_magnitude": "waves",
+    "wave_pair": "waves",
+    "bag_pooling": "pooling",
+    "softmax_cross_entropy": "loss",
+}
 FUNCTIONS: list[Target] = [
-    (planned_wave_network, "distinct_tokens", "distinct tokens"),
-    (planned_wave_network, "merge_repeats", "distinct tokens"),
-    *((wave_block, f"{pair}_{way}", f"waves {way}") for pair in ("modulated_magnitude", "wave_pair") for way in WAYS),
-    *((planned_wave_network, f"pooling_{way}", f"pooling {way}") for way in WAYS),
-    *((text_classifier, f"softmax_cross_entropy_{way}", f"loss {way}") for way in WAYS),
+    (planned_wave_network, "plan_batch", "distinct tokens"),
+    (planned_wave_network, "gather_rows", "embedding forward"),
     (step, "global_norm", "norm of the gradient"),
     (adamw_cuda, "measure", "norm of the gradient"),
     (batching, "take", "data"),
@@ -35,16 +38,17 @@ def seconds_per_part(
     A step that a CUDA graph takes on a device has no parts that could be timed: here it runs without.
     """
     network, timer = training.network, timer or PartTimer()
+    pairs = [(network.functions, f"{pair}_{way}", f"{part} {way}") for pair, part in PAIRS.items() for way in WAYS]
     targets = [
         *layer_targets(network),
         *FUNCTIONS,
+        *pairs,
         (training.optimizer, "step", "optimizer"),
         (training, "train_step", "other"),
     ]
     for number, block in enumerate(network.blocks):
         if block.feed_forward:
-            part = f"blocks.{number}.feed_forward.activation"
-            targets += [(block.feed_forward, f"act_{way}", f"{part} {way}") for way in WAYS]
+            targets += [(block.feed_forward, way, f"blocks.{number}.feed_forward {way}") for way in WAYS]
     with timer.timing(targets), without_graphs():
         for rows in batches:
             training.train_step(batching.take(texts, rows))
@@ -53,21 +57,17 @@ def seconds_per_part(
 
 def linear_flops(step: Callable[[], object]) -> int:
     """Floating-point operations of the products of all linear maps in a call of step(); multiply and add are two."""
-    flops = []
+    flops: list[int] = []
 
-    def counted(function: Function, products: int) -> Function:
-        def call(x: Array, *args: Any) -> Any:
-            result = function(x, *args)
-            weight = (args[0] if products == 1 else args[0].weight).shape
-            flops.append(2 * products * len(x) * weight[0] * weight[1])
-            return result
+    def counted(function: Function) -> Function:
+        def call(*args: Any) -> Any:
+            a, b = args[-2:]
+            flops.append(2 * a.shape[0] * a.shape[1] * b.shape[1])
+            return function(*args)
 
         return call
 
-    patches = [
-        (linear, name, functools.partial(counted, products=products))
-        for name, products in (("linear_forward", 1), ("linear_backward", 2))
-    ]
-    with without_graphs(), patched(patches):
+    owners = [(linear, "product"), (linear, "add_product"), (feed_forward_cuda, "product")]
+    with without_graphs(), patched([(module, name, counted) for module, name in owners]):
         step()
     return sum(flops)

@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.arrays.ragged import RaggedBatch
 from layers.networks.configs import WaveNetworkConfig
+from layers.networks.wave_plan import shares_magnitude
 
 REAL, INTEGER = 4, 8  # bytes of a float32 and of an int64
 
@@ -62,9 +63,9 @@ def step_bytes(config: WaveNetworkConfig, tokens: int, rows: int, entries: int) 
     if config.blocks != 1 or config.readout != "magnitude":
         raise ValueError("step_bytes counts one block with the magnitude readout only")
     d, h = config.dimension, config.hidden
-    shares_magnitude = config.operation == "modulation" and config.scope == "dimension"
-    entries_kept = 0 if shares_magnitude and not config.wave_residual else entries
-    wide = 1 + (2 if h else 0) + (0 if shares_magnitude else 1)
+    alike = shares_magnitude(config)
+    entries_kept = 0 if alike and not config.wave_residual else entries
+    wide = 1 + (2 if h else 0) + (0 if alike else 1)
     activations = 3 * rows * d + entries_kept * (wide * d + 2 * h)
     weights = 2 * d * d + 2 * d * h
     return REAL * (5 * activations + 11 * weights + 8 * rows * d) + INTEGER * 2 * (tokens + 2 * entries)

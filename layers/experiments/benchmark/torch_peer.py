@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from engine.arrays.ragged import RaggedBatch
 from engine.types import Floats2d
+from layers.networks.parts import LayerNorm, Linear
 from layers.networks.planned_wave_network import WaveNetwork
-from layers.standard.layer_norm import LayerNorm
-from layers.standard.linear import Linear
 
 Polar: TypeAlias = tuple[Tensor, Tensor]  # magnitude and phase of a wave
 

@@ -24,18 +24,9 @@ from engine.training.step import update
 from layers.costs import mixing_flops, step_flops
 from layers.experiments.benchmark.our_training import CLIP_NORM, LEARNING_RATE, OurTraining
 from layers.experiments.complexity.models import TOKENS, batch_of, build
-from layers.networks import transformer_block, wave_block
 
 UPDATES, ENOUGH = 3, 20.0  # timed at each length, and seconds after which no further one is begun
-MIXING: list[Target] = [
-    (module, f"{pair}_{way}", "mixing")
-    for module, pair in (
-        (transformer_block, "attention"),
-        (wave_block, "modulated_magnitude"),
-        (wave_block, "wave_pair"),
-    )
-    for way in ("forward", "backward")
-]
+MIXING = ("attention", "bag_magnitude", "wave_pair")  # function pairs in which tokens see one another
 
 
 class Measurement(NamedTuple):
@@ -164,12 +155,14 @@ class Subject:
         seconds: list[float] = []
         on_host = self.device == "cpu"
         timer = PartTimer() if on_host else SynchronizedPartTimer(clock)
-        with timer.timing(MIXING) if on_host else contextlib.nullcontext():
+        functions, ways = self.network.functions, ("forward", "backward")
+        mixing: list[Target] = [(functions, f"{pair}_{way}", "mixing") for pair in MIXING for way in ways]
+        with timer.timing(mixing) if on_host else contextlib.nullcontext():
             while not seconds or (len(seconds) < UPDATES and sum(seconds) < ENOUGH):
                 seconds.append(clock.seconds(step))
         if on_host:
             return seconds, timer.seconds["mixing"] / len(seconds)
-        with timer.timing(MIXING):  # which waits for the device around each call: an update of its own
+        with timer.timing(mixing):  # which waits for the device around each call: an update of its own
             step()
         return seconds, timer.seconds["mixing"]
 

@@ -110,7 +110,7 @@ def test_a_kink_among_many_entries_is_no_failure():
 
 
 def test_scalar_outputs_parameters_and_empty_blocks():
-    from layers.standard.linear import Linear
+    from layers.networks.parts import Linear
 
     layer = Linear(3, 2, np.random.default_rng(0), np.float64)
     report = check_jacobian(layer.forward, layer.backward, (np.ones((2, 3)),), parameters=layer.parameters())

@@ -11,7 +11,8 @@ from layers.experiments.benchmark import contestants, report, workloads
 from layers.experiments.benchmark.cpu import CpuBenchmark
 from layers.experiments.benchmark.our_training import OurTraining
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import PlannedWaveNetwork as WaveNetwork
+from layers.networks import WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 
 IN_PROCESS = [
@@ -72,16 +73,22 @@ def test_parts_add_up_to_the_whole_and_name_every_layer(small):
     training = OurTraining(workloads.build("paper", 3))
     parts = seconds_per_part(training, texts.train, workloads.random_rows(texts.train, 2, 8))
     names = [
-        "embedding",
         "blocks.0.first_variant",
-        "blocks.0.feed_forward.expand",
-        "blocks.0.feed_forward.activation",
+        "blocks.0.wave_norm",
+        "blocks.0.feed_forward",
         "waves",
         "pooling",
         "loss",
     ]
     assert {f"{name} {way}" for name in names for way in ("forward", "backward")} <= parts.keys()
-    assert {"optimizer", "data", "distinct tokens", "norm of the gradient", "other"} <= parts.keys()
+    assert {
+        "optimizer",
+        "data",
+        "distinct tokens",
+        "embedding forward",
+        "norm of the gradient",
+        "other",
+    } <= parts.keys()
     assert all(seconds > 0 for seconds in parts.values())
 
 

@@ -20,7 +20,7 @@ SQUARE, FEED_FORWARD = 11 * 4 * 2 * (2 * 2), 11 * 4 * 2 * (2 * 3)  # two maps of
     ({"operation": "interference"}, 3 * 10 * 2 + 4 * 40 * 2 + 2 * 40 * 3, SQUARE + FEED_FORWARD),
     ({"hidden": 0}, 3 * 10 * 2 + 40 * 2, SQUARE),
     ({"wave_residual": False}, 3 * 10 * 2, SQUARE + FEED_FORWARD),
-    ({"wave_residual": False, "scope": "text", "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
+    ({"wave_residual": False, "scope": "text", "operation": "interference", "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
 ])  # fmt: skip
 def test_bytes_of_a_step_by_hand(fields, activations, weights):
     config = WaveNetworkConfig(**{**BASE, **fields})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.benchmark.timing import HostClock
+from layers.costs import step_flops
 from layers.experiments.complexity import measure
 from layers.experiments.complexity.measure import Measurement, Subject, main, predicted_seconds
 from layers.experiments.complexity.models import MODELS, batch_of
@@ -27,8 +28,8 @@ def test_a_row_holds_what_was_counted_and_measured(small, model):
     s = subject(model)
     found = s.measure(2, 5)
     assert (found.model, found.texts, found.length, found.why_not) == (model, 2, 5, None)
-    assert (found.forward, found.backward) == s.network.flops(
-        batch_of(2, 5)
+    assert (found.forward, found.backward) == step_flops(
+        s.network, batch_of(2, 5)
     ) and found.operations == found.forward + found.backward
     assert found.parameters == s.network.parameter_count()
     assert (
