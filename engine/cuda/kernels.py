@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.arrays.backend import to_host
 from engine.arrays.checks import REAL
@@ -18,15 +19,13 @@ from engine.implementation import compare, current
 
 HEADER = Path(__file__).with_name("kernels.cuh")
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
-COLUMNS, LANES = (
-    32,
-    8,
-)  # of the block of threads that most kernels have: columns of an array, and threads that share each of them
-NULL = 0  # a pointer to nothing, as kernels receive it
+# The block of threads that most kernels have: columns of an array, and threads that share each of them.
+COLUMNS, LANES = 32, 8
+NULL = 0  # a null pointer as kernels receive it
 NUMBERS = (int, float)
 
-emulator = None  # runs kernels on NumPy arrays: launch(kernel_file, name, dtype, blocks, threads, arguments)
-files = {}  # path → KernelFile of every .cu file whose Python file has been imported
+emulator: Any = None  # runs kernels on NumPy arrays: launch(kernel_file, name, dtype, blocks, threads, arguments)
+files: "dict[Path, KernelFile]" = {}  # by path: every .cu file whose Python file has been imported
 
 
 def uses_kernels(x: Any) -> bool:
@@ -38,6 +37,11 @@ def uses_kernels(x: Any) -> bool:
     return on_device and x.dtype in REAL and current() != "equations"
 
 
+def fits(x: Any, shape: tuple[int, ...], like: Any) -> bool:
+    """Whether x is an array of that shape with the dtype of `like`: what kernels, which index by hand, do not check."""
+    return getattr(x, "shape", None) == shape and x.dtype == like.dtype
+
+
 class KernelFile:
     """The kernels of one .cu file, which lies beside the given .py file of the same name.
 
@@ -45,37 +49,37 @@ class KernelFile:
     structures by value (NumPy arrays of one structured element).
     """
 
-    def __init__(self, python_file, **constants):
-        """constants: names that the kernels know for whole numbers, beside COLUMNS and LANES."""
+    def __init__(self, python_file: str | Path, **constants: int):
+        """constants: integers that the kernels know by name, beside COLUMNS and LANES."""
         path = Path(python_file).resolve()
         self.path = path.with_suffix(".cu")
         self.constants = {"COLUMNS": COLUMNS, "LANES": LANES, **constants}
         files[self.path] = self
 
-    def source(self):
+    def source(self) -> str:
         """Constants, header and kernels as one text in ASCII; compiler messages name the .cu file.
 
-        Comments have other letters too, but CuPy writes the text in the encoding of the locale, which NVRTC of CUDA before 12.6.2
-        turns into ASCII.
+        Comments have other letters too, but CuPy writes the text in the encoding of the locale, which NVRTC of CUDA
+        before 12.6.2 turns into ASCII.
         """
         defined = "".join(f"#define {name} {value}\n" for name, value in self.constants.items())
-        text = f'{defined}{HEADER.read_text(encoding="utf-8")}\n#line 1 "{self.path.name}"\n{self.path.read_text(encoding="utf-8")}'
+        header, kernels = HEADER.read_text(encoding="utf-8"), self.path.read_text(encoding="utf-8")
+        text = f'{defined}{header}\n#line 1 "{self.path.name}"\n{kernels}'
         return text.encode("ascii", "xmlcharrefreplace").decode()
 
-    def launch(self, name, like, blocks, threads, *arguments):
-        """Run kernel `name` of the dtype of `like` with a grid of `blocks` and blocks of `threads`, tuples of up to three."""
+    def launch(self, name: str, like: Any, blocks: tuple[int, ...], threads: tuple[int, ...], *arguments: Any) -> None:
+        """Run kernel `name` of the dtype of `like`; blocks, threads: sizes of the grid and of a block, up to three."""
         if 0 in blocks:
             return
         if isinstance(like, np.ndarray):
             emulator.launch(self, name, like.dtype, blocks, threads, [contiguous(argument) for argument in arguments])
         else:
-            function_of(self, like.dtype, name)(
-                blocks, threads, tuple([a if type(a) in NUMBERS else kernel_argument(a) for a in arguments])
-            )
+            values = tuple([a if type(a) in NUMBERS else kernel_argument(a) for a in arguments])
+            function_of(self, like.dtype, name)(blocks, threads, values)
 
 
 @functools.cache
-def loaded(kernel_file, dtype):
+def loaded(kernel_file: KernelFile, dtype: np.dtype) -> Any:
     """The module of a kernel file for a dtype on the device, compiled at first use."""
     import cupy
 
@@ -83,25 +87,29 @@ def loaded(kernel_file, dtype):
 
 
 @functools.cache
-def function_of(kernel_file, dtype, name):
+def function_of(kernel_file: KernelFile, dtype: np.dtype, name: str) -> Callable[..., None]:
     """One kernel of a module: looked up once, since a step launches some forty."""
-    return loaded(kernel_file, dtype).get_function(name)
+    function: Callable[..., None] = loaded(kernel_file, dtype).get_function(name)
+    return function
 
 
-def compiler_options(dtype):
+def compiler_options(dtype: npt.DTypeLike) -> tuple[str, ...]:
     """Options of NVRTC and nvcc alike."""
     return (f"-DREAL={C_TYPES[np.dtype(dtype)]}", "-std=c++17")
 
 
-def kernel_argument(argument):
-    """An argument that is no number as CuPy takes it. A structure's fields are left out: their names would be listed at every launch."""
+def kernel_argument(argument: Any) -> Any:
+    """An argument that is no number as CuPy takes it.
+
+    A structure's fields are left out: their names would be listed at every launch.
+    """
     if argument is None:
         return NULL
     return argument.view(f"V{argument.itemsize}") if isinstance(argument, np.ndarray) else contiguous(argument)
 
 
-def contiguous(argument):
-    """The same argument. Kernels index arrays by hand: a strided view would be read wrongly, so it is refused."""
+def contiguous(argument: Any) -> Any:
+    """The same argument. Raises ValueError for a strided array: kernels index by hand and would read it wrongly."""
     if getattr(argument, "flags", None) is not None and not argument.flags.c_contiguous:
         raise ValueError(
             f"kernels take C-contiguous arrays, got one of shape {argument.shape} and strides {argument.strides}"
@@ -109,7 +117,7 @@ def contiguous(argument):
     return argument
 
 
-def blocks_of(count, size):
+def blocks_of(count: int, size: int) -> int:
     """How many blocks of `size` hold `count`."""
     return -(-count // size)
 
@@ -124,7 +132,7 @@ def dispatch(kernel: Callable[..., Any], equation: Callable[..., Any], x: Any, *
     return y
 
 
-def tree_to_host(tree):
+def tree_to_host(tree: Any) -> Any:
     """A tree of tuples with its arrays on the host."""
     if isinstance(tree, tuple):
         parts = [tree_to_host(part) for part in tree]
@@ -132,7 +140,7 @@ def tree_to_host(tree):
     return to_host(tree) if hasattr(tree, "dtype") else tree
 
 
-def ascontiguous(x):
+def ascontiguous(x: Any) -> Any:
     """An array as kernels take it: C-contiguous, copied if need be. Anything else as it is."""
     flags = getattr(x, "flags", None)
     return x if flags is None or flags.c_contiguous else x.copy(order="C")

@@ -10,6 +10,7 @@ by kernels on a device (and on NumPy arrays under the tests' emulator), x_cpu.py
 What none of them supports goes to the equation.
 """
 
+import inspect
 from types import ModuleType
 from typing import Any
 
@@ -39,8 +40,11 @@ def on_host(module: ModuleType) -> Implementation:
 def by_kernels(module: ModuleType) -> Implementation:
     """The Implementation of a module x_cuda.py: for arrays of a device, in C order."""
 
-    def supports(x: Any, *arguments: Any, **named: Any) -> bool:
-        return uses_kernels(x) and module.supports(x, *arguments, **named)
+    first = next(iter(inspect.signature(module.forward).parameters))
+
+    def supports(*arguments: Any, **named: Any) -> bool:
+        x = arguments[0] if arguments else named[first]
+        return uses_kernels(x) and module.supports(*arguments, **named)
 
     def forward(*arguments: Any, **named: Any) -> tuple:
         ordered = {name: ascontiguous(value) for name, value in named.items()}

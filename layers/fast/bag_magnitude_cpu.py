@@ -30,7 +30,7 @@ class Cache(NamedTuple):
     counts: Floats2d  # C: (B, U)
 
 
-def supports(*arguments: Any) -> bool:
+def supports(*arguments: Any, **named: Any) -> bool:
     return True
 
 

@@ -1,7 +1,7 @@
-"""The magnitude of a modulation (E17) over a bag by kernels (bag_magnitude_cuda.cu), entry by entry.
+"""The magnitude of a modulation or correlation (E17) over a bag by kernels (bag_magnitude_cuda.cu), entry by entry.
 
-Each text has a scale and a NaN of its own. Kept for backward: a and b, their biases, and 16 bytes for each text and
-dimension.
+Each text has a scale of its own, and a NaN spoils its text alone. Kept for backward: a and b, their biases, and 16
+bytes for each text and dimension.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag
 from engine.arrays.checks import check_floats
-from engine.cuda.kernels import COLUMNS, LANES, KernelFile, blocks_of
+from engine.cuda.kernels import COLUMNS, LANES, KernelFile, blocks_of, fits
 from engine.cuda.segments import SHARED, THREADS
 from engine.types import Floats1d, Floats2d
 
@@ -31,11 +31,10 @@ class Cache(NamedTuple):
 def supports(
     a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
 ) -> bool:
-    """Whether shapes and dtypes fit. What is wrong where they do not, the equation says."""
-    fits = getattr(b, "shape", None) == a.shape and a.ndim == 2 and b.dtype == a.dtype
-    biases = [x for x in (bias_a, bias_b) if x is not None]
-    fits = fits and all(getattr(x, "shape", None) == a.shape[1:] and x.dtype == a.dtype for x in biases)
-    return fits and (bag.row_index is not None or bag.entry_count() == len(a))
+    """Whether shapes and dtypes fit. The equation reports what is wrong where they do not."""
+    biases_fit = all(bias is None or fits(bias, a.shape[1:], a) for bias in (bias_a, bias_b))
+    rows_fit = bag.row_index is not None or bag.entry_count() == len(a)
+    return a.ndim == 2 and fits(b, a.shape, a) and biases_fit and rows_fit
 
 
 def forward(

@@ -18,7 +18,7 @@ class Cache(NamedTuple):
     entries: Any  # the cache of E14 over the entries; None for the mean
 
 
-def supports(*arguments: Any) -> bool:
+def supports(*arguments: Any, **named: Any) -> bool:
     return True
 
 

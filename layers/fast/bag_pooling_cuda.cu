@@ -1,4 +1,5 @@
-// E14  Mean pooling. Blocks of 32 columns by 8 lanes, one for each text: (B, ⌈d / 32⌉). `counts` may be absent: one token a row.
+// E14  Mean pooling. Blocks of 32 columns by 8 lanes, one for each text: (B, ⌈d / 32⌉). `counts` may be absent: one
+// token a row.
 
 __device__ inline double tokens_of(const index_t* counts, index_t start, index_t stop, double* scratch) {
     double tokens = 0;
@@ -12,18 +13,21 @@ __device__ inline double tokens_of(const index_t* counts, index_t start, index_t
 }
 
 // y = (Σ_j c_j·x_j) / Σ_j c_j, 0 for a text without tokens
-extern "C" __global__ void mean_pooling_forward(const real* x, const index_t* offsets, const index_t* counts, real* y, index_t d) {
+extern "C" __global__ void mean_pooling_forward(
+    const real* x, const index_t* offsets, const index_t* counts, real* y, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];
     const index_t text = blockIdx.x, column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
     const double tokens = tokens_of(counts, offsets[text], offsets[text + 1], scratch);
     double total = 0;
     if (column < d)
-        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES) total += times(counts, row) * x[row * d + column];
+        for (index_t row = offsets[text] + threadIdx.y; row < offsets[text + 1]; row += LANES)
+            total += times(counts, row) * x[row * d + column];
     total = lane_sum(total, scratch);
     if (threadIdx.y == 0 && column < d) y[text * d + column] = (real)(tokens > 0 ? total / tokens : 0);
 }
 
-// dx_j = c_j·dy / Σ_j c_j, 0 for the rows behind those of all texts, which a block of their own takes.        blocks: (B + 1, ⌈d / 32⌉)
+// dx_j = c_j·dy / Σ_j c_j, 0 for the rows behind those of all texts, which a block of their own takes.
+// blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void mean_pooling_backward(
     const real* dy, const index_t* offsets, const index_t* counts, real* dx, index_t texts, index_t rows, index_t d) {
     __shared__ double scratch[COLUMNS * LANES];

@@ -1,4 +1,4 @@
-"""Mean pooling (E14) over a bag by kernels (bag_pooling_cuda.cu). Kept for backward: nothing that others do not hold too."""
+"""Mean pooling (E14) over a bag by kernels (bag_pooling_cuda.cu). Kept for backward: arrays that others hold too."""
 
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ def supports(x: Floats2d, bag: Bag, kind: str = "mean") -> bool:
 
 def forward(x: Floats2d, bag: Bag, kind: str = "mean") -> tuple[Floats2d, Cache]:
     texts, d, rows = len(bag.offsets) - 1, x.shape[1], bag.entries(x)
-    y = array_module(rows, bag.offsets).empty((texts, d), x.dtype)
+    y: Floats2d = array_module(rows, bag.offsets).empty((texts, d), x.dtype)
     blocks = (texts, blocks_of(d, COLUMNS))
     KERNELS.launch("mean_pooling_forward", rows, blocks, THREADS, rows, bag.offsets, bag.counts, y, d)
     return y, Cache(bag, x.shape, x.dtype)

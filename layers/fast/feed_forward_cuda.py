@@ -1,13 +1,14 @@
-"""The feed-forward part by kernels: the first bias is added within GELU, whose output is computed again in backward.
+"""Feed-forward (E8, E11, E13, E8) by kernels: GELU adds the first bias, and backward computes its output again.
 
-So of the (T, h) arrays one is kept, where the equations keep two.
+So one of the (T, h) arrays is kept, where the equations keep two.
 """
 
 from typing import NamedTuple
 
+from engine.arrays.checks import check_floats
 from engine.arrays.matmul import product
 from engine.arrays.ragged import column_sums
-from engine.cuda.kernels import ascontiguous
+from engine.cuda.kernels import ascontiguous, fits
 from engine.types import Floats1d, Floats2d
 from layers.fast import gelu_cuda
 from layers.standard.linear import linear_forward
@@ -21,8 +22,22 @@ class Cache(NamedTuple):
     mask: Floats2d | None
 
 
-def supports(x, expand, expand_bias, contract, contract_bias, activation, mask=None) -> bool:
-    return activation == "gelu" and x.ndim == 2
+def supports(
+    x: Floats2d,
+    expand: Floats2d,
+    expand_bias: Floats1d,
+    contract: Floats2d,
+    contract_bias: Floats1d,
+    activation: str,
+    mask: Floats2d | None = None,
+) -> bool:
+    """Whether the activation is GELU and shapes and dtypes fit. The equations report what is wrong otherwise."""
+    if activation != "gelu" or x.ndim != 2 or expand.ndim != 2 or contract.ndim != 2:
+        return False
+    (rows, d), h, q = x.shape, expand.shape[1], contract.shape[1]
+    weights = fits(expand, (d, h), x) and fits(contract, (h, q), x)
+    biases = fits(expand_bias, (h,), x) and fits(contract_bias, (q,), x)
+    return weights and biases and (mask is None or fits(mask, (rows, h), x))
 
 
 def forward(
@@ -39,8 +54,9 @@ def forward(
     return z, Cache(x, expand, contract, activated, mask)
 
 
-def backward(dz: Floats2d, cache: Cache) -> tuple:
+def backward(dz: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d, Floats1d, Floats2d, Floats1d]:
     x, expand, contract, activated, mask = cache
+    check_floats("dz", dz, (len(x), contract.shape[1]), like=x)
     y, _ = gelu_cuda.forward(*activated)
     dcontract, dcontract_bias = product((y if mask is None else y * mask).T, dz), column_sums(dz)
     dy = product(dz, contract.T)

@@ -1,12 +1,13 @@
-// E11  GELU of x + bias: one thread for a column of ROWS rows, whose loads are under way together. Nothing but x is kept; backward works
-// the slope out again.                                                                     blocks: (⌈n / ROWS⌉, enough for the columns)
+// E11  GELU of x + bias: one thread for a column of ROWS rows, whose loads are under way together. Nothing but x is
+// kept; backward computes the slope again.                     blocks: (⌈n / ROWS⌉, enough for the columns)
 
 // Φ, the normal distribution function
 __device__ inline float phi(float z) { return normcdff(z); }
 __device__ inline double phi(double z) { return normcdf(z); }
 
 // y = z·Φ(z),  z = x + bias
-extern "C" __global__ void gelu_forward(const real* __restrict__ x, const real* __restrict__ bias, real* __restrict__ y, index_t n, index_t d) {
+extern "C" __global__ void gelu_forward(
+    const real* __restrict__ x, const real* __restrict__ bias, real* __restrict__ y, index_t n, index_t d) {
     const index_t k = blockIdx.y * (index_t)blockDim.x + threadIdx.x, first = blockIdx.x * (index_t)ROWS;
     if (k >= d) return;
     const real shift = bias ? bias[k] : (real)0;
@@ -22,7 +23,8 @@ extern "C" __global__ void gelu_forward(const real* __restrict__ x, const real* 
 
 // dx = dy·(Φ(z) + z·φ(z))
 extern "C" __global__ void gelu_backward(
-    const real* __restrict__ dy, const real* __restrict__ x, const real* __restrict__ bias, real* __restrict__ dx, index_t n, index_t d) {
+    const real* __restrict__ dy, const real* __restrict__ x, const real* __restrict__ bias, real* __restrict__ dx,
+    index_t n, index_t d) {
     const index_t k = blockIdx.y * (index_t)blockDim.x + threadIdx.x, first = blockIdx.x * (index_t)ROWS;
     if (k >= d) return;
     const real shift = bias ? bias[k] : (real)0;

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats
-from engine.cuda.kernels import COLUMNS, LANES, KernelFile, blocks_of
+from engine.cuda.kernels import COLUMNS, LANES, KernelFile, blocks_of, fits
 from engine.cuda.segments import CHUNK_ROWS, THREADS, finish_columns
 from engine.types import Floats1d, Floats2d, Ints1d
 
@@ -17,9 +17,9 @@ KERNELS = KernelFile(__file__, KEPT=24)  # 24 numbers for each of 32 threads: ro
 
 
 class Cache(NamedTuple):
-    inputs: tuple  # x, x_rows, residual, residual_rows
+    inputs: tuple[Floats2d | Ints1d | None, ...]  # x, x_rows, residual, residual_rows
     gain: Floats1d
-    statistics: Floats2d  # (P, 2) float64: mean and reciprocal deviation
+    statistics: Floats2d  # (T, 2) float64: mean and reciprocal deviation
     dtype: np.dtype
 
 
@@ -32,10 +32,24 @@ def supports(
     x_rows: Ints1d | None = None,
     residual_rows: Ints1d | None = None,
 ) -> bool:
-    return True
+    """Whether shapes and dtypes fit. The equation reports what is wrong where they do not."""
+    if x.ndim != 2 or not all(fits(vector, x.shape[1:], x) for vector in (gain, bias)):
+        return False
+    n = len(x if x_rows is None else x_rows)
+    if residual is None or residual_rows is None:
+        return residual is None or fits(residual, (n, x.shape[1]), x)
+    return len(residual_rows) == n and fits(residual, (len(residual), x.shape[1]), x)
 
 
-def forward(x, gain, bias, epsilon, residual=None, x_rows=None, residual_rows=None):
+def forward(
+    x: Floats2d,
+    gain: Floats1d,
+    bias: Floats1d,
+    epsilon: float,
+    residual: Floats2d | None = None,
+    x_rows: Ints1d | None = None,
+    residual_rows: Ints1d | None = None,
+) -> tuple[Floats2d, Cache]:
     xp, d = array_module(x), x.shape[1]
     n = len(x if x_rows is None else x_rows)
     y, statistics = xp.empty((n, d), x.dtype), xp.empty((n, 2))
@@ -44,7 +58,7 @@ def forward(x, gain, bias, epsilon, residual=None, x_rows=None, residual_rows=No
     return y, Cache(inputs, gain, statistics, x.dtype)
 
 
-def backward(dy, cache):
+def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats1d, Floats1d]:
     inputs, gain, statistics, _ = cache
     n, d = len(statistics), len(gain)
     check_floats("dy", dy, (n, d), like=cache)

@@ -1,12 +1,13 @@
-// Two waves of one text, combined and read out: E4 twice, E5 or E6, E7. Blocks are 32 columns wide and 8 lanes high, one for each text.
-// Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows places[e], counts[e] times each; without places rows e, without counts once.
+// Two waves of one text, combined and read out: E4 twice, E5 or E6, E7. Blocks are 32 columns wide and 8 lanes high,
+// one for each text. Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows row_index[e], counts[e] times each;
+// without row_index rows e, without counts once.
 
 struct Wave { double re, im; };
 struct Pair { Wave a, b; };
 
-// A sum over the tokens of a text and column from which any one may be left out: the term of largest magnitude is kept apart.
-// It belongs to `entry`; rest is the sum over all tokens but one of that entry. Which one it is, and not its value, decides what
-// is left out: a term may then be computed again and come out a little different.
+// A sum over the tokens of a text and column from which any one may be left out: the term of largest magnitude is kept
+// apart. It belongs to `entry`; rest is the sum over all tokens but one of that entry. Which one it is, and not its
+// value, decides what is left out: a term may then be computed again and come out a little different.
 struct Sum { double largest, rest; index_t entry; };
 
 __device__ inline void add(Sum& sum, double term, double count, index_t entry) {
@@ -19,7 +20,8 @@ __device__ inline void add(Sum& sum, double term, double count, index_t entry) {
         sum.rest += count * term;
 }
 
-// Σ over the other tokens than one of `entry`, whose term is given: without cancellation, as exclusive_sum of engine/arrays/ragged.py.
+// Σ over the other tokens than one of `entry`, whose term is given: without cancellation, as exclusive_sum of
+// engine/arrays/ragged.py.
 __device__ inline double others(const Sum& sum, double term, index_t entry) {
     return entry == sum.entry ? sum.rest : sum.rest + (sum.largest - term);
 }
@@ -51,16 +53,18 @@ __device__ inline double norm_of_others(const Norm& norm, double x, index_t entr
     return norm.scale * sqrt(others(norm.squares, square(x, norm.scale), entry));
 }
 
-// What a block works on, and how it finds its entries.
-struct Text { const index_t *places, *counts; index_t start, stop, column, d; };
+// The entries and the column of a thread.
+struct Text { const index_t *row_index, *counts; index_t start, stop, column, d; };
 
-__device__ inline Text text_of_block(const index_t* places, const index_t* counts, const index_t* offsets, index_t d) {
+__device__ inline Text text_of_block(
+    const index_t* row_index, const index_t* counts, const index_t* offsets, index_t d) {
     const index_t column = blockIdx.y * (index_t)COLUMNS + threadIdx.x;
-    return {places, counts, offsets[blockIdx.x] + threadIdx.y, column < d ? offsets[blockIdx.x + 1] : 0, column, d};
+    return {row_index, counts, offsets[blockIdx.x] + threadIdx.y, column < d ? offsets[blockIdx.x + 1] : 0, column, d};
 }
 
 // Entries behind those of all texts are written as 0, by a block of their own. Whether this is it.
-__device__ inline bool clears_spare(const index_t* offsets, real* x, real* more, index_t texts, index_t entries, index_t width) {
+__device__ inline bool clears_spare(
+    const index_t* offsets, real* x, real* more, index_t texts, index_t entries, index_t width) {
     if (blockIdx.x != texts) return false;
     for (index_t e = offsets[texts] + threadIdx.y; e < entries; e += LANES)
         for (index_t k = blockIdx.y * (index_t)COLUMNS + threadIdx.x; k < width; k += gridDim.y * (index_t)COLUMNS) {
@@ -70,7 +74,7 @@ __device__ inline bool clears_spare(const index_t* offsets, real* x, real* more,
     return true;
 }
 
-__device__ inline index_t cell_of(const Text& text, index_t e) { return at(text.places, e) * text.d + text.column; }
+__device__ inline index_t cell_of(const Text& text, index_t e) { return at(text.row_index, e) * text.d + text.column; }
 
 __device__ inline double times(const Text& text, index_t e) { return times(text.counts, e); }
 
@@ -98,7 +102,8 @@ __device__ inline void measure(const Text& text, const real* a, const real* b, N
     of_b.squares = merged(of_b.squares, scratch);
 }
 
-__device__ inline Pair pair_of(const Text& text, const real* a, const real* b, const Norm& of_a, const Norm& of_b, index_t e) {
+__device__ inline Pair pair_of(
+    const Text& text, const real* a, const real* b, const Norm& of_a, const Norm& of_b, index_t e) {
     const double x_a = a[cell_of(text, e)], x_b = b[cell_of(text, e)];
     return {{x_a, norm_of_others(of_a, x_a, e)}, {x_b, norm_of_others(of_b, x_b, e)}};
 }
@@ -124,14 +129,14 @@ __device__ inline double read(const Wave& z, index_t readout) {
     return nan("");
 }
 
-// y: (P, d), for the readout "both" (P, 2d).                                                              blocks: (B + 1, ⌈d / 32⌉)
+// y: (P, d), for the readout "both" (P, 2d).                                                  blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
-    const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* y, index_t texts,
-    index_t entries, index_t d, index_t operation, index_t readout) {
+    const real* a, const real* b, const index_t* row_index, const index_t* counts, const index_t* offsets, real* y,
+    index_t texts, index_t entries, index_t d, index_t operation, index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
     const index_t width = readout == READOUT_BOTH ? 2 * d : d;
     if (clears_spare(offsets, y, nullptr, texts, entries, width)) return;
-    const Text text = text_of_block(places, counts, offsets, d);
+    const Text text = text_of_block(row_index, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     measure(text, a, b, of_a, of_b, scratch);
     for (index_t e = text.start; e < text.stop; e += LANES) {
@@ -167,21 +172,25 @@ __device__ inline Wave slope_of_wave(const Wave& dz, const Wave& other, double v
 }
 
 // Slopes of both waves of one token of an entry, whose tokens share its dy.
-__device__ inline Pair slopes_of(const Text& text, const Pair& pair, const real* dy, index_t e, index_t operation, index_t readout) {
+__device__ inline Pair slopes_of(
+    const Text& text, const Pair& pair, const real* dy, index_t e, index_t operation, index_t readout) {
     const index_t width = readout == READOUT_BOTH ? 2 * text.d : text.d;
     const double count = times(text, e);
-    const Wave own = {dy[e * width + text.column] / count, readout == READOUT_BOTH ? dy[e * width + text.d + text.column] / count : 0.0};
+    const Wave own = {
+        dy[e * width + text.column] / count,
+        readout == READOUT_BOTH ? dy[e * width + text.d + text.column] / count : 0.0};
     const Wave dz = slope_of_readout(combined(pair, operation), own, readout);
     return {slope_of_wave(dz, pair.b, pair.a.im, operation), slope_of_wave(dz, pair.a, pair.b.im, operation)};
 }
 
-// da, db: (P, d), of each entry. All that forward knew is computed again.                                 blocks: (B + 1, ⌈d / 32⌉)
+// da, db: (P, d), of each entry. All that forward knew is computed again.                    blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(
-    const real* dy, const real* a, const real* b, const index_t* places, const index_t* counts, const index_t* offsets, real* da,
-    real* db, index_t texts, index_t entries, index_t d, index_t operation, index_t readout) {
+    const real* dy, const real* a, const real* b, const index_t* row_index, const index_t* counts,
+    const index_t* offsets, real* da, real* db, index_t texts, index_t entries, index_t d, index_t operation,
+    index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
     if (clears_spare(offsets, da, db, texts, entries, d)) return;
-    const Text text = text_of_block(places, counts, offsets, d);
+    const Text text = text_of_block(row_index, counts, offsets, d);
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     Sum h_a = {0, 0, -1}, h_b = {0, 0, -1};
     measure(text, a, b, of_a, of_b, scratch);

@@ -1,4 +1,4 @@
-"""Gathers and sums of rows by kernels beside their plain twins."""
+"""Gathers and sums of rows by kernels beside NumPy's."""
 
 import numpy as np
 import pytest
@@ -38,9 +38,10 @@ def test_segments(emulated, kernel, columns):
         agree(emulated, function, (x, offsets_of(lengths)), kernel, tolerance * 30)
 
 
-@pytest.mark.parametrize(
-    "function, kernel", [(ragged.segment_sum, "sum_flat_segments"), (ragged.segment_max, "max_flat_segments")]
-)
+FLAT = [(ragged.segment_sum, "sum_flat_segments"), (ragged.segment_max, "max_flat_segments")]
+
+
+@pytest.mark.parametrize("function, kernel", FLAT)
 def test_long_segments_of_one_column(emulated, function, kernel):
     lengths = [0, 1, 255, 256, 257, 1000, 0]
     for dtype, tolerance in DTYPES.items():
@@ -82,50 +83,42 @@ def test_entries_hand_back_to_their_rows(emulated, merged):
     rng = np.random.default_rng(0)
     rows, bag = distinct_tokens(rng.integers(0, 9, 70), offsets_of([30, 0, 1, 39]), 9)
     bag = merge_repeats(bag, len(rows)) if merged else bag
-    bag = bag.linked(len(rows) + 1)  # a row that stands nowhere receives 0
+    bag = bag.with_inverse_index(len(rows) + 1)  # a row that occurs nowhere receives 0
     y = rng.standard_normal((bag.entry_count(), 33))
     agree(emulated, sum_entries, (y, bag, len(rows) + 1), "sum_short_segments", 1e-13)
 
 
 @pytest.mark.parametrize("rows", [300, 70_000])  # more than fit into 8 and 16 bits
-def test_entries_are_linked_to_their_rows_in_order(rows):
-    places = np.random.default_rng(0).integers(0, rows, 1000)
-    places[500:] = places[:500]
-    links = Bag(places, None, np.array([0, 400, 1000])).linked(rows).links
-    assert links.by_row.tolist() == sorted(range(1000), key=lambda entry: (places[entry], entry))
-    assert links.row_starts.tolist() == [(places < row).sum() for row in range(rows + 1)]
+def test_an_inverse_index_has_the_entries_of_rows_in_order(rows):
+    row_index = np.random.default_rng(0).integers(0, rows, 1000)
+    row_index[500:] = row_index[:500]
+    inverse = Bag(row_index, None, np.array([0, 400, 1000])).with_inverse_index(rows).inverse
+    assert inverse.by_row.tolist() == sorted(range(1000), key=lambda entry: (row_index[entry], entry))
+    assert inverse.row_starts.tolist() == [(row_index < row).sum() for row in range(rows + 1)]
 
 
-def test_a_linked_bag_knows_its_sizes_and_its_condensed_form():
-    bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3])).linked(3)
-    assert bag.links.texts.tolist() == bag.texts().tolist() == [0, 0, 2]
-    assert bag.links.by_row.tolist() == [1, 0, 2] and bag.links.row_starts.tolist() == [0, 1, 1, 3]
-    assert bag.one_row_per_text().places.tolist() == [0, 2] and bag.one_row_per_text().links.row_starts.tolist() == [
-        0,
-        1,
-        1,
-        2,
-    ]
-    own = bag.of_own_rows()
-    assert own.places is own.links.by_row is own.links.row_starts is None and own.entry_count() == 3
-    assert bag.linked(3) is bag
+def test_a_bag_with_an_inverse_index_knows_its_sizes():
+    bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3])).with_inverse_index(3)
+    assert bag.inverse.texts.tolist() == bag.texts().tolist() == [0, 0, 2]
+    assert bag.inverse.by_row.tolist() == [1, 0, 2] and bag.inverse.row_starts.tolist() == [0, 1, 1, 3]
+    collapsed = bag.collapsed().with_inverse_index(3)
+    assert collapsed.row_index.tolist() == [0, 2] and collapsed.inverse.row_starts.tolist() == [0, 1, 1, 2]
+    own = bag.per_entry()
+    assert own.row_index is own.inverse.by_row is own.inverse.row_starts is None and own.entry_count() == 3
+    assert bag.with_inverse_index(3) is bag and bag.inverse.tokens is None
     assert Bag(None, None, np.array([0, 4])).entry_count() == 4
 
 
+def test_an_inverse_index_keeps_the_tokens_where_asked():
+    bag = Bag(np.array([2, 0, 2]), np.array([1, 2, 1]), np.array([0, 2, 2, 3]))
+    indexed = bag.with_inverse_index(3, expand=True)
+    assert all(np.array_equal(one, other) for one, other in zip(indexed.inverse.tokens, bag.expand(), strict=True))
+    assert indexed.expand() is indexed.inverse.tokens and indexed.per_entry().expand() is indexed.inverse.tokens
+
+
 def test_lanes_share_what_is_long_among_short_segments(emulated):
-    lengths = [
-        1,
-        0,
-        15,
-        16,
-        17,
-        40,
-        0,
-        2,
-        100,
-        *[0] * 10,
-        33,
-    ]  # across the border, in the first, the middle and the last block
+    # Across the border, in the first, the middle and the last block.
+    lengths = [1, 0, 15, 16, 17, 40, 0, 2, 100, *[0] * 10, 33]
     assert segments.SHARED == 16 and sum(lengths) < segments.LONG * len(lengths)
     for dtype, tolerance in DTYPES.items():
         x = np.random.default_rng(0).standard_normal((sum(lengths), 33)).astype(dtype)
@@ -134,11 +127,11 @@ def test_lanes_share_what_is_long_among_short_segments(emulated):
 
 @pytest.mark.parametrize("tokens, kernel", [(70, "sum_short_segments"), (400, "sum_long_segments")])
 @pytest.mark.parametrize("columns", [1, 33])
-def test_what_entries_hand_back_is_added_to_what_there_is(emulated, tokens, kernel, columns):
+def test_sums_of_entries_are_added_to_an_array(emulated, tokens, kernel, columns):
     rng = np.random.default_rng(0)
     rows, bag = distinct_tokens(rng.integers(0, 9, tokens), offsets_of([tokens - 10, 10]), 9)
-    bag = bag.linked(len(rows))
-    y, onto = rng.standard_normal((bag.entry_count(), columns)), rng.standard_normal((len(rows), columns))
-    assert np.array_equal(sum_entries(y, bag, len(rows), onto), onto + sum_entries(y, bag, len(rows)))
+    bag = bag.with_inverse_index(len(rows))
+    y, accumulate = rng.standard_normal((bag.entry_count(), columns)), rng.standard_normal((len(rows), columns))
+    assert np.array_equal(sum_entries(y, bag, len(rows), accumulate), accumulate + sum_entries(y, bag, len(rows)))
     kernel = "sum_flat_segments" if columns == 1 and tokens == 400 else kernel
-    agree(emulated, sum_entries, (y, bag, len(rows), onto), kernel, 1e-13)
+    agree(emulated, sum_entries, (y, bag, len(rows), accumulate), kernel, 1e-13)

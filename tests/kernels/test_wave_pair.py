@@ -1,4 +1,4 @@
-"""The wave pair by kernels, E4 to E7, beside its plain twin."""
+"""The wave pair by kernels, E4 to E7, beside its equations."""
 
 import math
 
@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from engine.arrays.bag import Bag
-from layers.fast import wave_pair_cuda as wave_pair_fused
-from layers.wave import OPERATIONS, READOUTS, wave_pair, wave_pair_backward, wave_pair_forward
-from tests.support.device_stand_in import device  # noqa: F401
+from engine.cuda.segments import THREADS
+from layers.fast import wave_pair_cuda
+from layers.fast.wave_pair_cuda import OPERATIONS
+from layers.wave import READOUTS
 from tests.support.layer_laws import random_rows
 from tests.support.random_bags import BAGS, random_bag, tokens_of
-from tests.support.twin_checks import assert_kernels_agree
+from tests.support.twin_checks import assert_kernels_agree, both_pairs
 
 KERNELS = ("wave_pair_forward", "wave_pair_backward")
 LENGTHS = (3, 0, 1, 2, 300, 9, 40)
-BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), np.array([0, 2, 2, 3]))
+FAST, EQUATION = both_pairs("wave_pair")
 COMBINATIONS = [(operation, readout) for operation in OPERATIONS for readout in READOUTS]
-POSITIVE = [
+POSITIVE = [  # of positive rows: no term of y or of a gradient is negative
     ("interference", "imaginary"),
     ("interference", "magnitude"),
     ("interference", "real"),
@@ -25,9 +26,7 @@ POSITIVE = [
 ]
 
 every_combination = pytest.mark.parametrize("operation, readout", COMBINATIONS)
-every_positive = pytest.mark.parametrize(
-    "operation, readout", POSITIVE
-)  # of positive rows: no term of y or of a gradient is negative
+every_positive = pytest.mark.parametrize("operation, readout", POSITIVE)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 every_form = pytest.mark.parametrize("form", BAGS)
 
@@ -39,41 +38,40 @@ def case(lengths=LENGTHS, form="merged", columns=5, decades=1.0, seed=0, vocabul
     return *(random_rows(rng, rows, columns, decades).astype(dtype) for _ in range(2)), bag
 
 
-def turned_forward(*arguments):
-    """Cosine and sine of phases: which side of the jump of a modulation's phase a number is on may be a matter of rounding."""
-    y, cache = wave_pair_forward(*arguments)
-    return np.concatenate([np.cos(y), np.sin(y)], axis=1), cache
+def turned(pair):
+    """The pair with cosine and sine for phases: on which side of its jump a phase lies may be a matter of rounding."""
+    forward, backward = pair
 
+    def turned_forward(*arguments):
+        y, cache = forward(*arguments)
+        return np.concatenate([np.cos(y), np.sin(y)], axis=1), cache
 
-def turned_backward(dy, cache):
-    return wave_pair_backward(np.ascontiguousarray(dy[:, : dy.shape[1] // 2]), cache)
+    def turned_backward(dy, cache):
+        return backward(np.ascontiguousarray(dy[:, : dy.shape[1] // 2]), cache)
+
+    return turned_forward, turned_backward
 
 
 def agrees(emulated, a, b, bag, operation, readout, **options):
-    pair = (
-        (turned_forward, turned_backward)
-        if (operation, readout) == ("modulation", "phase")
-        else (wave_pair_forward, wave_pair_backward)
-    )
-    return assert_kernels_agree(emulated, *pair, (a, b, bag, operation, readout), KERNELS, **options)
+    jumps = (operation, readout) == ("modulation", "phase")
+    pairs = (turned(FAST), turned(EQUATION)) if jumps else "wave_pair"
+    return assert_kernels_agree(emulated, pairs, (a, b, bag, operation, readout), KERNELS, **options)
 
 
 def by_kernels(emulated, a, b, bag, operation, readout, dy=None):
     """(y, da, db)."""
+    forward, backward = FAST
     with emulated():
-        y, cache = wave_pair_forward(a, b, bag, operation, readout)
-        assert isinstance(cache, wave_pair_fused.Cache)
-        return y, *wave_pair_backward(np.ones_like(y) if dy is None else dy, cache)
+        y, cache = forward(a, b, bag, operation, readout)
+        assert isinstance(cache, wave_pair_cuda.Cache)
+        return y, *backward(np.ones_like(y) if dy is None else dy, cache)
 
 
-def by_plain_body(a, b, bag, operation, readout, dy=None):
+def by_equations(a, b, bag, operation, readout, dy=None):
     """(y, da, db) of the same numbers in float64."""
-    y, cache = wave_pair_forward(a.astype(np.float64), b.astype(np.float64), bag, operation, readout)
-    return y, *wave_pair_backward(np.ones_like(y) if dy is None else dy.astype(np.float64), cache)
-
-
-def test_operations_have_the_same_names():
-    assert wave_pair_fused.OPERATIONS == tuple(OPERATIONS)
+    forward, backward = EQUATION
+    y, cache = forward(a.astype(np.float64), b.astype(np.float64), bag, operation, readout)
+    return y, *backward(np.ones_like(y) if dy is None else dy.astype(np.float64), cache)
 
 
 @every_combination
@@ -89,9 +87,9 @@ def test_rows_of_any_width(emulated, readout, columns):
     agrees(emulated, *case((4, 11), columns=columns), "modulation", readout)
 
 
-def test_a_bag_that_brings_its_links(emulated):
+def test_a_bag_that_brings_its_inverse_index(emulated):
     a, b, bag = case()
-    agrees(emulated, a, b, bag.linked(len(a)), "modulation", "both")
+    agrees(emulated, a, b, bag.with_inverse_index(len(a)), "modulation", "both")
 
 
 # --- digits ------------------------------------------------------------------------------------------------------
@@ -109,7 +107,8 @@ def test_imaginary_parts_have_all_digits_where_a_token_dominates(emulated, form,
         for tokens in tokens_of(bag):
             for j, (entry, _) in enumerate(tokens):
                 for k in range(a.shape[1]):
-                    exact = math.sqrt(math.fsum(float(a[row, k]) ** 2 for l, (_, row) in enumerate(tokens) if l != j))
+                    others = (float(a[row, k]) for i, (_, row) in enumerate(tokens) if i != j)
+                    exact = math.sqrt(math.fsum(x**2 for x in others))
                     assert v[entry, k] == pytest.approx(exact, rel=6e-8 if dtype == np.float32 else 4e-16)
 
 
@@ -121,23 +120,21 @@ def test_all_results_have_all_digits_where_tokens_dominate(emulated, operation, 
     a, b = abs(a), abs(b)
     a[len(a) // 2] *= dtype(1e12)
     b[len(b) // 3] *= dtype(1e9)
-    for found, exact in zip(
-        by_kernels(emulated, a, b, bag, operation, readout), by_plain_body(a, b, bag, operation, readout)
-    ):
+    results = by_kernels(emulated, a, b, bag, operation, readout)
+    for found, exact in zip(results, by_equations(a, b, bag, operation, readout), strict=True):
         np.testing.assert_allclose(found, exact, rtol=2.5e-7 if dtype == np.float32 else 1e-13, atol=0)
 
 
 @both_dtypes
-def test_where_one_slope_dominates_the_token_itself_receives_those_of_the_others(emulated, dtype):
-    """Σ h − h would be 0: h of the first token is 1e12 times as large as the rest, which alone reach it."""
+def test_beside_a_dominating_slope_the_others_keep_their_digits(emulated, dtype):
+    """The token with the dominating slope h receives those of the others alone, where Σ h − h would be 0."""
     a, b, dy = np.array([[2], [2], [1]], dtype), np.ones((3, 1), dtype), np.array([[1e12], [1], [1]], dtype)
     bag = Bag(None, None, np.array([0, 3]))
-    for found, exact in zip(
-        by_kernels(emulated, a, b, bag, "interference", "imaginary", dy), (None, 2 / 5**0.5 + 2 / 8**0.5, 2**0.5)
-    ):
-        assert exact is None or found[0, 0] == pytest.approx(exact, rel=6e-8 if dtype == np.float32 else 4e-16)
+    _, *gradients = by_kernels(emulated, a, b, bag, "interference", "imaginary", dy)
+    for found, exact in zip(gradients, (2 / 5**0.5 + 2 / 8**0.5, 2**0.5), strict=True):
+        assert found[0, 0] == pytest.approx(exact, rel=6e-8 if dtype == np.float32 else 4e-16)
     for operation, readout in COMBINATIONS[:4] + COMBINATIONS[5:8]:
-        expected = by_plain_body(a, b, bag, operation, readout, dy)
+        expected = by_equations(a, b, bag, operation, readout, dy)
         for found, exact in zip(by_kernels(emulated, a, b, bag, operation, readout, dy), expected):
             np.testing.assert_allclose(found, exact, rtol=1e-6 if dtype == np.float32 else 1e-13)
 
@@ -145,10 +142,10 @@ def test_where_one_slope_dominates_the_token_itself_receives_those_of_the_others
 @every_combination
 def test_float32_is_float64_rounded_once(emulated, operation, readout):
     a, b, bag = case(form="merged, rows of their own", decades=2, dtype=np.float32)
-    if (operation, readout) == ("modulation", "phase"):  # see turned_forward
+    if (operation, readout) == ("modulation", "phase"):  # see turned()
         bag = bag._replace(offsets=np.array([0, len(a)]))
     y, da, db = by_kernels(emulated, a, b, bag, operation, readout)
-    exact_y, exact_da, exact_db = by_plain_body(a, b, bag, operation, readout)
+    exact_y, exact_da, exact_db = by_equations(a, b, bag, operation, readout)
     for found, exact in ((y, exact_y), (da, exact_da), (db, exact_db)):
         np.testing.assert_allclose(found, exact, rtol=6e-8, atol=1e-13 * abs(exact).max())
 
@@ -159,15 +156,8 @@ def test_squares_neither_overflow_nor_underflow(emulated, operation, readout, dt
     a, b, bag = case(decades=0.5)
     tolerances = {dtype: 2e-6 if dtype == np.float32 else 1e-12}
     for size in (scale, 1 / scale):
-        agrees(
-            emulated,
-            a * size,
-            b * (size if operation == "interference" else 1 / size),
-            bag,
-            operation,
-            readout,
-            tolerances=tolerances,
-        )
+        other = size if operation == "interference" else 1 / size
+        agrees(emulated, a * size, b * other, bag, operation, readout, tolerances=tolerances)
 
 
 @pytest.mark.parametrize("operation, readout", [c for c in COMBINATIONS if c[1] != "phase"])  # h of a phase is dy/ρ/v
@@ -239,12 +229,12 @@ def test_a_number_that_is_none_stays_in_its_text_and_column(emulated, operation,
 
 
 @both_dtypes
-def test_an_infinite_number_is_infinite_for_the_others_and_not_for_itself(emulated, dtype):
+def test_an_infinite_number_is_infinite_for_the_others_alone(emulated, dtype):
     a, b, bag = case((3, 12, 5), "rows of their own", columns=3, dtype=dtype)
-    clean, _ = wave_pair_forward(a, b, bag, "interference", "imaginary")
+    clean, _ = EQUATION[0](a, b, bag, "interference", "imaginary")
     a[5, 1] = np.inf
     with emulated():
-        y, _ = wave_pair_forward(a, b, bag, "interference", "imaginary")
+        y, _ = FAST[0](a, b, bag, "interference", "imaginary")
     infinite = np.zeros_like(y, bool)
     infinite[[3, 4, *range(6, 15)], 1] = True
     assert np.array_equal(np.isposinf(y), infinite)
@@ -258,54 +248,18 @@ def test_nothing_gives_nothing(emulated, operation, readout, dtype, lengths, col
     for form in BAGS:
         a, b, bag = case(lengths, form, columns, dtype=dtype)
         y, da, db = by_kernels(emulated, a, b, bag, operation, readout)
-        assert (
-            y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1))
-            and y.dtype == da.dtype == db.dtype == dtype
-        )
+        assert y.shape == (bag.offsets[-1], columns * (2 if readout == "both" else 1))
+        assert y.dtype == da.dtype == db.dtype == dtype
         assert da.shape == db.shape == a.shape and not da.any() and not db.any()
 
 
-# --- which body computes what ------------------------------------------------------------------------------------
-
-
-def test_the_scope_text_takes_the_plain_body(emulated):
-    a, b, bag = case((3, 2))
-    with emulated() as emulator:
-        y, cache = wave_pair_forward(a, b, bag, "modulation", "real", "text")
-        wave_pair_backward(y, cache)
-        assert isinstance(cache, wave_pair.Cache)
-        assert not {name for name, _ in emulator.launched} & set(KERNELS)
-
-
-def test_wrong_arguments_are_refused_as_by_the_plain_body(emulated):
-    a, b = np.ones((2, 3, 4))
-    with emulated() as emulator:
-        for wrong in (b[:2], b[:, :3], b.astype(np.float32), b.astype(int), None, [1.0]):
-            with pytest.raises(ValueError, match="^b: "):
-                wave_pair_forward(a, wrong, BAG, "modulation", "both")
-        with pytest.raises(ValueError, match="^a: "):
-            wave_pair_forward(a[0], b[0], BAG, "modulation", "both")
-        for name, choice in (
-            ("operation", ("sum", "real")),
-            ("readout", ("modulation", "angle")),
-            ("scope", ("modulation", "real", "word")),
-        ):
-            with pytest.raises(ValueError, match=f"^{name}: "):
-                wave_pair_forward(a, b, BAG, *choice)
-        assert not emulator.launched
-        y, cache = wave_pair_forward(a, b, BAG, "modulation", "both")
-        for wrong in (y[:2], np.ones((3, 4)), y.astype(np.float32)):
-            with pytest.raises(ValueError, match="^dy: "):
-                wave_pair_backward(wrong, cache)
-
-
-def test_arrays_of_two_devices_are_refused(emulated, device, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("WAVE_KERNELS", "on")  # the stand-in switches kernels off
-    a, b = np.ones((2, 3, 4))
+@pytest.mark.parametrize("choice", [(9, 0), (0, 9), (1, 9)])
+def test_a_kernel_gives_nan_for_a_choice_it_does_not_know(emulated, choice):
+    """No alternative is the one that is left over; wave_pair_cuda.py lets no such choice in."""
+    (a, b, bag), launch = case((3, 2, 20), "rows of their own"), wave_pair_cuda.KERNELS.launch
+    blocks, sizes = wave_pair_cuda.blocks_of_texts(bag, 5), (*wave_pair_cuda.sizes_of(bag), 5, *choice)
+    y, da, db = np.zeros((3, *a.shape))
     with emulated():
-        y, cache = wave_pair_forward(a, b, BAG, "modulation", "both")
-        for arguments in ((a, device(b), BAG), (a, b, device(BAG))):
-            with pytest.raises(ValueError, match="NumPy and of CuPy in one call"):
-                wave_pair_forward(*arguments, "modulation", "both")
-        with pytest.raises(ValueError, match="NumPy and of CuPy in one call"):
-            wave_pair_backward(device(y), cache)
+        launch("wave_pair_forward", a, blocks, THREADS, a, b, *bag[:3], y, *sizes)
+        launch("wave_pair_backward", a, blocks, THREADS, np.ones_like(a), a, b, *bag[:3], da, db, *sizes)
+    assert np.isnan(y).all() and np.isnan(da).all() and np.isnan(db).all()

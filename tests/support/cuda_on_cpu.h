@@ -1,6 +1,6 @@
 // Runs CUDA kernels on the CPU: every thread of a block is a fibre, which a barrier sends to the back of the line.
-// Blocks run one after another, so `__shared__` is a static variable. The order of threads can be turned round: results that
-// stay the same bit by bit do not depend on it.
+// Blocks run one after another, so `__shared__` is a static variable. The order of threads can be reversed: results
+// that stay the same bit by bit do not depend on it.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -92,7 +92,8 @@ inline int run_block(bool backwards) {
     for (size_t i = 0; i < count; ++i) {
         Fibre& fibre = fibres[i];
         if (!fibre.stack) fibre.stack = (char*)malloc(STACK_BYTES);
-        fibre.index = {unsigned(i % blockDim.x), unsigned(i / blockDim.x % blockDim.y), unsigned(i / blockDim.x / blockDim.y)};
+        const size_t x = i % blockDim.x, y = i / blockDim.x % blockDim.y, z = i / blockDim.x / blockDim.y;
+        fibre.index = {unsigned(x), unsigned(y), unsigned(z)};
         fibre.state = READY;
         begin(fibre.place, fibre.stack, STACK_BYTES, enter);
     }
@@ -131,7 +132,8 @@ template <class Kernel> int run(const unsigned* grid, const unsigned* block, int
 
 inline void __syncthreads() { emulation::barrier(); }
 
-// What the thread `mask` away in the same warp gives. Here all threads of the block must come to it, so no warp may leave early.
+// The value of the thread `mask` away in the same warp. Here all threads of the block must come to it, so no warp may
+// leave early.
 inline double __shfl_xor_sync(unsigned, double value, int mask) {
     static double given[1024];
     const unsigned thread = threadIdx.x + blockDim.x * threadIdx.y;

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks import TransformerConfig, WaveNetworkConfig, build_network
 
 LENGTHS = [5, 1, 20, 0, 3]
 NETWORKS = {
@@ -20,8 +20,10 @@ NETWORKS = {
     },
     "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
     "imaginary": {"operation": "modulation", "readout": "imaginary"},
+    "correlation, E17": {"operation": "correlation", "readout": "magnitude"},
 }
-OTHERS = {
+OTHERS = {  # with parts that no kernel computes
+    "correlation": {"operation": "correlation", "readout": "both"},
     "max": {"readout": "real", "pooling": "max"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
     "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
@@ -29,16 +31,12 @@ OTHERS = {
 
 
 def network_of(fields, dtype=np.float32):
+    """The network of some fields, in the implementation in use."""
     if fields.get("model") == "transformer":
-        network = Transformer(
-            TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5).replace(**fields),
-            50,
-            3,
-            dtype=dtype,
-        )
+        config = TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5)
+        network = build_network(config.replace(**fields), 50, 3, dtype=dtype)
         for block in network.blocks:
             block.key.bias = None  # its gradient is 0 but for rounding
         return network
-    return WaveNetwork(
-        WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5).replace(**fields), 50, 3, dtype=dtype
-    )
+    config = WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5)
+    return build_network(config.replace(**fields), 50, 3, dtype=dtype)

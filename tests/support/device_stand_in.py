@@ -1,6 +1,7 @@
-"""A device without a device: arrays that NumPy may not touch, and a module in the place of CuPy that owns them.
+"""A stand-in for a device: arrays that NumPy may not touch, and a module in the place of CuPy that owns them.
 
-Code that asks array_module(x) for its module runs on them unchanged; code that calls NumPy, or mixes both, fails as on a GPU.
+Code that asks array_module(x) for its module runs on them unchanged; code that calls NumPy, or mixes both, fails as on
+a GPU.
 """
 
 import sys
@@ -39,7 +40,10 @@ class DeviceArray:
 
 
 def to_host(x):
-    """The NumPy array behind one of the stand-in, also in lists and tuples; numbers, shapes and dtypes pass, arrays of NumPy do not."""
+    """The NumPy array behind one of the stand-in, also in lists and tuples.
+
+    Numbers, shapes and dtypes pass; arrays of NumPy do not.
+    """
     if isinstance(x, np.ndarray):
         raise TypeError("an array of NumPy on the device")
     if isinstance(x, (tuple, list)):
@@ -99,7 +103,7 @@ class StandInModule(types.ModuleType):
 
 @pytest.fixture
 def device(monkeypatch):
-    """A function that moves arrays to the stand-in. Without kernels: it has no compiler for them."""
+    """A function that moves arrays to the stand-in. Equations only: it runs no kernels."""
     monkeypatch.setenv("WAVE_IMPLEMENTATION", "equations")
 
     def segments(x, offsets, what, dtype):

@@ -1,4 +1,4 @@
-"""A device without a device: the stand-in's arrays, on which the kernels run by emulation, and which counts what waits for it."""
+"""An emulated device: the arrays of device_stand_in.py, on which kernels run by emulation; counts what waits."""
 
 import contextlib
 import sys
@@ -8,9 +8,9 @@ import numpy as np
 
 from engine.cuda.kernels import function_of, loaded
 from tests.support.device_stand_in import DeviceArray, StandInModule, on_device, to_stand_in
-from tests.support.emulation import Emulator
+from tests.support.emulation import Emulator, marked, marked_like
 
-waits = []  # what read a number of the device on the host: each would stall a GPU
+waits = []  # names of the functions that read a number of the device on the host: each would stall a GPU
 
 
 class Address:
@@ -38,7 +38,7 @@ def give_readers(monkeypatch):
 
 
 class EmulatedModule(StandInModule):
-    """CuPy as far as this project uses it. emulator: what runs the kernels."""
+    """CuPy as far as this project uses it. emulator: runs the kernels. New memory is marked as in emulation.py."""
 
     def __init__(self, emulator):
         super().__init__("cupy")
@@ -46,12 +46,16 @@ class EmulatedModule(StandInModule):
         self.random = types.SimpleNamespace(Generator=RandomNumbers, Philox4x3210=lambda key: np.random.Philox(key=key))
 
     def asarray(self, x, dtype=None):
-        """Of the host or the device, as CuPy takes both."""
-        return (
-            x
-            if isinstance(x, DeviceArray) and dtype in (None, x.dtype)
-            else DeviceArray(np.array(x.host if isinstance(x, DeviceArray) else x, dtype))
-        )
+        """Take an array of the host or of the device, as CuPy does."""
+        if isinstance(x, DeviceArray) and dtype in (None, x.dtype):
+            return x
+        return DeviceArray(np.array(x.host if isinstance(x, DeviceArray) else x, dtype))
+
+    def empty(self, shape, dtype=float):
+        return DeviceArray(marked(shape, dtype))
+
+    def empty_like(self, x, dtype=None):
+        return DeviceArray(marked_like(x.host, dtype))
 
     def RawModule(self, code, options):  # noqa: N802 (CuPy's name)
         dtype = np.dtype({"-DREAL=float": np.float32, "-DREAL=double": np.float64}[options[0]])
@@ -82,7 +86,7 @@ class RandomNumbers:
 
 @contextlib.contextmanager
 def emulated_device(folder, monkeypatch):
-    """Device "cuda" is usable while the context lasts. Yields the emulator, whose `waits` list what stalled."""
+    """Device "cuda" is usable while the context lasts. Yields the emulator, whose `waits` list what would stall."""
     with monkeypatch.context() as patched:
         emulator = Emulator(folder)
         emulator.waits = waits
@@ -103,7 +107,7 @@ def emulated_device(folder, monkeypatch):
 
 
 def forget_modules():
-    """Compiled kernels belong to one device."""
+    """Forget compiled kernels, which belong to one device."""
     loaded.cache_clear()
     function_of.cache_clear()
 

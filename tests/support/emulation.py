@@ -1,7 +1,8 @@
 """Executes the .cu files on the CPU: compiled by g++ against cuda_on_cpu.h, called on NumPy arrays.
 
-Every array is copied between guard bands of NaN (or of a marked integer): what a kernel writes outside its arrays is an error here, and
-what it reads there shows up as NaN. Threads run in order or in reverse.
+Every array is copied between guard bands of NaN (or of a marked integer): what a kernel writes outside its arrays is an
+error here, and what it reads there shows up as NaN. New memory is full of NaN, so that numbers which a kernel forgets
+to write show up too. Threads run in order or in reverse.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ class Emulator:
             raise ValueError(f"{name}: no GPU has {threads} threads a block or {blocks} blocks")
         function = getattr(compiled(self.folder, kernel_file, np.dtype(dtype).name), f"launch_{name}")
         guarded = [Guarded(a) if isinstance(a, np.ndarray) and a.dtype.kind != "V" else None for a in arguments]
-        values = [passed(a) if g is None else ctypes.c_void_p(g.address) for a, g in zip(arguments, guarded)]
+        values = [c_argument(a) if g is None else ctypes.c_void_p(g.address) for a, g in zip(arguments, guarded)]
         shape = [(ctypes.c_uint * 3)(*(tuple(sizes) + (1, 1))[:3]) for sizes in (blocks, threads)]
         if function(*shape, int(self.backwards), *values):
             raise RuntimeError(f"{name}: some threads of a block left while others waited at a barrier")
@@ -49,8 +50,7 @@ class Guarded:
 
     def __init__(self, array):
         self.array = array
-        mark = np.nan if array.dtype.kind == "f" else np.array(MARK).astype(array.dtype)
-        self.band = np.full(GUARD, mark, array.dtype)
+        self.band = marked(GUARD, array.dtype)
         self.memory = np.concatenate([self.band, array.ravel(), self.band])
         self.address = self.memory.ctypes.data + GUARD * array.itemsize
 
@@ -63,7 +63,17 @@ class Guarded:
             self.array[...] = inner
 
 
-def passed(argument):
+def marked(shape, dtype=float):
+    """New memory of which nothing was written: NaN, of integers MARK cut to their width."""
+    dtype = np.dtype(dtype)
+    return np.full(shape, np.nan if dtype.kind in "fc" else np.array(MARK).astype(dtype), dtype)
+
+
+def marked_like(x, dtype=None):
+    return marked(x.shape, dtype or x.dtype)
+
+
+def c_argument(argument):
     """A scalar or a structure as ctypes passes it."""
     if argument is None:
         return ctypes.c_void_p(0)
@@ -82,10 +92,9 @@ def wrappers(source):
             by_address = not ("*" in kind or kind in ("index_t", "double", "const index_t", "const double"))
             takes.append(f"{kind}{'*' if by_address else ''} {variable}")
             gives.append(f"{'*' if by_address else ''}{variable}")
-        lines.append(
-            f'extern "C" int launch_{name}(const unsigned* grid_, const unsigned* block_, int backwards_, {", ".join(takes)}) '
-            f"{{ return emulation::run(grid_, block_, backwards_, [=] {{ {name}({', '.join(gives)}); }}); }}"
-        )
+        shape = "const unsigned* grid_, const unsigned* block_, int backwards_"
+        call = f"emulation::run(grid_, block_, backwards_, [=] {{ {name}({', '.join(gives)}); }})"
+        lines.append(f'extern "C" int launch_{name}({shape}, {", ".join(takes)}) {{ return {call}; }}')
     return "\n".join(lines)
 
 
@@ -113,9 +122,12 @@ LIBRARIES = {}
 
 @contextlib.contextmanager
 def emulating(folder, backwards=False):
-    """Fused bodies run on NumPy arrays while the context lasts. Yields the Emulator."""
-    before, kernels.emulator = kernels.emulator, Emulator(folder, backwards)
+    """Kernels run on NumPy arrays while the context lasts. Yields the Emulator."""
+    before, plain = kernels.emulator, (np.empty, np.empty_like)
+    kernels.emulator = Emulator(folder, backwards)
+    np.empty, np.empty_like = marked, marked_like
     try:
         yield kernels.emulator
     finally:
         kernels.emulator = before
+        np.empty, np.empty_like = plain

@@ -80,7 +80,7 @@ def benchmark(
     if figure is not None:
         require_plots(figure)
     measured = CpuBenchmark(corpus, repeats, threads, peer, cache_dir)
-    chosen = chosen_figures(measured.figures(), only)
+    chosen = chosen_figures(measured, only)
     if figure is not None and not {"length_exponent", "batch_exponent"} & chosen.keys():
         raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
     with measured.limited_threads():
@@ -104,17 +104,17 @@ def benchmark_gpu(ctx: click.Context, only: str | None, repeats: int, peer: bool
             "with it; leave it out"
         )
     measured = GpuBenchmark("cuda", repeats, peer)
-    measure_all(chosen_figures(measured.figures(), only).values())
+    measure_all(chosen_figures(measured, only).values())
     click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 
 
-def chosen_figures(steps: dict[str, Callable[[], Any]], only: str | None) -> dict[str, Callable[[], Any]]:
-    """{name: function} of the figures named in --only, or of all. UserError for one that does not exist."""
-    chosen = names_in(only) if only else list(steps)
-    for name in chosen:
-        if name not in steps:
-            raise UserError(f"--only {name}: is none of the figures {', '.join(steps)}")
-    return {name: steps[name] for name in chosen}
+def chosen_figures(measured: Any, only: str | None) -> dict[str, Callable[[], Any]]:
+    """{name: function} of the figures named in --only, or of all usual ones. UserError for one that does not exist."""
+    usual, further = measured.figures(), measured.further_figures()
+    for name in names_in(only) if only else []:
+        if name not in usual and name not in further:
+            raise UserError(f"--only {name}: is none of the figures {', '.join([*usual, *further])}")
+    return {name: {**usual, **further}[name] for name in (names_in(only) if only else usual)}
 
 
 def measure_all(chosen: Iterable[Callable[[], Any]]) -> None:

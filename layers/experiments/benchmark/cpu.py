@@ -27,6 +27,7 @@ from layers.experiments.benchmark.workloads import (
     Texts,
     build,
     config_of,
+    further_networks,
     load_texts,
     product_flops,
     random_rows,
@@ -91,6 +92,9 @@ class CpuBenchmark(Benchmark):
             "length_exponent": functools.partial(self.growing, "length", "d128", lengths),
             "batch_exponent": functools.partial(self.growing, "batch", "d128", sizes),
         }
+
+    def further_figures(self) -> dict[str, Callable[[], None]]:
+        return {f"train_{network}": functools.partial(self.training, network) for network in further_networks()}
 
     def settings(self) -> dict[str, Any]:
         return {"corpus": self.corpus, "repeats": self.repeats, "threads": self.threads}

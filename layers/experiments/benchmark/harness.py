@@ -75,6 +75,10 @@ class Benchmark:
         """{name: function that measures the figure of that name and appends its rows}."""
         raise NotImplementedError
 
+    def further_figures(self) -> dict[str, Callable[[], None]]:
+        """Figures that are measured only where they are named."""
+        return {}
+
     def settings(self) -> dict[str, Any]:
         """What was chosen for the measurements, as plain values."""
         raise NotImplementedError

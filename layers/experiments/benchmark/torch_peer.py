@@ -7,7 +7,7 @@ does, but for its ε, without which autograd returns NaN. PyTorch is imported wi
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from engine.arrays.ragged import RaggedBatch
 from engine.types import Floats2d
+from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.parts import LayerNorm, Linear
-from layers.networks.planned_wave_network import WaveNetwork
 
 Polar: TypeAlias = tuple[Tensor, Tensor]  # magnitude and phase of a wave
 
@@ -72,18 +72,28 @@ def to_polar(w: Tensor) -> Polar:
     return G, torch.atan2(torch.sqrt(torch.clamp(1 - ratio**2, min=EPSILON)), ratio)
 
 
+COMPLEX: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "interference": lambda A, B: A + B,
+    "modulation": lambda A, B: A * B,
+    "correlation": lambda A, B: A * B.conj(),
+}
+PAIRS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "interference": lambda a_re, a_im, b_re, b_im: (a_re + b_re, a_im + b_im),
+    "modulation": lambda a_re, a_im, b_re, b_im: (a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re),
+    "correlation": lambda a_re, a_im, b_re, b_im: (a_re * b_re + a_im * b_im, a_im * b_re - a_re * b_im),
+}
+
+
 def magnitude_of_complex(a: Polar, b: Polar, operation: str) -> Tensor:
-    """|A + B| or |A·B| of two waves, by complex tensors."""
+    """|A ∘ B| of two waves, by complex tensors."""
     A, B = (G * torch.exp(1j * phase) for G, phase in (a, b))
-    return torch.abs(A + B if operation == "interference" else A * B)
+    return torch.abs(COMPLEX[operation](A, B))
 
 
 def magnitude_of_pairs(a: Polar, b: Polar, operation: str) -> Tensor:
-    """|A + B| or |A·B| of two waves, by pairs of real tensors."""
+    """|A ∘ B| of two waves, by pairs of real tensors."""
     (a_re, a_im), (b_re, b_im) = ((G * torch.cos(phase), G * torch.sin(phase)) for G, phase in (a, b))
-    if operation == "interference":
-        return torch.hypot(a_re + b_re, a_im + b_im)
-    return torch.hypot(a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re)
+    return torch.hypot(*PAIRS[operation](a_re, a_im, b_re, b_im))
 
 
 def linear_like(layer: Linear) -> nn.Linear:

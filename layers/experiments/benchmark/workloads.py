@@ -19,6 +19,7 @@ from engine.types import Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.presets import PRESETS
+from layers.wave import OPERATIONS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's
 MAX_TOKENS = 128
@@ -30,6 +31,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "d768_interference": {**TWO_MAPS, "dimension": 768, "operation": "interference"},
     "paper": {name: value for name, value in PRESETS["paper"].items() if name in WaveNetworkConfig.fields()},
 }
+
+
+def further_networks() -> dict[str, dict[str, Any]]:
+    """The fields of a network for each operation that NETWORKS lacks; measured where it is named."""
+    known = {fields["operation"] for fields in NETWORKS.values() if "operation" in fields}
+    wanted = [name for name in OPERATIONS if name not in known]
+    return {f"d768_{name}": {**TWO_MAPS, "dimension": 768, "operation": name} for name in wanted}
+
+
 CLASSES = 4  # of random texts
 LENGTH_MEAN, LENGTH_DEVIATION, SHORTEST, LONGEST = 50, 20, 12, 128  # of random texts, in tokens
 
@@ -59,7 +69,7 @@ def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
 
 def config_of(network: str) -> WaveNetworkConfig:
     """The config of a network of NETWORKS."""
-    return WaveNetworkConfig(**NETWORKS[network])
+    return WaveNetworkConfig(**{**further_networks(), **NETWORKS}[network])
 
 
 def build(network: str, classes: int) -> WaveNetwork:

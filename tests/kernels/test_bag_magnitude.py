@@ -1,19 +1,17 @@
-"""E17 by kernels beside its plain twin."""
+"""E17 over a bag by kernels beside its equation."""
 
 import numpy as np
 import pytest
 
 from engine.arrays.bag import Bag
-from layers.fast import modulated_magnitude_cuda as modulated_magnitude_fused
-from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
-from tests.support.device_stand_in import device  # noqa: F401
+from layers.fast import bag_magnitude_cuda
 from tests.support.layer_laws import random_rows
 from tests.support.random_bags import BAGS, random_bag
-from tests.support.twin_checks import assert_kernels_agree
+from tests.support.twin_checks import assert_kernels_agree, both_pairs
 
-KERNELS = ("modulated_magnitude_forward", "modulated_magnitude_slopes", "modulated_magnitude_backward")
+KERNELS = ("bag_magnitude_forward", "bag_magnitude_slopes", "bag_magnitude_backward")
 LENGTHS = (3, 0, 1, 2, 300, 9, 40)
-BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), np.array([0, 2, 2, 3]))
+FAST, EQUATION = both_pairs("bag_magnitude")
 
 every_form = pytest.mark.parametrize("form", BAGS)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,23 +25,23 @@ def case(lengths=LENGTHS, form="merged", columns=5, decades=1.0, seed=0, vocabul
 
 
 def agrees(emulated, a, b, bag, kernels=KERNELS, **options):
-    return assert_kernels_agree(
-        emulated, modulated_magnitude_forward, modulated_magnitude_backward, (a, b, bag), kernels, **options
-    )
+    return assert_kernels_agree(emulated, "bag_magnitude", (a, b, bag), kernels, **options)
 
 
 def by_kernels(emulated, a, b, bag, dy=None):
     """(y, da, db)."""
+    forward, backward = FAST
     with emulated():
-        y, cache = modulated_magnitude_forward(a, b, bag)
-        assert isinstance(cache, modulated_magnitude_fused.Cache)
-        return y, *modulated_magnitude_backward(np.ones_like(y) if dy is None else dy, cache)
+        y, cache = forward(a, b, bag)
+        assert isinstance(cache, bag_magnitude_cuda.Cache)
+        return y, *backward(np.ones_like(y) if dy is None else dy, cache)
 
 
-def by_plain_body(a, b, bag):
+def by_equation(a, b, bag):
     """(y, da, db) of the same numbers in float64."""
-    y, cache = modulated_magnitude_forward(a.astype(np.float64), b.astype(np.float64), bag)
-    return y, *modulated_magnitude_backward(np.ones_like(y), cache)
+    forward, backward = EQUATION
+    y, cache = forward(a.astype(np.float64), b.astype(np.float64), bag)
+    return y, *backward(np.ones_like(y), cache)
 
 
 @every_form
@@ -56,17 +54,17 @@ def test_rows_of_any_width(emulated, columns):
     agrees(emulated, *case((4, 11), columns=columns))
 
 
-def test_a_bag_that_brings_its_links(emulated):
+def test_a_bag_that_brings_its_inverse_index(emulated):
     a, b, bag = case()
-    agrees(emulated, a, b, bag.linked(len(a)))
+    agrees(emulated, a, b, bag.with_inverse_index(len(a)))
 
 
 def test_frequent_tokens_are_shared_by_lanes(emulated):
     """Token 0 stands in 40 texts, token 1 in as many as a lane takes alone, token 9 in one more, the others in one."""
     own = iter(range(10, 50))
     texts = [[0, *([1] if t < 16 else []), *([9] if t < 17 else []), next(own)] for t in range(40)]
-    rng, places = np.random.default_rng(0), np.concatenate(texts)
-    bag = Bag(places, rng.integers(1, 4, len(places)), np.cumsum([0, *map(len, texts)])).linked(50)
+    rng, row_index = np.random.default_rng(0), np.concatenate(texts)
+    bag = Bag(row_index, rng.integers(1, 4, len(row_index)), np.cumsum([0, *map(len, texts)])).with_inverse_index(50)
     agrees(emulated, random_rows(rng, 50, 33, 1.0), random_rows(rng, 50, 33, 1.0), bag)
 
 
@@ -77,22 +75,14 @@ def test_biases_are_added_to_every_row_first(emulated, biases):
     options = {f"bias_{name}": rng.standard_normal(5) for name in biases}
     agrees(emulated, a, b, bag, **options)
     shifted = a + options.get("bias_a", 0), b + options.get("bias_b", 0)
-    assert np.array_equal(
-        modulated_magnitude_forward(a, b, bag, **options)[0], modulated_magnitude_forward(*shifted, bag)[0]
-    )
-
-
-def test_wrong_biases_are_refused(emulated):
-    a, b, bag = case()
-    with emulated(), pytest.raises(ValueError, match=r"bias_b: expected shape \(5,\), got \(4,\)"):
-        modulated_magnitude_forward(a, b, bag, bias_b=np.zeros(4))
+    assert np.array_equal(EQUATION[0](a, b, bag, **options)[0], EQUATION[0](*shifted, bag)[0])
 
 
 @every_form
 def test_float32_is_float64_rounded_once(emulated, form):
     a, b, bag = case(form=form, decades=6)
     a, b = abs(a).astype(np.float32), abs(b).astype(np.float32)  # of one sign: then sums over texts lose nothing either
-    for found, exact in zip(by_kernels(emulated, a, b, bag), by_plain_body(a, b, bag)):
+    for found, exact in zip(by_kernels(emulated, a, b, bag), by_equation(a, b, bag)):
         np.testing.assert_allclose(found, exact, rtol=6e-8, atol=0)
 
 
@@ -102,7 +92,7 @@ def test_a_dominating_token_leaves_the_other_texts_their_digits(emulated, form, 
     a, b, bag = (x.astype(dtype) if isinstance(x, np.ndarray) else x for x in case(form=form))
     a[0] *= dtype(1e12)
     a, b = abs(a), abs(b)
-    for found, exact in zip(by_kernels(emulated, a, b, bag), by_plain_body(a, b, bag)):
+    for found, exact in zip(by_kernels(emulated, a, b, bag), by_equation(a, b, bag)):
         np.testing.assert_allclose(found, exact, rtol=1e-13 if dtype == np.float64 else 1e-7, atol=0)
 
 
@@ -140,12 +130,12 @@ def test_magnitudes_near_the_ends_of_float64(emulated):
     a, b, bag = case()
     for scale in (1e300, 1e-300):
         with emulated():
-            y, _ = modulated_magnitude_forward(a * scale, b / scale, bag)
-        np.testing.assert_allclose(y, modulated_magnitude_forward(a, b, bag)[0], rtol=1e-14)
+            y, _ = FAST[0](a * scale, b / scale, bag)
+        np.testing.assert_allclose(y, EQUATION[0](a, b, bag)[0], rtol=1e-14)
 
 
 def test_texts_of_different_scale_keep_their_digits_in_float64(emulated):
-    """The plain twin has one scale for all texts."""
+    """The matrix products of bag_magnitude_cpu.py have one scale for all texts."""
     tiny, huge = np.array([[3.0], [4.0]]) * 1e-200, np.array([[3.0], [4.0]]) * 1e150
     y, da, _ = by_kernels(emulated, np.concatenate([tiny, huge]), np.ones((4, 1)), Bag(None, None, np.array([0, 2, 4])))
     np.testing.assert_allclose(y[:, 0], np.array([5e-200, 5e150]) * 2**0.5, rtol=1e-15)
@@ -155,17 +145,17 @@ def test_texts_of_different_scale_keep_their_digits_in_float64(emulated):
 @both_dtypes
 @pytest.mark.parametrize("form", ["merged", "rows of their own"])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_stay_in_their_text_and_column(emulated, form, dtype, wrong):
+def test_numbers_not_finite_stay_in_their_text_and_column(emulated, form, dtype, wrong):
     a, b, bag = (x.astype(dtype) if isinstance(x, np.ndarray) else x for x in case((3, 12, 5), form=form, columns=3))
     spoiled, entry = a.copy(), 5
-    row = entry if bag.places is None else int(bag.places[entry])
+    row = entry if bag.row_index is None else int(bag.row_index[entry])
     spoiled[row, 1] = wrong
     clean, found = by_kernels(emulated, a, b, bag), by_kernels(emulated, spoiled, b, bag)
-    texts = bag.linked(len(a)).links.texts
+    texts = bag.texts()
     hit = np.zeros_like(clean[0], bool)
-    hit[texts[np.arange(len(texts)) == entry] if bag.places is None else texts[bag.places == row], 1] = True
+    hit[texts[np.arange(len(texts)) == entry] if bag.row_index is None else texts[bag.row_index == row], 1] = True
     rows = np.zeros_like(a, bool)
-    rows[texts == texts[entry] if bag.places is None else bag.places[hit[texts, 1]], 1] = True
+    rows[texts == texts[entry] if bag.row_index is None else bag.row_index[hit[texts, 1]], 1] = True
     assert hit.any() and not hit.all(axis=0)[1]
     assert np.isnan(found[0][hit]).all() if np.isnan(wrong) else (found[0][hit] == np.inf).all()
     for one, other, where in zip(found, clean, (hit, rows, rows)):
@@ -181,36 +171,6 @@ def test_nothing_gives_nothing(emulated, form, dtype, lengths, columns):
     a, b, bag = case(lengths, form, columns)
     a, b = a.astype(dtype), b.astype(dtype)
     y, da, db = by_kernels(emulated, a, b, bag)
-    assert (
-        y.shape == (len(lengths), columns)
-        and da.shape == db.shape == a.shape
-        and y.dtype == da.dtype == db.dtype == dtype
-    )
+    assert y.shape == (len(lengths), columns) and da.shape == db.shape == a.shape
+    assert y.dtype == da.dtype == db.dtype == dtype
     assert not y.any() and not da.any() and not db.any()
-
-
-def test_wrong_arguments_are_refused_as_by_the_plain_body(emulated):
-    a, b = np.ones((2, 3, 4))
-    with emulated() as emulator:
-        for wrong in (b[:2], b[:, :3], b.astype(np.float32), b.astype(int), None, [1.0]):
-            with pytest.raises(ValueError, match="^b: "):
-                modulated_magnitude_forward(a, wrong, BAG)
-        with pytest.raises(ValueError, match="^a: "):
-            modulated_magnitude_forward(a[0], b[0], BAG)
-        assert not emulator.launched
-        y, cache = modulated_magnitude_forward(a, b, BAG)
-        for wrong in (y[:2], y[:, :3], y.astype(np.float32)):
-            with pytest.raises(ValueError, match="^dy: "):
-                modulated_magnitude_backward(wrong, cache)
-
-
-def test_arrays_of_two_devices_are_refused(emulated, device, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("WAVE_KERNELS", "on")  # the stand-in switches kernels off
-    a, b = np.ones((2, 3, 4))
-    with emulated():
-        y, cache = modulated_magnitude_forward(a, b, BAG)
-        for arguments in ((a, device(b), BAG), (a, b, device(BAG))):
-            with pytest.raises(ValueError, match="NumPy and of CuPy in one call"):
-                modulated_magnitude_forward(*arguments)
-        with pytest.raises(ValueError, match="NumPy and of CuPy in one call"):
-            modulated_magnitude_backward(device(y), cache)
