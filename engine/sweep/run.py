@@ -19,10 +19,8 @@ from engine.arrays.matmul import check_precision
 from engine.benchmark.machine import usable_cores
 from engine.support.errors import UserError
 from engine.support.files import read_json, require_vacant, write_json, write_text
-from engine.sweep import ensembles
-from engine.sweep.baselines import linear_peers, require_linear, with_linear_rows
+from engine.sweep.baselines import Group, groups_of, linear_peers, require_linear, with_ensembles, with_linear_rows
 from engine.sweep.description import Description, PlannedRun, plan, read_description, with_place
-from engine.sweep.ensembles import Group, groups_of, with_ensembles
 from engine.sweep.results import as_csv, as_markdown, sweep_results
 from engine.sweep.workers import Job, ask, run_jobs
 from engine.training.interrupt import Interrupted

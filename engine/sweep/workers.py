@@ -28,7 +28,7 @@ from engine.data.prepare import prepare, read_corpus
 from engine.support.errors import UserError
 from engine.support.files import write_json
 from engine.support.settings import Settings
-from engine.sweep.ensembles import measure_ensemble
+from engine.sweep.baselines import measure_ensemble
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.run_settings import settings_of
 from engine.training.session import start_or_resume

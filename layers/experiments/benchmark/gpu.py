@@ -18,7 +18,7 @@ from engine.types import Ints1d
 from layers.experiments.benchmark import contestants, parts
 from layers.experiments.benchmark.contestants import Training, padded_shape, trial_batches
 from layers.experiments.benchmark.harness import Benchmark
-from layers.experiments.benchmark.step_limit import StepLimit, step_bytes, step_limit, text_sizes
+from layers.experiments.benchmark.parts import StepLimit, step_bytes, step_limit, text_sizes
 from layers.experiments.benchmark.workloads import BATCH, CLASSES, build, config_of, random_rows, random_texts
 
 NETWORK = "paper"

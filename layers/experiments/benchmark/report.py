@@ -8,7 +8,7 @@ from engine.report.figures import Panel, write_line_plot
 from engine.support.text import format_table
 from layers.experiments.benchmark.contestants import peer_version
 from layers.experiments.benchmark.harness import Benchmark, Row
-from layers.experiments.benchmark.step_limit import StepLimit
+from layers.experiments.benchmark.parts import StepLimit
 
 NAMES = {"ours": "ours", "peer": "PyTorch"}
 HEADINGS = ["measured", "unit", "ours", "PyTorch", "times better", "of the limit", "in products"]

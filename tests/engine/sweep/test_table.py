@@ -7,9 +7,8 @@ import math
 
 import pytest
 
-from engine.sweep.baselines import linear_peers, with_linear_rows
+from engine.sweep.baselines import Group, groups_of, linear_peers, with_ensembles, with_linear_rows
 from engine.sweep.description import Description, PlannedRun
-from engine.sweep.ensembles import Group, groups_of, with_ensembles
 from engine.sweep.results import QUANTILES, as_csv, as_markdown, as_text, mean_interval, quantile, sweep_results
 from engine.training.run_settings import build_settings
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.data.prepare import encode_labelled, read_test_texts
 from engine.support.errors import UserError
-from engine.sweep.ensembles import measure_ensemble, require_same_texts
+from engine.sweep.baselines import measure_ensemble, require_same_texts
 from engine.training import ensemble as ensemble_module
 from engine.training.ensemble import evaluate_ensemble
 from engine.training.evaluation import ClassRow, Evaluation, evaluate, predict_probabilities

@@ -14,8 +14,7 @@ from engine.data.batching import take
 from engine.support.errors import UserError
 from layers.experiments.benchmark import contestants, gpu, harness, report, workloads
 from layers.experiments.benchmark.our_training import OurTraining
-from layers.experiments.benchmark.parts import linear_flops
-from layers.experiments.benchmark.step_limit import step_bytes, text_sizes
+from layers.experiments.benchmark.parts import linear_flops, step_bytes, text_sizes
 from layers.experiments.benchmark.workloads import random_texts
 
 FIGURES = ["train_3_float32", "train_6_float32", "memory_3", "memory_6", "epochs_ag_news_float32"]

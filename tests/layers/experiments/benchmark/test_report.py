@@ -4,7 +4,7 @@ import pytest
 
 from layers.experiments.benchmark import report
 from layers.experiments.benchmark.gpu import GpuBenchmark
-from layers.experiments.benchmark.step_limit import StepLimit
+from layers.experiments.benchmark.parts import StepLimit
 
 
 @pytest.mark.parametrize("value, unit, shown", [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.ragged import RaggedBatch
-from layers.experiments.benchmark.step_limit import step_bytes, step_limit, text_sizes
+from layers.experiments.benchmark.parts import step_bytes, step_limit, text_sizes
 from layers.networks.configs import WaveNetworkConfig
 
 BASE = {"dimension": 2, "hidden": 3, "readout": "magnitude"}
