@@ -79,7 +79,7 @@ class OurDeviceTraining:
 
     def end_epoch(self):
         """What a training does before the network is measured: rows of the table catch up on the steps they missed."""
-        self.optimizer.settle()
+        self.optimizer.catch_up()
 
     def has_stopped(self):
         """Whether a number that was not finite has stopped all further updates, as it does on a device without a word."""

@@ -96,7 +96,7 @@ def train_lazily(start, grads, rates, **options):
         parameter.grad = grad
         optimizer.step(rate)
         values.append(parameter.value.copy())
-    optimizer.settle()
+    optimizer.catch_up()
     return values, parameter.value, optimizer
 
 
@@ -145,7 +145,7 @@ def test_settling_twice_is_settling_once():
     start, grads, _, rates = sparse_steps(ROWS)
     _, settled, optimizer = train_lazily(start, grads, rates, weight_decay=0.1)
     before = settled.copy()
-    optimizer.settle()
+    optimizer.catch_up()
     assert np.array_equal(before, settled)
 
 
