@@ -1,6 +1,6 @@
 // AdamW, and the norm of the gradient, on a device. Arithmetic is that of adamw.py, in the dtype of the parameters.
-// `control`: [norm, scale, stopped]. Once a loss or a norm was not finite, stopped is 1 and nothing is updated any more,
-// so that the parameters still are what they were before that step when the host reads the record.
+// `control`: [norm, scale, stopped]. Once a loss or a norm was not finite, stopped is 1 and nothing is updated any
+// more, so that the parameters still are what they were before that step when the host reads the record.
 
 struct Tensors {
     index_t value[MOST_TENSORS], grad[MOST_TENSORS], m[MOST_TENSORS], v[MOST_TENSORS];  // addresses

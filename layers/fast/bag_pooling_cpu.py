@@ -10,9 +10,11 @@ from layers.standard.pooling import POOLINGS, pooling_backward, pooling_forward
 
 
 class Cache(NamedTuple):
+    """entries: the cache of E14 over the entries; None for the mean."""
+
     bag: Bag
     x: Floats2d
-    entries: Any  # the cache of E14 over the entries; None for the mean
+    entries: Any
 
 
 def supports(*arguments: Any) -> bool:

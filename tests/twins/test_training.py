@@ -193,4 +193,4 @@ def test_rows_of_a_table_that_rest_for_hundreds_of_steps_follow_the_twin():
     optimizer.catch_up()
     for part in twin:
         part.catch_up(steps, rates.__getitem__)
-    twins.assert_close(parameter.value, tensor, TOLERANCE, what="the settled table")
+    twins.assert_close(parameter.value, tensor, TOLERANCE, what="the table after catch_up()")
