@@ -19,7 +19,15 @@ from engine.arrays.matmul import check_precision
 from engine.benchmark.machine import usable_cores
 from engine.support.errors import UserError
 from engine.support.files import read_json, require_vacant, write_json, write_text
-from engine.sweep.baselines import Group, groups_of, linear_peers, require_linear, with_ensembles, with_linear_rows
+from engine.sweep.baselines import (
+    FOLDER,
+    Group,
+    groups_of,
+    linear_peers,
+    require_linear,
+    with_ensembles,
+    with_linear_rows,
+)
 from engine.sweep.description import Description, PlannedRun, plan, read_description, with_place
 from engine.sweep.results import as_csv, as_markdown, sweep_results
 from engine.sweep.workers import Job, ask, run_jobs
@@ -147,7 +155,7 @@ def absolute(path: str | None) -> str | None:
 def run_all(description: Description, runs: Sequence[PlannedRun], folder: Path, setup: Setup) -> dict[str, Any]:
     """Run what has no result yet; returns the contents of results.json."""
     try:
-        for name in ("runs", "logs", *["linear"] * setup.linear, *[ensembles.FOLDER] * bool(setup.ensemble)):
+        for name in ("runs", "logs", *["linear"] * setup.linear, *[FOLDER] * bool(setup.ensemble)):
             (folder / name).mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(

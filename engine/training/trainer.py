@@ -227,7 +227,7 @@ class Trainer:
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
-        self.optimizer.settle()
+        self.optimizer.catch_up()
         if self.data.validation is None:
             better = True
         else:

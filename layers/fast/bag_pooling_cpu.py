@@ -12,10 +12,12 @@ from layers.standard.pooling import POOLINGS, pooling_backward, pooling_forward
 
 
 class Cache(NamedTuple):
+    """entries: the cache of E14 over the entries; None for the mean."""
+
     bag: Bag
     shape: tuple[int, ...]  # of x
     dtype: np.dtype[Any]
-    entries: Any  # the cache of E14 over the entries; None for the mean
+    entries: Any
 
 
 def supports(*arguments: Any, **named: Any) -> bool:

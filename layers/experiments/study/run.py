@@ -59,7 +59,7 @@ def watch(study: Study, trainer: Any) -> dict[str, Any]:
     step, total = trainer.progress.step, trainer.epochs * trainer.batches_per_epoch
     found = gradient_norms(trainer.parameters, trainer.data.vocabulary.tokenizer.token_to_id(FIRST))
     if step in snapshot_steps(total, study.snapshots):
-        trainer.optimizer.settle()  # rows that the last batches did not hold have steps to make up for
+        trainer.optimizer.catch_up()  # rows that the last batches did not hold have steps to make up for
         found.update(snapshot(study, trainer.network, trainer.data))
     return found
 

@@ -1,9 +1,9 @@
-"""Function pairs that record their calls: a network that computes with them is seen value by value, forwards and back."""
+"""Function pairs that record their calls: a network that computes with them shows every value and every gradient."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from engine.implementation import Functions
+from engine.implementation import Backward, Forward, Functions, Pair
 from layers.equations import EQUATIONS
 from layers.fast.composed import with_compositions
 
@@ -12,7 +12,7 @@ class Call(NamedTuple):
     """A forward call. pair: name of the function pair; value: its result, whose cache names it."""
 
     pair: str
-    arguments: tuple
+    arguments: tuple[Any, ...]
     value: Any
     cache: Any
 
@@ -26,7 +26,8 @@ class Again:
     def __init__(self, calls: list[Call], number: int, value: Any = None):
         self.calls, self.number, self.value, self.done = calls, number, value, 0
 
-    def result(self, forward: Callable, arguments: tuple) -> tuple:
+    def result(self, forward: Forward, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        """(value, cache) of the next call: recorded, replaced or computed."""
         number, self.done = self.done, self.done + 1
         if number < self.number:
             return self.calls[number].value, self.calls[number].cache
@@ -38,8 +39,8 @@ class Again:
 class Recorder:
     """The equations, recorded. calls: those of the last forward pass, in order.
 
-    gradients: by number of the call, what its backward received. faults: by number of the call, what is
-    done to the gradient that its backward receives.
+    gradients: by number of the call, the gradient that its backward received. faults: by number of the call, a function
+    that spoils that gradient.
     """
 
     def __init__(self) -> None:
@@ -50,8 +51,10 @@ class Recorder:
         recorded = {name: self.recorded(name, *pair) for name, pair in EQUATIONS.pairs.items()}
         self.functions = with_compositions(Functions(recorded))
 
-    def recorded(self, name: str, forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
-        def recorded_forward(*arguments: Any) -> tuple:
+    def recorded(self, name: str, forward: Forward, backward: Backward) -> Pair:
+        """A function pair that records its calls here."""
+
+        def recorded_forward(*arguments: Any) -> tuple[Any, Any]:
             if self.again is not None:
                 return self.again.result(forward, arguments)
             value, cache = forward(*arguments)

@@ -1,6 +1,7 @@
-"""The calls of a network as stages with names: what a value is called, by which equation it is made and from what.
+"""The calls of a network as stages: the name of each value, its equation, and the values and parameters it is made of.
 
-A network's caches are trees with a field for each value; the place of a call's cache in that tree is the name of its value.
+A network's caches are trees with a field for each value; the place of a call's cache in that tree is the name of its
+value.
 """
 
 from typing import Any, NamedTuple
@@ -43,9 +44,10 @@ TITLES = {  # by the last part of a name
 
 
 class Stage(NamedTuple):
-    """name: of the value it makes, dotted as parameters are. title: the same for people. equation: a key of EQUATIONS.
+    """A call that computes a value.
 
-    inputs: names of the values it takes. parameters: with names as in the network. number: of its call.
+    name: of the value, dotted as parameters are. title: the same for people. equation: a key of EQUATIONS. inputs:
+    names of the values it takes. parameters: with names as in the network. number: of the call.
     """
 
     name: str
@@ -59,10 +61,11 @@ class Stage(NamedTuple):
 def stages_of(network: Any, calls: list[Call], cache: Any) -> list[Stage]:
     """The stages of a forward pass, in the order of computation; "loss" is the last. cache: that of loss_forward.
 
-    What changes nothing, as dropout in prediction, is no stage.
+    A call that changes nothing, as dropout in prediction, is no stage.
     """
     names = {id(found): name for name, found in caches_by_name("", cache)}
-    parameters, values, stages = network.parameters(), {}, []
+    parameters, stages = network.parameters(), []
+    values: dict[int, str] = {}
     for number, call in enumerate(calls):
         if any(call.value is argument for argument in call.arguments):
             continue
@@ -86,7 +89,7 @@ def caches_by_name(name: str, cache: Any) -> list[tuple[str, Any]]:
 
 
 def name_of_value(path: str) -> str:
-    """The name of a value by the path of its cache: a layer norm of a sum has two caches, of the sum and of the norm."""
+    """The name of a value by the path of its cache; a layer norm of a sum has two, those of the sum and of the norm."""
     path = path.removeprefix("network.")
     if path.endswith("_norm.residual"):
         return path.removesuffix("_norm.residual") + "_sum"
@@ -94,7 +97,7 @@ def name_of_value(path: str) -> str:
 
 
 def title_of(name: str, blocks: int) -> str:
-    """What people call a value; with the number of its block where there are several."""
+    """The title of a value, with the number of its block where there are several."""
     *path, last = name.split(".")
     title = TITLES[last]
     return f"{int(path[1]) + 1}: {title}" if blocks > 1 and path else title

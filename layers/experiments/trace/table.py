@@ -31,7 +31,7 @@ def as_text(trace: Trace) -> str:
         if q.kind != "parameter"
     ]
     backward = [gradient_row(q, trace.shown) for q in backwards(trace.quantities)]
-    notes = [f"{q.title}: {q.check.message}" for q in backwards(trace.quantities) if q.check.message]
+    notes = [f"{q.title}: {q.check.message}" for q in backwards(trace.quantities) if q.check and q.check.message]
     lines = [
         *heading(trace),
         "\nforward\n",

@@ -1,6 +1,6 @@
-"""One text's walk through the readable network and back. No mathematics of its own.
+"""One text's walk through the readable network and back: every array with its gradient. No mathematics of its own.
 
-Every array of a walk with its gradient and with the function that all that follows makes of it.
+A Quantity is an array of the walk with the function that all later stages make of it.
 
 Is one recorded gradient right? The slope of a loss along a random direction, numerically and by hand.
 
@@ -22,7 +22,7 @@ from engine.gradcheck.derivatives import EPSILON, STEPS, TOLERANCES, five_point,
 from engine.gradcheck.point import Point, entry_scales
 from engine.gradcheck.trees import leaves, norm, rebuild
 from engine.layer import RowSparse
-from engine.types import Floats, Floats2d
+from engine.types import Array, Floats, Floats2d
 from layers.experiments.trace.recording import Again, Recorder
 from layers.experiments.trace.stages import Stage, stages_of
 from layers.networks import Transformer, WaveNetwork
@@ -31,32 +31,30 @@ from layers.standard.softmax_cross_entropy import softmax_cross_entropy_forward
 from layers.wave import global_magnitude_forward, phase_forward
 
 STEP = 1e-30  # of the complex step
-READABLE = {"wave": WaveNetwork, "transformer": Transformer}
+READABLE: dict[str, type[WaveNetwork] | type[Transformer]] = {"wave": WaveNetwork, "transformer": Transformer}
 
 
 class Walk:
     """One batch through the readable network and back, every value and gradient recorded.
 
     values, gradients: dicts by the names of the stages; values also of "ids". A wave is a Wave, its gradient too.
-    network: the readable twin of the given one; its gradients are those of this batch. faults: by name of a stage, what
-    is done to the gradient that its backward receives.
+    network: the readable twin of the given one; its gradients are those of this batch. faults: by name of a stage, a
+    function that spoils the gradient that its backward receives.
     """
 
     def __init__(self, network: Any, batch: RaggedBatch, faults: dict[str, Callable] | None = None):
-        self.recorder, self.batch = Recorder(), batch
+        self.recorder, self.batch, faults = Recorder(), batch, faults or {}
         self.network = twin(network, self.recorder.functions, READABLE[network.config.model])
         _, cache = self.network.loss_forward(batch)
         calls = self.recorder.calls
         self.stages = stages_of(self.network, calls, cache)
         self.values = {"ids": batch.ids, **{stage.name: calls[stage.number].value for stage in self.stages}}
-        self.recorder.faults = {
-            stage.number: faults[stage.name] for stage in self.stages if stage.name in (faults or {})
-        }
+        self.recorder.faults = {stage.number: faults[stage.name] for stage in self.stages if stage.name in faults}
         self.network.loss_backward(cache, self.values["loss"].dtype.type(1.0))
         self.gradients = {stage.name: self.recorder.gradients[stage.number] for stage in self.stages}
 
     def logits_with(self, name: str, value: Any) -> Floats2d:
-        """The logits when the value `name` is replaced and all that comes after it is computed anew."""
+        """The logits when the value `name` is replaced and everything after it is computed anew."""
         number = next(stage.number for stage in self.stages if stage.name == name)
         return self.logits_again(Again(self.recorder.calls, number, value))
 
@@ -202,11 +200,14 @@ def worst_entry(problem, entries):
     return f"worst entry {index}: numeric {entries[worst]:.6g}, analytic {analytic[worst]:.6g}"
 
 
+Logits = Callable[[Any], Floats]  # an array of the walk → the logits
+
+
 class Quantity(NamedTuple):
     """One array of the walk. kind: "intermediate"; "parameter"; "reading": shown, but not on the path (E1 and E2).
 
-    equation: a key of EQUATIONS. logits: what follows as a function of this array: → (1, C); of the loss itself, the array.
-    gradient, logits and check: None for a reading; check is None until checked.
+    equation: a key of EQUATIONS. logits: of this array → (1, C), computed by all later stages; for the loss, the array
+    itself. gradient, logits and check: None for a reading; check is None until checked.
     """
 
     name: str
@@ -214,44 +215,41 @@ class Quantity(NamedTuple):
     kind: str
     equation: str
     stage: Stage
-    value: np.ndarray
-    gradient: np.ndarray | None = None
-    logits: Callable | None = None
+    value: Array
+    gradient: Array | None = None
+    logits: Logits | None = None
     check: Comparison | None = None
 
 
-def quantities_of(walk, offsets, config):
-    """All Quantities, unchecked, in the order of the forward pass; parameters come before what is computed with them."""
-    found = []
+def quantities_of(walk: Walk) -> list[Quantity]:
+    """All Quantities, unchecked, in the order of the forward pass; parameters come before the values made with them."""
+    found: list[Quantity] = []
     for stage in walk.stages:
         found += [parameter_quantity(walk, stage, name) for name in stage.parameters]
-        found += readings(walk, stage, offsets, config)
+        found += readings(walk, stage)
         parts = zip(leaves(walk.values[stage.name], stage.name), leaves(walk.gradients[stage.name], stage.name))
         for i, ((name, value), (_, gradient)) in enumerate(parts):
             title = stage.title + name[len(stage.name) :].replace(".", " ")
-            found.append(
-                Quantity(
-                    name, title, "intermediate", stage.equation, stage, value, gradient, logits_of_value(walk, stage, i)
-                )
-            )
+            logits = logits_of_value(walk, stage, i)
+            found.append(Quantity(name, title, "intermediate", stage.equation, stage, value, gradient, logits))
     return found
 
 
-def logits_of_value(walk, stage, position):
-    """The logits as a function of one leaf of a stage's value (a wave has two); the loss is itself."""
+def logits_of_value(walk: Walk, stage: Stage, position: int) -> Logits:
+    """The logits as a function of one leaf of a stage's value (a wave has two); the loss stays as it is."""
     if stage.name == "loss":
         return np.asarray
     whole = walk.values[stage.name]
     return lambda x: walk.logits_with(stage.name, with_leaf(whole, position, x))
 
 
-def with_leaf(tree, position, leaf):
+def with_leaf(tree: Any, position: int, leaf: Any) -> Any:
     """The tree with one leaf replaced."""
     return rebuild(tree, iter([leaf if i == position else old for i, (_, old) in enumerate(leaves(tree, ""))]))
 
 
-def parameter_quantity(walk, stage, name):
-    """The Quantity of a parameter. Of a table only the rows in use: the text does not depend on the others."""
+def parameter_quantity(walk: Walk, stage: Stage, name: str) -> Quantity:
+    """The Quantity of a parameter; of a table only the rows in use, since the text does not depend on the others."""
     parameter = stage.parameters[name]
     title = f"{stage.title}: {name.rpartition('.')[2]}"
     if not isinstance(parameter.grad, RowSparse):
@@ -260,20 +258,20 @@ def parameter_quantity(walk, stage, name):
     rows, values = parameter.grad
     title = f"{name.replace('.', ' ')} in use"
 
-    def logits(x):
+    def logits_with_rows(x: Floats2d) -> Floats2d:
         table = parameter.value.copy()
         table[rows] = x
         return walk.logits_with_parameter(name, table)
 
-    return Quantity(name, title, "parameter", stage.equation, stage, parameter.value[rows], values, logits)
+    return Quantity(name, title, "parameter", stage.equation, stage, parameter.value[rows], values, logits_with_rows)
 
 
-def readings(walk, stage, offsets, config):
+def readings(walk: Walk, stage: Stage) -> list[Quantity]:
     """Global magnitude and phase beside a wave: the closed form E4 does without them."""
     if stage.equation != "token2wave":
         return []
-    w = walk.values[stage.inputs[0]]
-    G, _ = global_magnitude_forward(w, offsets, config.scope)
+    w, offsets = walk.values[stage.inputs[0]], walk.batch.offsets
+    G, _ = global_magnitude_forward(w, offsets, walk.network.config.scope)
     alpha, _ = phase_forward(w, G, offsets)
     parts = [("magnitude", "magnitude G", "global magnitude", G), ("phase", "phase α", "phase", alpha)]
     return [
