@@ -30,7 +30,7 @@ class OurTraining:
 
     def end_epoch(self) -> None:
         """Let all rows of the embedding table catch up on the steps they missed, as before a network is evaluated."""
-        self.optimizer.settle()
+        self.optimizer.catch_up()
 
     def has_stopped(self) -> bool:
         """Whether a number that was not finite has stopped all further updates: on a device that raises nothing."""
