@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from engine import implementation
 from engine.arrays.backend import random_generator, why_no_cuda
 from engine.benchmark.machine import decoded_name, describe_machine, dotted_version
 from engine.benchmark.machine import driver_release as release_of_driver
-from engine.cuda import kernels
 from engine.cuda.compilers import search
 from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
 from engine.support.errors import first_line
@@ -22,9 +22,7 @@ ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says it
 CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 CUDA_13 = 13_000  # versions as CUDA counts them: 1000·major + 10·minor
 NO_DEVICE = "a driver and CuPy, but no device: nvidia-smi must list one, and CUDA_VISIBLE_DEVICES must not hide it"
-REFUSED = (
-    "a kernel is refused, an error of this program: please report this text; WAVE_KERNELS=off computes without kernels"
-)
+REFUSED = "a kernel is refused, an error of this program: please report this text; WAVE_IMPLEMENTATION=equations computes without kernels"
 Findings: TypeAlias = dict[str, Any]
 
 
@@ -46,7 +44,7 @@ def examine(folders: Sequence[Path]) -> Findings:
         "libraries": {
             name: attempt(function) if reason is None else missing(reason) for name, function in LIBRARIES.items()
         },
-        "kernels_mode": attempt(kernels.mode),
+        "implementation": attempt(implementation.current),
     }
     compilers = search()
     findings["compilers"] = {
@@ -189,10 +187,10 @@ def remedies(findings: Findings) -> list[str]:
         lines.append(NO_DEVICE)
     if not any(is_known(name) for name in findings["compilers"].values()):
         lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
-    if not is_known(findings["kernels_mode"]):
-        lines.append(findings["kernels_mode"]["missing"])
-    elif findings["kernels_mode"] == "off":
-        lines.append("WAVE_KERNELS=off: kernels are not used on a device; unset it")
+    if not is_known(findings["implementation"]):
+        lines.append(findings["implementation"]["missing"])
+    elif findings["implementation"] == "equations":
+        lines.append("WAVE_IMPLEMENTATION=equations: kernels are not used on a device; unset it")
     if findings["ok"] is False:
         lines.append(REFUSED)
     return lines
@@ -217,7 +215,7 @@ def as_text(findings: Findings) -> str:
         ("device memory", memory_text(device) if is_known(device) else "-"),
         *((name, in_words(found)) for name, found in findings["libraries"].items() if is_known(device)),
         ("--device auto", "cuda" if is_known(device) else "cpu"),
-        ("WAVE_KERNELS", in_words(findings["kernels_mode"])),
+        ("implementation", in_words(findings["implementation"])),
         *((f"compiler {kind}", in_words(found)) for kind, found in findings["compilers"].items()),
     ]
     width = max(len(name) for name, _ in facts)

@@ -108,6 +108,7 @@ def measure(
         batch = encode_labelled(run.settings.data, opened.vocabulary, opened.classes, texts, cache_dir)
     except UserError as error:
         return Unmeasured(f"What the run confuses is not known, since its texts cannot be read again: {error}")
+    assert batch.labels is not None
     with computing(opened.settings.training, device):
         predicted, probability = predict_classes(opened.network, batch)
     return measured(split, opened.classes, texts.texts, batch.labels, predicted, probability)

@@ -42,7 +42,7 @@ class Report(NamedTuple):
 
 def make_report(
     paths: Sequence[Path | str],
-    network_classes: dict[str, Any],
+    network_classes: Mapping[str, Any],
     build_network: Callable[..., Any],
     device: str = "cpu",
     cache_dir: Path | str | None = None,

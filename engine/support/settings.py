@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from engine.support.errors import UserError, require_utf8
@@ -14,7 +14,7 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 def setting(
     default: Any,
     help: str,
-    choices: tuple[Any, ...] | None = None,
+    choices: Collection[Any] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     below: float | None = None,

@@ -50,7 +50,7 @@ def polar_to_wave_backward(dz: Wave, cache: Cache) -> tuple[Floats2d, Floats2d]:
     check_wave("dz", dz, cos)
     of_token = G if offsets is None else spread(G, offsets, len(cos))
     dalpha = of_token * (dz.im * cos - dz.re * sin)
-    dG = dz.re * cos + dz.im * sin
+    dG: Floats2d = dz.re * cos + dz.im * sin
     if offsets is not None:
         dG = segment_sum(dG, offsets)
     shared = tuple(axis for axis in (0, 1) if G.shape[axis] != dG.shape[axis])

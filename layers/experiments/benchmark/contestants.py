@@ -15,7 +15,7 @@ from engine.data.batching import take
 from engine.support.errors import UserError, first_line
 from engine.types import Floats2d, Ints1d
 from layers.experiments.benchmark.our_training import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, OurTraining
-from layers.networks.planned_wave_network import WaveNetwork
+from layers.networks import PlannedWaveNetwork as WaveNetwork
 
 FORMS = {"peer": "eager", "compiled": "compiled"}  # of PyTorch, by the kind of contestant
 # Relative difference of the losses after an update: a contestant that differs by more does not learn the same.

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         return train_step
 
     with patched([(Trainer, "train_step", stopping)]):
-        code = train.main(arguments)
+        code = train.main(list(arguments))
     for end in ends:
         print(end)
     return 0 if ends else code

@@ -11,7 +11,7 @@ from engine.benchmark.timing import Clock, take_turns
 from engine.support.errors import UserError
 from layers.experiments.benchmark.contestants import FORMS, Training, equal_contestants, why_no_peer
 from layers.experiments.benchmark.parts import StepLimit
-from layers.networks.planned_wave_network import WaveNetwork
+from layers.networks import PlannedWaveNetwork as WaveNetwork
 
 REMEDIES = {"cpu": "run pip install -e '.[bench]'", "cuda": "install a PyTorch that fits"}
 

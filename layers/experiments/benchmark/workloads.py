@@ -60,7 +60,8 @@ def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
     cache = TokenCache(cache_dir)
     tokenizer = cache.tokenizer(texts.train.texts, VOCABULARY)
 
-    def encoded(split: LabelledTexts) -> RaggedBatch:
+    def encoded(split: LabelledTexts | None) -> RaggedBatch:
+        assert split is not None  # a corpus by name has both
         ids, offsets = cache.encode(tokenizer, split.texts, MAX_TOKENS)
         return RaggedBatch(ids, offsets, encode_labels(split.labels, names, split))
 

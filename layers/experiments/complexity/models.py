@@ -43,7 +43,9 @@ def config_of(name: str, longest: int) -> WaveNetworkConfig | TransformerConfig:
 
 def build(name: str, longest: int) -> WaveNetwork | Transformer:
     """The network of a model with BERT's vocabulary, with the same parameters every time."""
-    return build_network(config_of(name, longest), workloads.VOCABULARY, CLASSES)
+    network = build_network(config_of(name, longest), workloads.VOCABULARY, CLASSES)
+    assert isinstance(network, WaveNetwork | Transformer)
+    return network
 
 
 def batch_of(texts: int, length: int, tokens: str = "distinct") -> RaggedBatch:

@@ -266,7 +266,7 @@ def write_figure(path: str | Path, complexity: Complexity) -> None:
 
 def panel(complexity: Complexity, title: str, unit: str, quantity: Callable[[Measurement], float | None]) -> Panel:
     """A line for each model up to the first length that is missing: what was not measured are the longest texts."""
-    lines = {}
+    lines: dict[str, Any] = {}
     for model, rows in complexity.growth.items():
         values = [quantity(row) for row in rows]
         lines[model] = values[: values.index(None)] if None in values else values

@@ -163,7 +163,7 @@ def continue_study(
                 cache_dir,
                 log,
                 partial(watch, study),
-                folder / "study.toml",
+                str(folder / "study.toml"),
             )
         except Interrupted as stop:
             stop.run_path = folder  # it is the study that can be continued

@@ -100,7 +100,7 @@ def trace(
         subject = random_subject(text, operation, readout, seed, label, model)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
     click.echo(to_json(as_json_object(traced), allow_nan=False) if as_json else as_text(traced))
-    if html is not None:
+    if html is not None and to_mathml is not None:
         write_page(html, as_page(traced), to_mathml)
         make_log(as_json)(f"page written to {html}")
     if not traced.ok:

@@ -37,7 +37,7 @@ class Machine:
         self.monkeypatch, self.folder, self.compiler = monkeypatch, folder / "package", FakeCompiler()
         self.folder.mkdir()
         (self.folder / "good.cu").write_text("good")
-        monkeypatch.delenv("WAVE_KERNELS", raising=False)
+        monkeypatch.delenv("WAVE_IMPLEMENTATION", raising=False)
         self.has(cupy=None, driver=None, packages=(), nvcc="no nvcc", nvrtc=self.compiler)
 
     def has(self, **things):
@@ -200,7 +200,7 @@ def test_a_kernel_that_does_not_compile(machine):
     (machine.folder / "bad.cu").write_text("refused")
     (machine.folder / "crash.cu").write_text("crash")
     findings, text = machine.examined()
-    assert not findings["ok"] and "REFUSED" in text and "WAVE_KERNELS=off computes without kernels" in text
+    assert not findings["ok"] and "REFUSED" in text and "WAVE_IMPLEMENTATION=equations computes without kernels" in text
     assert "package/bad.cu (float64), refused by fakecc 1.0:\n  bad.cu(1): error: float64" in text
     assert "package/crash.cu (float32), refused by fakecc 1.0:\n  disk full" in text
 
@@ -214,10 +214,13 @@ def test_an_architecture_newer_than_the_compiler(machine):
 
 @pytest.mark.parametrize(
     "mode, words",
-    [("off", "WAVE_KERNELS=off: kernels are not used"), ("fast", "WAVE_KERNELS=fast: must be one of on, off, check")],
+    [
+        ("equations", "WAVE_IMPLEMENTATION=equations: kernels are not used"),
+        ("on", "WAVE_IMPLEMENTATION=on: must be one of fast, equations, check"),
+    ],
 )
 def test_the_mode_of_kernels(machine, monkeypatch, mode, words):
-    monkeypatch.setenv("WAVE_KERNELS", mode)
+    monkeypatch.setenv("WAVE_IMPLEMENTATION", mode)
     findings, text = machine.examined()
     assert any(words in remedy for remedy in findings["remedies"])
 
