@@ -28,7 +28,7 @@ class InverseIndex(NamedTuple):
 
     texts: Ints1d
     by_row: Ints1d | None
-    row_starts: Ints1d | None
+    row_starts: Offsets | None
     tokens: tuple[Ints1d, Ints1d, Offsets] | None = None
 
 
@@ -126,6 +126,7 @@ def merge_repeats(bag: Bag, row_count: int) -> Bag:
     """The same bag with equal entries of a text merged: their rows ascend within each text. row_count: U."""
     xp = array_module(bag.offsets)
     text = bag.texts()
+    assert bag.row_index is not None
     keys, counts = xp.unique(text * row_count + bag.row_index, return_counts=True)
     offsets = xp.searchsorted(keys, xp.arange(len(bag.offsets)) * row_count)
     return Bag(keys % row_count, counts.astype(np.int64, copy=False), offsets)

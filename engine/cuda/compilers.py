@@ -89,9 +89,8 @@ def search() -> dict[str, Compiler | str]:
             found[kind] = compiler = make()
             done = compiler.compile(TextFile(EMPTY), "float32", compiler.architectures[-1])
             if not done.ok:
-                raise CompilerMissing(
-                    f"{compiler.name} refuses an empty kernel ({done.message.strip().splitlines()[0] if done.message.strip() else 'no message'})"
-                )
+                first, *_ = [*done.message.splitlines(), "no message"]
+                raise CompilerMissing(f"{compiler.name} refuses an empty kernel ({first})")
         except CompilerMissing as reason:
             found[kind] = str(reason)
     return found

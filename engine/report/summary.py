@@ -1,7 +1,7 @@
 """The runs of a report in numbers: for the terminal, for the page, and as JSON."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -188,7 +188,7 @@ def with_last_weights(network: Any, run: RunDirectory) -> Any:
 
 def record_of(study: Study, run: RunDirectory, before: Any, data: PreparedData) -> dict[str, Any]:
     """One entry of "runs" in study.json. before: the network as training found it."""
-    lines, result = run.read_metrics(), run.result()
+    lines, result = run.read_metrics(), run.result() or {}
     found = {"step": [line["step"] for line in lines], **{key: [line[key] for line in lines] for key in PER_STEP}}
     start = snapshot(study, before, data)
     marked = [(0, start), *((line["step"], line) for line in lines if "independence" in line)]
