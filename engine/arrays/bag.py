@@ -200,7 +200,7 @@ def padded(rows: Ints1d, bag: Bag) -> tuple[Ints1d, Bag]:
     return filled_up(rows, U, 0), bag._replace(row_index=row_index, counts=counts, inverse=inverse)
 
 
-def filled_up(x: Ints1d, n: int, value: int) -> Ints1d:
+def filled_up(x: Ints1d, n: int, value: int) -> Offsets:
     """(n,) int64: x and then `value`."""
     y = np.empty(n, np.int64)
     y[: len(x)] = x

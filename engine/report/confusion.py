@@ -7,7 +7,7 @@ Figure, readable for two classes and for fifty.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,7 +85,7 @@ class Unmeasured(NamedTuple):
 
 def measure(
     run: Run,
-    network_classes: dict[str, Any],
+    network_classes: Mapping[str, Any],
     build_network: Callable[..., Any],
     device: str = "cpu",
     cache_dir: Path | str | None = None,

@@ -42,7 +42,7 @@ class Group(NamedTuple):
     runs: list[Run]
 
 
-def read_runs(paths: Sequence[Path | str], network_classes: dict[str, Any]) -> list[Run]:
+def read_runs(paths: Sequence[Path | str], network_classes: Mapping[str, Any]) -> list[Run]:
     """Read a Run from each path. UserError where one is no run, damaged, has not trained a step, or is named twice."""
     directories = [RunDirectory.open(path) for path in paths]
     first: dict[Path, Path] = {}
@@ -65,7 +65,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return ends
 
 
-def read_run(directory: RunDirectory, name: str, network_classes: dict[str, Any]) -> Run:
+def read_run(directory: RunDirectory, name: str, network_classes: Mapping[str, Any]) -> Run:
     settings, result = read_run_settings(directory, network_classes), directory.result()
     lines = directory.read_metrics()
     if not lines:

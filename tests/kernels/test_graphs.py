@@ -1,13 +1,12 @@
 """Training steps on padded batches and from CUDA graphs: what they compute without."""
 
-import sys
 import types
 
 import numpy as np
 import pytest
 
-from engine.arrays import bag as padding
 from engine.arrays.backend import random_generator, to_host
+from engine.arrays.bag import padded_length
 from engine.cuda import cublas, graphs
 from engine.cuda.graphs import padded_batch, without_graphs
 from engine.support.errors import UserError
@@ -15,7 +14,7 @@ from engine.training.adamw import AdamW
 from engine.training.step import global_norm, update
 from layers.networks.text_classifier import example_batch
 from tests.support.device_networks import NETWORKS, OTHERS, network_of
-from tests.support.emulated_device import emulated_device, to_stand_in
+from tests.support.emulated_device import emulated_device
 
 PADDED = {name: fields for name, fields in NETWORKS.items() if name != "dropout"}
 PADDED["no blocks"] = {"blocks": 0}
@@ -30,20 +29,14 @@ BATCHES = [[5, 1, 20, 0, 3], [2, 2], [9, 1, 1, 7, 30], [0, 4], [6, 0, 9, 9, 9]]
 
 
 def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
-    """Parameters after some steps on a device, and what update() told of each: loss, norm, hits, whether the gradient is finite."""
+    """(parameters after some steps on a device, (loss, norm, logits, are labels right) of each, the optimizer)."""
     optimizer, told = AdamW(network.to("cuda").parameters(), weight_decay=0.01), []
     for step, lengths in enumerate(steps * epochs):
         batch = example_batch(50, 3, lengths, step)
         done = update(network, optimizer, batch, random_generator(0, step, device="cuda"), rate, clip_norm)
         logits = to_host(done.cache.logits)
-        told.append(
-            (
-                float(done.loss),
-                float(done.norm[0]),
-                logits.tolist(),
-                to_host(done.cache.labels).tolist() == batch.labels.tolist(),
-            )
-        )
+        labels_are_right = to_host(done.cache.labels).tolist() == batch.labels.tolist()
+        told.append((float(done.loss), float(done.norm[0]), logits.tolist(), labels_are_right))
         grads = {name: p.grad_array() for name, p in network.parameters().items()}
         assert float(done.norm[0]) == pytest.approx(global_norm(network.parameters()), rel=1e-5)
         assert len(grads["embedding.table"]) == len(np.unique(batch.ids)) or network.config.token_dropout
@@ -56,40 +49,32 @@ def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
 def test_padded_steps_learn_what_others_learn(cuda, monkeypatch, name, dtype, tolerance):
     with cuda():
         expected, told, plain = trained(network_of(PADDED[name], dtype))
-        by_filled_texts = (
-            plain.graphs is not None
-            and PADDED[name].get("wave_residual") is False
-            and PADDED[name].get("readout") == "magnitude"
-        )
-        assert len(plain.graphs.met) == (4 if by_filled_texts else 2), (
-            "batches of five texts have one size, those of two another"
-        )
+        by_filled_texts = PADDED[name].get("wave_residual") is False and PADDED[name].get("readout") == "magnitude"
+        # Batches of five texts have one size, those of two another.
+        assert len(plain.graphs.met) == (4 if by_filled_texts else 2)
         with without_graphs():
             found, others, none = trained(network_of(PADDED[name], dtype))
         assert none.graphs is None
     for parameter, value in expected.items():
-        np.testing.assert_allclose(
-            found[parameter], value, rtol=0, atol=tolerance * max(1e-3, np.abs(value).max()), err_msg=parameter
-        )
+        limit = tolerance * max(1e-3, np.abs(value).max())
+        np.testing.assert_allclose(found[parameter], value, rtol=0, atol=limit, err_msg=parameter)
     for one, other in zip(told, others, strict=True):
-        assert (
-            one[0] == pytest.approx(other[0], rel=1e-5)
-            and one[1] == pytest.approx(other[1], rel=1e-4)
-            and one[3]
-            and other[3]
-        )
+        assert one[0] == pytest.approx(other[0], rel=1e-5) and one[1] == pytest.approx(other[1], rel=1e-4)
+        assert one[3] and other[3]
 
 
 @pytest.mark.parametrize("fields", [NETWORKS["dropout"], {"classifier_dropout": 0.1}, *OTHERS.values()], ids=str)
-def test_networks_that_draw_on_the_device_or_mix_entries_elsewhere_are_not_padded(cuda, fields):
+def test_networks_not_wholly_of_kernels_are_not_padded(cuda, fields):
+    """They draw on the device, or mix entries, or compute by an equation there."""
     with cuda():
         network = network_of(fields).to("cuda")
         assert padded_batch(network, example_batch(50, 3, [3, 4], 0), random_generator(0, device="cuda")) is None
 
 
-@pytest.mark.parametrize(
-    "switch", [{"WAVE_GRAPHS": "off"}, {"WAVE_KERNELS": "off"}, {"WAVE_KERNELS": "check"}, {}], ids=str
-)
+SWITCHES = [{"WAVE_GRAPHS": "off"}, {"WAVE_IMPLEMENTATION": "equations"}, {"WAVE_IMPLEMENTATION": "check"}, {}]
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=str)
 def test_switches_turn_it_off(cuda, monkeypatch, switch):
     for name, value in switch.items():
         monkeypatch.setenv(name, value)
@@ -110,7 +95,7 @@ def test_the_host_is_not_padded_and_an_unknown_switch_is_refused(monkeypatch):
         padded_batch(network, batch, None)
 
 
-def test_wrong_ids_and_labels_are_refused_before_the_device_sees_them(cuda):
+def test_wrong_ids_and_labels_are_refused_on_the_host(cuda):
     with cuda():
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer = AdamW(network.parameters())
@@ -122,29 +107,17 @@ def test_wrong_ids_and_labels_are_refused_before_the_device_sees_them(cuda):
                 update(network, optimizer, wrong, random_generator(0, device="cuda"), 1e-2, 1.0)
 
 
-def test_what_is_added_to_a_batch_has_no_gradient(cuda, monkeypatch):
-    """Garbage in memory that nobody wrote would show: entries of no text are written as zeros by the kernels that leave them out."""
+def test_what_is_added_to_a_batch_has_no_gradient(cuda):
+    """Kernels that leave out entries of no text write zeros there: memory that nobody wrote is full of NaN."""
     for name, fields in PADDED.items():
-        with cuda() as device:
+        with cuda():
             network, batch = network_of(fields).to("cuda"), example_batch(50, 3, [5, 1, 20], 0)
-            if device.waits is not None:
-                monkeypatch.setattr(
-                    sys.modules["cupy"],
-                    "empty",
-                    lambda shape, dtype=float: to_stand_in(
-                        np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 99, dtype)
-                    ),
-                    raising=False,
-                )
             prepared, row_count = padded_batch(network, batch, random_generator(0, device="cuda"))
             loss, cache = network.loss_forward(prepared, train=True)
             network.loss_backward(cache)
             values = to_host(network.embedding.table.grad.values)
-            assert (
-                len(values) == padding.padded_length(row_count)
-                and not values[row_count:].any()
-                and values[:row_count].any(axis=1).all()
-            ), name
+            assert len(values) == padded_length(row_count) and not values[row_count:].any(), name
+            assert values[:row_count].any(axis=1).all(), name
             assert all(np.isfinite(to_host(p.grad_array())).all() for p in network.parameters().values()), name
 
 
@@ -165,15 +138,13 @@ def test_graphs_are_dropped_when_the_pool_gave_memory_back(emulation_folder, mon
         with pytest.raises(AttributeError, match="gradient_ids"):
             step()  # which the graph would have taken
         held.allocated.bytes = 400
-        with pytest.warns(
-            UserWarning, match="not recorded as CUDA graphs, which is slower: the memory of the device ran short$"
-        ):
+        with pytest.warns(UserWarning, match="CUDA graphs, which is slower: the memory of the device ran short$"):
             step()
         assert not held.works and not held.graphs and not held.has_given_back()
         step()
 
 
-def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulation_folder, monkeypatch):
+def test_no_graph_is_replayed_beside_another_stream(emulation_folder, monkeypatch):
     with emulated_device(emulation_folder, monkeypatch):
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer, stream = AdamW(network.parameters()), [0]
@@ -185,9 +156,8 @@ def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulatio
         step()
         held = optimizer.graphs
         held.graphs = dict.fromkeys(held.met, "no graph")
-        monkeypatch.setattr(
-            cublas, "of_device", lambda x: direct if x is network.embedding.table.value else None
-        )  # no product's
+        table = network.embedding.table.value  # of no product
+        monkeypatch.setattr(cublas, "of_device", lambda x: direct if x is table else None)
         with pytest.raises(AttributeError, match="gradient_ids"):
             step()  # which the graph would have taken
         stream[0] = 7
@@ -198,7 +168,7 @@ def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulatio
         assert not held.works and not held.graphs
 
 
-def test_a_graph_serves_one_limit_of_the_norm_and_one_set_of_arrays(cuda):
+def test_a_graph_serves_one_limit_and_one_set_of_arrays(cuda):
     with cuda():
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer = AdamW(network.parameters())
@@ -226,9 +196,8 @@ def test_replayed_steps_are_plain_ones_to_the_bit(cuda_only, monkeypatch, name):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
-def test_replays_of_the_papers_network_are_plain_steps_and_those_of_other_weights_are_not_taken(
-    cuda_only, monkeypatch, precision
-):
+def test_replays_of_the_papers_network_are_plain_steps(cuda_only, monkeypatch, precision):
+    """And none is taken once a parameter has become another array."""
     from engine.arrays.matmul import product_precision
     from engine.data.batching import take
     from layers.experiments.benchmark import workloads
@@ -246,13 +215,8 @@ def test_replays_of_the_papers_network_are_plain_steps_and_those_of_other_weight
                 if step == 10:
                     network.classifier.weight.value = network.classifier.weight.value * 2  # another array
                 rows = np.arange(64) + 64 * (step % 4)
-                losses.append(
-                    float(
-                        update(
-                            network, optimizer, take(texts, rows), random_generator(0, step, device="cuda"), 1e-3, 1.0
-                        ).loss
-                    )
-                )
+                rng = random_generator(0, step, device="cuda")
+                losses.append(float(update(network, optimizer, take(texts, rows), rng, 1e-3, 1.0).loss))
         runs.append((losses, {name: to_host(p.value).tobytes() for name, p in network.parameters().items()}))
         assert bool(optimizer.graphs.replayed) == bool(most)
     assert runs[0] == runs[1] and np.isfinite(runs[0][0]).all()

@@ -1,4 +1,4 @@
-"""AdamW, the norm and the record of a step by kernels beside their plain twins."""
+"""AdamW, the norm and the record of a step by kernels beside NumPy's."""
 
 import contextlib
 import types
@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from engine.implementation import ImplementationError
 from engine.layer import Parameter, RowSparse
 from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
@@ -45,8 +46,8 @@ def train(dtype, steps, limit, context=None, weight_decay=0.05, embedding_update
     return parameters, optimizer, norms
 
 
-def one_step(optimizer, limit, rate, fused):
-    if not fused:
+def one_step(optimizer, limit, rate, by_kernels):
+    if not by_kernels:
         norm = global_norm(optimizer.parameters)
         optimizer.step(rate, clip_scale(norm, limit))
         return norm
@@ -74,7 +75,7 @@ def test_many_steps(emulated, dtype, tolerance, limit):
     assert all(np.array_equal(runs[0][0][name].value, runs[1][0][name].value) for name in parameters)
 
 
-def test_a_table_to_the_letter_and_more_tensors_than_one_launch_takes(emulated):
+def test_a_dense_table_and_more_tensors_than_a_launch_takes(emulated):
     parameters, _, _ = train(np.float64, 3, 1.0, embedding_update="dense", more=70)
     found, _, _ = train(np.float64, 3, 1.0, emulated(), embedding_update="dense", more=70)
     for name in parameters:
@@ -82,9 +83,9 @@ def test_a_table_to_the_letter_and_more_tensors_than_one_launch_takes(emulated):
 
 
 def test_sizes_of_a_real_network(emulated):
-    """More columns than a block has threads, more blocks than one has threads, and a run so long that the record spans blocks."""
+    """More columns and more blocks than a block has threads, and a record of missed steps that spans blocks."""
     trained = []
-    for fused in (False, True):
+    for by_kernels in (False, True):
         rng = np.random.default_rng(0)
         values = {
             "table": rng.standard_normal((6, 300)),
@@ -95,20 +96,20 @@ def test_sizes_of_a_real_network(emulated):
         for t in range(3):
             parameters["table"].grad = RowSparse(np.array([t, 4]), rng.standard_normal((2, 300)))
             parameters["wide"].grad = rng.standard_normal(values["wide"].shape)
-            with emulated() if fused else contextlib.nullcontext():
-                norm = one_step(optimizer, 1.0, 1e-2, fused)
+            with emulated() if by_kernels else contextlib.nullcontext():
+                norm = one_step(optimizer, 1.0, 1e-2, by_kernels)
             if t == 0:  # as if many steps had gone by without a row of this table
                 optimizer.state["table"]["t"][...] = 500
                 optimizer.state["table"].update({key: np.linspace(0, -1e-3, 512) for key in ("missed", "shrunk")})
-        with emulated() if fused else contextlib.nullcontext():
+        with emulated() if by_kernels else contextlib.nullcontext():
             optimizer.catch_up()
         trained.append((norm, optimizer))
-    (norm, plain), (found, fused) = trained
+    (norm, plain), (found, other) = trained
     assert found == pytest.approx(norm, rel=1e-14)
     for name in plain.parameters:
-        np.testing.assert_allclose(fused.parameters[name].value, plain.parameters[name].value, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(other.parameters[name].value, plain.parameters[name].value, rtol=1e-12, atol=1e-15)
     for key in ("missed", "shrunk", "last", "m", "v"):
-        np.testing.assert_allclose(fused.state["table"][key], plain.state["table"][key], rtol=1e-12, atol=1e-18)
+        np.testing.assert_allclose(other.state["table"][key], plain.state["table"][key], rtol=1e-12, atol=1e-18)
 
 
 def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
@@ -138,7 +139,7 @@ def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
             assert len(optimizer.graphs.tables) == kept, update
 
 
-def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated):
+def test_after_a_number_not_finite_nothing_is_updated(emulated):
     for bad_loss, bad_grad in ((np.nan, 1.0), (0.0, np.inf), (np.inf, np.nan)):
         parameters = {"w": Parameter(np.ones((2, 3))), "table": Parameter(np.ones((4, 3)))}
         optimizer = AdamW(parameters)
@@ -173,10 +174,8 @@ def test_what_no_kernel_can_index_is_refused():
 
 
 def test_checking_compares_with_the_plain_step(emulated, monkeypatch):
-    monkeypatch.setenv("WAVE_KERNELS", "check")
+    monkeypatch.setenv("WAVE_IMPLEMENTATION", "check")
     train(np.float32, 3, 1.0, emulated())
     monkeypatch.setattr(AdamW, "update", lambda *_: None)
-    from engine.cuda.kernels import KernelDisagreement
-
-    with pytest.raises(KernelDisagreement, match="adamw"):
+    with pytest.raises(ImplementationError, match="adamw"):
         train(np.float32, 1, 1.0, emulated())

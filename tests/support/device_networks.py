@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from engine.arrays.backend import random_generator
+from engine.training.adamw import AdamW
+from engine.training.step import update
 from layers.networks import TransformerConfig, WaveNetworkConfig, build_network
+from layers.networks.text_classifier import example_batch
 
 LENGTHS = [5, 1, 20, 0, 3]
 NETWORKS = {
@@ -40,3 +44,16 @@ def network_of(fields, dtype=np.float32):
         return network
     config = WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5)
     return build_network(config.replace(**fields), 50, 3, dtype=dtype)
+
+
+def batch_of(seed=1):
+    return example_batch(50, 3, LENGTHS, seed)
+
+
+def steps(network, count=2, device="cuda", rate=1e-2):
+    """The losses of some updates on one batch."""
+    optimizer, losses = AdamW(network.to(device).parameters()), []
+    for step in range(count):
+        rng = random_generator(0, step, device=device)
+        losses.append(float(update(network, optimizer, batch_of(), rng, rate, 1.0).loss))
+    return losses
