@@ -8,8 +8,9 @@ For a random cotangent dy and random directions u, the identity ⟨dy, J·u⟩ =
 forward alone (complex step, five-point stencil or Richardson's extrapolation), Jᵀ·dy from backward.
 
 check_jacobian compares entry by entry, check_properties checks laws that need no derivative, check_layer and
-check_network take layers and networks, compare_backends sets devices and precisions side by side. Only NumPy is needed;
-nothing else of `engine` is imported.
+check_network take layers and networks, compare_backends sets devices and precisions side by side,
+check_recorded_gradient takes a gradient that was computed elsewhere. Only NumPy is needed; nothing else of `engine` is
+imported.
 """
 
 from engine.gradcheck.backends import compare_backends
@@ -18,6 +19,7 @@ from engine.gradcheck.derivatives import METHODS, TOLERANCES
 from engine.gradcheck.jacobian import check_jacobian
 from engine.gradcheck.layers import check_layer, check_network
 from engine.gradcheck.properties import check_properties
+from engine.gradcheck.recorded import check_recorded_gradient
 from engine.gradcheck.report import GradientReport, Row, assert_gradients
 
 __all__ = [
@@ -31,5 +33,6 @@ __all__ = [
     "check_layer",
     "check_network",
     "check_properties",
+    "check_recorded_gradient",
     "compare_backends",
 ]

@@ -15,8 +15,9 @@ from engine.data.encoding import FIRST
 from engine.gradcheck.report import json_safe
 from engine.gradcheck.trees import norm
 from engine.support.errors import UserError
+from layers.experiments.trace.comparison import compare
 from layers.experiments.trace.equations import EQUATIONS
-from layers.experiments.trace.walk import Walk, compare, quantities_of
+from layers.experiments.trace.walk import Walk, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.text_classifier import TextClassifier
@@ -98,7 +99,6 @@ def in_float64(network):
     return network
 
 
-SEARCHED = 200  # entries that are looked at to name the worst one
 SETTINGS = {
     "wave": ("dimension", "operation", "readout", "scope"),
     "transformer": ("dimension", "heads", "blocks"),
@@ -136,13 +136,13 @@ def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True):
     walk = Walk(subject.network, subject.batch)
     weights = walk.logit_slopes()
 
-    def checked(i, quantity, searched=0):
+    def checked(i, quantity, locate=False):
         """The Quantity with its Comparison. Its direction depends on its place alone."""
         if quantity.kind == "reading":
             return quantity
         last = 1.0 if quantity.name == "loss" else weights
         check = compare(
-            quantity.logits, last, quantity.value, quantity.gradient, shown if entries else 0, searched, seed + i
+            quantity.logits, last, quantity.value, quantity.gradient, shown if entries else 0, locate, seed + i
         )
         return quantity._replace(check=check)
 
@@ -150,7 +150,7 @@ def trace_subject(subject, shown=4, dimension=0, seed=0, entries=True):
     trace = Trace(subject, walk, quantities, shown, dimension)
     if not trace.ok:  # name the worst entry of the first wrong gradient; the others follow from it
         i = next(i for i, q in enumerate(quantities) if q is trace.wrong[0])
-        quantities[i] = checked(i, quantities[i], SEARCHED)
+        quantities[i] = checked(i, quantities[i], locate=True)
     return trace
 
 
