@@ -1,23 +1,24 @@
-"""Every equation and layer beside random examples of its inputs, for gradient_suite.py.
+"""Every equation and layer beside random examples of its inputs, for suite.py.
 
-A Case draws ragged batches (texts of one token and empty ones among them) away from kinks; the kinks have exact tests of
-their own. Dropout is checked with a generator that starts anew at every call, so that the function stays the same.
+A Case draws ragged batches (texts of one token and empty ones among them) away from kinks; the kinks have exact tests
+of their own. Dropout is checked with a generator that starts anew at every call, so that the function stays the same.
 """
 
 from functools import partial
-from typing import Callable, NamedTuple
+from types import ModuleType
 
 import numpy as np
+from numpy.random import Generator
 
 from engine.arrays.backend import random_generator
 from engine.arrays.bag import Bag, merge_repeats
-from engine.gradcheck.layers import NETWORK_TOLERANCE
 from engine.layer import sum_rows
+from engine.types import Floats2d, Offsets
 from layers import wave
+from layers.experiments.gradcheck.network_cases import NETWORK_CASES
+from layers.experiments.gradcheck.problem import Case, Problem
 from layers.fast import FUNCTIONS
-from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.parts import Embedding
-from layers.networks.text_classifier import example_batch
 from layers.standard import (
     attention,
     dropout,
@@ -34,47 +35,26 @@ from layers.standard import (
 FAST = FUNCTIONS["fast"]  # where no implementation supports the arguments, equations composed
 
 
-class Problem(NamedTuple):
-    """Arguments of check_gradients."""
-
-    forward: Callable
-    backward: Callable
-    inputs: tuple
-    parameters: dict | None = None
-
-
-class Case(NamedTuple):
-    """name: shown in the table; draw: random generator → Problem; tolerance: None for that of the method.
-
-    analytic: whether complex step can be used; not where atan2 is (it has no complex form). products: of float32 matrices.
-    """
-
-    name: str
-    draw: Callable
-    tolerance: float | None = None
-    analytic: bool = True
-    products: bool = False
-
-
-def random_offsets(rng, texts=4, longest=6):
-    """Offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
+def random_offsets(rng: Generator, texts: int = 4, longest: int = 6) -> Offsets:
+    """Draw offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
     lengths = rng.permutation(
         np.concatenate([[1, 2 + rng.integers(longest - 1)], rng.integers(0, longest + 1, texts - 2)])
     )
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def random_rows(rng, rows, columns=3):
-    """(rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
+def random_rows(rng: Generator, rows: int, columns: int = 3) -> Floats2d:
+    """Draw (rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
     return rng.choice([-1.0, 1.0], (rows, columns)) * rng.uniform(0.1, 3.0, (rows, columns))
 
 
-def random_wave(rng, rows, columns=3):
+def random_wave(rng: Generator, rows: int, columns: int = 3) -> wave.Wave:
+    """Draw a Wave whose parts are random_rows."""
     return wave.Wave(random_rows(rng, rows, columns), random_rows(rng, rows, columns))
 
 
-def random_bag(rng, rows=4):
-    """A bag of random texts over `rows` rows, some of which no text may have.
+def random_bag(rng: Generator, rows: int = 4) -> Bag:
+    """Draw a bag of random texts over `rows` rows, some of which no text may have.
 
     Repeats are merged into counts, or each token stands by itself.
     """
@@ -87,20 +67,21 @@ def random_bag(rng, rows=4):
     return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
 
 
-def draw_global_magnitude(scope, rng):
+def draw_global_magnitude(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     forward = partial(wave.global_magnitude_forward, scope=scope)
     return Problem(forward, wave.global_magnitude_backward, (random_rows(rng, offsets[-1]), offsets))
 
 
-def draw_phase(scope, rng):
+def draw_phase(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     w = random_rows(rng, offsets[-1])
-    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]  # an independent input; |w| < G keeps s off 0
+    # w and G are independent inputs; |w| < G keeps s off 0
+    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]
     return Problem(wave.phase_forward, wave.phase_backward, (w, G, offsets))
 
 
-def draw_polar_to_wave(scope, rng):
+def draw_polar_to_wave(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     G = random_rows(rng, len(offsets) - 1, 3 if scope == "dimension" else 1)
     return Problem(
@@ -108,40 +89,40 @@ def draw_polar_to_wave(scope, rng):
     )
 
 
-def draw_token2wave(scope, rng):
+def draw_token2wave(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     forward = partial(wave.token2wave_forward, scope=scope)
     return Problem(forward, wave.token2wave_backward, (random_rows(rng, offsets[-1]), offsets))
 
 
-def draw_operation(operation, rng):
+def draw_operation(operation: str, rng: Generator) -> Problem:
     record = wave.OPERATIONS[operation]
     return Problem(record.forward, record.backward, (random_wave(rng, 5), random_wave(rng, 5)))
 
 
-def draw_readout(kind, rng):
+def draw_readout(kind: str, rng: Generator) -> Problem:
     return Problem(wave.readout_forward, wave.readout_backward, (random_wave(rng, 5), kind))
 
 
-def draw_wave_pair(operation, readout, scope, rng):
+def draw_wave_pair(operation: str, readout: str, scope: str, rng: Generator) -> Problem:
     a, b = random_rows(rng, 4), random_rows(rng, 4)
     # Larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude.
     b += 3.2 * np.sign(b)
     return Problem(FAST.wave_pair_forward, FAST.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
 
 
-def draw_modulated_magnitude(rng):
+def draw_modulated_magnitude(rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets)
     return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
 
 
-def draw_bag_magnitude(rng):
+def draw_bag_magnitude(rng: Generator) -> Problem:
     inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
     return Problem(FAST.bag_magnitude_forward, FAST.bag_magnitude_backward, inputs)
 
 
-def draw_linear(rng):
+def draw_linear(rng: Generator) -> Problem:
     return Problem(
         linear.linear_forward,
         linear.linear_backward,
@@ -149,17 +130,17 @@ def draw_linear(rng):
     )
 
 
-def draw_embedding(rng):
+def draw_embedding(rng: Generator) -> Problem:
     layer = Embedding(6, 3, rng, np.float64)
     return Problem(layer.forward, layer.backward, (rng.integers(0, 6, 9),), layer.parameters())
 
 
-def draw_layer_norm(rng):
+def draw_layer_norm(rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5, 6), random_rows(rng, 1, 6)[0], random_rows(rng, 1, 6)[0])
     return Problem(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, inputs)
 
 
-def draw_layer_norm_of_a_sum(rng):
+def draw_layer_norm_of_a_sum(rng: Generator) -> Problem:
     """Rows of two arrays, added: either hands on the sum over the rows it was gathered to."""
     x, added, gain, bias = (random_rows(rng, rows, 6) for rows in (3, 4, 1, 1))
 
@@ -175,7 +156,7 @@ def draw_layer_norm_of_a_sum(rng):
     return Problem(forward, backward, (x, gain[0], bias[0], added, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
 
 
-def draw_feed_forward(activation, rng):
+def draw_feed_forward(activation: str, rng: Generator) -> Problem:
     """With a mask of dropout."""
     weights = random_rows(rng, 3, 4), random_rows(rng, 1, 4)[0], random_rows(rng, 4, 3), random_rows(rng, 1, 3)[0]
     mask = 2.0 * rng.integers(0, 2, (5, 4))
@@ -186,16 +167,16 @@ def draw_feed_forward(activation, rng):
     return Problem(forward, FAST.feed_forward_backward, (random_rows(rng, 5), *weights))
 
 
-def draw_activation(module, name, rng):
+def draw_activation(module: ModuleType, name: str, rng: Generator) -> Problem:
     return Problem(getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"), (random_rows(rng, 5),))
 
 
-def draw_residual(rng):
+def draw_residual(rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5), random_rows(rng, 5))
     return Problem(residual.residual_forward, residual.residual_backward, inputs)
 
 
-def draw_dropout(rng):
+def draw_dropout(rng: Generator) -> Problem:
     seed = int(rng.integers(1 << 30))
     return Problem(
         lambda x: dropout.dropout_forward(x, 0.4, random_generator(seed)),
@@ -204,17 +185,17 @@ def draw_dropout(rng):
     )
 
 
-def draw_pooling(kind, rng):
+def draw_pooling(kind: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
 
 
-def draw_bag_pooling(kind, rng):
+def draw_bag_pooling(kind: str, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 4), random_bag(rng), kind)
     return Problem(FAST.bag_pooling_forward, FAST.bag_pooling_backward, inputs)
 
 
-def draw_softmax_cross_entropy(smoothing, rng):
+def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5), rng.integers(0, 3, 5), smoothing)
     return Problem(
         softmax_cross_entropy.softmax_cross_entropy_forward,
@@ -223,50 +204,10 @@ def draw_softmax_cross_entropy(smoothing, rng):
     )
 
 
-def draw_attention(heads, rng):
+def draw_attention(heads: int, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
     return Problem(attention.attention_forward, attention.attention_backward, inputs)
-
-
-def draw_network(fields, rng, kind=PlannedWaveNetwork):
-    """The loss of a whole small network against every parameter, dropout included."""
-    config = WaveNetworkConfig(
-        **{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields}
-    )
-    seed = int(rng.integers(1 << 30))
-    return problem_of(kind(config, 9, 3, seed, np.float64), seed)
-
-
-def draw_transformer(blocks, rng):
-    """The same for a Transformer without the bias of the keys.
-
-    A shift of all scores changes nothing, so that its gradient is 0, and rounding is all that is found.
-    """
-    config = TransformerConfig(
-        dimension=6,
-        heads=2,
-        hidden=5,
-        positions=7,
-        blocks=blocks,
-        embedding_scale=1.0,
-        dropout=0.2,
-        label_smoothing=0.1,
-    )
-    seed = int(rng.integers(1 << 30))
-    network = Transformer(config, 9, 3, seed, np.float64)
-    for block in network.blocks:
-        block.key.bias = None
-    return problem_of(network, seed)
-
-
-def problem_of(network, seed):
-    batch = example_batch(9, 3, [1, 4, 2, 7], seed)
-
-    def forward():
-        return network.loss_forward(batch, train=True, rng=random_generator(seed))
-
-    return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
 
 
 WAVE_PAIRS = [
@@ -312,45 +253,5 @@ CASES = [
     Case("E19 tanh", partial(draw_activation, tanh, "tanh")),
     Case("E21 residual", draw_residual),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
-    *(
-        Case(
-            f"network, {operation}, {readout}",
-            partial(draw_network, {"operation": operation, "readout": readout}),
-            NETWORK_TOLERANCE,
-            analytic=wave.READOUTS[readout].analytic,
-            products=True,
-        )
-        for operation in wave.OPERATIONS
-        for readout in wave.READOUTS
-        if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
-    ),
-    Case(
-        "network, text scope, 2 blocks",
-        partial(draw_network, {"scope": "text", "blocks": 2}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    Case(
-        "network, no feed-forward",
-        partial(draw_network, {"hidden": 0, "wave_residual": False}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    Case(
-        "network, cls pooling, smoothing",
-        partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    *(
-        Case(
-            f"network token by token, {operation}",
-            partial(draw_network, {"operation": operation, "blocks": 2}, kind=WaveNetwork),
-            NETWORK_TOLERANCE,
-            products=True,
-        )
-        for operation in wave.OPERATIONS
-    ),
-    Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
-    Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),
+    *NETWORK_CASES,
 ]

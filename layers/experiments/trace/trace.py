@@ -17,8 +17,9 @@ from engine.gradcheck.report import json_safe
 from engine.gradcheck.trees import norm
 from engine.support.errors import UserError
 from engine.types import Array, Floats1d, Ints1d
+from layers.experiments.trace.comparison import compare
 from layers.experiments.trace.equations import EQUATIONS
-from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
+from layers.experiments.trace.walk import Quantity, Walk, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.text_classifier import TextClassifier
@@ -113,7 +114,6 @@ def in_float64(network: TextClassifier) -> TextClassifier:
     return network
 
 
-SEARCHED = 200  # entries that are examined to name the worst one
 SETTINGS = {  # of the network, in JSON
     "wave": ("dimension", "operation", "readout", "scope"),
     "transformer": ("dimension", "heads", "blocks"),
@@ -163,19 +163,19 @@ def trace_subject(
     walk = Walk(subject.network, subject.batch, faults)
     weights = walk.logit_slopes()
 
-    def checked(i: int, quantity: Quantity, searched: int = 0) -> Quantity:
+    def checked(i: int, quantity: Quantity, locate: bool = False) -> Quantity:
         """The Quantity with its Comparison. Its direction depends on its place alone."""
         if quantity.logits is None:
             return quantity
         last = 1.0 if quantity.name == "loss" else weights
         arrays, count = (last, quantity.value, quantity.gradient), shown if entries else 0
-        return quantity._replace(check=compare(quantity.logits, *arrays, count, searched, seed + i))
+        return quantity._replace(check=compare(quantity.logits, *arrays, count, locate, seed + i))
 
     quantities = [checked(i, q) for i, q in enumerate(quantities_of(walk))]
     trace = Trace(subject, walk, quantities, shown, dimension)
     if not trace.ok:  # name the worst entry of the first wrong gradient; the others follow from it
         i = next(i for i, q in enumerate(quantities) if q is trace.wrong[0])
-        quantities[i] = checked(i, quantities[i], SEARCHED)
+        quantities[i] = checked(i, quantities[i], locate=True)
     return trace
 
 

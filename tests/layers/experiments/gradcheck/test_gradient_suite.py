@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import layers.experiments.gradcheck.exact_cases
 import layers.wave
 from engine.arrays.backend import random_generator
 from layers.experiments.gradcheck import cases as gradient_cases
-from layers.experiments.gradcheck.cases import CASES, Case, Problem, draw_token2wave
+from layers.experiments.gradcheck.cases import CASES, draw_token2wave
+from layers.experiments.gradcheck.exact_cases import EXACT_CASES
+from layers.experiments.gradcheck.problem import Case, Problem
 from layers.experiments.gradcheck.suite import check_case, check_exact, methods_of, report_of
 from layers.fast import FUNCTIONS
 from tests.support.layer_laws import Run
@@ -36,7 +37,7 @@ def by_method(cases, methods):
 @by_method(EQUATIONS, lambda case: {"complex_step" if case.analytic else "five_point"})
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None)
-def test_the_gradient_of_every_function_pair_is_right_on_200_batches(case, method, seed):
+def test_every_pair_is_right_on_200_batches(case, method, seed):
     """By the sharpest method that a pair allows."""
     assert_right(case, method, seed)
 
@@ -44,7 +45,7 @@ def test_the_gradient_of_every_function_pair_is_right_on_200_batches(case, metho
 @by_method(PAIRS, lambda case: {"complex_step", "five_point"})
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
-def test_the_gradient_of_every_function_pair_and_of_what_is_made_of_them_is_right(case, method, seed):
+def test_every_pair_and_composition_is_right(case, method, seed):
     """25 random batches: complex step to 1e-12, five points to 1e-7."""
     assert_right(case, method, seed)
 
@@ -67,17 +68,15 @@ def test_every_parameter_of_a_network_has_the_right_gradient(case, method):
     assert result.ok and result.tolerance == (1e-5 if method == "float64_twin" else 1e-6), result
 
 
-@pytest.mark.parametrize("name", layers.experiments.gradcheck.exact_cases.EXACT_CASES)
+@pytest.mark.parametrize("name", EXACT_CASES)
 def test_singular_points_have_their_exact_values(name):
-    assert check_exact(name).ok, layers.experiments.gradcheck.exact_cases.EXACT_CASES[name]()
+    assert check_exact(name).ok, EXACT_CASES[name]()
 
 
 def test_an_exact_case_fails_for_any_other_number_shape_or_dtype(monkeypatch):
     right = np.array([1.0, 2.0])
     for found in (right + [0, 1e-15], right[:1], right.astype(np.float32)):
-        monkeypatch.setitem(
-            layers.experiments.gradcheck.exact_cases.EXACT_CASES, "wrong", lambda found=found: ((found,), (right,))
-        )
+        monkeypatch.setitem(EXACT_CASES, "wrong", lambda found=found: ((found,), (right,)))
         assert not check_exact("wrong").ok
 
 
@@ -119,10 +118,9 @@ def test_a_wrong_backward_makes_a_case_fail():
         return Problem(right.forward, corrupted, right.inputs)
 
     for method in methods_of(Case("", draw)):
-        result = (
-            check_case(Case("corrupted", draw), method) if method != "float64_twin" else None
-        )  # it judges precision, not truth
-        assert result is None or not result.ok and result.worst_relative_error > result.tolerance
+        if method != "float64_twin":  # which judges precision, not truth
+            result = check_case(Case("corrupted", draw), method)
+            assert not result.ok and result.worst_relative_error > result.tolerance
 
 
 def test_one_failing_example_makes_a_case_fail():
@@ -141,7 +139,8 @@ def test_one_failing_example_makes_a_case_fail():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_batches_have_a_text_of_one_token_and_one_of_several(seed):
+def test_random_batches_have_short_and_longer_texts(seed):
+    """One text of one token and one of several, at least."""
     offsets = gradient_cases.random_offsets(np.random.default_rng(seed))
     lengths = np.diff(offsets)
     assert offsets[0] == 0 and offsets.dtype == np.int64 and 1 in lengths and lengths.max() > 1 and lengths.min() >= 0

@@ -29,7 +29,8 @@ def slope_of(function, x, u=1.0):
 @pytest.mark.parametrize("name", SMOOTH)
 @given(st.floats(0.5, 3.0))
 @settings(deadline=None, max_examples=50)
-def test_smooth_functions_are_differentiated_to_eleven_digits_and_the_estimate_covers_the_error(name, x):
+def test_smooth_functions_keep_eleven_digits(name, x):
+    """The estimated error covers what is lost."""
     function, derivative = SMOOTH[name]
     slope = slope_of(function, x)
     error = abs(slope.vector[0] - derivative(x))
@@ -43,7 +44,8 @@ def test_smooth_functions_are_differentiated_to_eleven_digits_and_the_estimate_c
 
 @given(SEEDS)
 @settings(deadline=None, max_examples=50)
-def test_a_right_gradient_passes_and_one_off_by_a_millionth_does_not(seed):
+def test_a_gradient_off_by_a_millionth_is_caught(seed):
+    """The right one passes."""
     x = np.random.default_rng(seed).normal(size=(3, 4))
     forward = lambda x: (np.tanh(x), x)  # noqa: E731
     assert check_gradients(forward, lambda dy, x: dy / np.cosh(x) ** 2, (x,), method="richardson", seed=seed).ok
@@ -67,7 +69,7 @@ def test_steps_shrink_past_a_kink_nearby_and_out_of_a_domain():
     assert abs(edge.vector[0] - 0.5 / np.sqrt(1e-3)) <= 1e-8
 
 
-def test_a_function_that_raises_far_from_the_point_is_stepped_less():
+def test_steps_shrink_where_a_function_raises_far_away():
     def function(x):
         if abs(x[0] - 1) > 0.01:
             raise ValueError("outside")
