@@ -1,4 +1,4 @@
-"""Kernels executed on the CPU: the fixture `emulated`, and what these tests share."""
+"""Fixtures that execute kernels on the CPU (`emulated`), or on an emulated and a real device (`cuda`, `cuda_only`)."""
 
 import contextlib
 import os
@@ -13,23 +13,22 @@ from tests.support import emulated_device, emulation
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory):
-    """Where compiled kernels are kept during a run of the tests. Without g++ what needs it is skipped, or fails where CI=true."""
+    """The folder of compiled kernels. Without g++ tests that need it are skipped, or fail where CI=true."""
     if emulation.COMPILER is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "no g++: kernels cannot be executed on the CPU"
-        )
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("no g++: kernels cannot be executed on the CPU")
     return tmp_path_factory.mktemp("emulation")
 
 
 @pytest.fixture
 def emulated(emulation_folder, record_property):
     """A context manager: kernels run on NumPy arrays inside `with emulated() as emulator`."""
-    return lambda backwards=False: told(emulation.emulating(emulation_folder, backwards), record_property)
+    return lambda backwards=False: noted(emulation.emulating(emulation_folder, backwards), record_property)
 
 
 @contextlib.contextmanager
-def told(emulating, record_property):
-    """The same context; the summary of the test run hears of it if a kernel ran."""
+def noted(emulating, record_property):
+    """The same context, noted for the summary of the test run if a kernel ran."""
     with emulating as emulator:
         yield emulator
     if emulator.launched:
@@ -40,17 +39,17 @@ def told(emulating, record_property):
 def cuda(request, monkeypatch, record_property):
     """A context manager in which the device "cuda" is usable: by emulation, and once more on a GPU where there is one.
 
-    Yields what has `launched`, a set of (kernel, dtype); that of the emulation has `waits` too, what stalled.
+    Yields an object with `launched`, a set of (kernel, dtype), and `waits`, a list of what stalled; None on a GPU.
     """
     if request.param == "real":
         return lambda: watched_launches(monkeypatch)
     folder = request.getfixturevalue("emulation_folder")
-    return lambda: told(emulated_device.emulated_device(folder, monkeypatch), record_property)
+    return lambda: noted(emulated_device.emulated_device(folder, monkeypatch), record_property)
 
 
 @pytest.fixture
 def cuda_only(monkeypatch):
-    """For tests with the marker gpu, which the emulation cannot take the place of."""
+    """As cuda, for tests with the marker gpu that need a real device. At least one kernel must run."""
     with watched_launches(monkeypatch) as device:
         yield device
     assert device.launched
@@ -58,7 +57,7 @@ def cuda_only(monkeypatch):
 
 @contextlib.contextmanager
 def watched_launches(monkeypatch):
-    """On a GPU: proof that kernels ran."""
+    """On a GPU: note which kernels run."""
     launched, launch = set(), KernelFile.launch
 
     def watched(self, name, like, blocks, threads, *arguments):

@@ -1,6 +1,6 @@
-"""Every kernel file compiles with every compiler that is found here, for one architecture or, with ALL_ARCHITECTURES=1, several.
+"""Every kernel file compiles with every compiler that is found here. None of it needs a device.
 
-None of it needs a device.
+For one architecture or, with ALL_ARCHITECTURES=1, for several.
 """
 
 import os
@@ -12,13 +12,12 @@ import pytest
 import engine
 import engine.training.adamw
 import layers
-import layers.networks  # whoever is imported has told which constants its kernels know
+import layers.networks  # with the modules that launch kernels, which know the constants of these
 from engine.cuda.compilers import TextFile, compilers, kernel_files, search
 from engine.cuda.kernels import HEADER, KernelFile
 
-ARCHITECTURES = (
-    ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)
-)  # A100, H100, RTX 50
+# A100, H100, RTX 50
+ARCHITECTURES = ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)
 FOLDERS = [Path(package.__path__[0]) for package in (engine, layers)]
 FILES = kernel_files(FOLDERS)
 DTYPES = ("float32", "float64")
@@ -29,11 +28,8 @@ def compile_all(compiler):
     """{(file, dtype): Future of Compiled} of every kernel file, begun at once on all cores."""
     known = [name for name in ARCHITECTURES if name in compiler.architectures]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {
-            (one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known)
-            for one in FILES
-            for dtype in DTYPES
-        }
+        jobs = [(one, dtype) for one in FILES for dtype in DTYPES]
+        return {(one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known) for one, dtype in jobs}
 
 
 @pytest.fixture(scope="module", params=["nvcc", "NVRTC"])
@@ -51,9 +47,8 @@ def compiled(compiler):
 
 def test_there_are_kernel_files():
     assert FILES and len({one.path.name for one in FILES}) == len(FILES)
-    assert not [
-        one.path for one in FILES if "__CUDA_ARCH__" in one.source()
-    ]  # else nvcc must compile for each architecture anew
+    # Else nvcc must compile for each architecture anew.
+    assert not [one.path for one in FILES if "__CUDA_ARCH__" in one.source()]
 
 
 @pytest.mark.slow
@@ -82,18 +77,17 @@ def test_an_error_in_the_header_names_the_header(compiler):
 
 def test_macros_of_the_c_library_are_refused_as_on_a_device(compiler):
     macros = ("NAN", "INFINITY", "M_PI", "DBL_MAX")
-    text = "typedef REAL real;\n" + "".join(
-        GOOD.replace("2", macro).replace("twice", f"times_{macro}") for macro in macros
-    )
-    done = compiler.compile(TextFile(text), "float32", "sm_90")
+    kernels = [GOOD.replace("2", macro).replace("twice", f"times_{macro}") for macro in macros]
+    done = compiler.compile(TextFile("".join(["typedef REAL real;\n", *kernels])), "float32", "sm_90")
     assert not done.ok and [macro for macro in macros if f'identifier "{macro}" is undefined' not in done.message] == []
 
 
 def test_registers_that_overflow_are_counted(compiler):
     values = "\n".join(f"double v{i} = x[{i} * 7 + threadIdx.x];" for i in range(200))
     sums = " + ".join(f"v{i} * v{199 - i} * sin(v{i})" for i in range(200))
-    bounded = f'extern "C" __global__ void __launch_bounds__(1024) many(double* x) {{ {values} __syncthreads(); x[0] = {sums}; }}'
-    done = compiler.compile(TextFile(bounded), "float64", "sm_90")
+    bounded = 'extern "C" __global__ void __launch_bounds__(1024) many(double* x)'
+    text = f"{bounded} {{ {values} __syncthreads(); x[0] = {sums}; }}"
+    done = compiler.compile(TextFile(text), "float64", "sm_90")
     assert done.ok and done.spills["many"] > 0 and 0 < done.registers["many"] <= 64  # 1024 threads share 65,536
 
 
@@ -108,6 +102,5 @@ def test_an_architecture_that_does_not_exist_is_refused(compiler):
 
 
 def test_compilers_are_those_that_search_finds():
-    assert [one.name for one in compilers()] == [
-        found.name for found in search().values() if not isinstance(found, str)
-    ]
+    found = [one for one in search().values() if not isinstance(one, str)]
+    assert [one.name for one in compilers()] == [one.name for one in found]

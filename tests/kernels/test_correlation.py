@@ -1,4 +1,4 @@
-"""A correlation (E20) has no kernel: the equations compute it, and kernels all the rest; its magnitude (E17) has kernels."""
+"""A correlation (E20) is computed by its equation and all the rest by kernels; its magnitude (E17) has kernels."""
 
 import numpy as np
 import pytest

@@ -1,24 +1,21 @@
-"""Every equation and network on a device against float64 on the host, with kernels and without: by emulation, and on a GPU if there is one."""
+"""Every equation and network on a device, by kernels and by equations alone, against float64 on the host."""
 
 import numpy as np
 import pytest
 
-from engine.arrays import ragged
-from engine.arrays.backend import random_generator, to_device, to_host
-from engine.cuda import segments
-from engine.cuda.kernels import KernelDisagreement
+from engine.arrays.backend import random_generator
 from engine.gradcheck import assert_gradients, compare_backends
 from layers.experiments.gradcheck.suite import CASES, TWINS, methods_of, report_of
 
 
-@pytest.mark.parametrize("mode", ["on", "off"])
+@pytest.mark.parametrize("implementation", ["fast", "equations"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_results_and_gradients(cuda, monkeypatch, case, mode):
-    monkeypatch.setenv("WAVE_KERNELS", mode)
+def test_results_and_gradients(cuda, monkeypatch, case, implementation):
+    monkeypatch.setenv("WAVE_IMPLEMENTATION", implementation)
     for example, method in enumerate(("cuda_float64", "cuda_float32")):
         with cuda() as device:
             assert_gradients(report_of(case, method, case.draw(random_generator(7, example)), example))
-            if mode == "off":
+            if implementation == "equations":
                 assert all(kernel.endswith("_segments") for kernel, _ in device.launched)
 
 
@@ -47,18 +44,3 @@ def test_a_device_that_computes_something_else_is_caught(cuda):
     with cuda():
         report = compare_backends(forward, backward, (np.ones((3, 4)),), devices=["cuda"])
     assert {row.name for row in report.failures} == {"output, cuda float64", "output, cuda float32"}
-
-
-@pytest.mark.parametrize("name", ["sum_segments", "max_segments"])
-def test_checking_holds_segments_against_the_host(cuda, monkeypatch, name):
-    """On a device both bodies add up by the same kernels: a fault of theirs must show all the same."""
-    monkeypatch.setenv("WAVE_KERNELS", "check")
-    function = {"sum_segments": ragged.segment_sum, "max_segments": ragged.segment_max}[name]
-    x, offsets = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, 1, 3])
-    with cuda():
-        on_device = to_device(x, "cuda"), to_device(offsets, "cuda")
-        assert np.array_equal(to_host(function(*on_device)), function(x, offsets))
-        right = getattr(segments, name)
-        monkeypatch.setattr(segments, name, lambda *arguments: right(*arguments) * 2)
-        with pytest.raises(KernelDisagreement):
-            function(*on_device)
