@@ -24,7 +24,7 @@ from engine.types import Floats2d
 
 class TailPolynomial(NamedTuple):
     p: float
-    coefficients: tuple  # of t⁰, t¹, …
+    coefficients: tuple[float, ...]  # of t⁰, t¹, …
 
 
 SINGLE = TailPolynomial(0.35, (
