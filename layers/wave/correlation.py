@@ -32,4 +32,4 @@ def correlation_backward(dz: Wave, cache: Cache) -> tuple[Wave, Wave]:
     """dz: Wave of (T, d) → (da, db), Waves of (T, d)."""
     a, b = cache
     check_wave("dz", dz, a.re)
-    return times(dz, b), times(Wave(dz.re, -dz.im), a)
+    return times(dz, b), times_conjugate(a, dz)
