@@ -53,10 +53,10 @@ def by_loops(q, k, v, dy, lengths, heads):
                 for i in range(n):
                     y[start + j, columns] += p[i] * V[i]
                     dv[start + i, columns] += p[i] * G[j]
-                    for l in range(n):
-                        slope = p[i] * ((i == l) - p[l]) * (G[j] @ V[i])  # of p_i by s_l
-                        dq[start + j, columns] += slope * K[l] / math.sqrt(e)
-                        dk[start + l, columns] += slope * Q[j] / math.sqrt(e)
+                    for m in range(n):
+                        slope = p[i] * ((i == m) - p[m]) * (G[j] @ V[i])  # of p_i by s_m
+                        dq[start + j, columns] += slope * K[m] / math.sqrt(e)
+                        dk[start + m, columns] += slope * Q[j] / math.sqrt(e)
         start += n
     return y, dq, dk, dv
 
@@ -97,7 +97,10 @@ def test_a_block_has_all_heads_while_it_can_and_many_rows(n, shape):
 @given(st.integers(2, 6), SEEDS)
 @examples()
 def test_laws_of_a_weighted_mean(n, seed):
-    """Weights are positive and add up to 1; they do not change when all keys move by the same vector; heads and texts are alone."""
+    """Weights are positive and add up to 1, and do not change when all keys move by the same vector.
+
+    Heads and texts do not see each other.
+    """
     rng, q, k, v, offsets = random_inputs(seed, [n, 3])
     y, _ = attention_forward(q, k, v, offsets, 2)
     assert (y[:n] <= v[:n].max(axis=0) + 1e-12).all() and (y[:n] >= v[:n].min(axis=0) - 1e-12).all()
