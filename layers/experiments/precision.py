@@ -1,10 +1,10 @@
-"""How many digits of Token2Wave float32 keeps where one token dominates: three ways to compute it, beside a float64 judge.
+"""The digits of Token2Wave that float32 keeps where one token dominates: three ways to compute it against float64.
 
     polar          E1, E2, E3 with their backwards: G·e^{iα}, and 0 by convention where s = 0 or G = 0
     difference     im = sqrt(G² − w²), dw = dre + w·(Σ_j h_j − h), h = dim/im: every step in float32, no special case
     closed_form    E4: the token itself never enters the sums over the others
 
-What `python train.py precision` prints. Derivation: layers/wave/token2wave.md, E4.7.
+`python train.py precision` prints them. Derivation: layers/wave/token2wave.md, E4.7.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,10 @@ class Row(NamedTuple):
 
 
 def precision_rows(scope="dimension", tokens=32, seed=0, ratios=RATIOS):
-    """A Row for every ratio. tokens: of each text, at least 2. Raises ValueError for a wrong scope or number of tokens."""
+    """A Row for every ratio. tokens: the length of each text, at least 2.
+
+    Raises ValueError for a wrong scope or number of tokens.
+    """
     check_choice("scope", scope, wave.SCOPES)
     if tokens < 2:
         raise ValueError(f"tokens: must be at least 2, so that a token has others, got {tokens}")
@@ -46,7 +49,7 @@ def precision_rows(scope="dimension", tokens=32, seed=0, ratios=RATIOS):
 
 
 def dominated_texts(scope, tokens, ratio, rng):
-    """(w, offsets, dz) in float32. In every text and column (scope "text": in every text) one entry dominates at random.
+    """(w, offsets, dz) in float32. In every text and column (scope "text": in every text) a random entry dominates.
 
     It lies in ±[1, 2), the others between 1/2 and 1 of it divided by `ratio`; dz is standard normal.
     """
@@ -61,7 +64,7 @@ def dominated_texts(scope, tokens, ratio, rng):
 
 
 def rows_of_groups(x, scope, texts):
-    """(T, d) rows of texts of equal length as (texts, n, d) or, in scope "text", (texts, n·d, 1): sums run along axis 1."""
+    """(T, d) rows of texts of equal length as (texts, n, d) or, in scope "text", (texts, n·d, 1); axis 1 is summed."""
     return x.reshape(texts, -1, x.shape[1] if scope == "dimension" else 1)
 
 

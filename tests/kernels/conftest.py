@@ -13,7 +13,10 @@ from tests.support import emulated_device, emulation
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory):
-    """Where compiled kernels are kept during a run of the tests. Without g++ what needs it is skipped, or fails where CI=true."""
+    """The folder of compiled kernels during a run of the tests.
+
+    Without g++ the tests that need it are skipped, or fail where CI=true.
+    """
     if emulation.COMPILER is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
             "no g++: kernels cannot be executed on the CPU"

@@ -1,6 +1,6 @@
-"""Every kernel file compiles with every compiler that is found here, for one architecture or, with ALL_ARCHITECTURES=1, several.
+"""Every kernel file compiles with every compiler that is found here.
 
-None of it needs a device.
+For one architecture or, with ALL_ARCHITECTURES=1, several. None of it needs a device.
 """
 
 import os
@@ -92,7 +92,8 @@ def test_macros_of_the_c_library_are_refused_as_on_a_device(compiler):
 def test_registers_that_overflow_are_counted(compiler):
     values = "\n".join(f"double v{i} = x[{i} * 7 + threadIdx.x];" for i in range(200))
     sums = " + ".join(f"v{i} * v{199 - i} * sin(v{i})" for i in range(200))
-    bounded = f'extern "C" __global__ void __launch_bounds__(1024) many(double* x) {{ {values} __syncthreads(); x[0] = {sums}; }}'
+    signature = 'extern "C" __global__ void __launch_bounds__(1024) many(double* x)'
+    bounded = f"{signature} {{ {values} __syncthreads(); x[0] = {sums}; }}"
     done = compiler.compile(TextFile(bounded), "float64", "sm_90")
     assert done.ok and done.spills["many"] > 0 and 0 < done.registers["many"] <= 64  # 1024 threads share 65,536
 

@@ -30,7 +30,10 @@ BATCHES = [[5, 1, 20, 0, 3], [2, 2], [9, 1, 1, 7, 30], [0, 4], [6, 0, 9, 9, 9]]
 
 
 def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
-    """Parameters after some steps on a device, and what update() told of each: loss, norm, hits, whether the gradient is finite."""
+    """Parameters after some steps on a device, the results of each update(), and the optimizer.
+
+    A result is the loss, the norm, the logits and whether the labels are those of the batch.
+    """
     optimizer, told = AdamW(network.to("cuda").parameters(), weight_decay=0.01), []
     for step, lengths in enumerate(steps * epochs):
         batch = example_batch(50, 3, lengths, step)
@@ -81,7 +84,8 @@ def test_padded_steps_learn_what_others_learn(cuda, monkeypatch, name, dtype, to
 
 
 @pytest.mark.parametrize("fields", [NETWORKS["dropout"], {"classifier_dropout": 0.1}, *OTHERS.values()], ids=str)
-def test_networks_that_draw_on_the_device_or_mix_entries_elsewhere_are_not_padded(cuda, fields):
+def test_networks_that_cannot_be_padded(cuda, fields):
+    """Networks that draw random numbers on the device, or mix entries outside the kernels, are not padded."""
     with cuda():
         network = network_of(fields).to("cuda")
         assert padded_batch(network, example_batch(50, 3, [3, 4], 0), random_generator(0, device="cuda")) is None
@@ -110,7 +114,7 @@ def test_the_host_is_not_padded_and_an_unknown_switch_is_refused(monkeypatch):
         padded_batch(network, batch, None)
 
 
-def test_wrong_ids_and_labels_are_refused_before_the_device_sees_them(cuda):
+def test_wrong_ids_and_labels_are_refused_on_the_host(cuda):
     with cuda():
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer = AdamW(network.parameters())
@@ -123,7 +127,7 @@ def test_wrong_ids_and_labels_are_refused_before_the_device_sees_them(cuda):
 
 
 def test_what_is_added_to_a_batch_has_no_gradient(cuda, monkeypatch):
-    """Garbage in memory that nobody wrote would show: entries of no text are written as zeros by the kernels that leave them out."""
+    """Kernels that leave out entries of no text write zeros for them: unwritten memory is NaN here and would show."""
     for name, fields in PADDED.items():
         with cuda() as device:
             network, batch = network_of(fields).to("cuda"), example_batch(50, 3, [5, 1, 20], 0)
@@ -173,7 +177,8 @@ def test_graphs_are_dropped_when_the_pool_gave_memory_back(emulation_folder, mon
         step()
 
 
-def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulation_folder, monkeypatch):
+def test_no_graph_is_replayed_beside_another_stream(emulation_folder, monkeypatch):
+    """A current stream other than the default one does not wait for a graph: graphs are given up, with a warning."""
     with emulated_device(emulation_folder, monkeypatch):
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer, stream = AdamW(network.parameters()), [0]
@@ -198,7 +203,7 @@ def test_no_graph_is_replayed_beside_a_stream_that_does_not_wait_for_it(emulatio
         assert not held.works and not held.graphs
 
 
-def test_a_graph_serves_one_limit_of_the_norm_and_one_set_of_arrays(cuda):
+def test_a_graph_serves_one_norm_limit_and_one_set_of_arrays(cuda):
     with cuda():
         network, batch = network_of(NETWORKS["paper"]).to("cuda"), example_batch(50, 3, [3, 4], 0)
         optimizer = AdamW(network.parameters())
@@ -226,9 +231,8 @@ def test_replayed_steps_are_plain_ones_to_the_bit(cuda_only, monkeypatch, name):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
-def test_replays_of_the_papers_network_are_plain_steps_and_those_of_other_weights_are_not_taken(
-    cuda_only, monkeypatch, precision
-):
+def test_replays_of_the_papers_network_are_plain_steps(cuda_only, monkeypatch, precision):
+    """To the bit, and no graph of other weights is replayed once an array of the network has been replaced."""
     from engine.arrays.matmul import product_precision
     from engine.data.batching import take
     from layers.experiments.benchmark import workloads

@@ -36,7 +36,10 @@ def gradients(network, batch, rng=None):
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 3e-6), (np.float64, 1e-13)])
 def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
-    """With biases, which are 0 at first, and with dropout where there is any: kernels add biases that others would add before it."""
+    """With biases, which are 0 at first, and with dropout where there is any.
+
+    Kernels add the biases that other implementations add before dropout.
+    """
     network, batch, rng = (
         network_of({**NETWORKS, **OTHERS}[name], dtype),
         example_batch(50, 3, LENGTHS, 1),
@@ -114,7 +117,8 @@ def test_every_plain_body_runs_on_a_device_too(cuda, monkeypatch):
             )
 
 
-def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, monkeypatch):
+def test_checking_records_the_worst_difference_of_every_kernel(cuda, monkeypatch):
+    """WAVE_KERNELS=check runs both implementations of everything."""
     from engine.cuda import kernels
 
     monkeypatch.setenv("WAVE_KERNELS", "check")
@@ -132,7 +136,7 @@ def test_checking_runs_both_bodies_of_everything_and_remembers_the_worst(cuda, m
 
 
 class InPlace:
-    """Stands in for Cublas: products are written into arrays that others may still read, but not where their factors lie."""
+    """A stand-in for Cublas: products go into arrays that others may still read, but not where their factors lie."""
 
     def multiply(self, a, b, y, add):
         assert not any(np.shares_memory(y.host, x.host) for x in (a, b)), "of which cuBLAS makes anything"
@@ -153,7 +157,7 @@ def test_products_that_are_written_into_arrays_spoil_nothing(emulation_folder, m
         )
 
 
-def test_the_gradient_of_a_linear_map_may_be_added_to_its_own_cotangent(emulation_folder, monkeypatch):
+def test_a_linear_gradient_may_be_added_to_its_own_cotangent(emulation_folder, monkeypatch):
     rng = np.random.default_rng(0)
     x, weight, dy = rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), rng.standard_normal((5, 3))
     dx, *others = linear_backward(dy, linear_forward(x, weight, None)[1])
@@ -190,10 +194,13 @@ def test_an_unknown_mode_is_refused(emulated, monkeypatch):
 
 @given(
     st.fixed_dictionaries({
-        "operation": st.sampled_from(["interference", "modulation"]), "readout": st.sampled_from(["real", "imaginary", "magnitude", "both"]),
-        "scope": st.sampled_from(["dimension", "dimension", "text"]), "pooling": st.sampled_from(["mean", "max", "cls"]),
+        "operation": st.sampled_from(["interference", "modulation"]),
+        "readout": st.sampled_from(["real", "imaginary", "magnitude", "both"]),
+        "scope": st.sampled_from(["dimension", "dimension", "text"]),
+        "pooling": st.sampled_from(["mean", "max", "cls"]),
         "activation": st.sampled_from(["gelu", "relu"]), "blocks": st.integers(0, 3), "hidden": st.sampled_from([0, 5]),
-        "wave_residual": st.booleans(), "token_dropout": st.sampled_from([0.0, 0.4]), "label_smoothing": st.sampled_from([0.0, 0.2]),
+        "wave_residual": st.booleans(), "token_dropout": st.sampled_from([0.0, 0.4]),
+        "label_smoothing": st.sampled_from([0.0, 0.2]),
     }),
     st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any),
     st.integers(0, 99),
@@ -201,7 +208,7 @@ def test_an_unknown_mode_is_refused(emulated, monkeypatch):
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_networks_of_any_setting(emulated, fields, lengths, seed):
     config = WaveNetworkConfig(dimension=4, embedding_scale=1.0).replace(**fields)
-    # There |Z| is the same in all dimensions: layer norm gets rows of a single number, and enlarges the rounding in them.
+    # There |Z| is the same in all dimensions: layer norm gets rows of a single number and enlarges their rounding.
     assume(
         (config.operation, config.readout, config.scope, config.wave_residual)
         != ("modulation", "magnitude", "text", False)

@@ -1,4 +1,7 @@
-"""Every equation and network on a device against float64 on the host, with kernels and without: by emulation, and on a GPU if there is one."""
+"""Every equation and network on a device, with kernels and without, against float64 on the host.
+
+By emulation, and on a GPU if there is one.
+"""
 
 import numpy as np
 import pytest

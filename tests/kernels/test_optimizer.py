@@ -74,7 +74,7 @@ def test_many_steps(emulated, dtype, tolerance, limit):
     assert all(np.array_equal(runs[0][0][name].value, runs[1][0][name].value) for name in parameters)
 
 
-def test_a_table_to_the_letter_and_more_tensors_than_one_launch_takes(emulated):
+def test_a_dense_table_and_more_tensors_than_one_launch_takes(emulated):
     parameters, _, _ = train(np.float64, 3, 1.0, embedding_update="dense", more=70)
     found, _, _ = train(np.float64, 3, 1.0, emulated(), embedding_update="dense", more=70)
     for name in parameters:
@@ -82,7 +82,7 @@ def test_a_table_to_the_letter_and_more_tensors_than_one_launch_takes(emulated):
 
 
 def test_sizes_of_a_real_network(emulated):
-    """More columns than a block has threads, more blocks than one has threads, and a run so long that the record spans blocks."""
+    """More columns than a block has threads, more blocks than that, and a run whose record of steps spans blocks."""
     trained = []
     for fused in (False, True):
         rng = np.random.default_rng(0)
@@ -138,7 +138,7 @@ def test_tables_are_kept_for_the_gradients_of_a_graph_alone(emulated):
             assert len(optimizer.graphs.tables) == kept, update
 
 
-def test_after_a_number_that_is_not_finite_nothing_is_updated_any_more(emulated):
+def test_nothing_is_updated_after_a_number_that_is_not_finite(emulated):
     for bad_loss, bad_grad in ((np.nan, 1.0), (0.0, np.inf), (np.inf, np.nan)):
         parameters = {"w": Parameter(np.ones((2, 3))), "table": Parameter(np.ones((4, 3)))}
         optimizer = AdamW(parameters)

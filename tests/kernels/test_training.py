@@ -1,4 +1,4 @@
-"""Trainings on a device from the command line: the same as on the host, repeatable, continued on either, and honest when they fail."""
+"""Training on a device from the command line: as on the host, repeatable, continued on either, with clear failures."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def weights_of(path):
     return file.read_bytes()
 
 
-def test_a_run_on_a_device_is_that_of_the_host_and_repeats_to_the_bit(tmp_path, arguments, on_device):
+def test_a_run_on_a_device_is_as_on_the_host_and_repeatable(tmp_path, arguments, on_device):
     assert train.main([*arguments, "--output", str(tmp_path / "cpu")]) == 0
     for name in ("one", "two"):
         code, device = on_device(*arguments, "--device", "cuda", "--output", tmp_path / name)
@@ -158,9 +158,8 @@ def test_what_a_watch_finds_stands_in_the_line_of_its_step(tmp_path, arguments, 
     )
 
 
-def test_numbers_that_are_not_finite_are_found_with_their_step_and_place(
-    tmp_path, arguments, on_device, capsys, monkeypatch
-):
+def test_a_loss_that_is_not_finite_is_located(tmp_path, arguments, on_device, capsys, monkeypatch):
+    """By its step and the parameter at fault."""
     from layers.networks import WaveNetwork
 
     monkeypatch.setenv("WAVE_GRAPHS", "off")  # a step from a graph calls no function of the network
@@ -182,9 +181,8 @@ def test_numbers_that_are_not_finite_are_found_with_their_step_and_place(
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == [1]
 
 
-def test_a_loss_is_explained_as_on_the_host_though_later_steps_have_left_their_gradients(
-    tmp_path, arguments, on_device, capsys, monkeypatch
-):
+def test_a_loss_is_explained_as_on_the_host(tmp_path, arguments, on_device, capsys, monkeypatch):
+    """Though later steps have left their gradients by then."""
     from layers.networks import WaveNetwork
 
     monkeypatch.setenv("WAVE_GRAPHS", "off")  # a step from a graph calls no function of the network
@@ -232,7 +230,7 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path, arguments, on_device, 
     ), error
 
 
-def test_a_checked_run_reports_the_worst_difference_of_every_kernel(tmp_path, arguments, on_device, monkeypatch):
+def test_a_checked_run_reports_every_kernels_worst_difference(tmp_path, arguments, on_device, monkeypatch):
     monkeypatch.setenv("WAVE_KERNELS", "check")
     assert on_device(*arguments, "--device", "cuda", "--output", tmp_path / "run")[0] == 0
     found = result_of(tmp_path / "run")["kernel_differences"]
@@ -255,7 +253,7 @@ def test_a_trained_network_labels_texts_on_a_device(tmp_path, arguments, on_devi
     assert on_device("evaluate", tmp_path / "run", "--device", "cuda")[0] == 0
 
 
-def test_an_interrupted_run_has_a_line_of_metrics_for_every_step_it_saved(tmp_path, arguments, on_device, monkeypatch):
+def test_an_interrupted_run_has_metrics_of_every_saved_step(tmp_path, arguments, on_device, monkeypatch):
     from layers.networks import WaveNetwork
 
     monkeypatch.setenv("WAVE_GRAPHS", "off")  # a step from a graph calls no function of the network
@@ -280,7 +278,7 @@ def test_an_interrupted_run_has_a_line_of_metrics_for_every_step_it_saved(tmp_pa
     ]
 
 
-def test_a_kernel_that_disagrees_ends_a_checked_run_with_one_line(tmp_path, arguments, on_device, monkeypatch, capsys):
+def test_a_kernel_that_disagrees_ends_a_run_with_one_line(tmp_path, arguments, on_device, monkeypatch, capsys):
     from layers.fast import pooling_cuda as pooling_fused
 
     monkeypatch.setenv("WAVE_KERNELS", "check")

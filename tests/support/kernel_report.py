@@ -72,7 +72,7 @@ def cases(width):
 
 
 def errors_of(forward, backward, inputs, folder):
-    """{dtype: (error of y, error of the gradients)} of kernels against the plain body in float64 on the same numbers."""
+    """{dtype: (error of y, error of the gradients)} of kernels against the equations in float64 on the same numbers."""
     found = {}
     for dtype in (np.float32, np.float64):
         exact = as_dtype(as_dtype(tuple(inputs), dtype), np.float64)
@@ -101,7 +101,7 @@ def worst_errors(folder, widths=WIDTHS):
 
 
 def step_of_paper(folder):
-    """(peak bytes of the arrays alive at once, {kernel: launches in a step}), the kernels left out: only what is allocated counts."""
+    """(peak bytes of the arrays alive at once, {kernel: launches in a step}); arrays are allocated, no kernel runs."""
     batches, launches = [random_texts(BATCH, seed) for seed in range(STEPS)], Counter()
     with pytest.MonkeyPatch.context() as patch, emulated_device(folder, patch) as device, np.errstate(all="ignore"):
         device.launch = lambda file, name, *_: launches.update([name])
@@ -125,7 +125,8 @@ def main():
         print(format_table(["kernels", "y, float32", "gradients", "y, float64", "gradients"], rows))
         peak, launches = step_of_paper(Path(folder))
     print(
-        f"\na step of paper with {BATCH} texts: arrays of {peak / 1e6:.0f} MB alive at once, {sum(launches.values())} kernels launched"
+        f"\na step of paper with {BATCH} texts: arrays of {peak / 1e6:.0f} MB alive at once, "
+        f"{sum(launches.values())} kernels launched"
     )
 
 

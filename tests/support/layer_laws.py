@@ -29,7 +29,7 @@ def random_rows(rng, rows, columns=3, decades=1.0):
 
 
 def ragged(lengths, seed, columns=3, decades=1.0):
-    """(rng, w, offsets) of a ragged batch. Some entries are 0, but at least two others of their text and column are not."""
+    """(rng, w, offsets) of a ragged batch. Some entries are 0, at least two others of their text and column are not."""
     rng = np.random.default_rng(seed)
     offsets = offsets_of(lengths)
     w = random_rows(rng, offsets[-1], columns, decades)

@@ -53,10 +53,10 @@ def by_loops(q, k, v, dy, lengths, heads):
                 for i in range(n):
                     y[start + j, columns] += p[i] * V[i]
                     dv[start + i, columns] += p[i] * G[j]
-                    for l in range(n):
-                        slope = p[i] * ((i == l) - p[l]) * (G[j] @ V[i])  # of p_i by s_l
-                        dq[start + j, columns] += slope * K[l] / math.sqrt(e)
-                        dk[start + l, columns] += slope * Q[j] / math.sqrt(e)
+                    for m in range(n):
+                        slope = p[i] * ((i == m) - p[m]) * (G[j] @ V[i])  # of p_i by s_m
+                        dq[start + j, columns] += slope * K[m] / math.sqrt(e)
+                        dk[start + m, columns] += slope * Q[j] / math.sqrt(e)
         start += n
     return y, dq, dk, dv
 
