@@ -98,7 +98,7 @@ class Parameter:
         return self.as_dense(self.grad)
 
     def grad_array(self) -> Floats | None:
-        """The stored numbers of the gradient (a RowSparse's values), for norms and for scaling; None where there is none."""
+        """The stored numbers of the gradient (a RowSparse's values), for norms and scaling; None if there is none."""
         return self.grad.values if isinstance(self.grad, RowSparse) else self.grad
 
     def __repr__(self) -> str:
@@ -106,7 +106,10 @@ class Parameter:
 
 
 class Layer:
-    """Anything with parameters, a forward and a backward. Attributes that are Parameters or Layers are found by name."""
+    """Anything with parameters, a forward and a backward.
+
+    Attributes that are Parameters or Layers are found by name.
+    """
 
     def parameters(self) -> dict[str, Parameter]:
         """The parameters by name, in order of definition; those of an inner layer are called "inner.name"."""

@@ -146,7 +146,10 @@ ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
 def bag_magnitude(rows: int, texts: int, d: int) -> Flops:
-    """Each way two products with C (B, U) and two further operations per number of a. The biases, which it adds, count with their maps."""
+    """Each way two products with C (B, U) and two further operations per number of a.
+
+    The biases, which it adds, count with their maps.
+    """
     products = (4 * texts + 2) * rows * d
     return Flops(products + 3 * texts * d, products + 10 * texts * d)
 

@@ -135,7 +135,7 @@ def accuracy_command(project: Project) -> click.Command:
 
 
 def operations_of(network: Settings) -> list[str]:
-    """The operations of the papers that networks of a config's model can have; none where the model has no such field."""
+    """The operations of the papers that a config's model can use; none where the model has no such field."""
     field = network.fields().get("operation")
     return [] if field is None else [name for name in OPERATIONS if name in field.metadata["choices"]]
 

@@ -1,7 +1,7 @@
 """Further rows and columns of the table of a sweep: the linear baseline, and several seeds as one ensemble.
 
-The baseline is TF-IDF of words and a linear SVM (extra `bench`), once for each distinct corpus. An ensemble labels texts
-by the mean of the class probabilities of N seeds.
+The baseline is TF-IDF of words and a linear SVM (extra `bench`), once for each distinct corpus. An ensemble labels
+texts by the mean of the class probabilities of N seeds.
 """
 
 import hashlib

@@ -86,7 +86,7 @@ class TrainingConfig(Settings):
 
 @contextlib.contextmanager
 def computing(training: TrainingConfig, device: str) -> Iterator[None]:
-    """Compute with the threads, the implementation and, on "cuda", the precision of a TrainingConfig; "cpu" has float32."""
+    """Compute with the threads, the implementation and the precision of a TrainingConfig; "cpu" always has float32."""
     precision = training.precision if device == "cuda" else "float32"
     with blas_threads(training.threads), product_precision(precision, device), using(training.implementation):
         yield

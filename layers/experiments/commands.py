@@ -1,4 +1,4 @@
-"""The commands of the experiments: gradcheck, precision and complexity; the others stand in command.py of their folder."""
+"""The commands gradcheck, precision and complexity; other experiments have a command.py in their folder."""
 
 import json
 from typing import Any

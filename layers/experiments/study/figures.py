@@ -1,6 +1,7 @@
-"""The figures of a study: learning, gradients, correlation maps and histograms of the waves, as matplotlib Figures and as files.
+"""The figures of a study, as matplotlib Figures and as files: learning, gradients, correlation maps, wave histograms.
 
-matplotlib (extra `plots`) is imported only when a picture is asked for. The same numbers give the same files, byte by byte.
+matplotlib (extra `plots`) is imported only when a picture is asked for. The same numbers give the same files, byte by
+byte.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ FIXED = {
         "E4", "token2wave", r"Z_j = w_j + i\,v_j = G\,e^{i\alpha_j}, \quad v_j = \sqrt{\sum_{l \ne j} w_l^2}",
         r"dw_l = d\mathrm{re}_l + w_l \sum_{j \ne l} \frac{d\mathrm{im}_j}{v_j}",
     ),
-    "linear": Equation("E8", "linear map", r"y = x\,W + b", r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t"),
+    "linear": Equation(
+        "E8", "linear map", r"y = x\,W + b",
+        r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t",
+    ),
     "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
     "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
     "layer norm": Equation(

@@ -69,6 +69,7 @@ class Walk:
     def logit_slopes(self) -> Floats2d:
         """(B, C): dL/dlogits by complex step, to rounding, from the forward of the loss alone."""
         logits, labels = self.values["classifier"], self.batch.labels
+        assert labels is not None
         slopes = np.zeros_like(logits)
         for index in np.ndindex(*logits.shape):
             moved = logits.astype(np.complex128)
@@ -147,6 +148,7 @@ def readings(walk: Walk, stage: Stage) -> list[Quantity]:
     """Global magnitude and phase beside a wave: the closed form E4 does without them."""
     if stage.equation != "token2wave":
         return []
+    assert isinstance(walk.network, WaveNetwork)
     w, offsets = walk.values[stage.inputs[0]], walk.batch.offsets
     G, _ = global_magnitude_forward(w, offsets, walk.network.config.scope)
     alpha, _ = phase_forward(w, G, offsets)

@@ -62,7 +62,8 @@ def test_tf32_is_for_a_gpu():
     check_precision("float32", "cpu")
     with pytest.raises(
         UserError,
-        match="^precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32$",
+        match="^precision tf32: only the tensor cores of a GPU multiply so; "
+        "give --device cuda, or set precision=float32$",
     ):
         check_precision("tf32", "cpu")
     with pytest.raises(UserError), product_precision("tf32", "cpu"):

@@ -1,4 +1,4 @@
-"""Products by cuBLAS's own rules, played by NumPy: which matrices are turned round, their steps, what is added, and in which precision."""
+"""Products by cuBLAS's rules, emulated with NumPy: transposed matrices, leading dimensions, accumulation, precision."""
 
 import ctypes
 import types
