@@ -7,30 +7,39 @@ A module of its own name, which imports nothing of ours until the fixture is ask
 called `engine` itself can still start its tests.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from engine.gradcheck import GradientReport
+    from engine.gradcheck.types import Backward, Forward
+
 
 @pytest.fixture
-def gradient_check():
+def gradient_check() -> Callable[..., GradientReport]:
     """gradient_check(forward, backward, *inputs, **options) → GradientReport; fails the test when a gradient is wrong.
 
-    options: those of engine.gradcheck.check_gradients (wrt, parameters, directions, method, step, tolerance, kink, seed).
+    options: those of engine.gradcheck.check_gradients (wrt, parameters, directions, method, step, tolerance, kink,
+    seed).
     """
     import engine
 
-    found = Path(engine.__path__[0]) if hasattr(engine, "__path__") else Path(engine.__file__)
-    if (
-        found.resolve() != Path(__file__).resolve().parent / "engine"
-    ):  # ours lies beside this file, however it was installed
+    found = Path(next(iter(engine.__path__)) if hasattr(engine, "__path__") else str(engine.__file__))
+    # Ours lies beside this file, however it was installed.
+    if found.resolve() != Path(__file__).resolve().parent / "engine":
         pytest.fail(
-            f"gradient_check: Python finds another `engine`, {found}, before wave-network's; rename it, or check where it is not on the path",
+            f"gradient_check: Python finds another `engine`, {found}, before wave-network's; rename it, or check where "
+            "it is not on the path",
             pytrace=False,
         )
     from engine.gradcheck import assert_gradients, check_gradients
 
-    def check(forward, backward, *inputs, **options):
+    def check(forward: Forward, backward: Backward, *inputs: Any, **options: Any) -> GradientReport:
         __tracebackhide__ = True
         report = check_gradients(forward, backward, inputs, **options)
         assert_gradients(report)

@@ -1,25 +1,42 @@
-"""What becomes of a command: its exit code, and one line for whatever went wrong."""
+"""Run a click command; map exceptions and signals to exit codes and one-line messages."""
 
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
 import click
 
-from engine import implementation
+from engine import __version__, implementation
 from engine.support.errors import UserError, first_line
 from engine.training.interrupt import Interrupted
 
+DEFAULT = "train"  # the command that runs where the arguments name none
+COLUMN_WIDTH = 100  # of help texts
 
-def exit_code_of(group, default, arguments):
-    """Run a command of a click group and return its exit code: 2 for what the user can mend, 130 and 143 for signals.
 
-    default: the command that runs where the arguments name none.
-    """
+class DefaultGroup(click.Group):
+    """A group that runs DEFAULT where the first argument is no command: options of training belong to it alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def command_group(help: str, commands: Iterable[click.Command]) -> click.Group:
+    """The DefaultGroup of all commands, with --version and --help."""
+    context = {"max_content_width": COLUMN_WIDTH, "help_option_names": ["--help"]}
+    group = DefaultGroup("cli", list(commands), help=help, context_settings=context)
+    return click.version_option(__version__, prog_name="wave-network")(group)
+
+
+def exit_code_of(group: click.Group, arguments: list[str]) -> int:
+    """Run a command of a group and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as during the imports
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if "doctor" not in arguments:  # which tells of a wrong value beside everything else
+        if "doctor" not in arguments:  # which shows a wrong value beside everything else
             implementation.current()
         code = group.main(arguments, prog_name="train.py", standalone_mode=False)
     except UserError as error:
@@ -29,40 +46,32 @@ def exit_code_of(group, default, arguments):
         error.show()
         return error.exit_code
     except MemoryError as error:
-        click.echo(
-            f"error: too little memory ({first_line(error)}); lower the dimension, the size of the vocabulary or the texts at a time",
-            err=True,
-        )
+        remedy = "lower the dimension, the size of the vocabulary or the texts at a time"
+        click.echo(f"error: too little memory ({first_line(error)}); {remedy}", err=True)
         return 2
-    except OSError as error:  # of what nobody expected; click itself ends silently where the reader of a pipe has gone
+    except OSError as error:  # unexpected; click itself ends silently where the reader of a pipe has gone
         where = "standard input or output" if error.filename is None else repr(str(error.filename))
-        click.echo(
-            f"error: {where}: {error.strerror or first_line(error)}; see to the name, the permissions and the free space",
-            err=True,
-        )
+        reason, remedy = error.strerror or first_line(error), "see to the name, the permissions and the free space"
+        click.echo(f"error: {where}: {reason}; {remedy}", err=True)
         give_up_output()
         return 2
     except Interrupted as stop:
         click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
-        saved = (
-            "; what was saved before can be continued with --resume"
-            if can_be_resumed(group, default, arguments)
-            else ""
-        )
+        saved = "; what was saved before can be continued with --resume" if can_be_resumed(group, arguments) else ""
         click.echo(f"stopped by SIGINT at once{saved}", err=True)
         return 130
     return code if isinstance(code, int) else 0
 
 
-def can_be_resumed(group, default, arguments):
+def can_be_resumed(group: click.Group, arguments: list[str]) -> bool:
     """Whether the command of these arguments has an option --resume."""
-    command = group.commands.get(next(iter(arguments), None), default)
+    command = group.commands.get(arguments[0] if arguments else DEFAULT, group.commands[DEFAULT])
     return any("--resume" in option.opts for option in command.params)
 
 
-def give_up_output():
+def give_up_output() -> None:
     """Where standard output takes no more, drop what is left of it, which would fail once more at the end."""
     try:
         sys.stdout.flush()

@@ -23,12 +23,10 @@ from engine.support.errors import UserError
 
 IMPLEMENTATIONS = ("fast", "equations", "check")
 VARIABLE = "WAVE_IMPLEMENTATION"
-TOLERANCES = {
-    np.dtype(np.float32): 1e-5,
-    np.dtype(np.float64): 1e-12,
-}  # of check: ‖difference‖/‖result of the equation‖
+# check: the largest ‖difference‖/‖result of the equation‖ that passes.
+TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
-worst_differences: dict[tuple[str, str], float] = {}  # of check: (function, dtype) → largest difference / tolerance
+worst_differences: dict[tuple[str, str], float] = {}  # check: (function, dtype) → largest difference / tolerance
 _chosen = ["fast"]
 
 
@@ -57,22 +55,28 @@ def using(name: str) -> Iterator[None]:
         _chosen.pop()
 
 
+Forward = Callable[..., tuple[Any, Any]]
+Backward = Callable[..., Any]
+Pair = tuple[Forward, Backward]
+
+
 class Implementation(NamedTuple):
     """A fast implementation of a function pair.
 
-    supports: (arguments of forward) → whether it computes them. Cache: the type of its cache, by which backward finds it.
+    supports: (arguments of forward) → whether it computes them. Cache: the type of its cache, by which backward finds
+    the implementation that ran forward.
     """
 
     supports: Callable[..., bool]
-    forward: Callable[..., tuple]
-    backward: Callable[..., Any]
+    forward: Forward
+    backward: Backward
     Cache: type
 
 
 class Functions:
     """Function pairs as attributes: `y, cache = functions.x_forward(…)`, `dx = functions.x_backward(dy, cache)`."""
 
-    def __init__(self, pairs: dict[str, tuple[Callable[..., tuple], Callable[..., Any]]]):
+    def __init__(self, pairs: dict[str, Pair]):
         self.pairs = pairs
         for name, (forward, backward) in pairs.items():
             setattr(self, f"{name}_forward", forward)
@@ -101,12 +105,18 @@ def dispatched(equations: Functions, table: dict[str, list[Implementation]], che
     return Functions(pairs)
 
 
-def dispatch_pair(name, equation_forward, equation_backward, implementations, check=False):
-    """(forward, backward) of a function pair with implementations. Backward follows the cache: who ran forward runs it."""
+def dispatch_pair(
+    name: str,
+    equation_forward: Forward,
+    equation_backward: Backward,
+    implementations: list[Implementation],
+    check: bool = False,
+) -> Pair:
+    """(forward, backward) of a function pair with implementations; backward uses the one that made the cache."""
     backwards = {implementation.Cache: implementation.backward for implementation in implementations}
 
     @functools.wraps(equation_forward)
-    def forward(*args, **kwargs):
+    def forward(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         for implementation in implementations:
             if implementation.supports(*args, **kwargs):
                 break
@@ -120,7 +130,7 @@ def dispatch_pair(name, equation_forward, equation_backward, implementations, ch
         return y, cache
 
     @functools.wraps(equation_backward)
-    def backward(dy, cache):
+    def backward(dy: Any, cache: Any) -> Any:
         if isinstance(cache, Checked):
             found = backwards[type(cache.fast)](dy, cache.fast)
             compare(f"{name} backward", found, equation_backward(dy, cache.equation))
@@ -131,9 +141,9 @@ def dispatch_pair(name, equation_forward, equation_backward, implementations, ch
 
 
 def compare(name: str, found: Any, expected: Any, tolerance: float | None = None) -> None:
-    """Raise ImplementationError unless every array agrees with the equation's to TOLERANCES; remember the worst.
+    """Raise ImplementationError unless every array agrees with the equation's to TOLERANCES.
 
-    tolerance: another one than that of the dtype.
+    The largest difference of each function is kept in worst_differences. tolerance: in place of that of the dtype.
     """
     for one, other in zip(float_arrays(found), float_arrays(expected), strict=True):
         xp = array_module(one, other)
@@ -142,7 +152,7 @@ def compare(name: str, found: Any, expected: Any, tolerance: float | None = None
             raise ImplementationError(
                 f"{name}: the implementation and the equation are not finite in different places {about}"
             )
-        one, other = xp.where(finite, one, 0), xp.where(finite, other, 0)  # diverging numbers are no fault of either
+        one, other = xp.where(finite, one, 0), xp.where(finite, other, 0)  # neither is to blame for diverging numbers
         difference, size = norm(one - other), norm(other)
         share = difference / (size or 1.0) / (tolerance or TOLERANCES[other.dtype])
         key = (name, other.dtype.name)

@@ -13,12 +13,15 @@ whoever receives one does not write into it. What trains and measures a network 
 batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from engine.arrays.backend import accumulator_dtype, array_module, to_device
 from engine.arrays.ragged import row_blocks, segment_sum
+from engine.types import Array, Floats, Floats2d, Ints1d
+
+LayerType = TypeVar("LayerType", bound="Layer")
 
 
 class RowSparse(NamedTuple):
@@ -27,17 +30,20 @@ class RowSparse(NamedTuple):
     rows: (R,) int64. values: (R, d). Norms and clipping of this pair equal those of the dense gradient exactly.
     """
 
-    rows: np.ndarray
-    values: np.ndarray
+    rows: Ints1d
+    values: Floats2d
 
-    def dense(self, row_count):
+    def dense(self, row_count: int) -> Floats2d:
         """The same gradient as a dense array (row_count, d)."""
-        full = array_module(self.values).zeros((row_count, *self.values.shape[1:]), self.values.dtype)
+        full: Floats2d = array_module(self.values).zeros((row_count, *self.values.shape[1:]), self.values.dtype)
         full[self.rows] = self.values
         return full
 
 
-def sum_rows(rows, values):
+Gradient = Floats | RowSparse
+
+
+def sum_rows(rows: Ints1d, values: Floats2d) -> RowSparse:
     """RowSparse from (N,) row numbers with repeats and their (N, d) values: equal rows summed, in order of appearance.
 
     Sorting by row and summing runs replaces a scatter-add, whose atomics would make the order of float sums a matter of
@@ -62,46 +68,52 @@ class Parameter:
     decay: whether weight decay applies (matrices yes; biases and norm gains no).
     """
 
-    def __init__(self, value, decay=True):
+    def __init__(self, value: Floats, decay: bool = True) -> None:
         self.value = value
-        self.grad = None
+        self.grad: Gradient | None = None
         self.decay = decay
 
-    def accumulate(self, grad):
-        """Add a gradient (array or RowSparse) to what earlier backward passes left here."""
+    def accumulate(self, grad: Gradient) -> None:
+        """Add a gradient to what earlier backward passes left here."""
         if self.grad is None:
             self.grad = grad
-        elif isinstance(grad, RowSparse) != isinstance(self.grad, RowSparse):  # a table that is a matrix elsewhere
-            former, self.grad = self.dense_grad(), grad
-            self.grad = former + self.dense_grad()
-        elif isinstance(grad, RowSparse):
-            xp = array_module(grad.values)
-            self.grad = sum_rows(
-                xp.concatenate([self.grad.rows, grad.rows]), xp.concatenate([self.grad.values, grad.values])
-            )
+        elif isinstance(grad, RowSparse) and isinstance(self.grad, RowSparse):
+            xp, former = array_module(grad.values), self.grad
+            rows, values = xp.concatenate([former.rows, grad.rows]), xp.concatenate([former.values, grad.values])
+            self.grad = sum_rows(rows, values)
+        elif isinstance(grad, RowSparse) or isinstance(self.grad, RowSparse):  # a table that is a matrix elsewhere
+            self.grad = self.as_dense(self.grad) + self.as_dense(grad)
         else:
             self.grad = self.grad + grad  # a new array: the old one may be shared with whoever handed it over
 
-    def dense_grad(self):
+    def as_dense(self, grad: Gradient) -> Floats:
+        """A gradient of this parameter as an array of value's shape."""
+        return grad.dense(len(self.value)) if isinstance(grad, RowSparse) else grad
+
+    def dense_grad(self) -> Floats:
         """The gradient as an array of value's shape; zeros where there was none."""
         if self.grad is None:
-            return array_module(self.value).zeros_like(self.value)
-        return self.grad.dense(len(self.value)) if isinstance(self.grad, RowSparse) else self.grad
+            zeros: Floats = array_module(self.value).zeros_like(self.value)
+            return zeros
+        return self.as_dense(self.grad)
 
-    def grad_array(self):
-        """The stored numbers of the gradient (a RowSparse's values), for norms and for scaling; None where there is none."""
+    def grad_array(self) -> Floats | None:
+        """The stored numbers of the gradient (a RowSparse's values), for norms and scaling; None if there is none."""
         return self.grad.values if isinstance(self.grad, RowSparse) else self.grad
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype}, decay={self.decay})"
 
 
 class Layer:
-    """Anything with parameters, a forward and a backward. Attributes that are Parameters or Layers are found by name."""
+    """Anything with parameters, a forward and a backward.
 
-    def parameters(self):
-        """dict[str, Parameter] in order of definition; those of an inner layer are called "inner.name"."""
-        found = {}
+    Attributes that are Parameters or Layers are found by name.
+    """
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters by name, in order of definition; those of an inner layer are called "inner.name"."""
+        found: dict[str, Parameter] = {}
         for name, part in vars(self).items():
             if isinstance(part, Parameter):
                 found[name] = part
@@ -113,16 +125,16 @@ class Layer:
                         found.update({f"{name}.{i}.{inner}": p for inner, p in item.parameters().items()})
         return found
 
-    def parameter_count(self):
+    def parameter_count(self) -> int:
         """Number of trainable numbers."""
         return sum(p.value.size for p in self.parameters().values())
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Forget all parameter gradients."""
         for parameter in self.parameters().values():
             parameter.grad = None
 
-    def to(self, device):
+    def to(self: LayerType, device: str) -> LayerType:
         """Move all parameters to "cpu" or "cuda"; returns self."""
         for parameter in self.parameters().values():
             parameter.value = to_device(parameter.value, device)
@@ -130,10 +142,11 @@ class Layer:
         return self
 
 
-def squared_norm(x):
-    """Sum of the squares of an array as a 0-d array of the accumulator dtype (float64 for float32), still on its device."""
+def squared_norm(x: Array) -> Floats:
+    """Sum of the squares of an array as a 0-d array of the accumulator dtype (float64 for float32), on its device."""
     xp, total = array_module(x), accumulator_dtype(x.dtype)
-    flats = (
-        (x[rows].ravel().astype(total, copy=False) for rows in row_blocks(x)) if x.ndim else [x.ravel().astype(total)]
-    )
-    return sum((xp.vdot(flat, flat) for flat in flats), start=xp.zeros((), total))
+    whole: Floats = xp.zeros((), total)
+    for rows in row_blocks(x) if x.ndim else [...]:  # a block at a time: its copy in float64 stays in cache
+        flat = x[rows].ravel().astype(total, copy=False)
+        whole = whole + xp.vdot(flat, flat)
+    return whole

@@ -1,16 +1,17 @@
 """Numbers of floating-point operations of a training step, counted from shapes: all formulas in one place.
 
-A product's multiply and add are two operations, and a sum of n numbers counts n. Additions, subtractions,
-multiplications, divisions, comparisons, selections, signs, absolute values, square roots, exp, log, tanh, sin, cos and
-arctan2 count one each, whatever they cost. Copies, casts, gathers, sorting, the drawing of random numbers and work on
-integers count none, and neither do the few operations that there are once per batch. The optimizer is not included.
+The multiplication and the addition of a matrix product are two operations, and a sum of n numbers counts n. Additions,
+subtractions, multiplications, divisions, comparisons, selections, signs, absolute values, square roots, exp, log, tanh,
+sin, cos and arctan2 count one each, whatever they cost. Copies, casts, gathers, sorting, the drawing of random numbers
+and work on integers count none, and neither do the few operations that there are once per batch. The optimizer is not
+included.
 
-Counted is what the planned network computes in float32 on the CPU, as far as shapes tell: not what numbers decide, such
-as which texts go through the equations, or that rows to be summed by their ids happen to be in order. Dropout does not
-act. tests/layers/test_costs.py holds every formula against operations counted while the functions run.
+Counted are the operations of the planned network in float32 on the CPU, as far as shapes tell: not those that depend on
+numbers, such as which texts go through the equations, or that rows to be summed by their ids happen to be in order.
+Dropout does not act. The tests compare every formula with operations counted while the functions run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from engine.arrays.ragged import RaggedBatch, lengths
@@ -38,10 +39,11 @@ NONE = Flops(0, 0)
 
 
 def total(parts: Iterable[Flops]) -> Flops:
+    """The sum of several Flops."""
     return sum(parts, start=NONE)
 
 
-# Function pairs. T rows of d numbers (rows, d), B texts.
+# Function pairs on T rows of d numbers (rows, d), in B texts.
 
 
 def global_magnitude(rows: int, texts: int, d: int, scope: str = "dimension") -> Flops:
@@ -57,7 +59,7 @@ def polar_to_wave(rows: int, d: int) -> Flops:
 
 
 def token2wave(rows: int, d: int) -> Flops:
-    """Of either scope; `exclusive_sum` is 9 of them each way. Linear in the number of tokens."""
+    """The same for either scope, and linear in the number of tokens; `exclusive_sum` takes 9 each way."""
     return Flops(11 * rows * d, 15 * rows * d)
 
 
@@ -78,7 +80,7 @@ def linear(rows: int, inputs: int, outputs: int, bias: bool = True) -> Flops:
 
 
 def embedding(tokens: int, d: int) -> Flops:
-    """The sums of backward."""
+    """Forward gathers; backward adds up the rows of each id."""
     return Flops(0, tokens * d)
 
 
@@ -88,7 +90,7 @@ def layer_norm(rows: int, d: int, residual: bool = False) -> Flops:
 
 
 def gelu(rows: int, d: int) -> Flops:
-    """Slope included: 2 for each coefficient but the last, and 21 more."""
+    """The slope that forward computes included: 2 for each coefficient but the last, and 21 more."""
     return Flops((2 * (len(SINGLE.coefficients) - 1) + 21) * rows * d, rows * d)
 
 
@@ -97,7 +99,7 @@ def relu(rows: int, d: int) -> Flops:
 
 
 def tanh(rows: int, d: int) -> Flops:
-    """Slope included."""
+    """The slope that forward computes included."""
     return Flops(10 * rows * d, rows * d)
 
 
@@ -106,7 +108,7 @@ def residual(rows: int, d: int) -> Flops:
 
 
 def dropout(rows: int, d: int, rate: float) -> Flops:
-    """Of training; none at rate 0."""
+    """Training; prediction and rate 0 take none."""
     return Flops(3 * rows * d, rows * d) if rate else NONE
 
 
@@ -134,9 +136,9 @@ def attention(text_lengths: Iterable[int], d: int, heads: int) -> Flops:
     return Flops(forward, (10 * d + 8 * heads) * pairs + 2 * d * added)
 
 
-# Compositions. U rows, P entries that stand for T tokens, B texts.
+# Compositions over U rows, and P entries that stand for T tokens, in B texts.
 
-BESIDE_NORMS = {  # of wave_pair_cpu per entry, beside 6 for each norm: forward, and backward with its slopes (E4)
+BESIDE_NORMS = {  # wave_pair_cpu per entry, beside 6 for each norm: forward, and backward with its slopes (E4)
     "interference": {"real": (1, 0), "imaginary": (1, 18), "magnitude": (6, 25), "both": (2, 20)},
     "modulation": {"real": (3, 26), "imaginary": (3, 24), "both": (6, 32)},
 }
@@ -144,16 +146,26 @@ ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
 def bag_magnitude(rows: int, texts: int, d: int) -> Flops:
-    """Each way two products with C (B, U) and two further operations per number of a; forward adds both biases."""
+    """Each way two products with C (B, U) and two further operations per number of a.
+
+    The biases, which it adds, count with their maps.
+    """
     products = (4 * texts + 2) * rows * d
-    return Flops(products + 3 * texts * d + 2 * rows * d, products + 10 * texts * d)
+    return Flops(products + 3 * texts * d, products + 10 * texts * d)
 
 
 def wave_pair(
-    entries: int, tokens: int, texts: int, d: int, kind: str, read: str, scope: str = "dimension", own: bool = False
+    entries: int,
+    tokens: int,
+    texts: int,
+    d: int,
+    kind: str,
+    read: str,
+    scope: str = "dimension",
+    identity_index: bool = False,
 ) -> Flops:
-    """own: entry p is row p itself; otherwise backward adds up what the entries of a row receive."""
-    sums = Flops(0, 0 if own else 2 * entries * d)
+    """identity_index: entry p is row p itself; otherwise backward adds up the gradients of the entries of each row."""
+    sums = Flops(0, 0 if identity_index else 2 * entries * d)
     if scope == "dimension" and read in wave_pair_cpu.READOUTS.get(kind, ()):
         forward, backward = BESIDE_NORMS[kind][read]
         tests = 8 * texts * d  # 4 for each wave and way, to see whether digits were lost
@@ -163,6 +175,7 @@ def wave_pair(
 
 
 def feed_forward(part: FeedForward, rows: int) -> Flops:
+    """Both linear maps and the activation between them."""
     d, hidden = part.expand.weight.value.shape
     return linear(rows, d, hidden) + ACTIVATIONS[part.activation](rows, hidden) + linear(rows, hidden, d)
 
@@ -173,17 +186,18 @@ def feed_forward(part: FeedForward, rows: int) -> Flops:
 def step_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host."""
     texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
-    closing = linear(texts, *network.classifier.weight.value.shape)
-    closing += softmax_cross_entropy(texts, classes, network.config.label_smoothing)
-    return total(BODIES[network.config.model](network, batch)) + closing
+    classifier = linear(texts, *network.classifier.weight.value.shape)
+    loss = softmax_cross_entropy(texts, classes, network.config.label_smoothing)
+    return total(ENCODERS[network.config.model](network, batch)) + classifier + loss
 
 
 def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
-    """Those of the part in which tokens see one another: the waves, or the attention, of all blocks."""
+    """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
     return total(MIXING[network.config.model](network, batch))
 
 
 def plan_of(network: PlannedWaveNetwork, batch: RaggedBatch) -> WavePlan:
+    """The plan of a batch without dropout."""
     vocabulary = len(network.embedding.table.value)
     return plan_batch(network.config, batch.ids, batch.offsets, batch.labels, vocabulary)
 
@@ -202,18 +216,17 @@ def wave_mixing(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
     return parts
 
 
-def wave_body(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
+def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
     plan, config, texts = plan_of(network, batch), network.config, len(batch.offsets) - 1
     d, rows, parts = config.dimension, len(plan.ids), wave_mixing(network, batch)
     for block, bag, after, spread in zip(network.blocks, plan.bags, plan.bags[1:], plan.spread):
         entries = bag.entry_count()
         out = entries if after.row_index is None else texts  # rows of the block's output
-        bias = not shares_magnitude(config)
-        parts += [linear(rows, d, d, bias), linear(rows, d, d, bias), Flops(0, rows * d)]  # two gradients of x added
+        parts += [linear(rows, d, d), linear(rows, d, d), Flops(0, rows * d)]  # two gradients of x added
         if spread is not None:
             parts.append(Flops(0, entries * d))  # summed over the entries of each text
         if block.projection:
-            parts.append(linear(out, 2 * d, d))
+            parts.append(linear(out, READOUTS[config.readout].width * d, d))
         parts.append(layer_norm(out, d, config.wave_residual))
         if config.wave_residual:  # summed over the entries of each row, and added
             parts.append(Flops(0, (rows if bag.row_index is None else rows + entries) * d))
@@ -232,7 +245,7 @@ def transformer_mixing(network: Transformer, batch: RaggedBatch) -> list[Flops]:
     return [attention(lengths(batch.offsets), config.dimension, config.heads) for _ in network.blocks]
 
 
-def transformer_body(network: Transformer, batch: RaggedBatch) -> list[Flops]:
+def transformer_encoder(network: Transformer, batch: RaggedBatch) -> list[Flops]:
     tokens, texts, d = len(batch.ids), len(batch.offsets) - 1, network.config.dimension
     parts = [embedding(tokens, d), embedding(tokens, d), layer_norm(tokens, d, residual=True)]
     parts += transformer_mixing(network, batch)
@@ -243,5 +256,6 @@ def transformer_body(network: Transformer, batch: RaggedBatch) -> list[Flops]:
     return [*parts, pooling(tokens, texts, d, "cls"), linear(texts, d, d), tanh(texts, d)]
 
 
-BODIES = {"wave": wave_body, "transformer": transformer_body}
-MIXING = {"wave": wave_mixing, "transformer": transformer_mixing}
+Count = Callable[[Any, RaggedBatch], list[Flops]]
+ENCODERS: dict[str, Count] = {"wave": wave_encoder, "transformer": transformer_encoder}
+MIXING: dict[str, Count] = {"wave": wave_mixing, "transformer": transformer_mixing}

@@ -1,31 +1,29 @@
-"""Settings of hypothesis for all tests, and the marker gpu."""
+"""Settings of hypothesis for all tests, their own token cache, and the marker gpu."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("tests.support")
-
 from engine.arrays.backend import why_no_cuda
 from engine.data import token_cache
 from tests.support.gpu_summary import pytest_terminal_summary  # noqa: F401 (a hook)
 
-# No deadline: a stalled core is no fault of the code. On CI the examples are the same every time; elsewhere they are new.
+# No deadline, since cores may stall. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("here")
 
 
 @pytest.fixture(autouse=True)
 def own_token_cache(tmp_path_factory, monkeypatch):
-    """Tests neither read nor fill the user's token cache, and neither do the processes that they start (on Linux)."""
+    """Keep tests, and on Linux the processes that they start, from reading or filling the user's token cache."""
     folder = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setattr(token_cache, "user_folder", lambda: folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked gpu are skipped, with the reason, where no CUDA device is usable."""
+    """Skip tests marked gpu, with the reason, where no CUDA device is usable."""
     on_gpu = [item for item in items if "gpu" in item.keywords]
     reason = why_no_cuda() if on_gpu else None
     for item in on_gpu if reason else ():

@@ -28,7 +28,8 @@ OTHER = report("tests/engine/test_table.py::test_kernels")
         ([EMULATED], "No kernel was compiled for a device; 1 test executed kernels on the CPU by emulation (g++)"),
         (
             [COMPILED, report("a::b", "NVRTC 13.5"), EMULATED, EMULATED],
-            "Kernels were compiled by NVRTC 13.5 and nvcc 13.0.88; 2 tests executed kernels on the CPU by emulation (g++)",
+            "Kernels were compiled by NVRTC 13.5 and nvcc 13.0.88; "
+            "2 tests executed kernels on the CPU by emulation (g++)",
         ),
     ],
 )

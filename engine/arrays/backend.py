@@ -1,9 +1,8 @@
 """NumPy or CuPy: which module owns an array, where arrays live, how much memory they take, and random streams.
 
 Nothing here is a global switch: a function asks `xp = array_module(x)` and computes where its input already is.
-CuPy is imported only when a device is asked for, so that a machine without it pays nothing.
-
-Integer arrays of the host go to a device together: each copy has its price, however small it is.
+CuPy is imported only when a device is asked for, so that a machine without it pays nothing. Integer arrays of the host
+go to a device together (move_together): each copy has its price, however small it is.
 """
 
 import contextlib
@@ -11,17 +10,21 @@ import copy
 import functools
 import sys
 import weakref
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from engine.support.errors import UserError, first_line
+from engine.types import Array, Floats
 
-private_pools = weakref.WeakSet()  # what keeps memory of a device beside CuPy's own pool: has pool_bytes()
+# Objects that hold memory of a device beside CuPy's own pool: they have pool_bytes().
+private_pools: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def array_module(*arrays):
+def array_module(*arrays: Any) -> Any:
     """The module (numpy or cupy) that owns these arrays; anything that is no array is ignored.
 
     Raises ValueError when NumPy and CuPy arrays are mixed: copies between the two are always asked for by name.
@@ -38,12 +41,12 @@ def array_module(*arrays):
     return cupy if on_device else np
 
 
-def accumulator_dtype(dtype):
+def accumulator_dtype(dtype: npt.DTypeLike) -> np.dtype:
     """The dtype in which sums over many entries are taken: float64 for float32, otherwise the dtype itself."""
     return np.dtype(np.float64) if np.dtype(dtype) == np.float32 else np.dtype(dtype)
 
 
-def resolve_device(name):
+def resolve_device(name: str) -> str:
     """Turn "cpu", "cuda" or "auto" into "cpu" or "cuda". Raises UserError when "cuda" is asked for and not usable."""
     if name == "cpu":
         return "cpu"
@@ -57,7 +60,7 @@ def resolve_device(name):
     return "cpu"
 
 
-def why_no_cuda():
+def why_no_cuda() -> str | None:
     """None when a CUDA device can be used, otherwise the reason in a few words (never an exception)."""
     try:
         import cupy
@@ -75,59 +78,68 @@ def why_no_cuda():
     return None
 
 
-def to_device(x, device):
+def to_device(x: Array, device: str) -> Array:
     """The array on "cpu" (NumPy) or "cuda" (CuPy); the same object when it is already there."""
     if device == "cpu":
-        return x if isinstance(x, np.ndarray) else x.get()
+        on_host: Array = x if isinstance(x, np.ndarray) else x.get()
+        return on_host
     import cupy
 
-    return cupy.asarray(x)
+    on_device: Array = cupy.asarray(x)
+    return on_device
 
 
-def to_host(x):
+def to_host(x: Array) -> Array:
     """The array as a NumPy array."""
     return to_device(x, "cpu")
 
 
-def blas_threads(count):
-    """Context manager: matrix products of NumPy take `count` threads, or what BLAS chooses by itself for 0.
+def blas_threads(count: int) -> AbstractContextManager[Any]:
+    """Context manager: matrix products of NumPy use `count` threads, or as many as BLAS chooses by itself for 0.
 
-    Small products gain little from threads, and lose several times over where another program needs a core: BLAS's threads
-    wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
+    Small products gain little from threads, and lose several times over where another program needs a core: BLAS's
+    threads wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
     """
-    return threadpool_limits(limits=count or None, user_api="blas")
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=count or None, user_api="blas")
+    return limits
 
 
-def random_generator(seed, *stream, device="cpu"):
+@overload
+def random_generator(seed: int, *stream: int) -> np.random.Generator: ...
+@overload
+def random_generator(seed: int, *stream: int, device: str) -> "np.random.Generator | DeviceGenerator": ...
+def random_generator(seed: int, *stream: int, device: str = "cpu") -> "np.random.Generator | DeviceGenerator":
     """A generator that depends on nothing but `seed` and the integers of `stream` (say: purpose, step).
 
-    Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted one.
+    Streams that are keyed by the step need no saved state: a resumed run draws the same numbers as an uninterrupted
+    one.
     """
     return np.random.default_rng([seed, *stream]) if device == "cpu" else DeviceGenerator(seed, stream)
 
 
 class DeviceGenerator:
-    """Draws on a device what is asked of it, and keeps `host`, the generator of the same stream for what is drawn on the host.
+    """Random generator on a device, with `host`, the generator of the same stream for numbers drawn on the host.
 
     Both are made at their first use: many steps drop no entries, or nothing at all.
     """
 
-    def __init__(self, seed, stream):
+    def __init__(self, seed: int, stream: tuple[int, ...]) -> None:
         self.key = (seed, *stream)
-        self.generator = None
+        self.generator: Any = None
 
     @functools.cached_property
-    def host(self):
+    def host(self) -> np.random.Generator:
         return np.random.default_rng(list(self.key))
 
-    def random(self, shape, dtype=np.float32):
+    def random(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:
         """Uniform numbers in [0, 1) on the device."""
         if self.generator is None:
             import cupy
 
             key = np.random.SeedSequence(self.key).generate_state(1, np.uint64)[0]
             self.generator = cupy.random.Generator(cupy.random.Philox4x3210(int(key)))
-        return self.generator.random(shape, dtype=dtype)
+        numbers: Floats = self.generator.random(shape, dtype=dtype)
+        return numbers
 
 
 def same_stream(rng: Any) -> Any:
@@ -135,12 +147,12 @@ def same_stream(rng: Any) -> Any:
     return DeviceGenerator(rng.key[0], rng.key[1:]) if isinstance(rng, DeviceGenerator) else copy.deepcopy(rng)
 
 
-def host_generator(rng, like):
-    """The generator for arrays where `like` is: that of the host for host arrays. None stays None."""
+def host_generator(rng: Any, like: Array) -> Any:
+    """The generator for arrays on the side where `like` is: that of the host for host arrays. None stays None."""
     return rng.host if isinstance(rng, DeviceGenerator) and isinstance(like, np.ndarray) else rng
 
 
-def peak_memory_bytes(device="cpu"):
+def peak_memory_bytes(device: str = "cpu") -> int:
     """Peak resident memory of this process in bytes ("cpu"), or the bytes held by CuPy's memory pools ("cuda").
 
     A pool keeps freed blocks, so its size is the largest that the arrays together have needed.
@@ -148,7 +160,7 @@ def peak_memory_bytes(device="cpu"):
     if device == "cuda":
         import cupy
 
-        return int(cupy.get_default_memory_pool().total_bytes()) + sum(pool.pool_bytes() for pool in private_pools)
+        return int(cupy.get_default_memory_pool().total_bytes() + sum(pool.pool_bytes() for pool in private_pools))
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/status") as status:
             for line in status:

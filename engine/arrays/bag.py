@@ -19,16 +19,16 @@ from engine.types import Array, Floats2d, Ints1d, Offsets
 
 
 class InverseIndex(NamedTuple):
-    """What kernels need to know of a Bag beside its fields, worked out on the host, where sizes are known at once.
+    """The index that kernels need of a Bag beside its fields, made on the host, where sizes are known at once.
 
     texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to, and
     row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
-    tokens: what expand() gives, None where nobody asks for it.
+    tokens: the result of expand(), None where nobody asks for it.
     """
 
     texts: Ints1d
     by_row: Ints1d | None
-    row_starts: Ints1d | None
+    row_starts: Offsets | None
     tokens: tuple[Ints1d, Ints1d, Offsets] | None = None
 
 
@@ -126,30 +126,36 @@ def merge_repeats(bag: Bag, row_count: int) -> Bag:
     """The same bag with equal entries of a text merged: their rows ascend within each text. row_count: U."""
     xp = array_module(bag.offsets)
     text = bag.texts()
+    assert bag.row_index is not None
     keys, counts = xp.unique(text * row_count + bag.row_index, return_counts=True)
     offsets = xp.searchsorted(keys, xp.arange(len(bag.offsets)) * row_count)
     return Bag(keys % row_count, counts.astype(np.int64, copy=False), offsets)
 
 
 def sum_entries(y: Floats2d, bag: Bag, row_count: int, accumulate: Floats2d | None = None) -> Floats2d:
-    """What entries hand back to their rows: (P, …) → (U, …), Σ over the entries of each row. float32 in float64.
+    """Sum the entries of each row, as backward needs it: (P, …) → (U, …). float32 is summed in float64.
 
     accumulate: (U, …), added to it.
     """
     if bag.row_index is None:
         return y if accumulate is None else accumulate + y
-    if bag.inverse is not None:
-        return dispatch(sum_segments_of_rows, functools.partial(plain_sum_entries, row_count), y, bag, accumulate)
-    return plain_sum_entries(row_count, y, bag, accumulate)
+    sums = functools.partial(sum_by_row, row_count)
+    if bag.inverse is None:
+        return sums(y, bag, accumulate)
+    summed: Floats2d = dispatch(sum_by_inverse_index, sums, y, bag, accumulate)
+    return summed
 
 
-def plain_sum_entries(row_count: int, y: Floats2d, bag: Bag, accumulate: Floats2d | None) -> Floats2d:
+def sum_by_row(row_count: int, y: Floats2d, bag: Bag, accumulate: Floats2d | None) -> Floats2d:
+    """sum_entries by sorting the entries by their rows."""
+    assert bag.row_index is not None
     sums = sum_rows(bag.row_index, y).dense(row_count)
     return sums if accumulate is None else accumulate + sums
 
 
-def sum_segments_of_rows(y: Floats2d, bag: Bag, accumulate: Floats2d | None) -> Floats2d:
-    assert bag.inverse is not None
+def sum_by_inverse_index(y: Floats2d, bag: Bag, accumulate: Floats2d | None) -> Floats2d:
+    """sum_entries by a kernel, which finds the entries of each row by the inverse index."""
+    assert bag.inverse is not None and bag.inverse.row_starts is not None
     return sum_segments(y, bag.inverse.row_starts, bag.inverse.by_row, accumulate)
 
 
@@ -173,25 +179,28 @@ def padded_length(n: int) -> int:
 
 
 def padded(rows: Ints1d, bag: Bag) -> tuple[Ints1d, Bag]:
-    """(rows, bag) of a batch without dropout, on the host, with more rows and entries: one CUDA graph serves many batches.
+    """Pad a batch without dropout on the host to one of a few sizes, so that one CUDA graph serves many batches.
 
     rows: (U,) ids to look up; added ones are 0. bag: with counts and inverse index; added entries refer to row 0, occur
     0 times, and are no row's and no text's. They lie behind the real ones. Kernels that go text by text leave them out or
     write 0 for them; those that go row by row compute something finite there, whose gradient is 0 because pooling hands
     nothing back. All real rows come first, so a kernel sums them in the order that it takes without padding.
     """
-    inverse, entries = bag.inverse, bag.entry_count()
+    row_index, counts, _, inverse = bag
+    assert row_index is not None and counts is not None and inverse is not None
+    assert inverse.by_row is not None and inverse.row_starts is not None
+    entries = bag.entry_count()
     U, P = padded_length(len(rows)), padded_length(entries)
     inverse = inverse._replace(
         texts=filled_up(inverse.texts, P, 0),
         by_row=filled_up(inverse.by_row, P, 0),
         row_starts=filled_up(inverse.row_starts, U + 1, entries),
     )
-    row_index, counts = filled_up(bag.row_index, P, 0), filled_up(bag.counts, P, 0)
+    row_index, counts = filled_up(row_index, P, 0), filled_up(counts, P, 0)
     return filled_up(rows, U, 0), bag._replace(row_index=row_index, counts=counts, inverse=inverse)
 
 
-def filled_up(x: Ints1d, n: int, value: int) -> Ints1d:
+def filled_up(x: Ints1d, n: int, value: int) -> Offsets:
     """(n,) int64: x and then `value`."""
     y = np.empty(n, np.int64)
     y[: len(x)] = x

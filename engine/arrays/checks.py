@@ -1,5 +1,8 @@
 """Argument checks shared by all function pairs: a ValueError names the argument, what it was and what it must be."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 REAL = (np.dtype(np.float32), np.dtype(np.float64))
@@ -7,7 +10,7 @@ COMPLEX_STEP = np.dtype(np.complex128)  # admitted so that analytic functions ca
 ACCEPTED = (*REAL, COMPLEX_STEP)
 
 
-def check_floats(name, x, shape, like=None):
+def check_floats(name: str, x: Any, shape: tuple[int | str | None, ...], like: Any = None) -> None:
     """Raise ValueError unless `x` is a float array of the given shape.
 
     shape: a tuple of sizes, of strings for free sizes (used in the message) and of None; `like`: an array, or a cache
@@ -25,15 +28,16 @@ def check_floats(name, x, shape, like=None):
         raise ValueError(f"{name}: expected shape {shown_shape(shape)}, got {x.shape}")
 
 
-def shown_shape(shape):
-    """A wanted shape as messages show it; made for them alone, since checks are made at every call."""
+def shown_shape(shape: tuple[int | str | None, ...]) -> str:
+    """A wanted shape as messages show it."""
     return "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
 
 
-def check_offsets(offsets, rows):
-    """Raise ValueError unless `offsets` cuts `rows` flat rows into texts: int64, (B + 1,), from 0 to rows, never falling.
+def check_offsets(offsets: Any, rows: int) -> None:
+    """Raise ValueError unless `offsets` cuts `rows` flat rows into texts.
 
-    Only host arrays are looked into: reading a device array would stall the stream.
+    They must be int64, (B + 1,), run from 0 to rows and never fall. Only host arrays are looked into: reading a device
+    array would stall the stream.
     """
     if not hasattr(offsets, "dtype") or offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) < 1:
         found = f"{offsets.dtype} of shape {offsets.shape}" if hasattr(offsets, "dtype") else type(offsets).__name__
@@ -50,7 +54,7 @@ def check_offsets(offsets, rows):
         )
 
 
-def check_ids(ids, rows):
+def check_ids(ids: Any, rows: int) -> None:
     """Raise ValueError unless `ids` is a (T,) array of integers in [0, rows). Only host arrays are looked into."""
     if not hasattr(ids, "dtype"):
         raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
@@ -61,7 +65,7 @@ def check_ids(ids, rows):
         raise ValueError(f"ids: must lie in [0, {rows}), got {worst}")
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -1,1 +1,1 @@
-"""Measuring speed: interleaved repeats, the rate of matrix products, seconds per part, growth with size, the machine."""
+"""Tools to measure speed and memory: clocks, turns, parts of a step, child processes, the machine."""

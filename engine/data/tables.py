@@ -8,11 +8,13 @@ import itertools
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.data.texts import shown
 from engine.support.errors import UserError
+from engine.support.files import AnyPath
 
 FORMATS = {
     ".csv": "CSV",
@@ -23,9 +25,8 @@ FORMATS = {
     ".json": "JSON lines",
 }
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-FIELD_LIMIT = (
-    2**31 - 1
-)  # the largest that the csv module takes on every platform; its default refuses texts above 128 KiB
+# The largest limit that the csv module takes on every platform; its default refuses texts above 128 KiB.
+FIELD_LIMIT = 2**31 - 1
 DELIMITER_SAMPLE_ROWS = 20
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -33,16 +34,19 @@ MISSING = object()  # the cell of a JSON object that lacks the key
 
 
 class Table(NamedTuple):
-    """format: what the file was read as. keys: the column names of JSON objects, else None. rows: lists of cells, of any
-    width. lines: the line on which each row begins, from 1."""
+    """A file as rows of cells.
+
+    format: the format that the file was read as. keys: the column names of JSON objects, else None. rows: lists of
+    cells, of any width. lines: the line on which each row begins, from 1.
+    """
 
     format: str
     keys: list[str] | None
-    rows: list[list]
+    rows: list[list[Any]]
     lines: list[int]
 
 
-def read_table(path, plain_lines):
+def read_table(path: AnyPath, plain_lines: bool) -> Table:
     """Read a file as a table; its name tells the format. Raises UserError for whatever cannot be read.
 
     plain_lines: whether a file of another name (.txt) is one text per line; otherwise its first line tells the format.
@@ -55,7 +59,7 @@ def read_table(path, plain_lines):
     return {"CSV": csv_table, "TSV": tsv_table, "JSON lines": json_table, "plain lines": line_table}[kind](path, text)
 
 
-def read_characters(path):
+def read_characters(path: AnyPath) -> str:
     """The characters of a UTF-8 file, unpacked if it is gzip, without byte order mark; NUL becomes U+FFFD.
 
     The csv module of Python 3.10 refuses NUL; tokenizers drop either character alike.
@@ -87,7 +91,7 @@ def read_characters(path):
         ) from None
 
 
-def format_of_first_line(text):
+def format_of_first_line(text: str) -> str:
     """The format that the first line with content suggests."""
     line = next((line for line in text.split("\n") if line.strip()), "")
     if line.startswith("{"):
@@ -95,20 +99,20 @@ def format_of_first_line(text):
     return "TSV" if "\t" in line else "CSV" if any(d in line for d in ",;") else "plain lines"
 
 
-def line_table(path, text):
-    """One text per line. Empty lines count as texts, so that predictions keep the order and number of the lines."""
+def line_table(path: AnyPath, text: str) -> Table:
+    """Read one text per line. Empty lines count as texts, so that predictions keep the order and number of lines."""
     rows = [[line.removesuffix("\r")] for line in text.removesuffix("\n").split("\n")] if text else []
     return Table("plain lines", None, rows, list(range(1, len(rows) + 1)))
 
 
-def csv_table(path, text):
-    """Quoted fields may hold delimiters, doubled quotes and line ends. The delimiter is the first that fits the file."""
+def csv_table(path: AnyPath, text: str) -> Table:
+    """Read CSV: quoted fields may hold delimiters, doubled quotes and line ends; the delimiter is guessed."""
     delimiter = guess_delimiter(text)
     return Table(f"CSV, {DELIMITERS[delimiter]}", None, *quoted_rows(path, text, delimiter))
 
 
-def tsv_table(path, text):
-    """Quotes are ordinary characters, unless only reading them as quotes gives rows of equal width."""
+def tsv_table(path: AnyPath, text: str) -> Table:
+    """Read TSV: quotes are ordinary characters, unless only reading them as quotes gives rows of equal width."""
     rows, lines = [], []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -122,17 +126,17 @@ def tsv_table(path, text):
     return Table("TSV", None, rows, lines)
 
 
-def is_wrapped(cell):
+def is_wrapped(cell: str) -> bool:
     """Whether a cell stands in quotes."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
-def guess_delimiter(text):
-    """The delimiter that cuts the most of the first rows into as many columns as the very first, more than one; else the comma.
+def guess_delimiter(text: str) -> str:
+    """The delimiter that cuts the most of the first rows into as many columns as the very first, more than one.
 
-    A row of another width thus does not hide the delimiter, and can be named.
+    The comma where none does. A row of another width thus does not hide the delimiter, and can be named.
     """
-    alike = dict.fromkeys(DELIMITERS, 0)  # share of the rows; in an equal race the first wins
+    alike = dict.fromkeys(DELIMITERS, 0.0)  # share of the rows; in an equal race the first wins
     for delimiter in DELIMITERS:
         with wide_fields():
             sample = itertools.islice(
@@ -142,10 +146,10 @@ def guess_delimiter(text):
                 widths = [len(row) for row in sample if not is_blank(row)]
                 if widths and widths[0] > 1:
                     alike[delimiter] = widths.count(widths[0]) / len(widths)
-    return max(alike, key=alike.get)
+    return max(alike, key=alike.__getitem__)
 
 
-def quoted_rows(path, text, delimiter):
+def quoted_rows(path: AnyPath, text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
     """(rows, lines) by the csv module. A row that spans lines is known by its first. Blank lines are skipped."""
     end = ["end", "of file"]
     rows, lines = [], []
@@ -166,18 +170,19 @@ def quoted_rows(path, text, delimiter):
             raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); {remedy}") from None
     if rows[-1] != end:
         raise UserError(
-            f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, and double the quotes within a field"
+            f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, "
+            "and double the quotes within a field"
         )
     return rows[:-1], lines[:-1]
 
 
-def is_blank(row):
+def is_blank(row: list[str]) -> bool:
     """Whether a row of the csv module is a line of nothing or of blanks: an empty field in quotes is a text."""
     return not row or len(row) == 1 and row[0].isspace()
 
 
 @contextlib.contextmanager
-def wide_fields():
+def wide_fields() -> Iterator[None]:
     """Lift the csv module's limit on the size of a field; it is one for the whole process, hence put back."""
     before = csv.field_size_limit(FIELD_LIMIT)
     try:
@@ -186,8 +191,8 @@ def wide_fields():
         csv.field_size_limit(before)
 
 
-def json_table(path, text):
-    """One JSON object per line. The columns are all keys, in the order of their first appearance."""
+def json_table(path: AnyPath, text: str) -> Table:
+    """Read one JSON object per line. The columns are all keys, in the order of their first appearance."""
     objects, lines = [], []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -203,7 +208,8 @@ def json_table(path, text):
             raise UserError(f"{path}, line {number}: bad JSON {shown(line)} ({error}); {remedy}") from None
         if not isinstance(value, dict):
             raise UserError(
-                f'{path}, line {number}: expected a JSON object, got {shown(line)}; write one object per line, such as {{"label": "1", "text": "…"}}'
+                f"{path}, line {number}: expected a JSON object, got {shown(line)}; "
+                'write one object per line, such as {"label": "1", "text": "…"}'
             )
         objects.append(value)
         lines.append(number)
@@ -211,7 +217,7 @@ def json_table(path, text):
     return Table("JSON lines", keys, [[value.get(key, MISSING) for key in keys] for value in objects], lines)
 
 
-def cell_text(cell):
+def cell_text(cell: Any) -> str | None:
     """A cell as text: JSON numbers and truth values as JSON writes them, null as "". None for arrays and objects."""
     if isinstance(cell, str):
         return mend_surrogates(cell)
@@ -220,6 +226,6 @@ def cell_text(cell):
     return json.dumps(cell) if isinstance(cell, (bool, int, float)) else None
 
 
-def mend_surrogates(text):
-    """JSON escapes can name half a surrogate pair, which is no character: U+FFFD in its place."""
+def mend_surrogates(text: str) -> str:
+    """Put U+FFFD in the place of lone surrogates, which JSON escapes can name and which are no characters."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -1,61 +1,73 @@
-"""Learned vocabularies, token ids and affixes, kept between runs: the same texts are tokenized once. (A validation split makes others of a corpus.)
+"""Learned vocabularies, token ids and affixes, kept between runs: the same texts are tokenized once.
 
-Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's version), so
-that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids that do not fit their checksum
-cost time, never a run.
+(A validation split makes others of a corpus.)
+
+Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's
+version), so that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids
+that do not fit their checksum cost time, never a run.
 """
 
 import contextlib
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 import safetensors
 import safetensors.numpy
 import tokenizers
+from tokenizers import Tokenizer
 
-from engine.data.affixes import encode_affixes, learn_affixes, load_affixes, save_affixes
-from engine.data.encoding import encode_texts
-from engine.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from engine.data.affixes import AffixVocabulary, encode_affixes, learn_affixes, load_affixes, save_affixes
+from engine.data.tokenizer import encode_texts, load_tokenizer, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
-from engine.support.files import write_whole
+from engine.support.files import AnyPath, write_whole
+from engine.types import Ints1d, Offsets
 
 KEPT_FILES = 128
 FORMAT = 1  # raise it when the same inputs give other tokens
+
+Kept = TypeVar("Kept")
 
 
 class TokenCache:
     """The folder "tokens" of a cache folder; by default that of the user."""
 
-    def __init__(self, cache_dir=None):
+    def __init__(self, cache_dir: AnyPath | None = None) -> None:
         self.folder = Path(cache_dir or user_folder()) / "tokens"
 
-    def tokenizer(self, texts, vocabulary_size, tokens="wordpieces"):
+    def tokenizer(self, texts: Sequence[str], vocabulary_size: int, tokens: str = "wordpieces") -> Tokenizer:
         """train_tokenizer(texts, vocabulary_size, tokens), from the folder where it has been trained before."""
         key = digest("vocabulary", tokens, vocabulary_size, *texts)
         return self.learned(
             key, lambda: train_tokenizer(texts, vocabulary_size, tokens), load_tokenizer, save_tokenizer
         )
 
-    def encode(self, tokenizer, texts, max_tokens):
+    def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> tuple[Ints1d, Offsets]:
         """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
         key = digest("ids", max_tokens, tokenizer.to_str(), *texts)
         return self.flat_ids(key, lambda: encode_texts(tokenizer, texts, max_tokens))
 
-    def learn_affixes(self, tokenizer, texts):
+    def learn_affixes(self, tokenizer: Tokenizer, texts: Sequence[str]) -> AffixVocabulary:
         """learn_affixes(tokenizer, texts), from the folder where it has been done before."""
         key = digest("affix vocabulary", tokenizer.to_str(), *texts)
         return self.learned(key, lambda: learn_affixes(tokenizer, texts), load_affixes, save_affixes)
 
-    def encode_affixes(self, vocabulary, tokenizer, texts, max_tokens):
+    def encode_affixes(
+        self, vocabulary: AffixVocabulary, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
+    ) -> tuple[Ints1d, Offsets]:
         """encode_affixes(vocabulary, tokenizer, texts, max_tokens), from the folder where it has been done before."""
         key = digest("affix ids", max_tokens, tokenizer.to_str(), len(vocabulary.known), *vocabulary.known, *texts)
         return self.flat_ids(key, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
 
-    def learned(self, key, make, load, save):
-        """The vocabulary kept under a key; where it is not, what make() gives, which is kept."""
+    def learned(
+        self, key: str, make: Callable[[], Kept], load: Callable[[Path], Kept], save: Callable[[Kept, Path], None]
+    ) -> Kept:
+        """The vocabulary kept under a key; where there is none, that of make(), which is then kept."""
         path = self.folder / f"{key}.json"
         with contextlib.suppress(UserError):
             return self.used(path, load(path))
@@ -63,8 +75,8 @@ class TokenCache:
         self.keep(lambda: save(vocabulary, path))
         return vocabulary
 
-    def flat_ids(self, key, make):
-        """The (ids, offsets) kept under a key; where they are not, those that make() gives, which are kept."""
+    def flat_ids(self, key: str, make: Callable[[], tuple[Ints1d, Offsets]]) -> tuple[Ints1d, Offsets]:
+        """The (ids, offsets) kept under a key; where there are none, those of make(), which are then kept."""
         path = self.folder / f"{key}.safetensors"
         with contextlib.suppress(OSError, KeyError, safetensors.SafetensorError):
             arrays = safetensors.numpy.load_file(path)
@@ -76,13 +88,13 @@ class TokenCache:
         self.keep(lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary), failures))
         return ids, offsets
 
-    def used(self, path, value):
-        """The value; its file counts as new, so that it is not the next to go."""
+    def used(self, path: Path, value: Kept) -> Kept:
+        """Return the value; its file counts as new, so that it is not the next to be removed."""
         with contextlib.suppress(OSError):
             os.utime(path)
         return value
 
-    def keep(self, write):
+    def keep(self, write: Callable[[], None]) -> None:
         """Write a file if the folder allows it, and remove the oldest of more than KEPT_FILES."""
         with contextlib.suppress(OSError, UserError):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,12 +107,12 @@ class TokenCache:
                 file.unlink()
 
 
-def user_folder():
+def user_folder() -> str:
     return platformdirs.user_cache_dir("wave-network")
 
 
-def digest(*parts):
-    """Hexadecimal SHA-256 of texts and numbers, of their boundaries, and of what tokenizes them."""
+def digest(*parts: object) -> str:
+    """Hexadecimal SHA-256 of texts and numbers, of their boundaries, and of the version of the tokenizer library."""
     sha = hashlib.sha256()
     for part in (FORMAT, tokenizers.__version__, *parts):
         data = str(part).encode("utf-8", "surrogatepass")
@@ -109,6 +121,6 @@ def digest(*parts):
     return sha.hexdigest()
 
 
-def checksum(ids, offsets):
+def checksum(ids: Ints1d, offsets: Offsets) -> npt.NDArray[np.uint8]:
     """(32,) bytes: SHA-256 of both arrays."""
     return np.frombuffer(hashlib.sha256(ids.tobytes() + offsets.tobytes()).digest(), np.uint8)

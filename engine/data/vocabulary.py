@@ -1,47 +1,54 @@
-"""What a run knows of words: a tokenizer, the n-grams of its tokens, and the affixes of words."""
+"""The vocabulary of a run: a tokenizer, the n-grams of its tokens, and the affixes of words."""
 
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+from tokenizers import Tokenizer
 
 from engine.arrays.ragged import lengths
 from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
-from engine.data.encoding import encode_texts
 from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
-from engine.data.tokenizer import load_tokenizer, save_tokenizer
+from engine.data.tokenizer import encode_texts, load_tokenizer, save_tokenizer
 from engine.support.errors import UserError
-from engine.support.files import write_whole
+from engine.support.files import sha256_of, write_whole
+from engine.types import Ints1d, Offsets
 
 CODERS = SimpleNamespace(encode=encode_texts, encode_affixes=encode_affixes)
 
 
 class Vocabulary(NamedTuple):
-    """tokenizer: of the `tokenizers` library. ngrams: NGramVocabulary or None, affixes: AffixVocabulary or None, whose ids follow in this order."""
+    """A tokenizer and, where there are some, n-grams and affixes, whose ids follow in this order."""
 
-    tokenizer: object
+    tokenizer: Tokenizer
     ngrams: NGramVocabulary | None = None
     affixes: AffixVocabulary | None = None
 
-    def first_affix(self):
+    def first_affix(self) -> int:
         """The id of the first affix: how many tokens and n-grams there are."""
         return self.tokenizer.get_vocab_size() + (0 if self.ngrams is None else len(self.ngrams.hashes))
 
-    def size(self):
+    def size(self) -> int:
         """Number of token ids."""
         return self.first_affix() + (0 if self.affixes is None else len(self.affixes.known))
 
-    def encode(self, texts, max_tokens, coders=CODERS):
+    def encode(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> tuple[Ints1d, Offsets]:
         """(ids, offsets) of all texts, each followed by its n-grams and affixes, which max_tokens does not count.
 
-        coders: functions for tokens and for affixes; a TokenCache remembers what they gave.
+        coders: functions for tokens and for affixes; a TokenCache keeps their results.
         """
-        return self.extended(*coders.encode(self.tokenizer, texts, max_tokens), texts, max_tokens, coders)
+        ids, offsets = coders.encode(self.tokenizer, texts, max_tokens)
+        return self.extended(ids, offsets, texts, max_tokens, coders)
 
-    def extended(self, ids, offsets, texts, max_tokens, coders=CODERS):
-        """What encode() gives, from the ids of the tokenizer."""
+    def extended(
+        self, ids: Ints1d, offsets: Offsets, texts: Sequence[str], max_tokens: int, coders: Any = CODERS
+    ) -> tuple[Ints1d, Offsets]:
+        """The result of encode(), from the ids of the tokenizer."""
         if self.ngrams is not None:
             ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
         if self.affixes is not None:
@@ -51,26 +58,34 @@ class Vocabulary(NamedTuple):
             )
         return ids, offsets
 
-    def unknown_share(self, ids):
+    def unknown_share(self, ids: Ints1d) -> float:
         """The share of the tokenizer's tokens among ids that are [UNK]; 0 if there are none."""
-        tokens = np.count_nonzero(ids < self.tokenizer.get_vocab_size())
-        return np.count_nonzero(ids == self.tokenizer.token_to_id("[UNK]")) / max(tokens, 1)
+        tokens = int(np.count_nonzero(ids < self.tokenizer.get_vocab_size()))
+        return int(np.count_nonzero(ids == self.tokenizer.token_to_id("[UNK]"))) / max(tokens, 1)
 
-    def names(self, ids):
-        """The tokens of one encoded text as strings; those of an n-gram are joined by "_", an affix has a "-" where its word goes on."""
-        affixes = [self.affixes.known[i] for i in (ids[ids >= self.first_affix()] - self.first_affix()).tolist()]
+    def names(self, ids: Ints1d) -> list[str]:
+        """The tokens of one encoded text as strings.
+
+        The tokens of an n-gram are joined by "_"; an affix has a "-" where its word goes on.
+        """
+        known = [] if self.affixes is None else self.affixes.known
+        affixes = [known[i] for i in (ids[ids >= self.first_affix()] - self.first_affix()).tolist()]
         ids = ids[ids < self.tokenizer.get_vocab_size()]
-        names = [self.tokenizer.id_to_token(i) for i in ids.tolist()]
-        grams = () if self.ngrams is None else grams_of(ids, np.array([0, len(ids)]), self.ngrams.longest)
+        names = [self.tokenizer.id_to_token(i) or "" for i in ids.tolist()]
         joined = []
-        for length, (starts, hashes) in enumerate(grams, start=2):
-            _, known = places_in(self.ngrams.hashes, hashes)
-            joined += ["_".join(names[start : start + length]) for start in starts[known]]
+        if self.ngrams is not None:
+            grams = grams_of(ids, np.array([0, len(ids)]), self.ngrams.longest)
+            for length, (starts, hashes) in enumerate(grams, start=2):
+                _, found = places_in(self.ngrams.hashes, hashes)
+                joined += ["_".join(names[start : start + length]) for start in starts[found]]
         return names + joined + affixes
 
 
-def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
-    """Write a `tokenizer.json` and, where there are some, the hashes of the n-grams and the affixes. UserError where a file cannot be written."""
+def save_vocabulary(vocabulary: Vocabulary, tokenizer_file: Path, ngrams_file: Path, affixes_file: Path) -> None:
+    """Write a `tokenizer.json` and, where there are some, the hashes of the n-grams and the affixes.
+
+    UserError where a file cannot be written.
+    """
     save_tokenizer(vocabulary.tokenizer, tokenizer_file)
     if vocabulary.ngrams is not None:
         hashes = {"hashes": vocabulary.ngrams.hashes}
@@ -83,7 +98,9 @@ def save_vocabulary(vocabulary, tokenizer_file, ngrams_file, affixes_file):
         save_affixes(vocabulary.affixes, affixes_file)
 
 
-def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes):
+def load_vocabulary(
+    tokenizer_file: Path, ngrams_file: Path, affixes_file: Path, longest: int, affixes: bool
+) -> Vocabulary:
     """The Vocabulary that save_vocabulary wrote. longest: of its n-grams, 1 for none; affixes: whether it has some.
 
     UserError for a damaged or missing file.
@@ -92,8 +109,17 @@ def load_vocabulary(tokenizer_file, ngrams_file, affixes_file, longest, affixes)
     return Vocabulary(read_tokenizer(tokenizer_file), ngrams, load_affixes(affixes_file) if affixes else None)
 
 
-def read_tokenizer(path):
-    """load_tokenizer() of a run, whose file nobody chooses: the remedy is another one."""
+def vocabulary_digests(files: Iterable[Path]) -> dict[str, str]:
+    """{name: SHA-256} of the files of a vocabulary; an unreadable file is left to the loader, which names it."""
+    digests = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            digests[file.name] = sha256_of(file)
+    return digests
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """load_tokenizer() for the file of a run, with another remedy: nobody has chosen it."""
     try:
         return load_tokenizer(path)
     except UserError as error:
@@ -103,9 +129,10 @@ def read_tokenizer(path):
         ) from None
 
 
-def read_hashes(path):
+def read_hashes(path: Path) -> Ints1d:
     try:
-        return safetensors.numpy.load_file(path)["hashes"]
+        hashes: Ints1d = safetensors.numpy.load_file(path)["hashes"]
+        return hashes
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again"

@@ -1,4 +1,4 @@
-"""Are hand-written gradients right? Numerical differentiation, comparison and reports, usable from any test suite.
+"""Check hand-written gradients: numerical differentiation, comparison and reports, usable from any test suite.
 
     report = check_gradients(forward, backward, (x, offsets))
     print(report)                  an aligned table
@@ -8,7 +8,9 @@ For a random cotangent dy and random directions u, the identity ⟨dy, J·u⟩ =
 forward alone (complex step, five-point stencil or Richardson's extrapolation), Jᵀ·dy from backward.
 
 check_jacobian compares entry by entry, check_properties checks laws that need no derivative, check_layer and
-check_network take what keeps the contract of engine.layer, compare_backends sets devices and precisions side by side.
+check_network take layers and networks, compare_backends sets devices and precisions side by side,
+check_recorded_gradient takes a gradient that was computed elsewhere. Only NumPy is needed; nothing else of `engine` is
+imported.
 """
 
 from engine.gradcheck.backends import compare_backends
@@ -17,9 +19,20 @@ from engine.gradcheck.derivatives import METHODS, TOLERANCES
 from engine.gradcheck.jacobian import check_jacobian
 from engine.gradcheck.layers import check_layer, check_network
 from engine.gradcheck.properties import check_properties
+from engine.gradcheck.recorded import check_recorded_gradient
 from engine.gradcheck.report import GradientReport, Row, assert_gradients
 
 __all__ = [
-    "METHODS", "TOLERANCES", "GradientReport", "Row", "assert_gradients", "check_gradients", "check_jacobian", "check_layer",
-    "check_network", "check_properties", "compare_backends",
-]  # fmt: skip
+    "METHODS",
+    "TOLERANCES",
+    "GradientReport",
+    "Row",
+    "assert_gradients",
+    "check_gradients",
+    "check_jacobian",
+    "check_layer",
+    "check_network",
+    "check_properties",
+    "check_recorded_gradient",
+    "compare_backends",
+]

@@ -1,17 +1,20 @@
-"""The same function pair on other devices and in other precision: do results and gradients agree with float64 NumPy?"""
+"""Run a function pair on other devices and in other precision: do results and gradients agree with float64 NumPy?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from engine.arrays.backend import to_device, why_no_cuda
-from engine.arrays.checks import check_choice
+from engine.gradcheck.arrays import check_choice, to_device, to_host_array, why_no_cuda
+from engine.gradcheck.gradients import input_gradients
 from engine.gradcheck.point import Point
-from engine.gradcheck.properties import cotangent, rebuild_arrays
+from engine.gradcheck.properties import cotangent
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import input_gradients, leaves, norm, real_vector, rebuild, to_host_array
-from engine.support.errors import UserError
+from engine.gradcheck.trees import leaves, norm, real_vector, rebuild, rebuild_arrays
+from engine.gradcheck.types import Array, Backward, Forward, Parameter
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
-TYPES = {
+TYPES: dict[tuple[str, str], type[np.number[Any]]] = {
     ("float32", "f"): np.float32,
     ("float32", "c"): np.complex64,
     ("float64", "f"): np.float64,
@@ -20,27 +23,27 @@ TYPES = {
 
 
 def compare_backends(
-    forward,
-    backward,
-    inputs,
+    forward: Forward,
+    backward: Backward,
+    inputs: Sequence[Any],
     *,
-    wrt=None,
-    parameters=None,
-    devices=None,
-    dtypes=("float64", "float32"),
-    tolerances=None,
-    seed=0,
-):
+    wrt: Sequence[int] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+    devices: Sequence[str] | None = None,
+    dtypes: Sequence[str] = ("float64", "float32"),
+    tolerances: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> GradientReport:
     """Compare results and gradients on other devices and in other precision with those of NumPy in float64.
 
     inputs: float64 NumPy arrays among anything else, as in check_gradients; integer arrays (offsets, ids) follow to the
     device. devices: of "cpu" and "cuda"; None takes cuda where it is usable, and a note says so where it is not.
     dtypes: of "float64" and "float32". tolerances: {dtype: ‖difference‖/‖result‖}, TOLERANCES if None.
 
-    Returns a GradientReport with a row for each output and each gradient on each device in each dtype; its method is
-    "float64_twin". The cotangent is the same everywhere, rounded to float32 where that is asked for, and so are the inputs:
-    what is compared is the arithmetic, not the rounding of what goes in. Raises ValueError for wrong arguments and
-    UserError for a device that is not usable.
+    The report has a row for each output and each gradient on each device in each dtype; its method is "float64_twin".
+    The cotangent is the same everywhere, rounded to float32 where that is asked for, and so are the inputs: what is
+    compared is the arithmetic, not the rounding of what goes in. Raises ValueError for wrong arguments, a device that
+    is not usable among them.
     """
     notes = []
     if devices is None:
@@ -49,36 +52,41 @@ def compare_backends(
         notes += [f"no GPU was compared: {reason}"] if reason else []
     for device in devices:
         check_choice("devices", device, ("cpu", "cuda"))
-        if device == "cuda" and why_no_cuda():
-            raise UserError(f"devices: cuda is not usable ({why_no_cuda()}); leave it out")
+        if device == "cuda" and (reason := why_no_cuda()):
+            raise ValueError(f"devices: cuda is not usable ({reason}); leave it out")
     for dtype in dtypes:
         check_choice("dtypes", dtype, tuple(TOLERANCES))
     point = Point(forward, inputs, wrt, parameters)
     limits = {**TOLERANCES, **(tolerances or {})}
     rows = []
     for dtype in dtypes:
-        expected = run(point, backward, "cpu", "float64", seed, rounded=dtype)
+        expected = evaluate_on(point, backward, "cpu", "float64", seed, rounded=dtype)
         for device in devices:
             if (device, dtype) != ("cpu", "float64"):
-                found = run(point, backward, device, dtype, seed, rounded=dtype)
+                found = evaluate_on(point, backward, device, dtype, seed, rounded=dtype)
                 rows += compared(found, expected, f"{device} {dtype}", limits[dtype])
     return GradientReport(
         tuple(rows), seed, "float64", "numpy", step=0.0, tolerance=max(limits[d] for d in dtypes), notes=tuple(notes)
     )
 
 
-def run(point, backward, device, dtype, seed, rounded):
-    """[(name, host array)] of all outputs and gradients. rounded: the dtype whose numbers go in, whatever computes on them."""
+def evaluate_on(
+    point: Point, backward: Backward, device: str, dtype: str, seed: int, rounded: str
+) -> list[tuple[str, Array]]:
+    """Return [(name, host array)] of all outputs and gradients, computed on a device in a dtype.
 
-    def prepared(x):
+    rounded: the dtype whose numbers go in, whatever computes on them.
+    """
+
+    def prepared(x: Any) -> Any:
         kind = x.dtype.kind
         return to_device(to_host_array(x).astype(TYPES[rounded, kind]).astype(TYPES[dtype, kind]), device)
 
-    def moved(leaf):
+    def moved(leaf: Any) -> Any:
         return to_device(leaf, device) if isinstance(leaf, np.ndarray) else leaf
 
     with point.restored():
-        arguments = [rebuild(tree, (moved(leaf) for _, leaf in leaves(tree, ""))) for tree in point.place()]
+        arguments = [rebuild(tree, (moved(leaf) for _, leaf in leaves(tree, ""))) for tree in point.assign()]
         for i in point.wrt:
             arguments[i] = rebuild_arrays(point.inputs[i], prepared)
         for parameter in point.parameters.values():
@@ -96,13 +104,15 @@ def run(point, backward, device, dtype, seed, rounded):
     return [(name, to_host_array(array)) for name, array in named]
 
 
-def compared(found, expected, where, tolerance):
-    """A Row for each array."""
+def compared(
+    found: Iterable[tuple[str, Array]], expected: Iterable[tuple[str, Array]], where: str, tolerance: float
+) -> list[Row]:
+    """Return a Row for each array."""
     rows = []
     for (name, one), (_, other) in zip(found, expected):
         a, b = real_vector([one.astype(other.dtype)]), real_vector([other])
-        error = float(norm(a - b) / (norm(b) or 1.0)) if one.shape == other.shape else np.inf
-        message = "" if one.shape == other.shape else f"shape {one.shape}, expected {other.shape}"
+        fits = one.shape == other.shape
+        error = norm(a - b) / (norm(b) or 1.0) if fits else np.inf
         rows.append(
             Row(
                 f"{name}, {where}",
@@ -110,7 +120,7 @@ def compared(found, expected, where, tolerance):
                 "float64_twin",
                 relative_error=error,
                 tolerance=tolerance,
-                message=message,
+                message="" if fits else f"shape {one.shape}, expected {other.shape}",
             )
         )
     return rows

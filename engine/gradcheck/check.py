@@ -1,54 +1,51 @@
-"""The check itself: one backward, random directions over everything and over each block, a verdict for each."""
+"""Check one backward along random directions, over everything together and over each block."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from engine.arrays.backend import random_generator
-from engine.arrays.checks import check_choice
-from engine.gradcheck.derivatives import METHODS, STEPS, NotAnalytic, complex_step, five_point, richardson
+from engine.gradcheck.arrays import check_choice, random_generator, to_host_array
+from engine.gradcheck.derivatives import METHODS, STEPS, NotAnalytic
 from engine.gradcheck.locate import away_from_kinks, worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.trees import FLOATS, count_not_finite, leaves, real_vector, rebuild, tree_vector
+from engine.gradcheck.types import Backward, Direction, Forward, Parameter
 from engine.gradcheck.verdict import Judge
-
-CANDIDATES = (
-    8  # directions drawn for a row; the one with the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
-)
-AGREEMENT = 1e-10  # by how much complex step and five-point may differ, beyond the stencil's own error, before the function counts as not analytic
 
 
 def check_gradients(
-    forward,
-    backward,
-    inputs,
+    forward: Forward,
+    backward: Backward,
+    inputs: Sequence[Any],
     *,
-    wrt=None,
-    parameters=None,
-    directions=3,
-    method="auto",
-    step=None,
-    tolerance=None,
-    kink="report",
-    seed=0,
-):
-    """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward. Returns a GradientReport.
+    wrt: Sequence[int] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+    directions: int = 3,
+    method: str = "auto",
+    step: float | None = None,
+    tolerance: float | None = None,
+    kink: str = "report",
+    seed: int = 0,
+) -> GradientReport:
+    """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward.
 
     forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
     the order of wrt (anything, where no input is differentiated).
-    inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is passed
-    on; a random generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
-    parameters: dict[str, Parameter], compared as well; their values and gradients are as before when the check is over.
+    inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is
+    passed on; a random generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
+    parameters: compared as well; their values and gradients are as before when the check is over.
     directions: random directions over everything together; each block then has one of its own, so that a small one
     cannot hide behind a large one.
     method: "complex_step"; "five_point"; "richardson" (central differences, extrapolated); "auto": complex step,
     cross-checked against five-point in every row, with five-point as the fallback (a note says why).
     step: of the stencil or of the complex step, relative to the inputs, or the first of richardson; with "auto" that of
     the stencil.
-    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail"; reported kinks prove nothing: an
-    input of which only kinks were met is checked once more along its entries that lie on none, and where all do it is named
-    in report.unchecked, and the report is not ok.
+    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail"; reported kinks prove
+    nothing: an input of which only kinks were met is checked once more along its entries that lie on none, and where
+    all do it is named in report.unchecked, and the report is not ok.
     seed: of dy and the directions; the same seed repeats the check exactly.
 
     Raises ValueError for wrong arguments and for float32 (check in float64, then compare float32 with float64).
@@ -66,24 +63,25 @@ class Check(Judge):
 
     directions = 1
 
-    def __init__(self, point, backward, step, tolerance, kink, seed):
-        check_choice("kink", kink, ("report", "fail"))
-        self.point, self.backward = point, backward
-        self.step, self.tolerance, self.kink, self.seed = step, tolerance, kink, seed
-        self.rows, self.notes = [], []
+    def __init__(
+        self, point: Point, backward: Backward, step: float | None, tolerance: float | None, kink: str, seed: int
+    ) -> None:
+        super().__init__(point, backward, step, tolerance, kink, seed)
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
         self.method = "five_point"  # by which the rows are judged in the end
         self.is_complex = any(b.value.dtype.kind == "c" for b in point.blocks)
 
-    def run(self, method):
-        """The GradientReport by a method, or by "auto"."""
+    def run(self, method: str) -> GradientReport:
+        """Return the report by a method, or by "auto"."""
         check_choice("method", method, ("auto", *METHODS))
         with self.point.restored():
             self.fill(method)
         return self.report()
 
-    def fill(self, method):
+    def fill(self, method: str) -> None:
         """Fill rows and notes."""
-        self.rows += not_finite_rows([(b.name, b.value) for b in self.point.blocks])
+        self.rows += not_finite_rows((b.name, b.value) for b in self.point.blocks)
         if self.rows:
             return
         self.tree, self.cache = self.point.evaluate()
@@ -92,25 +90,28 @@ class Check(Judge):
         if self.rows:
             return
         self.is_complex = self.is_complex or any(to_host_array(leaf).dtype.kind == "c" for _, leaf in named_outputs)
-        self.y = real_vector(leaf for _, leaf in named_outputs)
-        self.disturb()
+        self.y = tree_vector(self.tree)
+        self.check_purity()
         self.draw_cotangent()
-        self.point.place()
+        self.point.assign()
         self.gradients, problems = self.run_backward(self.cache)
         for name, problem in problems:
             self.fail(name, problem)
         self.choose_method(method)
 
-    def disturb(self):
-        """Call forward elsewhere and here again: finds randomness, and state kept outside of the cache shows in backward."""
+    def check_purity(self) -> None:
+        """Call forward elsewhere and here again, which finds randomness.
+
+        The last call is elsewhere, so that state kept outside of the cache shows in backward.
+        """
         (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
         self.point.evaluate(elsewhere, STEPS["five_point"])
-        again = real_vector(leaf for _, leaf in leaves(self.point.evaluate()[0], "output"))
+        again = tree_vector(self.point.evaluate()[0])
         self.point.evaluate(elsewhere, STEPS["five_point"])
         if again.shape != self.y.shape or not np.array_equal(again, self.y):
             self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
 
-    def draw_cotangent(self):
+    def draw_cotangent(self) -> None:
         """Draw dy: as a tree like y for backward, and as a real vector."""
         outputs = [leaf for _, leaf in leaves(self.tree, "output")]
         cotangents = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(self.seed, 1))
@@ -121,7 +122,7 @@ class Check(Judge):
         typed = (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, cotangents))
         self.dy_tree = rebuild(self.tree, typed)
 
-    def choose_method(self, method):
+    def choose_method(self, method: str) -> None:
         """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
         if method == "complex_step" and self.is_complex:
             raise ValueError(
@@ -142,8 +143,8 @@ class Check(Judge):
             self.notes.append(f"five-point instead of complex step: {reason}")
             self.rows += self.rows_by("five_point")
 
-    def rows_by(self, method):
-        """Rows over everything together (unless some gradient is unusable), then one a block where there are several.
+    def rows_by(self, method: str) -> list[Row]:
+        """Judge everything together (unless some gradient is unusable), then each block where there are several.
 
         The first failing row that moves a block names the entry that is furthest off.
         """
@@ -167,73 +168,33 @@ class Check(Judge):
             rows += [row, *(self.smooth_rows(i, method, u) if row.verdict == "kink" else [])]
         return rows
 
-    def with_entry(self, row, position):
-        """The row of a block; where it failed, with the entry that is furthest off."""
+    def with_entry(self, row: Row, position: int) -> Row:
+        """Return the row of a block; where it failed, with the entry that is furthest off."""
         return replace(row, entry=worst_entry(self, position, row.method)) if row.verdict == "FAIL" else row
 
-    def smooth_rows(self, position, method, u):
-        """The row of a block that only kinks were met in, along those entries of u that lie on none; [] where there are none such."""
+    def smooth_rows(self, position: int, method: str, u: Direction) -> list[Row]:
+        """Judge a block in which only kinks were met along the entries of u that lie on none; [] where all do."""
         u = away_from_kinks(self, position, u)
         if not np.any(u[position]):
             return []
         name = f"{self.point.blocks[position].name}, away from kinks"
         return [self.with_entry(self.row(name, method, u, self.inner_product(u)), position)]
 
-    def direction(self, stream, only=None):
-        """(u, ⟨Jᵀ·dy, u⟩) for the candidate with the largest inner product."""
-        drawn = self.point.random_directions(self.seed, stream, CANDIDATES, only)
-        products = [self.inner_product(u) for u in drawn]
-        best = int(np.argmax(np.abs(products)))
-        return drawn[best], products[best]
-
-    def row(self, name, method, u, analytic):
-        """One direction, judged. A failure by the stencil must show at a tenth of the step as well."""
-        used, slope = self.slope(name, method, u)
-        row = self.judge(name, used, slope, u, analytic)
-        if row.verdict == "FAIL" and used == "five_point" and not slope.kinked:
-            closer = self.judge(name, used, self.stencil_slope(u, slope.step / 10.0), u, analytic)
-            return row if closer.verdict == "FAIL" else closer
-        return row
-
-    def slope(self, name, method, u):
-        """(method used, Slope along u). "auto": by complex step, or five-point at a kink; raises NotAnalytic when the two
-        contradict each other."""
-        if method == "complex_step":
-            return method, complex_step(self.point, u, self.tree, self.step)
-        if method == "richardson":
-            return method, richardson(self.point, u, self.y, self.dy, self.tolerance_of(method), self.step)
-        if method == "five_point":
-            return method, self.stencil_slope(u, self.step)
-        exact = complex_step(self.point, u, self.tree)  # the caller's step is the stencil's
-        rough = self.stencil_slope(u, self.step)
-        if rough.kinked:
-            return "five_point", rough
-        difference = norm(exact.vector - rough.vector)
-        if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
-            raise NotAnalytic(
-                f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)"
-            )
-        return "complex_step", exact
-
-    def stencil_slope(self, u, step):
-        """Five-point slope along u."""
-        return five_point(self.point, u, self.y, self.dy, self.tolerance_of("five_point"), step)
-
-    def fail(self, name, message):
-        """A failing row without numbers."""
+    def fail(self, name: str, message: str) -> None:
+        """Add a failing row without numbers."""
         self.rows.append(Row(name, "FAIL", message=message))
 
-    def unchecked(self):
-        """Names of the blocks of which only kinks were met."""
+    def unchecked(self) -> tuple[str, ...]:
+        """Return the names of the blocks of which only kinks were met."""
         own = {
             b.name: [row.verdict for row in self.rows if row.name == b.name or row.name.startswith(f"{b.name}, ")]
             for b in self.point.blocks
         }
         return tuple(name for name, verdicts in own.items() if verdicts and set(verdicts) == {"kink"})
 
-    def report(self):
-        """The rows with the circumstances."""
-        steps = [row.step for row in self.rows if row.method == self.method]
+    def report(self) -> GradientReport:
+        """Return the rows with the circumstances."""
+        steps = [row.step for row in self.rows if row.method == self.method and row.step is not None]
         return GradientReport(
             rows=tuple(self.rows),
             seed=self.seed,
@@ -246,16 +207,16 @@ class Check(Judge):
         )
 
 
-def wrong_dtype_rows(named_arrays):
-    """A failing row for every result that is not in double precision."""
+def wrong_dtype_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
+    """Return a failing row for every result that is not in double precision."""
     found = [(name, to_host_array(array).dtype) for name, array in named_arrays]
     return [
         Row(name, "FAIL", message=f"dtype {t}, expected float64 or complex128") for name, t in found if t not in FLOATS
     ]
 
 
-def not_finite_rows(named_arrays):
-    """A failing row for every array with NaN or infinite entries."""
+def not_finite_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
+    """Return a failing row for every array with NaN or infinite entries."""
     rows = []
     for name, array in named_arrays:
         bad = count_not_finite(to_host_array(array))

@@ -1,27 +1,33 @@
-"""J·u, the slope of a function along a direction, by complex step or by a five-point stencil, with an error estimate.
+"""J·u, the slope of a function along a direction, from its forward alone, with an error estimate. Three methods.
 
-Complex step:  J·u = Im f(x + i·h·u)/h. No difference is taken, so h may be tiny and the result is exact to rounding;
+f(t) stands for f(x + t·u).
+
+Complex step:  J·u = Im f(i·h)/h. No difference is taken, so h may be tiny and the result is exact to rounding;
                f must be analytic, in its code as well (abs, conj, hypot, arctan2, norm are not).
-Five-point:    J·u ≈ (f(−2h) − 8·f(−h) + 8·f(h) − f(2h)) / (12h), f(t) standing for f(x + t·u). Truncation O(h⁴).
-               The fourth difference f(−2h) − 4·f(−h) + 6·f(0) − 4·f(h) + f(2h), divided by h, tells what it is worth:
-               smooth and resolved O(h³); rounding noise O(1/h); a kink O(1), whatever the step; a jump O(1/h), but large.
-               It is blind to a jump that is odd about the point (sign at 0): there the three-point slope differs.
+Five-point:    J·u ≈ (f(−2h) − 8·f(−h) + 8·f(h) − f(2h)) / (12h). Truncation O(h⁴).
+               The fourth difference f(−2h) − 4·f(−h) + 6·f(0) − 4·f(h) + f(2h), divided by h, tells what it is
+               worth: smooth and resolved O(h³); rounding noise O(1/h); a kink O(1), whatever the step; a jump
+               O(1/h), but large. It is blind to a jump that is odd about the point (sign at 0): there the three-point
+               slope differs.
+Richardson:    central differences, extrapolated to step 0, with an error estimate (Ridders).
 
-Central differences, extrapolated to step 0 (Richardson), with an error estimate (Ridders).
+                   D(h) = (f(h) − f(−h)) / (2h) = J·u + c₁h² + c₂h⁴ + …
+                   T₀(h) = D(h),   Tₖ(h) = Tₖ₋₁(h) + (Tₖ₋₁(h) − Tₖ₋₁(2h))/(4ᵏ − 1)     cancels c₁ … cₖ
 
-    D(h) = (f(h) − f(−h)) / (2h) = J·u + c₁h² + c₂h⁴ + …            f(t) standing for f(x + t·u)
-    T₀(h) = D(h),   Tₖ(h) = Tₖ₋₁(h) + (Tₖ₋₁(h) − Tₖ₋₁(2h))/(4ᵏ − 1)     cancels c₁ … cₖ
-
-Steps are large, so rounding costs little; a jump of two neighbours in the table tells what an entry of it is worth.
-Source: C. J. F. Ridders, Advances in Engineering Software 4 (1982) 75–76.
+               Steps are large, so rounding costs little; a jump of two neighbours in the table tells what an entry of
+               it is worth. Source: C. J. F. Ridders, Advances in Engineering Software 4 (1982) 75–76.
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.trees import leaves, norm, real_vector, to_host_array
+from engine.gradcheck.arrays import to_host_array
+from engine.gradcheck.point import Point
+from engine.gradcheck.trees import leaves, norm, real_vector, tree_vector
+from engine.gradcheck.types import Direction, Tree, Vector
 
 TOLERANCES = {"complex_step": 1e-12, "five_point": 1e-7, "richardson": 1e-8}
 STEPS = {"complex_step": 1e-30, "five_point": 1e-4, "richardson": 0.1}
@@ -29,11 +35,10 @@ METHODS = tuple(TOLERANCES)
 EPSILON = float(np.finfo(np.float64).eps)
 WIDEST = 20  # decades by which a step may grow where rounding drowns the slope (an input of 1e-15 beside a bias of 1)
 KINK_ABOVE_ROUNDING = 1e3  # a kink's fourth difference exceeds the rounding of the values by this factor …
-ODD_RELATIVE = (
-    1e-3  # five-point and three-point slope may differ by this; more shows what the fourth difference cannot see
-)
 JUMP_RELATIVE = 1e-6  # … and a jump's is this large against the values themselves
-ComplexWarning = getattr(np, "exceptions", np).ComplexWarning
+# By how much five-point and three-point slope may differ; more shows what the fourth difference cannot see.
+ODD_RELATIVE = 1e-3
+LEVELS = 18  # halvings of Richardson's step: from 0.1 down to 1e-6, which passes by a kink that is near
 
 
 class NotAnalytic(Exception):
@@ -41,26 +46,27 @@ class NotAnalytic(Exception):
 
 
 class Slope(NamedTuple):
-    """vector: J·u as real numbers. uncertainty: estimated error of ⟨dy, vector⟩. spread: the same for the norm of vector.
+    """J·u as real numbers (vector), and what it is worth.
 
+    uncertainty: estimated error of ⟨dy, vector⟩. spread: the same for the norm of vector.
     kinked: the function has a kink or a jump here. kink_size: bound of what the kink may change in ⟨dy, vector⟩.
-    level: magnitude of the numbers whose differences were taken, weighted by dy. bends, levels: what kink_size and level are
-    made of, for each entry of vector; None where no kink can be told.
+    level: magnitude of the numbers whose differences were taken, weighted by dy. bends, levels: what kink_size and
+    level are made of, for each entry of vector; None where no kink can be told.
     """
 
-    vector: np.ndarray
+    vector: Vector
     step: float
     uncertainty: float = 0.0
     spread: float = 0.0
     kinked: bool = False
     kink_size: float = 0.0
     level: float = 0.0
-    bends: np.ndarray | None = None
-    levels: np.ndarray | None = None
+    bends: Vector | None = None
+    levels: Vector | None = None
 
-    def seen_by(self, dy):
-        """The Slope for another dy: a kink is one only where these outputs have it."""
-        if not self.kinked:
+    def for_cotangent(self, dy: Vector) -> "Slope":
+        """Return the Slope for another dy: a kink is one only where these outputs have it."""
+        if not self.kinked or self.bends is None or self.levels is None:
             return self
         size, level = float(np.abs(dy) @ self.bends), norm(dy * self.levels)
         return self._replace(
@@ -68,14 +74,14 @@ class Slope(NamedTuple):
         )
 
 
-def complex_step(point, direction, y, step=None):
-    """Slope by one imaginary step. y: forward's result at the point, whose leaves all are real.
+def complex_step(point: Point, direction: Direction, y: Tree, step: float | None = None) -> Slope:
+    """Differentiate by one imaginary step. y: forward's result at the point, whose leaves all are real.
 
     Raises NotAnalytic where the imaginary part was refused, dropped or is not finite.
     """
     step = STEPS["complex_step"] if step is None else step
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ComplexWarning)
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             moved, _ = point.evaluate(direction, 1j * step)
         except Exception as error:  # what a function raises on a dtype that it does not expect is its own affair
@@ -97,16 +103,18 @@ def complex_step(point, direction, y, step=None):
     return Slope(real_vector(parts) / step, step)
 
 
-def five_point(point, direction, y, dy, tolerance, step=None):
-    """Slope by the first step whose estimated error is well below the tolerance, otherwise by the best step tried.
+def five_point(
+    point: Point, direction: Direction, y: Vector, dy: Vector, tolerance: float, step: float | None = None
+) -> Slope:
+    """Take the first step whose estimated error is well below the tolerance, otherwise the best step tried.
 
-    y, dy: real vectors. First steps of 1e-4 or the given one; then smaller ones, which help near a kink; then, where the
-    caller gave no step, larger ones, which help against rounding.
+    First a step of 1e-4 or the given one; then smaller ones, which help near a kink; then, where the caller gave no
+    step, larger ones, which help against rounding.
     """
     first = STEPS["five_point"] if step is None else step
-    tried = []
+    tried: list[Slope] = []
 
-    def good(h):
+    def good(h: float) -> bool:
         slope = stencil(point, direction, y, dy, h)
         tried.append(slope)
         return slope.uncertainty <= 0.25 * tolerance * norm(dy) * norm(slope.vector)
@@ -128,8 +136,8 @@ def five_point(point, direction, y, dy, tolerance, step=None):
     return min(finite, key=lambda s: s.uncertainty)._replace(kinked=kinked) if finite else tried[0]
 
 
-def stencil(point, direction, y, dy, h):
-    """One Slope by five points (the middle one is y)."""
+def stencil(point: Point, direction: Direction, y: Vector, dy: Vector, h: float) -> Slope:
+    """Return one Slope by five points (the middle one is y)."""
     left2, left, right, right2 = (along(point, direction, k * h) for k in (-2, -1, 1, 2))
     with np.errstate(all="ignore"):
         vector = ((left2 - right2) + 8.0 * (right - left)) / (12.0 * h)
@@ -151,20 +159,20 @@ def stencil(point, direction, y, dy, h):
         )
 
 
-def along(point, direction, t):
-    """f(t): forward's result at point + t·direction as a real vector."""
-    return real_vector(leaf for _, leaf in leaves(point.evaluate(direction, t)[0], "output"))
+def along(point: Point, direction: Direction, t: float) -> Vector:
+    """Return f(t), forward's result at point + t·direction, as a real vector."""
+    return tree_vector(point.evaluate(direction, t)[0])
 
 
-def one_sided(point, direction, y, dy, h):
-    """⟨dy, slope⟩ from the left and from the right, by one step each: for people to read, O(h)."""
+def one_sided(point: Point, direction: Direction, y: Vector, dy: Vector, h: float) -> tuple[float, float]:
+    """Return ⟨dy, slope⟩ from the left and from the right, by one step each: for people to read, O(h)."""
     with np.errstate(all="ignore"):
         left, right = along(point, direction, -h), along(point, direction, h)
         return float(dy @ (y - left)) / h, float(dy @ (right - y)) / h
 
 
-def is_kinked(slopes):
-    """Whether the fourth difference stays in proportion to the step (a kink) or does not fall at all (a jump).
+def is_kinked(slopes: Sequence[Slope]) -> bool:
+    """Tell whether the fourth difference stays in proportion to the step (a kink) or does not fall at all (a jump).
 
     slopes: at steps h, h/10, h/100, … Only what stands out clearly from rounding counts.
     """
@@ -177,11 +185,10 @@ def is_kinked(slopes):
     return in_proportion or fourth > JUMP_RELATIVE * third.level
 
 
-LEVELS = 18  # halvings of the step: from 0.1 down to 1e-6, which passes by a kink that is near
-
-
-def richardson(point, direction, y, dy, tolerance, step=None):
-    """The Slope with the smallest estimated error. y, dy: real vectors; step: the first, the others are halves of it.
+def richardson(
+    point: Point, direction: Direction, y: Vector, dy: Vector, tolerance: float, step: float | None = None
+) -> Slope:
+    """Return the extrapolated Slope with the smallest estimated error. step: the first, the others are halves of it.
 
     Kinks are looked for as the five-point method does.
     """
@@ -189,7 +196,8 @@ def richardson(point, direction, y, dy, tolerance, step=None):
     if is_kinked(probes):
         return probes[-1]._replace(kinked=True)
     h = STEPS["richardson"] if step is None else step
-    best, above = probes[0]._replace(uncertainty=np.inf), []
+    best = probes[0]._replace(uncertainty=np.inf)
+    above: list[Vector] = []
     for _ in range(LEVELS):
         row, level = table_row(point, direction, y, dy, h, above)
         for k in range(1, len(row)):
@@ -203,8 +211,13 @@ def richardson(point, direction, y, dy, tolerance, step=None):
     return best
 
 
-def table_row(point, direction, y, dy, h, above):
-    """([T₀(h), T₁(h), …], ‖dy·f‖): one row of the table below `above`; empty where f cannot be had so far from the point."""
+def table_row(
+    point: Point, direction: Direction, y: Vector, dy: Vector, h: float, above: list[Vector]
+) -> tuple[list[Vector], float]:
+    """Return ([T₀(h), T₁(h), …], ‖dy·f‖), one row of the table below `above`.
+
+    The row is empty where f cannot be had so far from the point.
+    """
     try:
         with np.errstate(all="ignore"):
             left, right = along(point, direction, -h), along(point, direction, h)

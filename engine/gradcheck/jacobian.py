@@ -1,84 +1,98 @@
-"""The whole Jacobian, entry by entry: every output against every input. For small functions, where nothing may hide."""
+"""Check the whole Jacobian, every output against every input: for small functions, where nothing may hide."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.gradcheck.arrays import to_host_array
 from engine.gradcheck.check import Check
+from engine.gradcheck.derivatives import Slope
 from engine.gradcheck.locate import entry_directions, index_of
 from engine.gradcheck.point import Point
-from engine.gradcheck.report import severity
-from engine.gradcheck.trees import leaves, rebuild, to_host_array
+from engine.gradcheck.report import GradientReport, Row, severity
+from engine.gradcheck.trees import leaves, rebuild
+from engine.gradcheck.types import Backward, Direction, Forward, Parameter
 
 LARGEST = 250_000  # entries of a Jacobian
 
 
 def check_jacobian(
-    forward,
-    backward,
-    inputs,
+    forward: Forward,
+    backward: Backward,
+    inputs: Sequence[Any],
     *,
-    wrt=None,
-    parameters=None,
-    method="auto",
-    step=None,
-    tolerance=None,
-    kink="report",
-    seed=0,
-):
-    """Compare every entry ∂y_i/∂x_j from forward with that from backward. Returns a GradientReport.
+    wrt: Sequence[int] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+    method: str = "auto",
+    step: float | None = None,
+    tolerance: float | None = None,
+    kink: str = "report",
+    seed: int = 0,
+) -> GradientReport:
+    """Compare every entry ∂y_i/∂x_j from forward with that from backward.
 
-    Arguments as in check_gradients. One row a block with its worst entry and that entry's indices, one more where entries
-    lie on kinks. The relative error of an entry is |numeric − analytic|/‖column j of J‖.
+    Arguments as in check_gradients. One row a block with its worst entry and that entry's indices, one more where
+    entries lie on kinks. The relative error of an entry is |numeric − analytic|/‖column j of J‖.
     Costs one backward per output entry and a forward or four per input entry. Raises ValueError beyond LARGEST entries,
     and as check_gradients does.
     """
     return JacobianCheck(Point(forward, inputs, wrt, parameters), backward, step, tolerance, kink, seed).run(method)
 
 
+class Column(NamedTuple):
+    """The slope of all outputs by one entry of an input, which `u` moves by `scale`."""
+
+    name: str
+    scale: float
+    u: Direction
+    method: str
+    slope: Slope
+
+
 class JacobianCheck(Check):
     """A Check whose cotangents and directions are unit vectors, all of them."""
 
-    def rows_by(self, method):
-        """Rows of the worst entries, and of the kinks."""
-        inputs = sum(block.value.size for block in self.point.blocks)
+    def rows_by(self, method: str) -> list[Row]:
+        """Return the rows of the worst entries, and of the kinks."""
+        blocks = self.point.blocks
+        inputs = sum(block.value.size for block in blocks)
         if self.y.size * inputs > LARGEST:
             raise ValueError(
-                f"inputs: the Jacobian has {self.y.size}·{inputs} entries, more than {LARGEST}; give smaller ones, or use check_gradients"
+                f"inputs: the Jacobian has {self.y.size}·{inputs} entries, more than {LARGEST}; give smaller ones, or "
+                "use check_gradients"
             )
-        columns = [list(self.columns(position, method)) for position in range(len(self.point.blocks))]
-        found = [[] for _ in columns]
+        columns = [list(self.columns(position, method)) for position in range(len(blocks))]
+        found: list[list[tuple[str, Row]]] = [[] for _ in columns]
         for number, name in enumerate(self.output_names()):
             self.unit_cotangent(number)
-            self.point.place()
+            self.point.assign()
             gradients = self.run_backward(self.cache)[0]
             for position, of_block in enumerate(columns):
                 if gradients[position] is None:  # its shape or dtype is wrong, which has a row already
                     continue
-                for at, scale, u, used, slope in of_block:
-                    row = self.judge(
-                        self.point.blocks[position].name,
-                        used,
-                        slope.seen_by(self.dy),
-                        u,
-                        self.inner_product(u, gradients),
-                    )
-                    entry = f"{name} by {at}: numeric {row.numeric / scale:.6g}, analytic {row.analytic / scale:.6g}"
-                    found[position].append((at, replace(row, entry=entry)))
+                for c in of_block:
+                    slope, analytic = c.slope.for_cotangent(self.dy), self.inner_product(c.u, gradients)
+                    row = self.judge(blocks[position].name, c.method, slope, c.u, analytic)
+                    numeric = float(self.dy @ slope.vector)
+                    entry = f"{name} by {c.name}: numeric {numeric / c.scale:.6g}, analytic {analytic / c.scale:.6g}"
+                    found[position].append((c.name, replace(row, entry=entry)))
         rows = [row for of_block in found for row in worst_of(of_block)]
-        if not rows and any(block.value.size == 0 for block in self.point.blocks):
-            rows = [self.row(f"{self.point.blocks[0].name}, empty", method, *self.direction(2))]
+        if not rows and any(block.value.size == 0 for block in blocks):
+            rows = [self.row(f"{blocks[0].name}, empty", method, *self.direction(2))]
         return rows
 
-    def columns(self, position, method):
-        """(name, scale, direction, method used, Slope) for every entry of a block."""
+    def columns(self, position: int, method: str) -> Iterator[Column]:
+        """Yield a Column for every entry of a block."""
         block = self.point.blocks[position]
         for flat in range(block.value.size):
             for part, scale, u in entry_directions(self.point, position, flat):
-                yield f"{block.name}{index_of(block.value, flat)}{part}", scale, u, *self.slope(block.name, method, u)
+                used, slope = self.slope(block.name, method, u)
+                yield Column(f"{block.name}{index_of(block.value, flat)}{part}", scale, u, used, slope)
 
-    def output_names(self):
-        """A name for every entry of y as a real vector."""
+    def output_names(self) -> list[str]:
+        """Return a name for every entry of y as a real vector."""
         names = []
         for name, leaf in leaves(self.tree, "output"):
             array = to_host_array(leaf)
@@ -90,7 +104,7 @@ class JacobianCheck(Check):
             ]
         return names
 
-    def unit_cotangent(self, number):
+    def unit_cotangent(self, number: int) -> None:
         """Let dy be the unit vector of one entry of y."""
         self.dy = np.zeros(self.y.size)
         self.dy[number] = 1.0
@@ -100,14 +114,13 @@ class JacobianCheck(Check):
             is_complex = array.dtype.kind == "c"
             numbers = self.dy[start : start + array.size * (1 + is_complex)]
             start += numbers.size
-            numbers = numbers.view(np.complex128) if is_complex else numbers
-            part = numbers.reshape(array.shape)
+            part = (numbers.view(np.complex128) if is_complex else numbers).reshape(array.shape)
             parts.append(part[()] if np.isscalar(leaf) else self.point.module.asarray(part))
         self.dy_tree = rebuild(self.tree, iter(parts))
 
 
-def worst_of(named_rows):
-    """Of [(input entry, Row)] the row that needs attention most, and the first kink beside it."""
+def worst_of(named_rows: list[tuple[str, Row]]) -> list[Row]:
+    """Return of [(input entry, Row)] the row that needs attention most, and the first kink beside it."""
     judged = [row for _, row in named_rows if row.verdict != "kink"]
     kinks = [row for _, row in named_rows if row.verdict == "kink"]
     worst = [max(judged, key=severity)] if judged else []

@@ -1,16 +1,22 @@
-"""Checks of things that keep the contract of engine.layer: layers and networks."""
+"""Checks of layers and networks that keep the contract of types.py."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from engine.arrays.backend import random_generator
+from engine.gradcheck.arrays import random_generator
 from engine.gradcheck.check import check_gradients
 from engine.gradcheck.properties import check_properties
+from engine.gradcheck.report import GradientReport
+from engine.gradcheck.types import Cache, Layer, Network, Tree
 
 NETWORK_TOLERANCE = 1e-6
 
 
-def check_layer(layer, inputs, *, empty_inputs=None, seed=0, **options):
-    """check_gradients and check_properties of a Layer in float64, every input and every parameter, as one GradientReport.
+def check_layer(
+    layer: Layer, inputs: Sequence[Any], *, empty_inputs: Sequence[Any] | None = None, seed: int = 0, **options: Any
+) -> GradientReport:
+    """Run check_gradients and check_properties on a layer in float64: every input and every parameter.
 
     inputs: arguments of layer.forward; a random generator among them (for dropout) starts anew at every call.
     options: as in check_gradients. Raises ValueError for wrong arguments, float32 parameters among them.
@@ -25,18 +31,25 @@ def check_layer(layer, inputs, *, empty_inputs=None, seed=0, **options):
     return joined(gradients, laws)
 
 
-def check_network(network, batch, *, train=True, seed=0, tolerance=NETWORK_TOLERANCE, **options):
-    """The gradient of a network's loss by every parameter, in float64. Returns a GradientReport.
+def check_network(
+    network: Network,
+    batch: Any,
+    *,
+    train: bool = True,
+    seed: int = 0,
+    tolerance: float = NETWORK_TOLERANCE,
+    **options: Any,
+) -> GradientReport:
+    """Check the gradient of a network's loss by every parameter, in float64.
 
-    network: keeps the contract of engine.layer (loss_forward, loss_backward, parameters). batch: RaggedBatch with labels.
-    train: with dropout, from a generator that starts anew at every call. options: as in check_gradients.
-    Raises ValueError for float32 parameters.
+    batch: what loss_forward takes, labels among it. train: with dropout, from a generator that starts anew at every
+    call. options: as in check_gradients. Raises ValueError for float32 parameters.
     """
 
-    def forward():
+    def forward() -> tuple[Tree, Cache]:
         return network.loss_forward(batch, train=train, rng=random_generator(seed))
 
-    def backward(dloss, cache):
+    def backward(dloss: Tree, cache: Cache) -> None:
         network.loss_backward(cache, dloss)
 
     parameters = network.parameters()
@@ -45,8 +58,8 @@ def check_network(network, batch, *, train=True, seed=0, tolerance=NETWORK_TOLER
     return joined(gradients, replace(laws, notes=()))  # they speak of empty_inputs, which a network's batch is not
 
 
-def joined(gradients, laws):
-    """One report of the rows of two; ok only if both are."""
+def joined(gradients: GradientReport, laws: GradientReport) -> GradientReport:
+    """Return one report of the rows of two; ok only if both are."""
     # A report is ok with one ok row; laws must not vouch for gradients of which every row is a kink or noise.
     kept = laws.failures if not gradients.ok and not gradients.failures else laws.rows
     return replace(gradients, rows=gradients.rows + kept, notes=gradients.notes + laws.notes)

@@ -1,55 +1,81 @@
 """Entries of a block, one by one: which is furthest off when its gradient has failed, and which lie on no kink."""
 
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
 import numpy as np
 
-from engine.arrays.backend import random_generator
-from engine.gradcheck.point import entry_scales
-from engine.gradcheck.trees import to_host_array
+from engine.gradcheck.arrays import random_generator, to_host_array
+from engine.gradcheck.point import Point, entry_scales
+from engine.gradcheck.types import Array, Direction
+from engine.gradcheck.verdict import Judge
 
 ENTRIES = 100  # looked at in a block; of a larger one a random sample
 
 
-def worst_entry(check, position, method):
-    """ "[2, 1]: numeric 0.5, analytic 0.7" for the worst entry of check.point.blocks[position]; "" for an empty block."""
+class Entry(NamedTuple):
+    """The two derivatives by one entry of a block.
+
+    part: "", or ".re", ".im" of a complex one. off: the error that no kink excuses.
+    """
+
+    flat: int
+    part: str
+    numeric: float
+    analytic: float
+    off: float
+
+
+def entries(judge: Judge, position: int, method: str, chosen: Iterable[int]) -> list[Entry]:
+    """Differentiate by the entries of a block with these flat indices."""
     found = []
-    method = "five_point" if method == "richardson" else method  # cheaper, and what is wrong is plain by now
-    size = check.point.blocks[position].value.size
-    for flat in chosen_entries(check, position):
-        for part, scale, u in entry_directions(check.point, position, flat):
-            slope = check.slope("an entry", method, u)[1]
-            numeric = float(check.dy @ slope.vector) / scale
-            analytic = check.inner_product(u) / scale
+    method = "five_point" if method == "richardson" else method  # cheaper, and digits enough for one entry
+    for flat in chosen:
+        for part, scale, u in entry_directions(judge.point, position, flat):
+            slope = judge.slope("an entry", method, u)[1]
+            numeric = float(judge.dy @ slope.vector) / scale
+            analytic = judge.inner_product(u) / scale
             excused = slope.kink_size / scale if slope.kinked else 0.0
-            found.append((abs(numeric - analytic) - excused, flat, part, numeric, analytic))
+            found.append(Entry(flat, part, numeric, analytic, abs(numeric - analytic) - excused))
+    return found
+
+
+def worst_entry(judge: Judge, position: int, method: str) -> str:
+    """Name the entry of a block that is furthest off: "[2, 1]: numeric 0.5, analytic 0.7"; "" for an empty block."""
+    found = entries(judge, position, method, chosen_entries(judge, position))
     if not found:
         return ""
-    _, flat, part, numeric, analytic = max(found, key=lambda entry: (np.nan_to_num(entry[0], nan=np.inf), -entry[1]))
-    sample = "" if size <= ENTRIES else f" (of {ENTRIES} looked at)"
-    return f"{index_of(check.point.blocks[position].value, flat)}{part}: numeric {numeric:.6g}, analytic {analytic:.6g}{sample}"
+    worst = max(found, key=lambda entry: (np.nan_to_num(entry.off, nan=np.inf), -entry.flat))
+    value = judge.point.blocks[position].value
+    sample = "" if value.size <= ENTRIES else f" (of {ENTRIES} looked at)"
+    numbers = f"numeric {worst.numeric:.6g}, analytic {worst.analytic:.6g}"
+    return f"{index_of(value, worst.flat)}{worst.part}: {numbers}{sample}"
 
 
-def chosen_entries(check, position):
-    """The flat indices of all entries of a block, or of ENTRIES of them."""
-    size = check.point.blocks[position].value.size
-    chosen = (
-        np.arange(size) if size <= ENTRIES else random_generator(check.seed, 3).choice(size, ENTRIES, replace=False)
-    )
-    return chosen.tolist()
+def chosen_entries(judge: Judge, position: int) -> list[int]:
+    """Return the flat indices of all entries of a block, or of ENTRIES of them."""
+    size = judge.point.blocks[position].value.size
+    if size <= ENTRIES:
+        return list(range(size))
+    return [int(i) for i in random_generator(judge.seed, 3).choice(size, ENTRIES, replace=False)]
 
 
-def away_from_kinks(check, position, u):
-    """A direction u of one block without the entries that meet a kink when they are moved alone (and those not looked at)."""
+def away_from_kinks(judge: Judge, position: int, u: Direction) -> Direction:
+    """Return a direction u of one block without the entries that meet a kink when moved alone.
+
+    Entries that were not looked at are left out as well.
+    """
     smooth = np.zeros(u[position].size, bool)
-    for flat in chosen_entries(check, position):
+    for flat in chosen_entries(judge, position):
         smooth[flat] = not any(
-            check.stencil_slope(alone, check.step).kinked
-            for _, _, alone in entry_directions(check.point, position, flat)
+            judge.stencil_slope(alone, judge.step).kinked
+            for _, _, alone in entry_directions(judge.point, position, flat)
         )
     return [np.where(smooth.reshape(part.shape), part, 0.0) if i == position else part for i, part in enumerate(u)]
 
 
-def entry_directions(point, position, flat):
-    """(name of the part, scale, direction) that move one entry by its scale: real and imaginary part of a complex one."""
+def entry_directions(point: Point, position: int, flat: int) -> Iterator[tuple[str, float, Direction]]:
+    """Yield (name of the part, scale, direction) that move one entry by its scale: both parts of a complex one."""
     values = [to_host_array(block.value) for block in point.blocks]
     index = np.unravel_index(flat, values[position].shape)
     scale = float(entry_scales(values[position])[index])
@@ -60,6 +86,6 @@ def entry_directions(point, position, flat):
         yield part, scale, u
 
 
-def index_of(array, flat):
-    """The index of an entry as Python writes it: [2, 1]."""
+def index_of(array: Array, flat: int) -> str:
+    """Return the index of an entry as Python writes it: [2, 1]."""
     return str([int(i) for i in np.unravel_index(flat, array.shape)])

@@ -1,15 +1,17 @@
-"""The place where a function is differentiated: its inputs and parameters as named blocks, and evaluation along a line."""
+"""The point where a function is differentiated: inputs and parameters as named blocks, and evaluation along a line."""
 
 import contextlib
 import copy
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import array_module, random_generator
-from engine.gradcheck.trees import FLOATS, is_differentiable, leaves, real_parts, rebuild, to_host_array
+from engine.gradcheck.arrays import array_module, random_generator, to_host_array
+from engine.gradcheck.trees import FLOATS, is_differentiable, leaves, real_parts, rebuild
+from engine.gradcheck.types import Array, Cache, Direction, Forward, Parameter, Tree
 
 RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
 RAISE_AT_MOST = 1e3  # … but by no more than this factor, or a step would leave the neighbourhood of the entry
@@ -19,17 +21,23 @@ class Block(NamedTuple):
     """One array that is moved: an input (or a part of one), or the value of a parameter. `value` is a private copy."""
 
     name: str
-    value: np.ndarray
+    value: Array
 
 
 class Point:
     """forward, and the blocks it depends on.
 
     inputs: the arguments of forward. wrt: which of them are differentiated (None: all float arrays and tuples of them).
-    parameters: dict[str, Parameter] or None; their values are replaced during evaluation (see restored()).
+    parameters: their values are replaced during evaluation (see restored()).
     """
 
-    def __init__(self, forward, inputs, wrt=None, parameters=None):
+    def __init__(
+        self,
+        forward: Forward,
+        inputs: Sequence[Any],
+        wrt: Sequence[int] | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
         if not isinstance(inputs, (tuple, list)) or hasattr(inputs, "_fields"):
             raise ValueError(f"inputs: expected a tuple of the arguments of forward, got {type(inputs).__name__}")
         self.forward = forward
@@ -44,7 +52,7 @@ class Point:
         self.module = array_module(*(b.value for b in self.blocks))
 
     @contextlib.contextmanager
-    def restored(self):
+    def restored(self) -> Iterator[None]:
         """Put back value and grad of every parameter when the work inside is over, also after an exception."""
         saved = [(p, p.value, p.grad) for p in self.parameters.values()]
         try:
@@ -53,14 +61,14 @@ class Point:
             for parameter, value, grad in saved:
                 parameter.value, parameter.grad = value, grad
 
-    def evaluate(self, direction=None, step=0.0):
-        """forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
-        arguments = self.place(direction, step)
+    def evaluate(self, direction: Direction | None = None, step: complex = 0.0) -> tuple[Tree, Cache]:
+        """Run forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
+        arguments = self.assign(direction, step)
         with np.errstate(all="ignore"):  # what matters is seen in the numbers
             return self.forward(*arguments)
 
-    def place(self, direction=None, step=0.0):
-        """Set the parameters to value + step·direction; returns the arguments of forward there."""
+    def assign(self, direction: Direction | None = None, step: complex = 0.0) -> list[Any]:
+        """Set the parameters to value + step·direction; return the arguments of forward there."""
         xp = self.module
         if direction is None:
             moved = [b.value.copy() for b in self.blocks]
@@ -76,8 +84,8 @@ class Point:
             parameter.value = value
         return arguments
 
-    def random_directions(self, seed, stream, count, only=None):
-        """`count` lists of host arrays, one a block: random unit directions in units of each entry's scale; `only`: one block, others 0.
+    def random_directions(self, seed: int, stream: int, count: int, only: int | None = None) -> list[Direction]:
+        """Draw `count` random unit directions in units of each entry's scale; `only`: of this block, 0 for the others.
 
         Scaling the direction, not the gradient, keeps ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ exact and lets one step suit all blocks.
         """
@@ -90,13 +98,13 @@ class Point:
         return [[*rest[:only], unit, *rest[only + 1 :]] for unit in units]
 
     @functools.cached_property
-    def scales(self):
+    def scales(self) -> list[Array]:
         """entry_scales of every block: the point stays where it is, however many directions are drawn."""
         return [entry_scales(to_host_array(b.value)) for b in self.blocks]
 
 
-def which_inputs(inputs, wrt):
-    """Indices of the differentiated inputs, in the order in which backward returns their gradients."""
+def which_inputs(inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
+    """Return the indices of the differentiated inputs, in the order in which backward returns their gradients."""
     if wrt is None:
         return [i for i, x in enumerate(inputs) if is_differentiable(x, f"input {i}")]
     for i in wrt:
@@ -107,22 +115,28 @@ def which_inputs(inputs, wrt):
     return list(wrt)
 
 
-def distinct(parameters):
-    """The parameters without repeats: one that is shared under two names is moved once."""
-    seen = set()
-    return {name: p for name, p in parameters.items() if not (id(p) in seen or seen.add(id(p)))}
+def distinct(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return the parameters without repeats: one that is shared under two names is moved once."""
+    found: dict[str, Parameter] = {}
+    for name, parameter in parameters.items():
+        if not any(parameter is other for other in found.values()):
+            found[name] = parameter
+    return found
 
 
-def block(name, value):
-    """A Block with a copy of `value`. Raises ValueError for float32, whose rounding would hide all but gross errors."""
+def block(name: str, value: Any) -> Block:
+    """Return a Block with a copy of `value`.
+
+    Raises ValueError for float32, whose rounding would hide all but gross errors.
+    """
     if value.dtype not in FLOATS:
         raise ValueError(f"{name}: expected dtype float64 or complex128, got {value.dtype}: check in float64")
     return Block(name, value.copy())
 
 
-def random_unit(shaped_like, rng):
-    """Host arrays like the given ones that form one vector of norm 1, every part at least 0.1/√N away from 0."""
-    parts = []
+def random_unit(shaped_like: Iterable[Any], rng: np.random.Generator) -> Direction:
+    """Draw host arrays like the given ones that form one vector of norm 1, every part at least 0.1/√N away from 0."""
+    shaped_like, parts = list(shaped_like), []
     for like in shaped_like:
         shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape
         part = rng.uniform(0.1, 1.0, shape) * (2.0 * rng.integers(0, 2, shape) - 1.0)
@@ -134,8 +148,8 @@ def random_unit(shaped_like, rng):
     ]
 
 
-def entry_scales(x):
-    """By how much each entry may move: its magnitude, small ones raised, zeros treated as the smallest other entry.
+def entry_scales(x: Array) -> Array:
+    """Return by how much each entry may move: its magnitude, small ones raised, zeros as the smallest other entry.
 
     A block of zeros gets 1. Purely relative scales would leave the gradient of tiny entries unseen; one scale a block
     would throw tiny entries far away from where the gradient is taken.
@@ -145,4 +159,5 @@ def entry_scales(x):
     if not nonzero.size:
         return np.ones(x.shape)
     size = np.where(size > 0, size, nonzero.min())
-    return np.maximum(size, np.minimum(RAISE_TOWARDS * nonzero.max(), RAISE_AT_MOST * size))
+    scales: Array = np.maximum(size, np.minimum(RAISE_TOWARDS * nonzero.max(), RAISE_AT_MOST * size))
+    return scales

@@ -1,42 +1,63 @@
 """Laws that every backward keeps, whatever its equation: what finite differences do not see."""
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from engine.arrays.backend import array_module, random_generator
+from engine.gradcheck.arrays import array_module, random_generator, to_host_array
+from engine.gradcheck.gradients import run_backward
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import collect_gradients, is_float_array, leaves, norm, real_vector, rebuild, to_host_array
+from engine.gradcheck.trees import (
+    is_float_array,
+    leaves,
+    norm,
+    real_vector,
+    rebuild,
+    rebuild_arrays,
+    tree_vector,
+)
+from engine.gradcheck.types import Array, Backward, Cache, Forward, Parameter, Tree, Vector
 
 ROUNDING = 1e-12  # of results whose sums may be taken in another order
-SINGLE = {"f": np.float32, "c": np.complex64}
+SINGLE = {"f": np.dtype(np.float32), "c": np.dtype(np.complex64)}
 
 
-def check_properties(forward, backward, inputs, *, wrt=None, parameters=None, empty_inputs=None, seed=0):
-    """Check laws that hold for every hand-written backward. Returns a GradientReport with a row for each law:
+def check_properties(
+    forward: Forward,
+    backward: Backward,
+    inputs: Sequence[Any],
+    *,
+    wrt: Sequence[int] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+    empty_inputs: Sequence[Any] | None = None,
+    seed: int = 0,
+) -> GradientReport:
+    """Check laws that hold for every hand-written backward, a row for each:
 
     gradients have shape and dtype of what they belong to; forward and backward are repeatable, bit for bit; a cotangent
     of zero gives exactly zero; the gradient is linear in the cotangent; inputs, cotangent and cache stay untouched;
     non-contiguous and Fortran-ordered inputs give the same; float32 stays float32; an empty batch passes.
 
-    empty_inputs: the arguments of forward for an empty batch: only the caller knows what empty means. Without them a note
-    says that none was tried. Other arguments as in check_gradients, with the same ValueErrors. Exceptions of forward and
-    backward on float64 pass through.
+    empty_inputs: the arguments of forward for an empty batch: only the caller knows what empty means. Without them a
+    note says that none was tried. Other arguments as in check_gradients, with the same ValueErrors. Exceptions of
+    forward and backward on float64 pass through.
     """
-    return PropertyCheck(forward, backward, inputs, wrt, parameters, seed).run(empty_inputs)
+    return PropertyCheck(Point(forward, inputs, wrt, parameters), backward, seed).run(empty_inputs)
 
 
 class PropertyCheck:
-    """One run of check_properties: the point, a cotangent with its gradient, and the rows found so far."""
+    """One run of check_properties: the point, and the rows found so far."""
 
-    def __init__(self, forward, backward, inputs, wrt, parameters, seed):
-        self.point = Point(forward, inputs, wrt, parameters)
-        self.backward, self.seed = backward, seed
-        self.rows, self.notes = [], []
+    def __init__(self, point: Point, backward: Backward, seed: int) -> None:
+        self.point, self.backward, self.seed = point, backward, seed
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
 
-    def run(self, empty_inputs):
-        """All laws, one after another; those about numbers only if the gradients have the right form."""
+    def run(self, empty_inputs: Sequence[Any] | None) -> GradientReport:
+        """Check all laws, one after another; those about numbers only if the gradients have the right form."""
         with self.point.restored():
             y, cache = self.point.evaluate()
             dy = cotangent(y, self.seed, 1)
@@ -58,32 +79,29 @@ class PropertyCheck:
             tuple(self.rows), self.seed, "float64", backend, step=0.0, tolerance=ROUNDING, notes=tuple(self.notes)
         )
 
-    def gradient(self, dy, cache, point=None):
-        """(the gradients of everything as one real vector, what is wrong with their form)."""
-        point = point or self.point
-        for parameter in point.parameters.values():
-            parameter.grad = None
-        found, problems = collect_gradients(self.backward(dy, cache), point)
+    def gradient(self, dy: Tree, cache: Cache, point: Point | None = None) -> tuple[Vector, list[str]]:
+        """Return (the gradients of everything as one real vector, what is wrong with their form)."""
+        found, problems = run_backward(point or self.point, self.backward, dy, cache)
         return real_vector(g for g in found if g is not None), [f"{name}: {problem}" for name, problem in problems]
 
-    def law(self, name, *problems):
-        """A row: "ok", or what is wrong."""
+    def law(self, name: str, *problems: str) -> None:
+        """Add a row: "ok", or what is wrong."""
         self.rows.append(Row(name, "FAIL" if problems else "ok", "exact", message="; ".join(problems)))
 
-    def same(self, name, found, expected, tolerance=0.0):
-        """A row that says whether two vectors agree to tolerance·‖expected‖; with tolerance 0, whether they are equal."""
+    def same(self, name: str, found: Vector, expected: Vector, tolerance: float = 0.0) -> None:
+        """Add a row: whether two vectors agree to tolerance·‖expected‖; with tolerance 0, whether they are equal."""
         fits = found.shape == expected.shape
         error = float(norm(found - expected) / (norm(expected) or 1.0)) if fits else np.inf
         ok = error <= tolerance if tolerance else fits and np.array_equal(found, expected)
         self.rows.append(Row(name, "ok" if ok else "FAIL", "exact", relative_error=error, tolerance=tolerance))
 
-    def check_repeatable(self, y, cache, dy, gradient):
+    def check_repeatable(self, y: Tree, cache: Cache, dy: Tree, gradient: Vector) -> None:
         """The same call gives the same bits."""
-        self.same("forward is repeatable", output_vector(self.point.evaluate()[0]), output_vector(y))
-        self.point.place()
+        self.same("forward is repeatable", tree_vector(self.point.evaluate()[0]), tree_vector(y))
+        self.point.assign()
         self.same("backward is repeatable", self.gradient(copied(dy), cache)[0], gradient)
 
-    def check_cotangent(self, y, cache, dy, gradient):
+    def check_cotangent(self, y: Tree, cache: Cache, dy: Tree, gradient: Vector) -> None:
         """Backward is linear in dy, and so zero for zero."""
         other = cotangent(y, self.seed, 2)
         zero = rebuild(dy, (0.0 * leaf for _, leaf in leaves(dy, "")))
@@ -92,16 +110,17 @@ class PropertyCheck:
         of_other = self.gradient(copied(other), cache)[0]
         self.same("linear in the cotangent", self.gradient(total, cache)[0], gradient + 3.0 * of_other, ROUNDING)
 
-    def check_untouched(self, dy):
+    def check_untouched(self, dy: Tree) -> None:
         """Neither pass writes into what it was given."""
-        arguments = self.point.place()
-        before = snapshot((arguments, [p.value for p in self.point.parameters.values()]))
+        arguments = self.point.assign()
+
+        def given() -> Any:
+            return snapshot((arguments, [p.value for p in self.point.parameters.values()]))
+
+        before = given()
         _, cache = self.point.forward(*arguments)
-        given = lambda: snapshot((arguments, [p.value for p in self.point.parameters.values()]))  # noqa: E731
-        self.law(
-            "forward leaves its inputs untouched",
-            *([] if given() == before else ["forward writes into an input or a parameter"]),
-        )
+        problems = [] if given() == before else ["forward writes into an input or a parameter"]
+        self.law("forward leaves its inputs untouched", *problems)
         before, cached, cotangent_before = given(), snapshot(cache), snapshot(dy)
         own = copied(dy)
         self.gradient(own, cache)
@@ -112,13 +131,13 @@ class PropertyCheck:
         ):
             self.law(f"backward leaves the {what} untouched", *([] if same else [f"backward writes into the {what}"]))
 
-    def check_layout(self, name, lay, dy, gradient):
+    def check_layout(self, name: str, lay: Callable[[Array], Array], dy: Tree, gradient: Vector) -> None:
         """How arrays lie in memory does not matter."""
         arguments = self.changed_arguments(lay)
         _, cache = self.point.forward(*arguments)
         self.same(name, self.gradient(rebuild_arrays(dy, lay), cache)[0], gradient, ROUNDING)
 
-    def check_float32(self, dy):
+    def check_float32(self, dy: Tree) -> None:
         """float32 in, float32 out: of the results, and of the gradients."""
         arguments = self.changed_arguments(single)
         try:
@@ -143,25 +162,25 @@ class PropertyCheck:
         ]
         self.law("float32 stays float32", *wide)
 
-    def changed_arguments(self, change):
-        """The arguments of forward with `change` applied to every differentiated array; parameters are changed in place."""
-        arguments = self.point.place()
+    def changed_arguments(self, change: Callable[[Array], Array]) -> list[Any]:
+        """Return the arguments of forward, all that is differentiated changed; parameters are changed in place."""
+        arguments = self.point.assign()
         for i in self.point.wrt:
             arguments[i] = rebuild_arrays(arguments[i], change)
         for parameter in self.point.parameters.values():
             parameter.value = change(parameter.value)
         return arguments
 
-    def check_empty(self, empty_inputs):
+    def check_empty(self, empty_inputs: Sequence[Any]) -> None:
         """An empty batch passes; its gradients have their shapes and are finite."""
-        self.point.place()
+        self.point.assign()
         point = Point(self.point.forward, empty_inputs, self.point.wrt or None, self.point.parameters)
         y, cache = point.evaluate()
         self.law("an empty batch passes", *self.gradient(cotangent(y, self.seed, 1), cache, point)[1])
 
 
-def cotangent(y, seed, stream):
-    """A random cotangent of norm 1 in the form, dtype and place of y."""
+def cotangent(y: Tree, seed: int, stream: int) -> Tree:
+    """Draw a random cotangent of norm 1 in the form, dtype and place of y."""
     outputs = [leaf for _, leaf in leaves(y, "output")]
     drawn = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(seed, stream))
     typed = (np.asarray(part, to_host_array(leaf).dtype) for leaf, part in zip(outputs, drawn))
@@ -170,45 +189,38 @@ def cotangent(y, seed, stream):
     )
 
 
-def copied(dy):
-    """A cotangent that a backward may write into without harm to the checks that come after."""
+def copied(dy: Tree) -> Tree:
+    """Return a cotangent that a backward may write into without harm to the checks that come after."""
     return rebuild_arrays(dy, lambda x: x.copy())
 
 
-def output_vector(y):
-    """y as one real vector."""
-    return real_vector(leaf for _, leaf in leaves(y, "output"))
-
-
-def strided(x):
-    """The same numbers as every other one of a larger array along each axis; NaN between them."""
-    if x.ndim == 0:
-        return x.copy()
-    larger = array_module(x).full([2 * n for n in x.shape], np.nan, x.dtype)
-    view = larger[tuple(slice(None, None, 2) for _ in x.shape)]
+def strided(x: Array) -> Array:
+    """Return the same numbers as every other one of a larger array along each axis; NaN between them."""
+    larger: Array = array_module(x).full([2 * n for n in x.shape], np.nan, x.dtype)
+    every_second: tuple[Any, ...] = (..., *(slice(None, None, 2) for _ in x.shape))  # a view, of no axes as well
+    view: Array = larger[every_second]
     view[...] = x
     return view
 
 
-def single(x):
-    """The array in single precision."""
-    return x.astype(SINGLE[x.dtype.kind])
+def single(x: Array) -> Array:
+    """Return the array in single precision."""
+    converted: Array = x.astype(SINGLE[x.dtype.kind])
+    return converted
 
 
-def in_precision_of(leaf, part):
-    """A double-precision cotangent for a result of forward on float32: an array, a scalar of NumPy, or Python's float, which has none."""
+def in_precision_of(leaf: Any, part: Any) -> Any:
+    """Return a double-precision cotangent in the precision of a result of forward on float32.
+
+    The result is an array, a scalar of NumPy, or Python's float, which has none.
+    """
     if is_float_array(part):
         return single(part)
     return leaf.dtype.type(part) if hasattr(leaf, "dtype") else float(part)
 
 
-def rebuild_arrays(tree, change):
-    """The tree with `change` applied to its float arrays."""
-    return rebuild(tree, (change(leaf) if is_float_array(leaf) else leaf for _, leaf in leaves(tree, "")))
-
-
-def snapshot(tree):
-    """The contents of all arrays in nested tuples, lists, dicts and dataclasses, to be compared later."""
+def snapshot(tree: Any) -> Any:
+    """Return the contents of all arrays in nested tuples, lists, dicts and dataclasses, to be compared later."""
     if isinstance(tree, dict):
         return {key: snapshot(part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):

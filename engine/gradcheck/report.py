@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 UNCHECKED = "nothing is known of its gradient, wherever it moves there is a kink or a jump: choose other inputs"
 COLUMNS = ("name", "method", "numeric", "analytic", "absolute", "relative", "of tolerance", "verdict")
@@ -13,8 +14,8 @@ class Row:
     """One comparison ⟨dy, J·u⟩ (numeric) with ⟨Jᵀ·dy, u⟩ (analytic); the numbers are None where none could be taken.
 
     relative_error: |numeric − analytic|/(‖dy‖·‖J·u‖); 0 where both are 0, infinite where only J·u is 0.
-    verdict: "ok"; "FAIL"; "kink": the function has no derivative here; "noise": numeric and analytic differ by more than
-    the tolerance, but by less than rounding explains, so nothing is known.
+    verdict: "ok"; "FAIL"; "kink": the function has no derivative here; "noise": numeric and analytic differ by more
+    than the tolerance, but by less than rounding explains, so nothing is known.
     entry: the worst entry with its index, in words, where one was looked for: in failures, and by check_jacobian.
     """
 
@@ -31,9 +32,9 @@ class Row:
     entry: str = ""
 
     @property
-    def tolerance_used(self):
+    def tolerance_used(self) -> float | None:
         """Share of the tolerance used, in percent; None where there is nothing to hold against it."""
-        if self.relative_error is None or self.verdict in ("kink", "noise"):
+        if self.relative_error is None or self.tolerance is None or self.verdict in ("kink", "noise"):
             return None
         if self.tolerance == 0.0:  # exact or wrong
             return 0.0 if self.relative_error == 0.0 else math.inf
@@ -44,7 +45,8 @@ class Row:
 class GradientReport:
     """Rows and the circumstances under which they were taken. str() is a table; to_json() carries the same.
 
-    unchecked: names of the inputs and parameters of which only kinks were met, so that nothing is known of their gradient.
+    unchecked: names of the inputs and parameters of which only kinks were met, so that nothing is known of their
+    gradient.
     """
 
     rows: tuple[Row, ...]
@@ -57,35 +59,38 @@ class GradientReport:
     unchecked: tuple[str, ...] = field(default=())
 
     @property
-    def ok(self):
-        """Nothing failed, and something was truly checked: kinks alone prove nothing of an input, kinks and noise nothing of all."""
+    def ok(self) -> bool:
+        """Whether nothing failed and something was truly checked.
+
+        Kinks alone prove nothing of an input, kinks and noise nothing of all.
+        """
         return not self.failures and not self.unchecked and any(row.verdict == "ok" for row in self.rows)
 
     @property
-    def failures(self):
+    def failures(self) -> tuple[Row, ...]:
         """Rows that failed."""
         return self.with_verdict("FAIL")
 
     @property
-    def kinks(self):
+    def kinks(self) -> tuple[Row, ...]:
         """Rows where the function has no derivative."""
         return self.with_verdict("kink")
 
     @property
-    def unresolved(self):
+    def unresolved(self) -> tuple[Row, ...]:
         """Rows that rounding leaves open."""
         return self.with_verdict("noise")
 
     @property
-    def worst(self):
-        """The row that comes first in need of attention: a failure, else the largest share of the tolerance."""
+    def worst(self) -> Row | None:
+        """Row that needs attention most: a failure, else the largest share of the tolerance."""
         return max(self.rows, key=severity, default=None)
 
-    def with_verdict(self, verdict):
-        """Rows with this verdict."""
+    def with_verdict(self, verdict: str) -> tuple[Row, ...]:
+        """Return the rows with this verdict."""
         return tuple(row for row in self.rows if row.verdict == verdict)
 
-    def __str__(self):
+    def __str__(self) -> str:
         cells = [COLUMNS, *map(row_cells, self.rows)]
         widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
         lines = [self.summary()]
@@ -101,23 +106,23 @@ class GradientReport:
         )
         return "\n".join(lines)
 
-    def summary(self):
-        """One line: the outcome, the counts, the worst row."""
+    def summary(self) -> str:
+        """Return one line: the outcome, the counts, the worst row."""
         counts = [f"{len(self.with_verdict(v))} {v}" for v in ("ok", "FAIL", "kink", "noise") if self.with_verdict(v)]
-        worst = f", worst: {self.worst.name}" if self.rows else ""
-        share = self.worst.tolerance_used if self.rows else None
+        worst = f", worst: {self.worst.name}" if self.worst else ""
+        share = self.worst.tolerance_used if self.worst else None
         used = "" if share is None else f" ({share:.3g} % of its tolerance)"
         return f"gradient check {'ok' if self.ok else 'FAILED'}: {', '.join(counts) or 'no rows'}{worst}{used}"
 
-    def to_json(self):
-        """The report as JSON text. Numbers that JSON does not know become the strings "inf" and "nan"."""
+    def to_json(self) -> str:
+        """Return the report as JSON text. Numbers that JSON does not know become the strings "inf" and "nan"."""
         rows = [{**asdict(row), "tolerance_used": row.tolerance_used} for row in self.rows]
-        worst = self.worst.name if self.rows else None
+        worst = self.worst.name if self.worst else None
         whole = {**asdict(self), "rows": rows, "ok": self.ok, "worst": worst}
         return json.dumps(json_safe(whole), indent=1, allow_nan=False)
 
 
-def assert_gradients(report):
+def assert_gradients(report: GradientReport) -> None:
     """Raise AssertionError with the table and, for each failing row, what to look for, unless report.ok."""
     __tracebackhide__ = True  # pytest then shows the caller's line
     if report.ok:
@@ -129,11 +134,11 @@ def assert_gradients(report):
     raise AssertionError("\n".join(lines))
 
 
-def advice(row):
-    """What the numbers of a failing row suggest."""
+def advice(row: Row) -> str:
+    """Say what the numbers of a failing row suggest."""
     if row.numeric is None and row.relative_error is not None:
         return row.message or f"differs by {row.relative_error:.1e}, where {row.tolerance:.1e} is allowed"
-    if row.numeric is None or not math.isfinite(row.numeric) or not math.isfinite(row.analytic):
+    if row.numeric is None or row.analytic is None or not all(map(math.isfinite, (row.numeric, row.analytic))):
         return row.message
     if row.numeric == 0.0:
         return "forward does not depend on it here, but its gradient is not zero"
@@ -152,16 +157,16 @@ def advice(row):
     )
 
 
-def severity(row):
-    """Sort key of the worst row."""
+def severity(row: Row) -> tuple[int, float]:
+    """Return the sort key of the worst row."""
     share = row.tolerance_used
     if share is None or math.isnan(share):
         share = math.inf if row.verdict == "FAIL" else -1.0
     return (("ok", "kink", "noise", "FAIL").index(row.verdict), share)
 
 
-def row_cells(row):
-    """A row as text, one cell a column."""
+def row_cells(row: Row) -> tuple[str, ...]:
+    """Return a row as text, one cell a column."""
     share = row.tolerance_used
     used = "-" if share is None else f"{share:.3g} %"
     numbers = ["-" if x is None else f"{x:.9e}" for x in (row.numeric, row.analytic)]
@@ -169,8 +174,8 @@ def row_cells(row):
     return (row.name, row.method or "-", *numbers, *errors, used, row.verdict)
 
 
-def json_safe(x):
-    """The same structure with NaN and infinities as strings."""
+def json_safe(x: Any) -> Any:
+    """Return the same structure with NaN and infinities as strings."""
     if isinstance(x, dict):
         return {key: json_safe(value) for key, value in x.items()}
     if isinstance(x, (list, tuple)):

@@ -1,59 +1,74 @@
-"""Curves of trainings, step by step, as matplotlib Figures: single steps, running medians, and what was measured on validation texts.
+"""Series recorded step by step, of which some numbers may be missing, and curves of trainings as matplotlib Figures.
 
-`groups` is everywhere {name: runs that share a line}: a single one, or several that differ in nothing but their seed, whose line is the mean
-of their running medians and lies in a band from the lowest to the highest of them. A run is a dict of lists: "step", series with a
-number or None for each of them, and "validation": [{"step", "accuracy", "loss"}].
-
-Series of numbers recorded step by step, of which some may be missing: medians of what there is.
+`groups` is everywhere {name: runs that share a line}: a single one, or several that differ in nothing but their seed,
+whose line is the mean of their running medians and lies in a band from the lowest to the highest of them. A run is a
+dict of lists: "step", series with a number or None for each of them, and "validation": [{"step", "accuracy", "loss"}].
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from engine.report.figures import GREY, GRID, looks
+from engine.report.figures import GREY, GRID, Look, looks
+from engine.types import Array, Floats1d
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curves: TypeAlias = Mapping[str, Any]  # a run
+Groups: TypeAlias = Mapping[str, Sequence[Curves]]
+
+ABOVE = 4  # zorder of dashed lines, which let a solid line below them be seen
+LEGEND_CHARACTERS = 130  # in a row of the legend
+MARK_CHARACTERS = 6  # width of the mark beside a name in the legend
 
 
-def is_number(value):
+def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def numbers(values):
+def numbers(values: Iterable[float | None]) -> Floats1d:
     """A list of numbers and None → float64, None as NaN."""
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
-def finite(values):
+def finite(values: Floats1d) -> Floats1d:
     return values[np.isfinite(values)]
 
 
-def median(values):
-    """Of what is finite; NaN where nothing is."""
+def median(values: Floats1d) -> float:
+    """Median of the finite numbers; NaN where there is none."""
     values = finite(values)
     return float(np.median(values)) if len(values) else math.nan
 
 
-def largest(values):
+def largest(values: Floats1d) -> float:
+    """Largest finite number; NaN where there is none."""
     values = finite(values)
     return float(values.max()) if len(values) else math.nan
 
 
-def tenth(values, last=False):
+def tenth(values: Floats1d, last: bool = False) -> Floats1d:
     """The first or last tenth of the steps, at least one."""
     count = max(1, len(values) // 10)
     return values[-count:] if last else values[:count]
 
 
-def window_for(steps):
-    """Steps over which running medians of so many are taken: about a twelfth of them, at least 7 of 30 or more; odd.
+def window_for(steps: int) -> int:
+    """Width of the running median over so many steps: about a twelfth of them, at least 7 of 30 or more; odd.
 
     Batches hold texts of about one length, and short texts may be easy ones: fewer steps would show their clusters.
     """
     return 2 * max(steps // 24, min(3, steps // 10)) + 1
 
 
-def running_median(values, window):
-    """values: (n,) → (n,), the median of what is finite among the `window` (odd) values around each; NaN where nothing is.
+def running_median(values: Floats1d, window: int) -> Floats1d:
+    """values: (n,) → (n,), the median of the finite numbers among the `window` (odd) values around each; NaN for none.
 
     Towards the ends the window holds only the values that there are.
     """
@@ -66,15 +81,30 @@ def running_median(values, window):
     return np.where(count > 0, (around[row, low] + around[row, np.minimum(high, window - 1)]) / 2, math.nan)
 
 
-ABOVE = 4  # zorder of runs whose dashes let a solid line below them be seen
-LEGEND_CHARACTERS, MARK_CHARACTERS = (
-    130,
-    6,
-)  # in a row of the legend, and those of which the mark beside a name takes the place
+def all_runs(groups: Groups) -> list[Curves]:
+    return [run for runs in groups.values() for run in runs]
 
 
-def draw_learning(groups):
-    """Loss and accuracy of single steps, their running medians, and what was measured on validation texts."""
+def window_in(groups: Groups) -> int:
+    """Width of the running median: for all runs as for the longest."""
+    return window_for(max(len(run["step"]) for run in all_runs(groups)))
+
+
+def median_caption(window: int) -> str:
+    """Describe the lines, for the caption of a figure."""
+    return f"their running medians over {window} steps (lines)" if window > 1 else "lines from step to step"
+
+
+def learning_caption(window: int) -> str:
+    """Caption of draw_learning's figure."""
+    return (
+        f"Training loss and accuracy at every step (points), {median_caption(window)}, and the same measured on "
+        "validation texts (large hollow marks)."
+    )
+
+
+def draw_learning(groups: Groups) -> Figure:
+    """Draw loss and accuracy of single steps, their running medians, and both as measured on validation texts."""
     figure, (left, right) = panels(2, ("loss [nat]", "accuracy [%]"))
     right.set_ylim(-2, 104)
     losses = [numbers([*run["loss"], *(entry["loss"] for entry in run["validation"])]) for run in all_runs(groups)]
@@ -83,39 +113,15 @@ def draw_learning(groups):
     for axes, key, scale in ((left, "loss", 1), (right, "accuracy", 100)):
         for look, runs in zip(looks(len(groups)), groups.values()):
             draw_validation(axes, runs, key, scale, look)
-    extra = (
-        [validation_mark(GREY, "o") | {"label": "validation"}]
-        if any(run["validation"] for run in all_runs(groups))
-        else []
-    )
+    extra = []
+    if any(run["validation"] for run in all_runs(groups)):
+        extra = [validation_mark(GREY, "o") | {"label": "validation"}]
     legend(figure, groups, ("loss", "accuracy"), extra)
     return figure
 
 
-def all_runs(groups):
-    return [run for runs in groups.values() for run in runs]
-
-
-def window_in(groups):
-    """Steps over which running medians are taken, for all runs as for the longest."""
-    return window_for(max(len(run["step"]) for run in all_runs(groups)))
-
-
-def medians_words(window):
-    """What the lines are, for the words below a figure."""
-    return f"their running medians over {window} steps (lines)" if window > 1 else "lines from step to step"
-
-
-def learning_words(window):
-    """What draw_learning draws."""
-    return (
-        f"Training loss and accuracy at every step (points), {medians_words(window)}, and the same measured on validation texts "
-        "(large hollow marks)."
-    )
-
-
-def panels(count, titles, sharey=False, height=None):
-    """(Figure, row of axes) for so many panels by step. height: in inches."""
+def panels(count: int, titles: Iterable[str], sharey: bool = False, height: float = 0.0) -> tuple[Figure, Array]:
+    """(Figure, row of axes) for so many panels by step. height: in inches, by default as the number of panels asks."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -129,56 +135,52 @@ def panels(count, titles, sharey=False, height=None):
     return figure, row
 
 
-def draw_series(axes, groups, key, scale=1, within=None):
-    """Every step of every run faint, and running medians strong. A step without a finite number is a cross on the upper rim.
+def draw_series(
+    axes: Axes, groups: Groups, key: str, scale: float = 1, within: Sequence[Floats1d] | None = None
+) -> None:
+    """Draw every step of every run faint, and running medians strong.
 
-    within: series among which the limits of a logarithmic axis are chosen; zeros lie on its lower rim. Without, it is linear.
+    A step without a finite number is a cross on the upper rim. within: series among which the limits of a logarithmic
+    axis are chosen; zeros lie on its lower rim. Without, the axis is linear.
     """
     window = window_in(groups)
     if within is not None:
         axes.set(yscale="log", ylim=logarithmic_limits(within))
     bottom, top = axes.get_ylim()
     shown = [
-        (look, np.asarray(run["step"]), scale * numbers(run[key]))
-        for look, runs in zip(looks(len(groups)), groups.values())
+        (color, np.asarray(run["step"]), scale * numbers(run[key]))
+        for (color, _, _), runs in zip(looks(len(groups)), groups.values())
         for run in runs
     ]
-    draw_points(
-        axes, [x for _, x, _ in shown], [np.maximum(y, bottom) for _, _, y in shown], [look[0] for look, _, _ in shown]
-    )
+    draw_points(axes, [x for _, x, _ in shown], [np.maximum(y, bottom) for *_, y in shown], [c for c, *_ in shown])
     for number, ((color, marker, dash), runs) in enumerate(zip(looks(len(groups)), groups.values())):
-        x, middle, low, high = shared_line(
-            runs, [np.maximum(running_median(scale * numbers(run[key]), window), bottom) for run in runs]
-        )
+        medians = [np.maximum(running_median(scale * numbers(run[key]), window), bottom) for run in runs]
+        x, middle, low, high = shared_line(runs, medians)
         stride = max(1, len(x) // 8)
-        marks = {"marker": marker, "markersize": 4, "markevery": (stride * (number + 1) // (len(groups) + 1), stride)}
+        every = (stride * (number + 1) // (len(groups) + 1), stride)
+        marks: dict[str, Any] = {"marker": marker, "markersize": 4, "markevery": every}
         axes.plot(x, middle, color=color, linestyle=dash, linewidth=1.6, zorder=above(dash), clip_on=False, **marks)
         if len(runs) > 1:
             axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0, zorder=2.5)
-    for (color, _, _), x, y in shown:
+    crosses: dict[str, Any] = {"markersize": 4, "clip_on": False, "zorder": ABOVE, "rasterized": True}
+    for color, x, y in shown:
         lost = x[~np.isfinite(y)]
         if len(lost):
-            axes.plot(
-                lost,
-                np.full(len(lost), top),
-                "x",
-                color=color,
-                markersize=4,
-                clip_on=False,
-                zorder=ABOVE,
-                rasterized=True,
-            )
+            axes.plot(lost, np.full(len(lost), top), "x", color=color, **crosses)
 
 
-def shared_line(runs, values):
+def shared_line(runs: Sequence[Curves], values: Sequence[Floats1d]) -> tuple[Array, Floats1d, Floats1d, Floats1d]:
     """(steps, mean, lowest, highest) of the runs' values, as far as the shortest of them goes."""
     count = min(map(len, values))
-    values = np.array([y[:count] for y in values])
-    return np.asarray(runs[0]["step"][:count]), values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+    rows = np.array([y[:count] for y in values])
+    return np.asarray(runs[0]["step"][:count]), rows.mean(axis=0), rows.min(axis=0), rows.max(axis=0)
 
 
-def draw_validation(axes, runs, key, scale, look):
-    """What was measured on validation texts: large hollow marks, of several runs at their mean and with a line from lowest to highest."""
+def draw_validation(axes: Axes, runs: Sequence[Curves], key: str, scale: float, look: Look) -> None:
+    """Draw what was measured on validation texts as large hollow marks.
+
+    The marks of several runs are their mean, each with a line from the lowest to the highest.
+    """
     x, middle, low, high = shared_line(
         [{"step": [entry["step"] for entry in run["validation"]]} for run in runs],
         [scale * numbers([entry[key] for entry in run["validation"]]) for run in runs],
@@ -188,8 +190,11 @@ def draw_validation(axes, runs, key, scale, look):
         axes.vlines(x, low, high, color=look[0], linewidth=1.5, zorder=5)
 
 
-def draw_points(axes, steps, values, colors):
-    """Faint points in the order of their steps, so that no run lies above another. As an image: there may be thousands."""
+def draw_points(axes: Axes, steps: Sequence[Array], values: Sequence[Floats1d], colors: Sequence[str]) -> None:
+    """Draw faint points in the order of their steps, so that no run lies above another.
+
+    They become an image: there may be thousands.
+    """
     x, y = np.concatenate(steps), np.concatenate(values)
     color = np.repeat(colors, [len(x) for x in steps])
     order = np.argsort(x, kind="stable")
@@ -197,17 +202,18 @@ def draw_points(axes, steps, values, colors):
     axes.scatter(x[order], y[order], s=4, c=color[order], alpha=faint, linewidths=0, zorder=2, rasterized=True)
 
 
-def logarithmic_limits(values):
+def logarithmic_limits(values: Iterable[Floats1d]) -> tuple[float, float]:
     """(lowest, highest) around all positive finite numbers, with some room."""
     positive = np.concatenate([finite(y)[finite(y) > 0] for y in values])
     return (positive.min() / 1.5, positive.max() * 1.5) if len(positive) else (0.1, 1)
 
 
-def above(dash):
+def above(dash: Any) -> int:
+    """zorder of a line: dashed ones lie above solid ones."""
     return 3 if dash == "-" else ABOVE
 
 
-def validation_mark(color, marker):
+def validation_mark(color: str, marker: str) -> dict[str, Any]:
     return {
         "color": color,
         "marker": marker,
@@ -219,22 +225,40 @@ def validation_mark(color, marker):
     }
 
 
-def legend(figure, groups, keys=(), extra=()):
-    """Below the panels: the groups, what points and lines are, and what lies on the rims. keys: of the series drawn step by step."""
+def legend(figure: Figure, groups: Groups, keys: Collection[str] = (), extra: Iterable[dict[str, Any]] = ()) -> None:
+    """Draw a legend below the panels: the groups, points and lines, and what lies on the rims.
+
+    keys: of the series drawn step by step. extra: properties of further marks, each with a "label".
+    """
     from matplotlib.lines import Line2D
 
-    named = zip(looks(len(groups)), groups)
-    handles = [
+    handles: list[dict[str, Any]] = [
         {"color": color, "marker": marker, "linestyle": dash, "markersize": 4, "label": name}
-        for (color, marker, dash), name in named
+        for (color, marker, dash), name in zip(looks(len(groups)), groups)
     ]
-    marks = list(extra)
+    handles += [{"color": GREY, "linestyle": ""} | mark for mark in [*extra, *marks_of(groups, keys)]]
+    names = [handle.pop("label") for handle in handles]
+    drawn = figure.legend(
+        [Line2D([], [], **handle) for handle in handles],
+        ["x"] * len(names),
+        loc="outside lower center",
+        ncols=columns_of(names),
+        frameon=False,
+        columnspacing=1.5,
+    )
+    for text, name in zip(drawn.get_texts(), names):
+        # Set afterwards: matplotlib gives a meaning to a name that begins with _ or holds $.
+        text.set(text=name, parse_math=False)
+
+
+def marks_of(groups: Groups, keys: Collection[str]) -> list[dict[str, Any]]:
+    """Properties of the marks in a legend that explain what is drawn of the series `keys`."""
+    marks: list[dict[str, Any]] = []
     if keys:
         window = window_in(groups)
+        lines = f"running median of {window} steps" if window > 1 else "from step to step"
         marks.append({"marker": ".", "markersize": 3, "alpha": 0.5, "label": "single step"})
-        marks.append(
-            {"linestyle": "-", "label": f"running median of {window} steps" if window > 1 else "from step to step"}
-        )
+        marks.append({"linestyle": "-", "label": lines})
     if any(len(runs) > 1 for runs in groups.values()):
         marks.append({"linestyle": "-", "linewidth": 6, "alpha": 0.2, "label": "lowest to highest of the seeds"})
     series = {key: [numbers(run[key]) for run in all_runs(groups)] for key in keys}
@@ -242,23 +266,14 @@ def legend(figure, groups, keys=(), extra=()):
         marks.append({"marker": "x", "markersize": 4, "label": "no finite number"})
     if any((y <= 0).any() for key, ys in series.items() if key != "accuracy" for y in ys):
         marks.append({"label": "zeros lie on the lower rim"})
-    handles += [{"color": GREY, "linestyle": ""} | mark for mark in marks]
-    names = [handle.pop("label") for handle in handles]
-    look = {"loc": "outside lower center", "ncols": columns_of(names), "frameon": False, "columnspacing": 1.5}
-    drawn = figure.legend([Line2D([], [], **handle) for handle in handles], ["x"] * len(names), **look)
-    for text, name in zip(drawn.get_texts(), names):
-        text.set(
-            text=name, parse_math=False
-        )  # afterwards: a name may begin with _ or hold $, to which the library gives a meaning
+    return marks
 
 
-def columns_of(names):
-    """How many columns a legend has: at most 6, as many as fit beside each other, in rows of about one length."""
+def columns_of(names: Sequence[str]) -> int:
+    """Number of columns of a legend: at most 6, as many as fit beside each other, in rows of about one length."""
     for most in range(min(6, len(names)), 1, -1):
         rows = -(-len(names) // most)
-        columns = [
-            names[start : start + rows] for start in range(0, len(names), rows)
-        ]  # a legend is filled column by column
+        columns = [names[start : start + rows] for start in range(0, len(names), rows)]  # filled column by column
         if sum(max(map(len, column)) + MARK_CHARACTERS for column in columns) <= LEGEND_CHARACTERS:
             return len(columns)
     return 1

@@ -1,32 +1,39 @@
-"""What all pictures share: colours, one style, and files that are the same, byte by byte, for the same numbers.
+"""Pictures in one style: colours, files that repeat byte by byte for the same numbers, and lines over logarithmic axes.
 
 matplotlib (extra `plots`) is imported only when a picture is asked for; pyplot, windows and global state are not used.
-
-Lines over logarithmic axes as a picture, for numbers that range over many powers of ten and may be NaN or infinite.
-
-matplotlib (extra `plots`) is imported only when a picture is asked for. The same numbers give the same file, byte by byte.
 """
+
+from __future__ import annotations
 
 import importlib
 import io
 import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from engine.support.errors import UserError
 from engine.support.files import require_writable, write_whole
+from engine.types import Floats1d
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Look: TypeAlias = tuple[str, str, Any]  # colour, marker, dash
 
 FORMATS = (".svg", ".png")
 # Colours that are told apart with any colour vision (Okabe and Ito), each with a marker and a dash of its own.
-LOOKS = (
+LOOKS: tuple[Look, ...] = (
     ("#D55E00", "s", (0, (4, 2))),
     ("#0072B2", "^", (0, (1, 1.5))),
     ("#009E73", "o", "-"),
     ("#CC79A7", "D", (0, (6, 2, 1, 2))),
 )
-DISTINCT = len(LOOKS) ** 2  # that looks() can tell apart
+DISTINCT = len(LOOKS) ** 2  # number of looks that differ
 GREY = "#555555"
 GRID = "#E5E5E5"
 STYLE = {
@@ -41,32 +48,38 @@ STYLE = {
 }
 
 
-def looks(count):
-    """So many looks (colour, marker, dash): LOOKS, then their colours with markers and dashes of others; DISTINCT of them differ."""
+def looks(count: int) -> list[Look]:
+    """`count` looks: LOOKS, then their colours with markers and dashes of others; the first DISTINCT of them differ."""
     size = len(LOOKS)
     return [(LOOKS[n % size][0], *LOOKS[(n + n // size) % size][1:]) for n in range(count)]
 
 
-def require_plots(path):
-    """Raise UserError unless a picture can be drawn and, as far as can be seen, written at `path`: to be asked before the work."""
+def require_plots(path: Path | str) -> None:
+    """Raise UserError unless a picture can be drawn and, as far as can be seen, written at `path`.
+
+    To be called before the work.
+    """
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"{path}: is no name of a picture; let it end in {' or '.join(FORMATS)}")
     require_writable(path)
     require_matplotlib(path)
 
 
-def require_matplotlib(path):
+def require_matplotlib(path: Path | str) -> None:
     """Raise UserError, which names the file that needs it, unless matplotlib can be imported."""
+    require_module("matplotlib", f"{path}: matplotlib draws pictures")
+
+
+def require_module(name: str, purpose: str) -> None:
+    """Raise UserError, which begins with the purpose, unless a module of the extra `plots` can be imported."""
     try:
-        importlib.import_module("matplotlib")
+        importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"{path}: matplotlib draws pictures and cannot be imported ({error}); run pip install -e '.[plots]'"
-        ) from None
+        raise UserError(f"{purpose} and cannot be imported ({error}); run pip install -e '.[plots]'") from None
 
 
-def write_picture(path, draw):
-    """Write what draw() → matplotlib Figure returns as a .svg or .png file, whole or not at all, whatever style the user has set.
+def write_picture(path: Path | str, draw: Callable[[], Figure]) -> None:
+    """Write the Figure that draw() returns as a .svg or .png file, whole or not at all, whatever the user's style.
 
     Raises UserError for an unknown format, without matplotlib, and where the file cannot be written.
     """
@@ -78,9 +91,11 @@ def write_picture(path, draw):
         write_whole(path, lambda temporary: save(figure, temporary, Path(path).suffix.lower()[1:]))
 
 
-def svg_text(draw):
-    """What draw() → matplotlib Figure returns as the text of an SVG file for a page: its letters stay letters, so that the reader's
-    fonts show those that matplotlib's lack, such as the names of classes in any language.
+def svg_text(draw: Callable[[], Figure]) -> str:
+    """Text of an SVG file, for a page, of the Figure that draw() returns.
+
+    Its letters stay letters, so that the reader's fonts show those that matplotlib's lack, such as the names of classes
+    in any language.
     """
     from matplotlib import style
 
@@ -91,50 +106,65 @@ def svg_text(draw):
     return file.getvalue().decode("utf-8")
 
 
-def save(figure, file, kind):
-    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[
-        kind
-    ]  # else no two days draw the same file
+def save(figure: Figure, file: Any, kind: str) -> None:
+    # With the date and the version of matplotlib, no two days would write the same file.
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     figure.savefig(file, format=kind, dpi=150, metadata=metadata)
 
 
 class Panel(NamedTuple):
-    """title; lines: name → y for every x, or for the first of them; x: its own, if not that of the picture.
+    """Axes of a picture. lines: name → y for every x, or for the first of them. x: if not that of the picture.
 
-    y_label: of a panel with a scale of its own. Panels share what they have no own of, and names and looks.
+    y_label: given for a panel with a scale of its own. Panels share names and looks, and x and scale unless given.
     """
 
     title: str
-    lines: dict
-    x: object = None
+    lines: Mapping[str, ArrayLike]
+    x: Any = None
     y_label: str | None = None
 
 
 class Level(NamedTuple):
-    """A horizontal line: its height and the words beside it."""
+    """A horizontal line: its height and the text beside it."""
 
     y: float
     label: str
 
 
-def write_line_plot(path, x, panels, x_label, y_label, levels=(), x_ticks=None):
+def write_line_plot(
+    path: Path | str,
+    x: ArrayLike | None,
+    panels: Sequence[Panel],
+    x_label: str,
+    y_label: str,
+    levels: Sequence[Level] = (),
+    x_ticks: Sequence[float] | None = None,
+) -> None:
     """Draw panels side by side, four in two rows, both axes logarithmic, into a .svg or .png file.
 
-    x: positive numbers, None where every panel has its own; x_ticks: those that are written out, by default powers of ten. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
+    x: positive numbers, None where every panel has its own. x_ticks: numbers that are written out, by default powers of
+    ten. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
     Raises UserError for an unknown format, without matplotlib, and where the file cannot be written.
     """
-    write_picture(path, lambda: draw(x, panels, x_label, y_label, levels, x_ticks))
+    write_picture(path, lambda: draw_line_plot(x, panels, x_label, y_label, levels, x_ticks))
 
 
-def draw(x, panels, x_label, y_label, levels, x_ticks=None):
-    """The picture as a matplotlib Figure. No window and no global state: pyplot is not used."""
+def draw_line_plot(
+    x: ArrayLike | None,
+    panels: Sequence[Panel],
+    x_label: str,
+    y_label: str,
+    levels: Sequence[Level],
+    x_ticks: Sequence[float] | None = None,
+) -> Figure:
+    """Draw the picture of write_line_plot."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     rows = 2 if len(panels) == 4 else 1
     columns = len(panels) // rows
     figure = Figure(figsize=(4.4 * columns, 4.0 if rows == 1 else 6.4), layout="constrained")
-    panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, float)) for panel in panels]
+    panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, np.float64)) for panel in panels]
     shared = not any(panel.y_label for panel in panels)
     row = figure.subplots(rows, columns, sharex=x is not None, sharey=shared, squeeze=False).ravel()
     for number, (axes, panel) in enumerate(zip(row, panels)):
@@ -157,27 +187,30 @@ def draw(x, panels, x_label, y_label, levels, x_ticks=None):
         row[0].set_ylabel(y_label)
     handles, names = row[0].get_legend_handles_labels()
     if not all(np.isfinite(y).all() for panel in panels for y in panel.lines.values()):
-        handles, names = [*handles, Line2D([], [], color=GREY, marker="x", linestyle="")], [*names, "NaN or infinite"]
+        handles.append(Line2D([], [], color=GREY, marker="x", linestyle=""))
+        names.append("NaN or infinite")
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, columnspacing=1.5)
     return figure
 
 
-def scale_of(panel, panels, levels):
-    """(lowest, highest) power of ten of a panel: its own, or one for all that have none, with room for levels' words and for the rim."""
+def scale_of(panel: Panel, panels: Sequence[Panel], levels: Sequence[Level]) -> tuple[int, int]:
+    """(lowest, highest) power of ten of a panel: its own, or one for all that have none.
+
+    The shared scale has room for the text of the levels and for the rim.
+    """
     if panel.y_label is not None:
         lowest, highest = decades(panel.lines.values())
         return lowest, max(highest, lowest + 1)
-    lowest, highest = decades(
-        [y for one in panels if one.y_label is None for y in one.lines.values()] + [[level.y] for level in levels]
-    )
+    shared = [y for one in panels if one.y_label is None for y in one.lines.values()]
+    lowest, highest = decades([*shared, *([level.y] for level in levels)])
     return lowest - 1, highest + 1
 
 
-def draw_levels(axes, levels):
-    """Horizontal lines, each with its words just below its right end."""
+def draw_levels(axes: Axes, levels: Iterable[Level]) -> None:
+    """Draw horizontal lines, each with its text just below its right end."""
     for level in levels:
         axes.axhline(level.y, color=GREY, linewidth=0.8)
-        place = {
+        place: dict[str, Any] = {
             "xycoords": axes.get_yaxis_transform(),
             "xytext": (-2, -4),
             "textcoords": "offset points",
@@ -187,12 +220,12 @@ def draw_levels(axes, levels):
         axes.annotate(level.label, (1, level.y), **place, color=GREY, size=8).set_in_layout(False)
 
 
-def draw_lines(axes, x, lines):
-    """Every line in its own look; what cannot be shown on a logarithmic axis on the rims."""
+def draw_lines(axes: Axes, x: Floats1d, lines: Mapping[str, ArrayLike]) -> None:
+    """Draw every line in its own look; numbers that a logarithmic axis cannot show lie on the rims."""
     bottom, top = axes.get_ylim()
-    for number, (name, y) in enumerate(lines.items()):
+    for number, (name, line) in enumerate(lines.items()):
         color, marker, dash = LOOKS[number % len(LOOKS)]
-        y = np.asarray(y, float)
+        y = np.asarray(line, np.float64)
         lost = ~np.isfinite(y)
         shown = np.where(lost, np.nan, np.maximum(y, bottom))
         axes.plot(
@@ -213,14 +246,14 @@ def draw_lines(axes, x, lines):
             )
 
 
-def decades(lines):
+def decades(lines: Iterable[ArrayLike]) -> tuple[int, int]:
     """(lowest, highest) power of ten around all positive finite numbers; (0, 1) where there is none."""
     numbers = np.concatenate([np.ravel(line) for line in lines])
     numbers = np.log10(numbers[np.isfinite(numbers) & (numbers > 0)])
     return (int(np.floor(numbers.min())), int(np.ceil(numbers.max()))) if len(numbers) else (0, 1)
 
 
-def ticks(lowest, highest):
+def ticks(lowest: int, highest: int) -> list[float]:
     """At most nine powers of ten, at exponents that are multiples of one step."""
     step = -(-(highest - lowest) // 8) or 1
     return [10.0**exponent for exponent in range(-(-lowest // step) * step, highest + 1, step)]

@@ -1,28 +1,31 @@
 """Complex numbers drawn as arrows in the plane, as inline SVG: one arrow each, with a label, inside a circle."""
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from engine.support.text import escape, visible
+from engine.report.html import TEMPLATES, render
+from engine.support.text import sanitize
 
 WIDTH, HEIGHT = 360, 260
 CENTRE_X, CENTRE_Y, RADIUS = 180, 130, 96  # of the largest number or circle that is drawn
 LINE = 13  # height of a label
 TOP, BOTTOM = LINE, HEIGHT - 2 * LINE  # where labels may stand
 LABELS = 1 + (BOTTOM - TOP) // LINE  # find room in a column
-LABEL_CHARACTERS = 11
+LABEL_CHARACTERS, DESCRIPTION_CHARACTERS = 11, 100
 COLOURS = 8  # classes c0 … c7 in the style of the page
 
 
 class Phasors(NamedTuple):
-    """A picture. numbers: complex, one a label; those that are not finite are left out. radius: of a dashed circle, or None.
+    """A picture. numbers: complex, one a label; those that are not finite are left out.
 
-    circle: what the circle is, in a few characters.
+    radius: of a dashed circle, or None. circle: what the circle is, in a few characters.
     """
 
     title: str
-    labels: list
-    numbers: list
+    labels: Sequence[str]
+    numbers: Sequence[complex]
     radius: float | None = None
     circle: str = ""
 
@@ -36,106 +39,88 @@ class Arrow(NamedTuple):
     y: float
     label_y: float
     colour: str
-    count: int
+    copies: int
+
+    @property
+    def head(self) -> tuple[float, ...]:
+        """(x, y) of the tip and of the other two corners of the head; nothing where the arrow is too short for one."""
+        dx, dy = self.x - CENTRE_X, self.y - CENTRE_Y
+        length = math.hypot(dx, dy)
+        if length <= 3:
+            return ()
+        size = min(7.0, length)
+        ux, uy = size * dx / length, size * dy / length
+        left = (self.x - ux + 0.4 * uy, self.y - uy - 0.4 * ux)
+        right = (self.x - ux - 0.4 * uy, self.y - uy + 0.4 * ux)
+        return (self.x, self.y, *left, *right)
+
+    @property
+    def caption(self) -> str:
+        """The label beside the picture."""
+        return sanitize(self.label, LABEL_CHARACTERS) + (f" ×{self.copies}" if self.copies > 1 else "")
+
+    @property
+    def description(self) -> str:
+        """The number itself, shown when the pointer rests on the arrow."""
+        z, sign = self.number, "+" if self.number.imag >= 0 else "−"
+        label = sanitize(self.label, DESCRIPTION_CHARACTERS)
+        return f"{label}: {z.real:.4g} {sign} {abs(z.imag):.4g}i, magnitude {abs(z):.4g}"
 
 
-def phasors_svg(picture):
-    """SVG text: an element to stand inside HTML."""
+def phasors_svg(picture: Phasors) -> str:
+    """SVG text: an element to stand inside HTML. Raises UserError without jinja2."""
     ring = picture.radius if picture.radius is not None and math.isfinite(picture.radius) else None
     arrows = arrows_of(picture, ring or 0.0)
-    parts = [axes()]
-    if ring is not None:
-        scale = scale_of(picture, ring)
-        parts.append(circle(ring * scale, f"{picture.circle} = {ring:.4g}"))
-    parts += map(arrow_svg, arrows)
     # A label stands on the side to which its arrow points; where there is no room for all, those of the first tokens.
-    for side in (-1, 1):
-        mine = [a for a in arrows if (a.x < CENTRE_X) == (side < 0)][:LABELS]
-        parts += [label_svg(a, side) for a in spread_out(mine)]
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(picture.title)}">'
-        + "".join(parts)
-        + "</svg>"
+    sides = {side: [a for a in arrows if (a.x < CENTRE_X) == (side < 0)][:LABELS] for side in (-1, 1)}
+    return render(
+        TEMPLATES / "phasors.svg",
+        width=WIDTH,
+        height=HEIGHT,
+        x=CENTRE_X,
+        y=CENTRE_Y,
+        reach=RADIUS + 14,
+        gap=RADIUS + 17,
+        title=picture.title,
+        ring=None if ring is None else ring * scale_of(picture, ring),
+        caption=f"{picture.circle} = {ring:.4g}" if ring is not None else "",
+        arrows=arrows,
+        labelled=[(arrow, side) for side, chosen in sides.items() for arrow in spread_out(chosen)],
     )
 
 
-def scale_of(picture, ring):
+def scale_of(picture: Phasors, ring: float) -> float:
     """Canvas units by which a number is multiplied; 0 where all are 0."""
     largest = max([abs(z) for z in map(complex, picture.numbers) if math.isfinite(abs(z))] + [ring])
     return RADIUS / largest if largest > 0 else 0.0
 
 
-def arrows_of(picture, ring):
+def arrows_of(picture: Phasors, ring: float) -> list[Arrow]:
     """An Arrow for each different pair of label and number, in order of appearance."""
-    counts, scale, tint = {}, scale_of(picture, ring), dict(zip(picture.labels, colours(picture.labels)))
-    for pair in zip(picture.labels, map(complex, picture.numbers)):
-        counts[pair] = counts.get(pair, 0) + 1
+    scale, tint = scale_of(picture, ring), dict(zip(picture.labels, colours(picture.labels)))
+    counts = Counter(zip(picture.labels, map(complex, picture.numbers)))
     finite = [(label, z, n) for (label, z), n in counts.items() if math.isfinite(abs(z))]
     placed = [(label, z, CENTRE_X + z.real * scale, CENTRE_Y - z.imag * scale, n) for label, z, n in finite]
     return [Arrow(label, z, x, y, y, tint[label], n) for label, z, x, y, n in placed]
 
 
-def colours(labels):
+def colours(labels: Iterable[str]) -> list[str]:
     """A class of the style for each label; equal labels have equal ones."""
+    labels = list(labels)
     number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     return [f"c{number[label] % COLOURS}" for label in labels]
 
 
-def axes():
-    ends = RADIUS + 14
-    return (
-        f'<path class="axis" d="M{CENTRE_X - ends} {CENTRE_Y}H{CENTRE_X + ends}M{CENTRE_X} {CENTRE_Y - ends}V{CENTRE_Y + ends}"/>'
-        f'<text class="axis" x="{CENTRE_X + ends}" y="{CENTRE_Y + 12}" text-anchor="end">re</text>'
-        f'<text class="axis" x="{CENTRE_X + 4}" y="{CENTRE_Y - ends + 4}">im</text>'
-    )
-
-
-def circle(radius, caption):
-    """A dashed circle; its caption stands below the plane."""
-    return (
-        f'<circle class="ring" cx="{CENTRE_X}" cy="{CENTRE_Y}" r="{radius:.1f}"/>'
-        f'<text class="ring" x="{CENTRE_X}" y="{HEIGHT - 5}" text-anchor="middle">{escape(caption)}</text>'
-    )
-
-
-def arrow_svg(a):
-    """A line from the origin with a head (a dot where it is too short); the number itself when the pointer rests on it."""
-    dx, dy = a.x - CENTRE_X, a.y - CENTRE_Y
-    length = math.hypot(dx, dy)
-    head = f'<circle class="head" cx="{a.x:.1f}" cy="{a.y:.1f}" r="2"/>'
-    if length > 3:
-        size = min(7.0, length)
-        ux, uy = size * dx / length, size * dy / length
-        left = f"{a.x - ux + 0.4 * uy:.1f} {a.y - uy - 0.4 * ux:.1f}"
-        right = f"{a.x - ux - 0.4 * uy:.1f} {a.y - uy + 0.4 * ux:.1f}"
-        head = f'<path class="head" d="M{a.x:.1f} {a.y:.1f}L{left}L{right}Z"/>'
-    sign = "+" if a.number.imag >= 0 else "−"
-    text = (
-        f"{visible(a.label, 100)}: {a.number.real:.4g} {sign} {abs(a.number.imag):.4g}i, magnitude {abs(a.number):.4g}"
-    )
-    shaft = f'<path class="shaft" d="M{CENTRE_X} {CENTRE_Y}L{a.x:.1f} {a.y:.1f}"/>'
-    return f'<g class="{a.colour}"><title>{escape(text)}</title>{shaft}{head}</g>'
-
-
-def spread_out(arrows):
+def spread_out(arrows: Iterable[Arrow]) -> list[Arrow]:
     """The same arrows, from the top, with label_y at least LINE apart and as near to their tips as that allows."""
     arrows = sorted(arrows, key=lambda a: a.y)
-    places, floor = [], TOP
-    for a in arrows:
-        places.append(max(floor, a.y))
-        floor = places[-1] + LINE
-    ceiling = BOTTOM
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - LINE
-    return [a._replace(label_y=y) for a, y in zip(arrows, places)]
-
-
-def label_svg(a, side):
-    """A label in the left (−1) or right (1) column with a thin line to its arrow's tip."""
-    near = CENTRE_X + side * (RADIUS + 17)
-    text = visible(a.label, LABEL_CHARACTERS) + (f" ×{a.count}" if a.count > 1 else "")
-    return (
-        f'<g class="{a.colour}"><path class="leader" d="M{a.x:.1f} {a.y:.1f}L{near:.1f} {a.label_y:.1f}"/>'
-        f'<text x="{near + side * 3:.1f}" y="{a.label_y + 4:.1f}" text-anchor="{"end" if side < 0 else "start"}">{escape(text)}</text></g>'
-    )
+    heights: list[float] = []
+    floor: float = TOP
+    for arrow in arrows:
+        heights.append(max(floor, arrow.y))
+        floor = heights[-1] + LINE
+    ceiling: float = BOTTOM
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], ceiling)
+        ceiling = heights[i] - LINE
+    return [arrow._replace(label_y=y) for arrow, y in zip(arrows, heights)]

@@ -1,16 +1,17 @@
 """The runs of a report in numbers: for the terminal, for the page, and as JSON."""
 
 import statistics
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from engine.report.confusion import Measured, largest_confusions, measure
+from engine.report.confusion import Measured, Unmeasured, largest_confusions, measure
 from engine.report.figures import DISTINCT
-from engine.report.runs import differences, grouped, read_runs
+from engine.report.runs import Group, Run, differences, grouped, read_runs
 from engine.support.errors import UserError
-from engine.support.text import format_table, visible
+from engine.support.text import format_table, sanitize
 
 NONE = "–"  # stands for a number that there is not
 NAME_CHARACTERS = 40
@@ -23,7 +24,7 @@ ON_TERMINAL = (
     "best epoch",
     "training time",
 )
-OF_SEEDS = {
+SEEDS = {  # figures whose means are shown
     "test accuracy": "test_accuracy",
     "test macro F1": "test_macro_f1",
     "validation accuracy": "validation_accuracy",
@@ -31,38 +32,47 @@ OF_SEEDS = {
 
 
 class Report(NamedTuple):
-    """runs: Runs. measured: a Measured or Unmeasured for each. groups: Groups of the runs. differing: as differences() returns it."""
+    """Runs, the confusions of each, their groups, and the settings in which they differ (see differences())."""
 
-    runs: list
-    measured: list
-    groups: list
-    differing: dict
+    runs: Sequence[Run]
+    measured: Sequence[Measured | Unmeasured]
+    groups: Sequence[Group]
+    differing: dict[str, list[str]]
 
 
-def make_report(paths, network_classes, build_network, device="cpu", cache_dir=None):
-    """Report of the run directories `paths`. UserError where one is none, or damaged; all are looked at before one is measured."""
+def make_report(
+    paths: Sequence[Path | str],
+    network_classes: Mapping[str, Any],
+    build_network: Callable[..., Any],
+    device: str = "cpu",
+    cache_dir: Path | str | None = None,
+) -> Report:
+    """Read and measure the run directories `paths`.
+
+    UserError where one is none, or damaged; all are read before one is measured.
+    """
     runs = read_runs(paths, network_classes)
     groups = grouped(runs)
     if len(groups) > DISTINCT:
         raise UserError(
-            f"report: draws at most {DISTINCT} lines that can be told apart, and these runs would give {len(groups)}; name fewer of them"
+            f"report: draws at most {DISTINCT} lines that can be told apart, and these runs would give {len(groups)}; "
+            "name fewer of them"
         )
     bar = tqdm(runs, desc="report", unit="run", leave=False, disable=None)
     measured = [measure(run, network_classes, build_network, device, cache_dir) for run in bar]
     return Report(runs, measured, groups, differences(runs))
 
 
-def facts_of(run, measured):
-    """{what: text} of one run, in the order in which they are shown."""
-    data, network, result = run.settings.data, run.settings.network, run.result or {}
+def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
+    """{term: text} for one run, in the order in which they are shown."""
+    data, result = run.settings.data, run.result or {}
+    network: Any = run.settings.network
     classes = len(measured.names) if isinstance(measured, Measured) else len(result.get("classes", ()))
     best = result.get("best_epoch")
-    texts = {
-        "test": sum(row["texts"] for row in result.get("classes", ())) or None,
-        **result.get("texts", {}),
-    }  # earlier versions kept no "texts"
+    # Earlier versions kept no "texts".
+    texts = {"test": sum(row["texts"] for row in result.get("classes", ())) or None, **result.get("texts", {})}
     return {
-        "corpus": visible(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
+        "corpus": sanitize(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
         **{f"{split} texts": number(texts.get(split)) for split in ("training", "validation", "test")},
         "classes": f"{classes:,}" if classes else NONE,
         "network": network.label(),
@@ -81,54 +91,57 @@ def facts_of(run, measured):
     }
 
 
-def of_epochs(run):
-    """ " of N" epochs of an unfinished run; nothing where a step budget may end it earlier."""
+def of_epochs(run: Run) -> str:
+    """ " of N", the epochs of an unfinished run; nothing where a step budget may end it earlier."""
     training = run.settings.training
     return "" if training.step_budget else f" of {training.epochs}"
 
 
-def number(value):
+def number(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def percent(value):
+def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.2f} %"
 
 
-def seeds_table(report):
-    """(headings, rows) of texts: mean ± standard deviation of every group of several finished runs; no rows where there is none."""
+def seeds_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows) of texts: mean ± standard deviation of every group of several finished runs.
+
+    Without such a group there are no rows.
+    """
     rows = []
     for group in report.groups:
         results = [run.result for run in group.runs if run.result]
         if len(results) > 1:
-            figures = ([result[key] for result in results if result[key] is not None] for key in OF_SEEDS.values())
+            figures = ([result[key] for result in results if result[key] is not None] for key in SEEDS.values())
             rows.append([group.label, str(len(results)), *map(spread, figures)])
-    return ["settings", "seeds", *OF_SEEDS], rows
+    return ["settings", "seeds", *SEEDS], rows
 
 
-def spread(values):
+def spread(values: Sequence[float]) -> str:
     return f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f} %" if len(values) > 1 else NONE
 
 
-def as_table(report):
-    """What the terminal shows."""
+def as_table(report: Report) -> str:
+    """Tables for the terminal."""
     rows = []
     for run, measured in zip(report.runs, report.measured):
         facts = facts_of(run, measured)
-        rows.append([visible(run.name), *(facts[what] for what in ON_TERMINAL)])
+        rows.append([sanitize(run.name), *(facts[term] for term in ON_TERMINAL)])
     tables = [format_table(["run", *ON_TERMINAL], rows, align="<<" + ">" * (len(ON_TERMINAL) - 1))]
     headings, seeds = seeds_table(report)
     return "\n\n".join(tables + ([format_table(headings, seeds)] if seeds else []))
 
 
-def as_json_object(report, page):
-    """What --json prints. page: the path of the page."""
+def as_json_object(report: Report, page: Path | str) -> dict[str, Any]:
+    """Object that --json prints. page: the path of the page."""
     groups = [{"label": group.label, "runs": [run.name for run in group.runs]} for group in report.groups]
     runs = [{**run_object(run), **measured_object(found)} for run, found in zip(report.runs, report.measured)]
     return {"page": str(page), "differing_settings": report.differing, "groups": groups, "runs": runs}
 
 
-def run_object(run):
+def run_object(run: Run) -> dict[str, Any]:
     steps = run.curves["step"][-1]
     return {
         "name": run.name,
@@ -139,7 +152,7 @@ def run_object(run):
     }
 
 
-def measured_object(found):
+def measured_object(found: Measured | Unmeasured) -> dict[str, Any]:
     if not isinstance(found, Measured):
         return {"measured": None, "why": found.why}
     return {

@@ -9,13 +9,16 @@ class UserError(Exception):
     """
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """The first line of an exception's text, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def require_utf8(text, where, remedy):
-    """Raise UserError for bytes of the command line that are no UTF-8: they arrive as lone surrogates, which no file can be written with."""
+def require_utf8(text: str, where: str, remedy: str) -> None:
+    """Raise UserError for bytes of the command line that are not UTF-8.
+
+    They arrive as lone surrogates, which no file can be written with.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from engine.support.errors import UserError, first_line, require_utf8
 
@@ -15,9 +17,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+AnyPath: TypeAlias = Path | str
 
-def require_vacant(path, begun):
-    """Raise UserError where something is at an output's path already. begun: name of the file that marks what can be continued."""
+
+def require_vacant(path: AnyPath, begun: str) -> None:
+    """Raise UserError where something is at an output's path already.
+
+    begun: name of the file that marks what can be continued.
+    """
     path = Path(path)
     require_utf8(str(path), f"--output {str(path)!r}", "choose another name")  # files in the folder name it
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -25,8 +32,11 @@ def require_vacant(path, begun):
         raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
 
 
-def require_writable(path, option=None):
-    """Raise UserError unless, as far as can be seen, a file can be written at `path`. option: named in the message where one gave the path."""
+def require_writable(path: AnyPath, option: str | None = None) -> None:
+    """Raise UserError unless, as far as can be seen, a file can be written at `path`.
+
+    option: named in the message where one gave the path.
+    """
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         given = path if option is None else f"{option} {path}"
@@ -40,8 +50,12 @@ def require_writable(path, option=None):
         raise UserError(f"{given}: cannot be written ({reason}); choose a file in a folder that you may write to")
 
 
-def write_whole(path, write, failures=(OSError,)):
-    """Call write(temporary path) beside `path`, then rename. On failure the old file stays and a UserError names the file.
+def write_whole(
+    path: AnyPath, write: Callable[[Path], object], failures: tuple[type[Exception], ...] = (OSError,)
+) -> None:
+    """Call write(temporary path) beside `path`, then rename.
+
+    On failure the old file stays and a UserError names the file.
 
     failures: exceptions of the writer that mean that the file could not be written (disk full, no permission).
     """
@@ -57,24 +71,25 @@ def write_whole(path, write, failures=(OSError,)):
     except failures as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(
-            f"{path}: cannot be written ({reason}); free some space or choose another folder, what was saved before is intact"
+            f"{path}: cannot be written ({reason}); free some space or choose another folder, "
+            "what was saved before is intact"
         ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def write_text(path, text):
+def write_text(path: AnyPath, text: str) -> None:
     """Write UTF-8 text."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path, value):
-    """Write JSON that people can read."""
+def write_json(path: AnyPath, value: Any) -> None:
+    """Write a value as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path):
+def read_json(path: AnyPath) -> dict[str, Any]:
     """Read a JSON object; UserError when it is missing or damaged."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -87,10 +102,11 @@ def read_json(path):
     return value
 
 
-def read_toml(path):
+def read_toml(path: AnyPath) -> dict[str, Any]:
     """Read a TOML file, with or without a byte order mark, as a dict; UserError when it is missing or wrong."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        values: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return values
     except FileNotFoundError:
         raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +115,7 @@ def read_toml(path):
         raise UserError(f"{path}: is not TOML ({error}); lines look like: epochs = 4") from error
 
 
-def sha256_of(path):
+def sha256_of(path: AnyPath) -> str:
     """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -1,47 +1,62 @@
-"""Frozen, validated settings: a dataclass whose fields say what they mean, what they may be, and refuse the rest."""
+"""Frozen, validated settings: dataclasses whose fields have a meaning, a type and limits, and refuse other values."""
 
 import contextlib
 import dataclasses
 import difflib
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
 from engine.support.errors import UserError, require_utf8
 
+AnySettings = TypeVar("AnySettings", bound="Settings")
 
-def setting(default, help, choices=None, minimum=None, maximum=None, below=None):
+
+def setting(
+    default: Any,
+    help: str,
+    choices: Collection[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+) -> Any:
     """A dataclass field with its meaning and its limits: minimum and maximum are allowed values, `below` is not."""
     limits = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "below": below}
     return dataclasses.field(default=default, metadata=limits)
 
 
+@dataclasses.dataclass(frozen=True)
 class Settings:
-    """Base of settings dataclasses; __post_init__ raises UserError for a value of the wrong type or outside its limits."""
+    """Base of settings dataclasses.
 
-    def __post_init__(self):
+    Making one raises UserError for a value of the wrong type or outside its limits.
+    """
+
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
 
     @classmethod
-    def fields(cls):
+    def fields(cls) -> dict[str, dataclasses.Field[Any]]:
         """The dataclass fields, by name."""
         return {field.name: field for field in dataclasses.fields(cls)}
 
-    def replace(self, **changes):
+    def replace(self: AnySettings, **changes: Any) -> AnySettings:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The values by name."""
         return dataclasses.asdict(self)
 
 
-def nearest(name, names):
-    """ " (did you mean 'x'?)" or nothing."""
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The hint " (did you mean 'x'?)" with the nearest of some names, or "" where none is near."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def checked(field, value):
-    """The value in its field's type, or a UserError that names field, value and what it may be."""
+def checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in its field's type. A UserError names the field, the value and the allowed ones if it is wrong."""
     wanted = base_type(field.type)
     original = value
     if isinstance(value, str) and wanted is not str:
@@ -67,13 +82,13 @@ def checked(field, value):
     return value
 
 
-def base_type(annotation):
+def base_type(annotation: Any) -> Any:
     """The class behind an annotation (annotations may be strings)."""
     return {"int": int, "float": float, "str": str, "bool": bool}.get(annotation, annotation)
 
 
-def parsed(text, wanted):
-    """Text from a command line as int, float or bool; the text itself where it is none (the caller then refuses it)."""
+def parsed(text: str, wanted: type) -> Any:
+    """Text from a command line as int, float or bool; unchanged where it is none (the caller then refuses it)."""
     if wanted is bool:
         return {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}.get(
             text.lower(), text
@@ -84,8 +99,8 @@ def parsed(text, wanted):
         return text
 
 
-def allowed(field):
-    """What a field may be, in words: "one of a, b" or "a number from 0 to 1"."""
+def allowed(field: dataclasses.Field[Any]) -> str:
+    """Description of a field's allowed values: "one of a, b" or "a number from 0 to 1"."""
     limits, wanted = field.metadata, base_type(field.type)
     if limits["choices"] is not None:
         return "one of " + ", ".join(map(str, limits["choices"]))

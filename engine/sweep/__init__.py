@@ -1,1 +1,1 @@
-"""Many trainings: every combination of settings with every seed, in processes side by side, and a table of what came out."""
+"""Many trainings: every combination of settings with every seed, in processes side by side, and a table of results."""

@@ -1,4 +1,4 @@
-"""What a sweep is to run, as a TOML file says it.
+"""The description of a sweep in a TOML file, and the runs that it plans: every combination of the axes with every seed.
 
     preset = "quick"                               # by default that of the model
     seeds = [0, 1, 2]
@@ -10,17 +10,16 @@
     none = {}
     "no dropout" = { token_dropout = 0.0, classifier_dropout = 0.0, preset = "quick" }
 
-Names of files are relative to the folder of the TOML file.
-
-From the description of a sweep to its runs: every combination of the axes with every seed.
-
-Of the fields of a run later ones win: preset (of an axis, else of the sweep, else of the model), [set], the axes, the seed.
+Names of files are relative to the folder of the TOML file. Among the fields of a run later ones win: preset (of an
+axis, else of the sweep, else of the model), [set], the axes, the seed.
 """
 
 import itertools
 import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tomli_w
 
@@ -28,34 +27,31 @@ from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus
 from engine.support.errors import UserError
 from engine.support.files import read_toml
-from engine.support.settings import checked, nearest
-from engine.sweep.baselines import CLASSIFIER
-from engine.sweep.results import COLUMNS, RESERVED
+from engine.support.settings import Settings, checked, nearest
+from engine.sweep.results import CLASSIFIER, COLUMNS, RESERVED
 from engine.training.config import TrainingConfig
-from engine.training.run_settings import RunSettings, layered_settings, model_of
-from engine.training.session import FILE_FIELDS, pinned
+from engine.training.run_settings import FILE_FIELDS, Choices, RunSettings, layered_settings, model_of, pinned
 
-KEYS = (
-    "preset",
-    "seeds",
-    "set",
-    "grid",
-    "run",
-)  # "run", of the copy in a sweep's folder: where it ran, not what it was
+# "run" stands in the copy in a sweep's folder: where it ran, not what it was.
+KEYS = ("preset", "seeds", "set", "grid", "run")
+T = TypeVar("T")
 
 
 class Description(NamedTuple):
-    """source: the file or command that it comes from; preset: a name or None; seeds: whole numbers; fields: of all runs;
-    axes: {name: {label: changes}}, the changes a dict of fields, in which "preset" may stand too. File names are absolute."""
+    """The runs that a sweep asks for; names of files are absolute.
+
+    source: the file or command that it comes from. preset: a name or None. seeds: whole numbers. fields: those of all
+    runs. axes: {name: {label: changes}}, the changes a dict of fields, in which "preset" may stand too.
+    """
 
     source: str
     preset: str | None
-    seeds: list
-    fields: dict
-    axes: dict
+    seeds: list[int]
+    fields: dict[str, Any]
+    axes: dict[str, dict[str, dict[str, Any]]]
 
-    def with_preset(self, choices):
-        """The same with the name of the preset that is the default today, so that another default later on changes nothing.
+    def with_preset(self, choices: Choices) -> "Description":
+        """The same with the name of today's default preset, so that another default later on changes nothing.
 
         Only where all runs are of one model: else each has the default of its own.
         """
@@ -63,20 +59,20 @@ class Description(NamedTuple):
             return self
         return self._replace(preset=choices.defaults[model_of(choices.classes, self.fields)])
 
-    def to_toml(self, **run):
-        """Text of a sweep file that says the same from any folder; run: what [run] is to hold."""
+    def to_toml(self, **run: Any) -> str:
+        """Text of a sweep file that says the same from any folder. run: the contents of [run]."""
         preset = {} if self.preset is None else {"preset": self.preset}
         return tomli_w.dumps({**preset, "seeds": self.seeds, "set": self.fields, "grid": self.axes, "run": run})
 
 
-def read_description(path, choices):
-    """(Description, what [run] holds) of a sweep file. UserError, with the file's name, for anything that is wrong in it."""
+def read_description(path: str | Path, choices: Choices) -> tuple[Description, Any]:
+    """(Description, contents of [run]) of a sweep file. UserError, with the file's name, for anything wrong in it."""
     values = read_toml(path)
     return describe(values, str(path), Path(path).parent, choices), values.get("run", {})
 
 
-def describe(values, source, folder, choices):
-    """The Description in a dict as a sweep file has it. folder: to which the names of files are relative; choices: engine's Choices."""
+def describe(values: dict[str, Any], source: str, folder: Path, choices: Choices) -> Description:
+    """The Description in a dict as a sweep file has it. folder: names of files are relative to it."""
     for name in values:
         if name not in KEYS:
             where = (
@@ -96,20 +92,18 @@ def describe(values, source, folder, choices):
     return Description(source, preset, read_seeds(values.get("seeds"), source), fields, axes)
 
 
-def read_seeds(seeds, source):
+def read_seeds(seeds: Any, source: str) -> list[int]:
     """The list of seeds as whole numbers, each once."""
     if not isinstance(seeds, list) or not seeds:
-        raise UserError(
-            f"{source}: seeds: expected a list of whole numbers such as seeds = [0, 1, 2], got {'nothing' if seeds is None else seeds}"
-        )
-    numbers = []
-    for seed in seeds:
-        numbers.append(with_place(f"{source}: seeds", checked, TrainingConfig.fields()["seed"], seed))
+        got = "nothing" if seeds is None else seeds
+        raise UserError(f"{source}: seeds: expected a list of whole numbers such as seeds = [0, 1, 2], got {got}")
+    field = TrainingConfig.fields()["seed"]
+    numbers = [with_place(f"{source}: seeds", checked, field, seed) for seed in seeds]
     require_distinct(numbers, f"{source}: seeds")
     return numbers
 
 
-def read_axis(name, axis, source, folder, choices):
+def read_axis(name: str, axis: Any, source: str, folder: Path, choices: Choices) -> dict[str, dict[str, Any]]:
     """{label: changes} of an axis: a list of values of the field `name`, or a table of labelled changes."""
     where = f"{source}: axis {name}"
     if name in {*COLUMNS, *RESERVED, CLASSIFIER}:
@@ -122,7 +116,8 @@ def read_axis(name, axis, source, folder, choices):
         known = {*known_fields(choices), "preset"}
         if name not in known:
             raise UserError(
-                f"{where}: is no field{nearest(name, known)}, so its values mean nothing; give labelled changes of fields: [grid.{name}]"
+                f"{where}: is no field{nearest(name, known)}, so its values mean nothing; "
+                f"give labelled changes of fields: [grid.{name}]"
             )
         labels = [str(value).lower() if isinstance(value, bool) else str(value) for value in axis]
         require_distinct(labels, where)
@@ -143,8 +138,11 @@ def read_axis(name, axis, source, folder, choices):
     return read
 
 
-def checked_fields(fields, where, folder, choices):
-    """The fields with absolute names of files. UserError for one that no model has, that no model takes with this value, and for a missing file."""
+def checked_fields(fields: dict[str, Any], where: str, folder: Path, choices: Choices) -> dict[str, Any]:
+    """The fields with absolute names of files.
+
+    UserError for a field that no model has, that no model takes with this value, and for a missing file.
+    """
     known, taken = known_fields(choices), {}
     for name, value in fields.items():
         if name == "seed":
@@ -153,7 +151,8 @@ def checked_fields(fields, where, folder, choices):
             )
         if name not in known:
             raise UserError(
-                f"{where}: unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields"
+                f"{where}: unknown field {name!r}{nearest(name, known)}; "
+                "list them with: python train.py describe --fields"
             )
         if name == "model":
             with_place(where, model_of, choices.classes, fields)
@@ -163,23 +162,25 @@ def checked_fields(fields, where, folder, choices):
             value = str(Path(folder, value).resolve())
             if not Path(value).is_file():
                 raise UserError(
-                    f"{where}: {name}: {value} is no file; give an existing one, its name relative to {Path(folder).resolve()}"
+                    f"{where}: {name}: {value} is no file; "
+                    f"give an existing one, its name relative to {Path(folder).resolve()}"
                 )
         taken[name] = value
     return taken
 
 
-def known_fields(choices):
+def known_fields(choices: Choices) -> dict[str, list[Field[Any]]]:
     """{name: [the dataclass field of every class that has it]} of data, networks and training."""
-    known = {}
-    for part in (DataConfig, *choices.classes.values(), TrainingConfig):
+    known: dict[str, list[Field[Any]]] = {}
+    parts: tuple[type[Settings], ...] = (DataConfig, *choices.classes.values(), TrainingConfig)
+    for part in parts:
         for name, field in part.fields().items():
             known.setdefault(name, []).append(field)
     return known
 
 
-def check_one_of(fields, value, where):
-    """Raise the first field's UserError unless one of the fields takes the value: models may have limits of their own."""
+def check_one_of(fields: Sequence[Field[Any]], value: Any, where: str) -> None:
+    """Raise the first field's UserError unless one of the fields takes the value: models may differ in their limits."""
     refusals = []
     for field in fields:
         try:
@@ -190,20 +191,21 @@ def check_one_of(fields, value, where):
     raise UserError(f"{where}: {refusals[0]}")
 
 
-def check_preset(name, where, choices):
+def check_preset(name: Any, where: str, choices: Choices) -> None:
+    """Raise UserError for an unknown preset."""
     if name not in choices.presets:
         raise UserError(f"{where}: preset: expected one of {', '.join(choices.presets)}, got {name!r}")
 
 
-def require_distinct(values, where):
+def require_distinct(values: Sequence[Any], where: str) -> None:
     """Raise UserError where a value stands twice in a list."""
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"{where}: {value} is named twice; name each once")
 
 
-def with_place(where, function, *arguments):
-    """function(*arguments), with `where` before the text of its UserError."""
+def with_place(where: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Return function(*arguments), with `where` before the text of its UserError."""
     try:
         return function(*arguments)
     except UserError as error:
@@ -217,13 +219,17 @@ class PlannedRun(NamedTuple):
     """name: of its folder; labels: one of each axis."""
 
     name: str
-    labels: tuple
+    labels: tuple[str, ...]
     settings: RunSettings
 
 
-def plan(description, choices):
-    """The PlannedRuns of a Description, seed after seed within each combination. UserError for a combination that cannot be."""
-    runs, seen = [], {}
+def plan(description: Description, choices: Choices) -> list[PlannedRun]:
+    """The PlannedRuns of a Description, seed after seed within each combination.
+
+    UserError for a combination that cannot be.
+    """
+    runs = []
+    seen: dict[RunSettings, str] = {}
     for combination in itertools.product(*(axis.items() for axis in description.axes.values())):
         labels = tuple(label for label, _ in combination)
         named = ", ".join(f"{axis} {label}" for axis, label in zip(description.axes, labels)) or "[set]"
@@ -239,8 +245,11 @@ def plan(description, choices):
     return runs
 
 
-def combined_settings(description, changes, choices):
-    """RunSettings of one combination, with the first seed. UserError, too, where two axes change one field: neither would be as labelled."""
+def combined_settings(description: Description, changes: Sequence[Mapping[str, Any]], choices: Choices) -> RunSettings:
+    """RunSettings of one combination, with the first seed.
+
+    UserError, too, where two axes change one field: neither would be as labelled.
+    """
     for first, second in itertools.combinations(zip(description.axes, changes), 2):
         for name in first[1].keys() & second[1].keys():
             raise UserError(
@@ -255,19 +264,20 @@ def combined_settings(description, changes, choices):
     return pinned(settings)
 
 
-def run_name(labels, seed, where):
-    """<labels>-<seed>, with "_" for what not every file system takes in a name."""
+def run_name(labels: Sequence[str], seed: int, where: str) -> str:
+    """<labels>-<seed>, with "_" for characters that not every file system takes in a name."""
     name = "-".join([*(re.sub(r"[^\w.+=-]+", "_", label) for label in labels), str(seed)])
     if len(name.encode()) > NAME_BYTES:
         raise UserError(
-            f"{where}: gives a folder's name of more than {NAME_BYTES} bytes; label the changes: [grid.NAME] with LABEL = {{ FIELD = VALUE }}"
+            f"{where}: gives a folder's name of more than {NAME_BYTES} bytes; "
+            "label the changes: [grid.NAME] with LABEL = { FIELD = VALUE }"
         )
     return name
 
 
-def require_distinct_names(runs, source):
+def require_distinct_names(runs: Sequence[PlannedRun], source: str) -> None:
     """Raise UserError where two runs would share a folder; some file systems take A and a for the same."""
-    seen = {}
+    seen: dict[str, PlannedRun] = {}
     for run in runs:
         first = seen.setdefault(run.name.casefold(), run)
         if first is not run:

@@ -1,21 +1,26 @@
-"""What came out of a sweep: a row for each combination, with mean and spread over its seeds.
+"""The results of a sweep: a row for each combination with mean and spread over its seeds, as text, Markdown and CSV.
 
-results.json: axes, seeds, rows, failed. Of a row: the label on each axis, COLUMNS, and each seed's figures in "runs". Where asked for,
-both have "together" (together.py).
+results.json holds axes, seeds, rows, failed. A row holds the label on each axis, COLUMNS, and each seed's figures in
+"runs". Where ensembles were asked for, both have "ensemble" (ensembles.py).
 
-The confidence interval of a mean from a few values: mean ± t·s/√n with Student's t.
-
-The results of a sweep for people and for other programs: text, Markdown, CSV.
+The 95 % confidence interval of a mean of n values is mean ± t·s/√n with Student's t.
 """
+
+from __future__ import annotations
 
 import csv
 import io
 import math
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from engine.support.text import format_table, markdown_table
 
-# Student's t with n − 1 degrees of freedom lies below this with probability 0.975: the 95 % that are left are around the mean.
+if TYPE_CHECKING:
+    from engine.sweep.description import PlannedRun
+
+# Student's t with n − 1 degrees of freedom, by these, lies below the value with probability 0.975: 95 % are around 0.
 QUANTILES = {
     1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228,
     11: 2.201, 12: 2.179, 13: 2.160, 14: 2.145, 15: 2.131, 16: 2.120, 17: 2.110, 18: 2.101, 19: 2.093, 20: 2.086,
@@ -24,13 +29,16 @@ QUANTILES = {
 }  # fmt: skip
 
 
-def quantile(degrees):
-    """The entry of QUANTILES; between two of them that of the smaller number, with which an interval is a little too wide."""
+def quantile(degrees: int) -> float:
+    """The entry of QUANTILES; between two of them that of the smaller number: an interval is then a little too wide."""
     return QUANTILES[max(known for known in QUANTILES if known <= degrees)]
 
 
-def mean_interval(values):
-    """[low, high] that holds the mean of shares in [0, 1] with 95 %, if their spread is that of a normal distribution. None for a single value."""
+def mean_interval(values: Sequence[float]) -> list[float] | None:
+    """[low, high] that holds the mean of shares in [0, 1] with 95 % if they are normally distributed.
+
+    None for a single value.
+    """
     if len(values) < 2:
         return None
     half = quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
@@ -41,14 +49,21 @@ def mean_interval(values):
 MEASURED = {"mean": "test_accuracy", "macro_f1": "test_macro_f1", "validation": "validation_accuracy"}
 OF_A_RUN = ("test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "peak_memory_bytes", "best_epoch")
 COLUMNS = (
-    "seeds", "planned", "mean", "mean_spread", "interval", "macro_f1", "macro_f1_spread", "validation", "validation_spread",
-    "seconds", "peak_memory_bytes", "runs",
+    "seeds", "planned", "mean", "mean_spread", "interval", "macro_f1", "macro_f1_spread", "validation",
+    "validation_spread", "seconds", "peak_memory_bytes", "runs",
 )  # fmt: skip
+CLASSIFIER = "classifier"  # the axis that is put in for the linear SVM where every axis is about texts
 
 
-def sweep_results(axes, seeds, runs, found, failed):
-    """What results.json holds. runs: PlannedRuns; found: {name: contents of a result.json}; failed: {name: reason}."""
-    groups = {}
+def sweep_results(
+    axes: Sequence[str],
+    seeds: Sequence[int],
+    runs: Sequence[PlannedRun],
+    found: Mapping[str, dict[str, Any]],
+    failed: Mapping[str, str],
+) -> dict[str, Any]:
+    """The contents of results.json. found: {name of a run: contents of its result.json}; failed: {name: reason}."""
+    groups: dict[tuple[str, ...], list[PlannedRun]] = {}
     for run in runs:
         groups.setdefault(run.labels, []).append(run)
     rows = [{**dict(zip(axes, labels)), **figures_of_row(group, found)} for labels, group in groups.items()]
@@ -56,8 +71,8 @@ def sweep_results(axes, seeds, runs, found, failed):
     return {"axes": list(axes), "seeds": sorted(seeds), "rows": rows, "failed": reasons}
 
 
-def figures_of_row(group, found):
-    """The COLUMNS of the runs of one combination: of those that have finished."""
+def figures_of_row(group: Sequence[PlannedRun], found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The COLUMNS over the runs of one combination that have finished."""
     finished = [run for run in group if run.name in found]
     each = [
         {"seed": run.settings.training.seed, "run": run.name, **{key: found[run.name].get(key) for key in OF_A_RUN}}
@@ -66,12 +81,13 @@ def figures_of_row(group, found):
     return summary(each, len(group))
 
 
-def summary(runs, planned):
-    """The COLUMNS over dicts of OF_A_RUN: means, sample standard deviations (None for a single run), the interval of the mean test accuracy.
+def summary(runs: Sequence[dict[str, Any]], planned: int) -> dict[str, Any]:
+    """The COLUMNS over dicts of OF_A_RUN: means, sample standard deviations, the interval of the mean test accuracy.
 
-    A figure that a run lacks is None. Seconds are the mean, memory is the largest.
+    The standard deviation of a single run is None, and so is a figure that a run lacks. Seconds are the mean, memory is
+    the largest.
     """
-    row = {"seeds": len(runs), "planned": planned}
+    row: dict[str, Any] = {"seeds": len(runs), "planned": planned}
     for name, key in MEASURED.items():
         values = [run[key] for run in runs]
         row[name], row[f"{name}_spread"] = mean_and_spread(values)
@@ -82,11 +98,12 @@ def summary(runs, planned):
     return {**row, "runs": runs}
 
 
-def mean_and_spread(values):
-    """(Mean, sample standard deviation): both None of no values or where one is None, the second of a single one."""
-    if not values or None in values:
+def mean_and_spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """(Mean, sample standard deviation): both None without values or where one is None, the second for a single one."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
         return None, None
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+    return statistics.mean(known), statistics.stdev(known) if len(known) > 1 else None
 
 
 HEADINGS = ("seeds", "test accuracy", "95 % interval", "macro F1", "validation", "training", "memory")
@@ -94,95 +111,88 @@ CSV_COLUMNS = (
     "seeds", "planned", "mean", "mean_spread", "interval_low", "interval_high", "macro_f1", "macro_f1_spread",
     "validation", "validation_spread", "seconds", "peak_memory_bytes",
 )  # fmt: skip
-TOGETHER = {
-    "together": "accuracy",
-    "together_spread": "accuracy_spread",
-    "together_macro_f1": "macro_f1",
-    "together_macro_f1_spread": "macro_f1_spread",
-    "together_groups": "groups",
-}  # further columns of table.csv, where seeds were measured together: in a row's "together"
-NOTE = "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); training: mean seconds of one run; memory: its largest peak"
-TOGETHER_NOTE = "; {0} together: test accuracy of the mean of {0} seeds' class probabilities, over groups of {0}"
-RESERVED = {*CSV_COLUMNS, *TOGETHER}  # names that no axis may have
+ENSEMBLE_COLUMNS = {
+    "ensemble": "accuracy",
+    "ensemble_spread": "accuracy_spread",
+    "ensemble_macro_f1": "macro_f1",
+    "ensemble_macro_f1_spread": "macro_f1_spread",
+    "ensemble_groups": "groups",
+}  # further columns of table.csv, where ensembles were measured: keys of a row's "ensemble"
+NOTE = (
+    "mean ± standard deviation over the seeds {seeds}; 95 % interval of the mean (Student's t); "
+    "training: mean seconds of one run; memory: its largest peak"
+)
+ENSEMBLE_NOTE = "; ensemble of {0}: test accuracy of the mean of {0} seeds' class probabilities, over groups of {0}"
+RESERVED = {*CSV_COLUMNS, *ENSEMBLE_COLUMNS}  # names that no axis may have
 MISSING = "-"
 
 
-def as_text(results):
-    """The table for a terminal, with what its figures are."""
+def as_text(results: dict[str, Any]) -> str:
+    """The table for a terminal, with an explanation of its figures."""
     return f"{format_table(*cells(results))}\n\n{note(results)}"
 
 
-def as_markdown(results):
+def as_markdown(results: dict[str, Any]) -> str:
     """The table in Markdown, and the runs that failed."""
     failed = "".join(f"\n- {failure['run']}: {failure['reason']}" for failure in results["failed"])
     return f"{markdown_table(*cells(results))}\n\n{note(results)}\n" + (f"\nFailed:\n{failed}\n" if failed else "")
 
 
-def as_csv(results):
-    """One line for each row of the table, plain numbers, what is missing left empty."""
+def as_csv(results: dict[str, Any]) -> str:
+    """One line for each row of the table, in plain numbers; missing ones are left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [*results["axes"], *CSV_COLUMNS, *(TOGETHER if "together" in results else ())]
+    columns = [*results["axes"], *CSV_COLUMNS, *(ENSEMBLE_COLUMNS if "ensemble" in results else ())]
     writer.writerow(columns)
     for row in results["rows"]:
         low, high = row["interval"] or (None, None)
-        together = {name: (row.get("together") or {}).get(key) for name, key in TOGETHER.items()}
-        flat = {**row, "interval_low": low, "interval_high": high, **together}
+        ensemble = {name: (row.get("ensemble") or {}).get(key) for name, key in ENSEMBLE_COLUMNS.items()}
+        flat = {**row, "interval_low": low, "interval_high": high, **ensemble}
         writer.writerow([flat[name] for name in columns])
     return text.getvalue()
 
 
-def note(results):
-    together = TOGETHER_NOTE.format(results["together"]) if "together" in results else ""
-    return NOTE.format(seeds=", ".join(map(str, results["seeds"]))) + together
+def note(results: dict[str, Any]) -> str:
+    """The meaning of the figures."""
+    ensemble = ENSEMBLE_NOTE.format(results["ensemble"]) if "ensemble" in results else ""
+    return NOTE.format(seeds=", ".join(map(str, results["seeds"]))) + ensemble
 
 
-def cells(results):
+def cells(results: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
     """(headings, rows, alignment) of the table."""
     axes = results["axes"]
     rows = [[*(row[axis] for axis in axes), *figures(row)] for row in results["rows"]]
     headings, align = [*axes, *HEADINGS], "<" * len(axes) + ">" * len(HEADINGS)
-    if "together" in results:
+    if "ensemble" in results:
         place = len(axes) + HEADINGS.index("test accuracy") + 1
-        headings.insert(place, f"{results['together']} together")
+        headings.insert(place, f"ensemble of {results['ensemble']}")
         align += ">"
         for row, cell in zip(results["rows"], rows):
-            cell.insert(place, of_groups(row["together"]) if "together" in row else MISSING)
+            cell.insert(place, ensemble_cell(row["ensemble"]) if "ensemble" in row else MISSING)
     return headings, rows, align
 
 
-def of_groups(together):
-    """ "97.72 ± 0.05 %", with the groups of seeds that it is of where some are missing."""
-    known, planned = together["groups"], together["planned"]
-    return percent(together, "accuracy") + (f" ({known} of {planned})" if 0 < known < planned else "")
+def ensemble_cell(ensemble: Mapping[str, Any]) -> str:
+    """ "97.72 ± 0.05 %", with the number of groups of seeds where some are missing."""
+    known, planned = ensemble["groups"], ensemble["planned"]
+    return percent(ensemble, "accuracy") + (f" ({known} of {planned})" if 0 < known < planned else "")
 
 
-def figures(row):
+def figures(row: Mapping[str, Any]) -> list[str]:
     """The cells under HEADINGS."""
-    seeds = (
-        MISSING
-        if row["planned"] is None
-        else str(row["seeds"])
-        if row["seeds"] == row["planned"]
-        else f"{row['seeds']} of {row['planned']}"
-    )
-    low_high = (
-        MISSING if row["interval"] is None else f"{100 * row['interval'][0]:.2f} to {100 * row['interval'][1]:.2f} %"
-    )
+    seeds, low_high = MISSING, MISSING
+    if row["planned"] is not None:
+        seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
+    if row["interval"] is not None:
+        low, high = row["interval"]
+        low_high = f"{100 * low:.2f} to {100 * high:.2f} %"
     seconds = MISSING if row["seconds"] is None else f"{row['seconds']:.1f} s"
     memory = MISSING if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    return [
-        seeds,
-        percent(row, "mean"),
-        low_high,
-        percent(row, "macro_f1"),
-        percent(row, "validation"),
-        seconds,
-        memory,
-    ]
+    mean, macro_f1, validation = (percent(row, name) for name in ("mean", "macro_f1", "validation"))
+    return [seeds, mean, low_high, macro_f1, validation, seconds, memory]
 
 
-def percent(row, name):
+def percent(row: Mapping[str, Any], name: str) -> str:
     """ "97.30 ± 0.32 %", or without a spread where there is none."""
     mean, spread = row[name], row[f"{name}_spread"]
     if mean is None:

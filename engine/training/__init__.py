@@ -1,1 +1,4 @@
-"""Optimizer, schedule, trainer, checkpoints and metrics. Knows no equation: any network that keeps the contract trains."""
+"""Optimizer, schedule, trainer, checkpoints and metrics.
+
+Knows no equation: any network that keeps the contract trains.
+"""

@@ -6,118 +6,130 @@
 Source: Loshchilov & Hutter, arXiv 1711.05101, with the decay multiplied by η as PyTorch does.
 
 A RowSparse gradient (of an embedding table) is handled in one of two ways:
-- "dense": the equation to the letter. Rows without a gradient count as g = 0: their m and v decay, their weights move on
-  by what m still holds, and weight decay pulls them too. Time proportional to the whole table.
-- "lazy": only the rows of the batch are touched, in time proportional to them. A row that was last touched at step s first
-  takes the steps s < i < t that it missed, all at once. With g = 0 these are known in closed form,
+- "dense": the equation to the letter. Rows without a gradient count as g = 0: their m and v decay, their weights move
+  on by what m still holds, and weight decay pulls them too. Time proportional to the whole table.
+- "lazy": only the rows of the batch are touched, in time proportional to them. A row that was last touched at step s
+  first takes the steps s < i < t that it missed, all at once. With g = 0 these are known in closed form,
 
-      m ← β₁ᵏm     v ← β₂ᵏv     θ ← θ·Π(1 − ηᵢλ) − Σᵢ ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ · m/(sqrt(v) + ε′),    r = β₁/sqrt(β₂)
+      m ← β₁ᵏm          v ← β₂ᵏv          r = β₁/sqrt(β₂)
+      θ ← θ·Π(1 − ηᵢλ) − Σᵢ ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ · m/(sqrt(v) + ε′)
 
-  (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see missed_steps.py). settle() does this for all rows,
-  before the table is evaluated. So for given gradients "lazy" ends where "dense" does, but for λ at second order and for ε at first in
-  ε/sqrt(v): where gradients are not far above ε, a row that is seldom met coasts by some per cent more or less. It differs in that a row,
-  when the forward pass reads it, has not yet taken the steps it missed: its gradient is of an older value.
+  (k missed steps, ε′ = ε·sqrt(1 − β₂ˢ⁺¹); the sum is the same for all rows of one s, see adamw_lazy_rows.py).
+  catch_up() does this for all rows, before the table is evaluated. So for given gradients "lazy" ends where "dense"
+  does, but for λ at second order and for ε at first in ε/sqrt(v): where gradients are not far above ε, a row that
+  occurs seldom moves by some per cent more or less. It differs in that a row, when the forward pass reads it, has not
+  yet taken the steps it missed: its gradient is of an older value.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from engine.arrays.backend import array_module, to_device
 from engine.arrays.checks import check_choice
 from engine.arrays.ragged import row_blocks
+from engine.cuda.graphs import GradientGraphs
 from engine.cuda.kernels import uses_kernels
 from engine.implementation import current
-from engine.layer import RowSparse
+from engine.layer import Parameter, RowSparse
 from engine.training import adamw_cuda
-from engine.training.adamw_lazy_rows import catch_up, record_step
+from engine.training.adamw_lazy_rows import record_step, take_missed_steps
 from engine.training.config import EMBEDDING_UPDATES
+from engine.types import Array, Floats, Floats1d
 
-HOST_STATE = (
-    "t",
-    "missed",
-    "shrunk",
-)  # of a checkpoint, kept on the host; kernels move the last two to the device at first use
+# State that load_arrays() leaves on the host; kernels move the last two to the device at first use.
+HOST_STATE = ("t", "missed", "shrunk")
 
 
 class AdamW:
-    """Trains parameters (dict[str, Parameter]) in place. State per parameter: m and v (its shape), t, and if lazy
-    last (rows, 1), the step at which a row was touched, with the record of all steps (missed_steps.py)."""
+    """The optimizer: trains parameters in place.
 
-    def __init__(self, parameters, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, embedding_update="lazy"):
+    state, by name of the parameter: m and v (its shape), t (the number of its steps), and for a lazily updated table
+    last (rows, 1), the step at which each row was last touched, with missed and shrunk, the record of all steps
+    (adamw_lazy_rows.py). control, graphs: only on a device, see adamw_cuda.py and engine/cuda/graphs.py.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        embedding_update: str = "lazy",
+    ) -> None:
         check_choice("embedding_update", embedding_update, EMBEDDING_UPDATES)
         if embedding_update == "lazy" and beta1 >= math.sqrt(beta2):
             raise ValueError(f"beta1: must be below sqrt(beta2) = {math.sqrt(beta2):.4g} for lazy updates, got {beta1}")
         self.parameters = parameters
         self.beta1, self.beta2, self.epsilon, self.weight_decay = beta1, beta2, epsilon, weight_decay
         self.lazy = embedding_update == "lazy"
-        self.state = {}
-        self.control = None  # on a device: see adamw_cuda
-        self.graphs = None  # on a device: see graphs.py
+        self.state: dict[str, dict[str, Any]] = {}
+        self.control: Floats1d | None = None
+        self.graphs: GradientGraphs | None = None
 
-    def step(self, learning_rate, scale=1.0, control=None):
-        """One update of every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy).
+    def step(self, learning_rate: float, scale: float = 1.0, control: Floats1d | None = None) -> None:
+        """Update every parameter that has a gradient; `scale` multiplies gradients (for clipping without a copy).
 
         control: of adamw_cuda.measure(), which then says on the device what the scale is and whether to update at all.
         """
         if control is not None:
-            return (adamw_cuda.checked_step if current() == "check" else adamw_cuda.step)(self, learning_rate, control)
+            step = adamw_cuda.checked_step if current() == "check" else adamw_cuda.step
+            return step(self, learning_rate, control)
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
                 continue
             decay = self.weight_decay if parameter.decay else 0.0
-            lazy = self.lazy and isinstance(grad, RowSparse)
-            state = self.state_of(name, parameter, lazy)
+            sparse = grad if self.lazy and isinstance(grad, RowSparse) else None
+            state = self.state_of(name, parameter, sparse is not None)
             state["t"] += 1
-            if lazy:
-                self.update_rows(parameter, grad, state, learning_rate, scale, decay)
+            if sparse is not None:
+                self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
             else:
-                t, scale_of = float(state["t"]), parameter.value.dtype.type(scale)
+                t, factor = float(state["t"]), parameter.value.dtype.type(scale)
                 arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
-                value, dense, m, v = map(
-                    array_module(parameter.value).atleast_1d, arrays
-                )  # views, so that a 0-d one has a row, too
+                # Views, so that a 0-d one has a row, too.
+                value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
                 for rows in row_blocks(value):
-                    self.update(value[rows], dense[rows] * scale_of, m[rows], v[rows], t, learning_rate, decay)
+                    self.update(value[rows], dense[rows] * factor, m[rows], v[rows], t, learning_rate, decay)
 
-    def update_rows(self, parameter, grad, state, learning_rate, scale, decay):
-        """The equation on some rows: gathered, brought up to date, updated, put back. Rows are unique: no write meets another."""
+    def update_rows(
+        self,
+        parameter: Parameter,
+        grad: RowSparse,
+        state: dict[str, Any],
+        learning_rate: float,
+        scale: float,
+        decay: float,
+    ) -> None:
+        """Update the rows of a RowSparse gradient, which are unique: gather, catch up, update, write back."""
         t = float(state["t"])
         for block in row_blocks(grad.values):
             rows = grad.rows[block]
             value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
-            catch_up(
-                value,
-                m,
-                v,
-                state["last"][rows],
-                t - 1,
-                state["missed"],
-                state["shrunk"],
-                self.beta1,
-                self.beta2,
-                self.epsilon,
-            )
+            last = state["last"][rows]
+            take_missed_steps(value, m, v, last, t - 1, state, self.beta1, self.beta2, self.epsilon)
             self.update(value, grad.values[block] * value.dtype.type(scale), m, v, t, learning_rate, decay)
             parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
         record_step(state, learning_rate, decay, self.beta1, self.beta2)
 
-    def settle(self):
-        """Let every row of lazily trained tables take the steps it missed, so that the tables are what they stand for."""
+    def catch_up(self) -> None:
+        """Let every row of lazily updated tables take the steps it missed; to be called before tables are read."""
         for name, state in self.state.items():
             if "last" in state and uses_kernels(self.parameters[name].value):
-                adamw_cuda.settle(self, self.parameters[name], state)
+                adamw_cuda.catch_up(self, self.parameters[name], state)
             elif "last" in state:
                 value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
                 for rows in row_blocks(value):
-                    parts = value[rows], state["m"][rows], state["v"][rows]
-                    catch_up(
-                        *parts, last[rows], t, state["missed"], state["shrunk"], self.beta1, self.beta2, self.epsilon
-                    )
+                    parts = value[rows], state["m"][rows], state["v"][rows], last[rows]
+                    take_missed_steps(*parts, t, state, self.beta1, self.beta2, self.epsilon)
                 last[...] = t
 
-    def update(self, value, grad, m, v, t, learning_rate, decay):
+    def update(
+        self, value: Floats, grad: Floats, m: Floats, v: Floats, t: float, learning_rate: float, decay: float
+    ) -> None:
         """The equation, in place on value, m and v; `grad` is a fresh array and serves as scratch."""
         xp = array_module(value)
         real = value.dtype.type
@@ -134,8 +146,11 @@ class AdamW:
             value *= real(1 - learning_rate * decay)
         value -= real(learning_rate / (1 - self.beta1**t)) * m / denominator
 
-    def state_of(self, name, parameter, lazy):
-        """The state of a parameter, zeros at first. ValueError where its gradient was row-sparse before and is not now, or the other way."""
+    def state_of(self, name: str, parameter: Parameter, lazy: bool) -> dict[str, Any]:
+        """The state of a parameter, zeros at first.
+
+        Raises ValueError where its gradient was row-sparse before and is not now, or the other way.
+        """
         if name not in self.state:
             xp = array_module(parameter.value)
             # zeros, not zeros_like: memory of rows that are never touched is then never taken.
@@ -146,15 +161,16 @@ class AdamW:
             self.state[name] = state
         if lazy != ("last" in self.state[name]):
             raise ValueError(
-                f'parameter {name}: its gradients are row-sparse at some steps only; train it with embedding_update="dense"'
+                f"parameter {name}: its gradients are row-sparse at some steps only; "
+                'train it with embedding_update="dense"'
             )
         return self.state[name]
 
-    def arrays(self):
+    def arrays(self) -> dict[str, Array]:
         """The state as a flat dict of arrays, named "parameter:m" and so on, for a checkpoint."""
         return {f"{name}:{key}": array for name, state in self.state.items() for key, array in state.items()}
 
-    def load_arrays(self, arrays, device="cpu"):
+    def load_arrays(self, arrays: dict[str, Array], device: str = "cpu") -> None:
         """Take back what arrays() gave (NumPy arrays); all but HOST_STATE go to the device."""
         self.state = {}
         for full, array in arrays.items():

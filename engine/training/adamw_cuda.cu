@@ -1,6 +1,6 @@
 // AdamW, and the norm of the gradient, on a device. Arithmetic is that of adamw.py, in the dtype of the parameters.
-// `control`: [norm, scale, stopped]. Once a loss or a norm was not finite, stopped is 1 and nothing is updated any more, so that
-// the parameters still are what they were before that step when the host comes to look.
+// `control`: [norm, scale, stopped]. Once a loss or a norm was not finite, stopped is 1 and nothing is updated any
+// more, so that the parameters still are what they were before that step when the host reads the record.
 
 struct Tensors {
     index_t value[MOST_TENSORS], grad[MOST_TENSORS], m[MOST_TENSORS], v[MOST_TENSORS];  // addresses
@@ -8,7 +8,7 @@ struct Tensors {
     index_t count;
 };
 
-// Which tensor a block works on: the last one that begins at or before it.
+// The tensor that a block works on: the last one that begins at or before it.
 __device__ inline int tensor_of(const Tensors& tensors, index_t block) {
     int i = 0;
     while (i + 1 < tensors.count && tensors.first_block[i + 1] <= block) ++i;
@@ -27,7 +27,7 @@ __device__ inline void update(real& value, real g, real& m, real& v, const Setti
     value = value * (real)(1 - s.learning_rate * decay) - (real)s.rate * m / denominator;
 }
 
-// Σ g² of each block's stretch of all gradients                                             blocks: (of all tensors) of THREADS threads
+// Σ g² of each block's stretch of all gradients                        blocks: (of all tensors) of THREADS threads
 extern "C" __global__ void squared_norms(Tensors tensors, double* partial, index_t first) {
     __shared__ double scratch[THREADS];
     const int i = tensor_of(tensors, blockIdx.x);
@@ -42,7 +42,8 @@ extern "C" __global__ void squared_norms(Tensors tensors, double* partial, index
     if (threadIdx.x == 0) partial[first + blockIdx.x] = total;
 }
 
-// norm = sqrt(Σ partial), scale = min(1, limit / norm), stopped where the loss or the norm is not finite     one block of THREADS threads
+// norm = sqrt(Σ partial), scale = min(1, limit / norm), stopped where the loss or the norm is not finite
+//                                                                      one block of THREADS threads
 extern "C" __global__ void finish_norm(const double* partial, index_t count, const real* loss, double limit, double* control) {
     __shared__ double scratch[THREADS];
     double total = 0;
@@ -54,7 +55,7 @@ extern "C" __global__ void finish_norm(const double* partial, index_t count, con
     if (!(norm - norm == 0) || !(*loss - *loss == 0)) control[2] = 1;
 }
 
-// The equation on whole tensors                                                             blocks: (of all tensors) of THREADS threads
+// The equation on whole tensors                                        blocks: (of all tensors) of THREADS threads
 extern "C" __global__ void adamw_tensors(Tensors tensors, Settings settings, const double* control) {
     if (control[2] != 0) return;
     const int i = tensor_of(tensors, blockIdx.x);
@@ -69,8 +70,8 @@ extern "C" __global__ void adamw_tensors(Tensors tensors, Settings settings, con
     }
 }
 
-// The rows of a table, one block each: first the steps that the row missed (missed_steps.py), then the equation.
-// rows: absent for all rows in order. grad: absent where rows only take the steps they missed, up to and with settings.step.
+// The rows of a table, one block each: first the steps that the row missed (adamw_lazy_rows.py), then the equation.
+// rows: absent for all rows in order. grad: absent where rows only take the steps they missed, settings.step included.
 extern "C" __global__ void adamw_rows(
     real* value, real* m, real* v, int* last, const index_t* rows, const real* grad, const double* missed, const double* shrunk,
     Settings settings, const double* control, index_t d) {
@@ -97,7 +98,8 @@ extern "C" __global__ void adamw_rows(
     }
 }
 
-// Adds a step to the record: missed[s] += factor·ratioᵗ⁻ˢ for the newest `reach` entries, shrunk[t] = shrunk[t − 1] + shrinks.
+// Add a step to the record: missed[s] += factor·ratioᵗ⁻ˢ for the newest `reach` entries,
+// shrunk[t] = shrunk[t − 1] + shrinks.
 extern "C" __global__ void record_missed(
     double* missed, double* shrunk, index_t t, index_t reach, double factor, double ratio, double shrinks, const double* control) {
     if (control[2] != 0) return;
@@ -106,7 +108,8 @@ extern "C" __global__ void record_missed(
     if (back == 1) shrunk[t] = shrunk[t - 1] + shrinks;
 }
 
-// What the host fetches of a step: the loss, the norm, and how many of n texts got the label with the largest logit.   THREADS threads
+// The record that the host fetches of a step: the loss, the norm, and in how many of n texts the largest logit is that
+// of the label.                                                        one block of THREADS threads
 extern "C" __global__ void record_step(
     const real* loss, const double* control, const real* logits, const index_t* labels, double* record, index_t n, index_t classes) {
     __shared__ double scratch[THREADS];

@@ -1,4 +1,4 @@
-"""AdamW, the norm of the gradient and the record of a step by kernels (adamw.cu): all parameters in a launch or two.
+"""AdamW, the norm of the gradient and the record of a step by kernels: all parameters in a launch or two.
 
 Nothing is fetched from the device: the factor of clipping, and whether to go on at all, are read there.
 """
@@ -6,6 +6,8 @@ Nothing is fetched from the device: the factor of clipping, and whether to go on
 import copy
 import itertools
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +15,11 @@ from engine.arrays.backend import array_module
 from engine.cuda.kernels import KernelFile, blocks_of, contiguous
 from engine.implementation import compare
 from engine.layer import Parameter, RowSparse
-from engine.training.adamw_lazy_rows import grown, reach_of
+from engine.training.adamw_lazy_rows import reach_of, with_room
+from engine.types import Array, Floats, Floats1d, Floats2d, Ints1d
+
+if TYPE_CHECKING:
+    from engine.training.adamw import AdamW
 
 MOST_TENSORS, THREADS, PER_THREAD, ROW_THREADS = 64, 256, 16, 128
 BLOCK_ENTRIES = THREADS * PER_THREAD
@@ -25,21 +31,25 @@ TENSORS = np.dtype(
 SETTINGS = np.dtype(
     [(name, np.float64) for name in ("learning_rate", "beta1", "beta2", "epsilon", "decay", "step", "rate", "root")]
 )
+Tables = list[tuple[Array, int]]  # structures Tensors, and the blocks of threads of each
 
 
-def new_control(like):
-    """(3,) float64 on the device of `like`: the norm of the gradient, the factor of clipping, and 1 once a number was not finite."""
+def new_control(like: Array) -> Floats1d:
+    """(3,) float64 on the device of `like`.
+
+    Norm of the gradient, factor of clipping, and 1 once a number was not finite.
+    """
     return array_module(like).zeros(3)
 
 
-def address(x):
-    """Where the numbers of an array lie, as kernels take it."""
+def address(x: Array) -> int:
+    """The address of an array's numbers. Raises ValueError for an array that is not contiguous."""
     contiguous(x)
     return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
 
 
-def tables(rows):
-    """[(Tensors by value, blocks)] of dicts with grad and perhaps value, m, v (arrays) and decays, MOST_TENSORS at a time."""
+def tables(rows: Sequence[dict[str, Any]]) -> Tables:
+    """Tables of dicts with grad and perhaps value, m, v (arrays) and decays, MOST_TENSORS at a time."""
     found = []
     for start in range(0, len(rows), MOST_TENSORS):
         some = rows[start : start + MOST_TENSORS]
@@ -54,17 +64,16 @@ def tables(rows):
     return found
 
 
-def known_tables(optimizer, kind, rows):
+def known_tables(optimizer: "AdamW", kind: np.dtype, rows: Sequence[dict[str, Any]]) -> Tables:
     """tables() of a step, made once for the gradients of each graph. kind: the dtype of all rows.
 
-    Any other gradient is a new array at every step, which this would keep from being freed: without a graph, and a RowSparse made dense.
+    Any other gradient (without a graph, or a RowSparse made dense) is a new array at every step, which a table kept
+    here would keep from being freed.
     """
     if optimizer.graphs is None or not all(id(row["grad"]) in optimizer.graphs.lasting for row in rows):
         return tables(rows)
-    parts, key = (
-        [part for row in rows for part in row.values()],
-        (kind, id(rows[0]["grad"])),
-    )  # each graph has gradients of its own
+    parts = [part for row in rows for part in row.values()]
+    key = (kind, id(rows[0]["grad"]))  # each graph has gradients of its own
     before, found = optimizer.graphs.tables.get(key, ((), None))
     if len(before) != len(parts) or any(a is not b for a, b in zip(before, parts)):
         found = tables(rows)
@@ -72,13 +81,13 @@ def known_tables(optimizer, kind, rows):
     return found
 
 
-def measure(parameters, loss, limit, control):
-    """Put the norm of the whole gradient and min(1, limit/norm) into control, and stop where it or the loss is not finite.
+def measure(parameters: dict[str, Parameter], loss: Floats, limit: float, control: Floats1d) -> None:
+    """Put the norm of the whole gradient and min(1, limit/norm) into control; stop where it or the loss is not finite.
 
-    parameters: dict[str, Parameter] of a device; loss: 0-d; limit: 0 does not clip.
+    parameters: of a device; loss: 0-d; limit: 0 does not clip.
     """
-    grads = [p.grad_array() for p in parameters.values() if p.grad is not None]
-    found = tables([{"grad": grad} for grad in grads if grad.size])
+    grads = [p.grad_array() for p in parameters.values()]
+    found = tables([{"grad": grad} for grad in grads if grad is not None and grad.size])
     total = sum(blocks for _, blocks in found)
     partial, first = array_module(loss).empty(max(1, total)), 0
     for table, blocks in found:
@@ -87,8 +96,8 @@ def measure(parameters, loss, limit, control):
     KERNELS.launch("finish_norm", loss, (1,), (THREADS,), partial, total, loss, float(limit), control)
 
 
-def checked_step(optimizer, learning_rate, control):
-    """step(), held against the plain body on copies of everything."""
+def checked_step(optimizer: "AdamW", learning_rate: float, control: Floats1d) -> None:
+    """step(), compared with the equation on copies of everything."""
     twin = copy.copy(optimizer)
     twin.parameters = {name: Parameter(p.value.copy(), p.decay) for name, p in optimizer.parameters.items()}
     twin.state = {name: {key: array.copy() for key, array in state.items()} for name, state in optimizer.state.items()}
@@ -102,25 +111,25 @@ def checked_step(optimizer, learning_rate, control):
         compare("adamw", tuple(one for one, _ in both), tuple(other for _, other in both))
 
 
-def settings_of(optimizer, learning_rate, decay, step):
-    """Settings by value, for step number `step`."""
+def settings_of(optimizer: "AdamW", learning_rate: float, decay: float, step: int) -> Array:
+    """The structure Settings of step number `step`."""
     beta1, beta2 = optimizer.beta1, optimizer.beta2
     rate, root = learning_rate / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     return np.array([(learning_rate, beta1, beta2, optimizer.epsilon, decay, step, rate, root)], SETTINGS)
 
 
-def step(optimizer, learning_rate, control):
-    """One update of all parameters that have a gradient, those of one step count and dtype together."""
-    groups = {}
+def step(optimizer: "AdamW", learning_rate: float, control: Floats1d) -> None:
+    """Update all parameters that have a gradient, those of one step count and dtype together."""
+    groups: dict[tuple[int, np.dtype], list[dict[str, Any]]] = {}
     for name, parameter in optimizer.parameters.items():
         grad = parameter.grad
         if grad is None:
             continue
-        lazy = optimizer.lazy and isinstance(grad, RowSparse)
-        state = optimizer.state_of(name, parameter, lazy)
+        sparse = grad if optimizer.lazy and isinstance(grad, RowSparse) else None
+        state = optimizer.state_of(name, parameter, sparse is not None)
         state["t"] += 1
-        if lazy:
-            update_rows(optimizer, parameter, grad, state, learning_rate, control)
+        if sparse is not None:
+            update_rows(optimizer, parameter, sparse, state, learning_rate, control)
         else:
             row = {
                 "value": parameter.value,
@@ -136,32 +145,27 @@ def step(optimizer, learning_rate, control):
             KERNELS.launch("adamw_tensors", rows[0]["value"], (blocks,), (THREADS,), table, settings, control)
 
 
-def update_rows(optimizer, parameter, grad, state, learning_rate, control):
-    """The rows of a table: the steps they missed, then this one; and this step goes on record."""
+def update_rows(
+    optimizer: "AdamW",
+    parameter: Parameter,
+    grad: RowSparse,
+    state: dict[str, Any],
+    learning_rate: float,
+    control: Floats1d,
+) -> None:
+    """Update the rows of a RowSparse gradient, after the steps that they missed, and record this step."""
     decay, value, t = optimizer.weight_decay if parameter.decay else 0.0, parameter.value, int(state["t"])
     move_record(state, value, t)
     settings = settings_of(optimizer, learning_rate, decay, t)
     arrays = (value, state["m"], state["v"], state["last"], grad.rows, grad.values, state["missed"], state["shrunk"])
     KERNELS.launch("adamw_rows", value, (len(grad.rows),), (ROW_THREADS,), *arrays, settings, control, value.shape[1])
     reach, factor, ratio = reach_of(t, learning_rate, optimizer.beta1, optimizer.beta2)
-    shrinks = float(np.log1p(-learning_rate * decay))
-    KERNELS.launch(
-        "record_missed",
-        value,
-        (blocks_of(max(1, reach), THREADS),),
-        (THREADS,),
-        state["missed"],
-        state["shrunk"],
-        t,
-        reach,
-        factor,
-        ratio,
-        shrinks,
-        control,
-    )
+    numbers = (t, reach, factor, ratio, float(np.log1p(-learning_rate * decay)))
+    blocks = (blocks_of(max(1, reach), THREADS),)
+    KERNELS.launch("record_missed", value, blocks, (THREADS,), state["missed"], state["shrunk"], *numbers, control)
 
 
-def settle(optimizer, parameter, state):
+def catch_up(optimizer: "AdamW", parameter: Parameter, state: dict[str, Any]) -> None:
     """Let all rows of a table take the steps they missed."""
     value, t = parameter.value, int(state["t"])
     move_record(state, value, t)
@@ -170,12 +174,12 @@ def settle(optimizer, parameter, state):
     KERNELS.launch("adamw_rows", value, (len(value),), (ROW_THREADS,), *arrays, settings, None, value.shape[1])
 
 
-def move_record(state, like, t):
-    """The record of missed steps lies on the device, with room for step t."""
+def move_record(state: dict[str, Any], like: Array, t: int) -> None:
+    """Move the record of missed steps to the device of `like`, with room for step t."""
     for name in ("missed", "shrunk"):
-        state[name] = grown(array_module(like).asarray(state[name]), t)
+        state[name] = with_room(array_module(like).asarray(state[name]), t)
 
 
-def record(loss, control, logits, labels, into):
-    """Put the loss, the norm and the number of texts whose largest logit is that of their label into `into` (3,) float64."""
+def record(loss: Floats, control: Floats1d, logits: Floats2d, labels: Ints1d, into: Floats1d) -> None:
+    """Put the loss, the norm and the number of rightly classified texts into `into` (3,) float64."""
     KERNELS.launch("record_step", loss, (1,), (THREADS,), loss, control, logits, labels, into, *logits.shape)

@@ -1,42 +1,48 @@
 """The AdamW steps that a row of a table misses while no batch holds it, taken all at once.
 
-Without a gradient, step i moves a row that was last touched at step s by ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ) · β₁ⁱ⁻ˢm / sqrt(β₂ⁱ⁻ˢv).
-All rows of one s thus share a factor, of which this record keeps the running sum:
+Without a gradient, step i moves a row that was last touched at step s by
 
-    missed[s] = Σ_{s<i≤t} ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ,   r = β₁/sqrt(β₂) < 1            shrunk[t] = Σ_{i≤t} log(1 − ηᵢλ)
+    ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ) · β₁ⁱ⁻ˢm / sqrt(β₂ⁱ⁻ˢv)
+
+All rows of one s thus share a factor. The record of a table keeps its running sum, and that of the decay:
+
+    missed[s] = Σ_{s<i≤t} ηᵢ·sqrt(1 − β₂ⁱ)/(1 − β₁ⁱ)·rⁱ⁻ˢ,   r = β₁/sqrt(β₂) < 1
+    shrunk[t] = Σ_{i≤t} log(1 − ηᵢλ)
 
 The powers of r fade, so a step adds only to the newest entries. Both are float64 arrays (on the host, or where kernels
-update the table), of which the first t + 1 entries are in use: they grow by doubling, so that a step costs the same however
-long the run is.
+update the table), of which the first t + 1 entries are in use: they grow by doubling, so that a step costs the same
+however long the run is.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from engine.arrays.backend import array_module
+from engine.types import Floats1d, Floats2d, Ints2d
 
 FADED = 1e-17  # powers of r below this no longer count
 
 
-def record_step(state, learning_rate, decay, beta1, beta2):
-    """Add step state["t"] to the record, after the rows of that step have been updated."""
+def record_step(state: dict[str, Any], learning_rate: float, decay: float, beta1: float, beta2: float) -> None:
+    """Add step state["t"] to the record of a table, after the rows of that step have been updated."""
     t = int(state["t"])
-    missed, shrunk = state["missed"], state["shrunk"] = grown(state["missed"], t), grown(state["shrunk"], t)
+    missed, shrunk = state["missed"], state["shrunk"] = with_room(state["missed"], t), with_room(state["shrunk"], t)
     reach, factor, ratio = reach_of(t, learning_rate, beta1, beta2)
     if reach:
         missed[t - reach : t] += factor * ratio ** array_module(missed).arange(reach, 0, -1)
     shrunk[t] = shrunk[t - 1] + np.log1p(-learning_rate * decay)
 
 
-def reach_of(t, learning_rate, beta1, beta2):
+def reach_of(t: int, learning_rate: float, beta1: float, beta2: float) -> tuple[int, float, float]:
     """(number of entries that step t adds to, its factor ηₜ·sqrt(1 − β₂ᵗ)/(1 − β₁ᵗ), r)."""
     ratio = beta1 / math.sqrt(beta2)
     reach = min(t, math.ceil(math.log(FADED) / math.log(ratio))) if ratio else 0
     return reach, learning_rate * math.sqrt(1 - beta2**t) / (1 - beta1**t), ratio
 
 
-def grown(record, t):
+def with_room(record: Floats1d, t: int) -> Floats1d:
     """The same record with room for entry t."""
     xp = array_module(record)
     while len(record) <= t:
@@ -44,9 +50,22 @@ def grown(record, t):
     return record
 
 
-def catch_up(value, m, v, last, until, missed, shrunk, beta1, beta2, epsilon):
-    """Take the steps last < i ≤ until without a gradient, in place on the rows value, m, v (R, d); last: (R, 1) integers."""
-    xp = array_module(value)
+def take_missed_steps(
+    value: Floats2d,
+    m: Floats2d,
+    v: Floats2d,
+    last: Ints2d,
+    until: float,
+    state: dict[str, Any],
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Take the steps last < i ≤ until without a gradient, in place on the rows value, m, v (R, d).
+
+    last: (R, 1), the step at which each row was last touched. state: that of the table, with its record.
+    """
+    xp, missed, shrunk = array_module(value), state["missed"], state["shrunk"]
     move, shrink = xp.asarray(missed)[last], xp.exp(float(shrunk[int(until)]) - xp.asarray(shrunk)[last])
     value *= shrink.astype(value.dtype)
     # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).

@@ -1,26 +1,59 @@
-"""Checkpoints: a folder of safetensors files and a state.json that names them.
+"""Checkpoints: a folder of safetensors files and a state.json with their names and the progress of the run.
 
-state.json is the commit point. Array files carry the step in their name and are written first; state.json, with the name,
-size and SHA-256 of each, is then replaced in one rename, and only after that are older array files removed. Whenever a run
-is killed, state.json names files that are whole. Never pickle.
+state.json is the commit point. Array files carry the step in their name and are written first; state.json, with the
+name, size and SHA-256 of each, is then replaced in one rename, and only after that are older array files removed.
+Whenever a run is killed, state.json names files that are whole. Never pickle.
 """
 
 import contextlib
+import functools
 import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from engine.arrays.backend import to_host
+from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import read_json, sha256_of, write_json, write_whole
+from engine.support.files import AnyPath, read_json, sha256_of, write_json, write_whole
+from engine.types import Array
 
 FORMAT = 1
 
 
-def save_checkpoint(folder, step, state, arrays):
+@dataclass
+class Progress:
+    """The progress of a run; all of it is saved in a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0  # epochs finished
+    batch: int = 0  # batches finished within the next epoch
+    tokens: int = 0
+    train_seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
+    best_epoch: int = 0
+    epochs_without_gain: int = 0
+
+
+def progress_of(saved: dict[str, Any]) -> Progress:
+    """The Progress saved in a checkpoint. KeyError or TypeError where it is damaged."""
+    progress = Progress(**saved)
+    for name, default in asdict(Progress()).items():
+        value = getattr(progress, name)
+        counts = isinstance(default, int)
+        if isinstance(value, bool) or not isinstance(value, int if counts else (int, float)) or (counts and value < 0):
+            raise TypeError(f"{name} cannot be {shown(value)}")
+    return progress
+
+
+def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: dict[str, dict[str, Array]]) -> None:
     """Save into `folder` a JSON-able dict `state` and `arrays`: {"weights": dict[str, array], "optimizer": …}.
 
     Raises UserError where a file cannot be written; the checkpoint that was there before is then intact.
@@ -36,57 +69,60 @@ def save_checkpoint(folder, step, state, arrays):
     for kind, named in arrays.items():
         path = folder / f"{kind}-{step}.safetensors"
         host = {name: np.ascontiguousarray(to_host(array)).reshape(array.shape) for name, array in named.items()}
-        write_whole(
-            path,
-            lambda temporary, host=host: safetensors.numpy.save_file(host, temporary),
-            failures=(OSError, safetensors.SafetensorError),
-        )
+        write = functools.partial(safetensors.numpy.save_file, host)
+        write_whole(path, write, failures=(OSError, safetensors.SafetensorError))
         files[kind] = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
     versions = {"format": FORMAT, "python": platform.python_version(), "numpy": np.__version__}
     write_json(folder / "state.json", {"step": step, "files": files, "versions": versions, **state})
     current = {entry["name"] for entry in files.values()}
-    for old in [
-        *folder.glob("*.safetensors"),
-        *folder.glob(".*.tmp"),
-    ]:  # what a killed process was writing stays as .tmp
+    for old in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:  # .tmp: left by a killed process
         if old.name not in current:
             with contextlib.suppress(OSError):
                 old.unlink()
 
 
-def load_checkpoint(folder, kinds):
-    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint. UserError when it is missing, damaged or too new."""
+def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint.
+
+    UserError when it is missing, damaged or too new.
+    """
     folder = Path(folder)
     state = read_json(folder / "state.json")
     try:
         if state["versions"]["format"] > FORMAT:
             raise UserError(
-                f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; update the program"
+                f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; "
+                "update the program"
             )
         entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:
         raise UserError(
-            f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); restore the file or train again"
+            f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
+            "restore the file or train again"
         ) from None
     return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
 
 
-def load_arrays(path, digest):
+def load_arrays(path: Path, digest: str) -> dict[str, Array]:
     """The arrays of a safetensors file whose SHA-256 must be `digest`."""
     try:
         if sha256_of(path) != digest:
             raise UserError(
                 f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
             )
-        return safetensors.numpy.load_file(path)
+        arrays: dict[str, Array] = safetensors.numpy.load_file(path)
+        return arrays
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
 
 
-def load_weights(network, weights, where):
-    """Put arrays into a network's parameters; UserError when names, shapes or dtypes do not match. `where` names the file."""
+def load_weights(network: Any, weights: dict[str, Array], where: AnyPath) -> None:
+    """Put arrays into a network's parameters; UserError when names, shapes or dtypes do not match.
+
+    `where` names the file.
+    """
     parameters = network.parameters()
     for name in [*parameters, *weights]:
         if name not in weights or name not in parameters:
@@ -97,7 +133,8 @@ def load_weights(network, weights, where):
         found, wanted = weights[name], parameters[name].value
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise UserError(
-                f"{where}: parameter {name} has shape {found.shape} ({found.dtype}), the network of its config.toml needs "
+                f"{where}: parameter {name} has shape {found.shape} ({found.dtype}), "
+                "the network of its config.toml needs "
                 f"{wanted.shape} ({wanted.dtype}); the checkpoint belongs to another network"
             )
     for name, parameter in parameters.items():

@@ -1,10 +1,13 @@
-"""How a network is trained, as one frozen, validated dataclass."""
+"""The settings of a training, as one frozen, validated dataclass."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.arrays.matmul import PRECISIONS
-from engine.implementation import IMPLEMENTATIONS
+from engine.arrays.backend import blas_threads
+from engine.arrays.matmul import PRECISIONS, product_precision
+from engine.implementation import IMPLEMENTATIONS, using
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 
@@ -16,12 +19,12 @@ class TrainingConfig(Settings):
     """Settings of AdamW, its schedule, and when to stop."""
 
     seed: int = setting(
-        0, "of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1
+        0, "seed of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1
     )
     epochs: int = setting(4, "passes over the training texts", minimum=1)
     step_budget: int = setting(
         0,
-        "where all epochs take more steps, only as many epochs as come nearest to this number, at least one; 0: all",
+        "number of steps, to the nearest whole epoch and at least one, where all epochs take more; 0: all epochs",
         minimum=0,
     )
     batch_size: int = setting(64, "texts per step", minimum=1)
@@ -44,12 +47,12 @@ class TrainingConfig(Settings):
     )
     threads: int = setting(
         0,
-        "of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)",
+        "threads of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)",
         minimum=0,
         maximum=4096,
     )
     precision: str = setting(
-        "float32", "with which the operands of matrix products enter; tf32 on a GPU only", choices=PRECISIONS
+        "float32", "precision of the operands of matrix products; tf32 on a GPU only", choices=PRECISIONS
     )
     implementation: str = setting(
         "fast",
@@ -61,21 +64,29 @@ class TrainingConfig(Settings):
         3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
             raise UserError(
-                f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, got {self.beta1}; or set embedding_update=dense"
+                f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, "
+                f"got {self.beta1}; or set embedding_update=dense"
             )
         if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
             raise UserError(
-                f"weight_decay: expected learning_rate·weight_decay below 1, got {self.learning_rate} times {self.weight_decay}; lower one of them"
+                "weight_decay: expected learning_rate·weight_decay below 1, "
+                f"got {self.learning_rate} times {self.weight_decay}; lower one of them"
             )
 
-    def epochs_over(self, batches):
-        """How many epochs of that many batches there are."""
-        return (
-            min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
-            if self.step_budget
-            else self.epochs
-        )
+    def epochs_over(self, batches: int) -> int:
+        """The number of epochs of that many batches: `epochs`, or fewer to come nearest to the step budget."""
+        if not self.step_budget:
+            return self.epochs
+        return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+
+
+@contextlib.contextmanager
+def computing(training: TrainingConfig, device: str) -> Iterator[None]:
+    """Compute with the threads, the implementation and the precision of a TrainingConfig; "cpu" always has float32."""
+    precision = training.precision if device == "cuda" else "float32"
+    with blas_threads(training.threads), product_precision(precision, device), using(training.implementation):
+        yield

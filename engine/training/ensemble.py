@@ -1,10 +1,14 @@
-"""Trained runs that label texts together: the mean of their class probabilities.
+"""Ensembles: trained runs that label texts by the mean of their class probabilities.
 
     p(c | text) = 1/M · Σ_m p_m(c | text)        M runs
 
 Runs that differ in their seed err on different texts, and the mean undoes part of that. Its loss is at most the mean of
 their losses, since −log is convex; its accuracy has no such bound. Each run keeps its own vocabulary.
 """
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +17,15 @@ from engine.data.texts import encode_labels, listed
 from engine.data.token_cache import TokenCache
 from engine.data.vocabulary import CODERS
 from engine.support.errors import UserError
-from engine.training.evaluation import evaluate_probabilities, predict_probabilities
+from engine.support.settings import Settings
+from engine.training.config import computing
+from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
 from engine.training.run_directory import RunDirectory
-from engine.training.session import classes_of, computing_as_trained, open_run, read_run_settings
+from engine.training.session import classes_of, open_run, read_run_settings
+from engine.types import Floats2d
 
 
-def common_classes(paths):
+def common_classes(paths: Sequence[str | Path]) -> list[str]:
     """The names of the classes of M ≥ 1 run directories, from small files: before texts are read and networks loaded.
 
     UserError where a path is no trained run, and where the runs have learned different classes.
@@ -29,58 +36,80 @@ def common_classes(paths):
         if others != classes:
             here, there = (listed(sorted(set(a) - set(b))) or "none" for a, b in ((others, classes), (classes, others)))
             raise UserError(
-                f"{path}: has learned other classes than {paths[0]} (only here: {here}; only there: {there}); take runs of one corpus"
+                f"{path}: has learned other classes than {paths[0]} (only here: {here}; only there: {there}); "
+                "take runs of one corpus"
             )
     return classes
 
 
-def mean_probabilities(paths, texts, network_classes, build_network, device="cpu", coders=CODERS):
-    """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 run directories of the same classes.
+def mean_probabilities(
+    paths: Sequence[str | Path],
+    texts: Sequence[str],
+    network_classes: Mapping[str, type[Settings]],
+    build_network: Callable[..., Any],
+    device: str = "cpu",
+    coders: Any = CODERS,
+) -> Floats2d:
+    """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 runs of the same classes.
 
-    texts: N strings, which each run encodes with its own vocabulary. coders: as in Vocabulary.encode().
-    UserError for a run that is damaged.
+    paths: run directories. texts: N strings, which each run encodes with its own vocabulary. coders: as in
+    Vocabulary.encode(). UserError for a run that is damaged.
     """
-    return sum(probabilities_of_each(paths, texts, network_classes, build_network, device, coders)) / len(paths)
+    total: Any = sum(probabilities_of_each(paths, texts, network_classes, build_network, device, coders))
+    mean: Floats2d = total / len(paths)
+    return mean
 
 
-def probabilities_of_each(paths, texts, network_classes, build_network, device, coders):
-    """The class probabilities of one run after the other, whose mean mean_probabilities() is; one network at a time is in memory."""
+def probabilities_of_each(
+    paths: Sequence[str | Path],
+    texts: Sequence[str],
+    network_classes: Mapping[str, type[Settings]],
+    build_network: Callable[..., Any],
+    device: str,
+    coders: Any,
+) -> Iterator[Floats2d]:
+    """The class probabilities of one run after the other, as mean_probabilities() adds them up.
 
-    def probabilities(path):
+    One network at a time is in memory.
+    """
+
+    def probabilities(path: str | Path) -> Floats2d:
         run = open_run(path, network_classes, build_network, device)
         batch = encode_plain_texts(run.settings.data, run.vocabulary, texts, coders)
-        with computing_as_trained(run, device):
-            return predict_probabilities(run.network, batch).astype(np.float64)
+        with computing(run.settings.training, device):
+            found: Floats2d = predict_probabilities(run.network, batch).astype(np.float64)
+            return found
 
     return map(probabilities, paths)
 
 
-def evaluate_together(
-    paths, network_classes, build_network, device="cpu", cache_dir=None, test_file=None, columns=None, tell=print
-):
-    """Evaluation of M ≥ 1 run directories on the test texts of the first, or on the labelled texts of test_file.
+def evaluate_ensemble(
+    paths: Sequence[str | Path],
+    network_classes: Mapping[str, type[Settings]],
+    build_network: Callable[..., Any],
+    device: str = "cpu",
+    cache_dir: str | None = None,
+    test_file: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    log: Callable[[str], Any] = print,
+) -> tuple[Evaluation, list[Evaluation]]:
+    """(Evaluation of the ensemble, Evaluation of each run alone) of M ≥ 1 run directories.
 
-    columns: fields of DataConfig that say how to read that file, other than in training; tell: takes a line on what was read.
-    UserError as in common_classes() and mean_probabilities(), where there are no test texts, and for a label that is not among the classes.
+    They are measured on the test texts of the first run, or on the labelled texts of test_file. columns: fields of
+    DataConfig that say how to read that file, where it is other than in training. log: takes a line on what was read.
+    UserError as in common_classes() and mean_probabilities(), where there are no test texts, and for a label that is
+    not among the classes.
     """
-    return evaluate_together_and_each(
-        paths, network_classes, build_network, device, cache_dir, test_file, columns, tell
-    )[0]
-
-
-def evaluate_together_and_each(
-    paths, network_classes, build_network, device="cpu", cache_dir=None, test_file=None, columns=None, tell=print
-):
-    """(What evaluate_together() gives, the Evaluation of each run alone)."""
     classes = common_classes(paths)
     data = read_run_settings(RunDirectory.open(paths[0]), network_classes).data
     texts, note = read_test_texts(data.replace(**(columns or {})), test_file, cache_dir)
-    tell(note)
+    log(note)
     labels = encode_labels(texts.labels, classes, texts)
-    total, each = 0, []
+    total: Any = 0
+    members = []
     for probabilities in probabilities_of_each(
         paths, texts.texts, network_classes, build_network, device, TokenCache(cache_dir)
     ):
         total = total + probabilities
-        each.append(evaluate_probabilities(labels, probabilities, classes))
-    return evaluate_probabilities(labels, total / len(paths), classes), each
+        members.append(evaluate_probabilities(labels, probabilities, classes))
+    return evaluate_probabilities(labels, total / len(paths), classes), members

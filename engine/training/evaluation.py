@@ -1,23 +1,26 @@
-"""A network's predictions on many texts.
-
-What is measured of predictions: accuracy, and F1 per class and averaged.
+"""A network's predictions on many texts, and their measures: accuracy, and F1 per class and averaged.
 
     precision_c = TP_c/(TP_c + FP_c)     recall_c = TP_c/(TP_c + FN_c)     F1_c = 2·TP_c/(2·TP_c + FP_c + FN_c)
 
-Macro F1 is the plain mean over the classes that occur among labels or predictions.
-
-Where a number first stopped being finite.
+Macro F1 is the plain mean over the classes that occur among labels or predictions. Also here: the search for the first
+array of a forward pass that is not finite (first_nonfinite).
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.arrays.backend import array_module, to_host
+from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import ordered_batches, take
+from engine.types import Floats1d, Floats2d, Ints1d
 
 
 class ClassRow(NamedTuple):
+    """Measures of one class. texts: how many are labelled with it."""
+
     name: str
     texts: int
     precision: float
@@ -26,21 +29,24 @@ class ClassRow(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """accuracy and macro_f1 in [0, 1]; loss: mean cross-entropy in nat; classes: a ClassRow each."""
+    """Measures of predictions. accuracy, macro_f1: in [0, 1]; loss: mean cross-entropy in nat; classes: a row each."""
 
     accuracy: float
     macro_f1: float
     loss: float
-    classes: list
+    classes: list[ClassRow]
 
 
-def confusion_counts(labels, predictions, count):
-    """labels, predictions: (B,) class numbers below `count` → (count, count) int64: texts of each class, a row, by predicted class."""
+def confusion_counts(labels: Ints1d, predictions: Ints1d, count: int) -> npt.NDArray[np.int64]:
+    """The confusion matrix, (count, count) int64: numbers of texts by label (rows) and prediction (columns).
+
+    labels, predictions: (B,) class numbers below `count`.
+    """
     return np.bincount(labels * count + predictions, minlength=count * count).reshape(count, count)
 
 
-def score(labels, predictions, names, loss=float("nan")):
-    """labels, predictions: (B,) class numbers; names: of the classes → Evaluation. Quotients 0/0 count as 0."""
+def score(labels: Ints1d, predictions: Ints1d, names: Sequence[str], loss: float = float("nan")) -> Evaluation:
+    """The Evaluation of (B,) predicted class numbers for (B,) labels. names: of the classes. Quotients 0/0 are 0."""
     confusion = confusion_counts(labels, predictions, len(names))
     hits, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1)
@@ -51,8 +57,8 @@ def score(labels, predictions, names, loss=float("nan")):
     return Evaluation(float(accuracy), float(f1[occurs].mean()) if occurs.any() else 0.0, float(loss), rows)
 
 
-def predict_probabilities(network, texts, batch_size=128):
-    """texts: RaggedBatch of N texts on the host → (N, C) float array of class probabilities on the host, in the order of the texts."""
+def predict_probabilities(network: Any, texts: RaggedBatch, batch_size: int = 128) -> Floats2d:
+    """Class probabilities, (N, C) on the host, of a RaggedBatch of N texts on the host, in their order."""
     parts, rows = [], []
     for batch_rows, probabilities in batch_probabilities(network, texts, batch_size):
         parts.append(probabilities)
@@ -65,14 +71,17 @@ def predict_probabilities(network, texts, batch_size=128):
     return ordered
 
 
-def batch_probabilities(network, texts, batch_size):
-    """(row numbers, (rows, C) probabilities on the host) of one batch after the other, each text in one of them."""
+def batch_probabilities(network: Any, texts: RaggedBatch, batch_size: int) -> Iterator[tuple[Ints1d, Floats2d]]:
+    """Yield (row numbers, (rows, C) probabilities on the host) of batches that together hold each text once."""
     for rows in ordered_batches(texts.offsets, batch_size):
         yield rows, to_host(network.probabilities(take(texts, rows)._replace(labels=None)))
 
 
-def predict_classes(network, texts, batch_size=128):
-    """Like predict_probabilities → the class of the largest, (N,) int64, and that probability, (N,) float64: kept for no other class."""
+def predict_classes(network: Any, texts: RaggedBatch, batch_size: int = 128) -> tuple[Ints1d, Floats1d]:
+    """The most probable class of each text, (N,) int64, and its probability, (N,) float64.
+
+    Arguments as in predict_probabilities(); the probabilities of the other classes are not kept.
+    """
     count = len(texts.offsets) - 1
     classes, probability = np.zeros(count, np.int64), np.zeros(count)
     for rows, probabilities in batch_probabilities(network, texts, batch_size):
@@ -80,19 +89,24 @@ def predict_classes(network, texts, batch_size=128):
     return classes, probability
 
 
-def evaluate(network, texts, names, batch_size=128):
+def evaluate(network: Any, texts: RaggedBatch, names: Sequence[str], batch_size: int = 128) -> Evaluation:
     """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch."""
+    if texts.labels is None:
+        raise ValueError("texts: must have labels")
     return evaluate_probabilities(texts.labels, predict_probabilities(network, texts, batch_size), names)
 
 
-def evaluate_probabilities(labels, probabilities, names):
-    """Evaluation of (N, C) class probabilities for N labels. The loss counts a probability as at least the smallest normal float32."""
+def evaluate_probabilities(labels: Ints1d, probabilities: Floats2d, names: Sequence[str]) -> Evaluation:
+    """Evaluation of (N, C) class probabilities for N labels.
+
+    The loss counts a probability as at least the smallest normal float32.
+    """
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
     return score(labels, probabilities.argmax(axis=1), names, loss)
 
 
-def first_nonfinite(cache, path=""):
+def first_nonfinite(cache: Any, path: str = "") -> str | None:
     """The dotted path of the first array with a NaN or an infinity in a cache (a tree of NamedTuples, tuples, arrays).
 
     Caches list their parts in the order of computation, so the path names the layer in which things went wrong.

@@ -1,12 +1,16 @@
 """Ctrl-C and SIGTERM between two steps instead of in the middle of one."""
 
 import signal
+from types import FrameType
+from typing import Any
+
+from engine.support.files import AnyPath
 
 
 class Interrupted(Exception):
     """Training was asked to stop and has saved its state. exit_code: 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number, run_path=""):
+    def __init__(self, number: int, run_path: AnyPath = "") -> None:
         super().__init__(signal.Signals(number).name)
         self.run_path = run_path
         self.exit_code = 128 + number
@@ -15,9 +19,9 @@ class Interrupted(Exception):
 class SignalWatch:
     """Within this context SIGINT and SIGTERM are noted in `.caught`; a second Ctrl-C interrupts at once."""
 
-    def __enter__(self):
-        self.caught = None
-        self.previous = {}
+    def __enter__(self) -> "SignalWatch":
+        self.caught: int | None = None
+        self.previous: dict[int, Any] = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self.previous[number] = signal.signal(number, self.note)
@@ -25,11 +29,11 @@ class SignalWatch:
                 break
         return self
 
-    def note(self, number, frame):
+    def note(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.caught = number
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)

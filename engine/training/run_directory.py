@@ -1,93 +1,63 @@
-"""A run's folder: config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and checkpoints/best.
+"""A run's folder: its files, and the lock that keeps it to one process at a time.
 
-While it is trained, lock.
-
-One process at a time: a lock on a file that vanishes with the process that holds it, however that ends.
+It holds config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and
+checkpoints/best; while the run is trained, also lock.
 """
 
 import contextlib
 import errno
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tomli_w
+from filelock import FileLock, Timeout
 
 from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import read_json, read_toml, require_vacant, write_text
+from engine.support.files import AnyPath, read_json, read_toml, require_vacant, write_text
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
-
-FAR = 2**30  # Windows locks bytes, which nobody else can then read: one that the empty file does not have
-HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
-
-
-@contextlib.contextmanager
-def locked(path, taken):
-    """Within this context no other process has the lock of the file `path`, which is made for it and then removed.
-
-    UserError with the text `taken` where another has it, and where the file cannot be made.
-    """
-    file = open_locked(path, taken)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()  # while it is held, so that it is not the file of the next
-        file.close()
-        if fcntl is None:
-            with contextlib.suppress(OSError):
-                path.unlink()  # Windows removes nothing that is open
-
-
-def open_locked(path, taken):
-    """The open file that locked() holds."""
-    while True:
-        try:
-            file = open(path, "ab")
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); see to the permissions of its folder, and that it exists"
-            ) from error
-        if not lock(file):
-            file.close()
-            raise UserError(taken)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        file.close()  # its holder has removed it between the two
-
-
-def lock(file):
-    """Lock an open file unless another process has: whether it did not. A file system that knows no locks hinders nobody."""
-    try:
-        if fcntl is None:
-            file.seek(FAR)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in HELD_BY_ANOTHER
-    return True
-
-
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of file systems without locks, which hinder nobody
 NUMBER = (int, float)
 RESULT_KEYS = {
     **dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"), (*NUMBER, type(None))),
-    **dict.fromkeys(("train_seconds", "tokens_per_second", "parameters", "peak_memory_bytes", "seed", "epochs", "best_epoch"), NUMBER),
+    **dict.fromkeys(("train_seconds", "tokens_per_second", "parameters", "peak_memory_bytes"), NUMBER),
+    **dict.fromkeys(("seed", "epochs", "best_epoch"), NUMBER),
     "device": str, "run_directory": str, "classes": list,
 }  # fmt: skip
 LATER_KEYS = {"steps": NUMBER, "texts": dict}  # which earlier versions did not write
 CLASS_KEYS = {"name": str, **dict.fromkeys(("texts", "precision", "recall", "f1"), NUMBER)}
 
 
-def wrong_keys(values, kinds):
-    """Those of {key: types} of which a dict holds a value of another type; true and false are no numbers."""
+@contextlib.contextmanager
+def locked(path: Path, taken: str) -> Iterator[None]:
+    """Within this context no other process has the lock of the file `path`, which is made for it and then removed.
+
+    The lock vanishes with the process that holds it, however that ends. UserError with the text `taken` where another
+    process has it, and where the file cannot be made.
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(taken) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); see to the permissions of its folder, "
+                "and that it exists"
+            ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held, so that it is not the file of the next; Windows does it in release()
+        lock.release()
+
+
+def wrong_keys(values: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
+    """Keys of {key: types} under which a dict holds a value of another type; true and false are no numbers."""
     return [
         key
         for key, kind in kinds.items()
@@ -95,18 +65,22 @@ def wrong_keys(values, kinds):
     ]
 
 
-def is_class(row):
-    """Whether a value is what a result says of one class."""
+def is_class(row: Any) -> bool:
+    """Whether a value is a result's record of one class."""
     return isinstance(row, dict) and row.keys() == CLASS_KEYS.keys() and not wrong_keys(row, CLASS_KEYS)
 
 
 class RunDirectory:
     """Paths and files of one run. Create a new one with create(), open an old one with open()."""
 
-    def __init__(self, path):
+    def __init__(self, path: AnyPath) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.toml"
-        self.vocabulary_files = [self.path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
+        self.vocabulary_files = (
+            self.path / "tokenizer.json",
+            self.path / "ngrams.safetensors",
+            self.path / "affixes.json",
+        )
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.lock_file = self.path / "lock"
@@ -114,7 +88,7 @@ class RunDirectory:
         self.best = self.path / "checkpoints" / "best"
 
     @classmethod
-    def create(cls, path):
+    def create(cls, path: AnyPath) -> "RunDirectory":
         """A new run directory, claimed by an empty config.toml. UserError where the path is taken or cannot be made."""
         cls(path).discard_killed_start()
         run = cls.require_vacant(path)
@@ -132,15 +106,18 @@ class RunDirectory:
         return run
 
     @classmethod
-    def require_vacant(cls, path):
+    def require_vacant(cls, path: AnyPath) -> "RunDirectory":
         """The RunDirectory of a path where nothing is yet; UserError where something is."""
         run = cls(path)
         require_vacant(path, run.config_file.name)
         return run
 
     @contextlib.contextmanager
-    def held(self):
-        """Within this context no other process trains this run. UserError where one does. A folder that is empty at the end is removed."""
+    def held(self) -> Iterator[None]:
+        """Within this context no other process trains this run.
+
+        UserError where one does. A folder that is empty at the end is removed.
+        """
         try:
             with locked(
                 self.lock_file,
@@ -150,36 +127,39 @@ class RunDirectory:
         finally:
             self.remove_if_empty()
 
-    def remove_if_empty(self):
+    def remove_if_empty(self) -> None:
         with contextlib.suppress(OSError):  # not empty
             self.path.rmdir()
 
-    def discard(self):
-        """Give up a claimed folder before anything has been trained. What somebody else put there stays, and the folder with it."""
+    def discard(self) -> None:
+        """Give up a claimed folder before anything has been trained.
+
+        What somebody else put there stays, and the folder with it.
+        """
         for file in self.files_of_a_start():
             file.unlink(missing_ok=True)
         self.remove_if_empty()
 
-    def files_of_a_start(self):
-        """What is written before anything is trained, and what a killed process was writing of it."""
+    def files_of_a_start(self) -> list[Path]:
+        """The files that are written before anything is trained, and those that a killed process left of them."""
         files = (self.config_file, *self.vocabulary_files)
         return [*files, *(temporary for file in files for temporary in self.path.glob(f".{file.name}.*.tmp"))]
 
-    def discard_killed_start(self):
+    def discard_killed_start(self) -> None:
         """Give up a folder whose process was killed before anything was trained. UserError where it is alive."""
         if self.holds_only_a_start():
             with self.held():
                 if self.holds_only_a_start():  # still
                     self.discard()
 
-    def holds_only_a_start(self):
+    def holds_only_a_start(self) -> bool:
         """Whether the folder was claimed, and settings were not written yet."""
         if not self.config_file.exists() or self.config_file.stat().st_size:
             return False
         return set(self.path.iterdir()) <= {self.lock_file, *self.files_of_a_start()}
 
     @classmethod
-    def open(cls, path):
+    def open(cls, path: AnyPath) -> "RunDirectory":
         """An existing run directory. UserError for anything else."""
         run = cls(path)
         if not run.config_file.is_file():
@@ -195,11 +175,11 @@ class RunDirectory:
             )
         return run
 
-    def write_config(self, sections):
-        """sections: dict of dicts of plain values."""
+    def write_config(self, sections: dict[str, dict[str, Any]]) -> None:
+        """Write config.toml. sections: dict of dicts of plain values."""
         write_text(self.config_file, tomli_w.dumps(sections))
 
-    def read_config(self):
+    def read_config(self) -> dict[str, Any]:
         """The sections of config.toml; UserError when it is damaged or lacks a section."""
         sections = read_toml(self.config_file)
         for name in ("run", "data", "network", "training"):
@@ -207,8 +187,8 @@ class RunDirectory:
                 raise UserError(f"{self.config_file}: lacks the section [{name}]; restore the file or train again")
         return sections
 
-    def result(self):
-        """What result.json holds, or None while the run is unfinished. UserError where it is damaged."""
+    def result(self) -> dict[str, Any] | None:
+        """The content of result.json, or None while the run is unfinished. UserError where it is damaged."""
         if not self.result_file.exists():
             return None
         result = read_json(self.result_file)
@@ -226,21 +206,25 @@ class RunDirectory:
             raise UserError(f"{self.result_file}: {wrong[0]} cannot be {shown(result[wrong[0]])}; {remedy}")
         return result
 
-    def has_checkpoint(self):
-        """Whether a state to continue from has been saved; a folder without state.json was killed within its first save."""
+    def has_checkpoint(self) -> bool:
+        """Whether a state to continue from has been saved.
+
+        A folder without state.json belongs to a run that was killed within its first save.
+        """
         return (self.last / "state.json").exists()
 
-    def append_metrics(self, lines):
+    def append_metrics(self, lines: list[dict[str, Any]]) -> None:
         """Append dicts to metrics.jsonl."""
         try:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
                 file.write("".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             raise UserError(
-                f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, then continue with --resume {self.path}"
+                f"{self.metrics_file}: cannot be written ({error.strerror}); free some space, "
+                f"then continue with --resume {self.path}"
             ) from error
 
-    def read_metrics(self):
+    def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl as dicts, but for a last one that is cut short while the run is unfinished.
 
         UserError, which names the line, for a damaged one.
@@ -268,12 +252,13 @@ class RunDirectory:
             if not isinstance(value, dict):
                 kind = type(value).__name__
                 raise UserError(
-                    f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; restore the file or train again"
+                    f"{self.metrics_file}, line {number}: expected a JSON object, got {kind}; "
+                    "restore the file or train again"
                 )
             found.append(value)
         return found
 
-    def cut_metrics(self, step):
+    def cut_metrics(self, step: int) -> None:
         """Drop the lines of steps after `step`, and a last line that was cut short when the run was killed."""
         if not self.metrics_file.exists():
             return

@@ -1,87 +1,105 @@
-"""The settings of a run: fields of data, network and training in one namespace, from presets, files and options.
+"""The settings of a run: fields of data, network and training in one namespace.
 
-Settings from layers of fields: a preset, then one dict of fields after the other, of which later ones win.
+They come from layers of fields, of which later ones win: a preset, then dicts from files and options.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from engine.data.config import DataConfig
 from engine.support.errors import UserError
-from engine.support.files import read_toml
+from engine.support.files import AnyPath, read_toml
 from engine.support.settings import Settings, allowed, nearest
 from engine.training.config import TrainingConfig
 
+Fields: TypeAlias = Mapping[str, Any]  # values by field name
+NetworkClasses: TypeAlias = Mapping[str, type[Settings]]  # settings of networks by the value of their field "model"
+
+FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
+
 
 class RunSettings(NamedTuple):
+    """The settings of one run. network: Settings with a field "model"."""
+
     data: DataConfig
-    network: Settings
+    network: Any
     training: TrainingConfig
 
-    def sections(self):
+    def sections(self) -> dict[str, dict[str, Any]]:
         """dict of dicts, for config.toml."""
         return {name: part.to_dict() for name, part in self._asdict().items()}
 
-    def are_those_of(self, saved):
-        """Whether the sections() of a checkpoint say the same. A field that they lack is newer than they are, and had its default."""
+    def matches(self, saved: Any) -> bool:
+        """Whether these are the settings in the sections() of a checkpoint.
+
+        A field that is missing there is newer than the checkpoint, and had its default.
+        """
         try:
             return settings_of(saved, {self.network.model: type(self.network)}) == self
         except (UserError, AttributeError, KeyError, TypeError):
             return False
 
 
-def build_settings(network_classes, *layers):
+def build_settings(network_classes: NetworkClasses, *layers: Fields) -> RunSettings:
     """RunSettings from flat dicts of fields, later ones winning. Unknown fields and bad values raise UserError.
 
-    network_classes: the Settings of the network by the value of the field "model", which is the first of them where it is not given.
+    network_classes: the Settings of the network by the value of the field "model"; the first where it is not given.
     """
     values = {name: value for layer in layers for name, value in layer.items()}
     model = model_of(network_classes, values)
-    classes = RunSettings(DataConfig, network_classes[model], TrainingConfig)
+    classes: tuple[type[Settings], ...] = DataConfig, network_classes[model], TrainingConfig
     known = {name for cls in classes for name in cls.fields()}
     for name in values:
         if name not in known:
             owners = [owner for owner, cls in network_classes.items() if name in cls.fields()]
             if owners:
                 raise UserError(
-                    f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, or set model={owners[0]}"
+                    f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, "
+                    f"or set model={owners[0]}"
                 )
             raise UserError(
                 f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields"
             )
-    settings = RunSettings(*(cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes))
+    parts: list[Any] = [cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes]
+    settings = RunSettings(*parts)
     positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
     if positions is not None and settings.data.max_tokens > positions:
         raise UserError(
-            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; set one of the two"
+            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; "
+            "set one of the two"
         )
     if positions is not None and settings.data.ngrams > 1:
         raise UserError(
-            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, and n-grams have none; leave it out"
+            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, "
+            "and n-grams have none; leave it out"
         )
     if positions is not None and settings.data.affixes:
         raise UserError(
-            "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; leave it out"
+            "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; "
+            "leave it out"
         )
     return settings
 
 
-def settings_of(sections, network_classes):
-    """RunSettings from what sections() gave."""
+def settings_of(sections: Mapping[str, Any], network_classes: NetworkClasses) -> RunSettings:
+    """RunSettings from the result of sections()."""
     return build_settings(network_classes, *(sections[name] for name in RunSettings._fields))
 
 
-def model_of(network_classes, values):
+def model_of(network_classes: NetworkClasses, values: Fields) -> str:
     """The name of the network class that a dict of fields asks for. UserError for an unknown one."""
-    name = values.get("model", next(iter(network_classes)))
+    name: str = values.get("model", next(iter(network_classes)))
     if name not in network_classes:
         raise UserError(f"model: expected one of {', '.join(network_classes)}, got {name!r}")
     return name
 
 
-def read_settings_file(path, network_classes):
+def read_settings_file(path: AnyPath, network_classes: NetworkClasses) -> dict[str, Any]:
     """Flat dict of fields from a TOML file: fields at the top, or in the sections of a run's config.toml.
 
-    What a run wrote stands for all fields: those that its version did not have yet get their defaults, not the values of a preset.
+    The config.toml of a run stands for all fields: those that its version did not have yet get their defaults, not the
+    values of a preset.
     """
     values = {}
     sections = read_toml(path)
@@ -96,7 +114,7 @@ def read_settings_file(path, network_classes):
     return values
 
 
-def parse_assignments(assignments):
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     """{"name": "value"} from "name=value" texts; the values are parsed by their fields."""
     values = {}
     for text in assignments:
@@ -107,8 +125,8 @@ def parse_assignments(assignments):
     return values
 
 
-def field_rows(settings):
-    """(section, field, value, what it may be, meaning) of every field of RunSettings."""
+def field_rows(settings: RunSettings) -> list[tuple[str, str, Any, str, str]]:
+    """(section, field, value, allowed values, meaning) of every field of RunSettings."""
     rows = []
     for section, part in settings._asdict().items():
         for name, field in type(part).fields().items():
@@ -117,20 +135,25 @@ def field_rows(settings):
 
 
 class Choices(NamedTuple):
-    """What there is to choose from. classes: {model: Settings of its network}, the first one by default; presets: {name: dict of fields};
-    defaults: {model: name of its preset}."""
+    """The networks and presets to choose from.
 
-    classes: dict
-    presets: dict
-    defaults: dict
+    classes: {model: Settings of its network}, the first one by default. presets: {name: dict of fields}.
+    defaults: {model: name of its preset}.
+    """
+
+    classes: NetworkClasses
+    presets: Mapping[str, Fields]
+    defaults: Mapping[str, str]
 
 
-def layered_settings(choices, preset, layers, first=None, option="preset"):
+def layered_settings(
+    choices: Choices, preset: str | None, layers: Sequence[Fields], first: Fields | None = None, option: str = "preset"
+) -> RunSettings:
     """RunSettings of a preset (None: that of the model) and dicts of fields, the last of which wins.
 
-    first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within one of `layers` a
-    corpus takes the place of the files of those before it. Who asks for a number of epochs gets it: the preset's step_budget is then out.
-    option: how the preset was given, for messages.
+    first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within
+    one of `layers` a corpus takes the place of the files of those before it. Where a number of epochs is asked for, the
+    preset's step_budget does not apply. option: how the preset was given, for messages.
     Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
     """
     asked = {name for layer in (first or {}, *layers) for name in layer}
@@ -143,14 +166,26 @@ def layered_settings(choices, preset, layers, first=None, option="preset"):
     return build_settings(choices.classes, preset_fields(choices, preset, resolved, option), *resolved)
 
 
-def preset_fields(choices, preset, layers, option):
-    """The fields of a preset, by default that of the model which the layers of fields ask for. UserError where the two disagree."""
+def preset_fields(choices: Choices, preset: str | None, layers: Iterable[Fields], option: str) -> Fields:
+    """The fields of a preset, by default that of the model which the layers of fields ask for.
+
+    UserError where the two disagree.
+    """
     asked = {name: value for layer in layers for name, value in layer.items() if name == "model"}
     if preset is None:
         return choices.presets[choices.defaults[model_of(choices.classes, asked)]]
     of_preset = model_of(choices.classes, choices.presets[preset])
     if asked.get("model", of_preset) != of_preset:
         raise UserError(
-            f"{option} {preset}: is of model {of_preset}, but model {asked['model']} is asked for; leave one of the two out"
+            f"{option} {preset}: is of model {of_preset}, but model {asked['model']} is asked for; "
+            "leave one of the two out"
         )
     return choices.presets[preset]
+
+
+def pinned(settings: RunSettings) -> RunSettings:
+    """The same settings with absolute file names, so that a run can be resumed from any folder."""
+    absolute = {
+        name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)
+    }
+    return settings._replace(data=settings.data.replace(**absolute))

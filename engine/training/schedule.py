@@ -7,7 +7,7 @@ S steps in all, W of warm-up, f the share of the peak that the decay would reach
 """
 
 
-def learning_rate(step, steps, peak, warmup=0.0, final=0.0):
+def learning_rate(step: int, steps: int, peak: float, warmup: float = 0.0, final: float = 0.0) -> float:
     """η at `step` (from 1) of `steps`; warmup: share of all steps; final: f."""
     warmup_steps = round(warmup * steps)
     if step <= warmup_steps:

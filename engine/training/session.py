@@ -1,47 +1,61 @@
-"""A run from start to end: data, network, training, result. Networks come from a `build_network` that the door hands in:
+"""A run from start to end: data, network, training, result.
 
-build_network(network_config, vocabulary, classes, seed) -> a network that keeps the contract
+Networks come from the caller's factory `build_network`:
+
+    build_network(network_config, vocabulary, classes, seed)      → a network that keeps the contract of engine.layer
 """
 
-import contextlib
 import platform
 import sys
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from engine import __version__
-from engine.arrays.backend import blas_threads, peak_memory_bytes, resolve_device
-from engine.arrays.matmul import check_precision, product_precision
+from engine.arrays.backend import peak_memory_bytes, resolve_device
+from engine.arrays.matmul import check_precision
+from engine.data.prepare import PreparedData, prepare, read_corpus
+from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, vocabulary_digests
 from engine.implementation import current, using, worst_differences
-from engine.data.prepare import prepare, read_corpus
-from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.support.errors import UserError
-from engine.support.files import read_json, sha256_of, write_json
+from engine.support.files import AnyPath, read_json, write_json
 from engine.training.checkpoint import load_checkpoint, load_weights
+from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import RunSettings, settings_of
-from engine.training.trainer import Trainer
+from engine.training.run_settings import NetworkClasses, RunSettings, pinned, settings_of
+from engine.training.trainer import Trainer, Watch
 
-MUCH_UNKNOWN = (
-    1 / 3
-)  # of the tokens: then a vocabulary of words hardly fits the texts, for example of a language without spaces
-FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
+# Share of unknown tokens above which a vocabulary of words hardly fits the texts (a language without spaces, say).
+MUCH_UNKNOWN = 1 / 3
+
+BuildNetwork: TypeAlias = Callable[..., Any]
+Log: TypeAlias = Callable[[str], object]  # takes lines for the user
 
 
 class OpenRun(NamedTuple):
     """A trained run, ready to predict: the network with its best weights, on its device."""
 
     settings: RunSettings
-    network: object
+    network: Any
     vocabulary: Vocabulary
-    classes: list
+    classes: list[str]
 
 
-def start_run(settings, build_network, output, device="cpu", cache_dir=None, tell=print, watch=None):
-    """Train a new run into the folder `output`; returns what result.json holds. tell: takes lines for the user; watch: as in Trainer."""
+def start_run(
+    settings: RunSettings,
+    build_network: BuildNetwork,
+    output: AnyPath,
+    device: str = "cpu",
+    cache_dir: AnyPath | None = None,
+    log: Log = print,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Train a new run into the folder `output`; returns the content of result.json.
+
+    log: takes lines for the user; watch: as in Trainer.
+    """
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
     directory = RunDirectory.create(output)
@@ -49,7 +63,7 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
         try:
             corpus, notes = read_corpus(settings.data, cache_dir)
             for note in notes:
-                tell(note)
+                log(note)
             data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
@@ -59,13 +73,21 @@ def start_run(settings, build_network, output, device="cpu", cache_dir=None, tel
             directory.discard()
             raise
         with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, tell, watch, resume=False)
+            return run_to_end(settings, network, directory, data, device, log, watch, resume=False)
 
 
-def resume_run(path, network_classes, build_network, device=None, cache_dir=None, tell=print, watch=None):
+def resume_run(
+    path: AnyPath,
+    network_classes: NetworkClasses,
+    build_network: BuildNetwork,
+    device: str | None = None,
+    cache_dir: AnyPath | None = None,
+    log: Log = print,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
-    Returns what result.json holds.
+    Returns the content of result.json.
     """
     directory = RunDirectory.open(path)
     if directory.holds_only_a_start():
@@ -75,7 +97,7 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
             )
     result = directory.result()
     if result is not None:
-        tell(f"{path}: this run has finished already; its result stands in {directory.result_file}")
+        log(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_classes)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
@@ -84,100 +106,112 @@ def resume_run(path, network_classes, build_network, device=None, cache_dir=None
         data = prepare_again(settings, directory, cache_dir)
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
-            return run_to_end(settings, network, directory, data, device, tell, watch, resume=True)
+            return run_to_end(settings, network, directory, data, device, log, watch, resume=True)
 
 
 def start_or_resume(
-    settings,
-    network_classes,
-    build_network,
-    path,
-    device="cpu",
-    cache_dir=None,
-    tell=print,
-    watch=None,
-    plan="the plan",
-):
-    """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished. Returns what result.json holds.
+    settings: RunSettings,
+    network_classes: NetworkClasses,
+    build_network: BuildNetwork,
+    path: AnyPath,
+    device: str = "cpu",
+    cache_dir: AnyPath | None = None,
+    log: Log = print,
+    watch: Watch | None = None,
+    plan: str = "the plan",
+) -> dict[str, Any]:
+    """Train the run in `path` to its end, wherever it stands: not begun, interrupted or finished.
+
+    Returns the content of result.json.
 
     plan: where the settings come from; UserError where those of a run that has begun are others.
     """
     directory = RunDirectory(path)
     directory.discard_killed_start()
     if not directory.config_file.exists():
-        return start_run(settings, build_network, path, device, cache_dir, tell, watch)
+        return start_run(settings, build_network, path, device, cache_dir, log, watch)
     require_settings(directory, settings, network_classes, plan)
-    return resume_run(path, network_classes, build_network, device, cache_dir, tell, watch)
+    return resume_run(path, network_classes, build_network, device, cache_dir, log, watch)
 
 
-def require_settings(directory, settings, network_classes, plan):
-    """Raise UserError unless the config.toml of a run says what was planned. plan: where that stands."""
+def require_settings(
+    directory: RunDirectory, settings: RunSettings, network_classes: NetworkClasses, plan: str
+) -> None:
+    """Raise UserError unless the config.toml of a run holds the planned settings. plan: where they come from."""
     if read_run_settings(directory, network_classes) != pinned(settings):
         raise UserError(f"{directory.config_file}: differs from {plan}; restore the file that was changed")
 
 
-def prepare_again(settings, directory, cache_dir=None):
+def prepare_again(settings: RunSettings, directory: RunDirectory, cache_dir: AnyPath | None = None) -> PreparedData:
     """PreparedData of a run that has begun, with the vocabulary of its directory."""
     corpus, _ = read_corpus(settings.data, cache_dir)
     state = read_json(directory.last / "state.json") if directory.has_checkpoint() else {}
     return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings, state), cache_dir)
 
 
-def vocabulary_of(directory, settings, state):
-    """The Vocabulary of a run that has begun. UserError where its files are others than the state of a checkpoint tells of; older ones do not tell."""
-    told = state.get("vocabulary")
-    for name, digest in vocabulary_digests(directory).items() if isinstance(told, dict) else ():
-        if told.get(name, digest) != digest:
+def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[str, Any]) -> Vocabulary:
+    """The Vocabulary of a run that has begun.
+
+    UserError where its files differ from the digests in the state of a checkpoint, which older versions did not save.
+    """
+    saved = state.get("vocabulary")
+    digests = vocabulary_digests(directory.vocabulary_files)
+    for name, digest in saved.items() if isinstance(saved, dict) else ():
+        if digests.get(name, digest) != digest:
             raise UserError(
-                f"{directory.path / name}: is not the one that the network was trained with; restore the file or train again"
+                f"{directory.path / name}: is not the one that the network was trained with; "
+                "restore the file or train again"
             )
     return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
 
 
-def vocabulary_digests(directory):
-    """{name: SHA-256} of the files of a run's vocabulary; what cannot be read is left to whoever loads it."""
-    digests = {}
-    for file in directory.vocabulary_files:
-        with contextlib.suppress(OSError):
-            digests[file.name] = sha256_of(file)
-    return digests
-
-
-def network_for(settings, build_network, data):
+def network_for(settings: RunSettings, build_network: BuildNetwork, data: PreparedData) -> Any:
     """The untrained network of RunSettings for a PreparedData."""
     return build_network(settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed)
 
 
-def run_to_end(settings, network, directory, data, device, tell, watch, resume):
+def run_to_end(
+    settings: RunSettings,
+    network: Any,
+    directory: RunDirectory,
+    data: PreparedData,
+    device: str,
+    log: Log,
+    watch: Watch | None,
+    resume: bool,
+) -> dict[str, Any]:
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
-    tell(
-        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, vocabulary {data.vocabulary.size():,}"
+    log(
+        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, "
+        f"vocabulary {data.vocabulary.size():,}"
     )
     unknown = data.vocabulary.unknown_share(data.train.ids)
     if unknown > MUCH_UNKNOWN:
-        tell(
-            f"{100 * unknown:.0f} % of the training tokens are unknown words; with tokens=wordpieces they fall into pieces that are known"
+        log(
+            f"{100 * unknown:.0f} % of the training tokens are unknown words; "
+            "with tokens=wordpieces they fall into pieces that are known"
         )
-    tell(
-        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; run directory {directory.path}"
+    log(
+        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
+        f"run directory {directory.path}"
     )
     state = {
         "config": settings.sections(),
         "labels": data.classes,
         "data_fingerprint": data.fingerprint(),
-        "vocabulary": vocabulary_digests(directory),
+        "vocabulary": vocabulary_digests(directory.vocabulary_files),
     }
-    fits = {"config": settings.are_those_of, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
+    fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
     trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
     if resume and directory.has_checkpoint():
         trainer.resume()
-        tell(f"resumed after step {trainer.progress.step}")
+        log(f"resumed after step {trainer.progress.step}")
     elif resume:
         directory.cut_metrics(0)
-        tell(f"{directory.last} holds no state: training starts anew")
+        log(f"{directory.last} holds no state: training starts anew")
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
@@ -196,7 +230,7 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
         "precision": settings.training.precision,
         "implementation": current(),
         "corpus": data.name,
-        "texts": {name: len(split.labels) for name, split in splits.items() if split},
+        "texts": {name: len(split.offsets) - 1 for name, split in splits.items() if split},
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "steps": progress.step,
@@ -214,14 +248,17 @@ def run_to_end(settings, network, directory, data, device, tell, watch, resume):
     return result
 
 
-def open_run(path, network_classes, build_network, device="cpu"):
-    """OpenRun of a run directory with its best weights. UserError where it is none, or damaged, or untrained."""
+def open_run(
+    path: AnyPath, network_classes: NetworkClasses, build_network: BuildNetwork, device: str = "cpu"
+) -> OpenRun:
+    """OpenRun of a run directory with its best weights. UserError where it is no run, damaged, or untrained."""
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
     state, arrays = load_checkpoint(directory.best, ("weights",))
-    if not settings.are_those_of(state.get("config")):
+    if not settings.matches(state.get("config")):
         raise UserError(
-            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; restore the file"
+            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
+            "restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     with using(settings.training.implementation):
@@ -230,13 +267,16 @@ def open_run(path, network_classes, build_network, device="cpu"):
     return OpenRun(settings, network.to(device), vocabulary, classes)
 
 
-def classes_of(path):
-    """The names of the classes that the run in a directory has learned, from a small file. UserError where it is no trained run."""
+def classes_of(path: AnyPath) -> list[str]:
+    """The names of the classes that the run in a directory has learned, from a small file.
+
+    UserError where it is no trained run.
+    """
     directory = RunDirectory.open(path)
     return labels_in(read_json(directory.best / "state.json"), directory)
 
 
-def labels_in(state, directory):
+def labels_in(state: dict[str, Any], directory: RunDirectory) -> list[str]:
     """The names of the classes in the state of a run's best checkpoint."""
     classes = state.get("labels")
     if not isinstance(classes, list):
@@ -244,37 +284,10 @@ def labels_in(state, directory):
     return classes
 
 
-@contextlib.contextmanager
-def computing_as_trained(run, device):
-    """With the threads of an OpenRun's training, and on "cuda" with the precision of its products; those of "cpu" are float32."""
-    precision = run.settings.training.precision if device == "cuda" else "float32"
-    with computing(run.settings.training.replace(precision=precision), device):
-        yield
-
-
-@contextlib.contextmanager
-def computing(training, device):
-    """With the threads, the precision of products and the implementation of a TrainingConfig."""
-    with (
-        blas_threads(training.threads),
-        product_precision(training.precision, device),
-        using(training.implementation),
-    ):
-        yield
-
-
-def read_run_settings(directory, network_classes):
+def read_run_settings(directory: RunDirectory, network_classes: NetworkClasses) -> RunSettings:
     """RunSettings of a run's config.toml."""
     sections = directory.read_config()
     try:
         return settings_of(sections, network_classes)
     except UserError as error:
         raise UserError(f"{directory.config_file}: {error}") from None
-
-
-def pinned(settings):
-    """The same settings with absolute file names, so that a run can be resumed from any folder."""
-    absolute = {
-        name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)
-    }
-    return settings._replace(data=settings.data.replace(**absolute))

@@ -1,6 +1,6 @@
 """One update of a network that keeps the contract: forward, backward, clipping, optimizer.
 
-The global norm of a gradient, and clipping by it.
+The gradient is clipped by its global norm:
 
     ‖g‖ = sqrt(Σ over all parameters ‖g_p‖²)            g ← g · min(1, c/‖g‖)
 
@@ -8,50 +8,60 @@ Source: Pascanu et al., arXiv 1211.5063.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from engine.arrays.ragged import RaggedBatch
 from engine.cuda import graphs
 from engine.cuda.kernels import uses_kernels
 from engine.implementation import compare, current
-from engine.layer import squared_norm
+from engine.layer import Parameter, squared_norm
 from engine.training import adamw_cuda
+from engine.training.adamw import AdamW
+from engine.types import Array, Floats
 
 
-def global_norm(parameters):
-    """‖g‖ as a float, of dict[str, Parameter]; exact for RowSparse gradients, whose rows are unique and summed."""
-    squares = [squared_norm(p.grad_array()) for p in parameters.values() if p.grad is not None]
+def global_norm(parameters: dict[str, Parameter]) -> float:
+    """‖g‖ of the gradients of all parameters; exact for RowSparse ones, whose rows are unique and summed."""
+    grads = [p.grad_array() for p in parameters.values()]
+    squares = [squared_norm(grad) for grad in grads if grad is not None]
     return math.sqrt(float(sum(squares))) if squares else 0.0
 
 
-def clip_scale(norm, limit):
+def clip_scale(norm: float, limit: float) -> float:
     """The factor min(1, limit/norm) for the optimizer; 1 where limit is 0 (no clipping)."""
     return min(1.0, limit / norm) if limit and norm else 1.0
 
 
 class Update(NamedTuple):
-    """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward, of a recorded step only logits and labels.
+    """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward.
 
-    On a device they hold until the next update.
+    On a device they hold until the next update, and the cache of a recorded step has only logits and labels.
     """
 
-    loss: object
-    norm: object
-    cache: object
+    loss: Floats
+    norm: float | Array
+    cache: Any
 
 
 class NotFinite(ArithmeticError):
-    """The loss or the gradient is NaN or infinite; nothing was updated. what: says which; cache: of the forward pass, or None."""
+    """The loss or the gradient is NaN or infinite; nothing was updated.
 
-    def __init__(self, what, cache):
+    what: says which; cache: of the forward pass, or None.
+    """
+
+    def __init__(self, what: str, cache: Any) -> None:
         super().__init__(what)
         self.what, self.cache = what, cache
 
 
-def update(network, optimizer, batch, rng, learning_rate, clip_norm):
+def update(
+    network: Any, optimizer: AdamW, batch: RaggedBatch, rng: Any, learning_rate: float, clip_norm: float
+) -> Update:
     """Train on one batch. Raises NotFinite; parameters and optimizer are then as they were.
 
-    Where kernels run, nothing waits for the device: loss and norm stay there, and a number that is not finite raises nothing but stops
-    all further updates (optimizer.control[2]). Networks that can be padded take their steps from CUDA graphs (graphs.py).
+    Where kernels run, nothing waits for the device: loss and norm stay there, and a number that is not finite raises
+    nothing but stops all further updates (optimizer.control[2]). Networks that can be padded take their steps from CUDA
+    graphs (graphs.py).
     """
     padded = graphs.padded_batch(network, batch, rng)
     if padded is not None:
@@ -70,8 +80,10 @@ def update(network, optimizer, batch, rng, learning_rate, clip_norm):
     return Update(loss, norm, cache)
 
 
-def update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm):
-    """update() with what network.padded() gave."""
+def update_by_graphs(
+    network: Any, optimizer: AdamW, padded: Any, rng: Any, learning_rate: float, clip_norm: float
+) -> Update:
+    """update() by CUDA graphs; padded: what network.padded() gave."""
     if optimizer.control is None:
         optimizer.control = adamw_cuda.new_control(next(iter(optimizer.parameters.values())).value)
     if optimizer.graphs is None:
@@ -81,15 +93,17 @@ def update_by_graphs(network, optimizer, padded, rng, learning_rate, clip_norm):
     return Update(loss, optimizer.control[:1], cache)
 
 
-def update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm):
-    """The rest of update() by kernels."""
+def update_on_device(
+    network: Any, optimizer: AdamW, loss: Floats, cache: Any, learning_rate: float, clip_norm: float
+) -> Update:
+    """update() by kernels, after the forward pass."""
     if optimizer.control is None:
         optimizer.control = adamw_cuda.new_control(loss)
     network.zero_grad()
     network.loss_backward(cache)
     adamw_cuda.measure(optimizer.parameters, loss, clip_norm, optimizer.control)
     if current() == "check":
-        plain = global_norm(optimizer.parameters)
-        compare("global_norm", optimizer.control[:1], optimizer.control[:1] * 0 + plain)
+        expected = global_norm(optimizer.parameters)
+        compare("global_norm", optimizer.control[:1], optimizer.control[:1] * 0 + expected)
     optimizer.step(learning_rate, control=optimizer.control)
     return Update(loss, optimizer.control[:1], cache)

@@ -1,68 +1,60 @@
 """The training loop: epochs of batches, validation, best and last checkpoints, and stopping for any of four reasons.
 
-Everything random is drawn from streams keyed by (seed, purpose, epoch or step), so that (seed, epoch, batch) is the whole
-random state: a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
+Everything random is drawn from streams keyed by (seed, purpose, epoch or step), so that (seed, epoch, batch) is the
+whole random state: a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
 """
 
 import math
-import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
 from engine.arrays.backend import random_generator, to_host
+from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
-from engine.data.texts import shown
+from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
-from engine.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from engine.training.device_records import DeviceRecords
+from engine.training.checkpoint import Progress, load_checkpoint, load_weights, progress_of, save_checkpoint
+from engine.training.config import TrainingConfig
+from engine.training.device_records import Bad, DeviceRecords
 from engine.training.evaluation import evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
+from engine.training.run_directory import RunDirectory
 from engine.training.schedule import learning_rate
 from engine.training.step import NotFinite, update
 
 DROPOUT_STREAM = 103
 METRICS_LINES = 50  # written together: a file append costs as much as a small step
 
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it is saved in a checkpoint."""
-
-    step: int = 0
-    epoch: int = 0  # epochs finished
-    batch: int = 0  # batches finished within the next epoch
-    tokens: int = 0
-    train_seconds: float = 0.0
-    best_accuracy: float = -1.0
-    best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
-    best_epoch: int = 0
-    epochs_without_gain: int = 0
-
-
-def progress_of(saved):
-    """The Progress that a checkpoint tells of. KeyError or TypeError where it is damaged."""
-    progress = Progress(**saved)
-    for name, default in asdict(Progress()).items():
-        value = getattr(progress, name)
-        counts = isinstance(default, int)
-        if isinstance(value, bool) or not isinstance(value, int if counts else (int, float)) or (counts and value < 0):
-            raise TypeError(f"{name} cannot be {shown(value)}")
-    return progress
+# Called with the trainer after every update, its gradients still in place; returns fields for the step's metrics.
+Watch: TypeAlias = Callable[["Trainer"], dict[str, Any]]
 
 
 class Trainer:
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
-    def __init__(self, network, config, data, run, device="cpu", state=None, fits=None, watch=None):
-        """config: TrainingConfig; state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
+    def __init__(
+        self,
+        network: Any,
+        config: TrainingConfig,
+        data: PreparedData,
+        run: RunDirectory,
+        device: str = "cpu",
+        state: dict[str, Any] | None = None,
+        fits: dict[str, Callable[[Any], bool]] | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        """Prepare the training of a network.
 
-        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal. watch: called with the trainer
-        after every update, its gradients still in place; returns fields for the step's line of metrics.
+        state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
+        fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
         self.state, self.fits, self.watch = state or {}, fits or {}, watch
@@ -73,17 +65,18 @@ class Trainer:
         )
         self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // config.batch_size)
         self.epochs = config.epochs_over(self.batches_per_epoch)
-        self.pending_metrics = []
-        self.records = None  # of steps on a device that have not been fetched yet
+        self.pending_metrics: list[dict[str, Any]] = []
+        self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
 
-    def resume(self):
+    def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it is missing, damaged or of other data."""
         state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
         for key, value in self.state.items():
             saved = state.get(key)
             if not (self.fits[key](saved) if key in self.fits else saved == value):
                 raise UserError(
-                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; resume with the same files and settings as before"
+                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; "
+                    "resume with the same files and settings as before"
                 )
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
@@ -96,8 +89,11 @@ class Trainer:
             ) from None
         self.run.cut_metrics(self.progress.step)
 
-    def train(self):
-        """Run to the end. Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers."""
+    def train(self) -> None:
+        """Run to the end.
+
+        Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers.
+        """
         progress = self.progress
         self.network.to(self.device)
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
@@ -108,10 +104,10 @@ class Trainer:
                 finally:
                     self.flush_metrics()
 
-    def patience_is_over(self):
+    def patience_is_over(self) -> bool:
         return bool(self.config.patience) and self.progress.epochs_without_gain >= self.config.patience
 
-    def train_epoch(self, watch):
+    def train_epoch(self, watch: SignalWatch) -> None:
         """The rest of one epoch, its validation and its checkpoints."""
         progress = self.progress
         batches = epoch_batches(self.data.train.offsets, self.config.batch_size, self.config.seed, progress.epoch)
@@ -134,8 +130,11 @@ class Trainer:
         if watch.caught is not None:
             raise Interrupted(watch.caught, self.run.path)
 
-    def train_step(self, batch):
-        """One update. Its line of metrics becomes pending: at once, or on a device when the next records are fetched."""
+    def train_step(self, batch: RaggedBatch) -> None:
+        """One update.
+
+        Its line of metrics becomes pending: at once, or on a device when the next records are fetched.
+        """
         config, progress = self.config, self.progress
         started = time.perf_counter()
         step = progress.step + 1
@@ -168,12 +167,15 @@ class Trainer:
         }
         self.pending_metrics.append({**line, **measured, **self.watched()})
 
-    def watched(self):
-        """What the watch adds to a line of metrics; on a CPU its time is not that of the training."""
+    def watched(self) -> dict[str, Any]:
+        """The fields that the watch adds to a line of metrics; on a CPU its time does not count as training."""
         return {} if self.watch is None else self.watch(self)
 
-    def fetch_records(self):
-        """Wait for the steps under way on a device; their lines of metrics become pending. UserError if a number was not finite."""
+    def fetch_records(self) -> None:
+        """Wait for the steps under way on a device; their lines of metrics become pending.
+
+        UserError if a number was not finite.
+        """
         records, self.records = self.records, None
         if records is None:
             return
@@ -183,8 +185,11 @@ class Trainer:
         if bad:
             raise self.explained(bad)
 
-    def explained(self, bad):
-        """The error of a step on a device that was not finite. Nothing was updated since, so it can be taken again to find the place."""
+    def explained(self, bad: Bad) -> UserError:
+        """The error of a step on a device that was not finite.
+
+        Nothing was updated since, so it can be taken again to find the place.
+        """
         self.network.zero_grad()  # of a later step
         rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
         loss, cache = self.network.loss_forward(bad.batch, train=True, rng=rng)
@@ -193,7 +198,7 @@ class Trainer:
         self.network.loss_backward(cache)
         return self.diverged(bad.step, bad.what, None)
 
-    def diverged(self, step, what, where):
+    def diverged(self, step: int, what: str, where: str | None) -> UserError:
         """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
         bad_values = [name for name, p in self.parameters.items() if first_nonfinite(p.value) is not None]
         bad_grads = [
@@ -217,12 +222,12 @@ class Trainer:
         )
         return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
 
-    def finish_epoch(self, bar):
+    def finish_epoch(self, bar: Any) -> None:
         """Validate, keep the best weights, save the last ones."""
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
-        self.optimizer.settle()
+        self.optimizer.catch_up()
         if self.data.validation is None:
             better = True
         else:
@@ -241,15 +246,14 @@ class Trainer:
         progress.train_seconds += time.perf_counter() - started
         self.save_last()
 
-    def save_last(self):
+    def save_last(self) -> None:
         self.fetch_records()
         self.flush_metrics()
         self.save(self.run.last, ("weights", "optimizer"))
 
-    def save(self, folder, kinds):
-        if (
-            first_nonfinite([p.value for p in self.parameters.values()]) is not None
-        ):  # the newest update: no loss has seen it yet
+    def save(self, folder: Path, kinds: Iterable[str]) -> None:
+        # the newest update: no loss has seen it yet
+        if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
             raise self.diverged(self.progress.step, "the update is not finite", None)
         arrays = {
             "weights": {name: p.value for name, p in self.parameters.items()},
@@ -259,13 +263,13 @@ class Trainer:
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds})
 
-    def load_best(self):
+    def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""
         _, arrays = load_checkpoint(self.run.best, ("weights",))
         load_weights(self.network, arrays["weights"], self.run.best)
         self.network.to(self.device)
 
-    def flush_metrics(self, keep=0):
+    def flush_metrics(self, keep: int = 0) -> None:
         """Write the pending lines of metrics, but for the newest `keep`."""
         cut = len(self.pending_metrics) - keep
         if cut > 0:
@@ -273,6 +277,6 @@ class Trainer:
             self.pending_metrics = self.pending_metrics[cut:]
 
 
-def progress_text(line):
-    """What the progress bar shows of a line of metrics."""
+def progress_text(line: dict[str, Any]) -> str:
+    """Text of the progress bar for a line of metrics."""
     return f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"

@@ -1,19 +1,25 @@
-"""How many digits of Token2Wave float32 keeps where one token dominates: three ways to compute it, beside a float64 judge.
+"""Measure the digits of Token2Wave that float32 keeps where one token dominates: `python train.py precision`.
+
+Three ways to compute it are held against a reference in float64:
 
     polar          E1, E2, E3 with their backwards: G·e^{iα}, and 0 by convention where s = 0 or G = 0
     difference     im = sqrt(G² − w²), dw = dre + w·(Σ_j h_j − h), h = dim/im: every step in float32, no special case
     closed_form    E4: the token itself never enters the sums over the others
 
-What `python train.py precision` prints. Derivation: layers/README.md, E4.7.
+Derivation: layers/wave/token2wave.md, E4.7.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from engine.arrays.backend import random_generator
 from engine.arrays.checks import check_choice
+from engine.types import Floats, Floats2d, Offsets
 from layers import wave
+
+Pair: TypeAlias = tuple[Floats2d, Floats2d]  # (im, dw)
 
 RATIOS = tuple(float(f"1e{decade}") for decade in range(19))  # dominating token / others, but for a factor of up to 2
 TEXTS, COLUMNS = 8, 8
@@ -21,18 +27,23 @@ ROUNDING = float(np.finfo(np.float32).eps) / 2  # largest relative error of one 
 
 
 class Row(NamedTuple):
-    """Errors at one ratio, for each way of WAYS: of im, relative; of dw, relative to the sizes of its terms.
+    """Errors at one ratio, by each way of WAYS: of im, relative; of dw, relative to the sizes of its terms.
 
     Each is the worst over all entries; infinite or NaN where an entry is.
     """
 
     ratio: float
-    im: dict
-    dw: dict
+    im: dict[str, float]
+    dw: dict[str, float]
 
 
-def precision_rows(scope="dimension", tokens=32, seed=0, ratios=RATIOS):
-    """A Row for every ratio. tokens: of each text, at least 2. Raises ValueError for a wrong scope or number of tokens."""
+def precision_rows(
+    scope: str = "dimension", tokens: int = 32, seed: int = 0, ratios: Sequence[float] = RATIOS
+) -> list[Row]:
+    """Measure a Row for every ratio.
+
+    tokens: of each text, at least 2. Raises ValueError for a wrong scope or number of tokens.
+    """
     check_choice("scope", scope, wave.SCOPES)
     if tokens < 2:
         raise ValueError(f"tokens: must be at least 2, so that a token has others, got {tokens}")
@@ -45,10 +56,13 @@ def precision_rows(scope="dimension", tokens=32, seed=0, ratios=RATIOS):
     return rows
 
 
-def dominated_texts(scope, tokens, ratio, rng):
-    """(w, offsets, dz) in float32. In every text and column (scope "text": in every text) one entry dominates at random.
+def dominated_texts(
+    scope: str, tokens: int, ratio: float, rng: np.random.Generator
+) -> tuple[Floats2d, Offsets, wave.Wave]:
+    """Draw (w, offsets, dz) in float32. In every text and column one entry dominates at random.
 
-    It lies in ±[1, 2), the others between 1/2 and 1 of it divided by `ratio`; dz is standard normal.
+    In scope "text" it is one in every text. It lies in ±[1, 2), the others between 1/2 and 1 of it divided by `ratio`;
+    dz is standard normal.
     """
     groups = rows_of_groups(np.empty((TEXTS * tokens, COLUMNS)), scope, TEXTS).shape
     shape = (groups[0], 1, groups[2])
@@ -60,16 +74,19 @@ def dominated_texts(scope, tokens, ratio, rng):
     return w.reshape(TEXTS * tokens, COLUMNS).astype(np.float32), np.arange(TEXTS + 1) * tokens, dz
 
 
-def rows_of_groups(x, scope, texts):
-    """(T, d) rows of texts of equal length as (texts, n, d) or, in scope "text", (texts, n·d, 1): sums run along axis 1."""
+def rows_of_groups(x: Floats2d, scope: str, texts: int) -> Floats:
+    """Return the (T, d) rows of texts of equal length as (texts, n, d) or, in scope "text", (texts, n·d, 1).
+
+    Sums over what shares a magnitude then run along axis 1.
+    """
     return x.reshape(texts, -1, x.shape[1] if scope == "dimension" else 1)
 
 
-# --- the judge ---------------------------------------------------------------------------------------------------
+# --- the reference ----------------------------------------------------------------------------------------------
 
 
-def others_only(w, offsets, scope, dz):
-    """(im, dw, terms) of texts of equal length in float64, by sums that never contain what they must leave out.
+def others_only(w: Floats2d, offsets: Offsets, scope: str, dz: wave.Wave) -> tuple[Floats2d, Floats2d, Floats2d]:
+    """Compute (im, dw, terms) of texts of equal length in float64, by sums that never contain what they must leave out.
 
     terms: |dre_l| + |w_l|·Σ_{j≠l} |h_j|, the sizes of what dw adds up; errors of dw are held against it.
     """
@@ -81,26 +98,27 @@ def others_only(w, offsets, scope, dz):
     return im.reshape(w.shape), dw.reshape(w.shape), terms.reshape(w.shape)
 
 
-def sum_of_others(x):
-    """Σ_{l≠j} x_l along axis 1: the sum of all before j plus the sum of all behind it. Nothing is subtracted."""
+def sum_of_others(x: Floats) -> Floats:
+    """Return Σ_{l≠j} x_l along axis 1: the sum of all before j plus the sum of all behind it. Nothing is subtracted."""
     nothing = np.zeros_like(x[:, :1])
     before = np.concatenate([nothing, x[:, :-1].cumsum(axis=1)], axis=1)
     behind = np.concatenate([x[:, :0:-1].cumsum(axis=1)[:, ::-1], nothing], axis=1)
     return before + behind
 
 
-def largest_errors(actual, im, dw, terms):
-    """(error of im, error of dw) as floats; NaN and infinite entries pass through."""
+def largest_errors(actual: Pair, im: Floats2d, dw: Floats2d, terms: Floats2d) -> tuple[float, float]:
+    """Return (error of im, error of dw); NaN and infinite entries pass through."""
     with np.errstate(invalid="ignore"):
-        errors = abs(actual[0].astype(np.float64) - im) / im, abs(actual[1].astype(np.float64) - dw) / terms
-    return tuple(float(error.max()) for error in errors)
+        of_im = abs(actual[0].astype(np.float64) - im) / im
+        of_dw = abs(actual[1].astype(np.float64) - dw) / terms
+    return float(of_im.max()), float(of_dw.max())
 
 
-# --- three ways of computing ---------------------------------------------------------------------------------------
+# --- three ways of computing -------------------------------------------------------------------------------------
 
 
-def polar(w, offsets, scope, dz):
-    """(im, dw) by E1, E2, E3 and their backwards."""
+def polar(w: Floats2d, offsets: Offsets, scope: str, dz: wave.Wave) -> Pair:
+    """Compute (im, dw) by E1, E2, E3 and their backwards."""
     G, magnitude = wave.global_magnitude_forward(w, offsets, scope)
     alpha, phase = wave.phase_forward(w, G, offsets)
     z, polar_form = wave.polar_to_wave_forward(G, alpha, offsets)
@@ -109,8 +127,8 @@ def polar(w, offsets, scope, dz):
     return z.im, dw + wave.global_magnitude_backward(dG + dG_of_phase, magnitude)
 
 
-def difference(w, offsets, scope, dz):
-    """(im, dw) by the sum over all less the token's own, as one writes it down first."""
+def difference(w: Floats2d, offsets: Offsets, scope: str, dz: wave.Wave) -> Pair:
+    """Compute (im, dw) by the sum over all less the token's own, as one writes it down first."""
     x, dre, dim = (rows_of_groups(a, scope, len(offsets) - 1) for a in (w, dz.re, dz.im))
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = x * x
@@ -120,11 +138,15 @@ def difference(w, offsets, scope, dz):
     return im.reshape(w.shape), dw.reshape(w.shape)
 
 
-def closed_form(w, offsets, scope, dz):
-    """(im, dw) by E4."""
+def closed_form(w: Floats2d, offsets: Offsets, scope: str, dz: wave.Wave) -> Pair:
+    """Compute (im, dw) by E4."""
     z, cache = wave.token2wave_forward(w, offsets, scope)
     return z.im, wave.token2wave_backward(dz, cache)
 
 
 LABELS = {"polar": "polar path, E1–E3", "difference": "difference, sqrt(G² − w²)", "closed_form": "closed form, E4"}
-WAYS = {"polar": polar, "difference": difference, "closed_form": closed_form}
+WAYS: dict[str, Callable[[Floats2d, Offsets, str, wave.Wave], Pair]] = {
+    "polar": polar,
+    "difference": difference,
+    "closed_form": closed_form,
+}

@@ -1,4 +1,4 @@
-"""The table of implementations: which function pair can be computed faster, by what, and where.
+"""The table of implementations: which function pair can be computed faster, by which module, and where.
 
 TABLE gives for each function pair its implementations in the order in which they are tried. A module x_cuda.py computes
 by kernels on a device (and on NumPy arrays under the tests' emulator), x_cpu.py by whole arrays. Each has
@@ -7,7 +7,7 @@ by kernels on a device (and on NumPy arrays under the tests' emulator), x_cpu.py
     forward, backward         as those of the function pair
     Cache                     the type of its cache, by which backward finds it again
 
-What none of them supports goes to the equation.
+A call that none of them supports goes to the equation.
 """
 
 import inspect
@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from engine.cuda.kernels import ascontiguous, uses_kernels
-from engine.implementation import Functions, Implementation, current, dispatched
+from engine.implementation import Functions, Implementation, dispatched
+from engine.types import Array
 from layers.equations import EQUATIONS
 from layers.fast import (
     bag_magnitude_cpu,
@@ -46,7 +47,7 @@ def by_kernels(module: ModuleType) -> Implementation:
         x = arguments[0] if arguments else named[first]
         return uses_kernels(x) and module.supports(*arguments, **named)
 
-    def forward(*arguments: Any, **named: Any) -> tuple:
+    def forward(*arguments: Any, **named: Any) -> tuple[Any, Any]:
         ordered = {name: ascontiguous(value) for name, value in named.items()}
         return module.forward(*map(ascontiguous, arguments), **ordered)
 
@@ -76,16 +77,11 @@ def functions_of(implementation: str) -> Functions:
 FUNCTIONS = {name: functions_of(name) for name in ("equations", "fast", "check")}
 
 
-def functions() -> Functions:
-    """The Functions of the implementation in use."""
-    return FUNCTIONS[current()]
-
-
-def needs_inverse_index(x: Any) -> bool:
-    """Whether what computes on arrays like x reads the inverse indices of bags."""
+def needs_inverse_index(x: Array) -> bool:
+    """Whether the implementations for arrays like x read the inverse indices of bags."""
     return uses_kernels(x)
 
 
 def has_kernels(operation: str, readout: str, scope: str) -> bool:
-    """Whether there are kernels for this wave pair; else a bag is written out token by token for the equations."""
+    """Whether there are kernels for this wave pair; else a bag is expanded token by token for the equations."""
     return wave_pair_cuda.implements(operation, readout, scope)

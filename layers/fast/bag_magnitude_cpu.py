@@ -1,11 +1,12 @@
 """The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy.
 
-    G_A,tk = sqrt(Σ_u c_tu·a_uk²)               da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
+    G_A,tk = sqrt(Σ_u c_tu·a_uk²)
+    da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
 
-c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. Each partial
-derivative is at most √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits, and
-backward is right while dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its column in
-every text of the batch.
+c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. Each
+partial derivative is at most √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits,
+and backward is right while dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its
+column in every text of the batch.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from engine.types import Floats1d, Floats2d
 from layers.fast.composed import with_biases
 from layers.wave.wave import divide_or_zero
 
-BLOCK_ENTRIES = 1 << 19  # in float64 at a time: 4 MiB
+BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
 
 
 class Cache(NamedTuple):
@@ -44,7 +45,10 @@ def forward(
 
 
 def magnitudes(x: Floats2d, counts: Floats2d) -> Floats2d:
-    """G: (B, d) in float64. Squares of float32 fit into it as they are; those of float64 are scaled by their column's largest."""
+    """G: (B, d) in float64.
+
+    Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
+    """
     xp = array_module(x)
     if x.dtype == np.float32:
         G = xp.empty((len(counts), x.shape[1]))
@@ -66,11 +70,11 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     return da, slopes(b, divide_or_zero(dy * G_a, G_b), counts, dy.dtype)
 
 
-def slopes(x: Floats2d, of_texts: Floats2d, counts: Floats2d, dtype: np.dtype) -> Floats2d:
-    """x·(Cᵀ·of_texts): (U, d) of (B, d), in `dtype`; rows at a time, since the sums are in float64."""
+def slopes(x: Floats2d, h: Floats2d, counts: Floats2d, dtype: np.dtype) -> Floats2d:
+    """x·(Cᵀ·h): (U, d) in `dtype`, with h (B, d); some rows at a time, since the sums are in float64."""
     dx = array_module(x).empty(x.shape, dtype)
     size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
     for first in range(0, len(x), size):
         rows = slice(first, first + size)
-        dx[rows] = (counts[:, rows].T @ of_texts) * x[rows]
+        dx[rows] = (counts[:, rows].T @ h) * x[rows]
     return dx

@@ -1,7 +1,8 @@
-"""What a network computes in one call, composed of equations: no mathematics of its own.
+"""Function pairs that are composed of equations and called as one: no mathematics of their own.
 
-Each is a function pair like those of layers/equations.py, so that an implementation can take its place. x has a row for
-each distinct token; a Bag says in which texts the rows occur, and a row of y or dy stands for all tokens of its entry.
+They are function pairs like those of layers/equations.py, so that an implementation can take their place. x has a row
+for each distinct token; a Bag says in which texts the rows occur, and a row of y or dy stands for all tokens of its
+entry.
 
     wave_pair        readout(Token2Wave(a) ∘ Token2Wave(b))    E4 twice, an operation, E7    (U, d) → (P, d)
     bag_magnitude    |Token2Wave(a)|·|Token2Wave(b)|           E17                           (U, d) → (B, d)
@@ -10,46 +11,46 @@ each distinct token; a Bag says in which texts the rows occur, and a row of y or
     feed_forward     dropout(act(x·U₁ + c₁))·U₂ + c₂           E8, E11 or E12, E13, E8
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_choice, check_floats
 from engine.arrays.ragged import gather_rows
-from engine.implementation import Functions
+from engine.implementation import Functions, Pair
 from engine.types import Floats1d, Floats2d, Ints1d
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 
-Pair = tuple[Callable[..., tuple], Callable[..., Any]]
-
 
 def with_compositions(f: Functions) -> Functions:
-    """The pairs in f, and those that are composed of them."""
+    """The pairs in f together with their compositions."""
     makers = (wave_pair, bag_magnitude, bag_pooling, layer_norm_sum, feed_forward)
     return Functions({**f.pairs, **{make.__name__: make(f) for make in makers}})
 
 
 class Expanded(NamedTuple):
-    """A Bag written out token by token, with the caches of what was computed so.
+    """The cache of a composition that was computed token by token.
 
-    rows: (T,) the row of x of each token; first: (P,) where each entry stands first.
+    row_count: U; entry: (T,) the entry of each token; first: (P,) the first token of each entry; y: the result;
+    caches: those of the equations.
     """
 
     bag: Bag
     row_count: int
     entry: Ints1d
     first: Ints1d
-    like: Floats2d
-    caches: tuple
+    y: Floats2d
+    caches: tuple[Any, ...]
 
 
 def rows_of_tokens(bag: Bag, entry: Ints1d) -> Ints1d:
-    """(T,): the row of x of each token; entry: (T,) that of each token."""
+    """(T,): the row of x of each token; entry: (T,) the entry of each token."""
     return entry if bag.row_index is None else bag.row_index[entry]
 
 
 def wave_pair(f: Functions) -> Pair:
-    def forward(a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension") -> tuple:
+    def forward(
+        a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension"
+    ) -> tuple[Floats2d, Expanded]:
         """a, b: (U, d), bag: P entries over these rows → y: (P, d), for the readout "both" (P, 2d), and the cache.
 
         Raises ValueError for a wrong dtype, shape, operation, readout or scope.
@@ -78,7 +79,7 @@ def wave_pair(f: Functions) -> Pair:
 
 
 def check_wave_pair(a: Floats2d, b: Floats2d, operation: str, readout: str, scope: str) -> None:
-    """Raise ValueError for arguments that a wave pair does not have."""
+    """Raise ValueError for arguments that are not those of a wave pair."""
     check_choice("operation", operation, OPERATIONS)
     check_choice("readout", readout, READOUTS)
     check_choice("scope", scope, SCOPES)
@@ -89,10 +90,11 @@ def check_wave_pair(a: Floats2d, b: Floats2d, operation: str, readout: str, scop
 def bag_magnitude(f: Functions) -> Pair:
     def forward(
         a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
-    ) -> tuple:
-        """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache. ValueError for a wrong dtype or shape.
+    ) -> tuple[Floats2d, Expanded]:
+        """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache.
 
-        bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da, db.
+        bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and
+        of db. Raises ValueError for a wrong dtype or shape.
         """
         a, b = with_biases(a, b, bias_a, bias_b)
         entry, first, offsets = bag.expand()
@@ -114,7 +116,7 @@ def bag_magnitude(f: Functions) -> Pair:
 def with_biases(
     a: Floats2d, b: Floats2d, bias_a: Floats1d | None, bias_b: Floats1d | None
 ) -> tuple[Floats2d, Floats2d]:
-    """a and b with their biases added to every row, where there are any. Raises ValueError for a wrong dtype or shape."""
+    """a and b with their biases, if any, added to every row. Raises ValueError for a wrong dtype or shape."""
     check_floats("a", a, ("U", "d"))
     check_floats("b", b, a.shape, like=a)
     for name, bias in (("bias_a", bias_a), ("bias_b", bias_b)):
@@ -124,8 +126,11 @@ def with_biases(
 
 
 def bag_pooling(f: Functions) -> Pair:
-    def forward(x: Floats2d, bag: Bag, kind: str = "mean") -> tuple:
-        """x: (U, d), bag: of B texts over these rows → y: (B, d), and the cache. ValueError for a wrong dtype, shape or kind."""
+    def forward(x: Floats2d, bag: Bag, kind: str = "mean") -> tuple[Floats2d, Expanded]:
+        """x: (U, d), bag: of B texts over these rows → y: (B, d), and the cache.
+
+        Raises ValueError for a wrong dtype, shape or kind.
+        """
         check_floats("x", x, ("U", "d"))
         entry, first, offsets = bag.expand()
         y, cache = f.pooling_forward(x[rows_of_tokens(bag, entry)], offsets, kind)
@@ -154,7 +159,7 @@ def layer_norm_sum(f: Functions) -> Pair:
         residual: Floats2d | None = None,
         x_rows: Ints1d | None = None,
         residual_rows: Ints1d | None = None,
-    ) -> tuple:
+    ) -> tuple[Floats2d, SumCache]:
         """x, residual: (T, d), gain and bias: (d,) → LayerNorm(x + residual): (T, d), and the cache.
 
         x_rows, residual_rows: (T,) integers, where row t of the sum is x[x_rows[t]] + residual[residual_rows[t]] and
@@ -196,7 +201,7 @@ def feed_forward(f: Functions) -> Pair:
         contract_bias: Floats1d,
         activation: str,
         mask: Floats2d | None = None,
-    ) -> tuple:
+    ) -> tuple[Floats2d, FeedForwardCache]:
         """x: (T, d), expand: (d, h), contract: (h, d) → z: (T, d), and the cache.
 
         activation: "gelu" or "relu". mask: (T, h), scaled mask of dropout between activation and second map (E13).
@@ -207,7 +212,7 @@ def feed_forward(f: Functions) -> Pair:
         z, contracted = f.linear_forward(y, contract, contract_bias)
         return z, FeedForwardCache(expanded, activated, activation, mask, contracted)
 
-    def backward(dz: Floats2d, cache: FeedForwardCache) -> tuple:
+    def backward(dz: Floats2d, cache: FeedForwardCache) -> tuple[Floats2d, Floats2d, Floats1d, Floats2d, Floats1d]:
         """dz: (T, d) → (dx (T, d), dexpand, dexpand_bias, dcontract, dcontract_bias)."""
         dy, dcontract, dcontract_bias = f.linear_backward(dz, cache.contract)
         dy = dy if cache.mask is None else dy * cache.mask

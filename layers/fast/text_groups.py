@@ -1,28 +1,34 @@
-"""Texts of about the same number of entries as one block (g, n, d): enough for a NumPy call to do, and it stays in cache."""
+"""Texts of about as many entries as one block (g, n, d): large enough for a NumPy call, small enough for the cache."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.arrays.bag import Bag
 from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, lengths
+from engine.types import Bools, Floats, Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 
 PADDING = 1.25  # a text may be shorter than the longest of its group by this factor
 
 
 class Text(NamedTuple):
-    """One text of a Bag. rows: the slice of its n entries; row_index: where they are in x; weights: (n,) float64 counts."""
+    """One text of a Bag.
+
+    number: in the batch; rows: the slice of its n entries; row_index: where they are in x; weights: (n,) float64
+    counts.
+    """
 
     number: int
     rows: slice
-    row_index: np.ndarray | slice
-    weights: np.ndarray
+    row_index: Ints1d | slice
+    weights: Floats1d
 
-    def alone(self, block):
+    def alone(self, block: Floats2d) -> Floats2d:
         """Its n rows of its block (longest n, …)."""
         return block[: len(self.weights)]
 
-    def bag(self):
+    def bag(self) -> Bag:
         """The Bag of this text over its own entries."""
         return Bag(None, self.weights.astype(np.int64), np.array([0, len(self.weights)]))
 
@@ -30,32 +36,32 @@ class Text(NamedTuple):
 class Group(NamedTuple):
     """Texts that are computed together. Shorter ones are filled up with rows of weight 0.
 
-    entries, row_index: (g, n) positions in arrays of entries and in x; weights: (g, n) float64; filled: (g, n) where a text has an
-    entry, None where all have.
+    entries, row_index: (g, n) positions in arrays of entries and in x; weights: (g, n) float64; filled: (g, n) where a
+    text has an entry, None where all have.
     """
 
-    texts: list
-    entries: np.ndarray
-    row_index: np.ndarray
-    weights: np.ndarray
-    filled: np.ndarray | None
+    texts: list[Text]
+    entries: Ints2d
+    row_index: Ints2d
+    weights: Floats2d
+    filled: Bools | None
 
-    def rows_of_index(self, x):
+    def rows_of_index(self, x: Floats2d) -> Floats3d:
         """(U, d) → (g, n, d): the rows of x that the entries refer to, 0 where there is none."""
         return self.with_padding(np.take(x, self.row_index, axis=0, mode="clip"), 0)
 
-    def rows_of_entries(self, y, padding=0):
+    def rows_of_entries(self, y: Floats2d, padding: float = 0) -> Floats3d:
         """(P, …) → (g, n, …), `padding` where there is no entry. A single text's is a view."""
         if len(self.texts) == 1:
             return y[self.texts[0].rows][None]
         return self.with_padding(np.take(y, self.entries, axis=0, mode="clip"), padding)
 
-    def with_padding(self, block, value):
+    def with_padding(self, block: Floats3d, value: float) -> Floats3d:
         if self.filled is not None:
             block[~self.filled] = value
         return block
 
-    def put(self, y, block):
+    def put(self, y: Floats2d, block: Floats3d) -> None:
         """Write a block (g, n, …) into the entries of y (P, …)."""
         if len(self.texts) == 1:
             y[self.texts[0].rows] = block[0]
@@ -65,11 +71,11 @@ class Group(NamedTuple):
             y[self.entries[self.filled]] = block[self.filled]
 
 
-def groups_of(bag, columns):
-    """The Groups of all texts that have entries, shortest first; `columns`: of the blocks."""
+def groups_of(bag: Bag, columns: int) -> Iterator[Group]:
+    """The Groups of all texts that have entries, shortest first; columns: d of the blocks."""
     bounds, weights = bag.offsets.tolist(), bag.weights().astype(np.float64)
     count = lengths(bag.offsets)
-    chosen = []
+    chosen: list[Text] = []
     for number in np.argsort(count, kind="stable").tolist():
         n = bounds[number + 1] - bounds[number]
         if n == 0:
@@ -83,25 +89,18 @@ def groups_of(bag, columns):
         yield group_of(chosen, bag)
 
 
-def group_of(texts, bag):
+def group_of(texts: list[Text], bag: Bag) -> Group:
     """The Group of some texts, of which the last is the longest."""
     n = len(texts[-1].weights)
-    first, own = (
-        np.array([text.rows.start for text in texts])[:, None],
-        np.array([len(text.weights) for text in texts])[:, None],
-    )
+    first = np.array([text.rows.start for text in texts])[:, None]
+    counts = np.array([len(text.weights) for text in texts])[:, None]
     position = np.arange(n)
-    entries = first + np.minimum(position, own - 1)
-    filled = None if (own == n).all() else position < own
-    weights = np.concatenate([text.weights for text in texts])
+    entries = first + np.minimum(position, counts - 1)
+    filled = None if (counts == n).all() else position < counts
+    weights: Floats = np.concatenate([text.weights for text in texts])
     if filled is not None:
         block = np.zeros(entries.shape)
         block[filled] = weights
         weights = block
-    return Group(
-        texts,
-        entries,
-        entries if bag.row_index is None else bag.row_index[entries],
-        weights.reshape(entries.shape),
-        filled,
-    )
+    row_index = entries if bag.row_index is None else bag.row_index[entries]
+    return Group(texts, entries, row_index, weights.reshape(entries.shape), filled)

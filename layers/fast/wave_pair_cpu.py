@@ -2,25 +2,27 @@
 
 Per text of entries x_p (d) with counts c_p, its sums in float64:
 
-    v_p² = Σ_l c_l·x_l² − x_p²            dx_p = dre_p + x_p·(c_p·Σ_l h_l − h_p),   h = dim/v over all tokens of an entry
+    v_p² = Σ_l c_l·x_l² − x_p²
+    dx_p = dre_p + x_p·(c_p·Σ_l h_l − h_p),   h = dim/v over all tokens of an entry
 
-Both differences may cancel, which E4 avoids by keeping the largest term apart. Float64 has 29 bits more than float32, so
-that this is needed only where one entry outweighs the rest by about 1e4 (v) or 1e8 (h): such texts are noticed by looking
-at the differences themselves, and go through the equations, as do texts whose squares could leave the range of float32.
+Both differences may cancel, which E4 avoids by keeping the largest term apart. Float64 has 29 bits more than float32,
+so that this is needed only where one entry outweighs the rest by about 1e4 (v) or 1e8 (h): such texts are recognised by
+the differences themselves, and go through the equations, as do texts whose squares could leave the range of float32.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_floats
-from engine.types import Floats2d
+from engine.types import Bools, Floats, Floats2d, Floats3d
 from layers.equations import EQUATIONS
 from layers.fast.composed import check_wave_pair, wave_pair
 from layers.fast.text_groups import groups_of
 
-READOUTS = {  # by operation: what is implemented
+READOUTS = {  # the implemented ones, by operation
     "interference": ("real", "imaginary", "magnitude", "both"),
     "modulation": ("real", "imaginary", "both"),
 }
@@ -31,7 +33,10 @@ equation_forward, equation_backward = wave_pair(EQUATIONS)
 
 
 class Cache(NamedTuple):
-    """v_a, v_b: (P, d) norms of the others. exceptions: by number of the text, caches of those computed by the equations."""
+    """v_a, v_b: (P, d), the norms of the other tokens.
+
+    exceptions: by number of the text, the caches of those that the equations computed.
+    """
 
     a: Floats2d
     b: Floats2d
@@ -80,7 +85,9 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     da, db = like
     with np.errstate(all="ignore"):
         for group in groups_of(bag, a.shape[1]):
-            waves = [(group.rows_of_index(x), group.rows_of_entries(v, padding=1)) for x, v in ((a, v_a), (b, v_b))]
+            waves: list[BlockWave] = [
+                (group.rows_of_index(x), group.rows_of_entries(v, padding=1)) for x, v in ((a, v_a), (b, v_b))
+            ]
             read = group.rows_of_entries(y, padding=1) if readout == "magnitude" else None
             dz = SLOPES_OF_READOUT[readout](group.rows_of_entries(dy), read, waves)
             slopes = SLOPES_OF_OPERATION[operation](dz, waves)
@@ -104,8 +111,8 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     return sum_entries(da, bag, len(a)), sum_entries(db, bag, len(b))
 
 
-def norm_of_others(x, weights):
-    """(v (g, n, d), (g,) whether a text's holds the promised digits)."""
+def norm_of_others(x: Floats3d, weights: Floats2d) -> tuple[Floats3d, Bools]:
+    """(v (g, n, d), whether that of a text has all promised digits (g,))."""
     squares = x.astype(np.float64)
     squares *= squares
     total = weights[:, None, :] @ squares
@@ -116,8 +123,8 @@ def norm_of_others(x, weights):
     return np.sqrt(v, out=v), safe.all(axis=(1, 2))
 
 
-def read_of_pair(xa, va, xb, vb, operation, readout):
-    """What is read of two waves x + i·v: the operation, then E7. Only the parts that are read are computed."""
+def read_of_pair(xa: Floats3d, va: Floats3d, xb: Floats3d, vb: Floats3d, operation: str, readout: str) -> Floats3d:
+    """The readout of two combined waves x + i·v: the operation, then E7. Only the parts that are read are computed."""
     re, im = PARTS[operation]
     if readout == "real":
         return re(xa, va, xb, vb)
@@ -130,24 +137,27 @@ def read_of_pair(xa, va, xb, vb, operation, readout):
     raise AssertionError(readout)  # supports() lets no other one in
 
 
-def plus(x, y):
+def plus(x: Floats, y: Floats) -> Floats:
     """x + y, in x."""
     return np.add(x, y, out=x)
 
 
-def minus(x, y):
+def minus(x: Floats, y: Floats) -> Floats:
     """x − y, in x."""
     return np.subtract(x, y, out=x)
 
 
-def root_of_squares(x, y):
+def root_of_squares(x: Floats, y: Floats) -> Floats:
     """sqrt(x² + y²), in x."""
     x *= x
     y *= y
     return np.sqrt(plus(x, y), out=x)
 
 
-PARTS = {  # E5 and E6: (re, im) of two waves
+Slope = tuple[Any, Any]  # real and imaginary part of a slope (g, n, d), None for a part that was not read
+BlockWave = tuple[Floats3d, Floats3d]  # a wave x + i·v
+
+PARTS: dict[str, tuple[Callable[..., Floats3d], Callable[..., Floats3d]]] = {  # E5 and E6: (re, im) of two waves
     "interference": (lambda xa, va, xb, vb: xa + xb, lambda xa, va, xb, vb: va + vb),
     "modulation": (
         lambda xa, va, xb, vb: minus(xa * xb, va * vb),
@@ -156,14 +166,14 @@ PARTS = {  # E5 and E6: (re, im) of two waves
 }
 
 
-def slopes_of_magnitude(dy, rho, waves):
+def slopes_of_magnitude(dy: Floats3d, rho: Floats3d, waves: list[BlockWave]) -> Slope:
     """(dre, dim) of an interference of which the magnitude was read (E7)."""
     over, ((xa, va), (xb, vb)) = dy / rho, waves
     re, im = xa + xb, va + vb
     return np.multiply(re, over, out=re), np.multiply(im, over, out=im)
 
 
-SLOPES_OF_READOUT = {  # E7: (dre, dim) of the combined wave, None for a part that was not read
+SLOPES_OF_READOUT: dict[str, Callable[..., Slope]] = {  # E7: (dre, dim) of the combined wave
     "real": lambda dy, y, waves: (dy, None),
     "imaginary": lambda dy, y, waves: (None, dy),
     "both": lambda dy, y, waves: (dy[..., : dy.shape[-1] // 2], dy[..., dy.shape[-1] // 2 :]),
@@ -171,7 +181,7 @@ SLOPES_OF_READOUT = {  # E7: (dre, dim) of the combined wave, None for a part th
 }
 
 
-def times_conjugate(dz, wave):
+def times_conjugate(dz: Slope, wave: BlockWave) -> Slope:
     """dz·conj(wave) as (dre, dim) (E6)."""
     (dre, dim), (x, v) = dz, wave
     if dre is None:
@@ -181,14 +191,14 @@ def times_conjugate(dz, wave):
     return plus(dre * x, dim * v), minus(dim * x, dre * v)
 
 
-SLOPES_OF_OPERATION = {  # E5 and E6: the slopes of both waves
+SLOPES_OF_OPERATION: dict[str, Callable[..., tuple[Slope, Slope]]] = {  # E5 and E6: the slopes of both waves
     "interference": lambda dz, waves: (dz, dz),
     "modulation": lambda dz, waves: (times_conjugate(dz, waves[1]), times_conjugate(dz, waves[0])),
 }
 
 
-def slopes_of_rows(dwave, wave, weights):
-    """(dx (g, n, d), (g,) whether a text's holds the promised digits) (E4)."""
+def slopes_of_rows(dwave: Slope, wave: BlockWave, weights: Floats2d) -> tuple[Floats3d, Bools]:
+    """(dx (g, n, d), whether that of a text has all promised digits (g,)) (E4)."""
     (dre, dim), (x, v) = dwave, wave
     if dim is None:
         return dre, np.ones(len(x), bool)
@@ -199,10 +209,11 @@ def slopes_of_rows(dwave, wave, weights):
     limit = np.abs(h, out=h)
     limit *= (1 + x.shape[1]) * ROUNDING
     size = np.abs(total)
-    in_range = (size > LEAST) & (size * weights.max(axis=1)[:, None, None] < LARGEST)
+    heaviest = weights.max(axis=1)[:, None, None]
+    in_range = (size > LEAST) & (size * heaviest < LARGEST)
     held = (np.abs(dx) >= limit).all(axis=1, keepdims=True) & in_range
     if not held.all():  # where one token alone has a gradient, as in [CLS] pooling, the difference is exact
-        single = (np.count_nonzero(dim, axis=1, keepdims=True) == 1) & (weights <= 1).all(axis=1)[:, None, None]
+        single = (np.count_nonzero(dim, axis=1, keepdims=True) == 1) & (heaviest <= 1)
         held |= single & in_range
     dx *= x
     return dx if dre is None else plus(dx, dre), held.all(axis=(1, 2))

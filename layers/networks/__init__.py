@@ -1,4 +1,4 @@
-"""Compositions of the equations into networks, and the kinds of networks by name: what --model chooses from."""
+"""Compositions of the equations into networks, and the kinds of networks by name: the choices of --model."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
 
 CONFIGS = {"wave": WaveNetworkConfig, "transformer": TransformerConfig}  # the first is the default
-NETWORKS: dict[str, dict[str, type]] = {  # by model and implementation
+NETWORKS: dict[str, dict[str, type[Any]]] = {  # by model and implementation
     "wave": {"equations": WaveNetwork, "fast": PlannedWaveNetwork, "check": CheckedWaveNetwork},
     "transformer": dict.fromkeys(FUNCTIONS, Transformer),
 }
@@ -23,7 +23,7 @@ NETWORKS: dict[str, dict[str, type]] = {  # by model and implementation
 def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32) -> TextClassifier:
     """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
     implementation = current()
-    network = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
+    network: TextClassifier = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
     network.use(FUNCTIONS[implementation])
     return network
 

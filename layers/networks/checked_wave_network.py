@@ -27,10 +27,10 @@ class CheckedCache(NamedTuple):
 
 
 class CheckedWaveNetwork(PlannedWaveNetwork):
-    """A PlannedWaveNetwork that recomputes each call of an implementation by its equation, and each step by WaveNetwork.
+    """A PlannedWaveNetwork that recomputes each call of an implementation by its equation, each step by WaveNetwork.
 
-    The step is compared in float64, where planned and readable network must agree to TOLERANCE; float32 is compared call
-    by call. Raises ImplementationError where they differ.
+    The step is compared in float64, where planned and readable network must agree to TOLERANCE; float32 is compared
+    call by call. Raises ImplementationError where they differ.
     """
 
     def loss_forward(  # type: ignore[override]
@@ -47,7 +47,9 @@ class CheckedWaveNetwork(PlannedWaveNetwork):
         for name, expected in readable.items():
             compare(f"network: {name}", planned[name], expected, TOLERANCE)
 
-    def step_in_float64(self, kind: type[WaveNetwork], implementation: str, step: tuple) -> dict[str, Floats]:
+    def step_in_float64(
+        self, kind: type[WaveNetwork], implementation: str, step: tuple[RaggedBatch, bool, Any]
+    ) -> dict[str, Floats]:
         """Loss and gradients by name of a network of that kind with the same parameters."""
         network = twin(self, FUNCTIONS[implementation], kind)
         for parameter in network.parameters().values():

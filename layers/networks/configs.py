@@ -27,15 +27,15 @@ class WaveNetworkConfig(Settings):
         minimum=0,
         maximum=1_000_000,
     )
-    activation: str = setting("gelu", "of the feed-forward layer", choices=ACTIVATIONS)
-    pooling: str = setting("mean", "one vector per text from its tokens", choices=POOLINGS)
+    activation: str = setting("gelu", "activation of the feed-forward layer", choices=ACTIVATIONS)
+    pooling: str = setting("mean", "how the tokens of a text become one vector", choices=POOLINGS)
     embedding_scale: float = setting(1.0, "standard deviation of the initial embeddings", minimum=0.0)
     token_dropout: float = setting(
         0.0, "share of tokens left out of each training text (never the first)", minimum=0.0, below=1.0
     )
     spared_tokens: int = setting(
         0,
-        "K: token_dropout takes from a text of n tokens the share 1 - K/n of its own; nothing if n is at most K",
+        "K: token_dropout is multiplied by 1 - K/n for a text of n tokens, and is 0 if n is at most K",
         minimum=0,
     )
     embedding_dropout: float = setting(0.0, "share of embedding entries dropped in training", minimum=0.0, below=1.0)
@@ -45,8 +45,22 @@ class WaveNetworkConfig(Settings):
     classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
 
-    def label(self):
-        """What tells runs of this kind apart in names and tables."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_blind():
+            raise UserError(
+                f"readout: the magnitude of a {self.operation} in scope text is one number per text, which layer norm "
+                "turns into a constant: no text is told from another; choose readout both, scope dimension or "
+                "wave_residual true"
+            )
+
+    def is_blind(self) -> bool:
+        """Whether what a block hands on has no trace of its text: the logits are then rounding noise."""
+        shared = OPERATIONS[self.operation].shares_magnitude and self.readout == "magnitude" and self.scope == "text"
+        return shared and not self.wave_residual and self.blocks > 0
+
+    def label(self) -> str:
+        """The name by which runs of this kind are told apart in names and tables."""
         return self.operation
 
 
@@ -59,7 +73,7 @@ class TransformerConfig(Settings):
     )
     dimension: int = setting(768, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of Transformer blocks", minimum=0)
-    heads: int = setting(12, "of the attention; a divisor of the dimension", minimum=1)
+    heads: int = setting(12, "number of attention heads; a divisor of the dimension", minimum=1)
     hidden: int = setting(3072, "width of the feed-forward layer", minimum=1, maximum=1_000_000)
     positions: int = setting(512, "most tokens of a text that have a learned position", minimum=1)
     embedding_scale: float = setting(
@@ -74,11 +88,11 @@ class TransformerConfig(Settings):
     norm_epsilon: float = setting(1e-12, "added to the variance in layer norms", minimum=1e-30)
     label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.dimension % self.heads:
             raise UserError(f"heads: expected a divisor of the dimension {self.dimension}, got {self.heads}")
 
-    def label(self):
-        """What tells runs of this kind apart in names and tables."""
+    def label(self) -> str:
+        """The name by which runs of this kind are told apart in names and tables."""
         return self.model

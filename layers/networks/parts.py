@@ -60,7 +60,8 @@ class Embedding(Part):
         self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
 
     def forward(self, ids: Ints1d) -> tuple[Floats2d, Any]:
-        return self.functions.embedding_forward(ids, self.table.value)
+        y, cache = self.functions.embedding_forward(ids, self.table.value)
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any) -> None:
         self.table.accumulate(self.functions.embedding_backward(dy, cache))
@@ -73,12 +74,20 @@ class Linear(Part):
         self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
         self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
 
-    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        return self.functions.linear_forward(x, self.weight.value, None if self.bias is None else self.bias.value)
+    def values(self) -> tuple[Floats2d, Floats1d | None]:
+        """W and b."""
+        return self.weight.value, None if self.bias is None else self.bias.value
+
+    def forward(self, x: Floats2d, fuse_bias: bool = False) -> tuple[Floats2d, Any]:
+        """fuse_bias: leave b to the function that takes y."""
+        weight, bias = self.values()
+        y, cache = self.functions.linear_forward(x, weight, None if fuse_bias else bias)
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any, accumulate: Floats2d | None = None) -> Floats2d:
         """accumulate: another share of the gradient of x, added to it."""
         more = () if accumulate is None else (accumulate,)
+        dx: Floats2d
         dx, dweight, dbias = self.functions.linear_backward(dy, cache, *more)
         self.accumulate(dweight, dbias)
         return dx
@@ -98,23 +107,22 @@ class LayerNorm(Part):
         self.gain = Parameter(np.ones(dimension, dtype), decay=False)
         self.bias = Parameter(np.zeros(dimension, dtype), decay=False)
 
-    def forward(self, x: Floats2d) -> tuple[Floats2d, Any]:
-        return self.functions.layer_norm_forward(x, self.gain.value, self.bias.value, self.epsilon)
+    def forward(
+        self,
+        x: Floats2d,
+        residual: Floats2d | None = None,
+        x_rows: Ints1d | None = None,
+        residual_rows: Ints1d | None = None,
+    ) -> tuple[Floats2d, Any]:
+        """The layer norm of x, or of x + residual; *_rows: see layer_norm_sum in layers/fast/composed.py."""
+        rows, gain, bias = (x_rows, residual_rows), self.gain.value, self.bias.value
+        y, cache = self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
+        return y, cache
 
     def backward(self, dy: Floats2d, cache: Any) -> Floats2d:
-        return self.accumulated(self.functions.layer_norm_backward(dy, cache))
-
-    def forward_sum(self, x: Floats2d, residual: Floats2d | None, *rows: Ints1d | None) -> tuple[Floats2d, Any]:
-        """LayerNorm(x + residual), the rows of both perhaps taken by index; see layers/fast/composed.py."""
-        gain, bias = self.gain.value, self.bias.value
-        return self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
-
-    def backward_sum(self, dy: Floats2d, cache: Any) -> Floats2d:
-        """The gradient of each row of the sum, which is that of both of its parts."""
-        return self.accumulated(self.functions.layer_norm_sum_backward(dy, cache))
-
-    def accumulated(self, gradients: tuple[Floats2d, Floats1d, Floats1d]) -> Floats2d:
-        dx, dgain, dbias = gradients
+        """The gradient of each row that was normalised: of a sum that of both of its parts."""
+        dx: Floats2d
+        dx, dgain, dbias = self.functions.layer_norm_sum_backward(dy, cache)
         self.gain.accumulate(dgain)
         self.bias.accumulate(dbias)
         return dx
@@ -130,13 +138,14 @@ class FeedForward(Part):
 
     def forward(self, x: Floats2d, rng: Any = None) -> tuple[Floats2d, Any]:
         """x: (T, d); rng: dropout's generator, None to predict → z: (T, d), and the cache."""
-        expand, contract = self.expand, self.contract
-        mask = dropout_mask(x, (len(x), len(expand.bias.value)), self.dropout, rng)
-        weights = (expand.weight.value, expand.bias.value, contract.weight.value, contract.bias.value)
-        return self.functions.feed_forward_forward(x, *weights, self.activation, mask)
+        mask = dropout_mask(x, (len(x), self.expand.weight.value.shape[1]), self.dropout, rng)
+        weights = (*self.expand.values(), *self.contract.values())
+        z, cache = self.functions.feed_forward_forward(x, *weights, self.activation, mask)
+        return z, cache
 
     def backward(self, dz: Floats2d, cache: Any) -> Floats2d:
         """dz: (T, d) → dx: (T, d)."""
+        dx: Floats2d
         dx, dexpand, dexpand_bias, dcontract, dcontract_bias = self.functions.feed_forward_backward(dz, cache)
         self.expand.accumulate(dexpand, dexpand_bias)
         self.contract.accumulate(dcontract, dcontract_bias)

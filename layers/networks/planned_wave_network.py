@@ -42,14 +42,17 @@ class Cache(NamedTuple):
     plan: WavePlan
     row_count: int
     embedding_dropout: Any
-    blocks: tuple
+    blocks: tuple[Any, ...]
     pooling: Any
     classifier_dropout: Any
     classifier: Any
 
 
 class PlannedWaveNetwork(WaveNetwork):
-    """A Wave Network of a WaveNetworkConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
+    """A Wave Network of a WaveNetworkConfig, for V token ids and C classes.
+
+    Equal seeds give equal initial parameters.
+    """
 
     def __init__(
         self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
@@ -58,7 +61,10 @@ class PlannedWaveNetwork(WaveNetwork):
         self.use(FUNCTIONS["fast"])
 
     def plan(self, batch: RaggedBatch, rng: Any = None) -> WavePlan:
-        """The WavePlan of a batch where that lies. rng: of dropout, None to predict. ValueError for wrong ids or offsets."""
+        """The WavePlan of a batch where that lies. rng: of dropout, None to predict.
+
+        Raises ValueError for wrong ids or offsets.
+        """
         config, table = self.config, self.embedding.table.value
         ids, offsets = self.kept_tokens(batch, rng)
         return plan_batch(
@@ -78,10 +84,10 @@ class PlannedWaveNetwork(WaveNetwork):
         return shares_magnitude(config) or has_kernels(config.operation, config.readout, config.scope)
 
     def padded(self, batch: RaggedBatch, rng: Any) -> tuple[WavePlan, int] | None:
-        """(padded WavePlan of a batch with labels on the host, the real number of its rows), for a step of training by a graph.
+        """(padded WavePlan of a batch with labels on the host, real number of its rows), for a step by a CUDA graph.
 
         None where padding would not do, or a graph not know: numbers are drawn on the device, or something is computed
-        outside of kernels. ValueError for wrong ids, offsets or labels.
+        outside of kernels. Raises ValueError for wrong ids, offsets or labels.
         """
         config, table = self.config, self.embedding.table.value
         draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
@@ -90,12 +96,14 @@ class PlannedWaveNetwork(WaveNetwork):
             return None
         if not self.has_kernels() or config.pooling != "mean":
             return None
-        check_labels(batch.labels, len(batch.offsets) - 1, len(self.classifier.bias.value))
+        check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)
         return pad_plan(config, plan), len(plan.ids)
 
-    def forward(self, batch: RaggedBatch | WavePlan, train: bool = False, rng: Any = None) -> tuple[Floats2d, Cache]:
-        """batch: B texts, or their WavePlan → logits (B, C), and the cache. Dropout acts only with train and an rng.
+    def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
+        """batch: RaggedBatch of B texts, or their WavePlan → logits (B, C), and the Cache.
+
+        Dropout acts only with train and an rng.
 
         The batch may be on the host while the parameters are on a device: which rows are needed is then worked out on
         the host, whose sizes are known without waiting for the device.
@@ -116,7 +124,7 @@ class PlannedWaveNetwork(WaveNetwork):
         sizes = (plan, len(plan.ids))
         return logits, Cache(*sizes, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
 
-    def backward(self, dlogits: Floats2d, cache: Cache) -> None:
+    def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         f, plan = self.functions, cache.plan
         dx = self.classifier.backward(dlogits, cache.classifier)
@@ -131,29 +139,33 @@ class PlannedWaveNetwork(WaveNetwork):
     def block_forward(
         self, block: WaveBlock, x: Floats2d, bag: Bag, spread: Ints1d | None, rng: Any
     ) -> tuple[Floats2d, BlockCache]:
-        """WaveBlock.forward over a bag. x: (U, d), bag: P entries over these rows → y: (P, d), or (B, d) if collapsed."""
+        """WaveBlock.forward over a bag.
+
+        x: (U, d), bag: P entries over these rows → y: (P, d), or (B, d) if collapsed.
+        """
         f, config = self.functions, self.config
         projection = feed_forward = feed_forward_dropout = feed_forward_norm = None
         first, second = block.first_variant, block.second_variant
-        if shares_magnitude(config):  # E17, which adds the biases of the variants
-            a, first_variant = f.linear_forward(x, first.weight.value, None)
-            b, second_variant = f.linear_forward(x, second.weight.value, None)
-            y, waves = f.bag_magnitude_forward(a, b, bag, first.bias.value, second.bias.value)
+        alike = shares_magnitude(config)
+        a, first_variant = first.forward(x, fuse_bias=alike)
+        b, second_variant = second.forward(x, fuse_bias=alike)
+        if alike:
+            y, waves = f.bag_magnitude_forward(a, b, bag, first.values()[1], second.values()[1])  # E17
         else:
-            a, first_variant = first.forward(x)
-            b, second_variant = second.forward(x)
             y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
         if block.projection:
             y, projection = block.projection.forward(y)
         if spread is not None and rng is not None and config.dropout:
             y, spread = gather_rows(y, spread), None  # every entry drops its own
         y, dropout = f.dropout_forward(y, config.dropout, rng)
-        residual = (x, spread, bag.row_index) if config.wave_residual else (None,)
-        y, wave_norm = block.wave_norm.forward_sum(y, *residual)
-        if block.feed_forward:
+        if config.wave_residual:
+            y, wave_norm = block.wave_norm.forward(y, x, spread, bag.row_index)
+        else:
+            y, wave_norm = block.wave_norm.forward(y)
+        if block.feed_forward and block.feed_forward_norm:
             z, feed_forward = block.feed_forward.forward(y, rng)
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)
-            y, feed_forward_norm = block.feed_forward_norm.forward_sum(z, y)
+            y, feed_forward_norm = block.feed_forward_norm.forward(z, y)
         return y, BlockCache(
             bag, len(x), first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
@@ -162,14 +174,12 @@ class PlannedWaveNetwork(WaveNetwork):
     def block_backward(self, block: WaveBlock, dy: Floats2d, cache: BlockCache, spread: Ints1d | None) -> Floats2d:
         """dy: (P, d), for each entry the sum over its tokens → dx: (U, d)."""
         f, bag = self.functions, cache.bag
-        if block.feed_forward:
-            dy = block.feed_forward_norm.backward_sum(dy, cache.feed_forward_norm)
+        if block.feed_forward and block.feed_forward_norm:
+            dy = block.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             dz = f.dropout_backward(dy, cache.feed_forward_dropout)
             dy = dy + block.feed_forward.backward(dz, cache.feed_forward)
-        dresidual = dy = block.wave_norm.backward_sum(dy, cache.wave_norm)
-        if (
-            cache.dropout.scaled_mask is not None
-        ):  # else y may have a row for each text, where dy has one for each entry
+        dresidual = dy = block.wave_norm.backward(dy, cache.wave_norm)
+        if cache.dropout.scaled_mask is not None:  # else y may have a row for each text, dy one for each entry
             dy = f.dropout_backward(dy, cache.dropout)
         if block.projection:
             dy = block.projection.backward(dy, cache.projection)

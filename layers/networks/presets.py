@@ -13,7 +13,8 @@ PRESETS = {
         "epochs": 5,
         "threads": 1,
     },
-    # The default: one set of values for short texts and long ones, chosen on validation splits; README.md says what it reaches.
+    # The default: one set of values for short texts and long ones, chosen on validation splits; README.md says what it
+    # reaches.
     "recommended": {
         "tokens": "words",
         "vocabulary_size": 200000,
@@ -46,8 +47,9 @@ PRESETS = {
         "batch_size": 64,
         "learning_rate": 1e-3,
     },
-    # What the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT base, with the settings
-    # in which they fine-tune it. The learning rate of one layer is that of the study, which is a third as wide.
+    # What the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT base, with the
+    # settings in which they fine-tune it. The learning rate of one layer is that of the study, which is a third as
+    # wide.
     "transformer-1": {
         "model": "transformer",
         "vocabulary_size": 30522,

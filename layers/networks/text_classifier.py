@@ -1,4 +1,4 @@
-"""What all networks share: logits become a loss, probabilities and gradients, and parts become a table.
+"""The base of all networks: logits become a loss, probabilities and gradients, and parts become a table.
 
 A network adds forward(batch, train, rng) → logits, cache and backward(dlogits, cache), and has `config` (with
 label_smoothing), `embedding` and `classifier`. No mathematics of its own.
@@ -43,7 +43,7 @@ class TextClassifier(Part):
         raise NotImplementedError
 
     def heading(self) -> str:
-        """What network this is, in a line."""
+        """The kind of network and its choices, in a line."""
         raise NotImplementedError
 
     def loss_forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats, LossCache]:
@@ -62,7 +62,8 @@ class TextClassifier(Part):
     def probabilities(self, batch: RaggedBatch) -> Floats2d:
         """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities."""
         logits, _ = self.forward(batch)
-        return array_module(logits).exp(log_softmax(logits))
+        p: Floats2d = array_module(logits).exp(log_softmax(logits))
+        return p
 
     def part_rows(self) -> list[tuple[str, list[tuple[int, ...]], int]]:
         """(part, shapes, parameter count) in the order of computation, for describe() and its JSON."""

@@ -1,18 +1,22 @@
 """A BERT-shaped Transformer: embeddings of tokens and positions → blocks → first token → pooler → classifier.
 
-    x_t ← dropout(LayerNorm(E[id_t] + P[place of t in its text]))      blocks      logits ← dropout(tanh(x_first·W + b))·W_c + b_c
+    x_t ← dropout(LayerNorm(E[id_t] + P[position of t in its text]))
+    x ← blocks(x)
+    logits ← dropout(tanh(x_first·W + b))·W_c + b_c
 
 There are no token types: a sample is one text. Texts lie one after another, so nothing is padded and nothing masked.
 A composition: no mathematics of its own, only caches passed along. Source: Devlin et al., arXiv 1810.04805.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import lengths, positions
+from engine.types import Floats2d
+from layers.networks.configs import TransformerConfig
 from layers.networks.parts import Embedding, LayerNorm, Linear
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
 from layers.networks.transformer_block import TransformerBlock
@@ -21,22 +25,29 @@ from layers.networks.transformer_block import TransformerBlock
 class Cache(NamedTuple):
     """Caches in the order of computation."""
 
-    embedding: tuple
-    positions: tuple
-    embedding_norm: tuple
-    embedding_dropout: tuple
-    blocks: tuple
-    pooling: tuple
-    pooler: tuple
-    tanh: tuple
-    classifier_dropout: tuple
-    classifier: tuple
+    embedding: Any
+    positions: Any
+    embedding_norm: Any
+    embedding_dropout: Any
+    blocks: tuple[Any, ...]
+    pooling: Any
+    pooler: Any
+    tanh: Any
+    classifier_dropout: Any
+    classifier: Any
 
 
 class Transformer(TextClassifier):
-    """A Transformer of a TransformerConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
+    """A Transformer of a TransformerConfig, for V token ids and C classes.
 
-    def __init__(self, config, vocabulary, classes, seed=0, dtype=np.float32):
+    Equal seeds give equal initial parameters.
+    """
+
+    config: TransformerConfig
+
+    def __init__(
+        self, config: TransformerConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
+    ):
         rng, d = random_generator(seed, INITIAL_VALUES), config.dimension
         self.config = config
         self.embedding = Embedding(vocabulary, d, rng, dtype, config.embedding_scale)
@@ -46,12 +57,12 @@ class Transformer(TextClassifier):
         self.pooler = Linear(d, d, rng, dtype)
         self.classifier = Linear(d, classes, rng, dtype)
 
-    def forward(self, batch, train=False, rng=None):
-        """batch: RaggedBatch of B texts, on the host or where the parameters are → logits (B, C), and the cache.
+    def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
+        """batch: RaggedBatch of B texts, on the host or where the parameters are → logits (B, C), and the Cache.
 
         Dropout acts only with train and an rng. Raises ValueError for a text of more tokens than there are positions.
         """
-        rng, rate = rng if train else None, self.config.dropout
+        f, rng, rate = self.functions, rng if train else None, self.config.dropout
         check_ids(batch.ids, len(self.embedding.table.value))
         check_offsets(batch.offsets, len(batch.ids))
         longest = int(lengths(batch.offsets).max(initial=0))
@@ -61,44 +72,37 @@ class Transformer(TextClassifier):
         ids, places, offsets = move_together((batch.ids, places, batch.offsets), self.embedding.table.value)
         x, embedding = self.embedding.forward(ids)
         y, position = self.positions.forward(places)
-        x, embedding_norm = self.embedding_norm.forward_sum(x, y)
-        x, embedding_dropout = self.functions.dropout_forward(x, rate, rng)
+        x, embedding_norm = self.embedding_norm.forward(x, y)
+        x, embedding_dropout = f.dropout_forward(x, rate, rng)
         blocks = []
         for block in self.blocks:
             x, cache = block.forward(x, batch.offsets, rng)
             blocks.append(cache)
-        x, pooling = self.functions.pooling_forward(x, offsets, "cls")
+        x, pooling = f.pooling_forward(x, offsets, "cls")
         x, pooler = self.pooler.forward(x)
-        x, tanh = self.functions.tanh_forward(x)
-        x, classifier_dropout = self.functions.dropout_forward(x, rate, rng)
+        x, tanh = f.tanh_forward(x)
+        x, classifier_dropout = f.dropout_forward(x, rate, rng)
         logits, classifier = self.classifier.forward(x)
         return logits, Cache(
-            embedding,
-            position,
-            embedding_norm,
-            embedding_dropout,
-            tuple(blocks),
-            pooling,
-            pooler,
-            tanh,
-            classifier_dropout,
-            classifier,
-        )
+            embedding, position, embedding_norm, embedding_dropout, tuple(blocks), pooling, pooler, tanh,
+            classifier_dropout, classifier,
+        )  # fmt: skip
 
-    def backward(self, dlogits, cache):
+    def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
+        f = self.functions
         dx = self.classifier.backward(dlogits, cache.classifier)
-        dx = self.functions.dropout_backward(dx, cache.classifier_dropout)
-        dx = self.pooler.backward(self.functions.tanh_backward(dx, cache.tanh), cache.pooler)
-        dx = self.functions.pooling_backward(dx, cache.pooling)
+        dx = f.dropout_backward(dx, cache.classifier_dropout)
+        dx = self.pooler.backward(f.tanh_backward(dx, cache.tanh), cache.pooler)
+        dx = f.pooling_backward(dx, cache.pooling)
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
-        dx = self.functions.dropout_backward(dx, cache.embedding_dropout)
-        dx = self.embedding_norm.backward_sum(dx, cache.embedding_norm)
+        dx = f.dropout_backward(dx, cache.embedding_dropout)
+        dx = self.embedding_norm.backward(dx, cache.embedding_norm)
         self.positions.backward(dx, cache.positions)
         self.embedding.backward(dx, cache.embedding)
 
-    def heading(self):
-        """What network this is, in a line."""
+    def heading(self) -> str:
+        """The kind of network and its choices, in a line."""
         config = self.config
         return f"Transformer: blocks {config.blocks}, heads {config.heads}, at most {config.positions} tokens a text"

@@ -45,9 +45,11 @@ class WaveBlock(Part):
         self.config = config
         self.first_variant = Linear(d, d, rng, dtype)
         self.second_variant = Linear(d, d, rng, dtype)
-        self.projection = Linear(2 * d, d, rng, dtype) if READOUTS[config.readout].width == 2 else None
+        width = READOUTS[config.readout].width
+        self.projection = Linear(width * d, d, rng, dtype) if width > 1 else None
         self.wave_norm = LayerNorm(d, dtype)
-        self.feed_forward = self.feed_forward_norm = None
+        self.feed_forward: FeedForward | None = None
+        self.feed_forward_norm: LayerNorm | None = None
         if config.hidden:
             self.feed_forward = FeedForward(d, config.hidden, config.activation, config.dropout, rng, dtype)
             self.feed_forward_norm = LayerNorm(d, dtype)
@@ -68,7 +70,7 @@ class WaveBlock(Part):
         if config.wave_residual:
             y, wave_sum = f.residual_forward(y, x)  # E21
         y, wave_norm = self.wave_norm.forward(y)  # E10
-        if self.feed_forward:
+        if self.feed_forward and self.feed_forward_norm:
             z, feed_forward = self.feed_forward.forward(y, rng)  # E8, E11 or E12, E13, E8
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)  # E13
             y, feed_forward_sum = f.residual_forward(z, y)  # E21
@@ -81,7 +83,7 @@ class WaveBlock(Part):
     def backward(self, dy: Floats2d, cache: Cache) -> Floats2d:
         """dy: (T, d) → dx: (T, d)."""
         f = self.functions
-        if self.feed_forward:
+        if self.feed_forward and self.feed_forward_norm:
             dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             dz, dy = f.residual_backward(dy, cache.feed_forward_sum)
             dz = f.dropout_backward(dz, cache.feed_forward_dropout)

@@ -11,7 +11,7 @@ import numpy as np
 from engine.arrays.backend import host_generator, move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import RaggedBatch
-from engine.types import Floats2d
+from engine.types import Floats2d, Ints1d, Offsets
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.parts import Embedding, Linear
 from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
@@ -24,14 +24,17 @@ class Cache(NamedTuple):
 
     embedding: Any
     embedding_dropout: Any
-    blocks: tuple
+    blocks: tuple[Any, ...]
     pooling: Any
     classifier_dropout: Any
     classifier: Any
 
 
 class WaveNetwork(TextClassifier):
-    """A Wave Network of a WaveNetworkConfig, for V token ids and C classes. Equal seeds give equal initial parameters."""
+    """A Wave Network of a WaveNetworkConfig, for V token ids and C classes.
+
+    Equal seeds give equal initial parameters.
+    """
 
     config: WaveNetworkConfig
 
@@ -44,8 +47,8 @@ class WaveNetwork(TextClassifier):
         self.blocks = [WaveBlock(config, rng, dtype) for _ in range(config.blocks)]
         self.classifier = Linear(config.dimension, classes, rng, dtype)
 
-    def forward(self, batch: RaggedBatch, train: bool = False, rng: Any = None) -> tuple[Floats2d, Cache]:
-        """batch: B texts → logits (B, C), and the cache. Dropout acts only with train and an rng.
+    def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
+        """batch: RaggedBatch of B texts → logits (B, C), and the Cache. Dropout acts only with train and an rng.
 
         Raises ValueError for ids or offsets that are none.
         """
@@ -63,7 +66,7 @@ class WaveNetwork(TextClassifier):
         logits, classifier = self.classifier.forward(x)  # E8
         return logits, Cache(embedding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
 
-    def backward(self, dlogits: Floats2d, cache: Cache) -> None:
+    def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         f = self.functions
         dx = self.classifier.backward(dlogits, cache.classifier)
@@ -74,8 +77,11 @@ class WaveNetwork(TextClassifier):
         dx = f.dropout_backward(dx, cache.embedding_dropout)
         self.embedding.backward(dx, cache.embedding)
 
-    def kept_tokens(self, batch: RaggedBatch, rng: Any) -> tuple:
-        """(ids, offsets) of a batch, in training without the tokens that are dropped. ValueError for wrong ids or offsets."""
+    def kept_tokens(self, batch: RaggedBatch, rng: Any) -> tuple[Ints1d, Offsets]:
+        """(ids, offsets) of a batch, in training without the tokens that are dropped.
+
+        Raises ValueError for wrong ids or offsets.
+        """
         config = self.config
         check_ids(batch.ids, len(self.embedding.table.value))
         check_offsets(batch.offsets, len(batch.ids))
@@ -83,7 +89,7 @@ class WaveNetwork(TextClassifier):
         return drop_tokens(batch.ids, batch.offsets, config.token_dropout, host, config.spared_tokens)
 
     def heading(self) -> str:
-        """What network this is, in a line."""
+        """The kind of network and its choices, in a line."""
         config = self.config
         return (
             f"Wave Network: {config.operation}, {config.readout} readout, magnitude per {config.scope}, "

@@ -1,8 +1,8 @@
 """Which rows a Wave Network computes for a batch and where they occur: decided here, once.
 
-Without positions, equal tokens of a text have equal values, and the linear maps of the first block are the same for equal
-tokens of all texts. So a batch is planned as the rows of its distinct tokens, and for each block a Bag over the rows of
-its input. Where all tokens of a text come to have one value (E17), the following rows are those of texts.
+Without positions, equal tokens of a text have equal values, and the linear maps of the first block are the same for
+equal tokens of all texts. So a batch is planned as the rows of its distinct tokens, and for each block a Bag over the
+rows of its input. Where all tokens of a text come to have one value (E17), the following rows are those of texts.
 
 Forward, backward, graphs (padding) and operation counts read the same plan.
 """
@@ -20,8 +20,8 @@ class WavePlan(NamedTuple):
 
     ids: (U,) ascending token ids to look up. lookup: the Bag over their rows whose entries get rows of their own before
     the first block, because each drops entries of its own; None where they do not. bags: the Bag over the rows of each
-    block's input, and last the one that is pooled. spread: for each block the (P,) text of each entry, where the row of a
-    text (E17) goes to its entries again; None elsewhere. labels: (B,) or None.
+    block's input, and last the one that is pooled. spread: for each block the (P,) text of each entry, where the row of
+    a text (E17) goes to its entries again; None elsewhere. labels: (B,) or None.
     """
 
     ids: Ints1d

@@ -2,7 +2,9 @@
 
     y = x·m/(1 − p),   m ∈ {0, 1} with P(m = 0) = p            dx = dy·m/(1 − p)
 
-Linear in x for a given mask. Source: Srivastava et al. 2014. Derivation: dropout.md.
+Linear in x for a given mask.
+Source: Srivastava et al. 2014.
+Derivation: dropout.md.
 """
 
 from typing import Any, NamedTuple
@@ -21,19 +23,23 @@ class Cache(NamedTuple):
 
 
 def dropout_mask(x: Floats2d, shape: tuple[int, ...], rate: float, rng: Any) -> Floats2d | None:
-    """m/(1 − p) of a shape, like x in dtype and device; None where nothing is dropped. ValueError for p outside [0, 1)."""
+    """m/(1 − p) of a shape, like x in dtype and device; None where nothing is dropped.
+
+    Raises ValueError for p outside [0, 1).
+    """
     if not 0 <= rate < 1:
         raise ValueError(f"rate: must lie in [0, 1), got {rate}")
     if rng is None or rate == 0:
         return None
     kept = array_module(x).asarray(rng.random(shape, dtype=np.float32)) >= rate
-    return kept * x.real.dtype.type(1 / (1 - rate))
+    mask: Floats2d = kept * x.real.dtype.type(1 / (1 - rate))
+    return mask
 
 
 def dropout_forward(x: Floats2d, rate: float, rng: Any) -> tuple[Floats2d, Cache]:
-    """x: (T, d), rate p in [0, 1), rng: a generator of x's device or of the host, or None to predict → y: (T, d), cache.
+    """x: (T, d), rate p in [0, 1) → y: (T, d), and the cache.
 
-    Raises ValueError for a rate outside [0, 1).
+    rng: a generator of x's device or of the host, or None to predict. Raises ValueError for a rate outside [0, 1).
     """
     check_floats("x", x, ("T", "d"))
     mask = dropout_mask(x, x.shape, rate, rng)

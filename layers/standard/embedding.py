@@ -2,8 +2,9 @@
 
     y_t = E[id_t]                       dE[i] = Σ_{t: id_t = i} dy_t
 
-The gradient is kept row-sparse: the unique ids of the batch, sorted, and the sum of their rows. Rows are summed in order
-of appearance after a stable sort, so the result does not depend on the order of threads. Derivation: embedding.md.
+The gradient is kept row-sparse: the unique ids of the batch, sorted, and the sum of their rows. Rows are summed in
+order of appearance after a stable sort, so the result does not depend on the order of threads.
+Derivation: embedding.md.
 """
 
 from typing import NamedTuple

@@ -2,11 +2,13 @@
 
     y = x·Φ(x)              dx = dy·(Φ(x) + x·φ(x)),    φ(x) = exp(−x²/2)/√(2π)
 
-Φ comes from its upper tail Q(|x|) = exp(−x²/2)·t·P(t), t = 1/(1 + p|x|), so that y = max(x, 0) − |x|·Q(|x|): the tail of
-negative x keeps its relative precision, and one exponential serves y and dx. P is the Chebyshev interpolant in t ∈ [0, 1]
-of exp(x²/2)·Q(x)/t, computed with 50 digits. Largest error of Φ: 2e-7 in float32, 1e-15 in float64; of y, relative to
-max(1, |x|): 1e-7 and 1e-15; of y relative to itself in the tail −10 … −1: 3e-6 and 2e-14.
-Smooth everywhere. Source: Hendrycks & Gimpel, arXiv 1606.08415. Derivation: gelu.md.
+Φ comes from its upper tail Q(|x|) = exp(−x²/2)·t·P(t), t = 1/(1 + p|x|), so that y = max(x, 0) − |x|·Q(|x|): the tail
+of negative x keeps its relative precision, and one exponential serves y and dx. P is the Chebyshev interpolant in t ∈
+[0, 1] of exp(x²/2)·Q(x)/t, computed with 50 digits. Largest error of Φ: 2e-7 in float32, 1e-15 in float64; of y,
+relative to max(1, |x|): 1e-7 and 1e-15; of y relative to itself in the tail −10 … −1: 3e-6 and 2e-14. Smooth
+everywhere.
+Source: Hendrycks & Gimpel, arXiv 1606.08415.
+Derivation: gelu.md.
 """
 
 import math
@@ -22,7 +24,7 @@ from engine.types import Floats2d
 
 class TailPolynomial(NamedTuple):
     p: float
-    coefficients: tuple  # of t⁰, t¹, …
+    coefficients: tuple[float, ...]  # of t⁰, t¹, …
 
 
 SINGLE = TailPolynomial(0.35, (

@@ -5,8 +5,10 @@
     g = dy·γ
     dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
 
-A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must
-stay finite: |x| below 1.8e19/√d in float32. Source: Ba et al., arXiv 1607.06450. Derivation: layer_norm.md.
+A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must stay
+finite: |x| below 1.8e19/√d in float32.
+Source: Ba et al., arXiv 1607.06450.
+Derivation: layer_norm.md.
 """
 
 from typing import NamedTuple
@@ -53,4 +55,5 @@ def layer_norm_backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats1d,
 
 def row_dots(a: Floats2d, b: Floats2d) -> Floats2d:
     """(T, 1): the sum of a·b along each row, without the (T, d) product in memory."""
-    return array_module(a).einsum("td,td->t", a, b)[:, None]
+    dots: Floats2d = array_module(a).einsum("td,td->t", a, b)[:, None]
+    return dots

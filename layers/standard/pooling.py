@@ -4,8 +4,8 @@
     max    y_tk = max_{j∈S_t} x_jk            dx_jk = dy_tk at the first j that attains the maximum, else 0
     cls    y_t = x of the text's first token  dx = dy_t there, else 0
 
-The maximum has a kink at ties. An empty text gives 0 and receives nothing; the maximum of a text with a NaN is its first
-NaN. Derivation: pooling.md.
+The maximum has a kink at ties. An empty text gives 0 and receives nothing; the maximum of a text with a NaN is its
+first NaN. Derivation: pooling.md.
 """
 
 from typing import NamedTuple
@@ -52,7 +52,8 @@ def first_largest(x: Floats2d, offsets: Offsets) -> Array:
     xp = array_module(x)
     is_largest = (x.real == spread(segment_max(x.real, offsets), offsets, len(x))) | xp.isnan(x.real)  # NaN ≠ NaN
     row = xp.arange(len(x), dtype=np.int64)[:, None]
-    return len(x) - segment_max(is_largest * (len(x) - row), offsets)
+    rows: Array = len(x) - segment_max(is_largest * (len(x) - row), offsets)
+    return rows
 
 
 def pooling_backward(dy: Floats2d, cache: Cache) -> Floats2d:
@@ -62,8 +63,10 @@ def pooling_backward(dy: Floats2d, cache: Cache) -> Floats2d:
     xp = array_module(dy)
     if kind == "mean":
         n = lengths(offsets)[:, None]
-        return spread(dy / (n + (n == 0)).astype(dy.dtype), offsets, shape[0])
-    dx = xp.zeros((shape[0] + 1, shape[1]), dy.dtype)  # the last row takes what empty texts have no row for
+        shared: Floats2d = spread(dy / (n + (n == 0)).astype(dy.dtype), offsets, shape[0])
+        return shared
+    # The last row takes what empty texts have no row for.
+    dx: Floats2d = xp.zeros((shape[0] + 1, shape[1]), dy.dtype)
     if rows is not None:
         # No two other texts share a row, so nothing is written twice.
         dx[xp.where(lengths(offsets)[:, None] > 0, rows, shape[0]), xp.arange(shape[1])] = dy

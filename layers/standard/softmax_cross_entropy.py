@@ -3,27 +3,29 @@
     p = softmax(z)        q = (1 − s)·onehot(label) + s/C
     L = −(1/B)·Σ_t Σ_c q_tc·log p_tc                  dz = (p − q)·dL/B
 
-log p = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no overflow
-while logits of a text lie within the range of the dtype of each other, and where a text is all but certain both L and p − 1
-keep their digits, as log1p and expm1. Smooth everywhere.
-Unit: nat. Source: Szegedy et al., arXiv 1512.00567 (smoothing). Derivation: layers/README.md, E15.
+log p = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no
+overflow while logits of a text lie within the range of the dtype of each other, and where a text is all but certain
+both L and p − 1 keep their digits, as log1p and expm1. Smooth everywhere. Unit: nat.
+Source: Szegedy et al., arXiv 1512.00567 (smoothing).
+Derivation: softmax_cross_entropy.md.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.arrays.checks import check_floats
+from engine.types import Floats, Floats2d, Ints1d
 
 
 class Cache(NamedTuple):
-    log_probabilities: np.ndarray
-    labels: np.ndarray
+    log_probabilities: Floats2d
+    labels: Ints1d
     smoothing: float
 
 
-def log_softmax(z):
+def log_softmax(z: Floats2d) -> Floats2d:
     """z: (B, C) → log p: (B, C)."""
     xp = array_module(z)
     largest = (xp.arange(len(z)), z.real.argmax(axis=1))
@@ -31,11 +33,15 @@ def log_softmax(z):
     others = xp.exp(shifted)
     at_largest = others[largest]  # 1, or for complex step what varies about it
     others[largest] = 0
-    return shifted - xp.log1p(others.sum(axis=1, keepdims=True) + (at_largest - 1)[:, None])
+    log_p: Floats2d = shifted - xp.log1p(others.sum(axis=1, keepdims=True) + (at_largest - 1)[:, None])
+    return log_p
 
 
-def check_labels(labels, texts, classes):
-    """Raise ValueError unless `labels` is a (texts,) array of integers in [0, classes). Only host arrays are looked into."""
+def check_labels(labels: Any, texts: int, classes: int) -> None:
+    """Raise ValueError unless `labels` is a (texts,) array of integers in [0, classes).
+
+    Only host arrays are looked into.
+    """
     if not hasattr(labels, "dtype"):
         raise ValueError(f"labels: expected an integer array of shape ({texts},), got {type(labels).__name__}")
     if labels.dtype.kind not in "iu" or labels.shape != (texts,):
@@ -46,14 +52,15 @@ def check_labels(labels, texts, classes):
         raise ValueError(f"labels: must lie in [0, {classes}), got {labels.min()} to {labels.max()}")
 
 
-def check_arguments(z, labels, smoothing=0.0):
+def check_arguments(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> None:
+    """Raise ValueError for arguments that softmax_cross_entropy_forward refuses."""
     check_floats("z", z, ("B", "C"))
     check_labels(labels, *z.shape)
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing: must lie in [0, 1), got {smoothing}")
 
 
-def softmax_cross_entropy_forward(z, labels, smoothing=0.0):
+def softmax_cross_entropy_forward(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> tuple[Floats, Cache]:
     """z: (B, C) logits, labels: (B,) integers in [0, C), smoothing s in [0, 1) → L: 0-d of z's dtype, and the cache.
 
     An empty batch has L = 0. Raises ValueError for a wrong dtype or shape, a label outside [0, C), or s outside [0, 1).
@@ -70,14 +77,14 @@ def softmax_cross_entropy_forward(z, labels, smoothing=0.0):
     return loss.astype(z.dtype), Cache(log_p, labels, smoothing)
 
 
-def softmax_cross_entropy_backward(dL, cache):
+def softmax_cross_entropy_backward(dL: Any, cache: Cache) -> Floats2d:
     """dL: scalar → dz: (B, C). Labels have no gradient."""
     log_p, labels, smoothing = cache
     if not len(log_p):
         return log_p
     xp = array_module(log_p)
     real, of_labels = log_p.dtype.type, (xp.arange(len(log_p)), labels)
-    dz = xp.exp(log_p)
+    dz: Floats2d = xp.exp(log_p)
     dz[of_labels] = xp.expm1(log_p[of_labels]) + real(smoothing)
     dz -= real(smoothing / log_p.shape[1])
     dz *= xp.asarray(dL, dz.dtype) / dz.dtype.type(len(dz))

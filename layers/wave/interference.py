@@ -2,8 +2,10 @@
 
     Z = A + B            dA = dZ            dB = dZ
 
-|Z|² = G_A² + G_B² + 2·G_A·G_B·cos(α_A − α_B): tokens in phase strengthen, tokens out of phase cancel. Smooth everywhere.
-Source: Zhang & Sheng, arXiv 2411.02674, Eq. 3 and 4. Derivation: interference.md.
+|Z|² = G_A² + G_B² + 2·G_A·G_B·cos(α_A − α_B): tokens in phase strengthen, tokens out of phase cancel. Smooth
+everywhere.
+Source: Zhang & Sheng, arXiv 2411.02674, Eq. 3 and 4.
+Derivation: interference.md.
 """
 
 from typing import NamedTuple

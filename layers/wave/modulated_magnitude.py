@@ -3,11 +3,12 @@
     |A·B| = |A|·|B|, and |A| = G_A for every token of a text (E1, E4, E6), so that for all of them
 
     y_tk  = G_A,tk · G_B,tk                                     G_A, G_B: E1 of the rows a and b behind the waves
-    da_jk = a_jk · dy_tk·G_B,tk/G_A,tk            db_jk = b_jk · dy_tk·G_A,tk/G_B,tk           (0 where the divisor is 0)
+    da_jk = a_jk · dy_tk·G_B,tk/G_A,tk        db_jk = b_jk · dy_tk·G_A,tk/G_B,tk        (0 where the divisor is 0)
 
-dy_t is the sum over the tokens of the text. The chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes over
-all T tokens; so does a correlation. Each partial derivative is at most G_B or G_A. Singular points: those of E1.
-Unit: the product of those of a and b. Source: follows from Zhang & Sheng, arXiv 2411.02674.
+dy_t is the sum over the tokens of the text. The chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes
+over all T tokens; so does a correlation. Each partial derivative is at most G_B or G_A. Singular points: those of E1.
+Unit: the product of those of a and b.
+Source: follows from Zhang & Sheng, arXiv 2411.02674.
 Derivation: modulated_magnitude.md.
 """
 
@@ -26,7 +27,10 @@ class Cache(NamedTuple):
 
 
 def modulated_magnitude_forward(a: Floats2d, b: Floats2d, offsets: Offsets) -> tuple[Floats2d, Cache]:
-    """a, b: (T, d), offsets: (B + 1,) → y: (B, d), and the cache. Raises ValueError for a wrong dtype, shape or offsets."""
+    """a, b: (T, d), offsets: (B + 1,) → y: (B, d), and the cache.
+
+    Raises ValueError for a wrong dtype, shape or offsets.
+    """
     check_floats("a", a, ("T", "d"))
     check_floats("b", b, a.shape, like=a)
     G_a, cache_a = global_magnitude_forward(a, offsets)

@@ -21,7 +21,7 @@ class Operation(NamedTuple):
     forward: (A, B) → (Z, cache), backward: (dZ, cache) → (dA, dB); all Waves of (T, d). number: of its equation.
     latex: the equation, in A, B and Z. shares_magnitude: |Z| = G_A·G_B for every token of a text (then its magnitude is
     E17). circle: a bound of |Z| from (G_A, G_B), for pictures, and what it is called.
-    flops: operations of forward and of backward per entry of Z.
+    flops: operations of forward and of backward per entry of Z. note: what a picture of the phasors shows.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Operation(NamedTuple):
     shares_magnitude: bool
     circle: tuple[Callable[[float, float], float], str]
     flops: tuple[int, int]
+    note: str = ""
 
 
 def product(G_a: float, G_b: float) -> float:
@@ -54,6 +55,8 @@ OPERATIONS: dict[str, Operation] = {
         shares_magnitude=False,
         circle=(total, "G + G′"),
         flops=(2, 0),
+        note="The interference adds the arrows: where the two waves are in phase, the sum comes near the circle "
+        "of the summed magnitudes, elsewhere it stays within.",
     ),
     "modulation": Operation(
         "modulation",
@@ -65,6 +68,7 @@ OPERATIONS: dict[str, Operation] = {
         shares_magnitude=True,
         circle=(product, "G·G′"),
         flops=(6, 12),
+        note="The modulation multiplies the magnitudes and adds the angles, so it has a circle too.",
     ),
     "correlation": Operation(
         "correlation",
@@ -76,6 +80,7 @@ OPERATIONS: dict[str, Operation] = {
         shares_magnitude=True,
         circle=(product, "G·G′"),
         flops=(6, 12),
+        note="The correlation multiplies the magnitudes and subtracts the angles, so it has a circle too.",
     ),
 }
 

@@ -6,30 +6,29 @@ With w and G as independent inputs:
 
     dw_jk = −dα_jk / (s·G_tk)          dG_tk = Σ_j dα_jk · w_jk / (s·G_tk²)      (0 where s = 0 or G_tk = 0)
 
-Unbounded as s → 0, that is when one token carries the whole dimension. This pair exists to be read and checked; training
-uses the closed form E4 (token2wave.py), in which the divergent terms cancel. Unit: radians.
-Source: Zhang & Sheng, arXiv 2411.02674, "local semantics". Derivation: layers/README.md, E2.
-Refuses complex128: atan2 is not defined there, so it is checked by five-point differences.
+Unbounded as s → 0, that is when one token carries the whole dimension. This pair exists to be read and checked;
+training uses the closed form E4 (token2wave.py), in which the divergent terms cancel. Unit: radians.
+It refuses complex128: atan2 is not defined there, so it is checked by five-point differences.
+Source: Zhang & Sheng, arXiv 2411.02674, "local semantics". Derivation: phase.md.
 """
 
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.arrays.backend import array_module
 from engine.arrays.checks import REAL, check_floats, check_offsets
 from engine.arrays.ragged import segment_sum, spread
+from engine.types import Floats2d, Offsets
 from layers.wave.wave import divide_or_zero
 
 
 class Cache(NamedTuple):
-    c: np.ndarray
-    s: np.ndarray
-    G: np.ndarray
-    offsets: np.ndarray
+    c: Floats2d
+    s: Floats2d
+    G: Floats2d
+    offsets: Offsets
 
 
-def phase_forward(w, G, offsets):
+def phase_forward(w: Floats2d, G: Floats2d, offsets: Offsets) -> tuple[Floats2d, Cache]:
     """w: (T, d) with |w| ≤ G, G: (B, d) or (B, 1) → α: (T, d), and the cache. Where rounding left |w| > G, s is 0.
 
     Raises ValueError for a wrong dtype, shape or offsets.
@@ -47,8 +46,11 @@ def phase_forward(w, G, offsets):
     return xp.arctan2(s, c), Cache(c, s, G, offsets)
 
 
-def phase_backward(dalpha, cache):
-    """dα: (T, d) → (dw (T, d), dG of the shape of G). Finite everywhere unless dα / (s·G) leaves the range of the dtype."""
+def phase_backward(dalpha: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
+    """dα: (T, d) → (dw (T, d), dG of the shape of G).
+
+    Finite everywhere unless dα / (s·G) leaves the range of the dtype.
+    """
     check_floats("dalpha", dalpha, cache.c.shape, like=cache.c)
     over_s = divide_or_zero(dalpha, cache.s)
     dw = -divide_or_zero(over_s, spread(cache.G, cache.offsets, len(over_s)))

@@ -6,27 +6,26 @@
     dα_jk  = G_tk·(−dre_jk·sin α_jk + dim_jk·cos α_jk)
 
 Smooth everywhere. Units: Z that of G, α radians.
-Source: Zhang & Sheng, arXiv 2411.02674. Derivation: layers/README.md, E3.
+Source: Zhang & Sheng, arXiv 2411.02674. Derivation: polar_to_wave.md.
 """
 
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.arrays.backend import array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import segment_sum, spread
-from layers.wave.wave import Wave
+from engine.types import Floats2d, Offsets
+from layers.wave.wave import Wave, check_wave
 
 
 class Cache(NamedTuple):
-    G: np.ndarray
-    cos: np.ndarray
-    sin: np.ndarray
-    offsets: np.ndarray | None
+    G: Floats2d
+    cos: Floats2d
+    sin: Floats2d
+    offsets: Offsets | None
 
 
-def polar_to_wave_forward(G, alpha, offsets=None):
+def polar_to_wave_forward(G: Floats2d, alpha: Floats2d, offsets: Offsets | None = None) -> tuple[Wave, Cache]:
     """α: (T, d) → Z: Wave of (T, d), and the cache.
 
     With offsets (B + 1,), G is (B, d) or (B, 1) and every token takes that of its text. Without, G is (T, d), or one
@@ -45,14 +44,13 @@ def polar_to_wave_forward(G, alpha, offsets=None):
     return Wave(of_token * cos, of_token * sin), Cache(G, cos, sin, offsets)
 
 
-def polar_to_wave_backward(dz, cache):
+def polar_to_wave_backward(dz: Wave, cache: Cache) -> tuple[Floats2d, Floats2d]:
     """dz: Wave of (T, d) → (dG of the shape of G, dα (T, d))."""
     G, cos, sin, offsets = cache
-    for name, part in zip(("dz.re", "dz.im"), dz):
-        check_floats(name, part, cos.shape, like=cos)
+    check_wave("dz", dz, cos)
     of_token = G if offsets is None else spread(G, offsets, len(cos))
     dalpha = of_token * (dz.im * cos - dz.re * sin)
-    dG = dz.re * cos + dz.im * sin
+    dG: Floats2d = dz.re * cos + dz.im * sin
     if offsets is not None:
         dG = segment_sum(dG, offsets)
     shared = tuple(axis for axis in (0, 1) if G.shape[axis] != dG.shape[axis])

@@ -6,11 +6,11 @@
     phase       y = atan2(im, re) ∈ [−π, π]       dre = −dy·(im/ρ)/ρ          dim = dy·(re/ρ)/ρ        (0 at ρ = 0)
     both        y = [re, im], (T, 2d)             dre = dy[:, :d]             dim = dy[:, d:]
 
-Singular points: the magnitude has the tip of a cone at 0, where the subgradient 0 is taken. The phase is unbounded near 0
-and jumps from π to −π on the negative real axis; the phases of a modulation, in [0, 2π], cross that jump.
-Its backward is finite while dy/ρ is.
-Units: those of Z, radians for the phase. Source: left open by Zhang & Sheng, arXiv 2411.02674; readout.md.
+Singular points: the magnitude has the tip of a cone at 0, where the subgradient 0 is taken. The phase is unbounded near
+0 and jumps from π to −π on the negative real axis; the phases of a modulation, in [0, 2π], cross that jump. Its
+backward is finite while dy/ρ is. Units: those of Z, radians for the phase.
 The phase refuses complex128 (atan2 is not defined there) and is checked by five-point differences.
+Source: left open by Zhang & Sheng, arXiv 2411.02674. Derivation: readout.md.
 """
 
 from collections.abc import Callable
@@ -64,15 +64,16 @@ def readout_backward(dy: Floats2d, cache: Cache) -> Wave:
     """dy: the shape of y → dz: Wave of (T, d)."""
     z, y, kind = cache
     check_floats("dy", dy, y.shape, like=z.re)
+    array_module(dy, *z)  # raises where they lie on two devices
     return READOUTS[kind].backward(dy, z, y)
 
 
 def real_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
-    return Wave(dy, array_module(dy, y).zeros_like(dy))
+    return Wave(dy, array_module(dy).zeros_like(dy))
 
 
 def imaginary_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
-    return Wave(array_module(dy, y).zeros_like(dy), dy)
+    return Wave(array_module(dy).zeros_like(dy), dy)
 
 
 def modulus(z: Wave) -> Floats2d:
@@ -84,7 +85,8 @@ def modulus(z: Wave) -> Floats2d:
     re_is_larger = abs(z.re.real) >= abs(z.im.real)
     larger, smaller = xp.where(re_is_larger, z.re, z.im), xp.where(re_is_larger, z.im, z.re)
     sign = xp.sign(larger.real)
-    return larger * sign * xp.sqrt(1 + divide_or_zero(smaller, larger) ** 2)
+    rho: Floats2d = larger * sign * xp.sqrt(1 + divide_or_zero(smaller, larger) ** 2)
+    return rho
 
 
 def magnitude_backward(dy: Floats2d, z: Wave, rho: Floats2d) -> Wave:
@@ -92,7 +94,8 @@ def magnitude_backward(dy: Floats2d, z: Wave, rho: Floats2d) -> Wave:
 
 
 def phase(z: Wave) -> Floats2d:
-    return array_module(*z).arctan2(z.im, z.re)
+    alpha: Floats2d = array_module(*z).arctan2(z.im, z.re)
+    return alpha
 
 
 def phase_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
@@ -102,7 +105,8 @@ def phase_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:
 
 
 def both(z: Wave) -> Floats2d:
-    return array_module(*z).concatenate(z, axis=1)
+    y: Floats2d = array_module(*z).concatenate(z, axis=1)
+    return y
 
 
 def both_backward(dy: Floats2d, z: Wave, y: Floats2d) -> Wave:

@@ -10,30 +10,29 @@ In scope "text" the others are all numbers of the text but w_jk itself, and the 
 |∂im_j/∂w_l| = |w_l|/v_j ≤ 1. v_jk = 0 only where all other tokens are 0 in that dimension: the tip of a cone, where the
 subgradient 0 is taken. A one-token text has im = 0 exactly and dw = dre exactly.
 
-Errors in float32: im 1e-6 relative, entry by entry; dw 1e-6·(|dre_l| + |w_l|·Σ_{j≠l}|h_j|); only results beyond the range
-of float32 become infinite. In float64 others below 1.5e-154 of the largest lose digits (their squares underflow), and h is
-finite while |dim|/v is. Unit: that of w. Source: the polar form is Zhang & Sheng's (arXiv 2411.02674, 2411.06989);
-the closed form and its derivation are in layers/README.md, E4.
+Errors in float32: im 1e-6 relative, entry by entry; dw 1e-6·(|dre_l| + |w_l|·Σ_{j≠l}|h_j|); only results beyond the
+range of float32 become infinite. In float64 others below 1.5e-154 of the largest lose digits (their squares underflow),
+and h is finite while |dim|/v is. Unit: that of w.
+Source: the polar form is Zhang & Sheng's (arXiv 2411.02674, 2411.06989). Derivation of the closed form: token2wave.md.
 """
 
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.arrays.checks import check_floats, check_offsets
 from engine.arrays.ragged import cache_blocks, exclusive_sum, scale_of_columns, spread
-from layers.wave.wave import Wave, divide_or_zero, in_scope
+from engine.types import Floats2d, Offsets
+from layers.wave.wave import Wave, check_wave, divide_or_zero, in_scope
 
 
 class Cache(NamedTuple):
-    w: np.ndarray
-    v: np.ndarray
-    offsets: np.ndarray
+    w: Floats2d
+    v: Floats2d
+    offsets: Offsets
     scope: str
 
 
-def token2wave_forward(w, offsets, scope="dimension"):
+def token2wave_forward(w: Floats2d, offsets: Offsets, scope: str = "dimension") -> tuple[Wave, Cache]:
     """w: (T, d), offsets: (B + 1,) → Z: Wave of (T, d), and the cache. re is w itself, not a copy.
 
     Raises ValueError for a wrong dtype, shape, offsets or scope.
@@ -48,25 +47,26 @@ def token2wave_forward(w, offsets, scope="dimension"):
     return Wave(w, im), Cache(w, im, offsets, scope)
 
 
-def norm_of_others(x, offsets):
+def norm_of_others(x: Floats2d, offsets: Offsets) -> Floats2d:
     """v: (T, d). No cancellation (see exclusive_sum); squares are scaled so that the large ones cannot overflow."""
     xp = array_module(x)
     scale = scale_of_columns(x, offsets)
     if scale is None:
         squares = x.astype(accumulator_dtype(x.dtype))
         squares *= squares
-        return xp.sqrt(exclusive_sum(squares, offsets))
+        v: Floats2d = xp.sqrt(exclusive_sum(squares, offsets))
+        return v
     scale = spread(scale, offsets, len(x))
-    return scale * xp.sqrt(exclusive_sum((x / scale) ** 2, offsets))
+    v = scale * xp.sqrt(exclusive_sum((x / scale) ** 2, offsets))
+    return v
 
 
-def token2wave_backward(dz, cache):
+def token2wave_backward(dz: Wave, cache: Cache) -> Floats2d:
     """dz: Wave of (T, d) → dw: (T, d)."""
     w, v, offsets, scope = cache
-    for name, part in zip(("dz.re", "dz.im"), dz):
-        check_floats(name, part, w.shape, like=w)
+    check_wave("dz", dz, w)
     (x, cuts), (v, _), (dre, _), (dim, _) = (in_scope(a, offsets, scope) for a in (w, v, dz.re, dz.im))
-    dw = array_module(w, dre).empty(x.shape, dre.dtype)
+    dw: Floats2d = array_module(w, dre).empty(x.shape, dre.dtype)
     for rows, block in cache_blocks(x, cuts):
         h = divide_or_zero(dim[rows].astype(accumulator_dtype(dim.dtype), copy=False), v[rows])
         dw[rows] = dre[rows] + x[rows] * exclusive_sum(h, block)

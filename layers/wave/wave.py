@@ -41,7 +41,8 @@ def divide_or_zero(a: Array, b: Array) -> Array:
     Products with a mask instead of where(): no branches, half the time.
     """
     zero = b == 0
-    return a / (b + zero) * ~zero
+    quotient: Array = a / (b + zero) * ~zero
+    return quotient
 
 
 def in_scope(x: Floats2d, offsets: Offsets, scope: str) -> tuple[Floats2d, Offsets]:

@@ -4,8 +4,7 @@ import pytest
 
 from engine.benchmark import machine as devices
 from engine.benchmark.timing import HostClock
-from layers.experiments.benchmark import gpu, workloads
-from layers.experiments.benchmark import report as gpu_report
+from layers.experiments.benchmark import gpu, report, workloads
 
 
 class WatchingClock(HostClock):
@@ -37,7 +36,7 @@ def test_nothing_that_is_timed_waits_for_the_device(cuda, tiny, monkeypatch, fig
         if device.waits is not None:  # emulated: it has no events
             monkeypatch.setattr(gpu, "clock_of", lambda name: WatchingClock(device.waits))
         benchmark = gpu.GpuBenchmark("cuda", repeats=1, with_peer=False)
-        benchmark.steps()[figure]()
+        benchmark.figures()[figure]()
         assert len(benchmark.rows) == rows and all(row.ours > 0 for row in benchmark.rows)
         assert not getattr(benchmark.clock, "stalls", [])
-        assert figure in gpu_report.gpu_table(benchmark) and device.launched
+        assert figure in report.as_table(benchmark) and device.launched

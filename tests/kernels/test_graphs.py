@@ -40,7 +40,7 @@ def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
         grads = {name: p.grad_array() for name, p in network.parameters().items()}
         assert float(done.norm[0]) == pytest.approx(global_norm(network.parameters()), rel=1e-5)
         assert len(grads["embedding.table"]) == len(np.unique(batch.ids)) or network.config.token_dropout
-    optimizer.settle()
+    optimizer.catch_up()
     return {name: to_host(p.value).copy() for name, p in network.parameters().items()}, told, optimizer
 
 

@@ -79,7 +79,7 @@ def test_steps_on_a_device_learn_what_the_host_learns(cuda, name):
             optimizer = AdamW(network.to(device).parameters(), weight_decay=0.01)
             for step, batch in enumerate(batches):
                 update(network, optimizer, batch, random_generator(0, step, device=device), 1e-2, 0.5)
-            optimizer.settle()
+            optimizer.catch_up()
             trained.append({parameter: to_host(p.value).copy() for parameter, p in network.parameters().items()})
     assert_close(trained[1], trained[0], 1e-12)
     assert all(np.array_equal(value, trained[2][parameter]) for parameter, value in trained[1].items())

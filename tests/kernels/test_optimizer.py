@@ -36,7 +36,7 @@ def train(dtype, steps, limit, context=None, weight_decay=0.05, embedding_update
                 grad = rng.standard_normal((7, 33) if sparse else parameter.value.shape).astype(dtype)
                 parameter.grad = RowSparse(rows, grad) if sparse else grad
             norms.append(one_step(optimizer, limit, 1e-2 / (1 + t), context is not None))
-        optimizer.settle()
+        optimizer.catch_up()
 
     if context is None:
         run()
@@ -102,7 +102,7 @@ def test_sizes_of_a_real_network(emulated):
                 optimizer.state["table"]["t"][...] = 500
                 optimizer.state["table"].update({key: np.linspace(0, -1e-3, 512) for key in ("missed", "shrunk")})
         with emulated() if by_kernels else contextlib.nullcontext():
-            optimizer.settle()
+            optimizer.catch_up()
         trained.append((norm, optimizer))
     (norm, plain), (found, other) = trained
     assert found == pytest.approx(norm, rel=1e-14)

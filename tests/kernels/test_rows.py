@@ -67,7 +67,7 @@ def updated(table, values, rows, weight, gradient):
             optimizer.step(1e-2, control=control)
         else:
             optimizer.step(1e-2, clip_scale(global_norm(parameters), 1.0))
-    optimizer.settle()
+    optimizer.catch_up()
     moments = [optimizer.state[name][key] for name in parameters for key in ("m", "v")]
     return *(parameter.value for parameter in parameters.values()), *moments
 

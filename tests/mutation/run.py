@@ -1,16 +1,17 @@
 """Mutation run: does the test suite notice every small change to a backward pass?
 
-    python tests/mutation/run.py                     every backward of layers/ (but layers/fast), and every function of layers/ that one calls
+    python tests/mutation/run.py                     every backward of layers/ (but layers/fast), and every
+                                                     function of layers/ that one calls
     python tests/mutation/run.py '*token2wave*'      only functions whose "file:name" matches
     python tests/mutation/run.py --json              the same numbers for programs
 
-mutmut changes one thing at a time: an operator, a number, a sign, an argument, an assignment. A mutant is killed when a test
-of tests/layers fails. A survivor must have a proof in equivalent.toml that it computes the same gradient. Everything happens
-in a copy of the tree in a temporary folder. Docstrings are not mutated, and neither are the texts of errors (f-strings), since
-neither changes a number; the checks of a cotangent are.
+mutmut changes one thing at a time: an operator, a number, a sign, an argument, an assignment. A mutant is killed when a
+test of tests/layers fails. A survivor must have a proof in equivalent.toml that it computes the same gradient.
+Everything happens in a copy of the tree in a temporary folder. Docstrings are not mutated, and neither are the texts of
+errors (f-strings), since neither changes a number; the checks of a cotangent are.
 
-Exit code: 0 when every mutant is killed or proved equivalent, 1 when not or when an entry of equivalent.toml is out of date,
-2 when the run could not take place, 130 after Ctrl-C.
+Exit code: 0 when every mutant is killed or proved equivalent, 1 when not or when an entry of equivalent.toml is out of
+date, 2 when the run could not take place, 130 after Ctrl-C.
 """
 
 import ast
@@ -71,7 +72,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change. original, mutated: the lines that differ; outcome: killed, survived, equivalent or mutmut's own word."""
+    """One change. original, mutated: the lines that differ; outcome: killed, survived, equivalent or mutmut's word."""
 
     function: Function
     name: str
@@ -217,7 +218,7 @@ def show_progress(copy, functions, started):
 
 
 def run_mutants(copy, functions, processes):
-    """{name: (exit code, seconds)} of all mutants of the functions. mutmut runs only the tests that call the function."""
+    """{name: (exit code, seconds)} of all mutants of the functions; mutmut runs only the tests that call a function."""
     started, log = time.monotonic(), copy / "mutmut.log"
     watch = (lambda: show_progress(copy, functions, started)) if sys.stderr.isatty() else None
     code = run_command(
@@ -233,7 +234,8 @@ def run_mutants(copy, functions, processes):
         lines = re.split(r"[\r\n]+", log.read_text(encoding="utf-8", errors="replace"))
         last = "\n".join([line for line in lines if "Running stats" not in line][-30:])
         raise UserError(
-            f"mutmut ended with exit code {code}; the tests must pass before anything is mutated. Its last lines:\n{last}"
+            f"mutmut ended with exit code {code}; the tests must pass before anything is mutated. "
+            f"Its last lines:\n{last}"
         )
     return results
 
@@ -294,7 +296,8 @@ def read_proofs(tree):
             or not all(isinstance(v, str) and v.strip() for v in [*texts, *mutated])
         ):
             raise UserError(
-                f"{path}: every [[mutant]] needs the texts file, function, original, proof and a list mutated, got {entry}"
+                f"{path}: every [[mutant]] needs the texts file, function, original, proof and a list mutated, "
+                f"got {entry}"
             )
         for line in mutated:
             key = (*texts[:3], line)
@@ -305,7 +308,7 @@ def read_proofs(tree):
 
 
 def explain(mutants, proofs, functions):
-    """(mutants, with the survivors that have a proof as "equivalent"; complaints about entries that fit no such survivor)."""
+    """(mutants, survivors that have a proof as "equivalent"; complaints about entries that fit no such survivor)."""
     explained = [
         replace(m, outcome="equivalent", proof=proofs[m.key]) if m.outcome not in KILLED and m.key in proofs else m
         for m in mutants
@@ -416,8 +419,9 @@ def describe(result):
     if result["without_mutants"]:
         blocks.append("no mutants of: " + ", ".join(result["without_mutants"]))
     blocks.append(
-        f"{result['functions']} functions, {result['mutants']} mutants: {result['killed']} killed, {result['survived']} survived, "
-        f"{result['equivalent']} equivalent. Score {100 * result['score']:.4g} % of those that change the gradient, "
+        f"{result['functions']} functions, {result['mutants']} mutants: {result['killed']} killed, "
+        f"{result['survived']} survived, {result['equivalent']} equivalent. "
+        f"Score {100 * result['score']:.4g} % of those that change the gradient, "
         f"{result['seconds'] / 60:.1f} min, mutmut {result['mutmut']}."
     )
     return "\n\n".join(blocks)
@@ -436,7 +440,10 @@ def describe(result):
 )
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def main(patterns, processes, tree, as_json):
-    """Mutate the backward passes of layers/ and list what no test notices. PATTERNS of "file:function" restrict the run."""
+    """Mutate the backward passes of layers/ and list what no test notices.
+
+    PATTERNS of "file:function" restrict the run.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed then too
     try:
         result = mutate(tree, patterns, processes)

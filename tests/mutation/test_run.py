@@ -1,4 +1,4 @@
-"""The machinery of the mutation run, on a tree of one small file. The run itself takes minutes and is started by hand."""
+"""The machinery of the mutation run, on a tree of one small file. The run itself takes minutes, by hand."""
 
 import importlib.util
 import json
@@ -91,7 +91,8 @@ def mutation_run(*arguments):
 
 
 @needs_mutmut
-def test_a_gradient_that_is_tested_is_killed_and_an_unexplained_survivor_fails_the_run(tmp_path):
+def test_an_unexplained_survivor_fails_the_run(tmp_path):
+    """Mutants of a gradient that is tested are killed."""
     tree = small_tree(tmp_path)
     before = files_of(tree)
     done = mutation_run("--tree", tree, "--json")
@@ -120,7 +121,8 @@ def test_a_gradient_that_is_tested_is_killed_and_an_unexplained_survivor_fails_t
 
 
 @needs_mutmut
-def test_a_run_whose_survivors_are_all_explained_succeeds_and_prints_a_table(tmp_path):
+def test_a_run_whose_survivors_are_explained_succeeds(tmp_path):
+    """It prints a table and the score."""
     tree = small_tree(tmp_path, equivalent="")
     done = mutation_run("--tree", tree, "*:times")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,7 +131,7 @@ def test_a_run_whose_survivors_are_all_explained_succeeds_and_prints_a_table(tmp
 
 
 @needs_mutmut
-def test_tests_that_fail_before_anything_is_mutated_are_told_apart(tmp_path):
+def test_tests_that_fail_before_any_mutation_are_told_apart(tmp_path):
     done = mutation_run("--tree", small_tree(tmp_path, expected=4.0))
     assert (
         done.returncode == 2 and "must pass before" in done.stderr and "assert [3.0, 3.0] == [4.0, 4.0]" in done.stderr
@@ -142,7 +144,7 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("Error: no function")
 
 
-def test_the_backwards_and_their_helpers_are_chosen_and_nothing_else(run, tmp_path):
+def test_only_the_backwards_and_their_helpers_are_chosen(run, tmp_path):
     assert [f.name for f in run.chosen_functions(small_tree(tmp_path), ())] == ["scale_backward", "times"]
     chosen = {f.key for f in run.chosen_functions(ROOT, ())}
     for key in (

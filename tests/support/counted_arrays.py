@@ -1,4 +1,4 @@
-"""Arrays that count the floating-point operations they go through, by the convention of layers/costs.py, from the running code."""
+"""Arrays that count the floating-point operations they go through, by the convention of layers/costs.py."""
 
 import contextlib
 from unittest import mock
@@ -62,10 +62,9 @@ def counting():
 
 def counted_flops(forward, backward):
     """Flops of forward() → (…, cache) and backward(cache), as they run."""
-    counts = []
     with counting():
-        for step in (lambda: forward()[1], lambda: backward(cache)):
-            Counted.operations = 0
-            cache = step()
-            counts.append(Counted.operations)
-    return Flops(*counts)
+        Counted.operations = 0
+        cache = forward()[1]
+        of_forward, Counted.operations = Counted.operations, 0
+        backward(cache)
+    return Flops(of_forward, Counted.operations)

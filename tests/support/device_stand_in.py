@@ -106,12 +106,12 @@ def device(monkeypatch):
     """A function that moves arrays to the stand-in. Equations only: it runs no kernels."""
     monkeypatch.setenv("WAVE_IMPLEMENTATION", "equations")
 
-    def segments(x, offsets, what, dtype):
-        function = {"sum": engine.arrays.ragged.segment_sum, "max": engine.arrays.ragged.segment_max}[what]
+    def segments(x, offsets, kind, dtype):
+        function = {"sum": engine.arrays.ragged.segment_sum, "max": engine.arrays.ragged.segment_max}[kind]
         return DeviceArray(function(to_host(x), to_host(offsets)).astype(dtype))
 
     monkeypatch.setitem(sys.modules, "cupy", StandInModule("cupy"))
-    monkeypatch.setattr(engine.arrays.ragged, "device_segments", segments)
+    monkeypatch.setattr(engine.arrays.ragged, "reduce_on_device", segments)
     return to_stand_in
 
 

@@ -1,7 +1,7 @@
 """The line at the end of a test run that says on what kernels ran: on a device, by emulation, or not at all."""
 
 from engine.arrays.backend import why_no_cuda
-from engine.benchmark.machine import name_of
+from engine.benchmark.machine import decoded_name
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -42,4 +42,4 @@ def counted(tests):
 def device_name():
     import cupy
 
-    return name_of(cupy.cuda.runtime.getDeviceProperties(0))
+    return decoded_name(cupy.cuda.runtime.getDeviceProperties(0))

@@ -16,12 +16,12 @@ ADDRESS = re.compile("/datasets/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision
 
 
 class HubServer:
-    """files: {(repository, revision, file): bytes}. requests: "METHOD file" of each request for a file of a dataset, with the range
-    if one was asked for; what else huggingface_hub asks is answered with 404.
+    """A local server of the files of datasets; what else huggingface_hub asks is answered with 404.
 
-    sent: {file: bytes to send in the place of those announced}. statuses: {method: status to answer with}.
-    cuts: bytes after which to close the connection, one number for each of the next GETs. hold: seconds before each answer.
-    is_hub: whether it names commits, as a hub does and other servers do not.
+    files: {(repository, revision, file): bytes}. requests: "METHOD file" of each request for a file of a dataset, with
+    the range if one was asked for. sent: {file: bytes to send in the place of those announced}. statuses: {method:
+    status to answer with}. cuts: bytes after which to close the connection, one number for each of the next GETs.
+    hold: seconds before each answer. is_hub: whether it names commits, as a hub does and other servers do not.
     """
 
     def __init__(self):
@@ -38,7 +38,10 @@ class HubServer:
         self.http.server_close()
 
     def publish(self, corpus, **splits):
-        """Serve parquet files of a HubCorpus. splits: for "train" and "test" a {column: values}, or a list of them, one a file."""
+        """Serve parquet files of a HubCorpus.
+
+        splits: for "train" and "test" a {column: values}, or a list of them, one for each file.
+        """
         for split, tables in splits.items():
             files = getattr(corpus, f"{split}_files")
             tables = [tables] if isinstance(tables, dict) else tables

@@ -1,4 +1,4 @@
-"""What the tests of layers/ share: random ragged batches, trees of arrays, and the laws that every function pair keeps."""
+"""Random ragged batches, trees of arrays, and checks of gradients, for the tests of layers/."""
 
 import numpy as np
 from hypothesis import settings
@@ -11,31 +11,6 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 OFFSETS = np.array([0, 2, 2, 3])  # of the three rows below
 ROWS = np.array([[1.0, -2.0], [0.5, 3.0], [-1.5, 0.25]])
-WRONG_ROWS = {
-    "a list": ROWS.tolist(),
-    "integers": ROWS.astype(int),
-    "half precision": ROWS.astype(np.float16),
-    "one axis": ROWS[:, 0],
-    "three axes": ROWS[None],
-}
-WRONG_OFFSETS = {
-    "a list": OFFSETS.tolist(),
-    "int32": OFFSETS.astype(np.int32),
-    "floats": OFFSETS.astype(float),
-    "two axes": OFFSETS[None],
-    "no entry": OFFSETS[:0],
-    "not from 0": np.array([1, 3]),
-    "too few rows": np.array([0, 2]),
-    "too many rows": np.array([0, 4]),
-    "falling": np.array([0, 2, 1, 3]),
-}
-WRONG_COTANGENTS = {
-    "a list": ROWS.tolist(),
-    "integers": ROWS.astype(int),
-    "too few rows": ROWS[:1],
-    "too many columns": np.zeros((3, 5)),
-    "one axis": ROWS[:, 0],
-}
 
 
 def examples(count=25):
@@ -54,7 +29,10 @@ def random_rows(rng, rows, columns=3, decades=1.0):
 
 
 def ragged(lengths, seed, columns=3, decades=1.0):
-    """(rng, w, offsets) of a ragged batch. Some entries are 0, but at least two others of their text and column are not."""
+    """(rng, w, offsets) of a ragged batch.
+
+    Some entries are 0, but at least two others of their text and column are not.
+    """
     rng = np.random.default_rng(seed)
     offsets = offsets_of(lengths)
     w = random_rows(rng, offsets[-1], columns, decades)
@@ -122,18 +100,32 @@ def assert_five_point_gradients(forward, backward, *inputs, **options):
     assert_gradients(check_gradients(forward, backward, inputs, method="five_point", tolerance=1e-7, **options))
 
 
-def assert_linear_over_the_complex_numbers(backward, cache, *cotangents):
-    """A backward of u + i·v is that of u and i times that of v: linear, and itself open to complex-step differentiation.
-
-    cotangents: two trees of real arrays.
-    """
-    u, v = cotangents
-    parts = iter([a + 1j * b for a, b in zip(arrays(u), arrays(v), strict=True)])
-    both = arrays((backward(tree_map(lambda _: next(parts), u), cache),))
-    assert_equal(tuple(a.real for a in both), arrays((backward(u, cache),)), 1e-12)
-    assert_equal(tuple(a.imag for a in both), arrays((backward(v, cache),)), 1e-12)
-
-
 def caught(forward, backward, *inputs):
     """Whether the gradient check refuses a backward."""
     return not check_gradients(forward, backward, inputs).ok
+
+
+class Run:
+    """A problem drawn from a Case of gradcheck, in some dtype and memory layout, ready to be called."""
+
+    def __init__(self, case, seed=0, dtype=np.float64, layout=lambda x: x):
+        problem = case.draw(np.random.default_rng(seed))
+        self.forward, self._backward, self.parameters = problem.forward, problem.backward, problem.parameters or {}
+
+        def prepared(x):
+            return layout(x.astype(np.float32).astype(dtype)) if x.dtype.kind == "f" and x.ndim else x
+
+        self.inputs = tree_map(prepared, tuple(problem.inputs))
+        for parameter in self.parameters.values():
+            parameter.value = prepared(parameter.value)
+        self.y, self.cache = self.forward(*self.inputs)
+
+    def backward(self, dy, cache=None):
+        """The gradients of inputs and parameters as one list of arrays."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        returned = self._backward(dy, self.cache if cache is None else cache)
+        return [*arrays(returned), *(p.dense_grad() for p in self.parameters.values())]
+
+    def cotangent(self, seed=1, dtype=np.float64):
+        return random_like(np.random.default_rng(seed), self.y, dtype)

@@ -3,7 +3,7 @@
 from engine.arrays.bag import Bag, merge_repeats
 from tests.support.layer_laws import offsets_of
 
-BAGS = ("merged", "repeated places", "rows of their own", "merged, rows of their own")
+BAGS = ("merged", "repeated rows", "rows of their own", "merged, rows of their own")
 
 
 def random_bag(rng, lengths, form="merged", vocabulary=4):
@@ -12,7 +12,7 @@ def random_bag(rng, lengths, form="merged", vocabulary=4):
     if form == "rows of their own":
         return int(offsets[-1]), Bag(None, None, offsets)
     bag = Bag(rng.integers(0, vocabulary, offsets[-1]), None, offsets)
-    if form == "repeated places":
+    if form == "repeated rows":
         return vocabulary, bag
     bag = merge_repeats(bag, vocabulary)
     return (vocabulary, bag) if form == "merged" else (len(bag.row_index), bag._replace(row_index=None))

@@ -1,8 +1,25 @@
-"""What tests of networks share: one in which every term counts, and the check of all its gradients."""
+"""Small Wave Networks of both kinds in which every term counts, and comparisons of their gradients."""
+
+import itertools
+import math
 
 import numpy as np
+import pytest
 
-from engine.gradcheck import check_gradients
+from engine.gradcheck import assert_gradients, check_gradients
+from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig
+from layers.wave import OPERATIONS, READOUTS
+
+VOCABULARY, CLASSES = 9, 3
+LENGTHS = [1, 4, 0, 2, 6]
+DROPOUTS = {"token_dropout": 0.3, "embedding_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.2}
+KINDS = (WaveNetwork, PlannedWaveNetwork)
+COMBINATIONS = list(itertools.product(OPERATIONS, READOUTS))
+JUMP = ("modulation", "phase")  # its phase jumps from π to −π: there is no gradient to check
+
+both_kinds = pytest.mark.parametrize("kind", KINDS)
+every_combination = pytest.mark.parametrize("operation, readout", COMBINATIONS)
+every_differentiable = pytest.mark.parametrize("operation, readout", [c for c in COMBINATIONS if c != JUMP])
 
 
 def stirred(network, rng):
@@ -13,6 +30,12 @@ def stirred(network, rng):
                 parameter.value.dtype
             )
     return network
+
+
+def network_of(kind=PlannedWaveNetwork, seed=0, dtype=np.float64, vocabulary=VOCABULARY, classes=CLASSES, **fields):
+    """A small network of a kind, stirred."""
+    config = WaveNetworkConfig(**{"dimension": 4, "hidden": 5, **fields})
+    return stirred(kind(config, vocabulary, classes, seed, dtype), np.random.default_rng(seed + 1))
 
 
 def gradient_report(network, batch, train_seed=None, **options):
@@ -29,3 +52,39 @@ def gradient_report(network, batch, train_seed=None, **options):
         parameters=network.parameters(),
         **options,
     )
+
+
+def assert_network_gradients(network, batch, train_seed=None):
+    """By complex step where the code is analytic, else by five points."""
+    analytic = READOUTS[network.config.readout].analytic
+    method, tolerance = ("complex_step", 1e-11) if analytic else ("five_point", 1e-6)
+    assert_gradients(gradient_report(network, batch, train_seed, method=method, tolerance=tolerance))
+
+
+def loss_and_gradients(network, batch, rng=None):
+    """(loss, dense gradients by name); rng: of dropout, None to predict."""
+    network.zero_grad()
+    loss, cache = network.loss_forward(batch, train=rng is not None, rng=rng)
+    network.loss_backward(cache)
+    return loss, {name: parameter.dense_grad() for name, parameter in network.parameters().items()}
+
+
+def assert_gradients_agree(found, expected, tolerance):
+    """By norm, to a tolerance of each gradient and a hundredth of it of all: some are 0 but for rounding."""
+    assert found.keys() == expected.keys()
+    all_of_them = math.sqrt(sum(np.sum(gradient**2) for gradient in expected.values()))
+    for name, gradient in found.items():
+        limit = tolerance * (np.linalg.norm(expected[name]) + 0.01 * all_of_them)
+        assert np.linalg.norm(gradient - expected[name]) <= limit, name
+
+
+def covering(choices, strength):
+    """Some of the combinations of choices (a list of lists), such that every `strength` of them meet in every way."""
+    seen, chosen = set(), []
+    rows = list(itertools.product(*choices))
+    for number in np.random.default_rng(0).permutation(len(rows)):
+        meetings = set(itertools.combinations(enumerate(rows[number]), strength))
+        if not meetings <= seen:
+            chosen.append(rows[number])
+            seen |= meetings
+    return chosen

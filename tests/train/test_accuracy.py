@@ -1,4 +1,4 @@
-"""The command accuracy: a sweep that is planned from its options. Its processes are stand-ins that know the result at once."""
+"""The command accuracy: a sweep that is planned from its options. Its processes are stand-ins that know the result."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 import train
 
-# Writes what a run would, an accuracy of 0.8 for seed 0 and of 0.9 for others, and adds the run's name to the list of those started.
+# Writes the result of a run, an accuracy of 0.8 for seed 0 and of 0.9 for others, and adds its name to those started.
 STAND_IN = """
 import json, pathlib, sys
 job = json.loads(sys.stdin.readline())
@@ -27,14 +27,15 @@ else:
     keys = "tokens_per_second parameters seed epochs".split()
     output.write_text(json.dumps({
         **dict.fromkeys(keys, 0), "device": "cpu", "classes": [], "run_directory": "",
-        "test_accuracy": accuracy, "test_macro_f1": 0.5, "validation_accuracy": None, "train_seconds": 2.0, "peak_memory_bytes": 2**20, "best_epoch": 1,
+        "test_accuracy": accuracy, "test_macro_f1": 0.5, "validation_accuracy": None, "train_seconds": 2.0,
+        "peak_memory_bytes": 2**20, "best_epoch": 1,
     }))
 """
 
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch):
-    monkeypatch.setattr(train, "JOB_COMMAND", [sys.executable, "-S", "-c", STAND_IN])
+    monkeypatch.setattr("engine.commands.sweep.job_command", lambda project: [sys.executable, "-S", "-c", STAND_IN])
 
 
 def test_accuracy_reports_mean_and_spread(tmp_path, run):
@@ -76,7 +77,8 @@ def test_the_linear_peer_is_measured_once_for_each_corpus(tmp_path, run, monkeyp
     ]
 
 
-def test_without_scikit_learn_the_linear_peer_is_refused_before_anything_runs(tmp_path, run, monkeypatch):
+def test_the_linear_peer_needs_scikit_learn(tmp_path, run, monkeypatch):
+    """Without it the linear peer is refused before anything runs."""
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     code, out, err = run("accuracy", "--linear", "--output", tmp_path / "a")
     assert (
@@ -105,7 +107,8 @@ def test_accuracy_of_a_transformer_has_no_operations(tmp_path, run):
     assert code == 2 and out == "" and "operation" in err
 
 
-def test_settings_come_from_preset_file_and_set_and_the_corpus_from_the_option(tmp_path, run):
+def test_settings_come_from_preset_file_and_set(tmp_path, run):
+    """The corpus comes from the option."""
     (tmp_path / "config.toml").write_text('[data]\ncorpus = "20ng"\nmax_tokens = 9\n[training]\nseed = 5\nepochs = 7\n')
     more = ["--preset", "paper", "--config", tmp_path / "config.toml", "--set", "epochs=8"]
     code, _, err = run(
@@ -118,7 +121,7 @@ def test_settings_come_from_preset_file_and_set_and_the_corpus_from_the_option(t
     assert (only.settings.training.epochs, only.settings.network.dimension) == (8, 768) and where == {
         "device": "cpu",
         "linear": False,
-        "together": 0,
+        "ensemble": 0,
     }
 
 
@@ -127,8 +130,8 @@ def train_plan(folder):
     from engine.sweep.description import plan
     from engine.sweep.run import read_sweep
 
-    description, where = read_sweep(folder, train.CHOICES)
-    return plan(description, train.CHOICES), where
+    description, where = read_sweep(folder, train.PROJECT.choices)
+    return plan(description, train.PROJECT.choices), where
 
 
 def test_accuracy_is_continued_as_a_sweep_is(tmp_path, run):

@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 from engine.support.files import sha256_of
+from layers.networks import NETWORKS
 from tests.support.paths import ROOT
 
 
@@ -29,7 +30,7 @@ def refused(outcome, *words):
 
 @pytest.fixture
 def train_on(tmp_path, run):
-    """train_on(bytes, name="train.tsv", *options): train on a file of these bytes, and see that no run directory appears."""
+    """train_on(bytes, name="train.tsv", *options): train on a file of these bytes; no run directory appears."""
 
     def train_on(content, name="train.tsv", *options):
         path = tmp_path / name
@@ -70,7 +71,8 @@ def test_row_with_too_few_columns(train_on):
     refused(outcome, path, "line 21", "columns")
 
 
-def test_row_with_too_few_columns_in_csv_with_line_breaks_in_quotes(train_on):
+def test_row_with_too_few_columns_after_quoted_line_breaks(train_on):
+    """Line breaks in quotes count as lines of the CSV."""
     path, outcome = train_on(b'label,text\nsport,"ball\ngoal"\nmoney,"bank"\nmoney\n', "train.csv")
     refused(outcome, path, "line 5", "columns")
 
@@ -357,7 +359,7 @@ def test_more_memory_than_there_is_leaves_no_run_directory(tmp_path, arguments, 
     def too_large(*_):
         raise MemoryError("Unable to allocate 7.28 TiB")
 
-    monkeypatch.setattr("train.build_network", too_large)
+    monkeypatch.setitem(NETWORKS["wave"], "fast", too_large)
     refused(
         run(*arguments, "--output", tmp_path / "new"),
         "too little memory (Unable to allocate 7.28 TiB); lower the dimension",
@@ -365,7 +367,8 @@ def test_more_memory_than_there_is_leaves_no_run_directory(tmp_path, arguments, 
     assert not (tmp_path / "new").exists()
 
 
-def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, arguments, run):
+def test_divergence_names_step_layer_and_parameter(tmp_path, arguments, run):
+    """A learning rate at which training diverges is told with step, layer and parameter."""
     outcome = run(
         *arguments,
         "--learning-rate",
@@ -384,9 +387,6 @@ def test_learning_rate_that_diverges_names_step_layer_and_parameter(tmp_path, ar
 
 def test_tensor_cores_are_not_on_a_cpu(run, arguments, tmp_path):
     code, _, err = run(*arguments, "--precision", "tf32", "--output", tmp_path / "run")
-    assert (
-        code == 2
-        and err.strip()
-        == "error: precision tf32: only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
-    )
+    remedy = "give --device cuda, or set precision=float32"
+    assert code == 2 and err == f"error: precision tf32: only the tensor cores of a GPU multiply so; {remedy}\n"
     assert not (tmp_path / "run").exists()

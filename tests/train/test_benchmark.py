@@ -8,9 +8,8 @@ import pytest
 
 from engine.data.texts import Corpus, LabelledTexts
 from engine.support.errors import UserError
-from layers.experiments.benchmark import cpu as benchmark_run
-from layers.experiments.benchmark import workloads
-from layers.experiments.benchmark.cpu import seconds_to_first_step
+from layers.experiments.benchmark import cpu, workloads
+from layers.experiments.benchmark.first_step import seconds_to_first_step
 
 TEXTS = LabelledTexts(["profits rose", "oil fell again", "the bank cut its rate", "rates rose"] * 10, ["a", "b"] * 20)
 
@@ -19,8 +18,8 @@ TEXTS = LabelledTexts(["profits rose", "oil fell again", "the bank cut its rate"
 def small(monkeypatch):
     monkeypatch.setattr(workloads, "load_corpus", lambda name, cache_dir: Corpus(name, TEXTS, test=TEXTS))
     monkeypatch.setattr(workloads, "VOCABULARY", 200)
-    monkeypatch.setattr(benchmark_run, "BATCHES", (1, 4))
-    monkeypatch.setattr(benchmark_run, "BATCH_LENGTH", 4)
+    monkeypatch.setattr(cpu, "BATCHES", (1, 4))
+    monkeypatch.setattr(cpu, "BATCH_LENGTH", 4)
 
 
 def test_the_chosen_figures_are_printed_as_a_table(run, small):
@@ -62,7 +61,8 @@ def test_a_first_step_that_never_comes_is_a_user_error(tmp_path):
 @pytest.mark.parametrize("arguments, words", [
     (["--only", "train_d999"], "--only train_d999: is none of the figures train_d768,"),
     (["--figure", "time.gif"], "time.gif: is no name of a picture"),
-    (["--figure", "none/time.svg"], "none/time.svg: cannot be written (its folder does not exist); choose a file in a folder that you may write to"),
+    (["--figure", "none/time.svg"], "none/time.svg: cannot be written (its folder does not exist); choose a file in a "
+     "folder that you may write to"),
     (["--corpus", "r9"], "corpus 'r9' is unknown"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(run, arguments, words):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import train
+from engine.cli import COLUMN_WIDTH
 from engine.support.files import read_toml
 from layers.experiments.gradcheck.suite import CASES, suite_size
 
@@ -16,7 +16,8 @@ def weights_of(run_path, which="last"):
     return file.read_bytes()
 
 
-def test_without_a_command_training_runs_and_the_run_directory_is_complete(tmp_path, arguments, run):
+def test_without_a_command_training_runs(tmp_path, arguments, run):
+    """The run directory is complete."""
     code, out, _ = run(*arguments, "--output", tmp_path / "new")
     assert code == 0
     assert "test accuracy" in out and "macro F1" in out and "sport" in out
@@ -77,12 +78,13 @@ def test_it_learns(tmp_path, arguments, run):
     assert json.loads(out)["test_accuracy"] >= 0.9
 
 
-def test_settings_come_from_preset_file_set_and_options_in_this_order(tmp_path, files, run):
+def test_settings_come_from_preset_file_set_and_options(tmp_path, files, run):
+    """In this order: later ones win."""
     config = tmp_path / "settings.toml"
     config.write_text("dimension = 6\n[training]\nepochs = 1\nbatch_size = 30\n")
     code, _, err = run(
-        "--train-file", files["train"], "--config", config, "--set", "batch_size=20", "--set", "hidden=4", "--dimension", "5",
-        "--output", tmp_path / "new",
+        "--train-file", files["train"], "--config", config, "--set", "batch_size=20", "--set", "hidden=4",
+        "--dimension", "5", "--output", tmp_path / "new",
     )  # fmt: skip
     assert code == 0, err
     written = read_toml(tmp_path / "new" / "config.toml")
@@ -97,7 +99,8 @@ def test_the_config_of_a_run_repeats_it(tmp_path, trained, run):
 
 def test_a_corpus_takes_the_place_of_the_files_of_a_config(tmp_path, trained, run, monkeypatch):
     asked = []
-    monkeypatch.setattr(train, "start_run", lambda settings, *_: asked.append(settings.data) or {"classes": []})
+    start_run = "engine.commands.train.start_run"
+    monkeypatch.setattr(start_run, lambda settings, *_: asked.append(settings.data) or {"classes": []})
     run("--config", trained / "config.toml", "--set", "corpus=r52", "--output", tmp_path / "new", "--json")
     run("--config", trained / "config.toml", "--output", tmp_path / "new", "--json")
     (corpus, files) = asked
@@ -130,9 +133,7 @@ def test_predict_keeps_the_order_of_its_texts(trained, run):
         assert run("predict", trained, text)[1].split() == line  # alone, each gets the same answer
 
 
-def test_several_runs_label_texts_by_the_mean_of_their_probabilities(
-    tmp_path, trained, arguments, files, run, monkeypatch
-):
+def test_several_runs_label_texts_by_mean_probabilities(tmp_path, trained, arguments, files, run, monkeypatch):
     other = tmp_path / "other"
     assert run(*arguments, "--seed", "5", "--vocabulary-size", "60", "--output", other)[0] == 0
     text, each = "ball of bread", []
@@ -181,7 +182,7 @@ def test_predict_copes_with_any_text(trained, run, text):
 
 
 def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
-    """Of every fourth case; tests/layers/test_gradient_suite.py runs them all."""
+    """Of every fourth case; tests/layers/experiments/gradcheck/test_gradient_suite.py runs them all."""
     some = CASES[::-4]
     monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1", "--json")
@@ -202,7 +203,7 @@ def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
     assert all(check["worst_relative_error"] <= check["tolerance"] for check in report["checks"])
 
 
-def test_gradcheck_fails_with_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
+def test_gradcheck_has_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
     from layers.wave import modulation
 
     monkeypatch.setattr(
@@ -247,13 +248,14 @@ def test_describe_shows_a_run_and_lists_all_fields(trained, run):
     assert len(names) == len(set(names))
     out = run("describe", "--fields", "--dimension", "7")[1]
     assert "dimension=7 " in out and all(f"  {name}=" in out for name in names)
-    assert max(map(len, out.splitlines())) <= train.COLUMN_WIDTH
+    assert max(map(len, out.splitlines())) <= COLUMN_WIDTH
 
 
 TRANSFORMER = ["--model", "transformer", "--set", "heads=2", "--set", "positions=300"]
 
 
-def test_a_transformer_is_trained_evaluated_and_resumed_as_a_wave_network_is(tmp_path, files, arguments, run):
+def test_a_transformer_is_handled_as_a_wave_network_is(tmp_path, files, arguments, run):
+    """It is trained, evaluated, shown, resumed and traced."""
     own = [a for a in arguments if a not in ("--set", "token_dropout=0.1", "hidden=8")] + ["--set", "hidden=8"]
     code, out, err = run(*TRANSFORMER, *own, "--output", tmp_path / "run")
     assert code == 0 and "test accuracy" in out, err

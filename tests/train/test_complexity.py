@@ -8,7 +8,6 @@ import pytest
 import train
 from layers.experiments.benchmark.workloads import VOCABULARY
 from layers.experiments.complexity import run as complexity_run
-from layers.experiments.complexity import run as processes
 from layers.experiments.complexity.measure import Measurement
 from layers.experiments.complexity.models import MODELS, TOKENS
 
@@ -22,10 +21,10 @@ def pretended(model, texts, lengths, setup):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(complexity_run, "square_product_rate", lambda device, clock: 1e9)
-    monkeypatch.setattr(processes, "measurements", pretended)
+    monkeypatch.setattr(complexity_run, "measurements", pretended)
 
 
-def test_growth_exponents_and_reductions_are_printed(run, quick):
+def test_growth_exponents_and_savings_are_printed(run, quick):
     code, out, err = run("complexity", "--lengths", "32,16", "--repeats", "1")
     assert code == 0, err
     for words in ("bert-base", "exponent of", "32 texts of 128 tokens", "less than", "−77.34 %", "measured on cpu:"):
@@ -37,29 +36,18 @@ def test_growth_exponents_and_reductions_are_printed(run, quick):
 def test_only_one_kind_and_some_models(run, quick):
     code, out, _ = run("complexity", "--only", "growth", "--models", "modulation", "--lengths", "16,32")
     assert code == 0 and "exponent of" in out and "less than" not in out and "bert" not in out
-    code, out, _ = run(
-        "complexity", "--only", "reductions", "--models", "modulation,bert-base", "--texts", "5", "--length", "9"
-    )
-    assert code == 0 and "exponent of" not in out and "5 texts of 9 tokens" in out
+    for name in ("savings", "reductions"):  # the latter is the former name
+        code, out, _ = run(
+            "complexity", "--only", name, "--models", "modulation,bert-base", "--texts", "5", "--length", "9"
+        )
+        assert code == 0 and "exponent of" not in out and "5 texts of 9 tokens" in out
 
 
 def test_the_json_holds_everything(run, quick):
-    code, out, _ = run(
-        "complexity",
-        "--lengths",
-        "16,32",
-        "--repeats",
-        "2",
-        "--budget",
-        "9",
-        "--tokens",
-        "words",
-        "--threads",
-        "1",
-        "--json",
-    )
+    options = "--lengths 16,32 --repeats 2 --budget 9 --tokens words --threads 1 --json"
+    code, out, _ = run("complexity", *options.split())
     found = json.loads(out)
-    assert code == 0 and len(found["growth"]) == 8 and len(found["batch"]) == 8 and len(found["reductions"]) == 4
+    assert code == 0 and len(found["growth"]) == 8 and len(found["batch"]) == 8 and len(found["savings"]) == 4
     chosen = {
         name: found["settings"][name]
         for name in ("device", "budget", "tokens", "threads", "texts", "length", "repeats")
@@ -84,7 +72,7 @@ def test_a_figure_is_drawn(run, quick, tmp_path):
     assert (tmp_path / "a.svg").read_text().count("<svg") == 1
 
 
-def test_the_defaults_of_the_options_are_those_of_the_measurements():
+def test_options_have_the_defaults_of_the_measurements():
     given = {p.name: p for p in train.cli.commands["complexity"].params}
     defaults = inspect.signature(complexity_run.Complexity).parameters
     for name in ("device", "texts", "length", "repeats", "budget", "threads", "tokens"):
@@ -92,15 +80,14 @@ def test_the_defaults_of_the_options_are_those_of_the_measurements():
     assert given["models"].default == ",".join(MODELS) and given["lengths"].default == ",".join(
         map(str, complexity_run.LENGTHS)
     )
-    assert list(given["tokens"].type.choices) == list(TOKENS) and list(given["only"].type.choices) == list(
-        complexity_run.KINDS
-    )
+    assert list(given["tokens"].type.choices) == list(TOKENS)
+    assert list(given["only"].type.choices) == [*complexity_run.KINDS, *complexity_run.OLD_KINDS]
     assert given["length"].type.max == VOCABULARY
 
 
 @pytest.mark.parametrize("arguments, words", [
     (["--models", "bert"], "--models bert: is none of the models interference,"),
-    (["--models", "modulation"], "--models modulation: reductions hold a wave network against a Transformer"),
+    (["--models", "modulation"], "--models modulation: savings compare a wave network with a Transformer"),
     (["--lengths", "16,,32"], "--lengths : expected whole numbers from 1 to 30,522"),
     (["--figure", "a.gif"], "a.gif: is no name of a picture"),
     (["--figure", "none/a.svg"], "none/a.svg: cannot be written (its folder does not exist)"),

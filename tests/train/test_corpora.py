@@ -31,7 +31,8 @@ def no_network(monkeypatch):
     monkeypatch.setattr("socket.socket.connect", connect)
 
 
-def test_a_network_is_trained_and_measured_on_a_corpus_of_the_hub(sst2, tmp_path, run):
+def test_a_network_is_trained_on_a_corpus_of_the_hub(sst2, tmp_path, run):
+    """A network is trained and measured on a corpus of the hub."""
     cache = ["--cache-dir", tmp_path / "cache"]
     code, out, err = run("train", "--corpus", "sst2", *TINY, *cache, "--output", tmp_path / "new", "--json")
     assert code == 0, err

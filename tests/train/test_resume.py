@@ -57,7 +57,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, n
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
 
 
-def test_a_killed_run_leaves_only_whole_files_and_resumes_to_the_same_bits(tmp_path, long_arguments, run):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, long_arguments, run):
+    """It leaves only whole files."""
     assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0
     process = start([*long_arguments, "--output", tmp_path / "cut"])
     wait_for_steps(tmp_path / "cut" / "metrics.jsonl", process, 200)
@@ -97,7 +98,7 @@ def of_a_transformer(files):
 
 
 @pytest.mark.parametrize("at", [1, 3, 7, 10])
-def test_a_transformer_stopped_by_ctrl_c_resumes_to_the_same_bits(tmp_path, of_a_transformer, run, monkeypatch, at):
+def test_a_stopped_transformer_resumes_to_the_same_bits(tmp_path, of_a_transformer, run, monkeypatch, at):
     """At the first step, within an epoch, at its end, and in the next."""
 
     def pressing(self, batch):
@@ -148,8 +149,8 @@ def interrupted(*_, **__):
 def test_ctrl_c_tells_of_resume_only_where_there_is_that_option(run, monkeypatch):
     for place in (
         "engine.cuda.doctor.examine",
-        "train.chosen_settings",
-        "train.open_run",
+        "engine.commands.train.chosen_settings",
+        "engine.commands.inspect.open_run",
         "engine.sweep.run.read_sweep",
     ):
         monkeypatch.setattr(place, interrupted)

@@ -126,9 +126,9 @@ def test_a_killed_study_continues_to_the_same_numbers(
     assert first == second
 
 
-def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(
-    tmp_path, options, run, without_figures, monkeypatch
-):
+def test_a_run_killed_before_it_has_settings_begins_anew(tmp_path, options, run, without_figures, monkeypatch):
+    """The study goes on with the others."""
+
     def die(*_, **__):
         raise Stop
 
@@ -147,7 +147,7 @@ def test_a_study_killed_before_its_run_has_settings_begins_that_run_anew(
     )
 
 
-def test_what_is_measured_at_the_end_is_of_the_last_weights_and_not_of_the_best(tmp_path, options, run, monkeypatch):
+def test_the_last_weights_are_measured_at_the_end(tmp_path, options, run, monkeypatch):
     """With the steps that rows still had to make up for: the last batch does not hold all tokens."""
     accuracies, drawn, evaluate = iter([0.9, 0.1]), {}, trainer_module.evaluate
     monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(accuracies)))
@@ -165,7 +165,8 @@ def test_what_is_measured_at_the_end_is_of_the_last_weights_and_not_of_the_best(
     ]
 
 
-def test_a_diverged_run_ends_in_one_line_though_it_is_measured_at_every_step(tmp_path, options, run, without_figures):
+def test_a_diverged_run_ends_in_one_line(tmp_path, options, run, without_figures):
+    """Though it is measured at every step."""
     diverging = ["--snapshots", "14", "--set", "learning_rate=1e39", "--set", "weight_decay=0"]
     code, _, err = run(*options, *diverging, "--runs", "modulation", "--output", tmp_path / "study")
     assert (
@@ -235,8 +236,13 @@ def test_a_changed_setting_is_named(finished, run, without_figures):
     assert code == 2 and err.count("\n") == 1 and "config.toml: differs from" in err and "study.toml" in err, err
 
 
-@pytest.mark.parametrize("text, words", [(None, "no study.toml"), ("[study]\n", "study.toml: is damaged"), ("[study\n", "is not TOML"), (
-    '[study]\nsnapshots = 1\ndevice = "cpu"\n[runs.a.data]\nx = 1\n[runs.a.network]\n[runs.a.training]\n', "unknown field 'x'")])  # fmt: skip
+@pytest.mark.parametrize("text, words", [
+    (None, "no study.toml"),
+    ("[study]\n", "study.toml: is damaged"),
+    ("[study\n", "is not TOML"),
+    ('[study]\nsnapshots = 1\ndevice = "cpu"\n[runs.a.data]\nx = 1\n[runs.a.network]\n[runs.a.training]\n',
+     "unknown field 'x'"),
+])  # fmt: skip
 def test_a_damaged_study_is_named(tmp_path, run, text, words):
     if text is not None:
         (tmp_path / "study.toml").write_text(text)

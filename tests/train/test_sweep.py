@@ -1,4 +1,4 @@
-"""The command sweep with real trainings: in processes side by side, stopped and continued, and with a run that fails."""
+"""The command sweep with real trainings: in processes side by side, stopped and continued, with a run that fails."""
 
 import itertools
 import json
@@ -16,6 +16,7 @@ import train
 from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
+from layers.networks.presets import DEFAULTS
 from tests.support.paths import ROOT
 
 SMALL = """
@@ -33,6 +34,7 @@ threads = 1
 none = {}
 "no dropout" = { token_dropout = 0.0, classifier_dropout = 0.0 }
 """
+CHOICES = train.PROJECT.choices
 NAMES = ["none-0", "none-1", "no_dropout-0", "no_dropout-1"]
 
 
@@ -84,7 +86,8 @@ def processes_of(folder):
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_path, sweep_file, run):
+def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, sweep_file, run):
+    """They are those of the command train, too."""
     path = sweep_file()
     outputs = {}
     for jobs in (1, 2):
@@ -133,7 +136,7 @@ def test_runs_side_by_side_are_those_of_one_after_the_other_and_of_train(tmp_pat
         "table.csv",
         "table.md",
     ]
-    assert read_toml(folder / "sweep.toml")["preset"] == train.DEFAULTS["wave"]
+    assert read_toml(folder / "sweep.toml")["preset"] == DEFAULTS["wave"]
     assert outputs[2] == json.loads((folder / "results.json").read_text())
     for row, label in zip(outputs[2]["rows"], ["none", "no dropout"]):
         accuracies = [
@@ -222,7 +225,7 @@ def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep
     )
 
 
-def test_a_finished_sweep_is_shown_and_more_seeds_are_added_to_it(tmp_path, sweep_file, run):
+def test_a_finished_sweep_is_shown_and_takes_more_seeds(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
     code, out, err = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
     assert code == 0, err
@@ -275,18 +278,21 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
     )
 
 
-def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
-    """Once; what evaluate says of these runs is in the table. Seeds that come in later are a group of their own, or join the others."""
+def test_ensembles_of_seeds_are_measured(tmp_path, sweep_file, run):
+    """Once; the figures that evaluate prints of these runs are in the table.
+
+    Seeds that come in later are a group of their own, or join the others.
+    """
     folder = tmp_path / "out"
-    code, out, err = run("sweep", sweep_file(), "--together", "2", "--output", folder)
-    assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("together@")][-1] == [
+    code, out, err = run("sweep", sweep_file(), "--ensemble", "2", "--output", folder)
+    assert code == 0 and [line.split()[-3:] for line in err.splitlines() if line.startswith("ensemble@")][-1] == [
         "(6",
         "of",
         "6)",
     ], err
-    files = sorted((folder / "together").iterdir())
-    assert [file.name for file in files] == ["together@no_dropout-0.json", "together@none-0.json"]
-    require_measured_together(folder, out, run)
+    files = sorted((folder / "ensemble").iterdir())
+    assert [file.name for file in files] == ["ensemble@no_dropout-0.json", "ensemble@none-0.json"]
+    require_ensembles_measured(folder, out, run)
     before = [json.loads(file.read_text()) for file in files], [file.stat().st_mtime_ns for file in files]
     seconds = [
         json.loads((folder / "runs" / f"none-{seed}" / "result.json").read_text())["train_seconds"] for seed in (0, 1)
@@ -298,17 +304,17 @@ def test_seeds_label_the_test_texts_together(tmp_path, sweep_file, run):
     plan_file = folder / "sweep.toml"
     written = re.sub(r"seeds = \[[^]]*\]", "seeds = [0, 1, 2, 3]", plan_file.read_text())
     plan_file.write_text(written)
-    require_measured_together(folder, run("sweep", "--resume", folder)[1], run)
-    assert files[0].stat().st_mtime_ns == before[1][0] and len(list((folder / "together").iterdir())) == 4
-    plan_file.write_text(written.replace("together = 2", "together = 4"))
-    require_measured_together(folder, run("sweep", "--resume", folder)[1], run)
+    require_ensembles_measured(folder, run("sweep", "--resume", folder)[1], run)
+    assert files[0].stat().st_mtime_ns == before[1][0] and len(list((folder / "ensemble").iterdir())) == 4
+    plan_file.write_text(written.replace("ensemble = 2", "ensemble = 4"))
+    require_ensembles_measured(folder, run("sweep", "--resume", folder)[1], run)
     assert json.loads(files[1].read_text())["runs"] == ["none-0", "none-1", "none-2", "none-3"]
 
 
-def require_measured_together(folder, out, run):
-    """What a sweep printed and wrote of seeds together must be the mean of what evaluate prints of each group."""
+def require_ensembles_measured(folder, out, run):
+    """The figures of ensembles that a sweep printed and wrote are the means of those that evaluate prints of each."""
     results = json.loads((folder / "results.json").read_text())
-    size = results["together"]
+    size = results["ensemble"]
     for row in results["rows"]:
         paths, measured = [folder / "runs" / each["run"] for each in row["runs"]], []
         for start in range(0, len(paths), size):
@@ -323,19 +329,20 @@ def require_measured_together(folder, out, run):
                     )[1]
                 )
             )
-        together = row["together"]
-        assert together["groups"] == together["planned"] == len(measured) == len(paths) // size
+        ensemble = row["ensemble"]
+        assert ensemble["groups"] == ensemble["planned"] == len(measured) == len(paths) // size
         for name in ("accuracy", "macro_f1"):
-            assert together[name] == pytest.approx(sum(figures[name] for figures in measured) / len(measured))
+            assert ensemble[name] == pytest.approx(sum(figures[name] for figures in measured) / len(measured))
         line = next(line for line in out.splitlines() if line.startswith(row["change"] + "  "))
-        assert f"  {100 * together['accuracy']:.2f} " in line and line.count("±") == (4 if len(measured) > 1 else 3)
+        assert f"  {100 * ensemble['accuracy']:.2f} " in line and line.count("±") == (4 if len(measured) > 1 else 3)
 
 
-def test_where_a_seed_is_missing_or_without_test_texts_the_column_is_empty(tmp_path, sweep_file, run):
+def test_an_ensemble_that_cannot_be_measured_is_left_empty(tmp_path, sweep_file, run):
+    """A seed is missing, or there are no test texts."""
     folder = tmp_path / "out"
-    code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--together", "2", "--output", folder)
-    assert code == 0 and list((folder / "together").iterdir()) == [] and "(4 of 4)" in err
-    assert [row["together"]["accuracy"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [
+    code, _, err = run("sweep", sweep_file(test_file='test_file = ""'), "--ensemble", "2", "--output", folder)
+    assert code == 0 and list((folder / "ensemble").iterdir()) == [] and "(4 of 4)" in err
+    assert [row["ensemble"]["accuracy"] for row in json.loads((folder / "results.json").read_text())["rows"]] == [
         None,
         None,
     ]
@@ -343,30 +350,44 @@ def test_where_a_seed_is_missing_or_without_test_texts_the_column_is_empty(tmp_p
     code, _, err = run(
         "sweep",
         sweep_file(none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'),
-        "--together",
+        "--ensemble",
         "2",
         "--output",
         folder,
     )
     assert (
         code == 1
-        and [file.name for file in (folder / "together").iterdir()] == ["together@no_dropout-0.json"]
+        and [file.name for file in (folder / "ensemble").iterdir()] == ["ensemble@no_dropout-0.json"]
         and "(5 of 5)" in err
     )
     first, second = json.loads((folder / "results.json").read_text())["rows"]
-    assert first["together"]["groups"] == 0 and second["together"]["accuracy"] > 0
+    assert first["ensemble"]["groups"] == 0 and second["ensemble"]["accuracy"] > 0
 
 
-def test_a_sweep_of_a_version_that_knew_no_seeds_together_is_resumed(tmp_path, sweep_file, run):
+def test_a_sweep_of_a_version_without_ensembles_is_resumed(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
     code, out, _ = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
     written = (folder / "sweep.toml").read_text()
-    (folder / "sweep.toml").write_text(written.replace("together = 0\n", ""))
-    assert "together = 0\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
+    (folder / "sweep.toml").write_text(written.replace("ensemble = 0\n", ""))
+    assert "ensemble = 0\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)
     for wrong in ("true", "1", "-2", '"2"'):
-        (folder / "sweep.toml").write_text(written.replace("together = 0\n", f"together = {wrong}\n"))
+        (folder / "sweep.toml").write_text(written.replace("ensemble = 0\n", f"ensemble = {wrong}\n"))
         code, _, err = run("sweep", "--resume", folder)
-        assert code == 2 and "sweep.toml" in err and "together (0, or how many" in err
+        assert code == 2 and "sweep.toml" in err and "ensemble (0, or the number" in err
+
+
+def test_a_sweep_with_the_former_names_of_ensembles_is_resumed(tmp_path, sweep_file, run):
+    """Option, field of sweep.toml, folder and files were called "together"; what was measured is not measured anew."""
+    folder = tmp_path / "out"
+    code, out, err = run("sweep", sweep_file(), "--together", "2", "--output", folder)
+    assert code == 0 and "ensemble of 2" in out and "--together" not in run("sweep", "--help")[1], err
+    plan_file = folder / "sweep.toml"
+    plan_file.write_text(plan_file.read_text().replace("ensemble = 2", "together = 2"))
+    for file in list((folder / "ensemble").iterdir()):
+        (folder / "together").mkdir(exist_ok=True)
+        file.rename(folder / "together" / file.name.replace("ensemble@", "together@"))
+    code, again, err = run("sweep", "--resume", folder)
+    assert (code, again) == (0, out) and "ensemble@" not in err and list((folder / "ensemble").iterdir()) == []
 
 
 WRONG = {
@@ -383,12 +404,12 @@ WRONG = {
     "output": ({}, ["--output", "FULL"], ["FULL", "holds something"]),
     "resume of nothing": ({}, ["--resume", "FULL"], ["FULL", "sweep.toml"]),
     "jobs": ({}, ["--jobs", "0"], ["--jobs"]),
-    "together": (
+    "ensemble": (
         {"seeds": "seeds = [3, 4, 5]"},
-        ["--together", "2"],
-        ["sweep.toml", "--together 2", "there are 3; give a multiple of 2"],
+        ["--ensemble", "2"],
+        ["sweep.toml", "--ensemble 2", "there are 3; give a multiple of 2"],
     ),
-    "together of one": ({}, ["--together", "1"], ["--together"]),
+    "ensemble of one": ({}, ["--ensemble", "1"], ["--ensemble"]),
 }
 
 
@@ -406,19 +427,19 @@ def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, sweep_file,
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == ["FULL"]
 
 
-def test_the_examples_in_the_help_and_in_the_readme_can_be_planned(tmp_path):
+def test_the_examples_in_help_and_readme_can_be_planned(tmp_path):
     for name in ("a.csv", "b.csv", "mr.tsv"):
         (tmp_path / name).touch()
     ablation, form = re.findall(r"```toml\n(preset.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.sweep.help, re.DOTALL).group(0)
+    helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.cli.commands["sweep"].help, re.DOTALL).group(0)
     for text, count in ((ablation, 27), (form, 24), (helped, 12)):
         (tmp_path / "shown.toml").write_text(text)
-        assert len(plan(read_description(tmp_path / "shown.toml", train.CHOICES)[0], train.CHOICES)) == count
+        assert len(plan(read_description(tmp_path / "shown.toml", CHOICES)[0], CHOICES)) == count
 
 
 def test_as_many_run_at_once_as_the_cores_take(tmp_path, monkeypatch):
     (tmp_path / "sweep.toml").write_text("seeds = [0]\n[grid]\nthreads = [0, 2]")
-    runs = plan(read_description(tmp_path / "sweep.toml", train.CHOICES)[0], train.CHOICES)
+    runs = plan(read_description(tmp_path / "sweep.toml", CHOICES)[0], CHOICES)
     monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 8)
     assert (default_jobs(runs, "cpu"), default_jobs(runs[:1], "cpu"), default_jobs(runs, "cuda")) == (4, 8, 1)
     monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 1)

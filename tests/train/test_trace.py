@@ -88,8 +88,11 @@ def test_a_random_network_shows_every_value_and_parameter(run):
 def test_a_random_transformer_shows_every_value_and_parameter(run):
     code, out, err = run("trace", TEXT, *TRANSFORMER)
     assert code == 0 and err == "" and "random network, seed 0: Transformer, d = 4, 1 block, 2 heads" in out
-    for title in ("token embeddings", "position embeddings", "tokens + positions", "queries q", "keys k", "values v", "attended values",
-                  "output map", "output + input", "first token's row", "pooler", "pooled vector", "logits", "loss"):  # fmt: skip
+    for title in (
+        "token embeddings", "position embeddings", "tokens + positions", "queries q", "keys k", "values v",
+        "attended values", "output map", "output + input", "first token's row", "pooler", "pooled vector", "logits",
+        "loss",
+    ):  # fmt: skip
         assert f" {title} " in out
     for equation in ("E8 ", "E9 ", "E10", "E11", "E14", "E15", "E18", "E19"):
         assert any(line.startswith(equation) for line in out.splitlines())

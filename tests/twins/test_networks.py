@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layers.networks.feed_forward import ACTIVATIONS
 
 from engine.arrays.backend import random_generator
 from engine.arrays.ragged import RaggedBatch
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.feed_forward import ACTIVATIONS
 from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES

@@ -55,7 +55,7 @@ def train_ours(network, limit, embedding_update):
         norm = global_norm(parameters)
         optimizer.step(learning_rate(step, STEPS, PEAK, WARMUP_STEPS / STEPS, FINAL), clip_scale(norm, limit))
         yield loss, norm, twins.masks_of(cache.network)
-    optimizer.settle()
+    optimizer.catch_up()
 
 
 def train_twin(config, tensors, limit, masks_of_steps, update):
@@ -190,7 +190,7 @@ def test_rows_of_a_table_that_rest_for_hundreds_of_steps_follow_the_twin():
             twin[row].take(step, gradient, rates[step])
         if step % 50 == 0:
             twins.assert_close(parameter.value, tensor, TOLERANCE, what=f"the table after step {step}")
-    optimizer.settle()
+    optimizer.catch_up()
     for part in twin:
         part.catch_up(steps, rates.__getitem__)
-    twins.assert_close(parameter.value, tensor, TOLERANCE, what="the settled table")
+    twins.assert_close(parameter.value, tensor, TOLERANCE, what="the table after catch_up()")

@@ -1,1 +1,1 @@
-"""The Wave Network beside the same network in PyTorch, written as people write it there."""
+"""The command `benchmark`: the Wave Network beside the same network in PyTorch, written as people write it there."""

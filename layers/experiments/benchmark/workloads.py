@@ -1,32 +1,47 @@
-"""What is measured: networks, texts, and the floating-point operations of their matrix products.
+"""Networks and texts that are measured, and the floating-point operations of their matrix products.
 
-Texts that look like news to a training, without a download: their lengths and how often their tokens repeat.
+The texts are those of a corpus, or random ones that look like news to a training, without a download: they have the
+lengths of news, and their tokens repeat as often.
 """
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from engine.arrays.backend import random_generator
 from engine.arrays.ragged import RaggedBatch
 from engine.data.corpora import load_corpus
-from engine.data.texts import class_names, encode_labels
+from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.data.token_cache import TokenCache
-from layers.experiments.benchmark import workloads
-from layers.networks.configs import WaveNetworkConfig
+from engine.types import Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
+from layers.networks.configs import WaveNetworkConfig
 from layers.networks.presets import PRESETS
+from layers.wave import OPERATIONS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's
 MAX_TOKENS = 128
 BATCH = 64
 TWO_MAPS = {"operation": "modulation", "readout": "magnitude", "hidden": 0, "wave_residual": False, "pooling": "mean"}
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "d768": {**TWO_MAPS, "dimension": 768},
     "d128": {**TWO_MAPS, "dimension": 128},
     "d768_interference": {**TWO_MAPS, "dimension": 768, "operation": "interference"},
     "paper": {name: value for name, value in PRESETS["paper"].items() if name in WaveNetworkConfig.fields()},
 }
+
+
+def further_networks() -> dict[str, dict[str, Any]]:
+    """The fields of a network for each operation that NETWORKS lacks; measured where it is named."""
+    known = {fields["operation"] for fields in NETWORKS.values() if "operation" in fields}
+    wanted = [name for name in OPERATIONS if name not in known]
+    return {f"d768_{name}": {**TWO_MAPS, "dimension": 768, "operation": name} for name in wanted}
+
+
+CLASSES = 4  # of random texts
+LENGTH_MEAN, LENGTH_DEVIATION, SHORTEST, LONGEST = 50, 20, 12, 128  # of random texts, in tokens
 
 
 class Texts(NamedTuple):
@@ -35,61 +50,61 @@ class Texts(NamedTuple):
     train: RaggedBatch
     test: RaggedBatch
     classes: int
-    tokenizer: object
+    tokenizer: Tokenizer
 
 
-def load_texts(corpus, cache_dir=None):
-    """Texts of a corpus by name; the vocabulary is learned from its training texts. UserError where it cannot be had."""
+def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
+    """Load a corpus by name; its vocabulary is learned from the training texts. UserError where it cannot be had."""
     texts = load_corpus(corpus, cache_dir)
     names = class_names(texts.train)
     cache = TokenCache(cache_dir)
     tokenizer = cache.tokenizer(texts.train.texts, VOCABULARY)
-    splits = [
-        RaggedBatch(*cache.encode(tokenizer, split.texts, MAX_TOKENS), encode_labels(split.labels, names, split))
-        for split in (texts.train, texts.test)
-    ]
-    return Texts(*splits, len(names), tokenizer)
+
+    def encoded(split: LabelledTexts | None) -> RaggedBatch:
+        assert split is not None  # a corpus by name has both
+        ids, offsets = cache.encode(tokenizer, split.texts, MAX_TOKENS)
+        return RaggedBatch(ids, offsets, encode_labels(split.labels, names, split))
+
+    return Texts(encoded(texts.train), encoded(texts.test), len(names), tokenizer)
 
 
-def config_of(network):
-    return WaveNetworkConfig(**NETWORKS[network])
+def config_of(network: str) -> WaveNetworkConfig:
+    """The config of a network of NETWORKS."""
+    return WaveNetworkConfig(**{**further_networks(), **NETWORKS}[network])
 
 
-def build(network, classes):
-    """A WaveNetwork of NETWORKS, the same one every time."""
+def build(network: str, classes: int) -> WaveNetwork:
+    """A WaveNetwork of NETWORKS with the same parameters every time."""
     return WaveNetwork(config_of(network), VOCABULARY, classes)
 
 
-def random_rows(texts, count, size=BATCH):
-    """Row numbers of `count` batches of `size` texts in random order, as a training that does not look at lengths takes them."""
-    rows = np.random.default_rng(0).permutation(len(texts.labels))
+def random_rows(texts: RaggedBatch, count: int, size: int = BATCH) -> list[Ints1d]:
+    """Row numbers of `count` batches of `size` texts in random order, whatever their lengths."""
+    rows = np.random.default_rng(0).permutation(len(texts.offsets) - 1)
     return [rows[start : start + size] for start in (np.arange(count) * size) % max(1, len(rows) - size + 1)]
 
 
-def texts_of_length(texts, length, count):
-    """A batch of `count` texts of `length` tokens each, cut from the corpus' texts joined to one: real frequencies of tokens."""
+def texts_of_length(texts: RaggedBatch, length: int, count: int) -> RaggedBatch:
+    """A batch of `count` texts of `length` tokens each, cut from all texts joined: real frequencies of tokens."""
     stream = np.resize(texts.ids, count * length)
-    return RaggedBatch(stream, np.arange(count + 1, dtype=np.int64) * length, texts.labels[:count])
+    labels = None if texts.labels is None else texts.labels[:count]
+    return RaggedBatch(stream, np.arange(count + 1, dtype=np.int64) * length, labels)
 
 
-def product_flops(config, train):
-    """Floating-point operations of the matrix products per token, were each computed for every token: multiply and add are two.
+def product_flops(config: WaveNetworkConfig, train: bool) -> int:
+    """Floating-point operations of the matrix products per token, were each computed for every token.
 
-    Per weight of a linear map 2 forward, 4 backward (for its input and for itself).
+    Multiply and add are two: per weight of a linear map 2 forward, 4 backward (for its input and for itself).
     """
     weights = 2 * config.dimension**2 + 2 * config.dimension * config.hidden
     return (6 if train else 2) * weights
 
 
-CLASSES = 4
-LENGTH_MEAN, LENGTH_DEVIATION, SHORTEST, LONGEST = 50, 20, 12, 128
-
-
-def random_texts(count, seed):
+def random_texts(count: int, seed: int) -> RaggedBatch:
     """RaggedBatch of `count` random texts with one of four labels each; equal seeds give equal texts.
 
-    Not AG News itself, but with lengths like its own: normal, 50 ± 20 tokens, rounded and clipped to 12 … 128. Token ids are
-    those of word_ids(). Labels are drawn evenly and have nothing to do with the tokens.
+    Lengths are like those of AG News: normal, 50 ± 20 tokens, rounded and clipped to 12 … 128. Token ids are those of
+    word_ids(). Labels are drawn evenly and have nothing to do with the tokens.
     """
     rng = random_generator(seed)
     lengths = np.rint(rng.normal(LENGTH_MEAN, LENGTH_DEVIATION, count)).clip(SHORTEST, LONGEST).astype(np.int64)
@@ -98,11 +113,11 @@ def random_texts(count, seed):
     return RaggedBatch(ids, offsets, rng.integers(0, CLASSES, count))
 
 
-def word_ids(rng, count):
+def word_ids(rng: np.random.Generator, count: int) -> Ints1d:
     """(count,) ids drawn one by one with the frequencies of words in natural text (Zipf's law).
 
     Id k is the word of rank k + 1 and has a probability ∝ 1/(k + 1) over the whole vocabulary.
     """
-    cumulative = np.cumsum(1 / np.arange(1, workloads.VOCABULARY + 1))
+    cumulative = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
     # Below 1, and the last entry is 1: the id found is always in the vocabulary.
     return np.searchsorted(cumulative / cumulative[-1], rng.random(count), side="right")

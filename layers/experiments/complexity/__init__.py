@@ -1,1 +1,1 @@
-"""What a model costs as its texts get longer, counted and measured, and how much less a Wave Network costs than a Transformer."""
+"""The command `complexity`: what models cost as texts get longer, and what a Wave Network saves."""

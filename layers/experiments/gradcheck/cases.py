@@ -1,102 +1,87 @@
-"""Every equation and layer beside random examples of its inputs, for gradient_suite.py.
+"""Every equation and layer beside random examples of its inputs, for suite.py.
 
-A Case draws ragged batches (texts of one token and empty ones among them) away from kinks; the kinks have exact tests of
-their own. Dropout is checked with a generator that starts anew at every call, so that the function stays the same.
+A Case draws ragged batches (texts of one token and empty ones among them) away from kinks; the kinks have exact tests
+of their own. Dropout is checked with a generator that starts anew at every call, so that the function stays the same.
 """
 
 from functools import partial
-from typing import Callable, NamedTuple
+from types import ModuleType
 
 import numpy as np
+from numpy.random import Generator
 
 from engine.arrays.backend import random_generator
 from engine.arrays.bag import Bag, merge_repeats
-from engine.gradcheck.layers import NETWORK_TOLERANCE
 from engine.layer import sum_rows
+from engine.types import Floats2d, Offsets
 from layers import wave
-from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
-from layers.networks.text_classifier import example_batch
+from layers.experiments.gradcheck.network_cases import NETWORK_CASES
+from layers.experiments.gradcheck.problem import Case, Problem
+from layers.fast import FUNCTIONS
+from layers.networks.parts import Embedding
 from layers.standard import (
     attention,
     dropout,
-    embedding,
     gelu,
     layer_norm,
     linear,
     pooling,
     relu,
+    residual,
     softmax_cross_entropy,
     tanh,
 )
 
-
-class Problem(NamedTuple):
-    """Arguments of check_gradients."""
-
-    forward: Callable
-    backward: Callable
-    inputs: tuple
-    parameters: dict | None = None
+FAST = FUNCTIONS["fast"]  # where no implementation supports the arguments, equations composed
 
 
-class Case(NamedTuple):
-    """name: shown in the table; draw: random generator → Problem; tolerance: None for that of the method.
-
-    analytic: whether complex step can be used; not where atan2 is (it has no complex form). products: of float32 matrices.
-    """
-
-    name: str
-    draw: Callable
-    tolerance: float | None = None
-    analytic: bool = True
-    products: bool = False
-
-
-def random_offsets(rng, texts=4, longest=6):
-    """Offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
+def random_offsets(rng: Generator, texts: int = 4, longest: int = 6) -> Offsets:
+    """Draw offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
     lengths = rng.permutation(
         np.concatenate([[1, 2 + rng.integers(longest - 1)], rng.integers(0, longest + 1, texts - 2)])
     )
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def random_rows(rng, rows, columns=3):
-    """(rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
+def random_rows(rng: Generator, rows: int, columns: int = 3) -> Floats2d:
+    """Draw (rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
     return rng.choice([-1.0, 1.0], (rows, columns)) * rng.uniform(0.1, 3.0, (rows, columns))
 
 
-def random_wave(rng, rows, columns=3):
+def random_wave(rng: Generator, rows: int, columns: int = 3) -> wave.Wave:
+    """Draw a Wave whose parts are random_rows."""
     return wave.Wave(random_rows(rng, rows, columns), random_rows(rng, rows, columns))
 
 
-def random_bag(rng, rows=4):
-    """A bag of random texts over `rows` rows, some of which no text may have: repeats merged into counts, or each token by itself."""
+def random_bag(rng: Generator, rows: int = 4) -> Bag:
+    """Draw a bag of random texts over `rows` rows, some of which no text may have.
+
+    Repeats are merged into counts, or each token stands by itself.
+    """
     offsets = random_offsets(rng)
-    places = rng.integers(0, rows, offsets[-1])
+    row_index = rng.integers(0, rows, offsets[-1])
     longest = offsets[np.argmax(offsets[1:] - offsets[:-1])]
-    places[longest : longest + 2] = rng.choice(
-        rows, 2, replace=False
-    )  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
-    bag = Bag(places, None, offsets)
+    two = rng.choice(rows, 2, replace=False)  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
+    row_index[longest : longest + 2] = two
+    bag = Bag(row_index, None, offsets)
     return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
 
 
-def draw_global_magnitude(scope, rng):
+def draw_global_magnitude(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     forward = partial(wave.global_magnitude_forward, scope=scope)
     return Problem(forward, wave.global_magnitude_backward, (random_rows(rng, offsets[-1]), offsets))
 
 
-def draw_phase(scope, rng):
+def draw_phase(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     w = random_rows(rng, offsets[-1])
-    G = (
-        1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]
-    )  # w and G are independent inputs; |w| < G keeps s off 0
+    # w and G are independent inputs; |w| < G keeps s off 0
+    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]
     return Problem(wave.phase_forward, wave.phase_backward, (w, G, offsets))
 
 
-def draw_polar_to_wave(scope, rng):
+def draw_polar_to_wave(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     G = random_rows(rng, len(offsets) - 1, 3 if scope == "dimension" else 1)
     return Problem(
@@ -104,34 +89,40 @@ def draw_polar_to_wave(scope, rng):
     )
 
 
-def draw_token2wave(scope, rng):
+def draw_token2wave(scope: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     forward = partial(wave.token2wave_forward, scope=scope)
     return Problem(forward, wave.token2wave_backward, (random_rows(rng, offsets[-1]), offsets))
 
 
-def draw_operation(operation, rng):
-    return Problem(*wave.OPERATIONS[operation], (random_wave(rng, 5), random_wave(rng, 5)))
+def draw_operation(operation: str, rng: Generator) -> Problem:
+    record = wave.OPERATIONS[operation]
+    return Problem(record.forward, record.backward, (random_wave(rng, 5), random_wave(rng, 5)))
 
 
-def draw_readout(kind, rng):
+def draw_readout(kind: str, rng: Generator) -> Problem:
     return Problem(wave.readout_forward, wave.readout_backward, (random_wave(rng, 5), kind))
 
 
-def draw_wave_pair(operation, readout, scope, rng):
+def draw_wave_pair(operation: str, readout: str, scope: str, rng: Generator) -> Problem:
     a, b = random_rows(rng, 4), random_rows(rng, 4)
-    b += 3.2 * np.sign(
-        b
-    )  # larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude
-    return Problem(wave.wave_pair_forward, wave.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
+    # Larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude.
+    b += 3.2 * np.sign(b)
+    return Problem(FAST.wave_pair_forward, FAST.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
 
 
-def draw_modulated_magnitude(rng):
-    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
+def draw_modulated_magnitude(rng: Generator) -> Problem:
+    offsets = random_offsets(rng)
+    inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets)
     return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
 
 
-def draw_linear(rng):
+def draw_bag_magnitude(rng: Generator) -> Problem:
+    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
+    return Problem(FAST.bag_magnitude_forward, FAST.bag_magnitude_backward, inputs)
+
+
+def draw_linear(rng: Generator) -> Problem:
     return Problem(
         linear.linear_forward,
         linear.linear_backward,
@@ -139,56 +130,53 @@ def draw_linear(rng):
     )
 
 
-def draw_embedding(rng):
-    layer = embedding.Embedding(6, 3, rng, np.float64)
+def draw_embedding(rng: Generator) -> Problem:
+    layer = Embedding(6, 3, rng, np.float64)
     return Problem(layer.forward, layer.backward, (rng.integers(0, 6, 9),), layer.parameters())
 
 
-def draw_layer_norm(rng):
+def draw_layer_norm(rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5, 6), random_rows(rng, 1, 6)[0], random_rows(rng, 1, 6)[0])
     return Problem(layer_norm.layer_norm_forward, layer_norm.layer_norm_backward, inputs)
 
 
-def draw_layer_norm_of_a_sum(rng):
+def draw_layer_norm_of_a_sum(rng: Generator) -> Problem:
     """Rows of two arrays, added: either hands on the sum over the rows it was gathered to."""
-    x, residual, gain, bias = (
-        random_rows(rng, 3, 6),
-        random_rows(rng, 4, 6),
-        random_rows(rng, 1, 6)[0],
-        random_rows(rng, 1, 6)[0],
-    )
+    x, added, gain, bias = (random_rows(rng, rows, 6) for rows in (3, 4, 1, 1))
 
-    def forward(x, gain, bias, residual, x_rows, residual_rows):
-        y, cache = layer_norm.layer_norm_forward(
-            x, gain, bias, residual=residual, x_rows=x_rows, residual_rows=residual_rows
-        )
-        return y, (cache, x_rows, residual_rows)
+    def forward(x, gain, bias, added, x_rows, added_rows):
+        y, cache = FAST.layer_norm_sum_forward(x, gain, bias, layer_norm.EPSILON, added, x_rows, added_rows)
+        return y, (cache, x_rows, added_rows)
 
     def backward(dy, cache):
-        cache, x_rows, residual_rows = cache
-        dsum, dgain, dbias = layer_norm.layer_norm_backward(dy, cache)
-        return sum_rows(x_rows, dsum).dense(3), dgain, dbias, sum_rows(residual_rows, dsum).dense(4)
+        cache, x_rows, added_rows = cache
+        dsum, dgain, dbias = FAST.layer_norm_sum_backward(dy, cache)
+        return sum_rows(x_rows, dsum).dense(3), dgain, dbias, sum_rows(added_rows, dsum).dense(4)
 
-    return Problem(forward, backward, (x, gain, bias, residual, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
+    return Problem(forward, backward, (x, gain[0], bias[0], added, rng.integers(0, 3, 5), rng.integers(0, 4, 5)))
 
 
-def draw_activation(module, name, rng):
+def draw_feed_forward(activation: str, rng: Generator) -> Problem:
+    """With a mask of dropout."""
+    weights = random_rows(rng, 3, 4), random_rows(rng, 1, 4)[0], random_rows(rng, 4, 3), random_rows(rng, 1, 3)[0]
+    mask = 2.0 * rng.integers(0, 2, (5, 4))
+
+    def forward(x, *weights):
+        return FAST.feed_forward_forward(x, *weights, activation, mask.astype(x.real.dtype))
+
+    return Problem(forward, FAST.feed_forward_backward, (random_rows(rng, 5), *weights))
+
+
+def draw_activation(module: ModuleType, name: str, rng: Generator) -> Problem:
     return Problem(getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"), (random_rows(rng, 5),))
 
 
-def draw_biased_activation(module, name, rng):
-    """The bias receives the sum of the rows of dx."""
-    forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
-
-    def both(dy, cache):
-        dx = backward(dy, cache)
-        return dx, dx.sum(axis=0)
-
-    bias = rng.uniform(-0.05, 0.05, 3)  # leaves x on its side of 0, the kink of ReLU
-    return Problem(forward, both, (random_rows(rng, 5), bias))
+def draw_residual(rng: Generator) -> Problem:
+    inputs = (random_rows(rng, 5), random_rows(rng, 5))
+    return Problem(residual.residual_forward, residual.residual_backward, inputs)
 
 
-def draw_dropout(rng):
+def draw_dropout(rng: Generator) -> Problem:
     seed = int(rng.integers(1 << 30))
     return Problem(
         lambda x: dropout.dropout_forward(x, 0.4, random_generator(seed)),
@@ -197,15 +185,17 @@ def draw_dropout(rng):
     )
 
 
-def draw_pooling(kind, counted, rng):
+def draw_pooling(kind: str, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
-    counts = rng.integers(1, 4, offsets[-1]) if counted else None
-    return Problem(
-        pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind, counts)
-    )
+    return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
 
 
-def draw_softmax_cross_entropy(smoothing, rng):
+def draw_bag_pooling(kind: str, rng: Generator) -> Problem:
+    inputs = (random_rows(rng, 4), random_bag(rng), kind)
+    return Problem(FAST.bag_pooling_forward, FAST.bag_pooling_backward, inputs)
+
+
+def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5), rng.integers(0, 3, 5), smoothing)
     return Problem(
         softmax_cross_entropy.softmax_cross_entropy_forward,
@@ -214,47 +204,10 @@ def draw_softmax_cross_entropy(smoothing, rng):
     )
 
 
-def draw_attention(heads, rng):
+def draw_attention(heads: int, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
     return Problem(attention.attention_forward, attention.attention_backward, inputs)
-
-
-def draw_network(fields, rng):
-    """The loss of a whole small network against every parameter, dropout included."""
-    config = WaveNetworkConfig(
-        **{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields}
-    )
-    seed = int(rng.integers(1 << 30))
-    return problem_of(WaveNetwork(config, 9, 3, seed, np.float64), seed)
-
-
-def draw_transformer(blocks, rng):
-    """Likewise, but for the bias of the keys: a shift of all scores changes nothing, so its gradient is 0 and rounding is all there is."""
-    config = TransformerConfig(
-        dimension=6,
-        heads=2,
-        hidden=5,
-        positions=7,
-        blocks=blocks,
-        embedding_scale=1.0,
-        dropout=0.2,
-        label_smoothing=0.1,
-    )
-    seed = int(rng.integers(1 << 30))
-    network = Transformer(config, 9, 3, seed, np.float64)
-    for block in network.blocks:
-        block.key.bias = None
-    return problem_of(network, seed)
-
-
-def problem_of(network, seed):
-    batch = example_batch(9, 3, [1, 4, 2, 7], seed)
-
-    def forward():
-        return network.loss_forward(batch, train=True, rng=random_generator(seed))
-
-    return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
 
 
 WAVE_PAIRS = [
@@ -269,14 +222,16 @@ CASES = [
     *(Case(f"E2 phase, {scope}", partial(draw_phase, scope), analytic=False) for scope in wave.SCOPES),
     *(Case(f"E3 polar to wave, {scope}", partial(draw_polar_to_wave, scope)) for scope in wave.SCOPES),
     *(Case(f"E4 token2wave, {scope}", partial(draw_token2wave, scope)) for scope in wave.SCOPES),
-    Case("E5 interference", partial(draw_operation, "interference")),
-    Case("E6 modulation", partial(draw_operation, "modulation")),
-    *(Case(f"E7 readout, {kind}", partial(draw_readout, kind), analytic=kind != "phase") for kind in wave.READOUTS),
+    *(Case(f"{record.number} {name}", partial(draw_operation, name)) for name, record in wave.OPERATIONS.items()),
+    *(
+        Case(f"E7 readout, {kind}", partial(draw_readout, kind), analytic=record.analytic)
+        for kind, record in wave.READOUTS.items()
+    ),
     *(
         Case(
             f"wave pair, {operation}, {readout}, {scope}",
             partial(draw_wave_pair, operation, readout, scope),
-            analytic=readout != "phase",
+            analytic=wave.READOUTS[readout].analytic,
         )
         for operation, readout, scope in WAVE_PAIRS
     ),
@@ -285,48 +240,18 @@ CASES = [
     Case("E10 layer norm", draw_layer_norm),
     Case("E10 layer norm of a sum", draw_layer_norm_of_a_sum),
     Case("E11 GELU", partial(draw_activation, gelu, "gelu")),
-    Case("E11 GELU, bias", partial(draw_biased_activation, gelu, "gelu")),
     Case("E12 ReLU", partial(draw_activation, relu, "relu")),
-    Case("E12 ReLU, bias", partial(draw_biased_activation, relu, "relu")),
     Case("E13 dropout", draw_dropout),
-    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind, False)) for kind in pooling.POOLINGS),
-    *(Case(f"E14 pooling, {kind}, counts", partial(draw_pooling, kind, True)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, kind)) for kind in pooling.POOLINGS),
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
+    Case("E17 magnitude of a modulation, counts", draw_bag_magnitude),
     Case("E18 attention, 1 head", partial(draw_attention, 1)),
     Case("E18 attention, 3 heads", partial(draw_attention, 3)),
     Case("E19 tanh", partial(draw_activation, tanh, "tanh")),
-    *(
-        Case(
-            f"network, {operation}, {readout}",
-            partial(draw_network, {"operation": operation, "readout": readout}),
-            NETWORK_TOLERANCE,
-            analytic=readout != "phase",
-            products=True,
-        )  # fmt: skip
-        for operation in wave.OPERATIONS
-        for readout in wave.READOUTS
-        if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
-    ),
-    Case(
-        "network, text scope, 2 blocks",
-        partial(draw_network, {"scope": "text", "blocks": 2}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    Case(
-        "network, no feed-forward",
-        partial(draw_network, {"hidden": 0, "wave_residual": False}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    Case(
-        "network, cls pooling, smoothing",
-        partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}),
-        NETWORK_TOLERANCE,
-        products=True,
-    ),
-    Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
-    Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),
+    Case("E21 residual", draw_residual),
+    *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
+    *NETWORK_CASES,
 ]

@@ -1,34 +1,40 @@
-"""Singular points and other places where the right value is known exactly, for gradient_suite.py.
+"""Singular points and other inputs for which the right value is known exactly, for suite.py.
 
-Finite differences say nothing there: the function has no derivative, or its inputs lie at the end of a float's range. Each
-case returns (found, expected) as tuples of arrays that must be equal, number for number. All numbers are powers of two.
+Finite differences say nothing there: the function has no derivative, or its inputs lie at the end of a float's range.
+Each case returns (found, expected) as tuples of arrays that must be equal, number for number. All numbers are powers of
+two.
 """
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
-from engine.arrays.bag import Bag
+from engine.types import Array
 from layers import wave
 from layers.standard import gelu, layer_norm, pooling, relu, softmax_cross_entropy
+
+Outcome: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]  # (found, expected)
 
 ONE = np.array([0, 1], np.int64)
 TWO = np.array([0, 2], np.int64)
 
 
-def one_token_text():
+def one_token_text() -> Outcome:
     """E4: no other token, so im = 0 and dw = dre, whatever dim is."""
     w, dz = np.array([[2.0, -4.0, 0.0]]), wave.Wave(np.array([[1.0, 2.0, 4.0]]), np.array([[8.0, 16.0, 32.0]]))
     z, cache = wave.token2wave_forward(w, ONE)
     return (*z, wave.token2wave_backward(dz, cache)), (w, 0.0 * w, dz.re)
 
 
-def tip_of_the_cone():
+def tip_of_the_cone() -> Outcome:
     """E4: all other tokens are 0 for the first, so h₁ = 0; the second sees |w₁| = 2 and hands back sign(w₁)·dim₂."""
     w, dz = np.array([[-2.0], [0.0]]), wave.Wave(np.array([[1.0], [2.0]]), np.array([[4.0], [8.0]]))
     z, cache = wave.token2wave_forward(w, TWO)
     return (*z, wave.token2wave_backward(dz, cache)), (w, np.array([[0.0], [2.0]]), np.array([[1.0 - 8.0], [2.0]]))
 
 
-def dominating_token():
+def dominating_token() -> Outcome:
     """E4 in float32: beside a token of 2⁶⁰ the norm of the others is not lost; G² − w² would give 0."""
     w = np.array([[2.0**60], [0.75], [1.0]], np.float32)
     dz = wave.Wave(np.zeros_like(w), np.array([[5.0], [0.0], [0.0]], np.float32))
@@ -37,7 +43,7 @@ def dominating_token():
     return (z.im, wave.token2wave_backward(dz, cache)), (expected_im, np.array([[0.0], [3.0], [4.0]], np.float32))
 
 
-def all_zero_dimension():
+def all_zero_dimension() -> Outcome:
     """E4 and E1: nothing in a dimension gives nothing, not NaN."""
     w, dz = np.zeros((2, 1)), wave.Wave(np.ones((2, 1)), np.ones((2, 1)))
     z, cache = wave.token2wave_forward(w, TWO)
@@ -51,7 +57,7 @@ def all_zero_dimension():
     return found, (w, w, dz.re, np.zeros((1, 1)), w)
 
 
-def phase_of_one_token():
+def phase_of_one_token() -> Outcome:
     """E2: c = ±1, so s = 0 and α is 0 or π; the gradient is 0 by convention, where the formula has 1/0."""
     w = np.array([[2.0, -2.0, 0.0]])
     alpha, cache = wave.phase_forward(w, abs(w), ONE)
@@ -62,7 +68,7 @@ def phase_of_one_token():
     )
 
 
-def readouts_of_nothing():
+def readouts_of_nothing() -> Outcome:
     """E7: at Z = 0 the magnitude has the tip of a cone and the phase no direction; both gradients are 0."""
     zero = wave.Wave(np.zeros((1, 2)), np.zeros((1, 2)))
     found = []
@@ -72,39 +78,39 @@ def readouts_of_nothing():
     return tuple(found), (zero.re,) * 6
 
 
-def constant_row():
+def constant_row() -> Outcome:
     """E10: a row without variance is all mean, so y is the bias."""
     y, _ = layer_norm.layer_norm_forward(np.full((1, 4), 2.0**40), np.ones(4), np.arange(4.0))
     return (y,), (np.arange(4.0)[None],)
 
 
-def gelu_far_out():
+def gelu_far_out() -> Outcome:
     """E11: 0 far to the left and the identity far to the right, with slopes 0 and 1, where x·φ(x) could be ∞·0."""
     x = np.array([[-(2.0**400), 2.0**400]])
     y, cache = gelu.gelu_forward(x)
     return (y, gelu.gelu_backward(np.ones_like(x), cache)), (np.array([[0.0, 2.0**400]]), np.array([[0.0, 1.0]]))
 
 
-def relu_at_zero():
+def relu_at_zero() -> Outcome:
     """E12: the subgradient at 0 is 0."""
     y, cache = relu.relu_forward(np.zeros((1, 1)))
     return (y, relu.relu_backward(np.ones((1, 1)), cache)), (np.zeros((1, 1)), np.zeros((1, 1)))
 
 
-def max_of_equals():
+def max_of_equals() -> Outcome:
     """E14: of equal entries the first receives the gradient."""
     y, cache = pooling.pooling_forward(np.ones((2, 1)), TWO, "max")
     return (y, pooling.pooling_backward(np.ones((1, 1)), cache)), (np.ones((1, 1)), np.array([[1.0], [0.0]]))
 
 
-def pooling_of_an_empty_text():
+def pooling_of_an_empty_text() -> Outcome:
     """E14: nothing pools to 0."""
     empty = np.array([0, 0], np.int64)
     found = tuple(pooling.pooling_forward(np.zeros((0, 2)), empty, kind)[0] for kind in pooling.POOLINGS)
     return found, (np.zeros((1, 2)),) * len(found)
 
 
-def logits_beyond_exp():
+def logits_beyond_exp() -> Outcome:
     """E15: exp(2¹⁰) overflows; the loss and its gradient do not."""
     loss, cache = softmax_cross_entropy.softmax_cross_entropy_forward(
         np.array([[2.0**10, 0.0], [2.0**10, 0.0]]), np.array([0, 1])
@@ -115,16 +121,25 @@ def logits_beyond_exp():
     )
 
 
-def modulation_of_a_zero_column():
-    """E17: where one of the waves has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
-    a, b = np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [-2.0, 4.0]])
-    bag = Bag(np.array([0, 1]), np.array([4, 1]), TWO)  # the first row four times: G_A = (0, 4), G_B = (√8, 4)
-    y, cache = wave.modulated_magnitude_forward(a, b, bag)
+def modulation_of_a_zero_column() -> Outcome:
+    """E17: where a wave has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
+    a, b = np.repeat([[0.0, 2.0], [0.0, 0.0]], (4, 1), axis=0), np.repeat([[1.0, 0.0], [-2.0, 4.0]], (4, 1), axis=0)
+    y, cache = wave.modulated_magnitude_forward(a, b, np.array([0, 5]))  # G_A = (0, 4), G_B = (√8, 4)
     found = (y, *wave.modulated_magnitude_backward(np.array([[8.0, 2.0]]), cache))
-    return found, (np.array([[0.0, 16.0]]), np.array([[0.0, 16.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 8.0]]))
+    da, db = np.repeat([[0.0, 4.0], [0.0, 0.0]], (4, 1), axis=0), np.repeat([[0.0, 0.0], [0.0, 8.0]], (4, 1), axis=0)
+    return found, (np.array([[0.0, 16.0]]), da, db)
 
 
-EXACT_CASES = {
+def correlation_with_itself() -> Outcome:
+    """E20: A·conj(A) = |A|², of phase 0; dZ = 1 gives dA = A and dB = A."""
+    a = wave.Wave(np.array([[3.0, 0.0]]), np.array([[-4.0, 2.0]]))
+    z, cache = wave.correlation_forward(a, a)
+    one = wave.Wave(np.ones((1, 2)), np.zeros((1, 2)))
+    da, db = wave.correlation_backward(one, cache)
+    return (*z, *da, *db), (np.array([[25.0, 4.0]]), np.zeros((1, 2)), *a, *a)
+
+
+EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E1, E4 all-zero dimension": all_zero_dimension,
     "E2 phase of a one-token text": phase_of_one_token,
     "E4 one-token text": one_token_text,
@@ -138,4 +153,5 @@ EXACT_CASES = {
     "E14 empty text": pooling_of_an_empty_text,
     "E15 logits beyond exp": logits_beyond_exp,
     "E17 modulation of a zero column": modulation_of_a_zero_column,
+    "E20 correlation with itself": correlation_with_itself,
 }

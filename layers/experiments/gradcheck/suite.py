@@ -1,4 +1,4 @@
-"""What `python train.py gradcheck` runs: every equation and network against numerical derivatives, by several methods.
+"""Check every equation and network against numerical derivatives, by several methods: `python train.py gradcheck`.
 
 complex_step  where the code is analytic       five_point, richardson  everywhere       exact  at singular points
 float64_twin  float32 against float64 of the same numbers
@@ -7,16 +7,18 @@ cuda_float64, cuda_float32, cuda_tf32      on a GPU against float64 on the CPU
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import random_generator
 from engine.arrays.matmul import emulated_tf32, product_precision
-from engine.gradcheck import METHODS, TOLERANCES, check_gradients, compare_backends
+from engine.gradcheck import METHODS, TOLERANCES, GradientReport, check_gradients, compare_backends
 from engine.support.text import format_table
-from layers.experiments.gradcheck.cases import CASES, Case
+from layers.experiments.gradcheck.cases import CASES
 from layers.experiments.gradcheck.exact_cases import EXACT_CASES
+from layers.experiments.gradcheck.problem import Case, Problem
 
 TWIN_TOLERANCE = 1e-5  # ‖float32 − float64‖/‖float64‖
 TF32_TOLERANCE = TWIN_TOLERANCE * 2**13  # as many roundings, each of 2⁻¹¹ instead of 2⁻²⁴
@@ -41,8 +43,8 @@ class Result(NamedTuple):
     ok: bool
 
 
-def methods_of(case, device="cpu"):
-    """The methods by which a Case can be judged on a device, "cpu" or "cuda"."""
+def methods_of(case: Case, device: str = "cpu") -> list[str]:
+    """Return the methods by which a Case can be judged on a device, "cpu" or "cuda"."""
     twins = [
         name
         for name, (where, _, precision, _) in TWINS.items()
@@ -51,13 +53,13 @@ def methods_of(case, device="cpu"):
     return [method for method in (*METHODS, *twins) if case.analytic or method != "complex_step"]
 
 
-def suite_size(device="cpu"):
-    """How many Results run_suite() yields."""
+def suite_size(device: str = "cpu") -> int:
+    """Return how many Results run_suite() yields."""
     return sum(len(methods_of(case, device)) for case in CASES) + len(EXACT_CASES)
 
 
-def run_suite(examples=5, seed=0, device="cpu"):
-    """Results of all cases by all their methods, and of the exact cases, one after another; "cuda" adds those of a GPU."""
+def run_suite(examples: int = 5, seed: int = 0, device: str = "cpu") -> Iterator[Result]:
+    """Yield Results of all cases by all their methods, then of the exact cases; "cuda" adds those of a GPU."""
     for case in CASES:
         for method in methods_of(case, device):
             yield check_case(case, method, examples, seed)
@@ -65,12 +67,12 @@ def run_suite(examples=5, seed=0, device="cpu"):
         yield check_exact(name)
 
 
-def check_case(case, method, examples=5, seed=0):
-    """Result of a Case over several random examples; a failing example makes it fail, whatever the others say."""
+def check_case(case: Case, method: str, examples: int = 5, seed: int = 0) -> Result:
+    """Check a Case on several random examples; a failing one makes it fail, whatever the others say."""
     worst, ok = 0.0, True
     for example in range(examples):
         report = report_of(case, method, case.draw(random_generator(seed, example)), seed + example)
-        # Rows that are a kink or drowned in rounding measure nothing; one without numbers (a wrong shape, say) has failed.
+        # Rows that are a kink or drowned in rounding measure nothing; one without numbers (a wrong shape) has failed.
         judged = [row.relative_error for row in report.rows if row.verdict in ("ok", "FAIL")]
         worst = max([worst, *(math.inf if error is None else error for error in judged)])
         ok = ok and report.ok
@@ -78,18 +80,25 @@ def check_case(case, method, examples=5, seed=0):
     return Result(case.name, method, dtype, worst, report.tolerance, examples, ok)
 
 
-def report_of(case, method, problem, seed):
-    """The GradientReport of one example by one method."""
+def report_of(case: Case, method: str, problem: Problem, seed: int) -> GradientReport:
+    """Check one example by one method."""
     forward, backward, inputs, parameters = problem
     if method in TWINS:
         device, dtype, precision, tolerance = TWINS[method]
         with emulated_tf32() if method == "tf32_twin" else product_precision(precision, device):
-            options = {"devices": [device], "dtypes": [dtype], "tolerances": {dtype: tolerance}}
-            return compare_backends(forward, backward, inputs, parameters=parameters, seed=seed, **options)
+            return compare_backends(
+                forward,
+                backward,
+                inputs,
+                parameters=parameters,
+                devices=[device],
+                dtypes=[dtype],
+                tolerances={dtype: tolerance},
+                seed=seed,
+            )
     tolerance = TOLERANCES[method] if case.tolerance is None else case.tolerance
-    directions = (
-        3 if method == "complex_step" else 1
-    )  # beside one for each block; the others cost several times as much
+    # Beside one for each block; the other methods cost several times as much.
+    directions = 3 if method == "complex_step" else 1
     return check_gradients(
         forward,
         backward,
@@ -102,8 +111,8 @@ def report_of(case, method, problem, seed):
     )
 
 
-def check_exact(name):
-    """Result of one of EXACT_CASES: the error is 0, or that of the worst entry."""
+def check_exact(name: str) -> Result:
+    """Check one of EXACT_CASES: the error is 0, or that of the worst entry."""
     found, expected = EXACT_CASES[name]()
     pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(found, expected, strict=True)]
     fits = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
@@ -111,9 +120,10 @@ def check_exact(name):
     return Result(name, "exact", str(pairs[0][0].dtype), worst, 0.0, 1, fits and worst == 0.0)
 
 
-def suite_table(results):
-    """A row for each equation with its worst error by each method, the tolerances, and a line for each failure."""
-    by_name, methods = {}, list(dict.fromkeys(r.method for r in results))
+def suite_table(results: Sequence[Result]) -> str:
+    """Format a row for each equation with its worst errors, the tolerances, and a line for each failure."""
+    methods = list(dict.fromkeys(r.method for r in results))
+    by_name: dict[str, dict[str, Result]] = {}
     for r in results:
         by_name.setdefault(r.name, {})[r.method] = r
     rows = []
@@ -132,16 +142,3 @@ def suite_table(results):
         if not r.ok
     ]
     return "\n".join([format_table(headings, rows, align="<" + ">" * len(methods) + "<"), *failures])
-
-
-__all__ = [
-    "CASES",
-    "Case",
-    "Result",
-    "check_case",
-    "check_exact",
-    "methods_of",
-    "run_suite",
-    "suite_size",
-    "suite_table",
-]

@@ -1,4 +1,1 @@
-"""The study of the second paper: what is compared, and what only a Wave Network has to show.
-
-A study: several networks trained on the same texts in the same order, what was recorded, its figures and its page.
-"""
+"""The study of the second paper: networks trained on the same texts in the same order, their figures and their page."""

@@ -2,12 +2,14 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from engine.support.text import format_table, visible
+from engine.support.text import format_table, sanitize
 from layers.experiments.trace.equations import EQUATIONS
-from layers.experiments.trace.trace import backwards, probabilities, verdict_line
+from layers.experiments.trace.trace import Trace, backwards, probabilities, verdict_line
 
 LINE_WIDTH = 100
 TOKEN_WIDTH = 20
@@ -15,8 +17,8 @@ TOKEN_LINES = 6
 CLASSES_SHOWN = 6
 
 
-def as_text(trace):
-    """The whole trace."""
+def as_text(trace: Trace) -> str:
+    """The whole trace as text."""
     forward = [
         (
             EQUATIONS[q.equation].number,
@@ -29,7 +31,7 @@ def as_text(trace):
         if q.kind != "parameter"
     ]
     backward = [gradient_row(q, trace.shown) for q in backwards(trace.quantities)]
-    notes = [f"{q.title}: {q.check.message}" for q in backwards(trace.quantities) if q.check.message]
+    notes = [f"{q.title}: {q.check.message}" for q in backwards(trace.quantities) if q.check and q.check.message]
     lines = [
         *heading(trace),
         "\nforward\n",
@@ -42,66 +44,65 @@ def as_text(trace):
             align="<><>>><",
         ),
         "",
-        *(line for note in [*notes, verdict_line(trace)] for line in textwrap.wrap(visible(note), LINE_WIDTH)),
+        *(line for note in [*notes, verdict_line(trace)] for line in textwrap.wrap(sanitize(note), LINE_WIDTH)),
     ]
     return "\n".join(lines)
 
 
-def heading(trace):
-    """Which network and text, and what the network makes of it."""
-    subject = trace.subject
+def heading(trace: Trace) -> list[str]:
+    """Lines that name the network, the text and its tokens, and the network's loss and probabilities."""
+    subject: Any = trace.subject
     loss, label = float(trace.walk.values["loss"]), subject.classes[int(subject.batch.labels[0])]
     lines = [network_line(subject)]
     shown = textwrap.wrap(
-        "tokens: " + " ".join(visible(t, TOKEN_WIDTH) for t in subject.tokens), LINE_WIDTH, subsequent_indent="  "
+        "tokens: " + " ".join(sanitize(t, TOKEN_WIDTH) for t in subject.tokens), LINE_WIDTH, subsequent_indent="  "
     )
     lines += shown[:TOKEN_LINES] + [f"  … {len(subject.tokens)} tokens in all"] * (len(shown) > TOKEN_LINES)
-    lines.append(f"loss {loss:.6g} nat of label {visible(label, TOKEN_WIDTH)}; probabilities {class_list(trace)}")
-    return [visible(line) for line in lines]
+    lines.append(f"loss {loss:.6g} nat of label {sanitize(label, TOKEN_WIDTH)}; probabilities {class_list(trace)}")
+    return [sanitize(line) for line in lines]
 
 
-def network_line(subject):
-    """Where the network comes from, and its settings."""
+def network_line(subject: Any) -> str:
+    """Say where the network of a Subject comes from, and its settings."""
     config = subject.network.config
     blocks = f"{config.blocks} block" + "s" * (config.blocks != 1)
     if config.model == "transformer":
         heads = f"{config.heads} head" + "s" * (config.heads != 1)
         return f"{subject.origin}: Transformer, d = {config.dimension}, {blocks}, {heads}, float64"
-    return f"{subject.origin}: d = {config.dimension}, {blocks}, {config.operation}, {config.readout} readout, {config.pooling} pooling, float64"
+    parts = f"{config.operation}, {config.readout} readout, {config.pooling} pooling"
+    return f"{subject.origin}: d = {config.dimension}, {blocks}, {parts}, float64"
 
 
-def class_list(trace):
+def class_list(trace: Trace) -> str:
     """The likeliest classes with their probabilities."""
     found = probabilities(trace)
     order = np.argsort(-found, kind="stable")[:CLASSES_SHOWN]
     more = ", …" if len(found) > CLASSES_SHOWN else ""
-    return ", ".join(f"{visible(trace.subject.classes[i], TOKEN_WIDTH)}: {found[i]:.4f}" for i in order) + more
+    return ", ".join(f"{sanitize(trace.subject.classes[i], TOKEN_WIDTH)}: {found[i]:.4f}" for i in order) + more
 
 
-def gradient_row(q, shown):
-    check = q.check
-    verdict = "" if check.verdict == "ok" else check.verdict
-    return (
-        q.title, short(norm_of(q.gradient)), first_values(q.gradient, shown),
-        f"{check.numeric:.3e}", f"{check.analytic:.3e}", f"{check.difference:.1e}", verdict or "ok",
-    )  # fmt: skip
+def gradient_row(q: Any, shown: int) -> tuple[Any, ...]:
+    """Cells of the table of gradients for a Quantity."""
+    check, values = q.check, first_values(q.gradient, shown)
+    slopes = f"{check.numeric:.3e}", f"{check.analytic:.3e}", f"{check.difference:.1e}"
+    return (q.title, short(norm_of(q.gradient)), values, *slopes, check.verdict or "ok")
 
 
-def norm_of(array):
+def norm_of(array: Any) -> float:
     return float(np.linalg.norm(np.ravel(array)))
 
 
-def shape_text(shape):
+def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "scalar"
 
 
-def first_values(array, shown):
+def first_values(array: Any, shown: int) -> list[str]:
     """The first entries as short texts; "…" as the last where there are more."""
     flat = np.ravel(array)
     return [short(v) for v in flat[:shown].tolist()] + ["…"] * (flat.size > shown)
 
 
-def align_values(rows, column=4):
+def align_values(rows: Sequence[tuple[Any, ...]], column: int = 4) -> list[tuple[Any, ...]]:
     """Rows whose lists of values in one column become texts of equal width, so that entries stand below one another."""
     lists = [row[column] for row in rows]
     width = max((len(v) for values in lists for v in values), default=0)
@@ -109,7 +110,7 @@ def align_values(rows, column=4):
     return [(*row[:column], text, *row[column + 1 :]) for row, text in zip(rows, texts)]
 
 
-def short(value, digits=3):
+def short(value: float, digits: int = 3) -> str:
     """A number in few characters: 0.123, -12.3, 1.2e-05."""
     if value == 0.0 or not math.isfinite(value):
         return f"{abs(value) if value == 0.0 else value:g}"

@@ -1,8 +1,9 @@
-"""Which module owns an array, which device is used, and random numbers that depend on their key alone."""
+"""Which module owns an array, which device is used, copies to a device, and random numbers that depend on their key."""
 
 import itertools
 import sys
 import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from engine.arrays.backend import (
     accumulator_dtype,
     array_module,
     blas_threads,
+    move_together,
     peak_memory_bytes,
     random_generator,
     resolve_device,
@@ -58,7 +60,8 @@ def test_the_owner_is_told_by_the_arrays_and_mixing_is_refused(fake_cupy):
         array_module(DeviceArray(), np.zeros(2))
 
 
-def test_device_arrays_come_to_the_host_and_host_arrays_stay_the_same_object(fake_cupy):
+def test_device_arrays_come_to_the_host(fake_cupy):
+    """Device arrays come to the host and host arrays stay the same object."""
     x = np.zeros(2)
     assert to_host(x) is x and to_device(x, "cpu") is x
     assert np.array_equal(to_host(DeviceArray()), [0, 1, 2])
@@ -72,13 +75,15 @@ def test_float32_is_summed_in_float64_and_the_rest_as_it_is(dtype, total):
     assert accumulator_dtype(dtype) == accumulator_dtype(np.dtype(dtype)) == total
 
 
-def test_without_cupy_auto_means_cpu_and_cuda_is_refused_in_one_line(no_cupy):
+def test_without_cupy_auto_means_cpu_and_cuda_is_refused(no_cupy):
+    """Without CuPy, auto means cpu, and cuda is refused in one line."""
     assert resolve_device("cpu") == resolve_device("auto") == "cpu"
     with pytest.raises(UserError, match="^--device cuda: CuPy is not installed; use --device cpu[^\n]*$"):
         resolve_device("cuda")
 
 
-def test_without_a_driver_auto_means_cpu_and_cuda_is_refused_in_one_line(fake_cupy):
+def test_without_a_driver_auto_means_cpu_and_cuda_is_refused(fake_cupy):
+    """Without a driver, auto means cpu, and cuda is refused in one line."""
     assert resolve_device("auto") == "cpu"
     with pytest.raises(UserError, match="^--device cuda: no CUDA device is usable .cudaErrorNoDevice[^\n]*$"):
         resolve_device("cuda")
@@ -138,3 +143,49 @@ def test_the_threads_of_matrix_products_are_limited_for_a_while():
         with blas_threads(0):
             assert counts() == {1}  # as found
     assert counts() == before
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+class CopiedArray:
+    def __init__(self, host):
+        self.host = host
+
+    def __getitem__(self, key):
+        return CopiedArray(self.host[key])
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """Sizes of the arrays that were copied to a device."""
+    made = []
+
+    class Cupy:
+        ndarray = CopiedArray
+
+        @staticmethod
+        def asarray(x):
+            made.append(x)
+            return CopiedArray(x)
+
+    monkeypatch.setitem(sys.modules, "cupy", Cupy)
+    return made
+
+
+def test_all_arrays_go_in_one_copy_and_keep_their_places(copies):
+    there = CopiedArray(np.arange(2))
+    tree = (Pair(np.array([1, 2]), None), (np.array([], np.int64), np.array([3], np.int32)), there)
+    pair, (empty, three), same = move_together(tree, there)
+    assert isinstance(pair, Pair) and pair.second is None and same is there
+    assert (pair.first.host.tolist(), empty.host.tolist(), three.host.tolist()) == ([1, 2], [], [3])
+    assert three.host.dtype == np.int64 and len(copies) == 1
+
+
+def test_nothing_is_copied_that_is_there_already(copies):
+    tree = Pair(np.array([1]), None)
+    assert move_together(tree, np.zeros(1)) is tree and move_together(None, CopiedArray(np.zeros(1))) is None
+    moved = Pair(CopiedArray(np.array([1])), None)
+    assert move_together(moved, CopiedArray(np.zeros(1))) is moved and not copies

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cuda import compilers as kernel_compilers
-from engine.cuda.compilers import CompilerMissing, Nvcc, Nvrtc, compilers, judged, kernel_files, search
+from engine.cuda.compilers import CompilerMissing, Nvcc, Nvrtc, compilers, kernel_files, parse_log, search
 
 LOG = """ptxas info    : Compiling entry function 'one' for 'sm_80'
 ptxas info    : Function properties for one
@@ -96,15 +96,15 @@ def test_a_broken_nvrtc_library_is_no_compiler(nothing_installed, monkeypatch, t
 
 
 def test_figures_are_the_most_of_all_architectures():
-    done = judged(True, LOG)
+    done = parse_log(True, LOG)
     assert done.registers == {"one": 32, "two": 40}
     assert done.spills == {"one": 4, "two": 20}
     assert done.message == 'a.cu(3): warning #177-D: variable "t" was declared but never referenced'
 
 
 def test_a_refusal_has_no_figures():
-    assert judged(False, LOG)[2:] == (None, None)
-    assert judged(True, "") == (True, "", None, None)
+    assert parse_log(False, LOG)[2:] == (None, None)
+    assert parse_log(True, "") == (True, "", None, None)
 
 
 def test_kernel_files_are_found_below_folders_once_and_in_order(tmp_path):

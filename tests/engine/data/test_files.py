@@ -103,8 +103,10 @@ def test_strange_characters_survive(write):
     assert read(write("a.csv", data)) == (["a\ufffdb", "😀", ""], ["1", "0", "1"])
 
 
-def test_a_text_of_a_million_characters_is_read_and_the_limit_of_csv_is_put_back(write, request):
-    request.addfinalizer(lambda before=csv.field_size_limit(1000): csv.field_size_limit(before))
+def test_a_field_of_a_million_characters_is_read(write, request):
+    """A text of a million characters is read, and the limit of the csv module is put back."""
+    before = csv.field_size_limit(1000)
+    request.addfinalizer(lambda: csv.field_size_limit(before))
     text = "word, " * 170_000
     assert read(write("a.csv", f'1,"{text}"\n0,b\n'))[0] == [text.strip(), "b"]
     assert csv.field_size_limit() == 1000
@@ -144,7 +146,8 @@ def test_columns_are_taken_by_name_or_position_from_one(write, options, texts, l
     assert read(write("a.csv", "kind,title,body\nx,t,b\ny,c,d\n"), **options) == (texts, labels)
 
 
-def test_labels_may_be_absent_where_they_are_optional_and_are_dropped_where_ignored(write):
+def test_labels_may_be_absent_or_ignored(write):
+    """Labels may be absent where they are optional and are dropped where ignored."""
     assert read(write("a.csv", "text\na\nb\n"), labels="optional") == (["a", "b"], None)
     assert read(write("b.csv", "id,text\n1,a\n2,b\n"), labels="optional") == (["a", "b"], None)
     assert read(write("c.csv", "text,label\na,x\nb,y\n"), labels="optional") == (["a", "b"], ["x", "y"])
@@ -295,7 +298,8 @@ def test_of_many_columns_some_are_named(write):
     names = ["label", *(f"c{i}" for i in range(81))]
     path = write("a.csv", f"{','.join(names)}\n" + ",".join("x" * 82) + "\n")
     assert failure(path).endswith(
-        "(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); name it (--text-columns)"
+        "(82 columns: 'label', 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8' and 72 more); "
+        "name it (--text-columns)"
     )
 
 

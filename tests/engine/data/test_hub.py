@@ -1,4 +1,4 @@
-"""Corpora from the Hugging Face hub: huggingface_hub and pyarrow themselves, with a server on 127.0.0.1 in place of the hub."""
+"""Corpora from the Hugging Face hub: huggingface_hub and pyarrow themselves, with a server on 127.0.0.1 for the hub."""
 
 import dataclasses
 import errno
@@ -29,16 +29,16 @@ def news(hub, monkeypatch):
 
 
 def serve(hub, monkeypatch, name, train, test):
-    count = lambda split, column: sum(len(part[column]) for part in ([split] if isinstance(split, dict) else split))  # noqa: E731
     label = CORPORA[name].label_column
-    tiny = dataclasses.replace(CORPORA[name], train_rows=count(train, label), test_rows=count(test, label))
+    rows = (sum(len(part[label]) for part in ([s] if isinstance(s, dict) else s)) for s in (train, test))
+    tiny = dataclasses.replace(CORPORA[name], **dict(zip(("train_rows", "test_rows"), rows)))
     monkeypatch.setitem(CORPORA, name, tiny)
     hub.publish(tiny, train=train, test=test)
     return hub
 
 
 def failure(*arguments):
-    """The message of the UserError that load_corpus raises: one line, with the own files as the way out or a folder to delete."""
+    """The message of load_corpus's UserError: one line, with the remedy of own files or of a folder to delete."""
     with pytest.raises(UserError) as caught:
         load_corpus(*arguments)
     message = str(caught.value)
@@ -121,7 +121,8 @@ def test_an_interrupted_download_is_resumed(news, tmp_path, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_download_that_never_ends_is_reported_and_leaves_nothing(news, tmp_path, monkeypatch):
+def test_a_download_that_never_ends_leaves_nothing(news, tmp_path, monkeypatch):
+    """A download that never ends is reported and leaves nothing."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     news.cuts[:] = [0] * 10
     message = failure("ag_news", tmp_path)

@@ -42,7 +42,8 @@ def texts_of(data, batch):
     ]
 
 
-def test_validation_is_split_off_the_training_texts_and_nothing_is_lost():
+def test_validation_is_split_off_and_nothing_is_lost():
+    """Validation is split off the training texts and nothing is lost."""
     corpus = Corpus("tiny", labelled(40), test=labelled(10, seed=1))
     data = prepare(config(validation_fraction=0.2), corpus, seed=3)
     assert (data.name, data.classes) == ("tiny", ["a", "b"])
@@ -81,7 +82,8 @@ def affixed(count):
     return LabelledTexts([" ".join(rng.choice(words, 2)) for _ in range(count)], ["a", "b"] * (count // 2))
 
 
-def test_ngrams_and_affixes_are_those_of_the_texts_left_for_training():
+def test_ngrams_and_affixes_come_from_the_texts_left():
+    """N-grams and affixes are those of the texts left for training."""
     corpus = Corpus("tiny", affixed(20))
     data = prepare(config(validation_fraction=0.4, **WORDY), corpus, seed=0)
     kept, held_out = split_validation(np.array([0, 1] * 10), 0.4, 0)
@@ -128,7 +130,8 @@ def test_texts_are_cut_after_max_tokens():
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_label_that_training_does_not_know_is_refused_with_its_place(split):
+def test_an_unknown_label_is_refused_with_its_place(split):
+    """A label that training does not know is refused with its place."""
     other = LabelledTexts(["red", "blue"], ["a", "z"], "other.tsv", [1, 7])
     with pytest.raises(UserError, match="^other.tsv, line 7: label 'z' is not among the training classes 'a', 'b'"):
         prepare(config(), Corpus("tiny", labelled(20), **{split: other}), seed=0)
@@ -143,7 +146,8 @@ def fingerprint(corpus, seed=0, **values):
     return prepare(config(**values), corpus, seed).fingerprint()
 
 
-def test_the_fingerprint_is_the_same_for_the_same_data_and_changes_with_any_of_them():
+def test_the_fingerprint_changes_with_any_of_the_data():
+    """The fingerprint is the same for the same data and changes with any of them."""
     train, test = labelled(20), labelled(6, seed=1)
     base = Corpus("tiny", train, test=test)
     flipped = LabelledTexts(train.texts, [*train.labels[:-2], "b", "a"])
@@ -217,7 +221,8 @@ def test_an_unknown_corpus_is_refused_with_the_names():
             ask(config(corpus="r9"))
 
 
-def test_texts_to_measure_come_from_a_file_or_from_the_runs_own_corpus(write):
+def test_test_texts_come_from_a_file_or_the_runs_corpus(write):
+    """Texts to measure come from a file or from the run's own corpus."""
     own, other = write("test.tsv", "b\ttwo\n"), write("other.tsv", "a\tred\nb\tblue\n")
     files = config(train_file=write("train.tsv", TSV * 3), test_file=own)
     data = prepare(files, read_corpus(files)[0], seed=0)

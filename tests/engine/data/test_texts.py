@@ -7,7 +7,8 @@ from engine.data.texts import LabelledTexts, class_names, encode_labels, require
 from engine.support.errors import UserError
 
 
-def test_class_names_are_sorted_and_unique_and_integers_sort_by_value():
+def test_class_names_are_sorted_integers_by_value():
+    """Class names are sorted and unique and integers sort by value."""
     assert class_names(LabelledTexts([""] * 4, ["b", "a", "b", "10"])) == ["10", "a", "b"]
     assert class_names(LabelledTexts([""] * 4, ["10", "9", "-1", "9"])) == ["-1", "9", "10"]
 
@@ -17,7 +18,8 @@ def test_labels_become_positions_among_the_classes():
     assert numbers.dtype == np.int64 and numbers.tolist() == [1, 0, 1]
 
 
-def test_an_unknown_label_is_named_with_file_line_value_and_remedy():
+def test_an_unknown_label_is_named_with_its_place():
+    """An unknown label is named with file, line, value and remedy."""
     texts = LabelledTexts(["x", "y"], ["a", "c"], "test.csv", [2, 9])
     with pytest.raises(
         UserError, match=r"^test\.csv, line 9: label 'c' is not among the training classes 'a', 'b'; correct it"

@@ -30,7 +30,8 @@ def files_of(cache, ending=""):
     return sorted(path for path in cache.folder.iterdir() if path.name.endswith(ending))
 
 
-def test_a_second_run_trains_and_encodes_nothing_and_gets_the_same(tmp_path, work):
+def test_a_second_run_trains_and_encodes_nothing(tmp_path, work):
+    """A second run trains and encodes nothing and gets the same."""
     expected = train_tokenizer(TEXTS, 60)
     for _ in range(2):
         cache = TokenCache(tmp_path)

@@ -1,13 +1,26 @@
-"""Training, loading and saving of tokenizers."""
+"""Tokenizers are learned, loaded and saved; whole-text tokenization is the judge of the faster way to ids."""
 
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken
 
+from engine.data import tokenizer as tokenizer_module
 from engine.data.config import TOKENS
-from engine.data.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
+from engine.data.tokenizer import (
+    SPECIAL_TOKENS,
+    chunks,
+    cuts_at_spaces,
+    encode_texts,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 from engine.support.errors import UserError
 from tests.support.paths import ROOT
 
@@ -24,7 +37,8 @@ def train_in_a_new_process(tokens):
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
-def test_training_is_repeatable_across_processes_even_where_all_is_tied(tokens):
+def test_training_is_repeatable_across_processes(tokens):
+    """Training is repeatable across processes even where all is tied."""
     runs = [train_in_a_new_process(tokens) for _ in range(3)]
     assert len({run.stdout for run in runs}) == 1
     assert len(json.loads(runs[0].stdout)["model"]["vocab"]) == 200
@@ -45,7 +59,8 @@ def test_pieces_and_words_are_learned():
     assert len(tokenizer.encode("wavelake").tokens) > 1 and "[UNK]" not in tokenizer.encode("wavelake").tokens
 
 
-def test_words_are_those_that_occur_twice_the_most_frequent_of_them_and_others_unknown():
+def test_words_are_the_most_frequent_that_occur_twice():
+    """Words are those that occur twice, the most frequent of them; others are unknown."""
     assert train_tokenizer(TEXTS, 60, "words").encode("Wave, the wavelake äpfel").tokens == [
         "wave",
         ",",
@@ -66,7 +81,8 @@ def test_case_is_kept_on_request(tokens):
     assert tokenizer.encode("Ä").tokens == ["Ä"] and tokenizer.encode("B").tokens == ["[UNK]"]
 
 
-def test_pieces_within_words_are_found_next_to_every_kind_of_space():
+def test_pieces_are_found_next_to_every_kind_of_space():
+    """Pieces within words are found next to every kind of space."""
     vocabulary = train_tokenizer(["ab\tcd\nef\x1cgh\u00a0ij  kl 中文"] * 2, 100).get_vocab()
     # Sorted and right after the special tokens: this order is what makes training repeatable.
     assert sorted(vocabulary, key=vocabulary.get)[4:12] == ["##b", "##d", "##f", "##g", "##h", "##j", "##l", "a"]
@@ -100,7 +116,7 @@ def test_a_saved_tokenizer_is_loaded_as_it_was(tmp_path, tokens):
 
 def test_a_vocabulary_file_is_loaded_in_its_own_case(tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_bytes("[PAD]\r\n[UNK]\r\n[CLS]\r\n[unused1]\r\nwave\r\n##s\r\n".encode())
+    path.write_bytes(b"[PAD]\r\n[UNK]\r\n[CLS]\r\n[unused1]\r\nwave\r\n##s\r\n")
     tokenizer = load_tokenizer(path)
     assert tokenizer.encode("WAVES wave qq").ids == [4, 5, 4, 1]
     path.write_text("[UNK]\n[CLS]\nWave\nwave\n##s\n")
@@ -138,3 +154,105 @@ def test_other_files_are_refused_in_one_line(tmp_path, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_tokenizer(tmp_path / "vocab.txt")
+
+
+PIECES_AND_WORDS = [
+    train_tokenizer(["the wave runs, the wave breaks", "a lake without waves é ü 中文 😀!"] * 3, 80, tokens)
+    for tokens in TOKENS
+]
+TOKENIZER = PIECES_AND_WORDS[0]
+CLS = 2
+PIECES = st.sampled_from(
+    [
+        "wave",
+        "waves",
+        "lake",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\u00a0",
+        "\u2028",
+        "\x1c",
+        "\0",
+        "\ufffd",
+        ",",
+        "é",
+        "e\u0301",
+        "\u0301",
+        "中",
+        "😀",
+        "ß",
+        "İ",
+        "Σ",
+        "[CLS]",
+        "##s",
+        "x" * 120,
+    ]
+)
+STRINGS = st.lists(PIECES | st.text(max_size=4), max_size=12).map("".join)
+
+
+def split(ids, offsets):
+    return [ids[start:stop].tolist() for start, stop in zip(offsets, offsets[1:])]
+
+
+@given(st.sampled_from(PIECES_AND_WORDS), st.lists(STRINGS, max_size=5), st.integers(1, 12))
+def test_ids_are_those_of_whole_texts_cut_after_max_tokens(tokenizer, texts, max_tokens):
+    assert cuts_at_spaces(tokenizer)
+    ids, offsets = encode_texts(tokenizer, texts, max_tokens)
+    assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
+    assert split(ids, offsets) == [
+        [CLS, *tokenizer.encode(text, add_special_tokens=False).ids][:max_tokens] for text in texts
+    ]
+
+
+def test_empty_texts_are_the_class_token_alone():
+    assert split(*encode_texts(TOKENIZER, ["", " ", "\0"], 9)) == [[CLS]] * 3
+    assert split(*encode_texts(TOKENIZER, [], 9)) == []
+
+
+def test_special_tokens_in_a_text_are_ordinary_characters():
+    ids, _ = encode_texts(TOKENIZER, ["[CLS] [PAD]"], 99)
+    assert CLS not in ids[1:] and 0 not in ids
+
+
+def test_padding_and_truncation_do_not_interfere():
+    """Padding and truncation of the tokenizer do not interfere."""
+    tokenizer = train_tokenizer(["a, b, c"] * 2, 20)
+    tokenizer.enable_padding(length=9)
+    tokenizer.enable_truncation(2)
+    ids, offsets = encode_texts(tokenizer, ["a,b,c", "a"], 5)
+    assert np.diff(offsets).tolist() == [5, 2] and 0 not in ids
+
+
+def test_tokens_that_span_spaces_are_found_in_whole_texts():
+    tokenizer = train_tokenizer(["new york is new"] * 2, 40)
+    tokenizer.add_tokens([AddedToken("new york")])
+    assert not cuts_at_spaces(tokenizer)
+    ids, _ = encode_texts(tokenizer, ["is new york"], 9)
+    assert [tokenizer.id_to_token(i) for i in ids] == ["[CLS]", "is", "new york"]
+
+
+def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch):
+    texts = ["the wave", "lake " * 30, "", "waves 中"] * 20
+    expected = encode_texts(TOKENIZER, texts, 16)
+    for name, value in (("CHUNK_TEXTS", 3), ("CHUNK_CHARACTERS", 20), ("KNOWN_WORDS", 2)):
+        monkeypatch.setattr(tokenizer_module, name, value)
+    assert all(np.array_equal(a, b) for a, b in zip(expected, encode_texts(TOKENIZER, iter(texts), 16)))
+
+
+def test_chunks_are_bounded_by_texts_and_by_characters(monkeypatch):
+    monkeypatch.setattr(tokenizer_module, "CHUNK_TEXTS", 3)
+    monkeypatch.setattr(tokenizer_module, "CHUNK_CHARACTERS", 10)
+    assert list(map(len, chunks(["a"] * 7 + ["b" * 10] * 2))) == [3, 3, 2, 1]
+
+
+def test_a_text_of_a_million_characters():
+    ids, offsets = encode_texts(TOKENIZER, ["wave " * 200_000, "x" * 1_000_000], 8)
+    assert offsets.tolist() == [0, 8, 10] and ids[9] == 1
+
+
+def test_max_tokens_must_leave_room_for_the_class_token():
+    with pytest.raises(ValueError, match="max_tokens: must be at least 1"):
+        encode_texts(TOKENIZER, ["a"], 0)

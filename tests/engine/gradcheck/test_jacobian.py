@@ -110,7 +110,7 @@ def test_a_kink_among_many_entries_is_no_failure():
 
 
 def test_scalar_outputs_parameters_and_empty_blocks():
-    from layers.standard.linear import Linear
+    from layers.networks.parts import Linear
 
     layer = Linear(3, 2, np.random.default_rng(0), np.float64)
     report = check_jacobian(layer.forward, layer.backward, (np.ones((2, 3)),), parameters=layer.parameters())
@@ -119,7 +119,7 @@ def test_scalar_outputs_parameters_and_empty_blocks():
     assert check_jacobian(lambda x: (np.tanh(x), x), lambda dy, x: dy, (np.zeros((0, 3)),)).ok
 
 
-def test_a_gradient_of_wrong_shape_and_a_jacobian_too_large_are_refused():
+def test_wrong_shapes_and_too_large_jacobians_are_refused():
     report = check_jacobian(lambda x: (x * x, x), lambda dy, x: dy[:1], (np.ones(3),))
     assert not report.ok and "shape (1,)" in str(report)
     with pytest.raises(ValueError, match="1000·1000 entries, more than"):

@@ -27,7 +27,14 @@ def test_wrong(gradient_check):
     gradient_check(forward, lambda dy, y: dy * (1 - y), np.array([0.1, -2.0, 3.0]))
 
 def test_options(gradient_check):
-    assert gradient_check(forward, backward, np.ones(2), method="richardson", directions=1).rows[0].method == "richardson"
+    report = gradient_check(forward, backward, np.ones(2), method="richardson", directions=1)
+    assert report.rows[0].method == "richardson"
+
+def test_imports():
+    import sys
+    ours = {name for name in sys.modules if name.split(".")[0] in ("engine", "layers", "train")}
+    assert "engine.gradcheck.check" in ours
+    assert all((name + ".").startswith("engine.gradcheck.") for name in ours - {"engine"}), ours
 """
 
 
@@ -44,16 +51,19 @@ def run_pytest(folder, *options):
 def test_another_project_checks_its_own_backward(tmp_path):
     (tmp_path / "test_mine.py").write_text(PROJECT)
     code, output = run_pytest(tmp_path)
-    assert code == 1 and "2 passed" in output and "1 failed" in output
+    assert code == 1 and "3 passed" in output and "1 failed" in output
     assert "gradient check FAILED" in output and "worst entry [" in output and "numeric" in output
-    assert "test_mine.py::test_wrong" in output and "engine/gradcheck" not in output  # the report, not our insides
+    assert (
+        "test_mine.py::test_wrong" in output and "engine/gradcheck" not in output
+    )  # the report, not frames of the checker
 
 
-def test_a_project_with_a_package_called_engine_starts_and_is_told(tmp_path):
+def test_a_project_with_its_own_engine_starts_and_is_told(tmp_path):
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "__init__.py").write_text("POWER = 9000\n")
     (tmp_path / "test_theirs.py").write_text(
-        "import engine\n\ndef test_own():\n    assert engine.POWER == 9000\n\ndef test_asks(gradient_check):\n    pass\n"
+        "import engine\n\ndef test_own():\n    assert engine.POWER == 9000\n\n"
+        "def test_asks(gradient_check):\n    pass\n"
     )
     (tmp_path / "engine" / "arguments.py").write_text("raise RuntimeError('theirs')\n")
     code, output = run_pytest(tmp_path)
@@ -62,7 +72,7 @@ def test_a_project_with_a_package_called_engine_starts_and_is_told(tmp_path):
     assert str(tmp_path / "engine") in line and "rename it" in line and "Traceback" not in output
 
 
-def test_the_plugin_imports_nothing_of_ours_before_the_fixture_is_used(tmp_path):
+def test_the_plugin_imports_nothing_before_its_fixture_is_used(tmp_path):
     (tmp_path / "test_none.py").write_text(
         "import sys\n\ndef test_none():\n    assert not {'engine', 'layers', 'train'} & set(sys.modules)\n"
     )

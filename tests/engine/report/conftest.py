@@ -35,15 +35,16 @@ def metrics(steps, epochs, seed):
 def result(steps, epochs, seed, classes):
     rows = [{"name": name, "texts": 10, "precision": 0.5, "recall": 0.25, "f1": 1 / 3} for name in classes]
     return {
-        "test_accuracy": 0.8 + seed / 100, "test_macro_f1": 0.7, "validation_accuracy": 0.9, "train_seconds": 12.5, "tokens_per_second": 123456.7,
-        "parameters": 98765, "peak_memory_bytes": 2**20, "seed": seed, "device": "cpu", "epochs": epochs, "best_epoch": 1, "steps": steps,
-        "classes": rows, "run_directory": "elsewhere", "texts": {"training": 1234, "validation": 56, "test": 20},
+        "test_accuracy": 0.8 + seed / 100, "test_macro_f1": 0.7, "validation_accuracy": 0.9, "train_seconds": 12.5,
+        "tokens_per_second": 123456.7, "parameters": 98765, "peak_memory_bytes": 2**20, "seed": seed, "device": "cpu",
+        "epochs": epochs, "best_epoch": 1, "steps": steps, "classes": rows, "run_directory": "elsewhere",
+        "texts": {"training": 1234, "validation": 56, "test": 20},
     }  # fmt: skip
 
 
 @pytest.fixture
 def make_run(tmp_path):
-    """make_run(name, steps, epochs, finished, classes, device, **fields of the settings) → the path of a run directory."""
+    """make_run(name, steps, epochs, finished, classes, device, **settings) → the path of a run directory."""
 
     def make(name="run", steps=40, epochs=2, finished=True, classes=("a", "b"), device="cpu", **fields):
         settings = build_settings(CONFIGS, {"corpus": "r8", "epochs": epochs, **fields})

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.report.figures import LOOKS, Level, Panel, decades, draw, require_plots, ticks, write_line_plot
+from engine.report.figures import LOOKS, Level, Panel, decades, draw_line_plot, require_plots, ticks, write_line_plot
 from engine.support.errors import UserError
 
 X = np.array([1.0, 1e3, 1e6])
@@ -13,7 +13,7 @@ X = np.array([1.0, 1e3, 1e6])
 
 def picture(*lines, levels=()):
     """(figure, axes) of panels with these lines."""
-    figure = draw(
+    figure = draw_line_plot(
         X,
         [Panel(f"panel {n}", {f"line {m}": y for m, y in enumerate(ys)}) for n, ys in enumerate(lines)],
         "x",
@@ -30,7 +30,8 @@ def test_both_axes_are_logarithmic_and_panels_share_them():
     assert (left.get_title(), right.get_title()) == ("panel 0", "panel 1")
 
 
-def test_what_is_not_finite_is_a_cross_on_the_upper_rim_and_named():
+def test_numbers_that_are_not_finite_are_crosses():
+    """They lie on the upper rim, and the legend names them."""
     figure, (axes,) = picture([[1e-7, np.nan, np.inf]])
     line, crosses = axes.get_lines()
     np.testing.assert_array_equal(line.get_ydata(), [1e-7, np.nan, np.nan])
@@ -38,7 +39,8 @@ def test_what_is_not_finite_is_a_cross_on_the_upper_rim_and_named():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["line 0", "NaN or infinite"]
 
 
-def test_a_zero_lies_on_the_lower_rim_and_without_crosses_none_are_explained():
+def test_a_zero_lies_on_the_lower_rim():
+    """Without crosses the legend does not explain any."""
     figure, (axes,) = picture([[0.0, 1e-3, 1.0]])
     (line,) = axes.get_lines()
     assert line.get_ydata()[0] == axes.get_ylim()[0]
@@ -113,7 +115,7 @@ def test_places_where_no_picture_can_be_are_named(tmp_path):
 
 def test_a_panel_may_have_its_own_x():
     panels = [Panel("a", {"line": [1.0, 2.0]}, [1.0, 1e3]), Panel("b", {"line": [1.0, 2.0, 3.0]}, [10.0, 1e2, 1e6])]
-    left, right = draw(None, panels, "x", "y", ()).axes
+    left, right = draw_line_plot(None, panels, "x", "y", ()).axes
     assert [line.get_xdata().tolist() for axes in (left, right) for line in axes.get_lines()] == [
         [1.0, 1e3],
         [10.0, 1e2, 1e6],
@@ -121,12 +123,13 @@ def test_a_panel_may_have_its_own_x():
     assert left.get_ylim() == right.get_ylim() and left.get_xlim() != right.get_xlim()
 
 
-def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
+def test_panels_of_different_units_have_their_own_scales():
+    """Four of them stand in two rows."""
     panels = [
         Panel(name, {"line": [low, 10 * low, 50 * low], "shorter": [2 * low]}, y_label=name)
         for name, low in zip("abcd", (1.0, 1e4, 1e9, 1e-3))
     ]
-    axes = draw(X, panels, "x", "y", ()).axes
+    axes = draw_line_plot(X, panels, "x", "y", ()).axes
     assert [one.get_ylim() for one in axes] == [(1.0, 100.0), (1e4, 1e6), (1e9, 1e11), (1e-3, 0.1)]
     assert [one.get_ylabel() for one in axes] == list("abcd") and [one.get_xlabel() for one in axes] == [
         "",
@@ -141,12 +144,12 @@ def test_panels_of_different_units_have_scales_of_their_own_in_two_rows():
 
 
 def test_a_panel_of_one_power_of_ten_has_a_scale():
-    (axes,) = draw(X, [Panel("a", {"line": [10.0, 10.0, 10.0]}, y_label="unit")], "x", "y", ()).axes
+    (axes,) = draw_line_plot(X, [Panel("a", {"line": [10.0, 10.0, 10.0]}, y_label="unit")], "x", "y", ()).axes
     assert axes.get_ylim() == (10.0, 100.0)
 
 
 def test_ticks_may_be_chosen_and_are_written_out():
-    (axes,) = draw(X, [Panel("a", {"line": [1.0, 1.0, 1.0]})], "x", "y", (), [2, 4096]).axes
+    (axes,) = draw_line_plot(X, [Panel("a", {"line": [1.0, 1.0, 1.0]})], "x", "y", (), [2, 4096]).axes
     assert axes.get_xticks().tolist() == [2, 4096] and [text.get_text() for text in axes.get_xticklabels()] == [
         "2",
         "4,096",

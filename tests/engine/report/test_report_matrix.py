@@ -25,7 +25,8 @@ def counts_of(classes, seed=0):
     )
 
 
-def test_colours_are_shares_of_the_true_class_and_numbers_the_counts():
+def test_colours_are_shares_and_numbers_counts():
+    """Shares are those of the true class."""
     figure = draw_matrix(["a", "b", "c"], COUNTS)
     axes = figure.axes[0]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.7, 0.3, 0], [1 / 121, 120 / 121, 0], [0, 0, 0]])
@@ -63,7 +64,8 @@ def test_numbers_that_do_not_fit_are_left_out():
     assert sorted(numbers_of(draw_matrix(["a", "b"], np.diag([10**6, 0]))).values()) == ["1000000"]
 
 
-def test_of_too_many_classes_those_confused_most_are_shown_and_all_texts_counted():
+def test_too_many_classes_are_merged():
+    """Those confused most are shown in their order, the rest as one, and all texts are counted."""
     classes = MOST_CLASSES + 5
     confusion = np.diag(np.full(classes, 100))
     busy = [row for row in range(classes) if row not in (3, 4, 10, 30, 55, 56)]

@@ -36,7 +36,8 @@ def legend_of(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_seeds_share_a_line_at_their_mean_in_a_band_from_lowest_to_highest():
+def test_seeds_share_a_line_in_a_band():
+    """The line is their mean, the band goes from the lowest to the highest."""
     seeds = [recorded(30, 1), recorded(24, 2, (10,)), recorded(30, 3)]
     figure = draw_learning({"seeds": seeds, "alone": [recorded(30, 4)]})
     axes = figure.axes[0]
@@ -73,7 +74,8 @@ def test_names_of_any_kind_are_shown_as_they_are():
     assert all(text.count(f">{name}</text>") == 1 for name in ("_x", "$\\frac{$", "政治 &amp; &lt;b&gt;"))
 
 
-def test_sixteen_looks_differ_and_the_first_are_those_of_all_pictures():
+def test_sixteen_looks_differ():
+    """The first are those of all pictures."""
     assert tuple(looks(4)) == LOOKS and len(set(looks(DISTINCT))) == DISTINCT == 16 and len(looks(40)) == 40
     assert [look[0] for look in looks(8)] == [look[0] for look in LOOKS] * 2
 

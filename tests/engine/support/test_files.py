@@ -54,7 +54,9 @@ def test_any_other_error_passes_and_leaves_the_old_file_too(tmp_path, error):
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
-def test_errors_named_as_failures_of_the_writer_are_the_users_to_mend(tmp_path):
+def test_failures_of_the_writer_are_user_errors(tmp_path):
+    """Errors named as failures of the writer are UserErrors."""
+
     class NoWords(Exception):
         pass
 

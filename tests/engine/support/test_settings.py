@@ -33,9 +33,11 @@ def refusal(**values):
     "field, value, held",
     [
         ("count", 1, 1), ("count", 9, 9), ("count", "3", 3), ("count", " 3 ", 3),
-        ("share", 0, 0.0), ("share", 0.999, 0.999), ("share", "2.5e-1", 0.25), ("free", -3, -3.0), ("free", "1e300", 1e300),
+        ("share", 0, 0.0), ("share", 0.999, 0.999), ("share", "2.5e-1", 0.25),
+        ("free", -3, -3.0), ("free", "1e300", 1e300),
         ("kind", "b", "b"), ("name", "1", "1"), ("name", 1, "1"), ("name", "true", "true"),
-        ("flag", False, False), ("flag", "no", False), ("flag", "True", True), ("flag", "off", False), ("flag", "on", True),
+        ("flag", False, False), ("flag", "no", False), ("flag", "True", True),
+        ("flag", "off", False), ("flag", "on", True),
     ],
 )  # fmt: skip
 def test_a_fitting_value_is_held_in_the_fields_type(field, value, held):
@@ -57,7 +59,8 @@ COUNT, SHARE, FREE = "a whole number from 1 to 9", "a number from 0.0 to below 1
         ("flag", [0, 1, "1", "maybe", None], "true or false"),
     ],
 )
-def test_any_other_value_is_refused_with_the_field_and_what_it_may_be(field, values, words):
+def test_any_other_value_is_refused_with_its_field(field, values, words):
+    """Any other value is refused with the field and what it may be."""
     for value in values:
         assert refusal(**{field: value}) == f"{field}: expected {words}, got {value!r}"
 
@@ -86,7 +89,8 @@ def test_no_two_sections_share_a_field_name():
 
 
 @pytest.mark.parametrize("cls", [*ALL, TransformerConfig])
-def test_every_field_has_a_meaning_and_a_default_within_its_own_limits(cls):
+def test_every_default_lies_within_its_own_limits(cls):
+    """Every field has a meaning and a default within its own limits."""
     for name, field in cls.fields().items():
         assert field.metadata["help"] and allowed(field)
         assert cls(**{name: str(field.default)}) == cls(**{name: field.default}) == cls()
@@ -146,7 +150,8 @@ def test_every_field_has_a_row_for_the_reader():
     assert ("training", "epochs", 4, "a whole number from 1", "passes over the training texts") in rows
 
 
-def test_the_model_chooses_the_network_and_refuses_fields_of_another():
+def test_the_model_refuses_fields_of_another():
+    """The model chooses the network and refuses fields of another."""
     assert build_settings(CONFIGS).network == WaveNetworkConfig()
     assert build_settings(CONFIGS, {"model": "transformer", "heads": 3, "dimension": 6}).network == TransformerConfig(
         dimension=6, heads=3

@@ -6,7 +6,7 @@ import pytest
 
 from engine.data.texts import Corpus, LabelledTexts
 from engine.support.errors import UserError
-from engine.sweep.linear_svm import LABEL, measure_linear, require_linear
+from engine.sweep.baselines import LABEL, measure_linear, require_linear
 
 TRAIN = LabelledTexts(
     ["red green", "green blue", "red blue", "one two", "two three", "one three", "blue red two"],

@@ -73,8 +73,12 @@ def test_a_sweep_without_a_grid_is_its_seeds(read, choices):
     assert [(run.name, run.labels, run.settings.training.seed) for run in runs] == [("3", (), 3), ("1", (), 1)]
 
 
-def test_a_preset_stands_at_the_top_or_in_a_change_and_else_is_the_models(read, choices):
-    text = 'seeds = [0]\npreset = "paper"\n[set]\nhidden = 3\n[grid.network]\na = {}\nb = { preset = "transformer-1" }\nc = { preset = "quick", dimension = 5 }'
+def test_a_preset_stands_at_the_top_or_in_a_change(read, choices):
+    """Else it is that of the model."""
+    text = (
+        'seeds = [0]\npreset = "paper"\n[set]\nhidden = 3\n'
+        '[grid.network]\na = {}\nb = { preset = "transformer-1" }\nc = { preset = "quick", dimension = 5 }'
+    )
     a, b, c = (run.settings.network for run in plan(read(text)[0], choices))
     assert (a.model, a.dimension, a.hidden, b.model, b.hidden, c.dimension, c.hidden, c.activation) == (
         "wave",
@@ -95,7 +99,8 @@ def test_a_preset_stands_at_the_top_or_in_a_change_and_else_is_the_models(read, 
     assert [run.settings.network.dimension for run in runs] == [128, 768]
 
 
-def test_a_sweep_writes_down_the_preset_that_is_the_default_where_all_runs_have_one(read, choices):
+def test_the_default_preset_is_written_down(read, choices):
+    """Where all runs have the same; so another default later on changes nothing."""
     later = choices._replace(defaults={"wave": "quick", "transformer": "bert-base"})
     for text in (
         "seeds = [0]",
@@ -110,14 +115,21 @@ def test_a_sweep_writes_down_the_preset_that_is_the_default_where_all_runs_have_
     assert both.with_preset(choices) == both
 
 
-def test_who_asks_for_epochs_gets_them_and_who_asks_for_a_budget_gets_that(read, choices):
-    text = "seeds = [0]\n[grid.change]\na = {}\nb = { epochs = 9 }\nc = { epochs = 9, step_budget = 7 }\nd = { step_budget = 7 }"
+def test_epochs_asked_for_leave_out_the_step_budget(read, choices):
+    """Unless that is asked for, too."""
+    text = (
+        "seeds = [0]\n"
+        "[grid.change]\na = {}\nb = { epochs = 9 }\nc = { epochs = 9, step_budget = 7 }\nd = { step_budget = 7 }"
+    )
     found = [(run.settings.training.epochs, run.settings.training.step_budget) for run in plan(read(text)[0], choices)]
     assert found == [(6, 2900), (9, 0), (9, 7), (6, 7)]
 
 
 def test_a_corpus_in_an_axis_takes_the_place_of_the_files_of_all(read, choices):
-    text = 'seeds = [0]\n[set]\ntrain_file = "a.csv"\ntest_file = "texts/b.csv"\n[grid.texts]\nown = {}\nr8 = { corpus = "r8" }'
+    text = (
+        'seeds = [0]\n[set]\ntrain_file = "a.csv"\ntest_file = "texts/b.csv"\n'
+        '[grid.texts]\nown = {}\nr8 = { corpus = "r8" }'
+    )
     own, r8 = (run.settings.data for run in plan(read(text)[0], choices))
     assert own.train_file and own.test_file and (r8.corpus, r8.train_file, r8.test_file) == ("r8", "", "")
 
@@ -162,18 +174,21 @@ WRONG = {
     "seed in set": ("seeds = [0]\n[set]\nseed = 1", ["[set]", "seed", "list seeds"]),
     "model": ('seeds = [0]\n[set]\nmodel = "tree"', ["[set]", "model", "'tree'", "transformer"]),
     "file": ('seeds = [0]\n[set]\ntrain_file = "no.csv"', ["[set]", "train_file", "no.csv", "relative to"]),
-    "file in an axis": ('seeds = [0]\n[grid.corpus]\nx = { train_file = "a.csv", test_file = "no.csv" }', ["axis corpus, x", "test_file", "no.csv"]),
+    "file in an axis": ('seeds = [0]\n[grid.corpus]\nx = { train_file = "a.csv", test_file = "no.csv" }',
+        ["axis corpus, x", "test_file", "no.csv"]),
     "axis empty": ("seeds = [0]\n[grid]\noperation = []", ["axis operation", "empty"]),
     "axis empty table": ("seeds = [0]\n[grid.change]", ["axis change", "empty"]),
     "axis no list": ('seeds = [0]\n[grid]\noperation = "modulation"', ["axis operation", "'modulation'", "list"]),
     "axis no field": ("seeds = [0]\n[grid]\noperations = [1]", ["axis operations", "'operation'", "[grid.operations]"]),
     "axis of seeds": ("seeds = [0]\n[grid]\nseed = [1, 2]", ["axis seed, 1", "list seeds"]),
-    "axis value": ('seeds = [0]\n[grid]\noperation = ["modulation", "sum"]', ["axis operation, sum", "'sum'", "interference"]),
+    "axis value": ('seeds = [0]\n[grid]\noperation = ["modulation", "sum"]',
+        ["axis operation, sum", "'sum'", "interference"]),
     "axis value twice": ('seeds = [0]\n[grid]\nepochs = [1, 2, 1]', ["axis epochs", "1 is named twice"]),
     "axis name": ("seeds = [0]\n[grid.seconds]\na = {}", ["axis seconds", "column"]),
-    "axis name of a column that is put in": ("seeds = [0]\n[grid.together]\na = {}", ["axis together", "column"]),
-    "axis name of a column that is put into the CSV": ("seeds = [0]\n[grid.together_macro_f1]\na = {}", ["axis together_macro_f1", "column"]),
-    "axis name of a column that is half an interval": ("seeds = [0]\n[grid.interval_low]\na = {}", ["axis interval_low", "column"]),
+    "axis name of a column that is put in": ("seeds = [0]\n[grid.ensemble]\na = {}", ["axis ensemble", "column"]),
+    "axis name of a column of the CSV": ("seeds = [0]\n[grid.ensemble_macro_f1]\na = {}",
+        ["axis ensemble_macro_f1", "column"]),
+    "axis name of half an interval": ("seeds = [0]\n[grid.interval_low]\na = {}", ["axis interval_low", "column"]),
     "axis field": ("seeds = [0]\n[grid.change]\na = { epoch = 1 }", ["axis change, a", "'epoch'"]),
     "axis preset": ('seeds = [0]\n[grid.change]\na = { preset = "no" }', ["axis change, a", "preset", "'no'"]),
     "change no table": ("seeds = [0]\n[grid.change]\na = 1", ["axis change, a", "1"]),
@@ -197,15 +212,22 @@ def test_what_is_wrong_in_a_file_is_named(read, tmp_path, name):
 IMPOSSIBLE = {
     "corpus": ('seeds = [0]\n[grid]\ncorpus = ["r8", "r9"]', ["corpus r9", "'r9'", "unknown"]),
     "corpus and file": ('seeds = [0]\n[set]\ncorpus = "r8"\ntrain_file = "a.csv"', ["[set]", "corpus and train_file"]),
-    "other model": ('seeds = [0]\n[grid.network]\na = { model = "transformer", operation = "modulation" }', ["network a", "operation", "model wave"]),
-    "preset of another model": ('seeds = [0]\npreset = "quick"\n[grid]\nmodel = ["wave", "transformer"]', ["model transformer", "preset quick", "model wave"]),
+    "other model": ('seeds = [0]\n[grid.network]\na = { model = "transformer", operation = "modulation" }',
+        ["network a", "operation", "model wave"]),
+    "preset of another model": ('seeds = [0]\npreset = "quick"\n[grid]\nmodel = ["wave", "transformer"]',
+        ["model transformer", "preset quick", "model wave"]),
     "together": ('seeds = [0]\n[set]\nbeta1 = 0.9\n[grid]\nbeta2 = [0.999, 0.5]', ["beta2 0.5", "beta1"]),
-    "field of two axes": ("seeds = [0]\n[grid]\nepochs = [1, 2]\n[grid.long]\na = {}\nb = { epochs = 5 }", ["epochs 1, long b", "axis epochs", "axis long"]),
-    "same settings": ("seeds = [0]\n[grid.change]\na = {}\nb = { token_dropout = 0.8 }", ["change b", "same as change a"]),
+    "field of two axes": ("seeds = [0]\n[grid]\nepochs = [1, 2]\n[grid.long]\na = {}\nb = { epochs = 5 }",
+        ["epochs 1, long b", "axis epochs", "axis long"]),
+    "same settings": ("seeds = [0]\n[grid.change]\na = {}\nb = { token_dropout = 0.8 }",
+        ["change b", "same as change a"]),
     "same value": ("seeds = [0]\n[grid]\nlearning_rate = [1, 1.0]", ["learning_rate 1.0", "same as learning_rate 1"]),
-    "same folder": ('seeds = [0]\n[grid.change]\n"a b" = {}\n"a_b" = { epochs = 9 }', ["a b", "a_b", "folders", "a_b-0"]),
+    "same folder": ('seeds = [0]\n[grid.change]\n"a b" = {}\n"a_b" = { epochs = 9 }',
+        ["a b", "a_b", "folders", "a_b-0"]),
     "same folder in other letters": ("seeds = [0]\n[grid.change]\na = {}\nA = { epochs = 9 }", ["folders", "A-0"]),
-    "same folder by joining": ("seeds = [0]\n[grid.x]\na = {}\na-b = { epochs = 9 }\n[grid.y]\nb-c = {}\nc = { hidden = 9 }", ["a-b-c-0"]),
+    "same folder by joining": (
+        "seeds = [0]\n[grid.x]\na = {}\na-b = { epochs = 9 }\n[grid.y]\nb-c = {}\nc = { hidden = 9 }",
+        ["a-b-c-0"]),
     "long label": (f"seeds = [0]\n[grid.change]\n{'a' * 300} = {{}}", ["more than 200 bytes"]),
 }  # fmt: skip
 

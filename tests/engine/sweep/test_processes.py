@@ -39,14 +39,16 @@ def is_alive(pid):
 
 def test_a_failure_has_its_reason_and_stops_no_other(tmp_path):
     ended = run(tmp_path, jobs(
-        "print('well')", "print('x'); sys.exit('error: the learning rate')", "print('error: lower it'); sys.exit(2)", "1 / 0",
+        "print('well')", "print('x'); sys.exit('error: the learning rate')", "print('error: lower it'); sys.exit(2)",
+        "1 / 0",
         "import os; os.kill(os.getpid(), 9)", "sys.exit(3)", "print('at the end')",
     ))  # fmt: skip
     log = lambda number: f"its log: {tmp_path / f'job{number}.log'}"  # noqa: E731
     assert ended == {
         "job0": None, "job1": f"exit code 1: error: the learning rate; {log(1)}", "job2": "lower it",
         "job3": f"exit code 1: ZeroDivisionError: division by zero; {log(3)}",
-        "job4": f"ended by SIGKILL (too little memory?); {log(4)}", "job5": f"exit code 3: it said nothing; {log(5)}", "job6": None,
+        "job4": f"ended by SIGKILL (too little memory?); {log(4)}",
+        "job5": f"exit code 3: it said nothing; {log(5)}", "job6": None,
     }  # fmt: skip
     assert (tmp_path / "job0.log").read_text() == "well\n"
 
@@ -66,7 +68,8 @@ def test_threads_are_limited_unless_the_user_has_said(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    line = "import os; print([os.environ[n] for n in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'RAYON_NUM_THREADS')], 'ü')"
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+    line = f"import os; print([os.environ[n] for n in {names}], 'ü')"
     run(tmp_path, jobs(line, threads=3))
     assert (tmp_path / "job0.log").read_text(encoding="utf-8") == "['7', '3', '3', '3'] ü\n"
 
@@ -119,7 +122,7 @@ def test_a_second_ctrl_c_kills_what_does_not_end(tmp_path):
     assert time.monotonic() - started < 30 and not is_alive(int((tmp_path / "job0.log").read_text().split()[0]))
 
 
-def test_an_answer_comes_back_and_a_process_that_gives_none_is_an_error(capfd):
+def test_an_answer_comes_back_or_there_is_an_error(capfd):
     assert ask(WORKER, "print('{\"a\": 1}')") == {"a": 1}
     with pytest.raises(UserError, match="exit code 1"):
         ask(WORKER, "1 / 0")

@@ -7,15 +7,7 @@ import math
 
 import pytest
 
-from engine.sweep.baselines import (
-    Group,
-    groups_of,
-    is_ready,
-    known_figures,
-    linear_peers,
-    with_linear_rows,
-    with_together,
-)
+from engine.sweep.baselines import Group, groups_of, linear_peers, with_ensembles, with_linear_rows
 from engine.sweep.description import Description, PlannedRun
 from engine.sweep.results import QUANTILES, as_csv, as_markdown, as_text, mean_interval, quantile, sweep_results
 from engine.training.run_settings import build_settings
@@ -51,7 +43,7 @@ def results(choices):
     return sweep_results(["change"], [2, 0, 1], runs, found, {"c-1": "diverged"})
 
 
-def test_means_spreads_and_intervals_are_those_worked_out_by_hand(results):
+def test_means_spreads_and_intervals_agree_with_hand(results):
     row = results["rows"][0]
     # 90, 93, 96: deviations −3, 0, 3, so s² = 18 / 2 = 9; t with 2 degrees 4.303; 4.303 · 3 / √3 = 7.453
     assert row["mean"] == pytest.approx(0.93) and row["mean_spread"] == pytest.approx(0.03)
@@ -107,13 +99,13 @@ def test_the_table_shows_what_there_is(results):
     assert "seeds 0, 1, 2" in lines[-1]
 
 
-def test_a_combination_without_a_finished_run_has_a_row_of_dashes(choices):
+def test_a_combination_without_a_result_is_a_row_of_dashes(choices):
     results = sweep_results([], [0], [planned(choices, (), 0)], {}, {})
     assert as_text(results).splitlines()[2].split() == ["0", "of", "1", "-", "-", "-", "-", "-", "-"]
     assert as_csv(results).splitlines()[1] == "0,1" + "," * 10
 
 
-def test_markdown_has_a_cell_for_each_column_and_names_what_failed(results):
+def test_markdown_has_all_columns_and_names_what_failed(results):
     lines = as_markdown(results).splitlines()
     assert lines[0] == "| change | seeds | test accuracy | 95 % interval | macro F1 | validation | training | memory |"
     assert lines[1] == "| --- |" + " ---: |" * 7
@@ -142,23 +134,24 @@ def test_csv_holds_plain_numbers(results):
 
 def test_groups_are_of_neighbouring_seeds_of_one_combination(choices):
     runs = [planned(choices, (label,), seed) for label in "ab" for seed in (7, 3, 0, 1, 2)]
-    assert groups_of(runs, 2)[("b",)] == [Group("together@b-7", ["b-7", "b-3"]), Group("together@b-0", ["b-0", "b-1"])]
+    assert groups_of(runs, 2)[("b",)] == [Group(["b-7", "b-3"]), Group(["b-0", "b-1"])]
     assert list(groups_of(runs, 2)) == [("a",), ("b",)] and groups_of(runs, 6) == {("a",): [], ("b",): []}
     (group,) = groups_of(runs, 5)[("a",)]
     found = {run.name: result(0.9) for run in runs}
-    assert group.runs == ["a-7", "a-3", "a-0", "a-1", "a-2"] and is_ready(group, found)
-    assert not is_ready(group, {**found, "a-1": result(None)})
+    assert group.runs == ["a-7", "a-3", "a-0", "a-1", "a-2"] and group.is_ready(found)
+    assert not group.is_ready({**found, "a-1": result(None)})
     del found["a-2"]
-    assert not is_ready(group, found)
+    assert not group.is_ready(found)
 
 
-def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(choices):
+def test_ensembles_are_a_column(choices):
+    """Its cell is empty where an ensemble is not known."""
     runs = [planned(choices, (label,), seed) for label in "abc" for seed in (0, 1, 2, 3)]
     found = {run.name: result(0.9) for run in runs}
     plain = sweep_results(["x"], [0, 1, 2, 3], runs, found, {})
     for name, accuracy in {"a-0": 0.95, "a-2": 0.97, "b-2": 0.75}.items():
-        found[f"together@{name}"] = {"test_accuracy": accuracy, "test_macro_f1": accuracy / 2, "test_loss": 0.5}
-    results = with_together(plain, runs, found, 2)
+        found[f"ensemble@{name}"] = {"test_accuracy": accuracy, "test_macro_f1": accuracy / 2, "test_loss": 0.5}
+    results = with_ensembles(plain, runs, found, 2)
     spread = 0.02 / math.sqrt(2)
     both = {
         "groups": 2,
@@ -184,35 +177,37 @@ def test_seeds_together_are_a_column_and_an_empty_cell_where_they_are_not_known(
         "macro_f1": None,
         "macro_f1_spread": None,
     }
-    assert [row["together"] for row in results["rows"]] == [both, one, none] and results["together"] == 2
+    assert [row["ensemble"] for row in results["rows"]] == [both, one, none] and results["ensemble"] == 2
     lines = [line.split() for line in as_text(results).splitlines()]
-    assert lines[0][:6] == [
+    assert lines[0][:7] == [
         "x",
         "seeds",
         "test",
         "accuracy",
+        "ensemble",
+        "of",
         "2",
-        "together",
-    ] and "2 together: test accuracy of the mean of 2 seeds' class" in as_text(results)
+    ] and "ensemble of 2: test accuracy of the mean of 2 seeds' class" in as_text(results)
     assert [line[6:11] for line in lines[2:5]] == [
         ["96.00", "±", "1.41", "%", "90.00"],
         ["75.00", "%", "(1", "of", "2)"],
         ["-", "90.00", "to", "90.00", "%"],
     ]
     rows = list(csv.DictReader(io.StringIO(as_csv(results))))
-    assert [row["together_groups"] for row in rows] == ["2", "1", "0"] and (
-        rows[2]["together"],
-        rows[1]["together_macro_f1_spread"],
+    assert [row["ensemble_groups"] for row in rows] == ["2", "1", "0"] and (
+        rows[2]["ensemble"],
+        rows[1]["ensemble_macro_f1_spread"],
     ) == ("", "")
     assert [
         float(rows[0][name])
-        for name in ("together", "together_spread", "together_macro_f1", "together_macro_f1_spread")
+        for name in ("ensemble", "ensemble_spread", "ensemble_macro_f1", "ensemble_macro_f1_spread")
     ] == pytest.approx([0.96, spread, 0.48, spread / 2])
-    assert "together" not in as_text(plain) + as_markdown(plain) + as_csv(plain)
+    assert "ensemble" not in as_text(plain) + as_markdown(plain) + as_csv(plain)
 
 
-def test_the_file_of_another_group_and_a_damaged_one_count_as_none(tmp_path):
-    group, path = Group("together@a-0", ["a-0", "a-1"]), tmp_path / "together@a-0.json"
+def test_damaged_and_other_files_of_an_ensemble_are_ignored(tmp_path):
+    group, path = Group(["a-0", "a-1"]), tmp_path / "ensemble" / "ensemble@a-0.json"
+    path.parent.mkdir()
     figures = {
         "test_accuracy": 0.95,
         "test_macro_f1": 0.75,
@@ -220,7 +215,7 @@ def test_the_file_of_another_group_and_a_damaged_one_count_as_none(tmp_path):
         "runs": ["a-0", "a-1"],
         "train_seconds": 2.0,
     }
-    assert known_figures(group, path) is None
+    assert group.known_figures(tmp_path) is None
     for changed, known in [
         ({}, True),
         ({"runs": ["a-0"]}, False),
@@ -229,24 +224,24 @@ def test_the_file_of_another_group_and_a_damaged_one_count_as_none(tmp_path):
         ({"train_seconds": None}, False),
     ]:
         path.write_text(json.dumps({**figures, **changed}))
-        assert known_figures(group, path) == (figures if known else None)
+        assert group.known_figures(tmp_path) == (figures if known else None)
     for text in ("{}", "[]", '{"test_acc', ""):
         path.write_text(text)
-        assert known_figures(group, path) is None
+        assert group.known_figures(tmp_path) is None
 
 
-def test_the_linear_peer_has_nothing_to_take_together(choices):
+def test_the_linear_peer_has_no_ensemble(choices):
     axes = {"corpus": {"r8": {"corpus": "r8"}}, "network": {"modulation": {}}}
     runs = [planned(choices, ("r8", "modulation"), seed) for seed in (0, 1)]
-    found = {"together@r8-modulation-0": {"test_accuracy": 0.95, "test_macro_f1": 0.75}}
-    results = with_together(sweep_results(list(axes), [0, 1], runs, {}, {}), runs, found, 2)
+    found = {"ensemble@r8-modulation-0": {"test_accuracy": 0.95, "test_macro_f1": 0.75}}
+    results = with_ensembles(sweep_results(list(axes), [0, 1], runs, {}, {}), runs, found, 2)
     results = with_linear_rows(results, describing(axes), runs, {"linear-r8": result(0.97)})
     network, linear = list(csv.DictReader(io.StringIO(as_csv(results))))
-    assert (network["together"], linear["together"], linear["mean"]) == (
+    assert (network["ensemble"], linear["ensemble"], linear["mean"]) == (
         "0.95",
         "",
         "0.97",
-    ) and "together" not in results["rows"][1]
+    ) and "ensemble" not in results["rows"][1]
     assert [line.split()[2:6] for line in as_text(results).splitlines()[2:4]] == [
         ["0", "of", "2", "-"],
         ["+", "linear", "SVM", "-"],
@@ -257,7 +252,8 @@ def describing(axes):
     return Description("x", None, [0], {}, axes)
 
 
-def test_the_linear_peer_stands_behind_the_networks_of_its_corpus(choices):
+def test_the_linear_peer_stands_behind_its_networks(choices):
+    """Those of its corpus."""
     axes = {
         "corpus": {"r8": {"corpus": "r8"}, "r52": {"corpus": "r52"}},
         "network": {"modulation": {}, "interference": {}},
@@ -298,7 +294,7 @@ def test_the_linear_peer_stands_behind_the_networks_of_its_corpus(choices):
 
 
 @pytest.mark.parametrize("axes", [{"corpus": {"r8": {"corpus": "r8"}}}, {}], ids=["corpus only", "none"])
-def test_where_no_axis_is_free_a_column_tells_the_classifiers_apart(choices, axes):
+def test_a_column_of_classifiers_where_no_axis_is_free(choices, axes):
     labels = ("r8",) if axes else ()
     runs = [planned(choices, labels, 0)]
     results = with_linear_rows(sweep_results(list(axes), [0], runs, {}, {}), describing(axes), runs, {})
@@ -313,10 +309,12 @@ def test_the_linear_peer_has_no_label_on_the_other_axes(choices):
     assert [results["rows"][1][name] for name in axes] == ["r8", "TF-IDF + linear SVM", "-"]
 
 
-def test_equal_texts_have_one_linear_peer_whatever_is_done_with_them(choices):
+def test_equal_texts_have_one_linear_peer(choices):
+    """Whatever is done with them."""
     files = {"train_file": "/a.csv", "test_file": "/b.csv"}
     runs = [
         planned(choices, ("a",), 0, **files), planned(choices, ("b",), 0, **files, max_tokens=9, corpus="r52"),
-        planned(choices, ("c",), 0, **{**files, "test_file": "/c.csv"}), planned(choices, ("d",), 0, **files, text_columns="2"),
+        planned(choices, ("c",), 0, **{**files, "test_file": "/c.csv"}),
+        planned(choices, ("d",), 0, **files, text_columns="2"),
     ]  # fmt: skip
     assert [peer.after for peer in linear_peers(runs)] == [("b",), ("c",), ("d",)]

@@ -89,21 +89,22 @@ def test_dense_updates_treat_absent_rows_as_a_gradient_of_zero(decay):
 
 
 def train_lazily(start, grads, rates, **options):
-    """The values after each step, and those after settle()."""
+    """The values after each step, and those after catch_up()."""
     parameter = Parameter(start.copy())
     optimizer, values = AdamW({"p": parameter}, **options), []
     for grad, rate in zip(grads, rates):
         parameter.grad = grad
         optimizer.step(rate)
         values.append(parameter.value.copy())
-    optimizer.settle()
+    optimizer.catch_up()
     return values, parameter.value, optimizer
 
 
 # The second list leaves rows alone for longer than the powers of r take to fade.
 @pytest.mark.parametrize("rows_of_steps", [ROWS, [[0, 1], [2], *([[1]] * 500), [0, 1], *([[1]] * 20), [2]]])
 @pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.9), (0.5, 0.5)])
-def test_for_given_gradients_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
+def test_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
+    """For given gradients, whatever the steps at which rows are met."""
     start, grads, _, rates = sparse_steps(rows_of_steps)
     options = {"beta1": betas[0], "beta2": betas[1], "epsilon": 1e-150}  # ε is what the two treat differently
     _, lazy, _ = train_lazily(start, grads, rates, **options)
@@ -120,7 +121,7 @@ def test_epsilon_weighs_in_lazy_updates_nearly_as_in_dense_ones():
     assert np.abs(lazy - dense).max() < 0.05 * np.abs(without - dense).max()
 
 
-def test_weight_decay_of_lazy_updates_agrees_with_dense_ones_to_second_order():
+def test_lazy_weight_decay_agrees_with_dense_to_second_order():
     start, grads, _, rates = sparse_steps(ROWS)
     errors = []
     for factor in (1.0, 0.1):
@@ -141,21 +142,22 @@ def test_a_row_rests_to_the_bit_while_no_batch_holds_it():
         assert not np.any(before[ROWS[step]] == after[ROWS[step]])
 
 
-def test_settling_twice_is_settling_once():
+def test_catching_up_twice_is_catching_up_once():
     start, grads, _, rates = sparse_steps(ROWS)
-    _, settled, optimizer = train_lazily(start, grads, rates, weight_decay=0.1)
-    before = settled.copy()
-    optimizer.settle()
-    assert np.array_equal(before, settled)
+    _, caught_up, optimizer = train_lazily(start, grads, rates, weight_decay=0.1)
+    before = caught_up.copy()
+    optimizer.catch_up()
+    assert np.array_equal(before, caught_up)
 
 
-def test_lazy_updates_need_momentum_that_fades_faster_than_the_squares():
+def test_lazy_updates_need_beta1_below_the_root_of_beta2():
+    """Momentum must fade faster than the squares: the powers of r = β₁/sqrt(β₂) do not fade otherwise."""
     with pytest.raises(ValueError, match="beta1: must be below"):
         AdamW({}, beta1=0.9, beta2=0.5)
     AdamW({}, beta1=0.9, beta2=0.5, embedding_update="dense")
 
 
-def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
+def test_lazy_rows_of_every_batch_are_trained_like_dense_ones():
     start, grads, _, rates = sparse_steps([[0, 1, 2]] * 6, row_count=3)
     lazy, dense = (
         train(Parameter(start.copy()), grads, rates, weight_decay=0.1, embedding_update=kind)
@@ -164,7 +166,8 @@ def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
     assert np.array_equal(lazy, dense)
 
 
-def test_a_lazy_step_takes_memory_for_its_rows_and_not_for_the_table():
+def test_a_lazy_step_takes_memory_for_its_rows_alone():
+    """The size of the table does not matter."""
     parameter = Parameter(np.zeros((20_000, 50), np.float32))
     optimizer = AdamW({"table": parameter}, weight_decay=0.1)
     parameter.grad = sum_rows(np.array([7, 3, 7]), np.ones((3, 50), np.float32))
@@ -244,8 +247,8 @@ def test_a_parameter_without_a_gradient_rests():
 
 
 @pytest.mark.parametrize("sparse_first", [False, True])
-def test_a_table_that_is_row_sparse_at_some_steps_only_is_refused(sparse_first):
-    """The record of missed steps knows nothing of dense ones."""
+def test_a_table_sometimes_row_sparse_is_refused(sparse_first):
+    """Its gradients are RowSparse at some steps only: the record of missed steps knows nothing of dense ones."""
     parameter = Parameter(np.zeros((3, 2)))
     optimizer = AdamW({"table": parameter})
     grads = [RowSparse(np.array([1]), np.ones((1, 2))), np.ones((3, 2))]

@@ -77,7 +77,8 @@ def fail(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_a_run_killed_between_arrays_and_state_keeps_the_older_checkpoint(tmp_path, monkeypatch):
+def test_killed_before_the_state_the_older_checkpoint_stays(tmp_path, monkeypatch):
+    """A run killed between arrays and state keeps the older checkpoint."""
     save(tmp_path, 1)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_json", fail)
@@ -88,7 +89,8 @@ def test_a_run_killed_between_arrays_and_state_keeps_the_older_checkpoint(tmp_pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "weights-3.safetensors"]
 
 
-def test_a_run_killed_before_the_older_files_are_removed_has_the_newer_checkpoint(tmp_path, monkeypatch):
+def test_killed_before_the_cleanup_the_newer_checkpoint_counts(tmp_path, monkeypatch):
+    """A run killed before the older files are removed has the newer checkpoint."""
     save(tmp_path, 1)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "glob", fail)
@@ -179,11 +181,15 @@ KINDS = "is damaged (its versions or its files are of another kind); restore"
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"files": {}}, "lacks 'weights'"), ({"files": None}, KINDS), ({"files": {"weights": {"name": 5, "sha256": ""}}}, KINDS),
-        ({"files": {"weights": {"name": "x"}}}, "lacks 'sha256'"), ({"versions": {}}, "lacks 'format'"), ({"versions": None}, KINDS),
+        ({"files": {}}, "lacks 'weights'"),
+        ({"files": None}, KINDS),
+        ({"files": {"weights": {"name": 5, "sha256": ""}}}, KINDS),
+        ({"files": {"weights": {"name": "x"}}}, "lacks 'sha256'"),
+        ({"versions": {}}, "lacks 'format'"),
+        ({"versions": None}, KINDS),
         ({"versions": {"format": "1"}}, KINDS),
     ],
-)  # fmt: skip
+)
 def test_a_state_file_that_lacks_something_is_refused_by_name(tmp_path, change, message):
     save(tmp_path, 1)
     path = tmp_path / "state.json"
@@ -230,7 +236,8 @@ def test_fitting_weights_are_put_into_the_parameters():
         ),
     ],
 )
-def test_weights_of_another_network_are_refused_and_change_nothing(found, message):
+def test_weights_of_another_network_are_refused(found, message):
+    """Weights of another network are refused and change nothing."""
     network = Network()
     with pytest.raises(UserError, match=re.escape(f"here: {message}") + "; the checkpoint belongs to another network$"):
         load_weights(network, found, "here")

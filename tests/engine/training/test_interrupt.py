@@ -19,7 +19,8 @@ def test_a_signal_is_noted_and_has_the_exit_code_of_the_shell(number, code):
     assert error.exit_code == code and str(error) == signal.Signals(number).name
 
 
-def test_the_second_ctrl_c_interrupts_at_once_and_a_second_sigterm_does_not():
+def test_the_second_ctrl_c_interrupts_at_once():
+    """The second Ctrl-C interrupts at once and a second SIGTERM does not."""
     with SignalWatch() as watch:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)

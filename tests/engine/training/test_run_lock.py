@@ -1,5 +1,7 @@
-"""Of two processes one has the lock, as long as it lives."""
+"""The lock of a run: one of two processes has it, as long as it lives."""
 
+import contextlib
+import errno
 import subprocess
 import sys
 
@@ -29,7 +31,7 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_a_lock_that_another_process_has_is_refused_until_that_is_killed(tmp_path, holder):
+def test_a_lock_is_refused_until_its_process_is_killed(tmp_path, holder):
     with pytest.raises(UserError, match="^taken by it$"), locked(tmp_path / "lock", "taken by it"):
         pass
     assert (tmp_path / "lock").exists() and (tmp_path / "lock").read_bytes() == b""
@@ -50,24 +52,37 @@ def test_a_lock_leaves_no_file_and_can_be_had_again(tmp_path):
         assert not (tmp_path / "lock").exists()
 
 
-def test_a_file_that_its_holder_removes_meanwhile_is_made_anew(tmp_path, monkeypatch):
-    def removed(file):
+def test_a_lock_on_a_removed_file_is_none(tmp_path, monkeypatch):
+    """A file that its holder removes meanwhile is refused or made anew: there are never two holders."""
+    fcntl = pytest.importorskip("fcntl")
+    flock = fcntl.flock
+
+    def removed(file, operation):
         monkeypatch.undo()
         (tmp_path / "lock").unlink()
-        return True
+        return flock(file, operation)
 
-    monkeypatch.setattr("engine.training.run_directory.lock", removed)
-    with (
-        locked(tmp_path / "lock", "taken"),
-        pytest.raises(UserError, match="taken"),
-        locked(tmp_path / "lock", "taken"),
-    ):
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with contextlib.suppress(UserError), locked(tmp_path / "lock", "taken"):
+        with pytest.raises(UserError, match="^taken too$"), locked(tmp_path / "lock", "taken too"):
+            pass
+    with locked(tmp_path / "lock", "taken"):
+        assert (tmp_path / "lock").exists()
+
+
+def test_a_file_system_without_locks_hinders_nobody(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path / "lock", "taken"):
         pass
+    assert not (tmp_path / "lock").exists()
 
 
 def test_a_lock_that_cannot_be_made_is_named(tmp_path):
-    with (
-        pytest.raises(UserError, match="none/lock: cannot be written .No such file"),
-        locked(tmp_path / "none" / "lock", "taken"),
-    ):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(UserError, match="lock: cannot be written .Is a directory"), locked(tmp_path / "lock", "taken"):
         pass

@@ -42,7 +42,7 @@ DATA = PreparedData("tiny", texts(35, 0), texts(12, 1), None, None, CLASSES)
 
 
 class Hooked(WaveNetwork):
-    """Calls `hook(step)` before the forward pass of each training step, counted from 1 or from where the run resumes."""
+    """Calls `hook(step)` before the forward pass of each training step, counted from 1 or from the resumed step."""
 
     hook = None
     step = 0
@@ -89,7 +89,8 @@ def whole(request, tmp_path_factory):
 @pytest.mark.parametrize(
     "budget, epochs", [(1, 1), (7, 1), (8, 2), (10, 2), (12, 2), (13, 3), (15, 3), (10**400, 3), (0, 3)]
 )
-def test_a_step_budget_ends_training_at_the_nearest_epoch_as_if_there_were_no_more(tmp_path, budget, epochs):
+def test_a_step_budget_ends_training_at_the_nearest_epoch(tmp_path, budget, epochs):
+    """A step budget ends training at the nearest epoch as if there were no more."""
     budgeted, plain = build(tmp_path / "budgeted", step_budget=budget), build(tmp_path / "plain", epochs=epochs)
     budgeted.train()
     plain.train()
@@ -98,7 +99,8 @@ def test_a_step_budget_ends_training_at_the_nearest_epoch_as_if_there_were_no_mo
 
 
 @pytest.mark.parametrize("budget, epochs", [(1, 1), (5, 1), (6, 2), (9, 2), (10, 3)])
-def test_a_step_budget_halfway_between_two_numbers_of_epochs_takes_the_larger(budget, epochs):
+def test_a_step_budget_halfway_takes_the_larger_number(budget, epochs):
+    """A step budget halfway between two numbers of epochs takes the larger."""
     assert TRAINING.replace(epochs=9, step_budget=budget).epochs_over(4) == epochs
 
 
@@ -133,7 +135,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, whole, at):
     assert final(second) == expected
 
 
-def test_a_run_stopped_at_every_other_step_resumes_to_the_same_bits(tmp_path, whole):
+def test_a_run_stopped_often_resumes_to_the_same_bits(tmp_path, whole):
+    """A run stopped at every other step resumes to the same bits."""
     update, expected = whole
     for start in range(0, STEPS + 1, 2):
         trainer = build(tmp_path / "run", send(signal.SIGINT, 2), embedding_update=update)
@@ -153,7 +156,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH + 4, STEPS])
-def test_a_killed_run_resumes_from_its_last_epoch_to_the_same_bits(tmp_path, whole, at):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, whole, at):
+    """A killed run resumes from its last epoch to the same bits."""
+
     def die(step):
         if step == at:
             raise Killed
@@ -226,7 +231,8 @@ def test_metrics_have_a_line_per_step(whole):
 
 
 @pytest.mark.parametrize("batch_size", [2, 7])
-def test_metrics_of_many_steps_reach_the_file_while_training_goes_on(tmp_path, monkeypatch, batch_size):
+def test_metrics_reach_the_file_while_training_goes_on(tmp_path, monkeypatch, batch_size):
+    """Metrics of many steps reach the file while training goes on."""
     counts = []
     trainer = build(
         tmp_path / "run",
@@ -242,7 +248,9 @@ def test_metrics_of_many_steps_reach_the_file_while_training_goes_on(tmp_path, m
     assert json.loads(trainer.run.metrics_file.read_text().splitlines()[0])["tokens_per_second"] > 0
 
 
-def test_the_metrics_of_a_saved_step_are_in_the_file_before_it_is_saved(tmp_path, monkeypatch):
+def test_metrics_are_in_the_file_before_a_step_is_saved(tmp_path, monkeypatch):
+    """The metrics of a saved step are in the file before it is saved."""
+
     def look(folder, step, *rest):
         if folder == trainer.run.last:
             found.append((step, len(metrics(trainer))))
@@ -254,7 +262,8 @@ def test_the_metrics_of_a_saved_step_are_in_the_file_before_it_is_saved(tmp_path
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.01, 1e6])
-def test_the_optimizer_sees_the_clipped_gradient_and_the_metrics_the_norm_before(tmp_path, limit):
+def test_the_optimizer_sees_the_clipped_gradient(tmp_path, limit):
+    """The optimizer sees the clipped gradient, the metrics the norm before clipping."""
     trainer = build(tmp_path / "run", clip_norm=limit, batch_size=len(DATA.train.labels), epochs=1)
     trainer.train()
     norm = metrics(trainer)[0]["gradient_norm"]
@@ -355,7 +364,9 @@ def saved_weights(trainer):
 
 
 @pytest.mark.parametrize("name", ["embedding.table", "blocks.0.first_variant.weight", "classifier.bias"])
-def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(tmp_path, name):
+def test_a_poisoned_parameter_is_named_and_never_saved(tmp_path, name):
+    """A poisoned parameter is named with its layer and step and never saved."""
+
     def poison(step):
         if step == STEPS_PER_EPOCH + 2:
             trainer.parameters[name].value[...] = np.nan
@@ -364,7 +375,8 @@ def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(t
     trainer = build(tmp_path / "run", poison)
     message = failure(trainer)
     assert message.startswith(
-        f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer {name.rpartition('.')[0]})"
+        f"step {STEPS_PER_EPOCH + 2}: the loss is nan, in the value of parameter {name} (layer "
+        f"{name.rpartition('.')[0]})"
     )
     assert message.endswith(f"the last good state is in {trainer.run.last}")
     good = build(tmp_path / "good", send(signal.SIGTERM, STEPS_PER_EPOCH))
@@ -373,7 +385,8 @@ def test_a_poisoned_parameter_is_named_with_its_layer_and_step_and_never_saved(t
     assert all(np.array_equal(array, good.parameters[key].value) for key, array in saved_weights(trainer).items())
 
 
-def test_a_gradient_that_is_not_finite_is_named_with_its_parameter(tmp_path, monkeypatch):
+def test_a_gradient_that_is_not_finite_is_named(tmp_path, monkeypatch):
+    """A gradient that is not finite is named with its parameter."""
     trainer = build(tmp_path / "run")
     backward = trainer.network.loss_backward
 
@@ -384,15 +397,16 @@ def test_a_gradient_that_is_not_finite_is_named_with_its_parameter(tmp_path, mon
     monkeypatch.setattr(trainer.network, "loss_backward", poisoned)
     message = failure(trainer)
     assert (
-        "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer blocks.0.wave_norm)"
-        in message
+        "step 1: the norm of the gradient is inf, in the gradient of parameter blocks.0.wave_norm.gain (layer "
+        "blocks.0.wave_norm)" in message
     )
     assert message.endswith("nothing had been saved yet") and not trainer.run.last.exists()
 
 
 @pytest.mark.parametrize("rate", [1e30, 1e38, 1e300])
 @pytest.mark.parametrize("batch_size", [8, 35])
-def test_a_learning_rate_beyond_all_measure_ends_in_one_line_and_saves_nothing_broken(tmp_path, rate, batch_size):
+def test_a_huge_learning_rate_ends_in_one_line(tmp_path, rate, batch_size):
+    """A learning rate beyond all measure ends in one line, and nothing broken is saved."""
     trainer = build(tmp_path / "run", learning_rate=rate, batch_size=batch_size, weight_decay=0.0)
     assert failure(trainer).startswith("step ")
     if trainer.run.has_checkpoint():
@@ -402,7 +416,9 @@ def test_a_learning_rate_beyond_all_measure_ends_in_one_line_and_saves_nothing_b
 
 
 @pytest.mark.parametrize("validation", [DATA.validation, None])
-def test_an_update_that_no_later_loss_would_see_is_not_saved_when_it_is_not_finite(tmp_path, validation):
+def test_a_last_update_that_is_not_finite_is_not_saved(tmp_path, validation):
+    """An update that no later loss would see is not saved when it is not finite."""
+
     def poison(step):
         if step == STEPS:
             update = trainer.optimizer.step

@@ -1,4 +1,4 @@
-"""The digits of Token2Wave in float32: what three ways of computing keep, beside a judge that is itself judged by fractions."""
+"""The digits of Token2Wave in float32 that three ways of computing keep, beside a reference held against fractions."""
 
 import math
 from fractions import Fraction

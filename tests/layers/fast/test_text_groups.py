@@ -1,4 +1,4 @@
-"""Texts of about one length as blocks: each is in one of them, and nothing is lost or added on the way there and back."""
+"""Texts of about one length as blocks: each is in one of them, and nothing is lost or added on the way."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.arrays.bag import Bag
 from engine.arrays.ragged import CACHE_BLOCK_ENTRIES
-from layers.fast.wave_pair_cpu import PADDING, groups_of
+from layers.fast.text_groups import PADDING, groups_of
 from tests.support.layer_laws import SEEDS, examples, offsets_of
 from tests.support.random_bags import BAGS, random_bag
 
@@ -26,7 +26,7 @@ def grouped(lengths, seed, form, columns):
 
 @given(LENGTHS, SEEDS, FORMS, COLUMNS)
 @examples(60)
-def test_every_text_with_entries_is_in_one_group_and_every_entry_once(lengths, seed, form, columns):
+def test_every_text_is_in_one_group_and_every_entry_once(lengths, seed, form, columns):
     _, _, bag, groups = grouped(lengths, seed, form, columns)
     texts = [text for group in groups for text in group.texts]
     assert sorted(text.number for text in texts) == np.flatnonzero(np.diff(bag.offsets)).tolist()
@@ -40,14 +40,12 @@ def test_every_text_with_entries_is_in_one_group_and_every_entry_once(lengths, s
 
 @given(LENGTHS, SEEDS, FORMS, COLUMNS)
 @examples(60)
-def test_shorter_texts_come_first_and_a_group_holds_texts_of_about_one_length_that_fit_into_a_core_s_cache(
-    lengths, seed, form, columns
-):
+def test_a_group_holds_texts_of_about_one_length(lengths, seed, form, columns):
     _, _, bag, groups = grouped(lengths, seed, form, columns)
     counts = [[text.rows.stop - text.rows.start for text in group.texts] for group in groups]
     assert sum(counts, []) == sorted(sum(counts, []))
     for group, n in zip(groups, counts):
-        assert group.entries.shape == group.places.shape == group.weights.shape == (len(n), max(n))
+        assert group.entries.shape == group.row_index.shape == group.weights.shape == (len(n), max(n))
         assert (group.filled is None) == (min(n) == max(n))
         assert max(n) <= PADDING * min(n)
         assert len(n) == 1 or group.entries.size * columns <= CACHE_BLOCK_ENTRIES
@@ -76,25 +74,23 @@ def test_entries_taken_and_put_back_are_where_they_were(lengths, seed, form, col
 
 @given(LENGTHS, SEEDS, FORMS, COLUMNS)
 @examples(60)
-def test_every_entry_has_the_row_and_the_count_of_its_place_and_padding_is_zero_and_counts_nothing(
-    lengths, seed, form, columns
-):
+def test_entries_have_their_rows_and_counts_and_padding_none(lengths, seed, form, columns):
     rng, rows, bag, groups = grouped(lengths, seed, form, columns)
     x = rng.standard_normal((rows, 3))
     entries, weights = bag.entries(x), bag.weights()
     for group in groups:
-        block = group.rows_of_places(x)
+        block = group.rows_of_index(x)
         for i, text in enumerate(group.texts):
             n = text.rows.stop - text.rows.start
             assert np.array_equal(block[i, :n], entries[text.rows]) and not block[i, n:].any()
-            assert np.array_equal(x[text.places], entries[text.rows])
+            assert np.array_equal(x[text.row_index], entries[text.rows])
             assert (
                 group.weights[i, :n].tolist() == text.weights.tolist() == weights[text.rows].tolist()
                 and not group.weights[i, n:].any()
             )
             alone = text.bag()
             assert (
-                alone.places is None
+                alone.row_index is None
                 and alone.counts.tolist() == weights[text.rows].tolist()
                 and alone.offsets.tolist() == [0, n]
             )
@@ -123,11 +119,11 @@ def test_a_block_of_several_texts_is_a_copy():
     assert not y.any()
 
 
-def test_rows_may_have_any_dtype_and_padding_is_of_that_dtype():
+def test_padding_has_the_dtype_of_the_rows():
     (group,) = groups_of(Bag(np.array([0, 1, 2, 3, 0, 0, 1, 2, 3]), None, np.array([0, 4, 9])), 2)
     for dtype in (np.float32, np.float64):
         assert (
-            group.rows_of_places(np.ones((4, 2), dtype)).dtype
+            group.rows_of_index(np.ones((4, 2), dtype)).dtype
             == group.rows_of_entries(np.ones((9, 2), dtype), padding=1).dtype
             == dtype
         )
@@ -142,7 +138,7 @@ def test_without_entries_there_is_no_group(lengths):
     assert list(groups_of(Bag(None, None, offsets_of(lengths)), 4)) == []
 
 
-def test_a_batch_of_equal_lengths_is_cut_only_where_the_cache_is_full():
+def test_equal_lengths_are_cut_only_where_the_cache_is_full():
     texts, n, columns = 64, 16, 128
     sizes = [len(group.texts) for group in groups_of(Bag(None, None, n * np.arange(texts + 1)), columns)]
     assert sizes == [CACHE_BLOCK_ENTRIES // (n * columns)] * 4

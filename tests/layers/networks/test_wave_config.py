@@ -1,11 +1,15 @@
-"""What a network may be, and how a wrong field is refused."""
+"""The fields of a network, and how a wrong one is refused."""
 
 import dataclasses
+import itertools
 
+import numpy as np
 import pytest
 
 from engine.support.errors import UserError
-from layers.networks import WaveNetworkConfig
+from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks.text_classifier import example_batch
+from layers.wave import OPERATIONS, READOUTS, SCOPES
 
 WRONG = {
     "model": ["transformer", "", None],
@@ -58,3 +62,47 @@ def test_a_config_cannot_be_changed_but_copied_with_changes():
 
 def test_every_field_says_what_it_means():
     assert all(field.metadata["help"] for field in dataclasses.fields(WaveNetworkConfig))
+
+
+BLIND = {"readout": "magnitude", "scope": "text", "wave_residual": False, "blocks": 1}
+SHARING = [name for name, operation in OPERATIONS.items() if operation.shares_magnitude]
+
+
+@pytest.mark.parametrize("operation", SHARING)
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_network_that_cannot_see_its_text_is_refused(operation, blocks):
+    with pytest.raises(UserError) as caught:
+        WaveNetworkConfig(**{**BLIND, "operation": operation, "blocks": blocks})
+    message = str(caught.value)
+    assert message.startswith(f"readout: the magnitude of a {operation} in scope text is one number per text")
+    assert message.endswith("choose readout both, scope dimension or wave_residual true") and "\n" not in message
+
+
+@pytest.mark.parametrize("operation", SHARING)
+@pytest.mark.parametrize(
+    "change", [{"readout": "both"}, {"scope": "dimension"}, {"wave_residual": True}, {"blocks": 0}], ids=str
+)
+def test_each_remedy_of_the_message_is_accepted(operation, change):
+    assert WaveNetworkConfig(**{**BLIND, "operation": operation, **change}).operation == operation
+
+
+def test_no_other_network_is_refused():
+    refused = []
+    for row in itertools.product(OPERATIONS, READOUTS, SCOPES, [False, True]):
+        try:
+            WaveNetworkConfig(**dict(zip(("operation", "readout", "scope", "wave_residual"), row)))
+        except UserError:
+            refused.append(row)
+    assert refused == [(operation, "magnitude", "text", False) for operation in SHARING]
+
+
+@pytest.mark.parametrize("operation", SHARING)
+def test_a_blind_network_gives_all_texts_the_same_logits(operation, monkeypatch):
+    """The reason for the refusal: other texts, the same logits but for rounding."""
+    monkeypatch.setattr(WaveNetworkConfig, "is_blind", lambda self: False)
+    spread = {}
+    for readout in ("magnitude", "real"):
+        config = WaveNetworkConfig(**{**BLIND, "dimension": 4, "hidden": 5, "operation": operation, "readout": readout})
+        logits, _ = WaveNetwork(config, 9, 3, dtype=np.float64).forward(example_batch(9, 3, [2, 4, 3, 6]))
+        spread[readout] = np.ptp(logits, axis=0).max()
+    assert spread["magnitude"] < 1e-8 < 1e-3 < spread["real"]

@@ -14,13 +14,9 @@ from tests.support.layer_laws import (
     OFFSETS,
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_OFFSETS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
-    assert_linear_over_the_complex_numbers,
     caught,
     examples,
     offsets_of,
@@ -57,10 +53,10 @@ def by_loops(q, k, v, dy, lengths, heads):
                 for i in range(n):
                     y[start + j, columns] += p[i] * V[i]
                     dv[start + i, columns] += p[i] * G[j]
-                    for l in range(n):
-                        slope = p[i] * ((i == l) - p[l]) * (G[j] @ V[i])  # of p_i by s_l
-                        dq[start + j, columns] += slope * K[l] / math.sqrt(e)
-                        dk[start + l, columns] += slope * Q[j] / math.sqrt(e)
+                    for m in range(n):
+                        slope = p[i] * ((i == m) - p[m]) * (G[j] @ V[i])  # of p_i by s_m
+                        dq[start + j, columns] += slope * K[m] / math.sqrt(e)
+                        dk[start + m, columns] += slope * Q[j] / math.sqrt(e)
         start += n
     return y, dq, dk, dv
 
@@ -101,7 +97,10 @@ def test_a_block_has_all_heads_while_it_can_and_many_rows(n, shape):
 @given(st.integers(2, 6), SEEDS)
 @examples()
 def test_laws_of_a_weighted_mean(n, seed):
-    """Weights are positive and add up to 1; they do not change when all keys move by the same vector; heads and texts are alone."""
+    """Weights are positive and add up to 1, and do not change when all keys move by the same vector.
+
+    Heads and texts do not see each other.
+    """
     rng, q, k, v, offsets = random_inputs(seed, [n, 3])
     y, _ = attention_forward(q, k, v, offsets, 2)
     assert (y[:n] <= v[:n].max(axis=0) + 1e-12).all() and (y[:n] >= v[:n].min(axis=0) - 1e-12).all()
@@ -138,23 +137,6 @@ def test_scores_far_beyond_the_range_of_exp():
         y, cache = attention_forward(q, k, v, np.array([0, 3]), 1)
         assert y.dtype == dtype and y.ravel().tolist() == [1.0, 1.0, 1.0]
         assert all(np.isfinite(x).all() and x.dtype == dtype for x in attention_backward(np.ones_like(y), cache))
-
-
-def test_float32_agrees_with_float64():
-    rng, q, k, v, offsets = random_inputs(0, [100, 1, 30], 12)
-    q, k, v = (x.astype(np.float32) for x in (3 * q, k, v))
-    y, cache = attention_forward(q, k, v, offsets, 4)
-    exact, exact_cache = attention_forward(*(x.astype(float) for x in (q, k, v)), offsets, 4)
-    dy = rng.standard_normal(y.shape).astype(np.float32)
-    found, expected = (y, *attention_backward(dy, cache)), (exact, *attention_backward(dy.astype(float), exact_cache))
-    for a, b in zip(found, expected):
-        assert a.dtype == np.float32 and np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(b)
-
-
-def test_backward_is_linear_over_the_complex_numbers():
-    rng, q, k, v, offsets = random_inputs(0, [4, 2])
-    _, cache = attention_forward(q, k, v, offsets, 2)
-    assert_linear_over_the_complex_numbers(attention_backward, cache, *rng.standard_normal((2, 6, 6)))
 
 
 def test_nothing_gives_nothing():
@@ -194,29 +176,7 @@ def test_wrong_backwards_are_caught(backward):
     assert caught(lambda q, k, v: attention_forward(q, k, v, np.array([0, 3, 5]), 2), backward, q, k, v)
 
 
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-@pytest.mark.parametrize("place", range(3))
-def test_wrong_inputs_are_refused(wrong, place):
-    inputs = [ROWS, ROWS, ROWS]
-    inputs[place] = wrong
-    with pytest.raises(ValueError, match="^[qkv]: expected"):
-        attention_forward(*inputs, OFFSETS, 1)
-
-
-@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
-def test_wrong_offsets_are_refused(wrong):
-    with pytest.raises(ValueError, match="^offsets: "):
-        attention_forward(ROWS, ROWS, ROWS, wrong, 1)
-
-
 @pytest.mark.parametrize("wrong", [0, -1, 3])
 def test_a_wrong_number_of_heads_is_refused(wrong):
     with pytest.raises(ValueError, match=f"^heads: must be a divisor of the 2 columns, got {wrong}$"):
         attention_forward(ROWS, ROWS, ROWS, OFFSETS, wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_wrong_cotangents_are_refused(wrong):
-    _, cache = attention_forward(ROWS, ROWS, ROWS, OFFSETS, 1)
-    with pytest.raises(ValueError, match="^dy: expected"):
-        attention_backward(wrong, cache)

@@ -9,8 +9,6 @@ from layers.standard.dropout import dropout_backward, dropout_forward
 from tests.support.layer_laws import (
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_exact_gradients,
     assert_five_point_gradients,
     caught,
@@ -73,19 +71,6 @@ def test_equal_generators_drop_the_same_entries_and_others_do_not():
 def test_a_wrong_rate_is_named(rate):
     with pytest.raises(ValueError, match="^rate: "):
         dropout_forward(ROWS, rate, None)
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_x_is_named(wrong):
-    with pytest.raises(ValueError, match="^x: expected"):
-        dropout_forward(wrong, 0.5, None)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-@pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_a_wrong_cotangent_is_named(rate, wrong):
-    with pytest.raises(ValueError, match="^dy: expected"):
-        dropout_backward(wrong, with_seed(rate, 0)(ROWS)[1])
 
 
 def test_a_backward_without_the_scale_is_caught():

@@ -5,12 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.layer import RowSparse
-from layers.standard.embedding import Embedding, embedding_backward, embedding_forward
+from layers.standard.embedding import embedding_backward, embedding_forward
 from tests.support.layer_laws import (
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     caught,
@@ -58,28 +55,6 @@ def test_float32_rows_are_summed_in_double(ids, seed):
     assert_equal(gradient.dense(7), expected.astype(np.float32), 1e-7)
 
 
-def test_rows_that_do_not_occur_have_no_gradient():
-    layer = Embedding(1000, 2, np.random.default_rng(0), np.float64)
-    y, cache = layer.forward(np.array([5, 900, 5]))
-    layer.backward(np.ones_like(y), cache)
-    assert isinstance(layer.table.grad, RowSparse)
-    assert layer.table.grad.rows.tolist() == [5, 900] and layer.table.grad.values.tolist() == [[2, 2], [1, 1]]
-
-
-@given(IDS, IDS, SEEDS)
-@examples()
-def test_the_layer_accumulates_over_batches(first, second, seed):
-    layer, rng = Embedding(7, 3, np.random.default_rng(0), np.float64), np.random.default_rng(seed)
-    dense = np.zeros((7, 3))
-    for ids in (first, second):
-        y, cache = layer.forward(ids)
-        dy = rng.standard_normal(y.shape)
-        layer.backward(dy, cache)
-        np.add.at(dense, ids, dy)
-    assert_equal(layer.table.dense_grad(), dense, 1e-15)
-    assert layer.table.grad.rows.tolist() == sorted({*first.tolist(), *second.tolist()})
-
-
 def test_one_id_of_very_many_tokens_is_summed_without_drift():
     y, cache = embedding_forward(np.zeros(300_000, int), TABLE[:, :1].astype(np.float32))
     gradient = embedding_backward(np.full_like(y, 0.1), cache)
@@ -92,28 +67,10 @@ def test_no_ids_give_no_rows():
     assert y.shape == gradient.values.shape == (0, 3) and len(gradient.rows) == 0
 
 
-def test_initial_rows_have_the_scale_asked_for():
-    table = Embedding(1000, 50, np.random.default_rng(0), scale=0.02).table.value
-    assert table.std() == pytest.approx(0.02, rel=0.02) and table.dtype == np.float32
-
-
 @pytest.mark.parametrize("wrong", [[1, 2], None, np.array([1.0]), np.array([[1]]), np.array([-1]), np.array([0, 7])])
 def test_wrong_ids_are_named(wrong):
     with pytest.raises(ValueError, match="^ids: "):
         embedding_forward(wrong, TABLE)
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_table_is_named(wrong):
-    with pytest.raises(ValueError, match="^table: expected"):
-        embedding_forward(np.array([0]), wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = embedding_forward(np.array([0, 1, 0]), TABLE)
-    with pytest.raises(ValueError, match="^dy: expected"):
-        embedding_backward(wrong, cache)
 
 
 def test_a_backward_that_forgets_repeated_ids_is_caught():

@@ -5,19 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.standard.linear import Linear, linear_backward, linear_forward
+from layers.standard.linear import linear_backward, linear_forward
 from tests.support.layer_laws import (
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
-    assert_linear_over_the_complex_numbers,
     caught,
     examples,
-    random_like,
     random_rows,
 )
 
@@ -49,14 +45,6 @@ def by_loops(x, weight, bias, dy):
                 dx[t, i] += dy[t, j] * weight[i, j]
                 dW[i, j] += dy[t, j] * x[t, i]
     return y, dx, dW, db
-
-
-@given(SIZES, SIZES, SIZES, SEEDS)
-@examples()
-def test_the_gradient_is_linear_over_the_complex_numbers(rows, inputs, outputs, seed):
-    y, cache = linear_forward(*random_inputs(seed, rows, inputs, outputs))
-    rng = np.random.default_rng(seed)
-    assert_linear_over_the_complex_numbers(linear_backward, cache, random_like(rng, y), random_like(rng, y))
 
 
 @given(st.integers(0, 5), SIZES, SIZES, SEEDS)
@@ -98,59 +86,6 @@ def test_a_sum_that_cancels_errs_by_the_rounding_of_its_terms():
     exact, terms = x.astype(float) @ weight.astype(float), abs(x.astype(float)) @ abs(weight.astype(float))
     error = abs(linear_forward(x, weight, None)[0] - exact)
     assert np.all(error <= 300 * 2.0**-24 * terms)
-
-
-def test_the_layer_accumulates_into_its_parameters():
-    layer = Linear(2, 3, np.random.default_rng(0), np.float64)
-    y, cache = layer.forward(ROWS)
-    for _ in range(2):
-        dx = layer.backward(y, cache)
-    expected = linear_backward(y, cache)
-    assert_equal((dx, layer.weight.grad, layer.bias.grad), (expected[0], 2 * expected[1], 2 * expected[2]))
-    assert layer.weight.decay and not layer.bias.decay
-
-
-def test_a_layer_without_bias_has_one_parameter():
-    layer = Linear(2, 3, np.random.default_rng(0), np.float64, bias=False)
-    y, cache = layer.forward(ROWS)
-    layer.backward(y, cache)
-    assert list(layer.parameters()) == ["weight"]
-    assert_equal(y, ROWS @ layer.weight.value)
-
-
-def test_initial_weights_keep_the_scale():
-    layer = Linear(400, 300, np.random.default_rng(0))
-    y, _ = layer.forward(np.random.default_rng(1).standard_normal((200, 400)).astype(np.float32))
-    assert y.std() == pytest.approx(1.0, rel=0.05) and not layer.bias.value.any()
-
-
-@pytest.mark.parametrize(
-    "wrong", [*WRONG_ROWS.values(), np.zeros((3, 3)), ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "columns", "float32"]
-)
-def test_a_wrong_x_is_named(wrong):
-    with pytest.raises(ValueError, match="^x: expected"):
-        linear_forward(wrong, WEIGHT, BIAS)
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_weight_is_named(wrong):
-    with pytest.raises(ValueError, match="^weight: expected"):
-        linear_forward(ROWS, wrong, BIAS)
-
-
-@pytest.mark.parametrize("wrong", [BIAS.tolist(), BIAS[:2], BIAS[None], BIAS.astype(np.float32), BIAS.astype(int)])
-def test_a_wrong_bias_is_named(wrong):
-    with pytest.raises(ValueError, match="^bias: expected"):
-        linear_forward(ROWS, WEIGHT, wrong)
-
-
-@pytest.mark.parametrize(
-    "wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 3), np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
-)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = linear_forward(ROWS, WEIGHT, BIAS)
-    with pytest.raises(ValueError, match="^dy: expected"):
-        linear_backward(wrong, cache)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from layers.standard.relu import relu_backward, relu_forward
 from tests.support.layer_laws import (
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
@@ -50,18 +48,6 @@ def test_value_and_slope_at_the_kink_are_zero(zero):
 def test_the_cache_takes_one_byte_an_entry():
     _, cache = relu_forward(ROWS)
     assert cache.positive.itemsize == 1
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_x_is_named(wrong):
-    with pytest.raises(ValueError, match="^x: expected"):
-        relu_forward(wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    with pytest.raises(ValueError, match="^dy: expected"):
-        relu_backward(wrong, relu_forward(ROWS)[1])
 
 
 def test_a_backward_without_the_mask_is_caught():

@@ -12,9 +12,6 @@ from tests.support.layer_laws import (
     OFFSETS,
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_OFFSETS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
@@ -102,30 +99,6 @@ def test_a_magnitude_beyond_the_range_is_infinite_and_its_gradient_zero():
     with np.errstate(over="ignore"):
         G, cache = global_magnitude_forward(w, np.array([0, 4]))
     assert G == np.inf and not global_magnitude_backward(np.ones_like(G), cache).any()
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_w_is_named(wrong):
-    with pytest.raises(ValueError, match="^w: expected"):
-        global_magnitude_forward(wrong, OFFSETS)
-
-
-@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
-def test_wrong_offsets_are_named(wrong):
-    with pytest.raises(ValueError, match="^offsets: "):
-        global_magnitude_forward(ROWS, wrong)
-
-
-def test_a_wrong_scope_is_named():
-    with pytest.raises(ValueError, match="^scope: .*'dimension', 'text'.*'token'"):
-        global_magnitude_forward(ROWS, OFFSETS, "token")
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = global_magnitude_forward(ROWS, OFFSETS)
-    with pytest.raises(ValueError, match="^dG: expected"):
-        global_magnitude_backward(wrong, cache)
 
 
 def test_a_backward_that_forgets_to_divide_is_caught():

@@ -17,8 +17,6 @@ from tests.support.layer_laws import (
     LENGTHS,
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
@@ -108,34 +106,6 @@ def test_a_part_that_cancels_errs_by_the_rounding_of_the_product():
     z = modulation_forward(a, b)[0]
     for part, of_exact in ((z.re, exact.real), (z.im, exact.imag)):
         assert np.all(abs(part - of_exact) <= 2.01 * 2.0**-24 * abs(exact))
-
-
-@pytest.mark.parametrize(
-    "wrong", [*WRONG_ROWS.values(), ROWS[:2], ROWS.astype(np.float32)], ids=[*WRONG_ROWS, "short", "float32"]
-)
-def test_a_wrong_part_is_named(wrong):
-    cases = [
-        ("a.re|a.im", Wave(wrong, ROWS), WAVE),
-        ("a.im", Wave(ROWS, wrong), WAVE),
-        ("b.re", WAVE, Wave(wrong, ROWS)),
-        ("b.im", WAVE, Wave(ROWS, wrong)),
-    ]
-    for name, a, b in cases:
-        with pytest.raises(ValueError, match=f"^({name}): expected"):
-            modulation_forward(a, b)
-
-
-def test_rows_must_have_two_axes():
-    with pytest.raises(ValueError, match="^a.re: expected"):
-        modulation_forward(Wave(ROWS[0], ROWS[0]), Wave(ROWS[0], ROWS[0]))
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = modulation_forward(WAVE, WAVE)
-    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
-        with pytest.raises(ValueError, match=f"^{name}: expected"):
-            modulation_backward(dz, cache)
 
 
 @pytest.mark.parametrize(

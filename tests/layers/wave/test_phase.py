@@ -9,12 +9,7 @@ from hypothesis import given
 from layers.wave import SCOPES, global_magnitude_forward, phase_backward, phase_forward
 from tests.support.layer_laws import (
     LENGTHS,
-    OFFSETS,
-    ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_OFFSETS,
-    WRONG_ROWS,
     assert_equal,
     assert_five_point_gradients,
     caught,
@@ -109,35 +104,6 @@ def test_rounding_takes_the_digits_of_the_sine_and_then_the_sine():
     assert phase_backward(np.ones((2, 1)), cache)[0][0, 0] == pytest.approx(-1e6, rel=1e-4)
     alpha, cache = phase_forward(np.array([[1.0], [1e-4]], np.float32), np.ones((1, 1), np.float32), np.array([0, 2]))
     assert alpha[0, 0] == 0 and phase_backward(np.ones((2, 1), np.float32), cache)[0][0, 0] == 0
-
-
-@pytest.mark.parametrize("wrong", [*WRONG_ROWS.values(), ROWS.astype(complex)], ids=[*WRONG_ROWS, "complex"])
-def test_a_wrong_w_is_named(wrong):
-    with pytest.raises(ValueError, match="^w: expected"):
-        phase_forward(wrong, G, OFFSETS)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)],
-    ids=[*WRONG_ROWS, "short", "float32", "a number"],
-)
-def test_a_wrong_G_is_named(wrong):
-    with pytest.raises(ValueError, match="^G: expected"):
-        phase_forward(ROWS, wrong, OFFSETS)
-
-
-@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
-def test_wrong_offsets_are_named(wrong):
-    with pytest.raises(ValueError, match="^offsets: "):
-        phase_forward(ROWS, G, wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = phase_forward(ROWS, G, OFFSETS)
-    with pytest.raises(ValueError, match="^dalpha: expected"):
-        phase_backward(wrong, cache)
 
 
 @pytest.mark.parametrize("corrupt", [lambda dw, dG: (-dw, dG), lambda dw, dG: (dw, 0 * dG), lambda dw, dG: (dw, -dG)])

@@ -12,9 +12,6 @@ from tests.support.layer_laws import (
     OFFSETS,
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_OFFSETS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
@@ -99,37 +96,6 @@ def test_the_sine_of_the_rounded_pi_is_not_zero(dtype, sine):
     assert z.re == -3 and z.im[0, 0] == pytest.approx(3 * sine, rel=1e-6)
     dG, dalpha = polar_to_wave_backward(Wave(np.ones((1, 1), dtype), np.ones((1, 1), dtype)), cache)
     np.testing.assert_allclose([dG, dalpha], [[[-1.0]], [[-3.0]]], rtol=2e-7)
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_alpha_is_named(wrong):
-    with pytest.raises(ValueError, match="^alpha: expected"):
-        polar_to_wave_forward(G, wrong, OFFSETS)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [*WRONG_ROWS.values(), G[:2], G.astype(np.float32), np.float64(1.0)],
-    ids=[*WRONG_ROWS, "short", "float32", "a number"],
-)
-@pytest.mark.parametrize("offsets", [OFFSETS, None])
-def test_a_wrong_G_is_named(wrong, offsets):
-    with pytest.raises(ValueError, match="^G: expected"):
-        polar_to_wave_forward(wrong, ROWS, offsets)
-
-
-@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
-def test_wrong_offsets_are_named(wrong):
-    with pytest.raises(ValueError, match="^offsets: "):
-        polar_to_wave_forward(G, ROWS, wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG_COTANGENTS.values(), ids=WRONG_COTANGENTS)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = polar_to_wave_forward(G, ROWS, OFFSETS)
-    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
-        with pytest.raises(ValueError, match=f"^{name}: expected"):
-            polar_to_wave_backward(dz, cache)
 
 
 def test_a_missing_conjugate_is_caught():

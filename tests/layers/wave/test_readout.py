@@ -12,8 +12,6 @@ from tests.support.device_stand_in import assert_computes_on_the_device, assert_
 from tests.support.layer_laws import (
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
@@ -139,39 +137,9 @@ def test_the_slope_of_the_phase_is_one_over_the_modulus_until_it_leaves_the_rang
     assert np.isnan(slope(1e-40).re) and slope(1e-40).im == np.inf  # ∞·0 and ∞·1
 
 
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-@every_kind
-def test_a_wrong_part_is_named(kind, wrong):
-    with pytest.raises(ValueError, match="^z.re: expected"):
-        readout_forward(Wave(wrong, ROWS), kind)
-    with pytest.raises(ValueError, match="^z.im: expected"):
-        readout_forward(Wave(ROWS, wrong), kind)
-
-
-def test_parts_must_share_dtype_and_shape():
-    for wrong in (ROWS.astype(np.float32), ROWS[:2]):
-        with pytest.raises(ValueError, match="^z.im: expected"):
-            readout_forward(Wave(ROWS, wrong), "magnitude")
-
-
 def test_the_phase_refuses_complex_parts():
     with pytest.raises(ValueError, match="^z.re: .*complex128"):
         readout_forward(Wave(ROWS.astype(complex), ROWS.astype(complex)), "phase")
-
-
-def test_a_wrong_kind_is_named():
-    with pytest.raises(ValueError, match="^kind: .*'both'.*'angle'"):
-        readout_forward(WAVE, "angle")
-
-
-@pytest.mark.parametrize(
-    "wrong", [*WRONG_COTANGENTS.values(), np.zeros((3, 2), np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
-)
-@every_kind
-def test_a_wrong_cotangent_is_named(kind, wrong):
-    _, cache = readout_forward(WAVE, kind)
-    with pytest.raises(ValueError, match="^dy: expected"):
-        readout_backward(wrong, cache)
 
 
 @pytest.mark.parametrize("kind", ["magnitude", "phase", "both"])

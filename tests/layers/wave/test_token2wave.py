@@ -26,13 +26,9 @@ from tests.support.layer_laws import (
     OFFSETS,
     ROWS,
     SEEDS,
-    WRONG_COTANGENTS,
-    WRONG_OFFSETS,
-    WRONG_ROWS,
     assert_equal,
     assert_exact_gradients,
     assert_five_point_gradients,
-    assert_linear_over_the_complex_numbers,
     caught,
     examples,
     groups,
@@ -146,15 +142,6 @@ def test_every_token_has_the_magnitude_of_its_text(scope, dtype, lengths, seed, 
     G, _ = global_magnitude_forward(w, offsets, scope)
     expected = np.broadcast_to(np.repeat(G, lengths, axis=0), w.shape)
     np.testing.assert_allclose(np.hypot(z.re, z.im), expected, rtol=8 * np.finfo(dtype).eps)
-
-
-@both_scopes
-@given(LENGTHS, SEEDS)
-@examples()
-def test_the_gradient_is_linear_over_the_complex_numbers(scope, lengths, seed):
-    rng, w, offsets = ragged(lengths, seed, decades=0.5)
-    _, cache = token2wave_forward(w, offsets, scope)
-    assert_linear_over_the_complex_numbers(token2wave_backward, cache, random_dz(rng, w.shape), random_dz(rng, w.shape))
 
 
 @both_scopes
@@ -446,33 +433,6 @@ def test_float64_a_cotangent_too_large_for_its_norm_gives_nan_and_float32_does_n
 
 
 # --- refusals and negative controls ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("wrong", WRONG_ROWS.values(), ids=WRONG_ROWS)
-def test_a_wrong_w_is_named(wrong):
-    with pytest.raises(ValueError, match="^w: expected"):
-        token2wave_forward(wrong, OFFSETS)
-
-
-@pytest.mark.parametrize("wrong", WRONG_OFFSETS.values(), ids=WRONG_OFFSETS)
-def test_wrong_offsets_are_named(wrong):
-    with pytest.raises(ValueError, match="^offsets: "):
-        token2wave_forward(ROWS, wrong)
-
-
-def test_a_wrong_scope_is_named():
-    with pytest.raises(ValueError, match="^scope: .*'dimension', 'text'.*'token'"):
-        token2wave_forward(ROWS, OFFSETS, "token")
-
-
-@pytest.mark.parametrize(
-    "wrong", [*WRONG_COTANGENTS.values(), ROWS.astype(np.float32)], ids=[*WRONG_COTANGENTS, "float32"]
-)
-def test_a_wrong_cotangent_is_named(wrong):
-    _, cache = token2wave_forward(ROWS, OFFSETS)
-    for name, dz in (("dz.re", Wave(wrong, ROWS)), ("dz.im", Wave(ROWS, wrong))):
-        with pytest.raises(ValueError, match=f"^{name}: expected"):
-            token2wave_backward(dz, cache)
 
 
 def inclusive_sum(dz, cache):

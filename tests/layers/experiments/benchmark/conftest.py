@@ -6,8 +6,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from engine.benchmark import timing
 from engine.data.tokenizer import encode_texts, train_tokenizer
-from layers.experiments.benchmark import cpu as run
-from layers.experiments.benchmark import workloads
+from layers.experiments.benchmark import cpu, workloads
 
 WORDS = "profits rose in the third quarter as bank cut its rate oil fell".split()
 
@@ -26,21 +25,52 @@ def small_texts():
 
 @pytest.fixture
 def small(monkeypatch):
-    """The module `run` with everything small, and no pauses."""
-    monkeypatch.setattr(run, "load_texts", lambda corpus, cache_dir=None: small_texts())
+    """The module `cpu` with everything small, and no pauses."""
+    monkeypatch.setattr(cpu, "load_texts", lambda corpus, cache_dir=None: small_texts())
     monkeypatch.setattr(timing, "PAUSE", 0.0)
     monkeypatch.setattr(workloads, "VOCABULARY", 100)
     for name, fields in workloads.NETWORKS.items():
         sizes = {"dimension": 8, "hidden": 8 if fields["hidden"] else 0}
         monkeypatch.setitem(workloads.NETWORKS, name, {**fields, **sizes})
-    for name, value in {
+    sizes = {
         "BULK_TEXTS": 20,
         "BULK_BATCH": 8,
-        "ONE_TEXT_CALLS": 2,
         "LENGTHS": (2, 8),
         "LENGTH_TEXTS": 3,
         "BATCHES": (1, 4),
         "BATCH_LENGTH": 5,
-    }.items():
-        monkeypatch.setattr(run, name, value)
-    return run
+    }
+    for name, value in {**sizes, "ONE_TEXT_CALLS": 2}.items():
+        monkeypatch.setattr(cpu, name, value)
+    return cpu
+
+
+class Losing:
+    """A contestant with the given losses; an exception among them is raised."""
+
+    def __init__(self, losses):
+        self.losses = iter(losses)
+
+    def train_step(self, batch):
+        loss = next(self.losses)
+        if isinstance(loss, Exception):
+            raise loss
+        return loss
+
+    def has_stopped(self):
+        return False
+
+
+@pytest.fixture
+def peer(monkeypatch):
+    """The module `torch_peer`. torch.compile then traces and guards, but needs no C++ compiler."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[bench]'")
+    from layers.experiments.benchmark import torch_peer
+
+    monkeypatch.setattr(torch_peer, "COMPILER", "eager")
+    return torch_peer
+
+
+@pytest.fixture(name="Losing")
+def losing():
+    return Losing

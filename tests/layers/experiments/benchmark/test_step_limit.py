@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.ragged import RaggedBatch
-from layers.experiments.benchmark.gpu import limit_of, step_bytes, text_sizes
+from layers.experiments.benchmark.parts import step_bytes, step_limit, text_sizes
 from layers.networks.configs import WaveNetworkConfig
 
 BASE = {"dimension": 2, "hidden": 3, "readout": "magnitude"}
@@ -20,7 +20,7 @@ SQUARE, FEED_FORWARD = 11 * 4 * 2 * (2 * 2), 11 * 4 * 2 * (2 * 3)  # two maps of
     ({"operation": "interference"}, 3 * 10 * 2 + 4 * 40 * 2 + 2 * 40 * 3, SQUARE + FEED_FORWARD),
     ({"hidden": 0}, 3 * 10 * 2 + 40 * 2, SQUARE),
     ({"wave_residual": False}, 3 * 10 * 2, SQUARE + FEED_FORWARD),
-    ({"wave_residual": False, "scope": "text", "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
+    ({"wave_residual": False, "scope": "text", "operation": "interference", "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
 ])  # fmt: skip
 def test_bytes_of_a_step_by_hand(fields, activations, weights):
     config = WaveNetworkConfig(**{**BASE, **fields})
@@ -39,7 +39,7 @@ def test_sizes_of_texts_tell_tokens_rows_and_entries():
 
 
 def test_the_limit_is_the_sum_of_both_terms():
-    limit = limit_of(flops=6e9, moved=4e6, product_rate=3e12, bandwidth=2e9)
+    limit = step_limit(flops=6e9, moved=4e6, product_rate=3e12, bandwidth=2e9)
     assert limit[:2] == (6e9, 4e6)
     assert (
         limit.product_seconds == pytest.approx(2e-3)

@@ -4,15 +4,14 @@ import pytest
 
 from layers.experiments.benchmark import workloads
 from layers.experiments.complexity import measure, models, run
-from layers.experiments.complexity import run as processes
 
 RATE = 1e9
 
 
 def in_this_process(model, texts, lengths, setup):
-    """processes.measurements without a process."""
+    """run.measurements without a child process."""
     subject = measure.Subject(model, setup.device, max(lengths), setup.rate, setup.budget, setup.tokens)
-    return (subject.at(texts, length) for length in lengths)
+    return (subject.measure(texts, length) for length in lengths)
 
 
 @pytest.fixture
@@ -27,4 +26,4 @@ def small(monkeypatch):
         }
         monkeypatch.setitem(models.MODELS, name, {**fields, **sizes})
     monkeypatch.setattr(run, "square_product_rate", lambda device, clock: RATE)
-    monkeypatch.setattr(processes, "measurements", in_this_process)
+    monkeypatch.setattr(run, "measurements", in_this_process)

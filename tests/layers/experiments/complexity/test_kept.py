@@ -20,14 +20,17 @@ def of_texts(vectors):
 
 
 def of_entries(length):
-    """Per entry x̂ and r of both norms, the first one's y, slope and result of the activation: 12·d + 8·h + 8 bytes; its place, its count."""
+    """Per entry x̂ and r of both norms, the first one's y, slope and result of the activation, its place, its count.
+
+    All but the integers take 12·d + 8·h + 8 bytes.
+    """
     return B * length * (12 * D + 8 * H + 8 + 16)
 
 
 @pytest.mark.parametrize("length", [3, 7])
 def test_modulation(small, length):
     rows = B * length * (12 * D + 8)  # x, a and b, and the token's id
-    own = B * 16 * D + 8 * B * B * length  # both magnitudes in float64, and C
+    own = B * 16 * D + 8 * B * B * length + 8 * B * length  # both magnitudes in float64, C, the text of each entry
     assert kept("modulation", length) == rows + own + of_entries(length) + of_texts(1)
 
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from engine.support.errors import UserError
-from layers.experiments.complexity import report
-from layers.experiments.complexity import run as processes
+from layers.experiments.complexity import report, run
 from layers.experiments.complexity.models import MODELS
 from layers.experiments.complexity.report import exponents
 from layers.experiments.complexity.run import Complexity, checked_kinds
@@ -34,12 +33,12 @@ def test_growth_takes_every_length_of_every_model_with_one_text(small):
     assert [[(row.length, row.texts) for row in of_model] for of_model in rows.values()] == [[(3, 1), (9, 1)]] * 2
 
 
-def test_the_models_take_turns_at_the_batch_of_the_reductions(small, monkeypatch):
-    taken, in_this_process = [], processes.measurements
-    monkeypatch.setattr(processes, "measurements", lambda *args: taken.append(args[:3]) or in_this_process(*args))
-    rounds = measured("reductions").rounds
+def test_the_models_take_turns_at_the_batch_of_the_savings(small, monkeypatch):
+    taken, in_this_process = [], run.measurements
+    monkeypatch.setattr(run, "measurements", lambda *args: taken.append(args[:3]) or in_this_process(*args))
+    batch = measured("savings").batch
     assert taken == [("interference", 2, [4]), ("bert-base", 2, [4])] * 2
-    assert {name: len(rows) for name, rows in rounds.items()} == {"interference": 2, "bert-base": 2}
+    assert {name: len(rows) for name, rows in batch.items()} == {"interference": 2, "bert-base": 2}
 
 
 def test_settings_reach_the_measurements(small):
@@ -65,21 +64,22 @@ def test_wrong_options_are_named_with_a_remedy(small, monkeypatch, options, word
 
 def test_kinds_must_fit_the_models_and_the_figure():
     both = ["modulation", "bert-base"]
-    assert checked_kinds(None, both) == checked_kinds(None, both, "a.svg") == ("growth", "reductions")
-    assert checked_kinds("growth", ["modulation"], "a.svg") == ("growth",) and checked_kinds("reductions", both) == (
-        "reductions",
+    assert checked_kinds(None, both) == checked_kinds(None, both, "a.svg") == ("growth", "savings")
+    assert checked_kinds("growth", ["modulation"], "a.svg") == ("growth",) and checked_kinds("savings", both) == (
+        "savings",
     )
+    assert checked_kinds("reductions", both) == ("savings",), "a former name"
     with pytest.raises(
         UserError,
-        match="--models modulation,interference: reductions hold a wave network against a Transformer; .*--only growth",
+        match="--models modulation,interference: savings compare a wave network with a Transformer; .*--only growth",
     ):
         checked_kinds(None, ["modulation", "interference"])
-    with pytest.raises(UserError, match="--figure a.svg: draws the growth; leave out --only reductions"):
-        checked_kinds("reductions", both, "a.svg")
+    with pytest.raises(UserError, match="--figure a.svg: draws the growth; leave out --only savings"):
+        checked_kinds("savings", both, "a.svg")
 
 
 def test_the_table_has_all_rows_and_says_what_was_not_measured(small):
-    complexity = measured("growth", "reductions")
+    complexity = measured("growth", "savings")
     last = complexity.growth["bert-base"][-1]
     complexity.growth["bert-base"][-1] = last._replace(
         seconds=None, peak_bytes=None, mixing_seconds=None, why_not="about 80 s an update"
@@ -114,14 +114,14 @@ def test_cells_are_in_their_units():
         report.mebibytes(None),
     ) == ("2.50", "1.5", "2,000", "-")
     assert (
-        report.saved(0.7734) == "−77.34 %"
-        and report.saved(0.9, (0.85, 0.95)) == "−90.00 % (−85.00 … −95.00)"
-        and report.saved(None) == "-"
+        report.percentage(0.7734) == "−77.34 %"
+        and report.percentage(0.9, (0.85, 0.95)) == "−90.00 % (−85.00 … −95.00)"
+        and report.percentage(None) == "-"
     )
 
 
 def test_the_json_is_plain_and_has_the_promised_form(small):
-    found = json.loads(json.dumps(report.as_json_object(measured("growth", "reductions")), allow_nan=False))
+    found = json.loads(json.dumps(report.as_json_object(measured("growth", "savings")), allow_nan=False))
     assert [(row["model"], row["length"]) for row in found["growth"]] == [
         (m, n) for m in ("interference", "bert-base") for n in (3, 5, 9, 17)
     ]
@@ -129,7 +129,7 @@ def test_the_json_is_plain_and_has_the_promised_form(small):
         "operations"
     ] == pytest.approx(1, abs=0.01)
     assert [row["model"] for row in found["batch"]] == ["interference"] * 2 + ["bert-base"] * 2
-    assert (found["reductions"][0]["model"], found["reductions"][0]["against"]) == ("interference", "bert-base")
+    assert (found["savings"][0]["model"], found["savings"][0]["against"]) == ("interference", "bert-base")
     settings = found["settings"]
     assert (
         settings["device"],
@@ -141,7 +141,7 @@ def test_the_json_is_plain_and_has_the_promised_form(small):
     assert found["machine"]["cores"] >= 1
 
 
-def test_the_picture_has_a_line_for_each_model_as_far_as_measured(small, monkeypatch):
+def test_the_picture_has_a_line_for_each_model(small, monkeypatch):
     complexity = measured("growth")
     rows = complexity.growth["bert-base"]
     rows[-1] = rows[-1]._replace(seconds=None, peak_bytes=None)

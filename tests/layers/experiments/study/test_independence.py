@@ -1,4 +1,4 @@
-"""Correlations of dimensions and effective rank, against exact values, invariances and NumPy's corrcoef and singular values."""
+"""Correlations of dimensions and effective rank: exact values, invariances, NumPy's corrcoef and singular values."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,8 @@ def test_a_large_mean_and_huge_and_tiny_columns_do_no_harm():
 
 
 @given(SEEDS, arrays(float, 6, elements=st.floats(0.01, 100)), st.permutations(range(40)))
-def test_correlation_keeps_its_value_when_columns_are_scaled_and_rows_change_places(seed, scales, order):
+def test_correlation_is_invariant(seed, scales, order):
+    """It keeps its value when columns are scaled and rows are permuted."""
     rows = normal(seed)
     np.testing.assert_allclose(
         correlation_matrix((rows * scales + scales)[list(order)]), correlation_matrix(rows), atol=1e-12
@@ -90,7 +91,8 @@ def test_correlation_keeps_its_value_when_columns_are_scaled_and_rows_change_pla
 
 
 @given(SEEDS, st.floats(1e-3, 1e3), st.permutations(range(40)))
-def test_effective_rank_keeps_its_value_when_rows_are_turned_scaled_and_change_places(seed, scale, order):
+def test_effective_rank_is_invariant(seed, scale, order):
+    """It keeps its value when rows are turned, scaled and permuted."""
     rows = normal(seed)
     turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((6, 6)))
     assert effective_rank((rows @ turn * scale + 1)[list(order)]) == pytest.approx(effective_rank(rows), rel=1e-9)

@@ -1,4 +1,4 @@
-"""What a study compares: three networks that differ in what they are, and in nothing that concerns the data or its order."""
+"""The runs of a study are three networks, and differ in nothing that concerns the data or its order."""
 
 import pytest
 
@@ -20,8 +20,9 @@ def test_the_runs_share_data_order_and_width():
 @pytest.mark.parametrize("dimension, heads", [(128, 2), ("768", 12), (48, 1), (1, 1)])
 def test_everything_goes_with_the_dimension(dimension, heads):
     runs, d = plan({"dimension": dimension}), int(dimension)
-    assert all(runs[name].network == WaveNetworkConfig(
-        dimension=d, hidden=d, operation=name, readout="magnitude", embedding_scale=0.02) for name in ("interference", "modulation"))  # fmt: skip
+    wave = {"dimension": d, "hidden": d, "readout": "magnitude", "embedding_scale": 0.02}
+    for name in ("interference", "modulation"):
+        assert runs[name].network == WaveNetworkConfig(operation=name, **wave)
     assert runs["transformer"].network == TransformerConfig(dimension=d, hidden=4 * d, heads=heads, blocks=1)
 
 
@@ -36,14 +37,19 @@ def test_a_field_is_set_in_all_runs_that_have_it_or_in_one():
     assert list(plan({}, runs=["transformer"])) == ["transformer"]
 
 
+ORDER = "^--set modulation.batch_size: all runs see the same texts in the same order; leave out modulation"
+APART = "is what tells the runs apart; choose with --runs among interference,"
+
+
 @pytest.mark.parametrize("fields, assignments, runs, words", [
-    ({}, [], ["wave"], "^--runs wave: is none of the runs interference, modulation, transformer$"),
+    ({}, [], ["wave"], "^--runs wave: is none of the runs interference, modulation, correlation, transformer$"),
     ({}, [("tree.epochs", "1")], RUNS, "^--set tree.epochs: is of no run"),
-    ({}, [("interference.epochs", "1")], ["modulation"], "^--set interference.epochs: is of no run; the runs are modulation"),
-    ({}, [("modulation.batch_size", "1")], RUNS, "^--set modulation.batch_size: all runs see the same texts in the same order; leave out modulation"),
+    ({}, [("interference.epochs", "1")], ["modulation"],
+     "^--set interference.epochs: is of no run; the runs are modulation"),
+    ({}, [("modulation.batch_size", "1")], RUNS, ORDER),
     ({}, [("modulation.max_tokens", "9")], RUNS, "^--set modulation.max_tokens: all runs see"),
-    ({}, [("operation", "modulation")], RUNS, "^--set operation: is what tells the runs apart; choose with --runs among interference,"),
-    ({}, [("interference.operation", "modulation")], RUNS, "^--set interference.operation: is what tells the runs apart"),
+    ({}, [("operation", "modulation")], RUNS, f"^--set operation: {APART}"),
+    ({}, [("interference.operation", "modulation")], RUNS, f"^--set interference.operation: {APART}"),
     ({}, [("epoch", "1")], RUNS, "^unknown field 'epoch'"),
     ({}, [("modulation.heads", "1")], RUNS, "^heads: is a field of model transformer|^unknown field 'heads'"),
     ({"dimension": "wide"}, [], RUNS, "^dimension: expected a whole number from 1 to 1000000, got 'wide'"),

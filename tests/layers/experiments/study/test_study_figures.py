@@ -12,7 +12,7 @@ from layers.experiments.study.figures import (
     CELLS,
     color_limit,
     draw_convergence,
-    draw_correlations,
+    draw_correlation_maps,
     draw_gradients,
     draw_independence,
     draw_waves,
@@ -49,7 +49,8 @@ def test_convergence_shows_points_running_medians_and_validation(make_study):
     assert draw_convergence(study).axes[0].get_ylim() == (lowest / 1.5, 1.5e3)
 
 
-def test_points_lie_in_the_order_of_steps_so_that_no_run_hides_another(make_study):
+def test_points_lie_in_the_order_of_steps(make_study):
+    """So no run hides another."""
     study = make_study(steps=12)
     (points,) = draw_convergence(study).axes[0].collections
     x, y = points.get_offsets().T
@@ -58,7 +59,8 @@ def test_points_lie_in_the_order_of_steps_so_that_no_run_hides_another(make_stud
     assert len({tuple(color) for color in points.get_facecolors()[:3]}) == 3 and points.get_rasterized()
 
 
-def test_gradients_share_limits_and_dashed_lines_lie_above_solid_ones(make_study):
+def test_gradients_share_limits(make_study):
+    """Dashed lines lie above solid ones."""
     study = make_study(steps=40)
     figure = draw_gradients(study)
     norms = [
@@ -73,7 +75,8 @@ def test_gradients_share_limits_and_dashed_lines_lie_above_solid_ones(make_study
     assert "no finite number" not in legend_of(figure) and "zeros lie on the lower rim" not in legend_of(figure)
 
 
-def test_zeros_and_missing_numbers_lie_on_the_rims_and_are_explained(make_study):
+def test_zeros_and_missing_numbers_lie_on_the_rims(make_study):
+    """The legend explains them."""
     study = make_study(steps=8)
     study["runs"]["modulation"]["gradient_cls"] = [0] * 8
     study["runs"]["transformer"]["gradient_cls"][2:4] = [None, float("inf")]
@@ -103,7 +106,7 @@ def test_independence_step_by_step(make_study):
 
 def test_maps_show_before_and_after_in_one_scale(make_study, make_matrices):
     matrices = make_matrices(d=12)
-    figure = draw_correlations(make_study(steps=8), matrices)
+    figure = draw_correlation_maps(make_study(steps=8), matrices)
     maps = figure.axes[:6]
     for place, axes in enumerate(maps):
         shown, matrix = axes.images[0].get_array(), matrices[NAMES[place % 3]][place // 3]
@@ -162,11 +165,12 @@ def test_the_same_study_gives_the_same_files_none_of_them_large(written, tmp_pat
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_single_run_of_a_single_step_and_almost_nothing_recorded(make_study, make_matrices, tmp_path):
+def test_a_single_run_of_a_single_step_can_be_drawn(make_study, make_matrices, tmp_path):
+    """So can one of which almost nothing was recorded."""
     study = make_study(("modulation",), 1)
     figures = [draw(study) for draw in (draw_gradients, draw_independence, draw_waves)]
     assert [len(figure.axes) for figure in figures] == [3, 2, 2]
-    draw_correlations(study, make_matrices(("modulation",), 1)).draw_without_rendering()
+    draw_correlation_maps(study, make_matrices(("modulation",), 1)).draw_without_rendering()
     study["runs"]["modulation"] |= {
         "waves": [],
         "validation": [],
@@ -191,7 +195,8 @@ def test_bad_matrices_are_named(make_study, tmp_path, matrices, message):
         write_figures(tmp_path, make_study(steps=2), matrices)
 
 
-def test_nothing_is_written_of_a_damaged_study_or_as_an_unknown_kind(make_study, tmp_path):
+def test_damaged_studies_and_unknown_kinds_are_refused(make_study, tmp_path):
+    """Nothing is written then."""
     with pytest.raises(UserError, match="^study.json: "):
         write_figures(tmp_path, {"runs": {}}, {})
     with pytest.raises(UserError, match="convergence.pdf: .*.svg or .png"):

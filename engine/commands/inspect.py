@@ -1,0 +1,191 @@
+"""The commands that look at networks, runs, corpora and the machine: describe, report, corpora, doctor."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from engine.arrays.backend import resolve_device
+from engine.cli import COLUMN_WIDTH
+from engine.commands.options import (
+    Project,
+    cache_option,
+    chosen_settings,
+    data_options,
+    device_option,
+    json_option,
+    make_log,
+    network_options,
+    require_nothing_but,
+    settings_options,
+    to_json,
+)
+from engine.data.config import DataConfig
+from engine.training.run_settings import field_rows
+from engine.training.session import open_run
+
+
+def describe_command(project: Project) -> click.Command:
+    """The command describe for the networks of a Project."""
+
+    @click.command(short_help="Show a network's parts, or list all settings.")
+    @click.argument("run_dir", type=click.Path(), required=False)
+    @settings_options(project)
+    @data_options
+    @network_options(project)
+    @click.option("--fields", "list_fields", is_flag=True, help="List every field, its value and its meaning.")
+    @json_option
+    @click.pass_context
+    def describe(
+        ctx: click.Context,
+        /,
+        run_dir: str | None,
+        preset: str | None,
+        config_file: str | None,
+        assignments: tuple[str, ...],
+        list_fields: bool,
+        as_json: bool,
+        **fields: Any,
+    ) -> None:
+        """Show a network's parts, shapes and parameter counts without training it.
+
+        It is the network of RUN_DIR, or one of the given settings, whose vocabulary then counts at its largest size.
+        """
+        network = None
+        if run_dir:
+            require_nothing_but(ctx, run_dir, {"run_dir", "list_fields", "as_json"})
+            run = open_run(run_dir, project.configs, project.build_network)
+            settings, network = run.settings, run.network
+        else:
+            settings = chosen_settings(project, preset, config_file, assignments, fields)
+        if list_fields:
+            rows = field_rows(settings)
+            keys = ("section", "field", "value", "allowed", "meaning")
+            click.echo(json.dumps([dict(zip(keys, row)) for row in rows], indent=2) if as_json else field_list(rows))
+            return
+        network = network or project.build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
+        if as_json:
+            click.echo(json.dumps(parts_of(network), indent=2))
+            return
+        click.echo(network.describe())
+        if not run_dir and (words := largest_vocabulary(settings.data)):
+            click.echo(f"\n{words}")
+
+    return describe
+
+
+def parts_of(network: Any) -> dict[str, Any]:
+    """The parts of a network with their shapes, and its numbers of parameters."""
+    parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
+    total, table = network.parameter_count(), network.embedding.table.value.size
+    return {"parts": parts, "parameters": total, "without_embedding": total - table}
+
+
+def field_list(rows: Iterable[tuple[Any, ...]]) -> str:
+    """The rows of field_rows() as a list by section, wrapped to the terminal."""
+    formatter = click.HelpFormatter(max_width=COLUMN_WIDTH)
+    for section, group in itertools.groupby(rows, key=lambda row: row[0]):
+        with formatter.section(section):
+            formatter.write_dl(
+                [(f"{name}={value}", f"{meaning}; {allowed}") for _, name, value, allowed, meaning in group]
+            )
+    return formatter.getvalue().strip()
+
+
+def largest_vocabulary(data: DataConfig) -> str:
+    """Sentences on the rows of the embedding before there is a run."""
+    lines = []
+    if not data.tokenizer:
+        size = f"at most {data.vocabulary_size:,} {data.tokens}, as counted here"
+        lines.append(f"The vocabulary is learned from the training texts: {size}.")
+    if data.ngrams > 1:
+        lines.append(f"Up to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top.")
+    if data.affixes:
+        lines.append("The affixes of their words come on top.")
+    return "\n".join(lines)
+
+
+def sizes_of(data: DataConfig) -> tuple[int, int]:
+    """(vocabulary, classes) of a network of these settings, as far as known before training: no n-grams and affixes."""
+    from engine.data.prepare import count_classes
+    from engine.data.tokenizer import load_tokenizer
+
+    vocabulary = load_tokenizer(data.tokenizer).get_vocab_size() if data.tokenizer else data.vocabulary_size
+    return vocabulary, count_classes(data)
+
+
+def corpora_command() -> click.Command:
+    """The command corpora."""
+
+    @click.command(short_help="List the corpora by name, and which are cached.")
+    @cache_option
+    @json_option
+    def corpora(cache_dir: str | None, as_json: bool) -> None:
+        """List the corpora by name: rows, classes, size of the download, whether it is cached, source and terms of use.
+
+        Works offline.
+        """
+        from engine.data.corpora import as_text, describe_corpora
+
+        rows = describe_corpora(cache_dir)
+        click.echo(to_json(rows) if as_json else as_text(rows))
+
+    return corpora
+
+
+def doctor_command(project: Project) -> click.Command:
+    """The command doctor for the kernels in the packages of a Project."""
+
+    @click.command(short_help="Show what this machine offers, and what to install.")
+    @json_option
+    @click.pass_context
+    def doctor(ctx: click.Context, /, as_json: bool) -> None:
+        """Show versions, the CUDA device or why there is none, whether every kernel compiles, and what to install.
+
+        Needs no GPU. Exit code 1 if a kernel is refused.
+        """
+        from engine.cuda.doctor import as_text, examine
+
+        findings = examine(project.packages)
+        click.echo(to_json(findings) if as_json else as_text(findings))
+        if findings["ok"] is False:
+            ctx.exit(1)
+
+    return doctor
+
+
+def report_command(project: Project) -> click.Command:
+    """The command report for the networks of a Project."""
+
+    @click.command(short_help="Draw the curves of runs and what they confuse, as a page.")
+    @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(), metavar="RUN_DIR...")
+    @click.option(
+        "--output",
+        type=click.Path(),
+        metavar="FILE.html",
+        default="report.html",
+        show_default=True,
+        help="File of the page.",
+    )
+    @device_option()
+    @cache_option
+    @json_option
+    def report(run_dirs: tuple[str, ...], output: str, device: str, cache_dir: str | None, as_json: bool) -> None:
+        """Draw loss, accuracy, learning rate and gradient of runs by step, and their confusion matrices, as one page.
+
+        The curves of all runs lie in the same figures, those of equal settings and different seeds as their mean with a
+        band. The best checkpoint of each finished run gives its confusion matrix on the test texts, figures by class,
+        and the texts it labels wrong with most certainty. Needs matplotlib (extra plots).
+        """
+        from engine.report.page import require_page, write_page
+        from engine.report.summary import as_json_object, as_table, make_report
+
+        require_page(output)
+        made = make_report(run_dirs, project.configs, project.build_network, resolve_device(device), cache_dir)
+        write_page(output, made)
+        click.echo(to_json(as_json_object(made, output)) if as_json else as_table(made))
+        make_log(as_json)(f"\npage written to {output}")
+
+    return report

@@ -1,0 +1,206 @@
+"""The commands gradcheck, precision and complexity; other experiments have a command.py in their folder."""
+
+import json
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from engine.arrays.backend import resolve_device
+from engine.commands.options import device_option, json_option, make_log, names_in, to_json
+from engine.support.text import format_table
+from layers.experiments.benchmark.command import benchmark
+from layers.experiments.benchmark.workloads import VOCABULARY
+from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
+from layers.experiments.study.command import study
+from layers.experiments.trace.command import trace
+
+
+@click.command(short_help="Check every equation against numerical derivatives.")
+@click.option(
+    "--examples",
+    type=click.IntRange(1),
+    metavar="N",
+    default=3,
+    show_default=True,
+    help="Number of random examples of each row.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Random seed of the examples."
+)
+@device_option(help="cuda or auto: hold a GPU against the CPU as well.")
+@json_option
+@click.pass_context
+def gradcheck(ctx: click.Context, /, examples: int, seed: int, device: str, as_json: bool) -> None:
+    """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
+    from engine.gradcheck.report import json_safe
+    from layers.experiments.gradcheck.suite import run_suite, suite_size, suite_table
+
+    device = resolve_device(device)
+    bar = tqdm(
+        run_suite(examples, seed, device),
+        total=suite_size(device),
+        desc="gradient checks",
+        unit="check",
+        leave=False,
+        disable=None,
+    )
+    results = list(bar)
+    ok = all(result.ok for result in results)
+    if as_json:
+        click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))
+    else:
+        click.echo(suite_table(results))
+        passed = f"{sum(result.ok for result in results)} of {len(results)} checks passed"
+        click.echo(f"\n{passed}, {examples} random examples each, float64, seed {seed}")
+    if not ok:
+        ctx.exit(1)
+
+
+@click.command(short_help="Count and measure what models cost as texts get longer.")
+@click.option(
+    "--only",
+    type=click.Choice(["growth", "savings", "reductions"]),
+    metavar="[growth|savings]",
+    help="Measure one of the two.  [default: both]",
+)
+@click.option("--models", metavar="NAMES", default=",".join(MODELS), show_default=True, help="Models, comma-separated.")
+@click.option(
+    "--lengths",
+    metavar="NUMBERS",
+    default=",".join(map(str, LENGTHS)),
+    show_default=True,
+    help="Growth: lengths of a text in tokens, comma-separated.",
+)
+@click.option(
+    "--texts",
+    type=click.IntRange(1),
+    metavar="N",
+    default=TEXTS,
+    show_default=True,
+    help="Savings: texts in the batch.",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(1, VOCABULARY),
+    metavar="N",
+    default=LENGTH,
+    show_default=True,
+    help="Savings: length of each text in tokens.",
+)
+@click.option(
+    "--tokens",
+    type=click.Choice(TOKENS),
+    default=TOKENS[0],
+    show_default=True,
+    help="Tokens that occur once in a text, or as often as words do.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    metavar="N",
+    default=3,
+    show_default=True,
+    help="Savings: number of measurements; the median counts.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="Longer updates are counted, not measured.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Threads of matrix products; 0: as many as they take.",
+)
+@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw the growth as .svg or .png (extra plots).")
+@device_option()
+@json_option
+def complexity(only: str | None, models: str, lengths: str, figure: str | None, as_json: bool, **chosen: Any) -> None:
+    """Count and measure parameters, operations, memory and time of a training step: how they grow with the length of a
+    text, and by how much a Wave Network needs less than a Transformer at one batch.
+
+    Each model is measured in a process of its own. About nine minutes on two cores. Nothing else should run meanwhile.
+    """
+    from engine.report.figures import require_plots
+    from layers.experiments.complexity.report import as_json_object, as_table, write_figure
+    from layers.experiments.complexity.run import Complexity, checked_kinds
+
+    kinds = checked_kinds(only, names_in(models), figure)
+    if figure is not None:
+        require_plots(figure)
+    measured = Complexity(models=names_in(models), lengths=names_in(lengths), **chosen)
+    count = sum(map(measured.count, kinds))
+    with tqdm(total=count, desc="complexity", unit="figure", leave=False, disable=None) as bar:
+        for kind in kinds:
+            for done in measured.measure(kind):
+                bar.set_postfix_str(done, refresh=False)
+                bar.update()
+    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+    if figure is not None:
+        write_figure(figure, measured)
+        make_log(as_json)(f"drawn: {figure}")
+
+
+@click.command(short_help="Show the digits that float32 keeps where one token dominates.")
+@click.option(
+    "--scope",
+    type=click.Choice(["dimension", "text"]),
+    default="dimension",
+    show_default=True,
+    help="Scope over which a magnitude is taken.",
+)
+@click.option(
+    "--tokens", type=click.IntRange(2, 10_000), metavar="N", default=32, show_default=True, help="Tokens per text."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Random seed of the texts."
+)
+@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw it as well, as .svg or .png (extra plots).")
+@json_option
+def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: bool) -> None:
+    """Measure errors of Token2Wave in float32, in three ways, against the ratio of a dominating token to the others.
+
+    polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
+    """
+    from engine.gradcheck.report import json_safe
+    from engine.report.figures import Level, Panel, require_plots, write_line_plot
+    from layers.experiments.precision import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
+
+    if figure is not None:
+        require_plots(figure)
+    rows = precision_rows(scope, tokens, seed)
+    if as_json:
+        report = {"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}
+        click.echo(json.dumps(json_safe(report), indent=2))
+    else:
+        names = [f"{part}: {way.replace('_', ' ')}" for part in ("im", "dw") for way in LABELS]
+        cells = [
+            (f"{row.ratio:.0e}", *(f"{error:.1e}" for part in (row.im, row.dw) for error in part.values()))
+            for row in rows
+        ]
+        click.echo(format_table(["ratio", *names], cells, align=">" * 7))
+        click.echo(
+            f"\nworst error of {TEXTS} texts of {tokens} tokens in {COLUMNS} columns, "
+            f"float32 beside float64, scope {scope}, seed {seed}"
+        )
+        click.echo(f"im: relative; dw: relative to the sizes of its terms; one rounding of float32 is {ROUNDING:.1e}")
+    if figure is not None:
+        titles = {"im": "imaginary part im", "dw": "gradient dw"}
+        panels = [
+            Panel(titles[part], {LABELS[way]: [getattr(row, part)[way] for row in rows] for way in LABELS})
+            for part in titles
+        ]
+        levels = (Level(1, "all digits lost"), Level(ROUNDING, "one rounding, 6e-8"))
+        ratios, axes = [row.ratio for row in rows], ("dominating token / others", "relative error in float32")
+        write_line_plot(figure, ratios, panels, *axes, levels)
+        make_log(as_json)(f"drawn: {figure}")
+
+
+EXPERIMENTS = [gradcheck, precision, trace, study, benchmark, complexity]

@@ -1,0 +1,100 @@
+"""Whole small networks, for suite.py: their loss against every parameter."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from engine.arrays.backend import random_generator
+from engine.gradcheck.layers import NETWORK_TOLERANCE
+from layers import wave
+from layers.experiments.gradcheck.problem import Case, Problem
+from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks.text_classifier import example_batch
+
+
+def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork] = PlannedWaveNetwork) -> Problem:
+    """Draw the loss of a whole small network against every parameter, dropout included."""
+    config = WaveNetworkConfig(
+        **{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields}
+    )
+    seed = int(rng.integers(1 << 30))
+    return problem_of(kind(config, 9, 3, seed, np.float64), seed)
+
+
+def draw_transformer(blocks: int, rng: Generator) -> Problem:
+    """Draw a Transformer likewise, but without the bias of the keys.
+
+    A shift of all scores changes nothing, so its gradient is 0 and rounding is all there is.
+    """
+    config = TransformerConfig(
+        dimension=6,
+        heads=2,
+        hidden=5,
+        positions=7,
+        blocks=blocks,
+        embedding_scale=1.0,
+        dropout=0.2,
+        label_smoothing=0.1,
+    )
+    seed = int(rng.integers(1 << 30))
+    network = Transformer(config, 9, 3, seed, np.float64)
+    for block in network.blocks:
+        block.key.bias = None
+    return problem_of(network, seed)
+
+
+def problem_of(network: WaveNetwork | Transformer, seed: int) -> Problem:
+    """Return the loss of a network on a small batch as a Problem; dropout drops the same entries at every call."""
+    batch = example_batch(9, 3, [1, 4, 2, 7], seed)
+
+    def forward() -> Any:
+        return network.loss_forward(batch, train=True, rng=random_generator(seed))
+
+    return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
+
+
+NETWORK_CASES = [
+    *(
+        Case(
+            f"network, {operation}, {readout}",
+            partial(draw_network, {"operation": operation, "readout": readout}),
+            NETWORK_TOLERANCE,
+            analytic=wave.READOUTS[readout].analytic,
+            products=True,
+        )  # fmt: skip
+        for operation in wave.OPERATIONS
+        for readout in wave.READOUTS
+        if (operation, readout) != ("modulation", "phase")  # its phase jumps from π to −π (E7)
+    ),
+    Case(
+        "network, text scope, 2 blocks",
+        partial(draw_network, {"scope": "text", "blocks": 2}),
+        NETWORK_TOLERANCE,
+        products=True,
+    ),
+    Case(
+        "network, no feed-forward",
+        partial(draw_network, {"hidden": 0, "wave_residual": False}),
+        NETWORK_TOLERANCE,
+        products=True,
+    ),
+    Case(
+        "network, cls pooling, smoothing",
+        partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}),
+        NETWORK_TOLERANCE,
+        products=True,
+    ),
+    *(
+        Case(
+            f"network token by token, {operation}",
+            partial(draw_network, {"operation": operation, "blocks": 2}, kind=WaveNetwork),
+            NETWORK_TOLERANCE,
+            products=True,
+        )
+        for operation in wave.OPERATIONS
+    ),
+    Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
+    Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),
+]
