@@ -1,4 +1,4 @@
-"""Texts as bags of distinct tokens, beside the tokens written out one by one."""
+"""Texts as bags of distinct tokens, beside the tokens one by one; padding of bags to a few sizes."""
 
 from collections import Counter
 
@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.arrays.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
+from engine.arrays.bag import (
+    LEAST,
+    Bag,
+    count_matrix,
+    distinct_tokens,
+    merge_repeats,
+    padded,
+    padded_length,
+    sum_entries,
+)
 
 unhurried = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -33,13 +42,13 @@ def any_bag(texts, kind):
     rows, bag = distinct_tokens(ids, offsets, VOCABULARY)
     if kind == "rows of their own":
         return ids, Bag(None, None, offsets)
-    if kind == "repeated places":
+    if kind == "repeated rows":
         return rows, bag
     bag = merge_repeats(bag, len(rows))
-    return (rows, bag) if kind == "merged" else (rows[bag.places], bag._replace(places=None))
+    return (rows, bag) if kind == "merged" else (rows[bag.row_index], bag._replace(row_index=None))
 
 
-KINDS = ("rows of their own", "repeated places", "merged", "merged, rows of their own")
+KINDS = ("rows of their own", "repeated rows", "merged", "merged, rows of their own")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -53,10 +62,10 @@ def pieces(values, offsets):
 
 @unhurried
 @given(TEXTS)
-def test_distinct_tokens_are_each_there_once_in_order_and_every_token_finds_itself(texts):
+def test_distinct_tokens_are_in_order_and_every_token_finds_itself(texts):
     ids, offsets = flat(texts)
     rows, bag = distinct_tokens(ids, offsets, VOCABULARY)
-    assert rows.tolist() == sorted(set(ids.tolist())) and rows.dtype == bag.places.dtype == np.int64
+    assert rows.tolist() == sorted(set(ids.tolist())) and rows.dtype == bag.row_index.dtype == np.int64
     assert bag.entries(rows).tolist() == ids.tolist()
     assert bag.counts is None and bag.offsets is offsets
 
@@ -64,32 +73,28 @@ def test_distinct_tokens_are_each_there_once_in_order_and_every_token_finds_itse
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.int64])
 def test_token_ids_may_have_any_integer_dtype(dtype):
     rows, bag = distinct_tokens(np.array([5, 2, 5], dtype), np.array([0, 3]), VOCABULARY)
-    assert rows.tolist() == [2, 5] and bag.places.tolist() == [1, 0, 1]
+    assert rows.tolist() == [2, 5] and bag.row_index.tolist() == [1, 0, 1]
 
 
 @unhurried
 @given(TEXTS)
 def test_merging_keeps_every_text_and_counts_its_tokens(texts):
     rows, bag = merged_bag(texts)
-    assert (
-        len(bag.offsets) == len(texts) + 1
-        and bag.offsets[0] == 0
-        and bag.offsets[-1] == len(bag.places) == len(bag.counts)
-    )
+    assert len(bag.offsets) == len(texts) + 1 and bag.offsets[0] == 0
+    assert bag.offsets[-1] == len(bag.row_index) == len(bag.counts)
     assert {part.dtype for part in bag[:3]} == {np.dtype(np.int64)}
-    for text, places, counts in zip(
-        texts, pieces(bag.places, bag.offsets), pieces(bag.counts, bag.offsets), strict=True
-    ):
-        assert places == sorted(set(places)), "they ascend, none twice"
-        assert Counter(dict(zip(rows[places].tolist(), counts))) == Counter(text)
+    of_texts = pieces(bag.row_index, bag.offsets), pieces(bag.counts, bag.offsets)
+    for text, row_index, counts in zip(texts, *of_texts, strict=True):
+        assert row_index == sorted(set(row_index)), "they ascend, none twice"
+        assert Counter(dict(zip(rows[row_index].tolist(), counts))) == Counter(text)
 
 
 @every_kind
 @unhurried
 @given(texts=TEXTS)
-def test_written_out_a_text_has_its_tokens_again(kind, texts):
+def test_expanded_a_text_has_its_tokens_again(kind, texts):
     ids, bag = any_bag(texts, kind)
-    entry, first, offsets = bag.written_out()
+    entry, first, offsets = bag.expand()
     assert offsets.tolist() == flat(texts)[1].tolist()
     assert [Counter(found) for found in pieces(bag.entries(ids)[entry], offsets)] == [Counter(text) for text in texts]
     assert entry.tolist() == sorted(entry.tolist()), "equal tokens stand together"
@@ -109,15 +114,15 @@ def test_lengths_count_repeated_tokens(kind, texts):
 @every_kind
 @unhurried
 @given(texts=TEXTS)
-def test_texts_whose_tokens_are_alike_have_one_entry_each_and_keep_their_lengths(kind, texts):
-    bag = any_bag(texts, kind)[1].one_row_per_text()
+def test_collapsed_texts_have_one_entry_and_keep_their_lengths(kind, texts):
+    bag = any_bag(texts, kind)[1].collapsed()
     filled = [t for t, text in enumerate(texts) if text]
-    assert bag.places.tolist() == filled and bag.counts.tolist() == [len(texts[t]) for t in filled]
+    assert bag.row_index.tolist() == filled and bag.counts.tolist() == [len(texts[t]) for t in filled]
     assert np.diff(bag.offsets).tolist() == [int(len(text) > 0) for text in texts]
     assert bag.text_lengths().tolist() == [len(text) for text in texts]
 
 
-def test_without_places_the_entries_are_the_rows_themselves():
+def test_without_row_index_entries_are_the_rows_themselves():
     x = np.ones((2, 3))
     assert Bag(None, None, np.array([0, 2])).entries(x) is x
     assert Bag(np.array([1, 1, 0]), None, np.array([0, 3])).entries(np.array([5, 6])).tolist() == [6, 6, 5]
@@ -133,18 +138,20 @@ def test_rows_receive_what_their_entries_hand_back(kind, texts, seed):
     ids, bag = any_bag(texts, kind)
     y = np.random.default_rng(seed).standard_normal((int(bag.offsets[-1]), 2))
     expected = np.zeros((len(ids), 2))
-    np.add.at(expected, np.arange(len(y)) if bag.places is None else bag.places, y)
+    np.add.at(expected, np.arange(len(y)) if bag.row_index is None else bag.row_index, y)
     np.testing.assert_allclose(sum_entries(y, bag, len(ids)), expected, rtol=0, atol=1e-14)
 
 
 def test_rows_without_an_entry_receive_nothing():
-    assert sum_entries(np.ones((2, 1)), Bag(np.array([3, 3]), None, np.array([0, 2])), 5).ravel().tolist() == [
-        0,
-        0,
-        0,
-        2,
-        0,
-    ]
+    sums = sum_entries(np.ones((2, 1)), Bag(np.array([3, 3]), None, np.array([0, 2])), 5)
+    assert sums.ravel().tolist() == [0, 0, 0, 2, 0]
+
+
+def test_sums_are_added_to_an_array_that_stays_as_it_is():
+    y, bag, accumulate = np.ones((2, 1)), Bag(np.array([1, 1]), None, np.array([0, 2])), np.full((3, 1), 10.0)
+    assert sum_entries(y, bag, 3, accumulate).ravel().tolist() == [10, 12, 10]
+    assert sum_entries(y, bag.per_entry(), 2, accumulate[:2]).ravel().tolist() == [11, 11]
+    assert (accumulate == 10).all()
 
 
 def test_float32_entries_of_a_row_are_summed_in_float64():
@@ -161,21 +168,18 @@ def test_the_count_matrix_says_how_often_a_row_stands_in_a_text(kind, texts):
     counts = count_matrix(bag, len(ids))
     assert counts.shape == (len(texts), len(ids)) and counts.dtype == np.float64
     expected = np.zeros(counts.shape)
-    places, weights = (np.arange(len(ids)) if bag.places is None else bag.places), bag.weights()
+    row_index, weights = (np.arange(len(ids)) if bag.row_index is None else bag.row_index), bag.weights()
     for t, (start, stop) in enumerate(zip(bag.offsets, bag.offsets[1:])):
         for p in range(start, stop):
-            expected[t, places[p]] += weights[p]
+            expected[t, row_index[p]] += weights[p]
     assert np.array_equal(counts, expected)
     words = np.array(ids)[None] == np.arange(VOCABULARY)[:, None]
     assert (counts @ words.T).tolist() == [[text.count(v) for v in range(VOCABULARY)] for text in texts]
 
 
 def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
-    assert count_matrix(Bag(np.array([1, 0, 1]), np.array([2, 1, 3]), np.array([0, 2, 2, 3])), 4).tolist() == [
-        [1, 2, 0, 0],
-        [0] * 4,
-        [0, 3, 0, 0],
-    ]
+    counts = count_matrix(Bag(np.array([1, 0, 1]), np.array([2, 1, 3]), np.array([0, 2, 2, 3])), 4)
+    assert counts.tolist() == [[1, 2, 0, 0], [0] * 4, [0, 3, 0, 0]]
 
 
 # --- nothing -----------------------------------------------------------------------------------------------------
@@ -185,10 +189,37 @@ def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
 @every_kind
 def test_batches_without_texts_or_tokens_stay_so(kind, texts):
     ids, bag = any_bag(texts, kind)
-    entry, first, offsets = bag.written_out()
-    assert len(ids) == len(entry) == len(first) == 0 and offsets.tolist() == bag.offsets.tolist() == [0] * (
-        len(texts) + 1
-    )
+    entry, first, offsets = bag.expand()
+    assert len(ids) == len(entry) == len(first) == 0
+    assert offsets.tolist() == bag.offsets.tolist() == [0] * (len(texts) + 1)
     assert count_matrix(bag, 0).shape == (len(texts), 0)
-    assert sum_entries(np.zeros((0, 3)), bag, 4).shape == ((4, 3) if bag.places is not None else (0, 3))
-    assert bag.one_row_per_text().offsets.tolist() == [0] * (len(texts) + 1)
+    assert sum_entries(np.zeros((0, 3)), bag, 4).shape == ((4, 3) if bag.row_index is not None else (0, 3))
+    assert bag.collapsed().offsets.tolist() == [0] * (len(texts) + 1)
+
+
+# --- padding -------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_are_few_and_close():
+    sizes = sorted({padded_length(n) for n in range(200_000)})
+    assert sizes[0] == LEAST and all(size % LEAST == 0 for size in sizes) and len(sizes) < 80
+    assert all(n <= padded_length(n) <= max(LEAST, n + LEAST, 1.125 * n) for n in range(200_000))
+    assert [padded_length(n) for n in (0, 1, 128, 129, 1490, 2650)] == [128, 128, 128, 256, 1536, 2816]
+
+
+@pytest.mark.parametrize("lengths", [[5, 0, 3, 200], [0, 0], [300]])
+def test_what_is_added_belongs_to_no_text_and_no_row(lengths):
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    rows, bag = distinct_tokens(np.random.default_rng(0).integers(0, 50, offsets[-1]), offsets, 50)
+    bag = merge_repeats(bag, len(rows)).with_inverse_index(len(rows))
+    more_rows, more = padded(rows, bag)
+    U, P, inverse, found = len(rows), bag.entry_count(), bag.inverse, more.inverse
+    assert len(more_rows) == padded_length(U)
+    assert more.entry_count() == padded_length(P) == len(more.counts) == len(found.texts)
+    assert np.array_equal(more_rows[:U], rows) and not more_rows[U:].any()
+    assert np.array_equal(more.row_index[:P], bag.row_index)
+    assert np.array_equal(more.counts[:P], bag.counts) and not more.counts[P:].any()
+    assert np.array_equal(more.offsets, bag.offsets) and more.offsets[-1] == P, "texts end before what is added"
+    assert np.array_equal(found.row_starts[: U + 1], inverse.row_starts) and (found.row_starts[U:] == P).all()
+    assert np.array_equal(found.by_row[:P], inverse.by_row) and len(found.row_starts) == len(more_rows) + 1
+    assert np.array_equal(found.texts[:P], inverse.texts) and (found.texts[P:] == 0).all()

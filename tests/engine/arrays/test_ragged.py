@@ -50,7 +50,7 @@ def columns_of(x, offsets):
 
 @unhurried
 @given(texts())
-def test_segment_sum_is_the_sum_of_each_text_and_zero_for_an_empty_one(case):
+def test_segment_sum_is_the_sum_of_each_text(case):
     x, offsets = case
     y = segment_sum(x, offsets)
     assert y.shape == (len(offsets) - 1, 2) and y.dtype == np.float64
@@ -58,7 +58,7 @@ def test_segment_sum_is_the_sum_of_each_text_and_zero_for_an_empty_one(case):
         assert abs(y[t, c] - math.fsum(entries)) <= len(entries) * EPSILON * math.fsum(map(abs, entries))
 
 
-def test_segment_sum_takes_float32_in_float64_and_returns_the_dtype_asked_for():
+def test_segment_sum_of_float32_is_in_float64():
     x = np.array([1e8, *[0.5] * 8, -1e8], np.float32)
     offsets = np.array([0, 10, 10])
     assert segment_sum(x, offsets).tolist() == [4.0, 0.0] and segment_sum(x, offsets).dtype == np.float32
@@ -78,7 +78,7 @@ def test_segments_keep_the_shape_of_a_row(shape):
 
 @unhurried
 @given(texts())
-def test_segment_max_is_the_largest_entry_of_each_text_and_zero_for_an_empty_one(case):
+def test_segment_max_is_the_largest_entry_of_each_text(case):
     x, offsets = case
     y = segment_max(x, offsets)
     assert all(y[t, c] == max(entries, default=0.0) for t, c, entries in columns_of(x, offsets))
@@ -99,7 +99,7 @@ def others(entries, j):
 
 @unhurried
 @given(texts())
-def test_exclusive_sum_is_the_sum_of_the_others_with_an_error_relative_to_the_others_alone(case):
+def test_exclusive_sum_errs_relative_to_the_others_alone(case):
     x, offsets = case
     y = exclusive_sum(x, offsets)
     for t, c, entries in columns_of(x, offsets):
@@ -120,7 +120,7 @@ def test_exclusive_sums_of_positive_entries_keep_their_digits(case, dtype):
             assert abs(found - exact) <= (len(entries) + 3) * np.finfo(dtype).eps * exact
 
 
-def test_exclusive_sum_is_exact_beside_a_dominating_entry_and_for_ties():
+def test_exclusive_sum_is_exact_beside_dominating_entries():
     x = np.array([[1e300, 1e16], [1.0, 1e16], [2.0, 1.0]])
     assert exclusive_sum(x, np.array([0, 3])).tolist() == [[3.0, 1e16 + 1], [1e300, 1e16 + 1], [1e300, 2e16]]
     signs = np.array([[1e16], [-1e16], [1.0]])
@@ -146,7 +146,7 @@ def block_results(x, offsets, function):
 
 @unhurried
 @given(texts(), st.integers(1, 40))
-def test_blocks_hold_every_text_once_in_order_and_change_no_result(case, entries):
+def test_blocks_hold_every_text_once_and_change_no_result(case, entries):
     x, offsets = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ragged, "CACHE_BLOCK_ENTRIES", entries)
@@ -163,7 +163,7 @@ def test_blocks_hold_every_text_once_in_order_and_change_no_result(case, entries
         assert all(x[rows].size <= max(entries, 2) for rows in slices)
 
 
-def test_a_large_batch_comes_in_more_than_one_block_and_a_small_one_in_one():
+def test_only_a_large_batch_comes_in_more_than_one_block():
     x = np.zeros((1000, 128), np.float32)
     offsets = np.arange(0, 1001, 10)
     assert len(list(cache_blocks(x, offsets))) == 4 == len(row_blocks(x))
@@ -178,7 +178,7 @@ def test_no_texts_are_one_empty_block():
 
 @unhurried
 @given(texts())
-def test_scaling_is_by_the_largest_magnitude_of_each_text_and_column_and_by_one_for_zeros(case):
+def test_scaling_is_by_the_largest_of_each_text_and_column(case):
     x, offsets = case
     scale = scale_of_columns(x, offsets)
     for t, c, entries in columns_of(x, offsets):

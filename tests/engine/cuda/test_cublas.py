@@ -1,4 +1,4 @@
-"""Products by cuBLAS's rules, emulated with NumPy: transposed matrices, leading dimensions, accumulation, precision."""
+"""Products by cuBLAS's rules, played by NumPy: which matrices are transposed, their steps, sums, and the precision."""
 
 import ctypes
 import types
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.cuda import cublas
-from engine.cuda.cublas import Cublas, takes
+from engine.cuda.cublas import Cublas, supports
 
 
 class Device(np.ndarray):
@@ -38,38 +38,20 @@ class Library:
     def __init__(self, status=0):
         self.calls, self.status = [], status
         self.cublasCreate_v2 = Function(lambda handle: 0)
-        self.cublasSetStream_v2 = Function(lambda handle, stream: self.told(("stream", stream.value)))
+        self.cublasSetStream_v2 = Function(lambda handle, stream: self.note("stream", stream.value))
         self.cublasSetWorkspace_v2 = Function(
-            lambda handle, address, size: self.told(("workspace", address.value, size.value))
+            lambda handle, address, size: self.note("workspace", address.value, size.value)
         )
         self.cublasGemmEx = Function(self.gemm)
 
-    def told(self, call):
+    def note(self, *call):
         self.calls.append(call)
         return 0
 
     def gemm(
-        self,
-        handle,
-        turn_a,
-        turn_b,
-        m,
-        n,
-        k,
-        alpha,
-        a,
-        kind_a,
-        lda,
-        b,
-        kind_b,
-        ldb,
-        beta,
-        c,
-        kind_c,
-        ldc,
-        compute,
+        self, handle, turn_a, turn_b, m, n, k, alpha, a, kind_a, lda, b, kind_b, ldb, beta, c, kind_c, ldc, compute,
         algorithm,
-    ):
+    ):  # fmt: skip
         dtype = {0: np.float32, 1: np.float64}[kind_a]
         assert kind_a == kind_b == kind_c and algorithm == -1
 
@@ -102,19 +84,16 @@ def test_products_of_any_layout(library, dtype, turned, shape):
     b = on_device(rng.standard_normal((q, p) if turned[1] else (p, q)).astype(dtype))
     a, b = a.T if turned[0] else a, b.T if turned[1] else b
     handle, y = Cublas(library, lambda: 7, lambda: False), on_device(np.full((n, q), np.nan, dtype))
-    assert takes(a, b)
+    assert supports(a, b)
     handle.multiply(a, b, y, add=False)
     np.testing.assert_allclose(y, np.asarray(a) @ np.asarray(b), rtol=1e-5 if dtype == np.float32 else 1e-13)
     handle.multiply(a, b, y, add=True)
     np.testing.assert_allclose(y, 2 * (np.asarray(a) @ np.asarray(b)), rtol=1e-5 if dtype == np.float32 else 1e-13)
-    assert library.calls == [
-        ("stream", 7),
-        ("gemm", 68 if dtype == np.float32 else 70),
-        ("gemm", 68 if dtype == np.float32 else 70),
-    ]
+    compute = 68 if dtype == np.float32 else 70
+    assert library.calls == [("stream", 7), ("gemm", compute), ("gemm", compute)]
 
 
-def test_the_precision_is_asked_for_at_every_product_and_is_that_of_float32_alone(library):
+def test_the_precision_is_asked_for_and_is_of_float32_alone(library):
     tf32 = iter([True, False])
     handle = Cublas(library, lambda: None, lambda: next(tf32))
     for dtype in (np.float32, np.float32, np.float64):
@@ -134,14 +113,9 @@ def test_a_workspace_is_given_anew_with_every_stream(library):
 
 def test_what_is_left_to_cupy():
     x = np.ones((4, 4), np.float32)
-    assert takes(x, x) and takes(x.T, x[:2].T)
-    assert (
-        not takes(x[:, :2], x[:2])
-        and not takes(x, x[:, 0])
-        and not takes(x[:0], x)
-        and not takes(x, x.astype(float))
-        and not takes(x + 0j, x + 0j)
-    )
+    assert supports(x, x) and supports(x.T, x[:2].T)
+    others = [(x[:, :2], x[:2]), (x, x[:, 0]), (x[:0], x), (x, x.astype(float)), (x + 0j, x + 0j)]
+    assert not any(supports(a, b) for a, b in others)
     assert cublas.of_device(x) is None
 
 

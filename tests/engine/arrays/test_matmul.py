@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.arrays import matmul as products
+from engine.arrays import matmul
 from engine.arrays.matmul import (
     add_product,
     check_precision,
@@ -39,7 +39,7 @@ def test_tf32_of_known_numbers():
     assert np.isnan(rounded_to_tf32(np.array([np.nan], np.float32))[0])
 
 
-def test_products_are_those_of_rounded_operands_only_while_that_is_emulated():
+def test_products_have_rounded_operands_while_emulated():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((3, 5), np.float32), rng.standard_normal((7, 5), np.float32).T
     with emulated_tf32():
@@ -51,20 +51,16 @@ def test_products_are_those_of_rounded_operands_only_while_that_is_emulated():
 
 def test_a_product_is_added_to_what_there_is():
     rng = np.random.default_rng(0)
-    onto, a, b = rng.standard_normal((3, 7)), rng.standard_normal((3, 5)), rng.standard_normal((7, 5)).T
-    before = onto.copy()
-    assert np.array_equal(add_product(onto, a, b), before + a @ b) and np.array_equal(onto, before), (
-        "on the host into a new array"
-    )
+    accumulate, a, b = rng.standard_normal((3, 7)), rng.standard_normal((3, 5)), rng.standard_normal((7, 5)).T
+    before = accumulate.copy()
+    assert np.array_equal(add_product(accumulate, a, b), before + a @ b)
+    assert np.array_equal(accumulate, before), "on the host into a new array"
 
 
 def test_tf32_is_for_a_gpu():
     check_precision("float32", "cpu")
-    with pytest.raises(
-        UserError,
-        match="^precision tf32: only the tensor cores of a GPU multiply so; "
-        "give --device cuda, or set precision=float32$",
-    ):
+    message = "only the tensor cores of a GPU multiply so; give --device cuda, or set precision=float32"
+    with pytest.raises(UserError, match=f"^precision tf32: {message}$"):
         check_precision("tf32", "cpu")
     with pytest.raises(UserError), product_precision("tf32", "cpu"):
         pass
@@ -79,10 +75,8 @@ def test_tf32_is_for_a_gpu_that_has_it(monkeypatch):
     fake_cupy(monkeypatch, "80")
     check_precision("tf32", "cuda")
     fake_cupy(monkeypatch, "75")
-    with pytest.raises(
-        UserError,
-        match="^precision tf32: this GPU is older than compute capability 8.0 and cannot; set precision=float32$",
-    ):
+    message = "this GPU is older than compute capability 8.0 and cannot; set precision=float32"
+    with pytest.raises(UserError, match=f"^precision tf32: {message}$"):
         check_precision("tf32", "cuda")
 
 
@@ -101,4 +95,4 @@ def test_the_switch_of_cupy_is_set_either_way_and_put_back(monkeypatch):
     with pytest.raises(RuntimeError), product_precision("tf32", "cuda"):
         assert state == {"type": "tf32", "dtype": np.float32}
         raise RuntimeError
-    assert state["type"] == "that of CUPY_TF32=1" and not products.emulates_tf32
+    assert state["type"] == "that of CUPY_TF32=1" and not matmul.emulates_tf32
