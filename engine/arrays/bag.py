@@ -1,8 +1,9 @@
 """Texts as bags of distinct tokens: what does not depend on the order of tokens is computed once for each.
 
-A network without positions gives equal tokens of a text equal values, so a text of n tokens is its P_t distinct ones and
-how often each occurs. The linear maps of an embedding do not even depend on the text: they are computed once for each of
-the U distinct tokens of a batch. Of 64 texts of Reuters R8 cut to 128 tokens, P is about two thirds of T and U a quarter.
+A network without positions gives equal tokens of a text equal values, so a text of n tokens is its P_t distinct ones
+and how often each occurs. The linear maps of an embedding do not even depend on the text: they are computed once for
+each of the U distinct tokens of a batch. Of 64 texts of Reuters R8 cut to 128 tokens, P is about two thirds of T and
+U a quarter.
 """
 
 import functools
@@ -21,8 +22,8 @@ from engine.types import Array, Floats2d, Ints1d, Offsets
 class InverseIndex(NamedTuple):
     """The index that kernels need of a Bag beside its fields, made on the host, where sizes are known at once.
 
-    texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to, and
-    row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
+    texts: (P,) int64, the text of each entry. by_row: (P,) int64, the entries in the order of the rows they refer to,
+    and row_starts: (U + 1,) int64, where those of each row begin there; both None where entry p is row p itself.
     tokens: the result of expand(), None where nobody asks for it.
     """
 
@@ -90,7 +91,7 @@ class Bag(NamedTuple):
         return token_counts(self.offsets, self.counts)
 
     def expand(self) -> tuple[Ints1d, Ints1d, Offsets]:
-        """(entry (T,), first (P,), offsets (B + 1,)): the entry of every single token, and where each entry stands first."""
+        """(entry (T,), first (P,), offsets (B + 1,)): the entry of each token, and where each entry stands first."""
         if self.inverse is not None and self.inverse.tokens is not None:
             return self.inverse.tokens
         xp = array_module(self.offsets)
@@ -100,7 +101,7 @@ class Bag(NamedTuple):
         return spread(xp.arange(len(counts)), starts), ends - counts, starts[self.offsets]
 
     def collapsed(self) -> "Bag":
-        """The bag of texts whose tokens have all become alike: one entry for each text, row t for text t, none if empty."""
+        """The bag of texts whose tokens have become alike: one entry for each text, row t for text t, none if empty."""
         xp = array_module(self.offsets)
         n = self.text_lengths()
         filled = n > 0
@@ -182,9 +183,9 @@ def padded(rows: Ints1d, bag: Bag) -> tuple[Ints1d, Bag]:
     """Pad a batch without dropout on the host to one of a few sizes, so that one CUDA graph serves many batches.
 
     rows: (U,) ids to look up; added ones are 0. bag: with counts and inverse index; added entries refer to row 0, occur
-    0 times, and are no row's and no text's. They lie behind the real ones. Kernels that go text by text leave them out or
-    write 0 for them; those that go row by row compute something finite there, whose gradient is 0 because pooling hands
-    nothing back. All real rows come first, so a kernel sums them in the order that it takes without padding.
+    0 times, and are no row's and no text's. They lie behind the real ones. Kernels that go text by text leave them out
+    or write 0 for them; those that go row by row compute something finite there, whose gradient is 0 because pooling
+    hands nothing back. All real rows come first, so a kernel sums them in the order that it takes without padding.
     """
     row_index, counts, _, inverse = bag
     assert row_index is not None and counts is not None and inverse is not None

@@ -23,8 +23,8 @@ CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 CUDA_13 = 13_000  # versions as CUDA counts them: 1000·major + 10·minor
 NO_DEVICE = "a driver and CuPy, but no device: nvidia-smi must list one, and CUDA_VISIBLE_DEVICES must not hide it"
 REFUSED = (
-    "a kernel is refused, an error of this program: please report this text; "
-    "WAVE_IMPLEMENTATION=equations computes without kernels"
+    "a kernel is refused, an error of this program: please report this text; WAVE_IMPLEMENTATION=equations computes "
+    "without kernels"
 )
 Findings: TypeAlias = dict[str, Any]
 
@@ -36,7 +36,7 @@ def examine(folders: Sequence[Path]) -> Findings:
     loaded on the device if there is one; None where there is no compiler to tell.
     """
     reason = why_no_cuda()
-    findings = {
+    findings: Findings = {
         "machine": describe_machine(),
         "cupy": attempt(cupy_version),
         "cupy_packages": [name for name in CUPY_PACKAGES if is_installed(name)],
@@ -50,9 +50,8 @@ def examine(folders: Sequence[Path]) -> Findings:
         "implementation": attempt(implementation.current),
     }
     compilers = search()
-    findings["compilers"] = {
-        kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()
-    }
+    named = {kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()}
+    findings["compilers"] = named
     device = findings["device"]
     architecture = device["architecture"] if is_known(device) else ARCHITECTURE
     usable = [found for found in compilers.values() if not isinstance(found, str)][-1:]
@@ -89,7 +88,7 @@ def cupy_version() -> str:
         if error.name != "cupy":  # it is there, and something it needs is not
             raise
         raise RuntimeError("CuPy is not installed") from None
-    return cupy.__version__
+    return str(cupy.__version__)
 
 
 def is_installed(package: str) -> bool:

@@ -13,12 +13,9 @@ import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.support.text import format_table, markdown_table
-
-if TYPE_CHECKING:
-    from engine.sweep.description import PlannedRun
 
 # Student's t with n − 1 degrees of freedom, by these, lies below the value with probability 0.975: 95 % are around 0.
 QUANTILES = {
@@ -58,12 +55,12 @@ CLASSIFIER = "classifier"  # the axis that is put in for the linear SVM where ev
 def sweep_results(
     axes: Sequence[str],
     seeds: Sequence[int],
-    runs: Sequence[PlannedRun],
+    runs: Sequence[Any],
     found: Mapping[str, dict[str, Any]],
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """The contents of results.json. found: {name of a run: contents of its result.json}; failed: {name: reason}."""
-    groups: dict[tuple[str, ...], list[PlannedRun]] = {}
+    groups: dict[tuple[str, ...], list[Any]] = {}
     for run in runs:
         groups.setdefault(run.labels, []).append(run)
     rows = [{**dict(zip(axes, labels)), **figures_of_row(group, found)} for labels, group in groups.items()]
@@ -71,7 +68,7 @@ def sweep_results(
     return {"axes": list(axes), "seeds": sorted(seeds), "rows": rows, "failed": reasons}
 
 
-def figures_of_row(group: Sequence[PlannedRun], found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def figures_of_row(group: Sequence[Any], found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The COLUMNS over the runs of one combination that have finished."""
     finished = [run for run in group if run.name in found]
     each = [

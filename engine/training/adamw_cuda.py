@@ -7,7 +7,7 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from engine.implementation import compare
 from engine.layer import Parameter, RowSparse
 from engine.training.adamw_lazy_rows import reach_of, with_room
 from engine.types import Array, Floats, Floats1d, Floats2d, Ints1d
-
-if TYPE_CHECKING:
-    from engine.training.adamw import AdamW
 
 MOST_TENSORS, THREADS, PER_THREAD, ROW_THREADS = 64, 256, 16, 128
 BLOCK_ENTRIES = THREADS * PER_THREAD
@@ -64,7 +61,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> Tables:
     return found
 
 
-def known_tables(optimizer: "AdamW", kind: np.dtype, rows: Sequence[dict[str, Any]]) -> Tables:
+def known_tables(optimizer: Any, kind: np.dtype, rows: Sequence[dict[str, Any]]) -> Tables:
     """tables() of a step, made once for the gradients of each graph. kind: the dtype of all rows.
 
     Any other gradient (without a graph, or a RowSparse made dense) is a new array at every step, which a table kept
@@ -96,7 +93,7 @@ def measure(parameters: dict[str, Parameter], loss: Floats, limit: float, contro
     KERNELS.launch("finish_norm", loss, (1,), (THREADS,), partial, total, loss, float(limit), control)
 
 
-def checked_step(optimizer: "AdamW", learning_rate: float, control: Floats1d) -> None:
+def checked_step(optimizer: Any, learning_rate: float, control: Floats1d) -> None:
     """step(), compared with the equation on copies of everything."""
     twin = copy.copy(optimizer)
     twin.parameters = {name: Parameter(p.value.copy(), p.decay) for name, p in optimizer.parameters.items()}
@@ -111,14 +108,14 @@ def checked_step(optimizer: "AdamW", learning_rate: float, control: Floats1d) ->
         compare("adamw", tuple(one for one, _ in both), tuple(other for _, other in both))
 
 
-def settings_of(optimizer: "AdamW", learning_rate: float, decay: float, step: int) -> Array:
+def settings_of(optimizer: Any, learning_rate: float, decay: float, step: int) -> Array:
     """The structure Settings of step number `step`."""
     beta1, beta2 = optimizer.beta1, optimizer.beta2
     rate, root = learning_rate / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     return np.array([(learning_rate, beta1, beta2, optimizer.epsilon, decay, step, rate, root)], SETTINGS)
 
 
-def step(optimizer: "AdamW", learning_rate: float, control: Floats1d) -> None:
+def step(optimizer: Any, learning_rate: float, control: Floats1d) -> None:
     """Update all parameters that have a gradient, those of one step count and dtype together."""
     groups: dict[tuple[int, np.dtype], list[dict[str, Any]]] = {}
     for name, parameter in optimizer.parameters.items():
@@ -146,7 +143,7 @@ def step(optimizer: "AdamW", learning_rate: float, control: Floats1d) -> None:
 
 
 def update_rows(
-    optimizer: "AdamW",
+    optimizer: Any,
     parameter: Parameter,
     grad: RowSparse,
     state: dict[str, Any],
@@ -165,7 +162,7 @@ def update_rows(
     KERNELS.launch("record_missed", value, blocks, (THREADS,), state["missed"], state["shrunk"], *numbers, control)
 
 
-def catch_up(optimizer: "AdamW", parameter: Parameter, state: dict[str, Any]) -> None:
+def catch_up(optimizer: Any, parameter: Parameter, state: dict[str, Any]) -> None:
     """Let all rows of a table take the steps they missed."""
     value, t = parameter.value, int(state["t"])
     move_record(state, value, t)

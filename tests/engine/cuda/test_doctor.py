@@ -219,10 +219,10 @@ def test_an_architecture_newer_than_the_compiler(machine):
         ("on", "WAVE_IMPLEMENTATION=on: must be one of fast, equations, check"),
     ],
 )
-def test_the_implementation(machine, monkeypatch, mode, words):
+def test_the_mode_of_kernels(machine, monkeypatch, mode, words):
     monkeypatch.setenv("WAVE_IMPLEMENTATION", mode)
     findings, text = machine.examined()
-    assert any(words in remedy for remedy in findings["remedies"])
+    assert words in text
 
 
 def test_folders_without_kernels(machine):
