@@ -62,7 +62,7 @@ def pieces(values, offsets):
 
 @unhurried
 @given(TEXTS)
-def test_distinct_tokens_are_in_order_and_every_token_finds_itself(texts):
+def test_distinct_tokens_are_in_order_and_tokens_find_them(texts):
     ids, offsets = flat(texts)
     rows, bag = distinct_tokens(ids, offsets, VOCABULARY)
     assert rows.tolist() == sorted(set(ids.tolist())) and rows.dtype == bag.row_index.dtype == np.int64
