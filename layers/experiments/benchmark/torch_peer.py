@@ -69,17 +69,26 @@ def to_polar(w):
 
 
 def magnitude_of_complex(a, b, operation):
-    """(G, phase) of two waves → |A + B| or |A·B|."""
-    a, b = (G * torch.exp(1j * phase) for G, phase in (a, b))
-    return torch.abs(a + b if operation == "interference" else a * b)
+    """(G, phase) of two waves → |Z| of their operation, by complex tensors."""
+    return torch.abs(COMPLEX_OPERATIONS[operation](*(G * torch.exp(1j * phase) for G, phase in (a, b))))
 
 
 def magnitude_of_pairs(a, b, operation):
-    """The same."""
-    (a_re, a_im), (b_re, b_im) = ((G * torch.cos(phase), G * torch.sin(phase)) for G, phase in (a, b))
-    if operation == "interference":
-        return torch.hypot(a_re + b_re, a_im + b_im)
-    return torch.hypot(a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re)
+    """The same by pairs of real tensors."""
+    parts = (part for G, phase in (a, b) for part in (G * torch.cos(phase), G * torch.sin(phase)))
+    return torch.hypot(*PAIR_OPERATIONS[operation](*parts))
+
+
+COMPLEX_OPERATIONS = {
+    "interference": lambda a, b: a + b,
+    "modulation": lambda a, b: a * b,
+    "correlation": lambda a, b: a * b.conj(),
+}
+PAIR_OPERATIONS = {  # (re, im) from those of a and of b
+    "interference": lambda a_re, a_im, b_re, b_im: (a_re + b_re, a_im + b_im),
+    "modulation": lambda a_re, a_im, b_re, b_im: (a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re),
+    "correlation": lambda a_re, a_im, b_re, b_im: (a_re * b_re + a_im * b_im, a_im * b_re - a_re * b_im),
+}
 
 
 def linear_like(layer):
