@@ -82,7 +82,7 @@ def test_both_learn_alike_with_their_own_optimizers():
     np.testing.assert_allclose(*(engine.probabilities(batch) for engine in engines.values()), atol=2e-3)
 
 
-def test_a_compiled_peer_learns_as_an_eager_one_does_without_waiting_for_its_loss(monkeypatch):
+def test_a_compiled_peer_learns_as_an_eager_one_does(monkeypatch):
     made = []
     monkeypatch.setattr(torch.compiler, "reset", lambda: made.append("reset"))
     monkeypatch.setattr(torch, "compile", lambda network, **options: made.append(options) or network)

@@ -149,7 +149,7 @@ class RowByRow:
 
 
 @every_config
-def test_ten_steps_of_lazy_adamw_follow_a_twin_that_updates_row_by_row(config, limit):
+def test_ten_steps_of_lazy_adamw_follow_a_twin_row_by_row(config, limit):
     """A row takes the steps that it missed when a batch holds it again, after it was read, and at the end."""
     network = PlannedWaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
     tensors = twins.tensors_of(network.parameters())
@@ -173,7 +173,7 @@ def test_ten_steps_of_lazy_adamw_follow_a_twin_that_updates_row_by_row(config, l
     assert max(abs(a / b - 1) for a, b in zip(losses, dense_losses)) > 100 * TOLERANCE, "the two updates are told apart"
 
 
-def test_rows_of_a_table_that_rest_for_hundreds_of_steps_follow_the_twin():
+def test_rows_that_rest_for_hundreds_of_steps_follow_the_twin():
     """Row r is in a batch with probability 3^−r / 2, and the last row never; gradients as small as ε are among them."""
     rng = np.random.default_rng(0)
     rows, steps = 7, 600

@@ -154,7 +154,7 @@ def test_readouts(kind, rows, seed):
     compare(lambda z: wave.readout_forward(z, kind), wave.readout_backward, lambda z: twins.readout(z, kind), [z], seed)
 
 
-def test_the_magnitude_of_the_wave_0_has_the_subgradient_0_in_both():
+def test_the_magnitude_of_0_has_the_subgradient_0_in_both():
     z = Wave(np.array([[0.0, 3.0]]), np.array([[0.0, -4.0]]))
     compare(
         lambda z: wave.readout_forward(z, "magnitude"),

@@ -115,7 +115,7 @@ def test_a_parameter_without_a_gradient_rests():
 
 
 @pytest.mark.parametrize("sparse_first", [False, True])
-def test_a_table_that_is_row_sparse_at_some_steps_only_is_refused(sparse_first):
+def test_a_table_row_sparse_at_some_steps_only_is_refused(sparse_first):
     """The record of missed steps knows nothing of dense ones."""
     parameter = Parameter(np.zeros((3, 2)))
     optimizer = AdamW({"table": parameter})

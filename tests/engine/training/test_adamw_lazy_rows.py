@@ -24,7 +24,7 @@ def train_lazily(start, grads, rates, **options):
 
 @pytest.mark.parametrize("rows_of_steps", [ROWS, [[0, 1], [2], *([[1]] * 500), [0, 1], *([[1]] * 20), [2]]])
 @pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.9), (0.5, 0.5)])
-def test_for_given_gradients_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
+def test_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
     start, grads, _, rates = sparse_steps(rows_of_steps)
     options = {"beta1": betas[0], "beta2": betas[1], "epsilon": 1e-150}  # ε is what the two treat differently
     _, lazy, _ = train_lazily(start, grads, rates, **options)
@@ -78,7 +78,7 @@ def test_missed_steps_weigh_epsilon_as_the_formula_does(size, decay):
     np.testing.assert_allclose(lazy, row_by_row(start, grads, rates, decay), rtol=1e-11, atol=1e-12)
 
 
-def test_weight_decay_of_lazy_updates_agrees_with_dense_ones_to_second_order():
+def test_weight_decay_of_lazy_updates_agrees_to_second_order():
     start, grads, _, rates = sparse_steps(ROWS)
     errors = []
     for factor in (1.0, 0.1):
@@ -107,13 +107,13 @@ def test_settling_twice_is_settling_once():
     assert np.array_equal(before, settled)
 
 
-def test_lazy_updates_need_momentum_that_fades_faster_than_the_squares():
+def test_momentum_must_fade_faster_than_the_squares():
     with pytest.raises(ValueError, match="beta1: must be below"):
         AdamW({}, beta1=0.9, beta2=0.5)
     AdamW({}, beta1=0.9, beta2=0.5, embedding_update="dense")
 
 
-def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
+def test_lazy_rows_of_every_step_are_trained_like_a_dense_table():
     start, grads, _, rates = sparse_steps([[0, 1, 2]] * 6, row_count=3)
     lazy, dense = (
         train(Parameter(start.copy()), grads, rates, weight_decay=0.1, embedding_update=kind)
@@ -122,7 +122,7 @@ def test_lazy_rows_that_occur_in_every_step_are_trained_like_a_dense_table():
     assert np.array_equal(lazy, dense)
 
 
-def test_a_lazy_step_takes_memory_for_its_rows_and_not_for_the_table():
+def test_a_lazy_step_takes_memory_for_its_rows_alone():
     parameter = Parameter(np.zeros((20_000, 50), np.float32))
     optimizer = AdamW({"table": parameter}, weight_decay=0.1)
     parameter.grad = sum_rows(np.array([7, 3, 7]), np.ones((3, 50), np.float32))

@@ -118,7 +118,7 @@ def test_equals_the_chain_of_magnitude_phase_and_polar_form(scope, lengths, seed
     assert_equal(dw, token2wave_backward(dz, cache), 1e-11)
 
 
-def test_the_chain_drops_the_gradient_at_magnitude_zero_where_the_closed_form_keeps_it():
+def test_the_chain_drops_the_gradient_at_magnitude_zero():
     w, offsets, dz = np.zeros((2, 1)), np.array([0, 2]), Wave(np.ones((2, 1)), np.ones((2, 1)))
     G, magnitude = global_magnitude_forward(w, offsets)
     alpha, phase = phase_forward(w, G, offsets)
@@ -198,7 +198,7 @@ def test_texts_of_a_large_batch_equal_texts_alone(scope, dtype):
 @both_dtypes
 @given(st.integers(1, 6), SEEDS, st.integers(0, 15))
 @examples()
-def test_every_partial_derivative_of_the_imaginary_part_is_at_most_one(scope, dtype, tokens, seed, decades):
+def test_each_partial_derivative_of_im_is_at_most_one(scope, dtype, tokens, seed, decades):
     _, w, offsets = ragged([tokens], seed, columns=2, decades=decades)
     w = w.astype(dtype)
     w[w.shape[0] // 2 :, 1] = 0
