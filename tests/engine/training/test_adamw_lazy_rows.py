@@ -11,7 +11,7 @@ from tests.support.adamw_steps import BETA1, BETA2, EPSILON, ROWS, sparse_steps,
 
 
 def train_lazily(start, grads, rates, **options):
-    """The values after each step, and those after settle()."""
+    """The values after each step, and those after catch_up()."""
     parameter = Parameter(start.copy())
     optimizer, values = AdamW({"p": parameter}, **options), []
     for grad, rate in zip(grads, rates):
