@@ -16,8 +16,8 @@ IDS, LABELS = np.array([0, 1, 0]), np.array([0, 1, 1])
 PAIR = (ROWS, ROWS + 5.0, BAG, "interference", "magnitude")
 
 # By the name of a pair: the names of its arguments in order, and good values. "x!" is an array whose number of rows and
-# dtype are what the others must have, "x~" one whose number of rows is free, "x*" one that is named by the equation that
-# it is given to.
+# dtype are what the others must have, "x~" one whose number of rows is free, "x*" one that is named by the equation to
+# which it is given.
 GOOD = {
     "global_magnitude": ("w! offsets scope", (ROWS, OFFSETS, "text")),
     "phase": ("w! G offsets", (ROWS, np.full((3, 2), 4.0), OFFSETS)),

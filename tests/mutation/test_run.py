@@ -148,7 +148,7 @@ def test_only_the_backwards_and_their_helpers_are_chosen(run, tmp_path):
     assert [f.name for f in run.chosen_functions(small_tree(tmp_path), ())] == ["scale_backward", "times"]
     chosen = {f.key for f in run.chosen_functions(ROOT, ())}
     for key in (
-        "modulation.py:times_conjugate",
+        "wave.py:times_conjugate",
         "wave.py:divide_or_zero",
         "wave.py:in_scope",
         "token2wave.py:token2wave_backward",

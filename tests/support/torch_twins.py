@@ -1,7 +1,7 @@
 """The equations in PyTorch, as one writes them there: complex numbers, a loop over texts, autograd for every gradient.
 
-Nothing of layers/ is called. PyTorch's gradient of a complex tensor is ∂L/∂re + i·∂L/∂im, the convention of this project.
-Importing this module skips the importing test file where PyTorch is missing.
+Nothing of layers/ is called. PyTorch's gradient of a complex tensor is ∂L/∂re + i·∂L/∂im, the convention of this
+project. Importing this module skips the importing test file where PyTorch is missing.
 """
 
 import math
@@ -65,17 +65,22 @@ def token2wave_others(w, offsets, scope):
     return torch.complex(w, torch.cat(parts))
 
 
-OPERATIONS = {"interference": torch.add, "modulation": torch.mul}
+OPERATIONS = {"interference": torch.add, "modulation": torch.mul, "correlation": lambda a, b: a * b.conj()}
+READOUTS = {
+    "real": lambda z: z.real,
+    "imaginary": lambda z: z.imag,
+    "magnitude": torch.abs,
+    "phase": torch.angle,
+    "both": lambda z: torch.cat([z.real, z.imag], dim=1),
+}
 
 
 def readout(z, kind):
-    if kind == "both":
-        return torch.cat([z.real, z.imag], dim=1)
-    return {"real": lambda: z.real, "imaginary": lambda: z.imag, "magnitude": z.abs, "phase": z.angle}[kind]()
+    return READOUTS[kind](z)
 
 
 def is_near_the_jump(z, offsets):
-    """Whether rounding decides between the phases π and −π. In a text of one token im is 0 exactly, and the phase surely π."""
+    """Whether rounding decides between the phases π and −π. In a text of one token im is 0 exactly: nothing rounds."""
     several = spread(torch.as_tensor(np.diff(offsets) > 1), offsets)[:, None]
     return bool((several & (z.real < 0) & (z.imag.abs() <= 1e-9 * z.abs())).any())
 
@@ -83,15 +88,17 @@ def is_near_the_jump(z, offsets):
 # --- standard parts ----------------------------------------------------------------------------------------------
 
 
+POOLINGS = {
+    "mean": lambda rows: rows.mean(dim=0),
+    "max": lambda rows: rows.max(dim=0).values,
+    "cls": lambda rows: rows[0],
+}
+
+
 def pooling(x, offsets, kind):
-    pooled = []
-    for text in texts_of(offsets):
-        rows = x[text]
-        if not len(rows):
-            pooled.append(torch.zeros(x.shape[1], dtype=x.dtype))
-        else:
-            pooled.append(rows.mean(dim=0) if kind == "mean" else rows.max(dim=0).values if kind == "max" else rows[0])
-    return torch.stack(pooled)
+    nothing = torch.zeros(x.shape[1], dtype=x.dtype)
+    texts = [x[text] for text in texts_of(offsets)]
+    return torch.stack([POOLINGS[kind](rows) if len(rows) else nothing for rows in texts])
 
 
 def gelu(x):
@@ -104,6 +111,10 @@ ACTIVATIONS = {"gelu": gelu, "relu": F.relu}
 
 def linear(x, p, name):
     return F.linear(x, p[f"{name}.weight"].T, p[f"{name}.bias"])
+
+
+def residual(f, x):
+    return f + x
 
 
 def layer_norm(x, p, name):
@@ -130,9 +141,10 @@ def kept_tokens(ids, offsets, rate, rng, spared=0):
 
 
 def wave_network(config, p, ids, offsets, masks=None):
-    """(logits, the combined wave of each block) of a WaveNetworkConfig. p: tensors by the names of the network's parameters.
+    """(logits, the combined wave of each block) of a WaveNetworkConfig.
 
-    ids, offsets: after token dropout; masks: what the network under test dropped, by the name of the place; None to predict.
+    p: tensors by the names of the network's parameters; ids, offsets: after token dropout; masks: those that the
+    network under test has drawn, by where they act; None to predict.
     """
     masks = masks or {}
     x = dropped(
@@ -150,13 +162,12 @@ def wave_network(config, p, ids, offsets, masks=None):
         if config.readout == "both":
             y = linear(y, p, f"{block}.projection")
         y = dropped(y, masks.get((number, "readout")), config.dropout)
-        x = layer_norm(y + x if config.wave_residual else y, p, f"{block}.wave_norm")
+        x = layer_norm(residual(y, x) if config.wave_residual else y, p, f"{block}.wave_norm")
         if config.hidden:
             y = ACTIVATIONS[config.activation](linear(x, p, f"{block}.feed_forward.expand"))
             y = linear(dropped(y, masks.get((number, "hidden")), config.dropout), p, f"{block}.feed_forward.contract")
-            x = layer_norm(
-                x + dropped(y, masks.get((number, "feed_forward")), config.dropout), p, f"{block}.feed_forward_norm"
-            )
+            y = dropped(y, masks.get((number, "feed_forward")), config.dropout)
+            x = layer_norm(residual(y, x), p, f"{block}.feed_forward_norm")
     x = dropped(pooling(x, offsets, config.pooling), masks.get("classifier"), config.classifier_dropout)
     return linear(x, p, "classifier"), waves
 
@@ -201,12 +212,12 @@ def masks_of_transformer(cache):
 
 
 def masks_of(cache):
-    """The masks that a WaveNetwork's forward pass has drawn, from its cache."""
+    """The masks that a forward pass of either Wave Network has drawn, from its cache."""
     masks = {"embedding": cache.embedding_dropout.scaled_mask, "classifier": cache.classifier_dropout.scaled_mask}
     for number, block in enumerate(cache.blocks):
         masks[number, "readout"] = block.dropout.scaled_mask
         if block.feed_forward is not None:
-            masks[number, "hidden"] = block.feed_forward.dropout.scaled_mask
+            masks[number, "hidden"] = block.feed_forward.mask
             masks[number, "feed_forward"] = block.feed_forward_dropout.scaled_mask
     return masks
 
@@ -230,7 +241,7 @@ def total_norm(tensors):
 
 
 def rounded(tensors, seed):
-    """The same tensors with a relative error of about 1e-16 in every number, as another order of computation leaves it."""
+    """The same tensors with a relative error of about 1e-16 in every number, as another order of computation has it."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         moved = {
@@ -248,9 +259,9 @@ def distance(a, b):
 def assert_close(found, expected, tolerance=1e-10, noise=0.0, what=""):
     """‖found − expected‖ ≤ tolerance·‖expected‖ + noise, for NumPy arrays or tensors, real or complex.
 
-    noise: an absolute bound for what is 0 but for rounding. By default there is none: where the twin is 0, ours must be 0.
+    noise: an absolute bound for what is 0 but for rounding. By default there is none: where the twin is 0, so is ours.
     """
-    a, b = (np.asarray(x.detach() if isinstance(x, torch.Tensor) else x) for x in (found, expected))
+    a, b = (np.asarray(x.detach().resolve_conj() if isinstance(x, torch.Tensor) else x) for x in (found, expected))
     assert a.shape == b.shape, (what, a.shape, b.shape)
     error, size = distance(a, b), np.linalg.norm(np.ravel(b))
     assert error <= tolerance * size + noise, f"{what}: {error:.3g} off a twin of norm {size:.3g}"

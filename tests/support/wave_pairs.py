@@ -94,3 +94,25 @@ def assert_keeps_the_promise(a, b, bag, operation, readout, dy):
     for slope, exact, bound in zip(slopes, exact_slopes, terms, strict=True):
         assert np.all(abs(slope - exact) <= FLOAT32_BOUND * bound)
     return cache
+
+
+def dominated(seed, tokens, ratio, scale, where):
+    """(rng, a, b, Bag) of three texts of this many tokens.
+
+    In the second a token has `ratio` times the size of the others.
+    """
+    rng, a, b, bag = case([tokens] * 3, seed, "rows of their own", decades=0.3, columns=2)
+    if where != "only b":
+        a[tokens + tokens // 2] *= ratio
+    if where != "only a":
+        b[tokens + (0 if where == "different tokens" else tokens // 2)] *= ratio
+    return rng, *((x * scale).astype(np.float32) for x in (a, b)), bag
+
+
+def in_range(operation, scale, ratio):
+    """Whether all products that the equations contain are normal numbers of float32."""
+    return (
+        scale * ratio < 1e30
+        if operation == "interference"
+        else 1e-34 < scale**2 and scale**2 * ratio**2 < 1e36 and scale * ratio**2 < 1e36
+    )

@@ -1,4 +1,4 @@
-"""Training beside PyTorch: every loss of ten steps of AdamW, with clipping, schedule and dropout, and where the parameters end."""
+"""Training beside PyTorch: every loss of ten steps of AdamW, with clipping, schedule and dropout, and the end."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from engine.layer import Parameter, RowSparse
 from engine.training.adamw import AdamW
 from engine.training.schedule import learning_rate
 from engine.training.step import clip_scale, global_norm
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import PlannedWaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins
 from tests.support.torch_twins import F, torch
@@ -24,8 +24,9 @@ CONFIGS = {
     "modulation": (WaveNetworkConfig(dimension=6, hidden=5, embedding_scale=0.5), 2.0),
     "interference": (
         WaveNetworkConfig(
-            dimension=6, blocks=2, operation="interference", readout="magnitude", scope="text", hidden=5, activation="relu", pooling="max",
-            embedding_scale=0.5, embedding_dropout=0.2, dropout=0.2, classifier_dropout=0.2, label_smoothing=0.1,
+            dimension=6, blocks=2, operation="interference", readout="magnitude", scope="text", hidden=5,
+            activation="relu", pooling="max", embedding_scale=0.5, embedding_dropout=0.2, dropout=0.2,
+            classifier_dropout=0.2, label_smoothing=0.1,
         ),
         1.5,
     ),
@@ -98,7 +99,7 @@ def decay_of(parameters):
 
 @every_config
 def test_ten_steps_of_dense_adamw_follow_pytorch(config, limit):
-    network = WaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
+    network = PlannedWaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
     tensors = twins.tensors_of(network.parameters())
     groups = [
         {"params": [tensors[name]], "weight_decay": decay} for name, decay in decay_of(network.parameters()).items()
@@ -125,8 +126,8 @@ class RowByRow:
     def catch_up(self, until, rate_at):
         """The steps that the row missed, one after another, without a gradient.
 
-        Within a gap all moves start from the m and v of the last step that touched the row: m fades by β₁ and its divisor
-        sqrt(v) + ε′ by sqrt(β₂) at each. Decay shrinks the row as it was, not the moves made within the gap.
+        Within a gap all moves start from the m and v of the last step that touched the row: m fades by β₁ and its
+        divisor sqrt(v) + ε′ by sqrt(β₂) at each. Decay shrinks the row as it was, not the moves made within the gap.
         """
         m, divisor = self.m.clone(), torch.sqrt(self.v) + EPSILON * math.sqrt(1 - BETA2 ** (self.last + 1))
         value, moves = self.tensor[self.row].clone(), torch.zeros_like(m)
@@ -148,9 +149,9 @@ class RowByRow:
 
 
 @every_config
-def test_ten_steps_of_lazy_adamw_follow_a_twin_that_updates_row_by_row(config, limit):
+def test_ten_steps_of_lazy_adamw_follow_a_twin_row_by_row(config, limit):
     """A row takes the steps that it missed when a batch holds it again, after it was read, and at the end."""
-    network = WaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
+    network = PlannedWaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
     tensors = twins.tensors_of(network.parameters())
     decays = decay_of(network.parameters())
     table = {row: RowByRow(tensors["embedding.table"], row, decays["embedding.table"]) for row in range(VOCABULARY)}
@@ -167,12 +168,12 @@ def test_ten_steps_of_lazy_adamw_follow_a_twin_that_updates_row_by_row(config, l
             part.catch_up(STEPS, rate_at)
     assert_ends_agree(network, tensors)
 
-    dense = WaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
+    dense = PlannedWaveNetwork(config, VOCABULARY, CLASSES, seed=3, dtype=np.float64)
     dense_losses = [loss for loss, _, _ in train_ours(dense, limit, "dense")]
     assert max(abs(a / b - 1) for a, b in zip(losses, dense_losses)) > 100 * TOLERANCE, "the two updates are told apart"
 
 
-def test_rows_of_a_table_that_rest_for_hundreds_of_steps_follow_the_twin():
+def test_rows_that_rest_for_hundreds_of_steps_follow_the_twin():
     """Row r is in a batch with probability 3^−r / 2, and the last row never; gradients as small as ε are among them."""
     rng = np.random.default_rng(0)
     rows, steps = 7, 600

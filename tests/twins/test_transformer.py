@@ -1,4 +1,4 @@
-"""The Transformer beside PyTorch's autograd, and with copied weights beside the library `transformers` where it is installed."""
+"""The Transformer beside PyTorch's autograd, and with copied weights beside the library `transformers`."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from tests.support.torch_twins import F, torch
 VOCABULARY, CLASSES = 11, 3
 CONFIGS = st.builds(
     TransformerConfig,
-    dimension=st.just(6), heads=st.sampled_from([1, 2, 3]), blocks=st.integers(0, 2), hidden=st.sampled_from([1, 5]), positions=st.just(8),
-    embedding_scale=st.sampled_from([0.02, 1.0]), dropout=st.sampled_from([0.0, 0.3]), label_smoothing=st.sampled_from([0.0, 0.1]),
+    dimension=st.just(6), heads=st.sampled_from([1, 2, 3]), blocks=st.integers(0, 2), hidden=st.sampled_from([1, 5]),
+    positions=st.just(8), embedding_scale=st.sampled_from([0.02, 1.0]), dropout=st.sampled_from([0.0, 0.3]),
+    label_smoothing=st.sampled_from([0.0, 0.1]),
 )  # fmt: skip
 
 
@@ -53,8 +54,9 @@ def test_any_transformer_agrees_with_autograd_on_any_batch(config, lengths, seed
 
 
 NAMES = {  # of a block: ours → BERT's
-    "query": "attention.self.query", "key": "attention.self.key", "value": "attention.self.value", "output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm", "feed_forward.expand": "intermediate.dense", "feed_forward.contract": "output.dense",
+    "query": "attention.self.query", "key": "attention.self.key", "value": "attention.self.value",
+    "output": "attention.output.dense", "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.expand": "intermediate.dense", "feed_forward.contract": "output.dense",
     "feed_forward_norm": "output.LayerNorm",
 }  # fmt: skip
 
@@ -71,13 +73,14 @@ def names_of_bert(blocks):
 
 
 def test_agrees_with_bert_for_sequence_classification():
-    """The same weights, texts padded and masked there: logits and every gradient agree, so it is BERT that we compare with."""
+    """The same weights, texts padded and masked there: logits and every gradient agree, so it is BERT."""
     transformers = pytest.importorskip("transformers", reason="needs transformers: pip install transformers")
     config = TransformerConfig(dimension=12, heads=3, hidden=20, positions=10, blocks=2, embedding_scale=1.0)
     network, batch = network_of(config, 0), example_batch(VOCABULARY, CLASSES, [4, 1, 10, 7])
     bert = transformers.BertForSequenceClassification(
         transformers.BertConfig(
-            vocab_size=VOCABULARY, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, hidden_act="gelu",
+            vocab_size=VOCABULARY, hidden_size=12, num_hidden_layers=2, num_attention_heads=3,
+            intermediate_size=20, hidden_act="gelu",
             max_position_embeddings=10, layer_norm_eps=config.norm_epsilon, num_labels=CLASSES,
         )
     ).double().eval()  # fmt: skip

@@ -1,45 +1,11 @@
-"""AdamW against its equation, written out once more in plain float64, and the law of its lazy embedding rows."""
-
-import tracemalloc
+"""AdamW against its equation, written out once more in plain float64."""
 
 import numpy as np
 import pytest
 
-from engine.layer import Parameter, RowSparse, sum_rows
+from engine.layer import Parameter, RowSparse
 from engine.training.adamw import AdamW
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-
-def reference(value, grads, rates, decay=0.0, beta1=BETA1, beta2=BETA2, epsilon=EPSILON):
-    """The values after each step, with the equation of the docstring to the letter."""
-    m, v, values = np.zeros_like(value), np.zeros_like(value), []
-    for t, (g, rate) in enumerate(zip(grads, rates), start=1):
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g**2
-        value = value - rate * (m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + epsilon) + decay * value)
-        values.append(value)
-    return values
-
-
-def draw(shape, steps, seed=0):
-    """A start, gradients and learning rates."""
-    rng = np.random.default_rng(seed)
-    return (
-        rng.standard_normal(shape),
-        rng.standard_normal((steps, *shape)) * 10.0 ** rng.integers(-4, 3, (steps, *shape)),
-        rng.uniform(1e-3, 1e-1, steps),
-    )
-
-
-def train(parameter, grads, rates, **options):
-    """The values after each step of an AdamW."""
-    optimizer, values = AdamW({"p": parameter}, **options), []
-    for grad, rate in zip(grads, rates):
-        parameter.grad = grad
-        optimizer.step(rate)
-        values.append(parameter.value.copy())
-    return values
+from tests.support.adamw_steps import BETA1, BETA2, EPSILON, ROWS, draw, reference, sparse_steps, train
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -71,16 +37,6 @@ def test_float32_stays_float32_and_close_to_the_equation():
     np.testing.assert_allclose(values[-1], reference(start, grads, rates, 0.1)[-1], rtol=1e-4, atol=1e-4)
 
 
-def sparse_steps(rows_of_steps, row_count=6, seed=0):
-    """A start, and for every step a RowSparse over some rows, its dense twin and a learning rate."""
-    start, dense, rates = draw((row_count, 3), len(rows_of_steps), seed)
-    grads = [RowSparse(np.array(rows, np.int64), g[rows]) for rows, g in zip(rows_of_steps, dense)]
-    return start, grads, [grad.dense(row_count) for grad in grads], rates
-
-
-ROWS = [[0, 1, 5], [1], [], [0, 1, 2], [5], [1, 2, 5], [0, 1], [1]]
-
-
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_dense_updates_treat_absent_rows_as_a_gradient_of_zero(decay):
     start, grads, dense, rates = sparse_steps(ROWS)
@@ -88,95 +44,7 @@ def test_dense_updates_treat_absent_rows_as_a_gradient_of_zero(decay):
     np.testing.assert_allclose(values, reference(start, dense, rates, decay), rtol=1e-12, atol=1e-12)
 
 
-def train_lazily(start, grads, rates, **options):
-    """The values after each step, and those after catch_up()."""
-    parameter = Parameter(start.copy())
-    optimizer, values = AdamW({"p": parameter}, **options), []
-    for grad, rate in zip(grads, rates):
-        parameter.grad = grad
-        optimizer.step(rate)
-        values.append(parameter.value.copy())
-    optimizer.catch_up()
-    return values, parameter.value, optimizer
-
-
 # The second list leaves rows alone for longer than the powers of r take to fade.
-@pytest.mark.parametrize("rows_of_steps", [ROWS, [[0, 1], [2], *([[1]] * 500), [0, 1], *([[1]] * 20), [2]]])
-@pytest.mark.parametrize("betas", [(BETA1, BETA2), (0.0, 0.9), (0.5, 0.5)])
-def test_lazy_updates_end_where_dense_ones_do(rows_of_steps, betas):
-    """For given gradients, whatever the steps at which rows are met."""
-    start, grads, _, rates = sparse_steps(rows_of_steps)
-    options = {"beta1": betas[0], "beta2": betas[1], "epsilon": 1e-150}  # ε is what the two treat differently
-    _, lazy, _ = train_lazily(start, grads, rates, **options)
-    dense = train(Parameter(start.copy()), grads, rates, embedding_update="dense", **options)[-1]
-    np.testing.assert_allclose(lazy, dense, rtol=1e-9, atol=1e-9)
-
-
-def test_epsilon_weighs_in_lazy_updates_nearly_as_in_dense_ones():
-    start, grads, _, rates = sparse_steps(ROWS)
-    grads = [RowSparse(grad.rows, np.clip(grad.values, -1e-6, 1e-6)) for grad in grads]  # sqrt(v) about as large as ε
-    _, lazy, _ = train_lazily(start, grads, rates)
-    dense = train(Parameter(start.copy()), grads, rates, embedding_update="dense")[-1]
-    without = train(Parameter(start.copy()), grads, rates, embedding_update="dense", epsilon=1e-150)[-1]
-    assert np.abs(lazy - dense).max() < 0.05 * np.abs(without - dense).max()
-
-
-def test_lazy_weight_decay_agrees_with_dense_to_second_order():
-    start, grads, _, rates = sparse_steps(ROWS)
-    errors = []
-    for factor in (1.0, 0.1):
-        options = {"weight_decay": 0.1, "epsilon": 1e-150}
-        _, lazy, _ = train_lazily(start, grads, rates * factor, **options)
-        dense = train(Parameter(start.copy()), grads, rates * factor, embedding_update="dense", **options)[-1]
-        errors.append(np.abs(lazy - dense).max())
-    assert 0 < errors[0] < 0.1 * rates.max()
-    assert errors[1] < errors[0] / 50  # a tenth of the rate, a hundredth of the error
-
-
-def test_a_row_rests_to_the_bit_while_no_batch_holds_it():
-    start, grads, _, rates = sparse_steps(ROWS)
-    values, _, _ = train_lazily(start, grads, rates, weight_decay=0.1)
-    for step, (before, after) in enumerate(zip([start, *values], values)):
-        absent = [row for row in range(len(start)) if row not in ROWS[step]]
-        assert np.array_equal(before[absent], after[absent])
-        assert not np.any(before[ROWS[step]] == after[ROWS[step]])
-
-
-def test_catching_up_twice_is_catching_up_once():
-    start, grads, _, rates = sparse_steps(ROWS)
-    _, caught_up, optimizer = train_lazily(start, grads, rates, weight_decay=0.1)
-    before = caught_up.copy()
-    optimizer.catch_up()
-    assert np.array_equal(before, caught_up)
-
-
-def test_lazy_updates_need_beta1_below_the_root_of_beta2():
-    """Momentum must fade faster than the squares: the powers of r = β₁/sqrt(β₂) do not fade otherwise."""
-    with pytest.raises(ValueError, match="beta1: must be below"):
-        AdamW({}, beta1=0.9, beta2=0.5)
-    AdamW({}, beta1=0.9, beta2=0.5, embedding_update="dense")
-
-
-def test_lazy_rows_of_every_batch_are_trained_like_dense_ones():
-    start, grads, _, rates = sparse_steps([[0, 1, 2]] * 6, row_count=3)
-    lazy, dense = (
-        train(Parameter(start.copy()), grads, rates, weight_decay=0.1, embedding_update=kind)
-        for kind in ("lazy", "dense")
-    )
-    assert np.array_equal(lazy, dense)
-
-
-def test_a_lazy_step_takes_memory_for_its_rows_alone():
-    """The size of the table does not matter."""
-    parameter = Parameter(np.zeros((20_000, 50), np.float32))
-    optimizer = AdamW({"table": parameter}, weight_decay=0.1)
-    parameter.grad = sum_rows(np.array([7, 3, 7]), np.ones((3, 50), np.float32))
-    optimizer.step(1e-3)
-    tracemalloc.start()
-    optimizer.step(1e-3)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < parameter.value.nbytes / 50
 
 
 @pytest.mark.parametrize("kind", ["lazy", "dense"])
@@ -247,8 +115,8 @@ def test_a_parameter_without_a_gradient_rests():
 
 
 @pytest.mark.parametrize("sparse_first", [False, True])
-def test_a_table_sometimes_row_sparse_is_refused(sparse_first):
-    """Its gradients are RowSparse at some steps only: the record of missed steps knows nothing of dense ones."""
+def test_a_table_row_sparse_at_some_steps_only_is_refused(sparse_first):
+    """The record of missed steps knows nothing of dense ones."""
     parameter = Parameter(np.zeros((3, 2)))
     optimizer = AdamW({"table": parameter})
     grads = [RowSparse(np.array([1]), np.ones((1, 2))), np.ones((3, 2))]

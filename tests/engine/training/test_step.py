@@ -68,7 +68,7 @@ def test_the_gradients_of_an_earlier_batch_are_forgotten():
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_stops_before_the_backward_pass(loss):
+def test_a_loss_that_is_not_finite_stops_before_backward(loss):
     network, optimizer = dot_and_descent()
     network.weight.grad = kept = np.array([7.0, 8.0])
     batch = np.array([loss, 1.0])

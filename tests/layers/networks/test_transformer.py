@@ -192,7 +192,7 @@ def test_it_learns_the_order_of_two_tokens():
     assert (network.probabilities(RaggedBatch(ids.ravel(), np.array([0, 3, 6]), None))[[0, 1], labels] > 0.9).all()
 
 
-def test_equal_seeds_build_equal_networks_and_prediction_ignores_dropout():
+def test_equal_seeds_build_equal_networks():
     config, batch = TransformerConfig(dimension=6, heads=2, hidden=4), example_batch(VOCABULARY, CLASSES, LENGTHS)
     first, second, other = (build_network(config, VOCABULARY, CLASSES, seed) for seed in (1, 1, 2))
     assert isinstance(first, Transformer) and (first.probabilities(batch) == second.probabilities(batch)).all()

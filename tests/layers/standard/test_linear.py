@@ -69,7 +69,7 @@ def test_float32_bias_gradient_of_many_rows_does_not_drift():
     np.testing.assert_allclose(linear_backward(dy, cache)[2], float(np.float32(0.1)) * len(dy), rtol=1e-7)
 
 
-def test_products_beyond_the_range_are_not_finite_and_their_gradients_right():
+def test_products_beyond_the_range_have_right_gradients():
     x, weight = np.array([[1e20, 1e20]], np.float32), np.array([[1e20], [-1e20]], np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         y, cache = linear_forward(x, weight, None)

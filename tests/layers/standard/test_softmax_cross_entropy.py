@@ -77,7 +77,7 @@ def test_the_gradient_of_every_text_sums_to_zero(texts, smoothing, seed):
 
 
 @pytest.mark.parametrize("classes", [1, 2, 30])
-def test_equal_logits_cost_the_logarithm_of_the_number_of_classes(classes):
+def test_equal_logits_cost_the_logarithm_of_their_number(classes):
     loss, _ = softmax_cross_entropy_forward(np.full((3, classes), 7.0), np.zeros(3, int), 0.3)
     assert loss == pytest.approx(math.log(classes), abs=1e-15)
 
@@ -103,7 +103,7 @@ def test_a_vanishing_probability_has_a_finite_logarithm():
 
 @pytest.mark.parametrize("gap", [20.0, 60.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_certain_class_keeps_the_digits_of_its_loss_and_gradient(dtype, gap):
+def test_a_certain_class_keeps_its_digits_of_loss_and_gradient(dtype, gap):
     """L = log(1 + e⁻²⁰) = 2e-9, where 1 + e⁻²⁰ rounds to 1 in float32."""
     loss, cache = softmax_cross_entropy_forward(np.array([[gap, 0.0]], dtype), np.array([0]))
     dz = softmax_cross_entropy_backward(1.0, cache)
@@ -121,7 +121,7 @@ def test_shifting_all_logits_of_a_text_changes_nothing():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(st.floats(-10, 10), SEEDS)
 @examples()
-def test_a_number_as_cotangent_is_taken_in_the_dtype_of_the_logits(dtype, dL, seed):
+def test_a_number_as_cotangent_has_the_dtype_of_the_logits(dtype, dL, seed):
     """So that a plain number and a 0-d array of it give the same bits."""
     _, z, labels = random_inputs(seed, 3)
     _, cache = softmax_cross_entropy_forward(z.astype(dtype), labels, 0.1)
@@ -155,7 +155,7 @@ def test_a_wrong_smoothing_is_named(wrong):
         softmax_cross_entropy_forward(ROWS, LABELS, wrong)
 
 
-def test_a_sum_instead_of_a_mean_and_a_forgotten_cotangent_are_caught():
+def test_a_sum_for_a_mean_and_a_forgotten_cotangent_are_caught():
     assert caught(
         softmax_cross_entropy_forward, lambda dL, cache: 3 * softmax_cross_entropy_backward(dL, cache), ROWS, LABELS
     )

@@ -11,7 +11,7 @@ from tests.support.layer_laws import LENGTHS, SEEDS, examples, offsets_of
 
 @given(LENGTHS, st.sampled_from([0.1, 0.5, 0.99]), SEEDS, st.sampled_from([0, 3]))
 @examples(50)
-def test_every_text_keeps_its_first_token_and_the_order_of_the_rest(lengths, rate, seed, spared):
+def test_a_text_keeps_its_first_token_and_the_order_of_the_rest(lengths, rate, seed, spared):
     offsets = offsets_of(lengths)
     ids = np.arange(offsets[-1])  # every token knows where it came from
     kept, cuts = drop_tokens(ids, offsets, rate, np.random.default_rng(seed), spared)

@@ -88,13 +88,13 @@ def test_squares_neither_overflow_nor_underflow(dtype, scale):
     np.testing.assert_allclose(global_magnitude_backward(np.ones_like(G), cache), [[0.6], [0.8]], rtol=1e-6)
 
 
-def test_a_subnormal_magnitude_keeps_the_digits_of_a_subnormal_number():
+def test_a_subnormal_magnitude_keeps_the_digits_it_can():
     G, cache = global_magnitude_forward(np.array([[1e-44], [2e-44]], np.float32), np.array([0, 2]))
     np.testing.assert_allclose(G, [[5**0.5 * 1e-44]], rtol=0.05)
     np.testing.assert_allclose(global_magnitude_backward(np.ones_like(G), cache), [[5**-0.5], [2 * 5**-0.5]], rtol=0.05)
 
 
-def test_a_magnitude_beyond_the_range_is_infinite_and_its_gradient_zero():
+def test_a_magnitude_beyond_the_range_has_gradient_zero():
     w = np.full((4, 1), 3e38, np.float32)  # G = 6e38
     with np.errstate(over="ignore"):
         G, cache = global_magnitude_forward(w, np.array([0, 4]))

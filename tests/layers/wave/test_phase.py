@@ -61,7 +61,7 @@ def test_agrees_with_the_arc_cosine_in_loops(scope, lengths, seed):
     assert_equal((alpha, *phase_backward(dalpha, cache)), by_loops(w, G, dalpha, offsets, scope), 1e-12)
 
 
-def test_a_token_that_is_its_text_has_phase_zero_or_pi_and_gradient_zero():
+def test_a_token_that_is_its_text_has_phase_zero_or_pi():
     alpha, cache = phase_forward(np.array([[2.0, -2.0]]), np.array([[2.0, 2.0]]), np.array([0, 1]))
     dw, dG = phase_backward(np.ones((1, 2)), cache)
     assert alpha.tolist() == [[0.0, math.pi]]
@@ -89,7 +89,7 @@ def test_phases_lie_between_zero_and_pi(lengths, seed):
     assert np.all((alpha >= 0) & (alpha <= np.pi))
 
 
-def test_the_gradient_grows_without_bound_where_one_token_carries_the_text():
+def test_the_gradient_is_unbounded_where_one_token_is_the_text():
     """Why training uses E4: the same slope is bounded there."""
     w = np.array([[1.0], [1e-6]])
     offsets = np.array([0, 2])

@@ -112,14 +112,14 @@ def test_squares_neither_overflow_nor_underflow(dtype, scale):
     np.testing.assert_allclose([dz.re, dz.im], np.reshape([-0.16, 0.12], (2, 1, 1)), rtol=1e-6)
 
 
-def test_a_magnitude_beyond_the_range_is_infinite_and_its_gradient_zero():
+def test_a_magnitude_beyond_the_range_has_gradient_zero():
     large = np.full((1, 1), 3e38, np.float32)
     with np.errstate(over="ignore"):
         y, cache = readout_forward(Wave(large, large), "magnitude")  # 4.2e38
     assert y == np.inf and readout_backward(np.ones_like(y), cache) == (0, 0)
 
 
-def test_a_subnormal_modulus_keeps_the_digits_of_a_subnormal_number():
+def test_a_subnormal_modulus_keeps_the_digits_it_can():
     z = Wave(np.array([[3e-44]], np.float32), np.array([[4e-44]], np.float32))
     y, cache = readout_forward(z, "magnitude")
     dz = readout_backward(np.ones_like(y), cache)
@@ -127,7 +127,7 @@ def test_a_subnormal_modulus_keeps_the_digits_of_a_subnormal_number():
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
-def test_the_slope_of_the_phase_is_one_over_the_modulus_until_it_leaves_the_range():
+def test_the_slope_of_the_phase_is_one_over_the_modulus():
     def slope(re):
         z = Wave(np.array([[re]], np.float32), np.zeros((1, 1), np.float32))
         return readout_backward(np.ones((1, 1), np.float32), readout_forward(z, "phase")[1])

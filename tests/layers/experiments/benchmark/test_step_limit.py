@@ -11,6 +11,7 @@ BASE = {"dimension": 2, "hidden": 3, "readout": "magnitude"}
 TOKENS, ROWS, ENTRIES = 100, 10, 40
 INTEGERS = 2 * 8 * (100 + 40 + 40)
 TABLE = 8 * 4 * 10 * 2
+TEXT_SCOPE = {"wave_residual": False, "scope": "text", "operation": "interference"}
 SQUARE, FEED_FORWARD = 11 * 4 * 2 * (2 * 2), 11 * 4 * 2 * (2 * 3)  # two maps of each
 
 
@@ -20,7 +21,7 @@ SQUARE, FEED_FORWARD = 11 * 4 * 2 * (2 * 2), 11 * 4 * 2 * (2 * 3)  # two maps of
     ({"operation": "interference"}, 3 * 10 * 2 + 4 * 40 * 2 + 2 * 40 * 3, SQUARE + FEED_FORWARD),
     ({"hidden": 0}, 3 * 10 * 2 + 40 * 2, SQUARE),
     ({"wave_residual": False}, 3 * 10 * 2, SQUARE + FEED_FORWARD),
-    ({"wave_residual": False, "scope": "text", "operation": "interference", "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
+    ({**TEXT_SCOPE, "hidden": 0}, 3 * 10 * 2 + 2 * 40 * 2, SQUARE),
 ])  # fmt: skip
 def test_bytes_of_a_step_by_hand(fields, activations, weights):
     config = WaveNetworkConfig(**{**BASE, **fields})

@@ -55,7 +55,10 @@ def config_of(fields):
 @pytest.mark.parametrize("fields", [*({"token_dropout": 0.2, **wave} for wave in CONFIGS), *TRANSFORMERS])
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_the_stages_are_the_network_to_rounding(fields, dtype, tolerance):
-    """A Wave Network merges equal tokens, and so sums in another order. A gradient that is 0 on paper is rounding of the others."""
+    """The planned network merges equal tokens, and so sums in another order.
+
+    A gradient that is 0 on paper is rounding of the others.
+    """
     config = config_of({"dropout": 0.3, "label_smoothing": 0.1, **fields})
     network = build_network(
         config, 9, 3, 3, dtype
