@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator, to_device, to_host
 from engine.cuda import cublas
+from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.device_records import DeviceRecords
 from engine.training.step import update
@@ -145,8 +146,17 @@ SETTINGS = {
 }
 
 
+def sees_its_text(fields):
+    """Whether a config takes the settings: it refuses a network that cannot see its text."""
+    try:
+        WaveNetworkConfig(dimension=4, **fields)
+    except UserError:
+        return False
+    return True
+
+
 @given(
-    st.fixed_dictionaries(SETTINGS),
+    st.fixed_dictionaries(SETTINGS).filter(sees_its_text),
     st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any),
     st.integers(0, 99),
 )

@@ -73,7 +73,7 @@ FORMULAS = {
         )
         for kind in POOLINGS
     },
-    "E17, over a bag": (costs.bag_magnitude(4, 2, 5), "bag_magnitude", (*A_AND_B, BAG, normal(5), normal(5))),
+    "E17, over a bag": (costs.bag_magnitude(4, 2, 5), "bag_magnitude", (*A_AND_B, BAG)),
     "E18": (costs.attention([3, 4], 6, 2), "attention", (normal(7, 6), normal(7, 6), normal(7, 6), OFFSETS, 2)),
     "E19": (costs.tanh(7, 5), "tanh", (X,)),
     "E21": (costs.residual(7, 5), "residual", (X, X)),

@@ -89,8 +89,8 @@ def test_a_random_transformer_shows_every_value_and_parameter(run):
     code, out, err = run("trace", TEXT, *TRANSFORMER)
     assert code == 0 and err == "" and "random network, seed 0: Transformer, d = 4, 1 block, 2 heads" in out
     for title in (
-        "token embeddings", "position embeddings", "tokens + positions", "queries q", "keys k", "values v",
-        "attended values", "output map", "output + input", "first token's row", "pooler", "pooled vector", "logits",
+        "embedding rows", "position embeddings", "tokens + positions", "queries q", "keys k", "values v",
+        "attended values", "output map", "output + input", "pooled vector", "pooler", "activated pooler", "logits",
         "loss",
     ):  # fmt: skip
         assert f" {title} " in out
@@ -186,7 +186,7 @@ def test_a_wrong_backward_of_a_transformer_is_shown_at_its_stage(run, wrong_tran
     code, out, _ = run("trace", TEXT, *TRANSFORMER)
     expected = {
         "attention": ("E18 attention (attended values)", "keys k"),
-        "tanh": ("E19 hyperbolic tangent (pooled vector)", "pooler"),
+        "tanh": ("E19 hyperbolic tangent (activated pooler)", "pooler"),
     }
     stage, first = expected[wrong_transformer]
     wrong = [line.split("  ")[0] for line in out.splitlines() if line.endswith("WRONG")]
@@ -244,7 +244,7 @@ def test_the_page_of_a_transformer(tmp_path, run):
     assert [s.text for s in root.find(".//dd[@class='tokens']")] == ["[CLS]", "a", "<", "b", ">", "&", "a"]
     assert not list(root.iterfind(".//svg")) and "what is shown is rounding" in words
     numbers = {s.find("header/h3").text: s.find("header/span").text for s in root.iterfind(".//section")}
-    assert numbers["attention → attended values"] == "E18" and numbers["hyperbolic tangent → pooled vector"] == "E19"
+    assert numbers["attention → attended values"] == "E18" and numbers["hyperbolic tangent → activated pooler"] == "E19"
     assert len(numbers) == 21 and all(s.find(".//{*}math") is not None for s in root.iterfind(".//section"))
 
 

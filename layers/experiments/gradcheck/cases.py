@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from engine.arrays.backend import array_module, random_generator
 from engine.arrays.bag import Bag, merge_repeats
+from engine.implementation import Functions
 from engine.layer import sum_rows
 from engine.types import Floats2d, Offsets
 from layers import wave
@@ -112,9 +113,9 @@ def draw_modulated_magnitude(rng: Generator) -> Problem:
     return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
 
 
-def draw_bag_magnitude(rng: Generator) -> Problem:
+def draw_bag_magnitude(functions: Functions, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
-    return Problem(FAST.bag_magnitude_forward, FAST.bag_magnitude_backward, inputs)
+    return Problem(functions.bag_magnitude_forward, functions.bag_magnitude_backward, inputs)
 
 
 def draw_linear(rng: Generator) -> Problem:
@@ -186,9 +187,9 @@ def draw_pooling(kind: str, rng: Generator) -> Problem:
     return Problem(pooling.pooling_forward, pooling.pooling_backward, (random_rows(rng, offsets[-1]), offsets, kind))
 
 
-def draw_bag_pooling(kind: str, rng: Generator) -> Problem:
+def draw_bag_pooling(functions: Functions, kind: str, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 4), random_bag(rng), kind)
-    return Problem(FAST.bag_pooling_forward, FAST.bag_pooling_backward, inputs)
+    return Problem(functions.bag_pooling_forward, functions.bag_pooling_backward, inputs)
 
 
 def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
@@ -235,11 +236,13 @@ CASES = [
     Case("E12 ReLU", partial(draw_activation, "relu")),
     Case("E13 dropout", draw_dropout),
     *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
-    *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, kind)) for kind in pooling.POOLINGS),
+    *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, FAST, kind)) for kind in pooling.POOLINGS),
+    Case("E14 pooling over a bag, by equations", partial(draw_bag_pooling, FUNCTIONS["equations"], "mean")),
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
-    Case("E17 magnitude of a modulation, counts", draw_bag_magnitude),
+    Case("E17 magnitude of a modulation, counts", partial(draw_bag_magnitude, FAST)),
+    Case("E17 over a bag, by equations", partial(draw_bag_magnitude, FUNCTIONS["equations"])),
     Case("E18 attention, 1 head", partial(draw_attention, 1)),
     Case("E18 attention, 3 heads", partial(draw_attention, 3)),
     Case("E19 tanh", partial(draw_activation, "tanh")),

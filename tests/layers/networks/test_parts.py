@@ -53,8 +53,9 @@ def test_a_layer_norm_starts_with_gain_1_and_bias_0():
     y, cache = layer.forward(ROWS)
     for _ in range(2):
         dx = layer.backward(ROWS, cache)
-    expected = layer_norm_backward(ROWS, cache)
-    assert_equal(y, layer_norm_forward(ROWS, np.ones(2), np.zeros(2))[0])
+    normed, norm_cache = layer_norm_forward(ROWS, np.ones(2), np.zeros(2))
+    expected = layer_norm_backward(ROWS, norm_cache)
+    assert_equal(y, normed)
     assert_equal((dx, layer.gain.grad, layer.bias.grad), (expected[0], 2 * expected[1], 2 * expected[2]))
     assert not layer.gain.decay and not layer.bias.decay
 
