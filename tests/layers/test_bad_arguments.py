@@ -149,7 +149,7 @@ def wrong_cotangents(y):
 
 
 @pytest.mark.parametrize("implementation", ["equations", "fast"])
-@pytest.mark.parametrize("pair, at, dtype, what", wrong_calls())
+@pytest.mark.parametrize("pair, at, dtype, what", list(wrong_calls()))
 def test_a_wrong_argument_is_named(pair, at, dtype, what, implementation):
     forward, _ = pair_of(FUNCTIONS[implementation], pair)
     arguments = good_arguments(pair, dtype)
