@@ -278,6 +278,7 @@ def test_a_page_that_cannot_be_written(tmp_path, run, monkeypatch):
 
 
 def test_a_page_without_latex2mathml(tmp_path, run, monkeypatch):
+    pytest.importorskip("jinja2")
     monkeypatch.setitem(__import__("sys").modules, "latex2mathml.converter", None)
     outcome = run("trace", TEXT, "--html", tmp_path / "a.html")
     refused(outcome, "latex2mathml", "pip install -e '.[plots]'")

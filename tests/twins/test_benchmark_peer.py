@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from engine.arrays.ragged import RaggedBatch
-from layers.experiments.benchmark import torch_peer as peer
 from layers.experiments.benchmark import workloads
 from layers.experiments.benchmark.contestants import contestant
 from layers.experiments.benchmark.memory import peak_memory_of_training
@@ -13,6 +12,7 @@ from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins
 from tests.support.torch_twins import F, torch
 
+peer = pytest.importorskip("layers.experiments.benchmark.torch_peer", reason="PyTorch is not installed")
 LENGTHS = [4, 9, 2, 7]
 
 
