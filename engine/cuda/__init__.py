@@ -1,1 +1,1 @@
-"""What exists only because of a GPU: kernels and their launches, compilers, cuBLAS, graphs, doctor."""
+"""GPU-only code: kernels and their launches, compilers, cuBLAS, graphs, doctor."""

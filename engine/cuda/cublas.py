@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.types import Array, Floats2d
 
-# What cuBLAS asks for on the newest devices. A workspace of its own makes recorded products those of plain ones.
+# The workspace that cuBLAS asks for on the newest devices. With its own, recorded products equal plain ones.
 WORKSPACE_BYTES = 32 << 20
 FLOAT32 = 68  # cublasComputeType: CUBLAS_COMPUTE_32F
 FLOAT64 = 70

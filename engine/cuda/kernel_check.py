@@ -65,7 +65,7 @@ def load_verdict(kernel_file: KernelFile, dtype: str) -> str:
 
 
 def verdicts(row: dict[str, Any]) -> dict[str, str]:
-    """What was said about one row of check_kernels(), by compiler, and by the device if there is one."""
+    """The words about one row of check_kernels(), by compiler, and by the device if there is one."""
     return row["compiled"] | ({} if row["device"] is None else {"the device": row["device"]})
 
 

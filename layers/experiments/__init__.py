@@ -1,1 +1,1 @@
-"""What the commands measure and show: one folder a command."""
+"""The experiments behind the commands: one folder a command."""

@@ -80,7 +80,7 @@ class Benchmark:
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """What was chosen for the measurements, as plain values."""
+        """The choices of the measurements, as plain values."""
         raise NotImplementedError
 
     def products(self) -> list[dict[str, Any]]:
