@@ -145,6 +145,11 @@ def bag_pooling(f: Functions) -> Pair:
     return forward, backward
 
 
+def gathered(x: Floats2d, rows: Ints1d | None) -> Floats2d:
+    """x[rows], or x itself for None."""
+    return x if rows is None else gather_rows(x, rows)
+
+
 class SumCache(NamedTuple):
     residual: Any
     norm: Any
@@ -165,13 +170,11 @@ def layer_norm_sum(f: Functions) -> Pair:
         x_rows, residual_rows: (T,) integers, where row t of the sum is x[x_rows[t]] + residual[residual_rows[t]] and
         either array may have another number of rows. Raises ValueError for a wrong dtype or shape.
         """
-        x = x if x_rows is None else gather_rows(x, x_rows)
         if residual is None:
-            y, norm = f.layer_norm_forward(x, gain, bias, epsilon)
+            y, norm = f.layer_norm_forward(gathered(x, x_rows), gain, bias, epsilon)
             return y, SumCache(None, norm)
-        residual = residual if residual_rows is None else gather_rows(residual, residual_rows)
-        x, added = f.residual_forward(x, residual)
-        y, norm = f.layer_norm_forward(x, gain, bias, epsilon)
+        total, added = f.residual_forward(gathered(x, x_rows), gathered(residual, residual_rows))
+        y, norm = f.layer_norm_forward(total, gain, bias, epsilon)
         return y, SumCache(added, norm)
 
     def backward(dy: Floats2d, cache: SumCache) -> tuple[Floats2d, Floats1d, Floats1d]:

@@ -153,6 +153,7 @@ class PlannedWaveNetwork(WaveNetwork):
             y, waves = f.bag_magnitude_forward(a, b, bag, first.values()[1], second.values()[1])  # E17
         else:
             y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
+        del a, b  # memory that the cache may not need
         if block.projection:
             y, projection = block.projection.forward(y)
         if spread is not None and rng is not None and config.dropout:
