@@ -18,7 +18,7 @@ from engine.commands.options import Project
 from engine.training.run_settings import Choices
 from layers.experiments.commands import EXPERIMENTS
 from layers.networks import CONFIGS, build_network
-from layers.networks.presets import DEFAULTS, PRESETS
+from layers.networks.configs import DEFAULTS, PRESETS
 
 HELP = """Wave Networks (Token2Wave) with every gradient derived and written by hand.
 

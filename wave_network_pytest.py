@@ -17,7 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from engine.gradcheck import GradientReport
-    from engine.gradcheck.types import Backward, Forward
+    from engine.gradcheck.arrays import Backward, Forward
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_engine_knows_no_equation():
 def test_nothing_imports_the_command_line():
     """But the program that times the command line from start to first step."""
     found = forbidden(lambda a: True, lambda b: within(b, "train"))
-    assert found == ["layers.experiments.benchmark.first_step imports train"]
+    assert found == ["layers.experiments.benchmark.processes imports train"]
 
 
 def test_equations_import_no_implementation_and_no_training():

@@ -1,14 +1,23 @@
-"""Seconds of competing pieces of code that take turns, and growth of seconds with size.
+"""Seconds of competing pieces of code that take turns, growth of seconds with size, and measuring in a process.
 
-A clock measures on the device where the code runs: the host's clock on a CPU, events on a GPU.
+A clock measures on the device where the code runs: the host's clock on a CPU, events on a GPU. What is measured in a
+process of its own shares imports, caches and peak of memory with nobody. A module that measures is started with
+arguments and prints a line of JSON for each measurement.
 """
 
 import functools
+import json
 import math
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from engine.support.errors import UserError
 
 PAUSE = 0.3  # seconds: idle threads of BLAS and OpenMP wait in a loop for about 0.1 s before they sleep
 
@@ -101,3 +110,34 @@ def growth_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     """Slope of a straight line through (log size, log seconds) by least squares: 1 where seconds grow in proportion."""
     x, y = [math.log(size) for size in sizes], [math.log(s) for s in seconds]
     return statistics.linear_regression(x, y).slope
+
+
+ROOT = Path(__file__).resolve().parents[2]  # from where a child process imports the same modules
+
+
+def child_values(subject: str, module: str, *arguments: object) -> Iterator[Any]:
+    """Run `python -m module arguments`; yield the value of each line of JSON that it prints, as soon as it is printed.
+
+    The process is killed where nobody reads on. Where it fails, a UserError tells what could not be measured (subject),
+    and the last line that the process wrote on stderr.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as child:
+            try:
+                for line in cast(IO[str], child.stdout):
+                    yield json.loads(line)
+            except BaseException:  # GeneratorExit among them
+                child.kill()
+                raise
+        if child.returncode:
+            errors.seek(0)
+            written = [line for line in errors.read().splitlines() if line.strip()]
+            reason = written[-1] if written else f"it ended with code {child.returncode}"
+            raise UserError(f"measuring {subject} failed: {reason.removeprefix('error: ')}")
+
+
+def child_value(subject: str, module: str, *arguments: object) -> Any:
+    """Run `python -m module arguments` to its end; return the value of the single line of JSON that it prints."""
+    (value,) = child_values(subject, module, *arguments)
+    return value

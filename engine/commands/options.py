@@ -82,6 +82,18 @@ def device_option(
     return click.option("--device", type=kind, default=default, show_default=default is not None, help=help)
 
 
+def number_option(flag: str, default: int, help: str, least: int = 1, most: int | None = None) -> Decorator:
+    """An option whose value is a whole number from `least` to `most`."""
+    return click.option(
+        flag, type=click.IntRange(least, most), metavar="N", default=default, show_default=True, help=help
+    )
+
+
+def figure_option(help: str) -> Decorator:
+    """The option --figure of a command that can draw its result."""
+    return click.option("--figure", type=click.Path(), metavar="FILE", help=help)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 cache_option = click.option(
     "--cache-dir", type=click.Path(), metavar="DIR", help="Folder of downloaded corpora and token ids."

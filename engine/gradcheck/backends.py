@@ -5,13 +5,24 @@ from typing import Any
 
 import numpy as np
 
-from engine.gradcheck.arrays import check_choice, to_device, to_host_array, why_no_cuda
-from engine.gradcheck.gradients import input_gradients
-from engine.gradcheck.point import Point
+from engine.gradcheck.arrays import (
+    Array,
+    Backward,
+    Forward,
+    Parameter,
+    check_choice,
+    leaves,
+    norm,
+    real_vector,
+    rebuild,
+    rebuild_arrays,
+    to_device,
+    to_host_array,
+    why_no_cuda,
+)
+from engine.gradcheck.point import Point, input_gradients
 from engine.gradcheck.properties import cotangent
 from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import leaves, norm, real_vector, rebuild, rebuild_arrays
-from engine.gradcheck.types import Array, Backward, Forward, Parameter
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 TYPES: dict[tuple[str, str], type[np.number[Any]]] = {

@@ -6,20 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from engine.gradcheck.arrays import array_module, random_generator, to_host_array
-from engine.gradcheck.gradients import run_backward
-from engine.gradcheck.point import Point, random_unit
-from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.trees import (
+from engine.gradcheck.arrays import (
+    Array,
+    Backward,
+    Cache,
+    Forward,
+    Parameter,
+    Tree,
+    Vector,
+    array_module,
     is_float_array,
     leaves,
     norm,
+    random_generator,
     real_vector,
     rebuild,
     rebuild_arrays,
+    to_host_array,
     tree_vector,
 )
-from engine.gradcheck.types import Array, Backward, Cache, Forward, Parameter, Tree, Vector
+from engine.gradcheck.point import Point, random_unit, run_backward
+from engine.gradcheck.report import GradientReport, Row
 
 ROUNDING = 1e-12  # of results whose sums may be taken in another order
 SINGLE = {"f": np.dtype(np.float32), "c": np.dtype(np.complex64)}

@@ -23,12 +23,10 @@ from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import Progress, load_checkpoint, load_weights, progress_of, save_checkpoint
 from engine.training.config import TrainingConfig
-from engine.training.device_records import Bad, DeviceRecords
 from engine.training.evaluation import evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.run_directory import RunDirectory
-from engine.training.schedule import learning_rate
-from engine.training.step import NotFinite, update
+from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
 
 DROPOUT_STREAM = 103
 METRICS_LINES = 50  # written together: a file append costs as much as a small step

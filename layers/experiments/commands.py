@@ -7,27 +7,26 @@ import click
 from tqdm import tqdm
 
 from engine.arrays.backend import resolve_device
-from engine.commands.options import device_option, json_option, make_log, names_in, to_json
+from engine.commands.options import (
+    device_option,
+    figure_option,
+    json_option,
+    make_log,
+    names_in,
+    number_option,
+    to_json,
+)
 from engine.support.text import format_table
 from layers.experiments.benchmark.command import benchmark
 from layers.experiments.benchmark.workloads import VOCABULARY
-from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
+from layers.experiments.complexity import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
 from layers.experiments.study.command import study
 from layers.experiments.trace.command import trace
 
 
 @click.command(short_help="Check every equation against numerical derivatives.")
-@click.option(
-    "--examples",
-    type=click.IntRange(1),
-    metavar="N",
-    default=3,
-    show_default=True,
-    help="Number of random examples of each row.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Random seed of the examples."
-)
+@number_option("--examples", 3, "Number of random examples of each row.")
+@number_option("--seed", 0, "Random seed of the examples.", least=0)
 @device_option(help="cuda or auto: hold a GPU against the CPU as well.")
 @json_option
 @click.pass_context
@@ -72,22 +71,8 @@ def gradcheck(ctx: click.Context, /, examples: int, seed: int, device: str, as_j
     show_default=True,
     help="Growth: lengths of a text in tokens, comma-separated.",
 )
-@click.option(
-    "--texts",
-    type=click.IntRange(1),
-    metavar="N",
-    default=TEXTS,
-    show_default=True,
-    help="Savings: texts in the batch.",
-)
-@click.option(
-    "--length",
-    type=click.IntRange(1, VOCABULARY),
-    metavar="N",
-    default=LENGTH,
-    show_default=True,
-    help="Savings: length of each text in tokens.",
-)
+@number_option("--texts", TEXTS, "Savings: texts in the batch.")
+@number_option("--length", LENGTH, "Savings: length of each text in tokens.", most=VOCABULARY)
 @click.option(
     "--tokens",
     type=click.Choice(TOKENS),
@@ -95,14 +80,7 @@ def gradcheck(ctx: click.Context, /, examples: int, seed: int, device: str, as_j
     show_default=True,
     help="Tokens that occur once in a text, or as often as words do.",
 )
-@click.option(
-    "--repeats",
-    type=click.IntRange(1),
-    metavar="N",
-    default=3,
-    show_default=True,
-    help="Savings: number of measurements; the median counts.",
-)
+@number_option("--repeats", 3, "Savings: number of measurements; the median counts.")
 @click.option(
     "--budget",
     type=click.FloatRange(0),
@@ -111,15 +89,8 @@ def gradcheck(ctx: click.Context, /, examples: int, seed: int, device: str, as_j
     show_default=True,
     help="Longer updates are counted, not measured.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Threads of matrix products; 0: as many as they take.",
-)
-@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw the growth as .svg or .png (extra plots).")
+@number_option("--threads", 0, "Threads of matrix products; 0: as many as they take.", least=0)
+@figure_option("Draw the growth as .svg or .png (extra plots).")
 @device_option()
 @json_option
 def complexity(only: str | None, models: str, lengths: str, figure: str | None, as_json: bool, **chosen: Any) -> None:
@@ -156,13 +127,9 @@ def complexity(only: str | None, models: str, lengths: str, figure: str | None, 
     show_default=True,
     help="Scope over which a magnitude is taken.",
 )
-@click.option(
-    "--tokens", type=click.IntRange(2, 10_000), metavar="N", default=32, show_default=True, help="Tokens per text."
-)
-@click.option(
-    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Random seed of the texts."
-)
-@click.option("--figure", type=click.Path(), metavar="FILE", help="Draw it as well, as .svg or .png (extra plots).")
+@number_option("--tokens", 32, "Tokens per text.", least=2, most=10_000)
+@number_option("--seed", 0, "Random seed of the texts.", least=0)
+@figure_option("Draw it as well, as .svg or .png (extra plots).")
 @json_option
 def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: bool) -> None:
     """Measure errors of Token2Wave in float32, in three ways, against the ratio of a dominating token to the others.

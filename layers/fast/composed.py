@@ -1,8 +1,8 @@
-"""Function pairs that are composed of equations and called as one: no mathematics of their own.
+"""The function pairs of wave/ and standard/ by name (EQUATIONS), and pairs that are composed of them.
 
-They are function pairs like those of layers/equations.py, so that an implementation can take their place. x has a row
-for each distinct token; a Bag says in which texts the rows occur, and a row of y or dy stands for all tokens of its
-entry.
+Compositions have no mathematics of their own. They are called as one, so that an implementation can take their place. x
+has a row for each distinct token; a Bag says in which texts the rows occur, and a row of y or dy stands for all tokens
+of its entry.
 
     wave_pair        readout(Token2Wave(a) ∘ Token2Wave(b))    E4 twice, an operation, E7    (U, d) → (P, d)
     bag_magnitude    |Token2Wave(a)|·|Token2Wave(b)|           E17                           (U, d) → (B, d)
@@ -18,7 +18,42 @@ from engine.arrays.checks import check_choice, check_floats
 from engine.arrays.ragged import gather_rows
 from engine.implementation import Functions, Pair
 from engine.types import Floats1d, Floats2d, Ints1d
+from layers.standard.attention import attention_backward, attention_forward
+from layers.standard.dropout import dropout_backward, dropout_forward
+from layers.standard.embedding import embedding_backward, embedding_forward
+from layers.standard.gelu import gelu_backward, gelu_forward
+from layers.standard.layer_norm import layer_norm_backward, layer_norm_forward
+from layers.standard.linear import linear_backward, linear_forward
+from layers.standard.pooling import pooling_backward, pooling_forward
+from layers.standard.relu import relu_backward, relu_forward
+from layers.standard.residual import residual_backward, residual_forward
+from layers.standard.softmax_cross_entropy import softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from layers.standard.tanh import tanh_backward, tanh_forward
 from layers.wave import OPERATIONS, READOUTS, SCOPES
+from layers.wave.modulated_magnitude import modulated_magnitude_backward, modulated_magnitude_forward
+from layers.wave.operations import operation_backward, operation_forward
+from layers.wave.readout import readout_backward, readout_forward
+from layers.wave.token2wave import token2wave_backward, token2wave_forward
+
+EQUATIONS = Functions(
+    {
+        "token2wave": (token2wave_forward, token2wave_backward),
+        "operation": (operation_forward, operation_backward),
+        "readout": (readout_forward, readout_backward),
+        "modulated_magnitude": (modulated_magnitude_forward, modulated_magnitude_backward),
+        "linear": (linear_forward, linear_backward),
+        "embedding": (embedding_forward, embedding_backward),
+        "layer_norm": (layer_norm_forward, layer_norm_backward),
+        "gelu": (gelu_forward, gelu_backward),
+        "relu": (relu_forward, relu_backward),
+        "tanh": (tanh_forward, tanh_backward),
+        "dropout": (dropout_forward, dropout_backward),
+        "residual": (residual_forward, residual_backward),
+        "pooling": (pooling_forward, pooling_backward),
+        "attention": (attention_forward, attention_backward),
+        "softmax_cross_entropy": (softmax_cross_entropy_forward, softmax_cross_entropy_backward),
+    }
+)
 
 
 def with_compositions(f: Functions) -> Functions:

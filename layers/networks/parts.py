@@ -10,8 +10,7 @@ import numpy as np
 from engine.implementation import Functions
 from engine.layer import Layer, Parameter
 from engine.types import Floats1d, Floats2d, Ints1d
-from layers.equations import EQUATIONS
-from layers.fast.composed import with_compositions
+from layers.fast.composed import EQUATIONS, with_compositions
 from layers.standard.dropout import dropout_mask
 from layers.standard.layer_norm import EPSILON
 

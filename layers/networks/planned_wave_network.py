@@ -1,21 +1,23 @@
 """The Wave Network of wave_network.py, each distinct row computed once by a WavePlan.
 
 The parameters are those of WaveNetwork, and so are logits, loss and gradients, to rounding. No mathematics of its own.
+CheckedWaveNetwork (implementation=check) is held against the readable network once a step.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import move_together
+from engine.arrays.backend import move_together, same_stream
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
+from engine.implementation import compare
 from engine.layer import RowSparse
-from engine.types import Floats2d, Ints1d
+from engine.types import Floats, Floats2d, Ints1d
 from layers.fast import FUNCTIONS, has_kernels, needs_inverse_index
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.wave_block import WaveBlock
-from layers.networks.wave_network import WaveNetwork
+from layers.networks.parts import twin
+from layers.networks.wave_network import WaveBlock, WaveNetwork
 from layers.networks.wave_plan import WavePlan, pad_plan, plan_batch, shares_magnitude
 from layers.standard.softmax_cross_entropy import check_labels
 
@@ -192,3 +194,50 @@ class PlannedWaveNetwork(WaveNetwork):
         dx = block.first_variant.backward(da, cache.first_variant)
         dx = block.second_variant.backward(db, cache.second_variant, dx)
         return sum_entries(dresidual, bag, cache.rows, dx) if self.config.wave_residual else dx
+
+
+TOLERANCE = 1e-10  # of loss and gradients in float64, ‖difference‖/‖readable‖
+
+
+class CheckedCache(NamedTuple):
+    """A LossCache, and what is needed to compute the same step again."""
+
+    network: Any
+    logits: Floats2d
+    labels: Ints1d
+    loss: Any
+    step: tuple[RaggedBatch, bool, Any]  # the batch, train, the random stream
+
+
+class CheckedWaveNetwork(PlannedWaveNetwork):
+    """A PlannedWaveNetwork that recomputes each call of an implementation by its equation, each step by WaveNetwork.
+
+    The step is compared in float64, where planned and readable network must agree to TOLERANCE; float32 is compared
+    call by call. Raises ImplementationError where they differ.
+    """
+
+    def loss_forward(  # type: ignore[override]
+        self, batch: RaggedBatch, train: bool = False, rng: Any = None
+    ) -> tuple[Floats, CheckedCache]:
+        stream = same_stream(rng)
+        loss, cache = super().loss_forward(batch, train, rng)
+        return loss, CheckedCache(*cache, (batch, train, stream))
+
+    def loss_backward(self, cache: Any, dloss: float = 1.0) -> None:
+        super().loss_backward(cache, dloss)
+        planned = self.step_in_float64(PlannedWaveNetwork, "fast", cache.step)
+        readable = self.step_in_float64(WaveNetwork, "equations", cache.step)
+        for name, expected in readable.items():
+            compare(f"network: {name}", planned[name], expected, TOLERANCE)
+
+    def step_in_float64(
+        self, kind: type[WaveNetwork], implementation: str, step: tuple[RaggedBatch, bool, Any]
+    ) -> dict[str, Floats]:
+        """Loss and gradients by name of a network of that kind with the same parameters."""
+        network = twin(self, FUNCTIONS[implementation], kind)
+        for parameter in network.parameters().values():
+            parameter.value = parameter.value.astype(np.float64)
+        batch, train, stream = step
+        loss, cache = network.loss_forward(batch, train, same_stream(stream))
+        network.loss_backward(cache)
+        return {"loss": loss, **{f"gradient of {n}": p.dense_grad() for n, p in network.parameters().items()}}

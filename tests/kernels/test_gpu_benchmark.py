@@ -4,7 +4,8 @@ import pytest
 
 from engine.benchmark import machine as devices
 from engine.benchmark.timing import HostClock
-from layers.experiments.benchmark import gpu, report, workloads
+from layers.experiments.benchmark import gpu, workloads
+from layers.experiments.benchmark import harness as report
 
 
 class WatchingClock(HostClock):

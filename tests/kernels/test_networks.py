@@ -9,8 +9,7 @@ from engine.arrays.backend import random_generator, to_device, to_host
 from engine.cuda import cublas
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
-from engine.training.device_records import DeviceRecords
-from engine.training.step import update
+from engine.training.step import DeviceRecords, update
 from layers.networks import WaveNetworkConfig, build_network
 from layers.networks.text_classifier import example_batch
 from layers.standard.linear import linear_backward, linear_forward

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import train
-from engine.training import device_records
+from engine.training import step as step_module
 from engine.training.run_settings import build_settings
 from engine.training.session import start_run
 from engine.training.step import global_norm
@@ -109,7 +109,7 @@ def test_a_run_stopped_on_one_device_goes_on_on_another(tmp_path, arguments, on_
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_records_are_fetched_every_few_steps(tmp_path, arguments, on_device, monkeypatch, steps):
-    monkeypatch.setattr(device_records, "STEPS", steps)
+    monkeypatch.setattr(step_module, "STEPS", steps)
     assert on_device(*arguments, "--device", "cuda", "--output", tmp_path / "run")[0] == 0
     assert steps_of(tmp_path / "run") == list(range(1, result_of(tmp_path / "run")["steps"] + 1))
 
@@ -120,7 +120,7 @@ def test_what_a_watch_finds_stands_in_the_line_of_its_step(tmp_path, arguments, 
     def watch(trainer):
         return {"watched_step": trainer.progress.step, "watched_norm": global_norm(trainer.parameters)}
 
-    monkeypatch.setattr(device_records, "STEPS", 3)
+    monkeypatch.setattr(step_module, "STEPS", 3)
     fields = {"dimension": 8, "hidden": 8, "epochs": 2, "batch_size": 8, "vocabulary_size": 200, "clip_norm": 0.01}
     files = {"train_file": str(tmp_path / "train.tsv"), "test_file": str(tmp_path / "test.tsv")}
     with cuda():

@@ -9,7 +9,7 @@ import pytest
 from engine.data.texts import Corpus, LabelledTexts
 from engine.support.errors import UserError
 from layers.experiments.benchmark import cpu, workloads
-from layers.experiments.benchmark.first_step import seconds_to_first_step
+from layers.experiments.benchmark.processes import seconds_to_first_step
 
 TEXTS = LabelledTexts(["profits rose", "oil fell again", "the bank cut its rate", "rates rose"] * 10, ["a", "b"] * 20)
 

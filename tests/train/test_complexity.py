@@ -7,9 +7,9 @@ import pytest
 
 import train
 from layers.experiments.benchmark.workloads import VOCABULARY
+from layers.experiments.complexity import MODELS, TOKENS
 from layers.experiments.complexity import run as complexity_run
 from layers.experiments.complexity.measure import Measurement
-from layers.experiments.complexity.models import MODELS, TOKENS
 
 
 def pretended(model, texts, lengths, setup):

@@ -16,7 +16,7 @@ import train
 from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
-from layers.networks.presets import DEFAULTS
+from layers.networks.configs import DEFAULTS
 from tests.support.paths import ROOT
 
 SMALL = """

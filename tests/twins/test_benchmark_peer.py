@@ -6,7 +6,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from layers.experiments.benchmark import workloads
 from layers.experiments.benchmark.contestants import contestant
-from layers.experiments.benchmark.memory import peak_memory_of_training
+from layers.experiments.benchmark.processes import peak_memory_of_training
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins

@@ -9,8 +9,7 @@ import pytest
 from engine.arrays.backend import random_generator
 from engine.layer import Parameter, RowSparse
 from engine.training.adamw import AdamW
-from engine.training.schedule import learning_rate
-from engine.training.step import clip_scale, global_norm
+from engine.training.step import clip_scale, global_norm, learning_rate
 from layers.networks import PlannedWaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins

@@ -10,10 +10,12 @@ from engine.arrays.backend import resolve_device
 from engine.commands.options import (
     cache_option,
     device_option,
+    figure_option,
     given_options,
     json_option,
     make_log,
     names_in,
+    number_option,
     to_json,
 )
 from engine.support.errors import UserError
@@ -25,30 +27,16 @@ from engine.support.errors import UserError
     "--corpus", metavar="NAME", default="r8", show_default=True, help="Corpus whose texts are trained on and labelled."
 )
 @click.option("--only", metavar="NAMES", help="Figures to measure, comma-separated.  [default: all]")
-@click.option(
-    "--repeats",
-    type=click.IntRange(1),
-    metavar="N",
-    default=5,
-    show_default=True,
-    help="Measurements of each figure; the median counts.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Threads of both engines, except in memory_… and first_step; 0: as many as they take.",
+@number_option("--repeats", 5, "Measurements of each figure; the median counts.")
+@number_option(
+    "--threads", 0, "Threads of both engines, except in memory_… and first_step; 0: as many as they take.", least=0
 )
 @click.option(
     "--peer/--no-peer",
     default=None,
     help="Measure PyTorch (extra bench) as well, or not.  [default: if it is installed]",
 )
-@click.option(
-    "--figure", type=click.Path(), metavar="FILE", help="Draw time against size as .svg or .png (extra plots)."
-)
+@figure_option("Draw time against size as .svg or .png (extra plots).")
 @cache_option
 @json_option
 @click.pass_context
@@ -75,7 +63,7 @@ def benchmark(
         return
     from engine.report.figures import require_plots
     from layers.experiments.benchmark.cpu import CpuBenchmark
-    from layers.experiments.benchmark.report import as_json_object, as_table, write_figure
+    from layers.experiments.benchmark.harness import as_json_object, as_table, write_figure
 
     if figure is not None:
         require_plots(figure)
@@ -95,7 +83,7 @@ def benchmark(
 def benchmark_gpu(ctx: click.Context, only: str | None, repeats: int, peer: bool | None, as_json: bool) -> None:
     """The command benchmark on a GPU, where some of its options have no meaning."""
     from layers.experiments.benchmark.gpu import GpuBenchmark
-    from layers.experiments.benchmark.report import as_json_object, as_table
+    from layers.experiments.benchmark.harness import as_json_object, as_table
 
     given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
     if given:

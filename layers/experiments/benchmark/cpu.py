@@ -18,10 +18,9 @@ from engine.data.batching import ordered_batches, take
 from engine.data.tokenizer import encode_texts
 from engine.training.evaluation import predict_probabilities
 from layers.experiments.benchmark.contestants import Training
-from layers.experiments.benchmark.first_step import seconds_to_first_step
 from layers.experiments.benchmark.harness import Benchmark
-from layers.experiments.benchmark.memory import peak_memory_of_training
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
+from layers.experiments.benchmark.processes import peak_memory_of_training, seconds_to_first_step
 from layers.experiments.benchmark.workloads import (
     NETWORKS,
     Texts,

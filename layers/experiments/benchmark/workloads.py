@@ -17,8 +17,7 @@ from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.data.token_cache import TokenCache
 from engine.types import Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
-from layers.networks.configs import WaveNetworkConfig
-from layers.networks.presets import PRESETS
+from layers.networks.configs import PRESETS, WaveNetworkConfig
 from layers.wave import OPERATIONS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's

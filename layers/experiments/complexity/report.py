@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.benchmark.timing import growth_exponent
 from engine.report.figures import Panel, write_line_plot
 from engine.support.text import format_table
+from layers.experiments.complexity import is_wave
 from layers.experiments.complexity.measure import Measurement
-from layers.experiments.complexity.models import is_wave
 from layers.experiments.complexity.run import GROWTH_TEXTS, Complexity
 
 # Of modulation against BERT base: Zhang & Sheng, arXiv 2411.06989.

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from engine.arrays.backend import blas_threads, resolve_device
-from engine.benchmark.child import child_values
 from engine.benchmark.machine import describe_device, describe_machine, release_memory, square_product_rate
-from engine.benchmark.timing import clock_of
+from engine.benchmark.timing import child_values, clock_of
 from engine.support.errors import UserError
 from layers.experiments.benchmark import workloads
+from layers.experiments.complexity import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS, is_wave
 from layers.experiments.complexity.measure import Measurement
-from layers.experiments.complexity.models import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS, is_wave
 
 GROWTH_TEXTS = 1  # in a batch, whose length grows
 KINDS = ("growth", "savings")

@@ -15,8 +15,8 @@ from engine.implementation import Functions
 from engine.layer import sum_rows
 from engine.types import Floats2d, Offsets
 from layers import wave
+from layers.experiments.gradcheck import Case, Problem
 from layers.experiments.gradcheck.network_cases import NETWORK_CASES
-from layers.experiments.gradcheck.problem import Case, Problem
 from layers.fast import FUNCTIONS
 from layers.networks.parts import Embedding
 from layers.standard import (

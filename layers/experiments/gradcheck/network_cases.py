@@ -7,9 +7,9 @@ import numpy as np
 from numpy.random import Generator
 
 from engine.arrays.backend import random_generator
-from engine.gradcheck.layers import NETWORK_TOLERANCE
+from engine.gradcheck.check import NETWORK_TOLERANCE
 from layers import wave
-from layers.experiments.gradcheck.problem import Case, Problem
+from layers.experiments.gradcheck import Case, Problem
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.text_classifier import example_batch
 

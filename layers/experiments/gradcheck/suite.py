@@ -16,9 +16,9 @@ from engine.arrays.backend import random_generator
 from engine.arrays.matmul import emulated_tf32, product_precision
 from engine.gradcheck import METHODS, TOLERANCES, GradientReport, check_gradients, compare_backends
 from engine.support.text import format_table
+from layers.experiments.gradcheck import Case, Problem
 from layers.experiments.gradcheck.cases import CASES
 from layers.experiments.gradcheck.exact_cases import EXACT_CASES
-from layers.experiments.gradcheck.problem import Case, Problem
 
 TWIN_TOLERANCE = 1e-5  # ‖float32 − float64‖/‖float64‖
 TF32_TOLERANCE = TWIN_TOLERANCE * 2**13  # as many roundings, each of 2⁻¹¹ instead of 2⁻²⁴

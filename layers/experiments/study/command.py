@@ -15,6 +15,7 @@ from engine.commands.options import (
     json_option,
     make_log,
     names_in,
+    number_option,
     require_nothing_but,
     to_json,
 )
@@ -41,14 +42,7 @@ from layers.networks import CONFIGS, build_network
 @click.option(
     "--runs", metavar="NAMES", default=",".join(RUNS), show_default=True, help="Runs to compare, comma-separated."
 )
-@click.option(
-    "--snapshots",
-    type=click.IntRange(1),
-    metavar="N",
-    default=10,
-    show_default=True,
-    help="Number of measurements of independence and waves.",
-)
+@number_option("--snapshots", 10, "Number of measurements of independence and waves.")
 @click.option(
     "--output", type=click.Path(), metavar="DIR", help="Folder of the study.  [default: runs/study-<date-time>]"
 )

@@ -17,7 +17,7 @@ from engine.report.curves import Curves, above, draw_learning, draw_series, lege
 from engine.report.figures import GRID, LOOKS, Look, looks, require_plots, write_picture
 from engine.types import Floats1d, Floats2d
 from layers.experiments.study.measures import mean_absolute_correlation
-from layers.experiments.study.schema import PLACES, WAVES, Matrices, Record, check_study, groups_of
+from layers.experiments.study.plan import PLACES, WAVES, Matrices, Record, check_study, groups_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

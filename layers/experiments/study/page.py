@@ -10,7 +10,7 @@ from engine.report.curves import learning_caption, median_caption, window_in
 from engine.report.html import Picture, inline_svg, render, settings_groups
 from engine.support.errors import UserError
 from engine.support.files import write_text
-from layers.experiments.study.schema import PLACES, WAVES, Record, groups_of
+from layers.experiments.study.plan import PLACES, WAVES, Record, groups_of
 from layers.experiments.study.summary import Change, Summary, arrow, shown, summarize, summary_table
 
 

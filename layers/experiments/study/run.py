@@ -2,7 +2,7 @@
 
 DIR/study.toml     the settings, written first: an interrupted study continues with them
 DIR/runs/NAME      a run directory for each network (engine/training/run_directory.py), with measures in metrics.jsonl
-DIR/study.json     everything that was recorded, written when a run has ended (schema: schema.py)
+DIR/study.json     everything that was recorded, written when a run has ended (schema: plan.py)
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from layers.experiments.study.measures import (
     gradient_norms,
     mean_absolute_correlation,
 )
-from layers.experiments.study.schema import PER_STEP, Matrices, Record
+from layers.experiments.study.plan import PER_STEP, Matrices, Record
 
 PROBE_TEXTS = 256  # texts whose waves are counted
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.report.curves import Curves, largest, median, numbers, running_median, tenth, window_in
 from engine.types import Floats1d
-from layers.experiments.study.schema import PLACES, Record, check_study, groups_of
+from layers.experiments.study.plan import PLACES, Record, check_study, groups_of
 
 THRESHOLD = 0.9  # of the training accuracy
 NONE = "–"  # stands for a number that there is not

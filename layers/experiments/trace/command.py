@@ -8,6 +8,7 @@ from engine.commands.options import (
     given_options,
     json_option,
     make_log,
+    number_option,
     require_nothing_but,
     to_json,
 )
@@ -24,14 +25,7 @@ from layers.networks import CONFIGS, WaveNetworkConfig, build_network
 )
 @field_option(WaveNetworkConfig, "--operation", "Operation of the random Wave Network.")
 @field_option(WaveNetworkConfig, "--readout", "Readout of the random Wave Network.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Random seed of the random network.",
-)
+@number_option("--seed", 0, "Random seed of the random network.", least=0)
 @click.option(
     "--dimension-shown",
     "dimension",

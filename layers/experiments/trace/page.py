@@ -15,7 +15,7 @@ from engine.report.phasors import Phasors, colours, phasors_svg
 from engine.support.errors import UserError
 from engine.support.files import write_text
 from engine.support.text import sanitize
-from layers.experiments.trace.equations import EQUATIONS, SEPARATOR
+from layers.experiments.trace.stages import FORMULAS, SEPARATOR
 from layers.experiments.trace.table import class_list, network_line, norm_of, shape_text, short
 from layers.experiments.trace.trace import Trace, phasor_waves, verdict_line
 from layers.wave import OPERATIONS
@@ -178,12 +178,12 @@ def pictures(trace: Trace) -> list[tuple[str, list[Phasors]]]:
 def card(trace: Trace, stage: Any) -> Card:
     """The Card of a stage: its own equation, and those of arrays that are only read beside it."""
     mine = [q for q in trace.quantities if q.stage.name == stage.name]
-    equation = EQUATIONS[stage.equation]
+    equation = FORMULAS[stage.equation]
     formulas = [
         Formula("forward", equation.forward.split(SEPARATOR)),
         Formula("backward", equation.backward.split(SEPARATOR)),
         *(
-            Formula(f"{EQUATIONS[q.equation].number}, to read", EQUATIONS[q.equation].forward.split(SEPARATOR))
+            Formula(f"{FORMULAS[q.equation].number}, to read", FORMULAS[q.equation].forward.split(SEPARATOR))
             for q in mine
             if q.kind == "reading"
         ),

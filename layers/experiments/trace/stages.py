@@ -1,13 +1,79 @@
 """The calls of a network as stages: the name of each value, its equation, and the values and parameters it is made of.
 
 A network's caches are trees with a field for each value; the place of a call's cache in that tree is the name of its
-value.
+value. FORMULAS has the equations in LaTeX, as they stand in the chapters, for pages that show them. A network that
+computes with recording function pairs shows every value and every gradient.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from engine.implementation import Backward, Forward, Functions, Pair
 from engine.layer import Parameter
-from layers.experiments.trace.recording import Call
+from layers.fast.composed import EQUATIONS, with_compositions
+from layers.wave import OPERATIONS, READOUTS
+
+
+class Call(NamedTuple):
+    """A forward call. pair: name of the function pair; value: its result, whose cache names it."""
+
+    pair: str
+    arguments: tuple[Any, ...]
+    value: Any
+    cache: Any
+
+
+class Again:
+    """A forward pass of which the first calls are known: they return what was recorded.
+
+    number: of the first call that is computed anew. value: what that call returns instead, if it is not None.
+    """
+
+    def __init__(self, calls: list[Call], number: int, value: Any = None):
+        self.calls, self.number, self.value, self.done = calls, number, value, 0
+
+    def result(self, forward: Forward, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        """(value, cache) of the next call: recorded, replaced or computed."""
+        number, self.done = self.done, self.done + 1
+        if number < self.number:
+            return self.calls[number].value, self.calls[number].cache
+        if number == self.number and self.value is not None:
+            return self.value, self.calls[number].cache
+        return forward(*arguments)
+
+
+class Recorder:
+    """The equations, recorded. calls: those of the last forward pass, in order.
+
+    gradients: by number of the call, the gradient that its backward received. faults: by number of the call, a function
+    that spoils that gradient.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.gradients: dict[int, Any] = {}
+        self.again: Again | None = None
+        self.faults: dict[int, Callable[[Any], Any]] = {}
+        recorded = {name: self.recorded(name, *pair) for name, pair in EQUATIONS.pairs.items()}
+        self.functions = with_compositions(Functions(recorded))
+
+    def recorded(self, name: str, forward: Forward, backward: Backward) -> Pair:
+        """A function pair that records its calls here."""
+
+        def recorded_forward(*arguments: Any) -> tuple[Any, Any]:
+            if self.again is not None:
+                return self.again.result(forward, arguments)
+            value, cache = forward(*arguments)
+            self.calls.append(Call(name, arguments, value, cache))
+            return value, cache
+
+        def recorded_backward(dy: Any, cache: Any, *more: Any) -> Any:
+            number = next(i for i, call in enumerate(self.calls) if call.cache is cache)
+            self.gradients[number] = dy
+            return backward(self.faults.get(number, lambda d: d)(dy), cache, *more)
+
+        return recorded_forward, recorded_backward
+
 
 TITLES = {  # by the last part of a name
     "embedding": "embedding rows",
@@ -46,7 +112,7 @@ TITLES = {  # by the last part of a name
 class Stage(NamedTuple):
     """A call that computes a value.
 
-    name: of the value, dotted as parameters are. title: the same for people. equation: a key of EQUATIONS. inputs:
+    name: of the value, dotted as parameters are. title: the same for people. equation: a key of FORMULAS. inputs:
     names of the values it takes. parameters: with names as in the network. number: of the call.
     """
 
@@ -104,7 +170,7 @@ def title_of(name: str, blocks: int) -> str:
 
 
 def equation_of(name: str, call: Call) -> str:
-    """The key of EQUATIONS of a call."""
+    """The key of FORMULAS of a call."""
     choices = {
         "operation": lambda: call.arguments[2],
         "readout": lambda: f"{call.arguments[1]} readout",
@@ -115,3 +181,88 @@ def equation_of(name: str, call: Call) -> str:
         "softmax_cross_entropy": lambda: "cross-entropy",
     }
     return choices.get(call.pair, lambda: call.pair)()
+
+
+SEPARATOR = r", \quad "
+
+
+class Equation(NamedTuple):
+    """The formulas of a stage in LaTeX, parted by SEPARATOR.
+
+    number: in the equation book, "" for the sum of two values.
+    """
+
+    number: str
+    name: str
+    forward: str
+    backward: str
+
+
+FIXED = {
+    "global magnitude": Equation("E1", "global magnitude", r"G = \sqrt{\sum_j w_j^2}", r"dw_j = dG\,\frac{w_j}{G}"),
+    "phase": Equation(
+        "E2", "phase", r"\alpha_j = \mathrm{atan2}\left(\sqrt{1 - (w_j/G)^2},\; w_j/G\right)",
+        r"dw_j = -\frac{d\alpha_j}{s_j\,G}, \quad dG = \sum_j \frac{d\alpha_j\,w_j}{s_j\,G^2}",
+    ),
+    "token2wave": Equation(
+        "E4", "token2wave", r"Z_j = w_j + i\,v_j = G\,e^{i\alpha_j}, \quad v_j = \sqrt{\sum_{l \ne j} w_l^2}",
+        r"dw_l = d\mathrm{re}_l + w_l \sum_{j \ne l} \frac{d\mathrm{im}_j}{v_j}",
+    ),
+    "linear": Equation(
+        "E8", "linear map", r"y = x\,W + b",
+        r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t",
+    ),
+    "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
+    "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
+    "layer norm": Equation(
+        "E10", "layer norm",
+        r"y = \gamma\,\hat{x} + \beta, \quad \hat{x} = (x - \mu)\,r, \quad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}",
+        r"g = dy\,\gamma, \quad dx = r\left(g - \langle g \rangle - \hat{x}\,\langle g\,\hat{x} \rangle\right), \quad "
+        r"d\gamma = \sum_t dy_t\,\hat{x}_t, \quad d\beta = \sum_t dy_t",
+    ),
+    "gelu": Equation("E11", "GELU", r"y = x\,\Phi(x)", r"dx = dy\left(\Phi(x) + x\,\varphi(x)\right)"),
+    "relu": Equation("E12", "ReLU", r"y = \max(x, 0)", r"dx = dy\,[x > 0]"),
+    "mean pooling": Equation("E14", "pooling, mean", r"y = \frac{1}{n} \sum_j x_j", r"dx_j = \frac{dy}{n}"),
+    "max pooling": Equation(
+        "E14", "pooling, maximum", r"y_k = \max_j x_{jk}", r"dx_{jk} = dy_k \;\text{at the first maximum, else}\; 0",
+    ),
+    "cls pooling": Equation("E14", "pooling, first token", r"y = x_1", r"dx_1 = dy, \quad dx_j = 0"),
+    "cross-entropy": Equation(
+        "E15", "softmax cross-entropy", r"L = -\log\,p_a, \quad p_c = \frac{e^{z_c}}{\sum_b e^{z_b}}",
+        r"dz_c = dL\,(p_c - [c = a])",
+    ),
+    "attention": Equation(
+        "E18", "attention",
+        r"y_j = \sum_l p_{jl}\,v_l, \quad p_{jl} = \frac{\exp\,s_{jl}}{\sum_i \exp\,s_{ji}}, \quad "
+        r"s_{jl} = \frac{q_j \cdot k_l}{\sqrt{e}}",
+        r"dp_{jl} = dy_j \cdot v_l, \quad ds_{jl} = p_{jl}\left(dp_{jl} - \sum_i p_{ji}\,dp_{ji}\right), \quad "
+        r"dq_j = \sum_l \frac{ds_{jl}}{\sqrt{e}}\,k_l, \quad "
+        r"dk_l = \sum_j \frac{ds_{jl}}{\sqrt{e}}\,q_j, \quad "
+        r"dv_l = \sum_j p_{jl}\,dy_j",
+    ),
+    "tanh": Equation("E19", "hyperbolic tangent", r"y = \tanh\,x", r"dx = dy\left(1 - y^2\right)"),
+    "sum": Equation("", "sum", r"y = a + b", r"da = dy, \quad db = dy"),
+    "residual sum": Equation("", "residual sum", r"y = a + b", r"da = dy, \quad db = dy"),
+}  # fmt: skip
+
+
+class Equations(Mapping):
+    """Every equation by its key: FIXED, and those of the records of operations and readouts."""
+
+    def __getitem__(self, key: str) -> Equation:
+        if key in OPERATIONS:
+            record = OPERATIONS[key]
+            return Equation(record.number, record.name, record.latex, record.latex_backward)
+        if key.endswith(" readout"):
+            readout = READOUTS[key.removesuffix(" readout")]
+            return Equation("E7", f"readout, {readout.name}", readout.latex, readout.latex_backward)
+        return FIXED[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*OPERATIONS, *(f"{name} readout" for name in READOUTS), *FIXED])
+
+    def __len__(self) -> int:
+        return len(OPERATIONS) + len(READOUTS) + len(FIXED)
+
+
+FORMULAS = Equations()

@@ -13,12 +13,12 @@ import numpy as np
 from engine.arrays.ragged import RaggedBatch
 from engine.data.config import DataConfig
 from engine.data.tokenizer import FIRST
+from engine.gradcheck.arrays import norm
 from engine.gradcheck.report import json_safe
-from engine.gradcheck.trees import norm
 from engine.support.errors import UserError
 from engine.types import Array, Floats1d, Ints1d
-from layers.experiments.trace.comparison import compare
-from layers.experiments.trace.equations import EQUATIONS
+from layers.experiments.trace.stages import FORMULAS
+from layers.experiments.trace.table import compare
 from layers.experiments.trace.walk import Quantity, Walk, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
@@ -194,9 +194,7 @@ def first_wrong(trace: Trace) -> str:
     users = (
         [wrong.stage] if wrong.kind == "parameter" else [s for s in trace.walk.stages if wrong.stage.name in s.inputs]
     )
-    names = " or ".join(
-        f"{EQUATIONS[s.equation].number} {EQUATIONS[s.equation].name} ({s.title})".strip() for s in users
-    )
+    names = " or ".join(f"{FORMULAS[s.equation].number} {FORMULAS[s.equation].name} ({s.title})".strip() for s in users)
     checked = sum(q.check is not None for q in trace.quantities)
     return (
         f"WRONG: {len(trace.wrong)} of {checked} gradients do not match their numerical values; seen from the loss "
@@ -263,7 +261,7 @@ def as_json_object(trace: Trace) -> Any:
     assert labels is not None  # of every Subject
 
     def forward_row(q: Quantity) -> dict[str, Any]:
-        about = {"name": q.name, "title": q.title, "kind": q.kind, "equation": EQUATIONS[q.equation].number}
+        about = {"name": q.name, "title": q.title, "kind": q.kind, "equation": FORMULAS[q.equation].number}
         return {**about, "shape": list(q.value.shape), **size_of(q.value)}
 
     def size_of(array: Any) -> dict[str, Any]:

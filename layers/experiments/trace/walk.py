@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.arrays.ragged import RaggedBatch
-from engine.gradcheck.trees import leaves, rebuild
+from engine.gradcheck.arrays import leaves, rebuild
 from engine.layer import RowSparse
 from engine.types import Array, Floats, Floats2d
-from layers.experiments.trace.comparison import Comparison
-from layers.experiments.trace.recording import Again, Recorder
-from layers.experiments.trace.stages import Stage, stages_of
+from layers.experiments.trace.stages import Again, Recorder, Stage, stages_of
+from layers.experiments.trace.table import Comparison
 from layers.networks import Transformer, WaveNetwork
 from layers.networks.parts import twin
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_forward
@@ -84,7 +83,7 @@ Logits = Callable[[Any], Floats]  # an array of the walk → the logits
 class Quantity(NamedTuple):
     """One array of the walk. kind: "intermediate"; "parameter"; "reading": shown, but not on the path (E1 and E2).
 
-    equation: a key of EQUATIONS. logits: of this array → (1, C), computed by all later stages; for the loss, the array
+    equation: a key of FORMULAS. logits: of this array → (1, C), computed by all later stages; for the loss, the array
     itself. gradient, logits and check: None for a reading; check is None until checked.
     """
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from engine.benchmark import child
-from engine.benchmark.child import child_value, child_values
+from engine.benchmark import timing as child
+from engine.benchmark.timing import child_value, child_values
 from engine.support.errors import UserError
 
 

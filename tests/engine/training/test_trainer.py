@@ -17,7 +17,7 @@ from engine.training.config import TrainingConfig
 from engine.training.evaluation import evaluate
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
-from engine.training.schedule import learning_rate
+from engine.training.step import learning_rate
 from engine.training.trainer import Trainer
 from layers.networks import WaveNetwork, WaveNetworkConfig
 

@@ -19,7 +19,7 @@ from layers.networks import (
     WaveNetworkConfig,
     build_network,
 )
-from layers.networks.checked_wave_network import CheckedWaveNetwork
+from layers.networks.planned_wave_network import CheckedWaveNetwork
 from layers.networks.text_classifier import example_batch
 
 ROOT = Path(layers.__path__[0])
@@ -85,7 +85,6 @@ def test_equations_use_no_other_file_of_layers():
         "fast/composed.py",
         "networks/parts.py",
         "networks/text_classifier.py",
-        "networks/wave_block.py",
         "networks/wave_network.py",
     }
     assert [name for (file, name), number in calls.items() if file == "fast/composed.py"] == ["forward", "backward"]
@@ -111,7 +110,8 @@ def test_check_runs_both_networks_and_every_equation():
     assert type(network) is CheckedWaveNetwork
     assert calls["fast/wave_pair_cpu.py", "forward"] > 0 < calls["fast/wave_pair_cpu.py", "backward"]
     assert equations_of(calls)["token2wave_forward"] >= 4  # of the call that is checked, and of the readable network
-    assert calls["networks/wave_block.py", "forward"] == calls["networks/wave_block.py", "backward"] == 1
+    readable = "networks/wave_network.py"  # of the network and of its block
+    assert calls[readable, "forward"] == calls[readable, "backward"] == 2
 
 
 def test_a_transformer_runs_its_equations():

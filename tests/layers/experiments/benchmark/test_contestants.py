@@ -9,13 +9,13 @@ import pytest
 from engine.support.errors import UserError
 from layers.experiments.benchmark import contestants, workloads
 from layers.experiments.benchmark.contestants import (
+    OurTraining,
     equal_contestants,
     product_precision,
     require_finite,
     trial_batches,
     without_compiling,
 )
-from layers.experiments.benchmark.our_training import OurTraining
 from layers.experiments.benchmark.workloads import random_texts
 
 

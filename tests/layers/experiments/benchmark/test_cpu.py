@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from engine.support.errors import UserError
-from layers.experiments.benchmark import contestants, report, workloads
+from layers.experiments.benchmark import contestants, workloads
+from layers.experiments.benchmark import harness as report
+from layers.experiments.benchmark.contestants import OurTraining
 from layers.experiments.benchmark.cpu import CpuBenchmark
-from layers.experiments.benchmark.our_training import OurTraining
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks import WaveNetworkConfig

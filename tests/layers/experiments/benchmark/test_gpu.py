@@ -12,8 +12,9 @@ from engine.arrays import backend
 from engine.benchmark import machine
 from engine.data.batching import take
 from engine.support.errors import UserError
-from layers.experiments.benchmark import contestants, gpu, harness, report, workloads
-from layers.experiments.benchmark.our_training import OurTraining
+from layers.experiments.benchmark import contestants, gpu, harness, workloads
+from layers.experiments.benchmark import harness as report
+from layers.experiments.benchmark.contestants import OurTraining
 from layers.experiments.benchmark.parts import linear_flops, step_bytes, text_sizes
 from layers.experiments.benchmark.workloads import random_texts
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from layers.experiments.benchmark import report
+from layers.experiments.benchmark import harness as report
 from layers.experiments.benchmark.gpu import GpuBenchmark
 from layers.experiments.benchmark.parts import StepLimit
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from layers.experiments import complexity as models
 from layers.experiments.benchmark import workloads
-from layers.experiments.complexity import measure, models, run
+from layers.experiments.complexity import measure, run
 
 RATE = 1e9
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.benchmark.parts import kept_bytes
-from layers.experiments.complexity.models import batch_of, build
+from layers.experiments.complexity import batch_of, build
 
 B, D, H, C = 2, 8, 12, 4  # texts, columns, hidden, classes; all tokens of a batch are distinct, so U = P = T
 

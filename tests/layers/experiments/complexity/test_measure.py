@@ -7,9 +7,8 @@ import pytest
 
 from engine.benchmark.timing import HostClock
 from layers.costs import step_flops
-from layers.experiments.complexity import measure
+from layers.experiments.complexity import MODELS, batch_of, measure
 from layers.experiments.complexity.measure import Measurement, Subject, main, predicted_seconds
-from layers.experiments.complexity.models import MODELS, batch_of
 
 RATE = 1e9
 

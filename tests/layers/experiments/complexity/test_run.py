@@ -5,8 +5,7 @@ import json
 import pytest
 
 from engine.support.errors import UserError
-from layers.experiments.complexity import report, run
-from layers.experiments.complexity.models import MODELS
+from layers.experiments.complexity import MODELS, report, run
 from layers.experiments.complexity.report import exponents
 from layers.experiments.complexity.run import Complexity, checked_kinds
 

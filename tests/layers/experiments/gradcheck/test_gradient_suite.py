@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import layers.wave
 from engine.arrays.backend import random_generator
+from layers.experiments.gradcheck import Case, Problem
 from layers.experiments.gradcheck import cases as gradient_cases
 from layers.experiments.gradcheck.cases import CASES, draw_token2wave
 from layers.experiments.gradcheck.exact_cases import EXACT_CASES
-from layers.experiments.gradcheck.problem import Case, Problem
 from layers.experiments.gradcheck.suite import check_case, check_exact, methods_of, report_of
 from layers.fast import FUNCTIONS
 from tests.support.layer_laws import Run

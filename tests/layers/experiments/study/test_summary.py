@@ -8,7 +8,7 @@ import pytest
 
 from engine.report.curves import running_median, tenth, window_in
 from engine.support.errors import UserError
-from layers.experiments.study.schema import groups_of
+from layers.experiments.study.plan import groups_of
 from layers.experiments.study.summary import summarize, summary_table
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.report.html import mathml_converter
 from engine.support.errors import UserError
-from layers.experiments.trace.equations import EQUATIONS, SEPARATOR
+from layers.experiments.trace.stages import FORMULAS, SEPARATOR
 from layers.experiments.trace.table import as_text, short
 from layers.experiments.trace.trace import (
     as_json_object,
@@ -148,7 +148,7 @@ def test_a_wrong_backward_shows_at_its_stage_and_not_after(name, fields):
         q.name for q in traced.quantities if names.index(q.stage.name) >= position and q.name not in spoilt
     }
     assert "worst entry" in traced.wrong[0].check.message
-    assert EQUATIONS[stage.equation].name in first_wrong(traced) and stage.title in first_wrong(traced)
+    assert FORMULAS[stage.equation].name in first_wrong(traced) and stage.title in first_wrong(traced)
 
 
 def test_a_kink_is_named_and_is_no_failure():
@@ -275,7 +275,7 @@ def test_the_tables_fit_a_terminal():
 def test_every_equation_becomes_mathml():
     pytest.importorskip("latex2mathml", reason="formulas need latex2mathml (extra plots)")
     convert = mathml_converter()
-    for equation in EQUATIONS.values():
+    for equation in FORMULAS.values():
         for latex in (equation.forward + SEPARATOR + equation.backward).split(SEPARATOR):
             root = ElementTree.fromstring(convert(latex))
             assert root.tag.endswith("math") and root.get("displaystyle") == "true"

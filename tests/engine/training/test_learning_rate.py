@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.training.schedule import learning_rate
+from engine.training.step import learning_rate
 
 
 def rates(steps, peak=2.0, warmup=0.0, final=0.0):
