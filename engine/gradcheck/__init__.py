@@ -16,10 +16,10 @@ imported.
 from engine.gradcheck.backends import compare_backends
 from engine.gradcheck.check import check_gradients, check_layer, check_network
 from engine.gradcheck.derivatives import METHODS, TOLERANCES
+from engine.gradcheck.entries import check_recorded_gradient
 from engine.gradcheck.jacobian import check_jacobian
 from engine.gradcheck.properties import check_properties
 from engine.gradcheck.report import GradientReport, Row, assert_gradients
-from engine.gradcheck.verdict import check_recorded_gradient
 
 __all__ = [
     "METHODS",

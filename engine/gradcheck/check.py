@@ -26,7 +26,7 @@ from engine.gradcheck.arrays import (
     tree_vector,
 )
 from engine.gradcheck.derivatives import METHODS, STEPS, NotAnalytic
-from engine.gradcheck.jacobian import away_from_kinks, worst_entry
+from engine.gradcheck.entries import away_from_kinks, worst_entry
 from engine.gradcheck.point import Point, random_unit
 from engine.gradcheck.properties import check_properties
 from engine.gradcheck.report import GradientReport, Row

@@ -180,11 +180,6 @@ def bag_pooling(f: Functions) -> Pair:
     return forward, backward
 
 
-def gathered(x: Floats2d, rows: Ints1d | None) -> Floats2d:
-    """x[rows], or x itself for None."""
-    return x if rows is None else gather_rows(x, rows)
-
-
 class SumCache(NamedTuple):
     residual: Any
     norm: Any
@@ -205,11 +200,12 @@ def layer_norm_sum(f: Functions) -> Pair:
         x_rows, residual_rows: (T,) integers, where row t of the sum is x[x_rows[t]] + residual[residual_rows[t]] and
         either array may have another number of rows. Raises ValueError for a wrong dtype or shape.
         """
-        if residual is None:
-            y, norm = f.layer_norm_forward(gathered(x, x_rows), gain, bias, epsilon)
-            return y, SumCache(None, norm)
-        total, added = f.residual_forward(gathered(x, x_rows), gathered(residual, residual_rows))
-        y, norm = f.layer_norm_forward(total, gain, bias, epsilon)
+        x, added = x if x_rows is None else gather_rows(x, x_rows), None
+        if residual is not None:
+            residual = residual if residual_rows is None else gather_rows(residual, residual_rows)
+            x, added = f.residual_forward(x, residual)
+            del residual  # memory of gathered rows
+        y, norm = f.layer_norm_forward(x, gain, bias, epsilon)
         return y, SumCache(added, norm)
 
     def backward(dy: Floats2d, cache: SumCache) -> tuple[Floats2d, Floats1d, Floats1d]:

@@ -17,8 +17,7 @@ from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import lengths, positions
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import TransformerConfig
-from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part
-from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
+from layers.networks.parts import INITIAL_VALUES, Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier
 
 
 class BlockCache(NamedTuple):

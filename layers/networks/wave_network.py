@@ -13,8 +13,7 @@ from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import RaggedBatch
 from engine.types import Floats2d, Ints1d, Offsets
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part
-from layers.networks.text_classifier import INITIAL_VALUES, TextClassifier
+from layers.networks.parts import INITIAL_VALUES, Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier
 from layers.standard.token_dropout import drop_tokens
 from layers.wave import READOUTS
 

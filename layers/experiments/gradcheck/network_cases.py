@@ -11,7 +11,7 @@ from engine.gradcheck.check import NETWORK_TOLERANCE
 from layers import wave
 from layers.experiments.gradcheck import Case, Problem
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
-from layers.networks.text_classifier import example_batch
+from layers.networks.parts import example_batch
 
 
 def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork] = PlannedWaveNetwork) -> Problem:

@@ -18,11 +18,10 @@ from engine.gradcheck.report import json_safe
 from engine.support.errors import UserError
 from engine.types import Array, Floats1d, Ints1d
 from layers.experiments.trace.stages import FORMULAS
-from layers.experiments.trace.table import compare
-from layers.experiments.trace.walk import Quantity, Walk, quantities_of
+from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
-from layers.networks.text_classifier import TextClassifier
+from layers.networks.parts import TextClassifier
 from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import OPERATIONS
 

@@ -10,15 +10,50 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.arrays.ragged import RaggedBatch
+from engine.gradcheck import check_recorded_gradient
 from engine.gradcheck.arrays import leaves, rebuild
 from engine.layer import RowSparse
 from engine.types import Array, Floats, Floats2d
 from layers.experiments.trace.stages import Again, Recorder, Stage, stages_of
-from layers.experiments.trace.table import Comparison
 from layers.networks import Transformer, WaveNetwork
 from layers.networks.parts import twin
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_forward
 from layers.wave import global_magnitude_forward, phase_forward
+
+VERDICTS = {"ok": "ok", "FAIL": "WRONG", "kink": "kink", "noise": "rounding"}
+
+
+class Comparison(NamedTuple):
+    """numeric, analytic: the slope along a random unit direction. entries: numerical derivatives by the first entries.
+
+    verdict: "ok"; "WRONG"; "kink": the function has no derivative here; "rounding": they differ by more than the
+    tolerance but by less than rounding explains, so the gradient is too small to be checked. message: says more where
+    not ok.
+    """
+
+    numeric: float
+    analytic: float
+    difference: float
+    verdict: str
+    message: str
+    entries: list[float]
+
+
+def compare(
+    f: Callable[[Any], Any],
+    weights: Any,
+    value: Any,
+    gradient: Any,
+    shown: int = 4,
+    locate: bool = False,
+    seed: int = 0,
+) -> Comparison:
+    """Check a recorded gradient; arguments as of check_recorded_gradient."""
+    row, entries = check_recorded_gradient(f, weights, value, gradient, shown=shown, locate=locate, seed=seed)
+    assert row.numeric is not None and row.analytic is not None and row.absolute_error is not None
+    message = row.message or (f"worst entry {row.entry}" if row.entry else "")
+    return Comparison(row.numeric, row.analytic, row.absolute_error, VERDICTS[row.verdict], message, entries)
+
 
 STEP = 1e-30  # of the complex step
 READABLE: dict[str, type[WaveNetwork] | type[Transformer]] = {"wave": WaveNetwork, "transformer": Transformer}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.experiments.trace.table import compare
+from layers.experiments.trace.walk import compare
 
 X = np.array([0.5, -1.0, 2.0])
 KINKED = lambda x: np.abs(x).sum().reshape(1)  # noqa: E731
