@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from engine.gradcheck import assert_gradients, check_gradients
+from layers.wave import Wave
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any)  # of texts; empty ones and single tokens too
 SEEDS = st.integers(0, 2**32 - 1)
@@ -129,3 +130,14 @@ class Run:
 
     def cotangent(self, seed=1, dtype=np.float64):
         return random_like(np.random.default_rng(seed), self.y, dtype)
+
+
+def random_waves(seed, rows, count=2):
+    """Random Waves of that many rows."""
+    rng = np.random.default_rng(seed)
+    return [Wave(random_rows(rng, rows), random_rows(rng, rows)) for _ in range(count)]
+
+
+def of_float32(re, im):
+    """A Wave of one token and one dimension."""
+    return Wave(np.array([[re]], np.float32), np.array([[im]], np.float32))

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from layers.wave import Wave, global_magnitude_forward, interference_backward, interference_forward, token2wave_forward
 from tests.support.layer_laws import (
@@ -13,36 +12,14 @@ from tests.support.layer_laws import (
     ROWS,
     SEEDS,
     assert_equal,
-    assert_exact_gradients,
-    assert_five_point_gradients,
     caught,
     examples,
     ragged,
     random_rows,
+    random_waves,
 )
 
 WAVE = Wave(ROWS, ROWS)
-
-
-def random_waves(seed, rows, count=2):
-    rng = np.random.default_rng(seed)
-    return [Wave(random_rows(rng, rows), random_rows(rng, rows)) for _ in range(count)]
-
-
-@given(st.integers(1, 6), SEEDS)
-@examples()
-def test_gradient(rows, seed):
-    assert_exact_gradients(interference_forward, interference_backward, *random_waves(seed, rows))
-    assert_five_point_gradients(interference_forward, interference_backward, *random_waves(seed, rows))
-
-
-@given(st.integers(0, 6), SEEDS)
-@examples()
-def test_agrees_with_complex_addition(rows, seed):
-    a, b, dz = random_waves(seed, rows, 3)
-    z, cache = interference_forward(a, b)
-    assert_equal(z.as_complex(), a.as_complex() + b.as_complex())
-    assert_equal(interference_backward(dz, cache), (dz, dz))
 
 
 @given(LENGTHS, SEEDS)
