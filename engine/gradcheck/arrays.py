@@ -1,4 +1,4 @@
-"""What this package needs of arrays beside NumPy: types, devices, random streams, and trees of arrays.
+"""Types, devices, random streams and trees of arrays: all that this package needs beside NumPy.
 
 Arguments and results are trees: an array, or a tuple, NamedTuple or list of trees. Every leaf has a readable name.
 Arrays are NumPy's or CuPy's; their shapes stand in the docstrings. A complex array counts as the pair of its real and

@@ -17,6 +17,7 @@ from typing import Any
 from engine.cuda.kernels import ascontiguous, uses_kernels
 from engine.implementation import Functions, Implementation, dispatched
 from engine.types import Array
+from layers.equations import EQUATIONS, with_compositions
 from layers.fast import (
     bag_magnitude_cpu,
     bag_magnitude_cuda,
@@ -29,7 +30,6 @@ from layers.fast import (
     wave_pair_cpu,
     wave_pair_cuda,
 )
-from layers.fast.composed import EQUATIONS, with_compositions
 
 
 def on_host(module: ModuleType) -> Implementation:

@@ -17,7 +17,7 @@ from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, count_matrix
 from engine.arrays.checks import check_floats
 from engine.types import Floats1d, Floats2d
-from layers.fast.composed import with_biases
+from layers.equations import with_biases
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB

@@ -18,7 +18,7 @@ import numpy as np
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_floats
 from engine.types import Bools, Floats, Floats2d, Floats3d
-from layers.fast.composed import EQUATIONS, check_wave_pair, wave_pair
+from layers.equations import EQUATIONS, check_wave_pair, wave_pair
 from layers.fast.text_groups import groups_of
 
 READOUTS = {  # the implemented ones, by operation

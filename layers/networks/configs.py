@@ -138,7 +138,7 @@ PRESETS = {
         "step_budget": 2900,
         "threads": 1,
     },
-    # What the papers describe: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
+    # The papers' network: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
     "paper": {
         "vocabulary_size": 30522,
         "dimension": 768,
@@ -149,9 +149,9 @@ PRESETS = {
         "batch_size": 64,
         "learning_rate": 1e-3,
     },
-    # What the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT base, with the
-    # settings in which they fine-tune it. The learning rate of one layer is that of the study, which is a third as
-    # wide.
+    # The networks that the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT
+    # base, with the settings in which they fine-tune it. The learning rate of one layer is that of the study, which is
+    # a third as wide.
     "transformer-1": {
         "model": "transformer",
         "vocabulary_size": 30522,

@@ -14,7 +14,7 @@ from engine.implementation import Functions
 from engine.layer import Layer, Parameter
 from engine.support.text import format_table
 from engine.types import Array, Floats, Floats1d, Floats2d, Ints1d
-from layers.fast.composed import EQUATIONS, with_compositions
+from layers.equations import EQUATIONS, with_compositions
 from layers.standard.dropout import dropout_mask
 from layers.standard.layer_norm import EPSILON
 from layers.standard.softmax_cross_entropy import check_labels, log_softmax
@@ -118,7 +118,7 @@ class LayerNorm(Part):
         x_rows: Ints1d | None = None,
         residual_rows: Ints1d | None = None,
     ) -> tuple[Floats2d, Any]:
-        """The layer norm of x, or of x + residual; *_rows: see layer_norm_sum in layers/fast/composed.py."""
+        """The layer norm of x, or of x + residual; *_rows: see layer_norm_sum in layers/equations.py."""
         rows, gain, bias = (x_rows, residual_rows), self.gain.value, self.bias.value
         y, cache = self.functions.layer_norm_sum_forward(x, gain, bias, self.epsilon, residual, *rows)
         return y, cache

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engine.arrays.bag import Bag
+from layers.equations import EQUATIONS
 from layers.fast import FUNCTIONS, gelu_cuda, softmax_cross_entropy_cuda
-from layers.fast.composed import EQUATIONS
 from layers.standard.gelu import gelu_backward, gelu_forward
 from layers.standard.pooling import POOLINGS
 from tests.support.random_bags import BAGS, random_bag

@@ -180,7 +180,7 @@ def share(value: float | None) -> str:
 
 
 def rate_lines(benchmark: Benchmark) -> list[str]:
-    """What the device reached in this run: the rates of its products and, beside limits, of a copy."""
+    """The rates that the device reached in this run: of its products and, beside limits, of a copy."""
     lines = [rate_line(**product) for product in benchmark.products()]
     if benchmark.limits:
         lines.append(f"copy: {benchmark.bandwidth / 1e9:,.0f} GB/s read and written")

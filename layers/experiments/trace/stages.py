@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.implementation import Backward, Forward, Functions, Pair
 from engine.layer import Parameter
-from layers.fast.composed import EQUATIONS, with_compositions
+from layers.equations import EQUATIONS, with_compositions
 from layers.wave import OPERATIONS, READOUTS
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.arrays.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
 from engine.arrays.ragged import spread
-from layers.fast import composed, wave_pair_cpu
+from layers import equations
+from layers.fast import wave_pair_cpu
 from layers.wave import SCOPES
 from tests.support.device_stand_in import assert_computes_on_the_device, leaves
 from tests.support.layer_laws import (
@@ -190,7 +191,7 @@ def test_float32_on_the_host_has_an_implementation(operation, readout, scope, dt
     _, a, b, bag = case([4, 0, 3], 0, dtype=dtype)
     _, cache = forward(a, b, bag, operation, readout, scope)
     on_cpu = dtype == np.float32 and scope == "dimension" and (operation, readout) in ON_CPU
-    assert type(cache) is (wave_pair_cpu.Cache if on_cpu else composed.Expanded)
+    assert type(cache) is (wave_pair_cpu.Cache if on_cpu else equations.Expanded)
 
 
 def test_what_the_cpu_implementation_is_for():

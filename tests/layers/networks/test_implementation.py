@@ -84,11 +84,11 @@ def test_equations_use_no_other_file_of_layers():
     _, calls = run_step(WaveNetworkConfig(dimension=4, hidden=5, token_dropout=0.2), "equations")
     files = {file for file, _ in calls}
     assert {file for file in files if not file.startswith(("wave/", "standard/"))} == {
-        "fast/composed.py",
+        "equations.py",
         "networks/parts.py",
         "networks/wave_network.py",
     }
-    assert [name for (file, name), number in calls.items() if file == "fast/composed.py"] == ["forward", "backward"]
+    assert [name for (file, name), number in calls.items() if file == "equations.py"] == ["forward", "backward"]
     assert {
         "standard/token_dropout.py", "standard/embedding.py", "standard/dropout.py", "standard/linear.py",
         "wave/token2wave.py", "wave/operations.py", "wave/modulation.py", "wave/readout.py", "standard/residual.py",

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from engine.gradcheck import assert_gradients, check_gradients
 from engine.layer import RowSparse
+from layers.equations import EQUATIONS
 from layers.fast import FUNCTIONS
-from layers.fast.composed import EQUATIONS
 from layers.networks.configs import ACTIVATIONS
 from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, twin
 from layers.standard.gelu import gelu_forward

@@ -21,7 +21,7 @@ COMPLEX = {  # name: (A ∘ B, dA, dB)
     "modulation": (lambda a, b: a * b, lambda a, b, dz: dz * np.conj(b), lambda a, b, dz: dz * np.conj(a)),
     "correlation": (lambda a, b: a * np.conj(b), lambda a, b, dz: dz * b, lambda a, b, dz: np.conj(dz) * a),
 }
-# Of a product a pair (A, B) whose real part cancels: (1 + e)(1 − e) − 1 = −e² is lost beside |A|·|B| = 2.
+# Pairs (A, B) whose product has a real part that cancels: (1 + e)(1 − e) − 1 = −e² is lost beside |A|·|B| = 2.
 CANCELS = {"modulation": ((1.0001, 1), (0.9999, 1)), "correlation": ((1.0001, 1), (-0.9999, 1))}
 
 
