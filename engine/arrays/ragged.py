@@ -21,11 +21,15 @@ CACHE_BLOCK_ENTRIES = 32_768  # float64 temporaries of 256 KiB each: a handful o
 
 
 class RaggedBatch(NamedTuple):
-    """ids: (T,) integer token ids. offsets: (B + 1,) int64. labels: (B,) int64 class numbers, or None to predict."""
+    """ids: (T,) integer token ids. offsets: (B + 1,) int64. labels: (B,) int64 class numbers, or None to predict.
+
+    sentence_offsets: (S + 1,) int64, cuts the T tokens into sentences, so that every text ends where one ends; or None.
+    """
 
     ids: Ints1d
     offsets: Offsets
     labels: Ints1d | None = None
+    sentence_offsets: Offsets | None = None
 
 
 def lengths(offsets: Offsets) -> Ints1d:
@@ -47,6 +51,19 @@ def positions(offsets: Offsets, rows: int) -> Ints1d:
     """(T,) int64: the place of each of the `rows` rows within its text, from 0."""
     places: Ints1d = array_module(offsets).arange(rows) - spread(offsets[:-1], offsets, rows)
     return places
+
+
+def cut_in_segments(fine: Offsets, coarse: Offsets) -> Offsets:
+    """(B + 1,): how many segments of `fine` (S + 1,) there are before each bound of `coarse` (B + 1,).
+
+    So S values of segments are cut into texts. Raises ValueError for a bound of a text within a segment (host arrays).
+    """
+    xp = array_module(fine, coarse)
+    cuts = xp.searchsorted(fine, coarse).astype(np.int64)  # an empty segment between two texts is the second's
+    if xp is np and (len(fine) < 1 or (fine[np.minimum(cuts, len(fine) - 1)] != coarse).any()):
+        raise ValueError("sentence_offsets: a text ends within a sentence; every text must end where a sentence ends")
+    cuts[-1] = len(fine) - 1  # and those behind the last text are its
+    return cuts
 
 
 def spread(y: Array, offsets: Offsets, rows: int | None = None) -> Array:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 from layers.standard.pooling import POOLINGS
-from layers.wave import OPERATIONS, READOUTS, SCOPES
+from layers.standard.position_encoding import POSITION_ENCODINGS
+from layers.wave import OPERATIONS, READOUTS, SCOPES, WAVES
 
 ACTIVATIONS = ("gelu", "relu")
+LEVELS = ("text", "sentence", "sentence-text")
+BLOCK_FORMS = ("normed", "eq8", "fig6b")
+VARIANTS = ("embeddings", "wave", "none")
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,34 @@ class WaveNetworkConfig(Settings):
     model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
     dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
+    position_encoding: str = setting("none", "positions added to the embeddings", choices=POSITION_ENCODINGS)
+    positions: int = setting(512, "most tokens of a text, where there is a position encoding", minimum=1)
+    position_scale: float = setting(
+        1.0, "factor of sinusoidal positions, standard deviation of learned ones at the start", minimum=0.0
+    )
+    variants: str = setting(
+        "embeddings",
+        "what the linear maps of the two branches act on: embeddings, or their wave; none: no maps",
+        choices=VARIANTS,
+    )
+    levels: str = setting(
+        "text", "whose magnitude the first and the second branch take: that of a sentence or of the text", choices=LEVELS
+    )
+    wave: str = setting(
+        "full", "controls: real leaves the imaginary part out, phase-free sets all phases to 0", choices=WAVES
+    )
     operation: str = setting("modulation", "how the two waves are combined", choices=OPERATIONS)
     readout: str = setting("both", "how a wave is read back as real numbers", choices=READOUTS)
     scope: str = setting("dimension", "global magnitude per text and dimension, or per text", choices=SCOPES)
-    wave_residual: bool = setting(True, "add the block's input to the readout before the first layer norm")
+    block_form: str = setting(
+        "normed",
+        "normed: layer norm of the readout, then feed-forward; eq8: x + readout; fig6b: readout of wave + x; these two "
+        "with the feed-forward behind the last block alone",
+        choices=BLOCK_FORMS,
+    )
+    wave_residual: bool = setting(
+        True, "add the block's input to the readout before the first layer norm; of block_form normed"
+    )
     hidden: int = setting(
         128,
         "width of the feed-forward layer; 0 leaves feed-forward and second layer norm out",

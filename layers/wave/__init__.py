@@ -1,5 +1,6 @@
 """The equations of the papers, E1 to E7, and what follows from them."""
 
+from layers.wave.controls import WAVES, wave_backward, wave_forward
 from layers.wave.correlation import correlation_backward, correlation_forward
 from layers.wave.global_magnitude import global_magnitude_backward, global_magnitude_forward
 from layers.wave.interference import interference_backward, interference_forward
@@ -16,6 +17,7 @@ __all__ = [
     "OPERATIONS",
     "READOUTS",
     "SCOPES",
+    "WAVES",
     "Operation",
     "Readout",
     "Wave",
@@ -39,4 +41,6 @@ __all__ = [
     "readout_forward",
     "token2wave_backward",
     "token2wave_forward",
+    "wave_backward",
+    "wave_forward",
 ]

@@ -1,11 +1,12 @@
-"""E17  The magnitude of a modulation: one row for a whole text.
+"""E17  The magnitude of a modulation: one row for a whole text, or for a sentence.
 
     |A·B| = |A|·|B|, and |A| = G_A for every token of a text (E1, E4, E6), so that for all of them
 
     y_tk  = G_A,tk · G_B,tk                                     G_A, G_B: E1 of the rows a and b behind the waves
     da_jk = a_jk · dy_tk·G_B,tk/G_A,tk        db_jk = b_jk · dy_tk·G_A,tk/G_B,tk        (0 where the divisor is 0)
 
-dy_t is the sum over the tokens of the text. The chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes
+dy_t is the sum over the tokens of the text. Where the magnitudes are taken of sentences s, those of b perhaps of their
+texts t ⊇ s, there is a row y_s = G_A,s·G_B,t for each sentence, and dG_B,t = Σ_{s⊆t} dy_s·G_A,s. The chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes
 over all T tokens; so does a correlation. Each partial derivative is at most G_B or G_A. Singular points: those of E1.
 Unit: the product of those of a and b.
 Source: follows from Zhang & Sheng, arXiv 2411.02674.
@@ -15,30 +16,41 @@ Derivation: modulated_magnitude.md.
 from typing import Any, NamedTuple
 
 from engine.arrays.checks import check_floats
+from engine.arrays.ragged import cut_in_segments, segment_sum, spread
 from engine.types import Floats2d, Offsets
 from layers.wave.global_magnitude import global_magnitude_backward, global_magnitude_forward
 
 
 class Cache(NamedTuple):
+    """G_b: (S, d), that of b for each row of y. texts: (B + 1,), cuts the S rows into those of one magnitude of b."""
+
     a: Any  # the caches of E1, and its values
     b: Any
     G_a: Floats2d
     G_b: Floats2d
+    texts: Offsets | None
 
 
-def modulated_magnitude_forward(a: Floats2d, b: Floats2d, offsets: Offsets) -> tuple[Floats2d, Cache]:
-    """a, b: (T, d), offsets: (B + 1,) → y: (B, d), and the cache.
+def modulated_magnitude_forward(
+    a: Floats2d, b: Floats2d, offsets: Offsets, second_offsets: Offsets | None = None
+) -> tuple[Floats2d, Cache]:
+    """a, b: (T, d), offsets: (S + 1,) → y: (S, d), and the cache.
 
-    Raises ValueError for a wrong dtype, shape or offsets.
+    second_offsets: (B + 1,), texts of whole sentences, of which the magnitudes of b are taken; those of `offsets` by
+    default. Raises ValueError for a wrong dtype, shape or offsets.
     """
     check_floats("a", a, ("T", "d"))
     check_floats("b", b, a.shape, like=a)
     G_a, cache_a = global_magnitude_forward(a, offsets)
-    G_b, cache_b = global_magnitude_forward(b, offsets)
-    return G_a * G_b, Cache(cache_a, cache_b, G_a, G_b)
+    G_b, cache_b = global_magnitude_forward(b, offsets if second_offsets is None else second_offsets)
+    texts = None if second_offsets is None else cut_in_segments(offsets, second_offsets)
+    G_b = G_b if texts is None else spread(G_b, texts, len(G_a))
+    return G_a * G_b, Cache(cache_a, cache_b, G_a, G_b, texts)
 
 
 def modulated_magnitude_backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
-    """dy: (B, d) → (da, db), each (T, d)."""
+    """dy: (S, d) → (da, db), each (T, d)."""
     check_floats("dy", dy, cache.G_a.shape, like=cache.G_a)
-    return global_magnitude_backward(dy * cache.G_b, cache.a), global_magnitude_backward(dy * cache.G_a, cache.b)
+    dG_b = dy * cache.G_a
+    dG_b = dG_b if cache.texts is None else segment_sum(dG_b, cache.texts)
+    return global_magnitude_backward(dy * cache.G_b, cache.a), global_magnitude_backward(dG_b, cache.b)

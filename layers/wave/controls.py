@@ -1,0 +1,80 @@
+"""E23  Controls: the same network without what makes a wave of it.
+
+    full         Z = Token2Wave(w)        E4
+    real         Z_jk = w_jk              dw = dre                                      the imaginary part left out
+    phase-free   Z_jk = G_tk              dw_jk = (Σ_{l∈S_t} dre_lk) · w_jk/G_tk        all phases 0 (E1 for each token)
+
+The parameters are the same, so that a difference in accuracy is that of the wave. Which of them must agree, by operation
+and readout, stands in controls.md, with the derivation. The imaginary part of both controls is 0, and its gradient is
+not asked for. Singular points: phase-free those of E1; real none. Unit: that of w.
+Source: ours; the papers have no such control.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from engine.arrays.backend import array_module
+from engine.arrays.checks import check_choice, check_floats
+from engine.arrays.ragged import segment_sum, spread
+from engine.types import Floats2d, Offsets
+from layers.wave.global_magnitude import global_magnitude_backward, global_magnitude_forward
+from layers.wave.token2wave import token2wave_backward, token2wave_forward
+from layers.wave.wave import Wave, check_wave
+
+
+class Cache(NamedTuple):
+    kind: str
+    inner: Any  # the cache of the kind
+
+
+class PhaseFreeCache(NamedTuple):
+    w: Floats2d
+    offsets: Offsets
+    magnitude: Any  # the cache of E1
+
+
+def wave_forward(w: Floats2d, offsets: Offsets, scope: str = "dimension", kind: str = "full") -> tuple[Wave, Cache]:
+    """w: (T, d), offsets: (B + 1,), kind: a key of WAVES → Z: Wave of (T, d), and the cache.
+
+    Raises ValueError for a wrong dtype, shape, offsets, scope or kind.
+    """
+    check_choice("kind", kind, WAVES)
+    z, inner = WAVES[kind][0](w, offsets, scope)
+    return z, Cache(kind, inner)
+
+
+def wave_backward(dz: Wave, cache: Cache) -> Floats2d:
+    """dz: Wave of (T, d) → dw: (T, d)."""
+    return WAVES[cache.kind][1](dz, cache.inner)
+
+
+def real_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave, Floats2d]:
+    check_floats("w", w, ("T", "d"))
+    return Wave(w, array_module(w).zeros_like(w)), w
+
+
+def real_backward(dz: Wave, w: Floats2d) -> Floats2d:
+    check_wave("dz", dz, w)
+    return dz.re
+
+
+def phase_free_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave, PhaseFreeCache]:
+    G, cache = global_magnitude_forward(w, offsets, scope)
+    xp = array_module(w)
+    re = xp.ascontiguousarray(xp.broadcast_to(spread(G, offsets, len(w)), w.shape))
+    return Wave(re, xp.zeros_like(w)), PhaseFreeCache(w, offsets, cache)
+
+
+def phase_free_backward(dz: Wave, cache: PhaseFreeCache) -> Floats2d:
+    check_wave("dz", dz, cache.w)
+    dG = segment_sum(dz.re, cache.offsets)
+    if cache.magnitude.scope == "text":
+        dG = dG.sum(axis=1, keepdims=True)
+    return global_magnitude_backward(dG, cache.magnitude)
+
+
+WAVES: dict[str, tuple[Callable[..., tuple[Wave, Any]], Callable[..., Floats2d]]] = {
+    "full": (token2wave_forward, token2wave_backward),
+    "real": (real_forward, real_backward),
+    "phase-free": (phase_free_forward, phase_free_backward),
+}
