@@ -24,12 +24,14 @@ class RaggedBatch(NamedTuple):
     """ids: (T,) integer token ids. offsets: (B + 1,) int64. labels: (B,) int64 class numbers, or None to predict.
 
     sentence_offsets: (S + 1,) int64, cuts the T tokens into sentences, so that every text ends where one ends; or None.
+    places: (T,) int64, where the tokens stood in their texts before some were left out; None if none were.
     """
 
     ids: Ints1d
     offsets: Offsets
     labels: Ints1d | None = None
     sentence_offsets: Offsets | None = None
+    places: Ints1d | None = None
 
 
 def lengths(offsets: Offsets) -> Ints1d:

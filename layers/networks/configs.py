@@ -13,7 +13,11 @@ from layers.standard.position_encoding import POSITION_ENCODINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES, WAVES
 
 ACTIVATIONS = ("gelu", "relu")
-LEVELS = ("text", "sentence", "sentence-text")
+LEVELS = {  # whose magnitudes the two branches take
+    "text": ("text", "text"),
+    "sentence": ("sentence", "sentence"),
+    "sentence-text": ("sentence", "text"),
+}
 BLOCK_FORMS = ("normed", "eq8", "fig6b")
 VARIANTS = ("embeddings", "wave", "none")
 
@@ -79,17 +83,33 @@ class WaveNetworkConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.wave != "full" and self.readout in ("imaginary", "phase"):
+            raise UserError(
+                f"readout: the {self.readout} of a wave without imaginary part has no gradient (wave={self.wave}); "
+                "choose readout real, magnitude or both"
+            )
         if self.is_blind():
             raise UserError(
-                f"readout: the magnitude of a {self.operation} in scope text is one number per text, which layer norm "
-                "turns into a constant: no text is told from another; choose readout both, scope dimension or "
-                "wave_residual true"
+                f"readout: the {self.readout} readout of this {self.operation} in scope text is one number per text, "
+                "which layer norm turns into a constant: no text is told from another; choose readout both, "
+                "scope dimension or wave_residual true"
             )
 
     def is_blind(self) -> bool:
         """Whether what a block hands on has no trace of its text: the logits are then rounding noise."""
-        shared = OPERATIONS[self.operation].shares_magnitude and self.readout == "magnitude" and self.scope == "text"
-        return shared and not self.wave_residual and self.blocks > 0
+        of_magnitudes = self.shares_magnitude() or self.wave == "phase-free"
+        normed = self.block_form == "normed" and not self.wave_residual
+        return of_magnitudes and self.scope == "text" and normed and self.readout != "both" and self.blocks > 0
+
+    def shares_magnitude(self) -> bool:
+        """Whether the readout of a block is G·G′, alike for all tokens of a sentence or text (E17)."""
+        alike = OPERATIONS[self.operation].shares_magnitude and self.wave in ("full", "phase-free")
+        of_waves = self.variants != "wave" and self.block_form != "fig6b"
+        return alike and of_waves and self.readout == "magnitude"
+
+    def adds_input(self) -> bool:
+        """Whether a block adds its input to what it read."""
+        return self.block_form == "eq8" or (self.block_form == "normed" and self.wave_residual)
 
     def label(self) -> str:
         """The name by which runs of this kind are told apart in names and tables."""

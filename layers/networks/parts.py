@@ -8,16 +8,18 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from engine.arrays.backend import array_module, move_together, random_generator
+from engine.arrays.backend import array_module, move_together, random_generator, to_device
 from engine.arrays.ragged import RaggedBatch
 from engine.implementation import Functions
-from engine.layer import Layer, Parameter
+from engine.layer import Layer, Parameter, RowSparse
 from engine.support.text import format_table
 from engine.types import Array, Floats, Floats1d, Floats2d, Ints1d
 from layers.equations import EQUATIONS, with_compositions
 from layers.standard.dropout import dropout_mask
 from layers.standard.layer_norm import EPSILON
+from layers.standard.position_encoding import sinusoids
 from layers.standard.softmax_cross_entropy import check_labels, log_softmax
+from layers.wave import Wave
 
 
 class Part(Layer):
@@ -101,6 +103,57 @@ class Linear(Part):
         self.weight.accumulate(dweight)
         if self.bias is not None:
             self.bias.accumulate(dbias)
+
+
+    def wave_forward(self, z: Wave) -> tuple[Wave, Any]:
+        """z·W + b of a wave, with real W and b: z.re·W + b and z.im·W."""
+        weight, bias = self.values()
+        re, of_re = self.functions.linear_forward(z.re, weight, bias)
+        im, of_im = self.functions.linear_forward(z.im, weight)
+        return Wave(re, im), (of_re, of_im)
+
+    def wave_backward(self, dy: Wave, cache: Any) -> Wave:
+        """dy: Wave of (T, q) → dz: Wave of (T, p)."""
+        dre, dweight, dbias = self.functions.linear_backward(dy.re, cache[0])
+        dim, dweight_of_im, _ = self.functions.linear_backward(dy.im, cache[1])
+        self.accumulate(dweight + dweight_of_im, dbias)
+        return Wave(dre, dim)
+
+
+class PositionEncoding(Part):
+    """x = w + p of the place of each token: sinusoids, or a table of parameters drawn from N(0, scale²)."""
+
+    def __init__(self, kind: str, positions: int, dimension: int, scale: float, rng: Any, dtype: Any = np.float32):
+        self.table: Parameter | None = None
+        self.constant: Floats2d | None = None
+        if kind == "learned":
+            self.table = Parameter((rng.standard_normal((positions, dimension)) * scale).astype(dtype))
+        else:
+            self.constant = sinusoids(positions, dimension, scale).astype(dtype)
+
+    def values(self, like: Floats2d) -> Floats2d:
+        """p: (positions, d), where `like` is and in its dtype."""
+        if self.table is not None:
+            return self.table.value
+        assert self.constant is not None
+        self.constant = to_device(self.constant, "cpu" if isinstance(like, np.ndarray) else "cuda")  # moves once
+        return self.constant.astype(like.dtype, copy=False)
+
+    def forward(self, w: Floats2d, places: Ints1d) -> tuple[Floats2d, Any]:
+        """w: (T, d), places: (T,) → x: (T, d), and the cache."""
+        x, cache = self.functions.position_encoding_forward(w, places, self.values(w))
+        return x, cache
+
+    def backward(self, dx: Floats2d, cache: Any) -> Floats2d:
+        """dx: (T, d) → dw: (T, d)."""
+        dw, dtable = self.functions.position_encoding_backward(dx, cache)
+        self.accumulate(dtable)
+        return dw
+
+    def accumulate(self, dtable: RowSparse) -> None:
+        """Add to the gradient of the table, where that is one of parameters."""
+        if self.table is not None:
+            self.table.accumulate(dtable)
 
 
 class LayerNorm(Part):

@@ -10,26 +10,34 @@ import numpy as np
 
 from engine.arrays.backend import host_generator, move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, lengths, positions
 from engine.types import Floats2d, Ints1d, Offsets
-from layers.networks.configs import WaveNetworkConfig
-from layers.networks.parts import INITIAL_VALUES, Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier
-from layers.standard.token_dropout import drop_tokens
-from layers.wave import READOUTS
+from layers.networks.configs import LEVELS, WaveNetworkConfig
+from layers.networks.parts import (
+    INITIAL_VALUES,
+    Embedding,
+    FeedForward,
+    LayerNorm,
+    Linear,
+    Part,
+    PositionEncoding,
+    TextClassifier,
+)
+from layers.standard.token_dropout import drop_tokens, kept_tokens
+from layers.wave import READOUTS, Wave
 
 
 class BlockCache(NamedTuple):
     """Caches in the order of computation; those of parts that the config leaves out are None."""
 
-    first_variant: Any
-    second_variant: Any
-    first_wave: Any
-    second_wave: Any
+    first_branch: Any
+    second_branch: Any
     combined: Any
+    wave_sum: Any
     readout: Any
     projection: Any
     dropout: Any
-    wave_sum: Any
+    row_sum: Any
     wave_norm: Any
     feed_forward: Any
     feed_forward_dropout: Any
@@ -40,81 +48,127 @@ class BlockCache(NamedTuple):
 class WaveBlock(Part):
     """Two linear variants of the same rows → two waves → one wave → real numbers → feed-forward.
 
-        a = x·W₁ + b₁          A = Token2Wave(a)
+        a = x·W₁ + b₁          A = Token2Wave(a)          of the sentence or of the text
         b = x·W₂ + b₂          B = Token2Wave(b)          Z = A ∘ B, the operation
-        y ← LayerNorm(readout(Z) + x)                     + x if wave_residual; "both" first goes through a linear map
-        y ← LayerNorm(y + FeedForward(y))                 left out when hidden = 0
+        normed    y ← LayerNorm(readout(Z) + x)           + x if wave_residual
+        eq8       y ← readout(Z) + x
+        fig6b     y ← readout(Z + x)                      the readout "both" first goes through a linear map
+        y ← LayerNorm(y + FeedForward(y))                 left out when hidden = 0; eq8, fig6b: in the last block alone
 
-    Source: section 3.
+    variants = wave: A = Token2Wave(x)·W₁ + b₁; none: without maps. Source: section 3, Eq. 8, Fig. 6.
     """
 
-    def __init__(self, config: WaveNetworkConfig, rng: Any, dtype: Any = np.float32):
+    def __init__(self, config: WaveNetworkConfig, rng: Any, dtype: Any = np.float32, last: bool = True):
         d = config.dimension
         self.config = config
-        self.first_variant = Linear(d, d, rng, dtype)
-        self.second_variant = Linear(d, d, rng, dtype)
+        self.first_variant = Linear(d, d, rng, dtype) if config.variants != "none" else None
+        self.second_variant = Linear(d, d, rng, dtype) if config.variants != "none" else None
         width = READOUTS[config.readout].width
         self.projection = Linear(width * d, d, rng, dtype) if width > 1 else None
-        self.wave_norm = LayerNorm(d, dtype)
+        self.wave_norm = LayerNorm(d, dtype) if config.block_form == "normed" else None
         self.feed_forward: FeedForward | None = None
         self.feed_forward_norm: LayerNorm | None = None
-        if config.hidden:
+        if config.hidden and (last or config.block_form == "normed"):
             self.feed_forward = FeedForward(d, config.hidden, config.activation, config.dropout, rng, dtype)
             self.feed_forward_norm = LayerNorm(d, dtype)
 
-    def forward(self, x: Floats2d, offsets: Offsets, rng: Any = None) -> tuple[Floats2d, BlockCache]:
-        """x: (T, d), offsets: (B + 1,); rng: dropout's generator, None to predict → y: (T, d), and the cache."""
+    def forward(
+        self, x: Floats2d, offsets: Offsets, rng: Any = None, second_offsets: Offsets | None = None
+    ) -> tuple[Floats2d, BlockCache]:
+        """x: (T, d) → y: (T, d), and the cache. rng: dropout's generator, None to predict.
+
+        offsets: (S + 1,), whose magnitudes the first branch takes; second_offsets: the second, by default the same.
+        """
         f, config = self.functions, self.config
-        projection = wave_sum = feed_forward = feed_forward_dropout = feed_forward_sum = feed_forward_norm = None
-        a, first_variant = self.first_variant.forward(x)  # E8
-        b, second_variant = self.second_variant.forward(x)  # E8
-        A, first_wave = f.token2wave_forward(a, offsets, config.scope)  # E4
-        B, second_wave = f.token2wave_forward(b, offsets, config.scope)  # E4
+        wave_sum = projection = row_sum = wave_norm = None
+        feed_forward = feed_forward_dropout = feed_forward_sum = feed_forward_norm = None
+        A, first_branch = self.branch_forward(self.first_variant, x, offsets)  # E8, E4
+        B, second_branch = self.branch_forward(
+            self.second_variant, x, offsets if second_offsets is None else second_offsets
+        )
         Z, combined = f.operation_forward(A, B, config.operation)  # E5, E6, E20
+        if config.block_form == "fig6b":
+            re, wave_sum = f.residual_forward(Z.re, x)  # E21
+            Z = Wave(re, Z.im)
         y, readout = f.readout_forward(Z, config.readout)  # E7
         if self.projection:
             y, projection = self.projection.forward(y)  # E8
         y, dropout = f.dropout_forward(y, config.dropout, rng)  # E13
-        if config.wave_residual:
-            y, wave_sum = f.residual_forward(y, x)  # E21
-        y, wave_norm = self.wave_norm.forward(y)  # E10
+        if config.adds_input():
+            y, row_sum = f.residual_forward(y, x)  # E21
+        if self.wave_norm:
+            y, wave_norm = self.wave_norm.forward(y)  # E10
         if self.feed_forward and self.feed_forward_norm:
             z, feed_forward = self.feed_forward.forward(y, rng)  # E8, E11 or E12, E13, E8
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)  # E13
             y, feed_forward_sum = f.residual_forward(z, y)  # E21
             y, feed_forward_norm = self.feed_forward_norm.forward(y)  # E10
         return y, BlockCache(
-            first_variant, second_variant, first_wave, second_wave, combined, readout, projection, dropout, wave_sum,
-            wave_norm, feed_forward, feed_forward_dropout, feed_forward_sum, feed_forward_norm,
+            first_branch, second_branch, combined, wave_sum, readout, projection, dropout, row_sum, wave_norm,
+            feed_forward, feed_forward_dropout, feed_forward_sum, feed_forward_norm,
         )  # fmt: skip
 
     def backward(self, dy: Floats2d, cache: BlockCache) -> Floats2d:
         """dy: (T, d) → dx: (T, d)."""
-        f = self.functions
+        f, dx = self.functions, None
         if self.feed_forward and self.feed_forward_norm:
             dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             dz, dy = f.residual_backward(dy, cache.feed_forward_sum)
             dz = f.dropout_backward(dz, cache.feed_forward_dropout)
             dy = dy + self.feed_forward.backward(dz, cache.feed_forward)
-        dy = self.wave_norm.backward(dy, cache.wave_norm)
-        dx = None
-        if self.config.wave_residual:
-            dy, dx = f.residual_backward(dy, cache.wave_sum)
+        if self.wave_norm:
+            dy = self.wave_norm.backward(dy, cache.wave_norm)
+        if self.config.adds_input():
+            dy, dx = f.residual_backward(dy, cache.row_sum)
         dy = f.dropout_backward(dy, cache.dropout)
         if self.projection:
             dy = self.projection.backward(dy, cache.projection)
         dZ = f.readout_backward(dy, cache.readout)
+        if self.config.block_form == "fig6b":
+            dre, dx = f.residual_backward(dZ.re, cache.wave_sum)
+            dZ = Wave(dre, dZ.im)
         dA, dB = f.operation_backward(dZ, cache.combined)
-        db = f.token2wave_backward(dB, cache.second_wave)
-        da = f.token2wave_backward(dA, cache.first_wave)
-        dx = self.second_variant.backward(db, cache.second_variant, dx)
-        return self.first_variant.backward(da, cache.first_variant, dx)
+        dx = self.branch_backward(self.second_variant, dB, cache.second_branch, dx)
+        return self.branch_backward(self.first_variant, dA, cache.first_branch, dx)
+
+    def branch_forward(self, variant: Linear | None, x: Floats2d, offsets: Offsets) -> tuple[Wave, Any]:
+        """x: (T, d), offsets: (S + 1,) → the wave of a branch (T, d), and the caches of map and wave."""
+        f, config, mapped = self.functions, self.config, None
+        if variant and config.variants == "embeddings":
+            x, mapped = variant.forward(x)
+        A, wave = f.wave_forward(x, offsets, config.scope, config.wave)
+        if variant and config.variants == "wave":
+            A, mapped = variant.wave_forward(A)
+        return A, (mapped, wave)
+
+    def branch_backward(self, variant: Linear | None, dA: Wave, cache: Any, accumulate: Floats2d | None) -> Floats2d:
+        """dA: Wave of (T, d) → dx: (T, d). accumulate: another share of the gradient of x, added to it."""
+        f, kind, (mapped, wave) = self.functions, self.config.variants, cache
+        if variant and kind == "wave":
+            dA = variant.wave_backward(dA, mapped)
+        dx: Floats2d = f.wave_backward(dA, wave)
+        if variant and kind == "embeddings":
+            return variant.backward(dx, mapped, accumulate)
+        return dx if accumulate is None else accumulate + dx
+
+
+def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
+    """The offsets of the texts, or of the sentences, of a batch."""
+    offsets = {"text": batch.offsets, "sentence": batch.sentence_offsets}[level]
+    assert offsets is not None
+    return offsets
+
+
+def places_of(batch: RaggedBatch) -> Ints1d:
+    """(T,) the place of each token in its text."""
+    return positions(batch.offsets, len(batch.ids)) if batch.places is None else batch.places
 
 
 class Cache(NamedTuple):
     """Caches in the order of computation."""
 
     embedding: Any
+    position_encoding: Any
     embedding_dropout: Any
     blocks: tuple[Any, ...]
     pooling: Any
@@ -136,7 +190,12 @@ class WaveNetwork(TextClassifier):
         rng = random_generator(seed, INITIAL_VALUES)
         self.config = config
         self.embedding = Embedding(vocabulary, config.dimension, rng, dtype, config.embedding_scale)
-        self.blocks = [WaveBlock(config, rng, dtype) for _ in range(config.blocks)]
+        self.position_encoding: PositionEncoding | None = None
+        if config.position_encoding != "none":
+            self.position_encoding = PositionEncoding(
+                config.position_encoding, config.positions, config.dimension, config.position_scale, rng, dtype
+            )
+        self.blocks = [WaveBlock(config, rng, dtype, last=n == config.blocks) for n in range(1, config.blocks + 1)]
         self.classifier = Linear(config.dimension, classes, rng, dtype)
 
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
@@ -145,18 +204,23 @@ class WaveNetwork(TextClassifier):
         Raises ValueError for ids or offsets that are none.
         """
         f, config, rng = self.functions, self.config, rng if train else None
-        ids, offsets = self.kept_tokens(batch, rng)  # E16
-        ids, offsets = move_together((ids, offsets), self.embedding.table.value)  # to where the parameters are
-        x, embedding = self.embedding.forward(ids)  # E9
+        tokens = move_together(self.kept_tokens(batch, rng), self.embedding.table.value)  # E16; to the parameters
+        first, second = (offsets_of(tokens, level) for level in LEVELS[config.levels])
+        x, embedding = self.embedding.forward(tokens.ids)  # E9
+        position_encoding = None
+        if self.position_encoding:
+            x, position_encoding = self.position_encoding.forward(x, places_of(tokens))  # E22
         x, embedding_dropout = f.dropout_forward(x, config.embedding_dropout, rng)  # E13
         blocks = []
         for block in self.blocks:
-            x, cache = block.forward(x, offsets, rng)  # E4 to E8
+            x, cache = block.forward(x, first, rng, second)  # E4 to E8
             blocks.append(cache)
-        x, pooling = f.pooling_forward(x, offsets, config.pooling)  # E14
+        x, pooling = f.pooling_forward(x, tokens.offsets, config.pooling)  # E14
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
         logits, classifier = self.classifier.forward(x)  # E8
-        return logits, Cache(embedding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
+        return logits, Cache(
+            embedding, position_encoding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier
+        )
 
     def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
@@ -167,18 +231,28 @@ class WaveNetwork(TextClassifier):
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
         dx = f.dropout_backward(dx, cache.embedding_dropout)
+        if self.position_encoding:
+            dx = self.position_encoding.backward(dx, cache.position_encoding)
         self.embedding.backward(dx, cache.embedding)
 
-    def kept_tokens(self, batch: RaggedBatch, rng: Any) -> tuple[Ints1d, Offsets]:
-        """(ids, offsets) of a batch, in training without the tokens that are dropped.
+    def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
+        """The batch without labels, in training without the tokens that are dropped.
 
-        Raises ValueError for wrong ids or offsets.
+        Raises ValueError for wrong ids or offsets, and for a text of more tokens than there are positions.
         """
         config = self.config
         check_ids(batch.ids, len(self.embedding.table.value))
         check_offsets(batch.offsets, len(batch.ids))
+        if config.levels != "text":
+            if batch.sentence_offsets is None:
+                raise ValueError(f"batch: levels {config.levels} need sentence_offsets, got None")
+            check_offsets(batch.sentence_offsets, len(batch.ids))
+        longest = int(lengths(batch.offsets).max(initial=0)) if self.position_encoding else 0
+        if longest > config.positions:
+            raise ValueError(f"batch: a text has {longest} tokens, the network has {config.positions} positions")
         host = host_generator(rng, batch.ids) if config.token_dropout else None
-        return drop_tokens(batch.ids, batch.offsets, config.token_dropout, host, config.spared_tokens)
+        kept = kept_tokens(batch.offsets, config.token_dropout, host, config.spared_tokens)
+        return drop_tokens(batch._replace(labels=None), kept)
 
     def heading(self) -> str:
         """The kind of network and its choices, in a line."""

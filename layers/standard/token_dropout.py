@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.ragged import lengths, segment_sum, spread
-from engine.types import Ints1d, Offsets
+from engine.arrays.ragged import RaggedBatch, lengths, positions, spread
+from engine.types import Bools, Offsets
 
 
-def drop_tokens(ids: Ints1d, offsets: Offsets, rate: float, rng: Any, spared: int = 0) -> tuple[Ints1d, Offsets]:
-    """ids: (T,), offsets: (B + 1,), rate p in [0, 1), spared K ≥ 0 → the kept ids and their offsets.
+def kept_tokens(offsets: Offsets, rate: float, rng: Any, spared: int = 0) -> Bools | None:
+    """offsets: (B + 1,), rate p in [0, 1), spared K ≥ 0 → (T,) whether a token is kept; None if all are.
 
     rng: a generator on their device, None to keep all tokens.
     """
@@ -28,12 +28,25 @@ def drop_tokens(ids: Ints1d, offsets: Offsets, rate: float, rng: Any, spared: in
     if spared < 0:
         raise ValueError(f"spared: must be at least 0, got {spared}")
     if rng is None or rate == 0:
-        return ids, offsets
-    xp = array_module(ids)
+        return None
+    xp, tokens = array_module(offsets), int(offsets[-1])
     rates: Any = rate  # of each token
     if spared:
-        rates = spread(rate * xp.maximum(0, 1 - spared / xp.maximum(lengths(offsets), 1)), offsets, len(ids))
-    kept = rng.random(len(ids), dtype=np.float32) >= rates
+        rates = spread(rate * xp.maximum(0, 1 - spared / xp.maximum(lengths(offsets), 1)), offsets, tokens)
+    kept: Bools = rng.random(tokens, dtype=np.float32) >= rates
     kept[offsets[:-1][lengths(offsets) > 0]] = True
-    counts = segment_sum(kept.astype(np.int64), offsets)
-    return ids[kept], xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
+    return kept
+
+
+def drop_tokens(batch: RaggedBatch, kept: Bools | None) -> RaggedBatch:
+    """The batch of the tokens that are kept, with their places in the whole texts. kept: from kept_tokens()."""
+    if kept is None:
+        return batch
+    xp = array_module(kept)
+    before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(kept)])  # kept tokens before each one
+    return batch._replace(
+        ids=batch.ids[kept],
+        offsets=before[batch.offsets],
+        sentence_offsets=None if batch.sentence_offsets is None else before[batch.sentence_offsets],
+        places=positions(batch.offsets, len(kept))[kept],
+    )
