@@ -88,17 +88,24 @@ def rows_of_tokens(bag: Bag, entry: Ints1d) -> Ints1d:
 
 def wave_pair(f: Functions) -> Pair:
     def forward(
-        a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension"
+        a: Floats2d,
+        b: Floats2d,
+        bag: Bag,
+        operation: str,
+        readout: str,
+        scope: str = "dimension",
+        second: Bag | None = None,
     ) -> tuple[Floats2d, Expanded]:
         """a, b: (U, d), bag: P entries over these rows → y: (P, d), for the readout "both" (P, 2d), and the cache.
 
-        Raises ValueError for a wrong dtype, shape, operation, readout or scope.
+        second: the same entries, cut otherwise, as the magnitudes of b are taken; by default as those of a. Raises ValueError for a wrong dtype, shape, operation, readout or scope.
         """
         check_wave_pair(a, b, operation, readout, scope)
         entry, first, offsets = bag.expand()
         rows = rows_of_tokens(bag, entry)
         first_wave, first_cache = f.token2wave_forward(a[rows], offsets, scope)
-        second_wave, second_cache = f.token2wave_forward(b[rows], offsets, scope)
+        second_offsets = offsets if second is None else second.expand()[2]
+        second_wave, second_cache = f.token2wave_forward(b[rows], second_offsets, scope)
         z, combined = f.operation_forward(first_wave, second_wave, operation)
         y, read = f.readout_forward(z, readout)
         return y[first], Expanded(bag, len(a), entry, first, y, (first_cache, second_cache, combined, read))
@@ -128,17 +135,23 @@ def check_wave_pair(a: Floats2d, b: Floats2d, operation: str, readout: str, scop
 
 def bag_magnitude(f: Functions) -> Pair:
     def forward(
-        a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
+        a: Floats2d,
+        b: Floats2d,
+        bag: Bag,
+        bias_a: Floats1d | None = None,
+        bias_b: Floats1d | None = None,
+        second: Bag | None = None,
     ) -> tuple[Floats2d, Expanded]:
         """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache.
 
-        bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and
+        second: the same entries, cut into texts of whole segments of `bag`, whose magnitudes of b are taken. bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and
         of db. Raises ValueError for a wrong dtype or shape.
         """
         a, b = with_biases(a, b, bias_a, bias_b)
         entry, first, offsets = bag.expand()
         rows = rows_of_tokens(bag, entry)
-        y, cache = f.modulated_magnitude_forward(a[rows], b[rows], offsets)
+        second_offsets = None if second is None else second.expand()[2]
+        y, cache = f.modulated_magnitude_forward(a[rows], b[rows], offsets, second_offsets)
         return y, Expanded(bag, len(a), entry, first, y, (cache,))
 
     def backward(dy: Floats2d, cache: Expanded) -> tuple[Floats2d, Floats2d]:

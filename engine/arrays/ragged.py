@@ -68,6 +68,11 @@ def cut_in_segments(fine: Offsets, coarse: Offsets) -> Offsets:
     return cuts
 
 
+def places_of(batch: RaggedBatch) -> Ints1d:
+    """(T,) the place of each token in its text."""
+    return positions(batch.offsets, len(batch.ids)) if batch.places is None else batch.places
+
+
 def spread(y: Array, offsets: Offsets, rows: int | None = None) -> Array:
     """(B, …) values of texts → (T, …): the value of its text for every row.
 

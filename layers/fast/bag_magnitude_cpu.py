@@ -9,7 +9,7 @@ and backward is right while dy·G_B and dy·G_A neither over- nor underflow. A N
 column in every text of the batch.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,12 +31,24 @@ class Cache(NamedTuple):
     counts: Floats2d  # C: (B, U)
 
 
-def supports(*arguments: Any, **named: Any) -> bool:
-    return True
+def supports(
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    bias_a: Floats1d | None = None,
+    bias_b: Floats1d | None = None,
+    second: Bag | None = None,
+) -> bool:
+    return second is None
 
 
 def forward(
-    a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    bias_a: Floats1d | None = None,
+    bias_b: Floats1d | None = None,
+    second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     a, b = with_biases(a, b, bias_a, bias_b)
     counts = count_matrix(bag, len(a))

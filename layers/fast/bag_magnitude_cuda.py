@@ -29,16 +29,26 @@ class Cache(NamedTuple):
 
 
 def supports(
-    a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    bias_a: Floats1d | None = None,
+    bias_b: Floats1d | None = None,
+    second: Bag | None = None,
 ) -> bool:
     """Whether shapes and dtypes fit. The equation reports what is wrong where they do not."""
     biases_fit = all(bias is None or fits(bias, a.shape[1:], a) for bias in (bias_a, bias_b))
     rows_fit = bag.row_index is not None or bag.entry_count() == len(a)
-    return a.ndim == 2 and fits(b, a.shape, a) and biases_fit and rows_fit
+    return second is None and a.ndim == 2 and fits(b, a.shape, a) and biases_fit and rows_fit
 
 
 def forward(
-    a: Floats2d, b: Floats2d, bag: Bag, bias_a: Floats1d | None = None, bias_b: Floats1d | None = None
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    bias_a: Floats1d | None = None,
+    bias_b: Floats1d | None = None,
+    second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     xp, texts, (rows, d) = array_module(a, b, bias_a, bias_b, *bag[:3]), len(bag.offsets) - 1, a.shape
     bag, blocks = bag.with_inverse_index(rows), (texts, blocks_of(d, COLUMNS))

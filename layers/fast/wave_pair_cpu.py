@@ -48,14 +48,28 @@ class Cache(NamedTuple):
     exceptions: dict[int, Any]
 
 
-def supports(a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension") -> bool:
+def supports(
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    operation: str,
+    readout: str,
+    scope: str = "dimension",
+    second: Bag | None = None,
+) -> bool:
     """Whether this is float32 on the host, with magnitudes per dimension and a readout without atan2."""
-    known = scope == "dimension" and readout in READOUTS.get(operation, ())
+    known = second is None and scope == "dimension" and readout in READOUTS.get(operation, ())
     return known and isinstance(a, np.ndarray) and a.dtype == np.float32 and getattr(b, "dtype", None) == a.dtype
 
 
 def forward(
-    a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension"
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    operation: str,
+    readout: str,
+    scope: str = "dimension",
+    second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     check_wave_pair(a, b, operation, readout, scope)
     entries, d = int(bag.offsets[-1]), a.shape[1]

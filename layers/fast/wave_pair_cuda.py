@@ -33,14 +33,28 @@ def implements(operation: str, readout: str, scope: str) -> bool:
     return scope == "dimension" and operation in OPERATIONS and readout in READOUTS
 
 
-def supports(a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension") -> bool:
+def supports(
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    operation: str,
+    readout: str,
+    scope: str = "dimension",
+    second: Bag | None = None,
+) -> bool:
     """Whether the kernels compute this. The equation reports what is wrong with wrong arguments."""
-    known = implements(operation, readout, scope) and a.ndim == 2 and fits(b, a.shape, a)
+    known = second is None and implements(operation, readout, scope) and a.ndim == 2 and fits(b, a.shape, a)
     return known and (bag.row_index is not None or bag.entry_count() == len(a))
 
 
 def forward(
-    a: Floats2d, b: Floats2d, bag: Bag, operation: str, readout: str, scope: str = "dimension"
+    a: Floats2d,
+    b: Floats2d,
+    bag: Bag,
+    operation: str,
+    readout: str,
+    scope: str = "dimension",
+    second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     xp, (rows, d) = array_module(a, b, *bag[:3]), a.shape
     bag, choice = bag.with_inverse_index(rows), (OPERATIONS.index(operation), READOUTS.index(readout))

@@ -9,23 +9,37 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.arrays.backend import move_together, same_stream
-from engine.arrays.bag import Bag, sum_entries
+from engine.arrays.bag import sum_entries
 from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
 from engine.implementation import compare
 from engine.layer import RowSparse
-from engine.types import Floats, Floats2d, Ints1d
+from engine.types import Floats, Floats1d, Floats2d, Ints1d
 from layers.fast import FUNCTIONS, has_kernels, needs_inverse_index
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.parts import twin
+from layers.networks.parts import Linear, twin
+from layers.networks.placed_rows import MapCache, PlacedRows, map_backward, map_forward, sum_of_rows_backward
 from layers.networks.wave_network import WaveBlock, WaveNetwork
-from layers.networks.wave_plan import WavePlan, pad_plan, plan_batch, shares_magnitude
+from layers.networks.wave_plan import (
+    BlockPlan,
+    WavePlan,
+    maps_distinct_rows,
+    pad_plan,
+    plan_batch,
+    runs_token_by_token,
+    shares_magnitude,
+)
 from layers.standard.softmax_cross_entropy import check_labels
 
 
-class BlockCache(NamedTuple):
-    """Caches in the order of computation; those of parts that the config leaves out are None. bag: of x; rows: U."""
+class TokenwiseCache(NamedTuple):
+    """The cache of a block that was computed token by token."""
 
-    bag: Bag
+    block: Any
+
+
+class BlockCache(NamedTuple):
+    """Caches in the order of computation; those of parts that the config leaves out are None. rows: U."""
+
     rows: int
     first_variant: Any
     second_variant: Any
@@ -67,13 +81,10 @@ class PlannedWaveNetwork(WaveNetwork):
 
         Raises ValueError for wrong ids or offsets.
         """
-        config, table = self.config, self.embedding.table.value
-        ids, offsets = self.kept_tokens(batch, rng)
+        table = self.embedding.table.value
         return plan_batch(
-            config,
-            ids,
-            offsets,
-            batch.labels,
+            self.config,
+            self.kept_tokens(batch, rng),
             len(table),
             dropping=rng is not None,
             indexed=needs_inverse_index(table),
@@ -83,7 +94,8 @@ class PlannedWaveNetwork(WaveNetwork):
     def has_kernels(self) -> bool:
         """Whether there are kernels for the waves, so that nothing needs single tokens."""
         config = self.config
-        return shares_magnitude(config) or has_kernels(config.operation, config.readout, config.scope)
+        known = shares_magnitude(config) or has_kernels(config.operation, config.readout, config.scope)
+        return known and not runs_token_by_token(config)
 
     def padded(self, batch: RaggedBatch, rng: Any) -> tuple[WavePlan, int] | None:
         """(padded WavePlan of a batch with labels on the host, real number of its rows), for a step by a CUDA graph.
@@ -96,7 +108,8 @@ class PlannedWaveNetwork(WaveNetwork):
         on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1
         if not on_host or draws or not needs_inverse_index(table):
             return None
-        if not self.has_kernels() or config.pooling != "mean":
+        plain = config.position_encoding == "none" and config.levels == "text"
+        if not self.has_kernels() or config.pooling != "mean" or not plain:
             return None
         check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)
@@ -113,14 +126,15 @@ class PlannedWaveNetwork(WaveNetwork):
         f, config, rng = self.functions, self.config, rng if train else None
         plan = batch if isinstance(batch, WavePlan) else self.plan(batch, rng)
         plan = move_together(plan, self.embedding.table.value)
-        x = gather_rows(self.embedding.table.value, plan.ids)  # E9
-        x = x if plan.lookup is None else plan.lookup.entries(x)
-        x, embedding_dropout = f.dropout_forward(x, config.embedding_dropout, rng)  # E13
+        x = self.input_rows(plan, rng)  # E9, E22
+        embedding_dropout = None
+        if not isinstance(x, PlacedRows):
+            x, embedding_dropout = f.dropout_forward(x, config.embedding_dropout, rng)  # E13
         blocks = []
-        for block, bag, spread in zip(self.blocks, plan.bags, plan.spread):
-            x, cache = self.block_forward(block, x, bag, spread, rng)  # E4 to E8
+        for block, block_plan in zip(self.blocks, plan.blocks):
+            x, cache = self.block_forward(block, x, block_plan, rng)  # E4 to E8
             blocks.append(cache)
-        x, pooling = f.bag_pooling_forward(x, plan.bags[-1], config.pooling)  # E14
+        x, pooling = f.bag_pooling_forward(x, plan.pooled, config.pooling)  # E14
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
         logits, classifier = self.classifier.forward(x)  # E8
         sizes = (plan, len(plan.ids))
@@ -132,56 +146,92 @@ class PlannedWaveNetwork(WaveNetwork):
         dx = self.classifier.backward(dlogits, cache.classifier)
         dx = f.dropout_backward(dx, cache.classifier_dropout)
         dx = f.bag_pooling_backward(dx, cache.pooling)
-        for block, block_cache, spread in zip(reversed(self.blocks), reversed(cache.blocks), reversed(plan.spread)):
-            dx = self.block_backward(block, dx, block_cache, spread)
-        dx = f.dropout_backward(dx, cache.embedding_dropout)
-        dx = dx if plan.lookup is None else sum_entries(dx, plan.lookup, cache.row_count)
+        for block, block_cache, block_plan in zip(reversed(self.blocks), reversed(cache.blocks), reversed(plan.blocks)):
+            dx = self.block_backward(block, dx, block_cache, block_plan)
+        if cache.embedding_dropout is not None:
+            dx = f.dropout_backward(dx, cache.embedding_dropout)
+        self.input_backward(dx, plan)
+
+    def input_rows(self, plan: WavePlan, rng: Any) -> Floats2d | PlacedRows:
+        """The rows of the first block's input, one for each token or each entry; tokens and places apart if that does.
+
+        rng: of dropout, None to predict.
+        """
+        w = gather_rows(self.embedding.table.value, plan.ids)  # E9
+        if plan.lookup is None or plan.places is None or self.position_encoding is None:
+            return w if plan.lookup is None else plan.lookup.entries(w)
+        p = self.position_encoding.values(w)[: len(plan.positions)]
+        x = PlacedRows(w, p, plan.lookup, plan.places)
+        drops = rng is not None and self.config.embedding_dropout > 0
+        return x if maps_distinct_rows(self.config, drops) else x.entries()  # E22
+
+    def input_backward(self, dx: Any, plan: WavePlan) -> None:
+        """dx: as input_rows, or the gradients (dw, dp) of tokens and positions. Adds to the gradients of both."""
+        row_count, dp = len(plan.ids), None
+        if isinstance(dx, tuple):
+            dx, dp = dx
+        elif plan.lookup is not None:
+            dp = None if plan.places is None else sum_entries(dx, plan.places, len(plan.positions))
+            dx = sum_entries(dx, plan.lookup, row_count)
         self.embedding.table.accumulate(RowSparse(plan.ids, dx))
+        if self.position_encoding is not None:
+            self.position_encoding.accumulate(RowSparse(plan.positions, dp))
 
     def block_forward(
-        self, block: WaveBlock, x: Floats2d, bag: Bag, spread: Ints1d | None, rng: Any
-    ) -> tuple[Floats2d, BlockCache]:
+        self, block: WaveBlock, x: Floats2d | PlacedRows, plan: BlockPlan, rng: Any
+    ) -> tuple[Floats2d, BlockCache | TokenwiseCache]:
         """WaveBlock.forward over a bag.
 
-        x: (U, d), bag: P entries over these rows → y: (P, d), or (B, d) if collapsed.
+        x: (U, d), bag: P entries over these rows → y: (P, d), or a row for each segment (S, d) if collapsed.
         """
-        f, config = self.functions, self.config
-        projection = feed_forward = feed_forward_dropout = feed_forward_norm = None
-        first, second = block.first_variant, block.second_variant
+        f, config, (bag, second, spread) = self.functions, self.config, plan
+        if runs_token_by_token(config):
+            second_offsets = None if second is None else second.offsets
+            y, cache = block.forward(x, bag.offsets, rng, second_offsets)
+            return y, TokenwiseCache(cache)
+        projection = wave_norm = feed_forward = feed_forward_dropout = feed_forward_norm = None
         alike = shares_magnitude(config)
-        a, first_variant = first.forward(x, fuse_bias=alike)
-        b, second_variant = second.forward(x, fuse_bias=alike)
+        a, first_variant = self.variant_forward(block.first_variant, x, alike)
+        b, second_variant = self.variant_forward(block.second_variant, x, alike)
         if alike:
-            y, waves = f.bag_magnitude_forward(a, b, bag, first.values()[1], second.values()[1])  # E17
+            y, waves = f.bag_magnitude_forward(a, b, bag, *self.biases(block), second)  # E17
         else:
-            y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope)
+            y, waves = f.wave_pair_forward(a, b, bag, config.operation, config.readout, config.scope, second)
         del a, b  # memory that the cache may not need
         if block.projection:
             y, projection = block.projection.forward(y)
         if spread is not None and rng is not None and config.dropout:
             y, spread = gather_rows(y, spread), None  # every entry drops its own
         y, dropout = f.dropout_forward(y, config.dropout, rng)
-        if config.wave_residual:
+        rows = len(x.w) if isinstance(x, PlacedRows) else len(x)
+        x = x.entries() if isinstance(x, PlacedRows) and config.adds_input() else x
+        if block.wave_norm and config.adds_input():
             y, wave_norm = block.wave_norm.forward(y, x, spread, bag.row_index)
-        else:
+        elif block.wave_norm:
             y, wave_norm = block.wave_norm.forward(y)
+        elif config.adds_input():  # E21
+            y = (y if spread is None else gather_rows(y, spread)) + bag.entries(x)
         if block.feed_forward and block.feed_forward_norm:
             z, feed_forward = block.feed_forward.forward(y, rng)
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)
             y, feed_forward_norm = block.feed_forward_norm.forward(z, y)
         return y, BlockCache(
-            bag, len(x), first_variant, second_variant, waves, projection, dropout, wave_norm,
+            rows, first_variant, second_variant, waves, projection, dropout, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_norm,
         )  # fmt: skip
 
-    def block_backward(self, block: WaveBlock, dy: Floats2d, cache: BlockCache, spread: Ints1d | None) -> Floats2d:
-        """dy: (P, d), for each entry the sum over its tokens → dx: (U, d)."""
-        f, bag = self.functions, cache.bag
+    def block_backward(self, block: WaveBlock, dy: Floats2d, cache: Any, plan: BlockPlan) -> Any:
+        """dy: (P, d), for each entry the sum over its tokens → dx: (U, d), of PlacedRows the pair (dw, dp)."""
+        if isinstance(cache, TokenwiseCache):
+            return block.backward(dy, cache.block)
+        f, (bag, _, spread), adds_input = self.functions, plan, self.config.adds_input()
         if block.feed_forward and block.feed_forward_norm:
             dy = block.feed_forward_norm.backward(dy, cache.feed_forward_norm)
             dz = f.dropout_backward(dy, cache.feed_forward_dropout)
             dy = dy + block.feed_forward.backward(dz, cache.feed_forward)
-        dresidual = dy = block.wave_norm.backward(dy, cache.wave_norm)
+        if block.wave_norm:
+            dy = block.wave_norm.backward(dy, cache.wave_norm)
+        dresidual = dy
         if cache.dropout.scaled_mask is not None:  # else y may have a row for each text, dy one for each entry
             dy = f.dropout_backward(dy, cache.dropout)
         if block.projection:
@@ -191,9 +241,35 @@ class PlannedWaveNetwork(WaveNetwork):
             da, db = f.bag_magnitude_backward(dy, cache.waves)
         else:
             da, db = f.wave_pair_backward(dy, cache.waves)
-        dx = block.first_variant.backward(da, cache.first_variant)
-        dx = block.second_variant.backward(db, cache.second_variant, dx)
-        return sum_entries(dresidual, bag, cache.rows, dx) if self.config.wave_residual else dx
+        if isinstance(cache.first_variant, MapCache):
+            pair = map_backward(block.first_variant, da, cache.first_variant)
+            if adds_input:
+                of_x = sum_of_rows_backward(dresidual, cache.first_variant.x)
+                pair = pair[0] + of_x[0], pair[1] + of_x[1]
+            return map_backward(block.second_variant, db, cache.second_variant, pair)
+        if block.first_variant and block.second_variant:
+            dx = block.first_variant.backward(da, cache.first_variant)
+            dx = block.second_variant.backward(db, cache.second_variant, dx)
+        else:
+            dx = da + db
+        return sum_entries(dresidual, bag, cache.rows, dx) if adds_input else dx
+
+    def variant_forward(
+        self, variant: Linear | None, x: Floats2d | PlacedRows, fuse_bias: bool
+    ) -> tuple[Floats2d, Any]:
+        """The rows behind the wave of a branch, and the cache of their map."""
+        if isinstance(x, PlacedRows):
+            assert variant is not None  # else tokens and places are not apart
+            y, cache = map_forward(variant, x, fuse_bias=True)
+            bias = variant.values()[1]
+            return (y, cache) if fuse_bias or bias is None else (y + bias, cache)
+        return (x, None) if variant is None else variant.forward(x, fuse_bias=fuse_bias)
+
+    def biases(self, block: WaveBlock) -> tuple[Floats1d | None, Floats1d | None]:
+        """Those of the maps of both branches, which bag_magnitude adds."""
+        if block.first_variant is None or block.second_variant is None:
+            return None, None
+        return block.first_variant.values()[1], block.second_variant.values()[1]
 
 
 TOLERANCE = 1e-10  # of loss and gradients in float64, ‖difference‖/‖readable‖

@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.arrays.backend import host_generator, move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
-from engine.arrays.ragged import RaggedBatch, lengths, positions
-from engine.types import Floats2d, Ints1d, Offsets
+from engine.arrays.ragged import RaggedBatch, lengths, places_of
+from engine.types import Floats2d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.parts import (
     INITIAL_VALUES,
@@ -159,11 +159,6 @@ def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
     return offsets
 
 
-def places_of(batch: RaggedBatch) -> Ints1d:
-    """(T,) the place of each token in its text."""
-    return positions(batch.offsets, len(batch.ids)) if batch.places is None else batch.places
-
-
 class Cache(NamedTuple):
     """Caches in the order of computation."""
 
@@ -236,7 +231,7 @@ class WaveNetwork(TextClassifier):
         self.embedding.backward(dx, cache.embedding)
 
     def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
-        """The batch without labels, in training without the tokens that are dropped.
+        """The batch, in training without the tokens that are dropped.
 
         Raises ValueError for wrong ids or offsets, and for a text of more tokens than there are positions.
         """
@@ -252,7 +247,7 @@ class WaveNetwork(TextClassifier):
             raise ValueError(f"batch: a text has {longest} tokens, the network has {config.positions} positions")
         host = host_generator(rng, batch.ids) if config.token_dropout else None
         kept = kept_tokens(batch.offsets, config.token_dropout, host, config.spared_tokens)
-        return drop_tokens(batch._replace(labels=None), kept)
+        return drop_tokens(batch, kept)
 
     def heading(self) -> str:
         """The kind of network and its choices, in a line."""

@@ -4,91 +4,139 @@ Without positions, equal tokens of a text have equal values, and the linear maps
 equal tokens of all texts. So a batch is planned as the rows of its distinct tokens, and for each block a Bag over the
 rows of its input. Where all tokens of a text come to have one value (E17), the following rows are those of texts.
 
+With positions every token has a row of its own, but the linear maps do not: (w + p)·A = w·A + p·A, so that the first
+block maps each distinct token and each distinct position once. Sentences cut the same rows more finely.
+
 Forward, backward, graphs (padding) and operation counts read the same plan.
 """
 
 from typing import NamedTuple
 
+from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, padded
+from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Ints1d, Offsets
-from layers.networks.configs import WaveNetworkConfig
-from layers.wave import OPERATIONS
+from layers.networks.configs import LEVELS, WaveNetworkConfig
+
+
+class BlockPlan(NamedTuple):
+    """The Bag over the rows of a block's input.
+
+    first: cut as the magnitudes of the first branch are taken, into sentences or texts; second: likewise for the second
+    branch, None where that is the same. spread: the (P,) segment of `first` of each entry, where the row of a segment
+    (E17) goes to its entries again; None elsewhere.
+    """
+
+    first: Bag
+    second: Bag | None
+    spread: Ints1d | None
 
 
 class WavePlan(NamedTuple):
     """The plan of a batch of B texts.
 
     ids: (U,) ascending token ids to look up. lookup: the Bag over their rows whose entries get rows of their own before
-    the first block, because each drops entries of its own; None where they do not. bags: the Bag over the rows of each
-    block's input, and last the one that is pooled. spread: for each block the (P,) text of each entry, where the row of
-    a text (E17) goes to its entries again; None elsewhere. labels: (B,) or None.
+    or within the first block, because they have places, or because each drops entries of its own; None where they do
+    not. positions: (M,) the places to look up, and places: the Bag over them, entries as in lookup; None without
+    positions. pooled: the Bag that is pooled. labels: (B,) or None.
     """
 
     ids: Ints1d
     lookup: Bag | None
-    bags: tuple[Bag, ...]
-    spread: tuple[Ints1d | None, ...]
+    positions: Ints1d | None
+    places: Bag | None
+    blocks: tuple[BlockPlan, ...]
+    pooled: Bag
     labels: Ints1d | None
 
 
 def shares_magnitude(config: WaveNetworkConfig) -> bool:
-    """Whether the readout of a block is one row for all tokens of a text: E17."""
-    alike = OPERATIONS[config.operation].shares_magnitude and config.readout == "magnitude"
-    return alike and config.scope == "dimension"
+    """Whether the readout of a planned block is one row for all tokens of a sentence or text: E17."""
+    return config.shares_magnitude() and config.scope == "dimension" and not runs_token_by_token(config)
+
+
+def runs_token_by_token(config: WaveNetworkConfig) -> bool:
+    """Whether blocks are computed as in wave_network.py, because nothing faster knows their form."""
+    return config.variants == "wave" or config.wave != "full" or config.block_form == "fig6b"
+
+
+def maps_distinct_rows(config: WaveNetworkConfig, drops_embeddings: bool) -> bool:
+    """Whether the first block maps distinct tokens and distinct positions, and adds them for each token."""
+    has_maps = config.variants == "embeddings" and config.blocks > 0 and not runs_token_by_token(config)
+    return config.position_encoding != "none" and has_maps and not drops_embeddings
 
 
 def plan_batch(
     config: WaveNetworkConfig,
-    ids: Ints1d,
-    offsets: Offsets,
-    labels: Ints1d | None,
+    batch: RaggedBatch,
     vocabulary: int,
     dropping: bool = False,
     indexed: bool = False,
     expand: bool = False,
 ) -> WavePlan:
-    """The WavePlan of T ids in B texts. dropping: whether entries are dropped in this pass, as in training.
+    """The WavePlan of the T ids of B texts. dropping: whether entries are dropped in this pass, as in training.
 
     indexed: with the inverse indices that kernels need. expand: they will ask for every single token too.
     """
-    rows, bag = distinct_tokens(ids, offsets, vocabulary)
+    finest = batch.offsets if config.levels == "text" else batch.sentence_offsets
+    assert finest is not None
+    segments = None if config.levels == "text" else cut_in_segments(finest, batch.offsets)
+    rows, bag = distinct_tokens(batch.ids, finest, vocabulary)
     drops_embeddings = dropping and config.embedding_dropout > 0
     drops_entries = dropping and config.dropout > 0
-    # Entries that dropout sets apart stay apart, and [CLS] pooling needs the first token of a text in its place.
-    if config.pooling != "cls" and not drops_embeddings and not drops_entries:
+    has_places = config.position_encoding != "none"
+    alone = drops_embeddings or drops_entries or has_places or runs_token_by_token(config)
+    # Entries that dropout or places set apart stay apart, and [CLS] pooling needs the first token of a text in its place.
+    if config.pooling != "cls" and not alone:
         bag = merge_repeats(bag, len(rows))
     if indexed:
         bag = bag.with_inverse_index(len(rows), expand)
-    return plan_blocks(config, rows, bag, labels, drops_embeddings, drops_entries, indexed)
+    positions = places = None
+    if has_places:
+        places = Bag(places_of(batch), None, finest)
+        positions = array_module(finest).arange(int(places.row_index.max(initial=-1)) + 1)
+        places = places.with_inverse_index(len(positions)) if indexed else places
+    looked_up = drops_embeddings or has_places or runs_token_by_token(config)
+    lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)
+    blocks, pooled = plan_blocks(config, bag, segments, drops_entries, indexed)
+    return WavePlan(rows, lookup, positions, places, blocks, pooled, batch.labels)
 
 
 def plan_blocks(
-    config: WaveNetworkConfig,
-    rows: Ints1d,
-    bag: Bag,
-    labels: Ints1d | None,
-    drops_embeddings: bool,
-    drops_entries: bool,
-    indexed: bool,
-) -> WavePlan:
-    """The WavePlan of the rows to look up and the Bag over them."""
-    lookup, bag = (bag, bag.per_entry()) if drops_embeddings else (None, bag)
+    config: WaveNetworkConfig, bag: Bag, segments: Offsets | None, drops_entries: bool, indexed: bool
+) -> tuple[tuple[BlockPlan, ...], Bag]:
+    """(the BlockPlan of each block, the Bag that is pooled) of the Bag over the rows of the first block's input.
+
+    segments: (B + 1,), how many of the bag's segments there are before each text; None where they are the texts.
+    """
     alike, collapsed = shares_magnitude(config), False
-    collapses = alike and not config.wave_residual and not drops_entries
-    bags: list[Bag] = [bag]
-    spread: list[Ints1d | None] = []
+    collapses = alike and not config.adds_input() and not drops_entries
+    blocks: list[BlockPlan] = []
     for _ in range(config.blocks):
-        spread.append(bag.texts() if alike and not collapses else None)
+        second = recut(bag, segments) if LEVELS[config.levels][1] != LEVELS[config.levels][0] else None
+        blocks.append(BlockPlan(bag, second, bag.texts() if alike and not collapses else None))
         if not collapses:
             bag = bag.per_entry()
-        elif not collapsed:  # else its rows are those of texts already
+        elif not collapsed:  # else its rows are those of segments already
             bag, collapsed = bag.collapsed(), True
             bag = bag.with_inverse_index(len(bag.offsets) - 1) if indexed else bag
-        bags.append(bag)
-    return WavePlan(rows, lookup, tuple(bags), tuple(spread), labels)
+    return tuple(blocks), bag if segments is None else recut(bag, segments)
+
+
+def recut(bag: Bag, segments: Offsets | None) -> Bag:
+    """The same bag cut into texts of whole segments."""
+    assert segments is not None
+    recut_bag = bag._replace(offsets=bag.offsets[segments], inverse=None)
+    if bag.inverse is None:
+        return recut_bag
+    tokens = bag.inverse.tokens
+    if tokens is not None:
+        tokens = (*tokens[:2], tokens[2][segments])
+    return recut_bag._replace(inverse=bag.inverse._replace(texts=recut_bag.texts(), tokens=tokens))
 
 
 def pad_plan(config: WaveNetworkConfig, plan: WavePlan) -> WavePlan:
     """The plan of a batch without dropout of entries, with inverse indices, padded to one of a few sizes."""
-    rows, bag = padded(plan.ids, plan.bags[0])
-    return plan_blocks(config, rows, bag, plan.labels, False, False, True)
+    rows, bag = padded(plan.ids, plan.blocks[0].first if plan.blocks else plan.pooled)
+    blocks, pooled = plan_blocks(config, bag, None, False, True)
+    return plan._replace(ids=rows, blocks=blocks, pooled=pooled)
