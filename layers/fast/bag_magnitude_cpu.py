@@ -1,12 +1,13 @@
 """The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy.
 
-    G_A,tk = sqrt(Σ_u c_tu·a_uk²)
+    G_A,tk = sqrt(Σ_u c_tu·a_uk²)          of a segment t; G_B of the same, or of a text of several segments
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
 
-c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. Each
-partial derivative is at most √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits,
-and backward is right while dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its
-column in every text of the batch.
+c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64; where every
+entry has a row of its own, and counts once, they go from text to text instead. Each partial derivative is at most
+√c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while
+dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its column in every text of the
+batch.
 """
 
 from typing import NamedTuple
@@ -16,19 +17,32 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, count_matrix
 from engine.arrays.checks import check_floats
-from engine.types import Floats1d, Floats2d
+from engine.arrays.ragged import cut_in_segments, nonempty, segment_sum, spread
+from engine.types import Floats1d, Floats2d, Offsets
 from layers.equations import with_biases
+from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
 
 
+class Sums(NamedTuple):
+    """How rows are summed to texts. counts: C (B, U); offsets: (B + 1,), where C is not needed. One of both is None."""
+
+    counts: Floats2d | None
+    offsets: Offsets | None
+
+
 class Cache(NamedTuple):
+    """G_b: of the texts of b. texts: (B + 1,), cuts the segments of a into texts of b, where these are others."""
+
     a: Floats2d
     b: Floats2d
     G_a: Floats2d
     G_b: Floats2d
-    counts: Floats2d  # C: (B, U)
+    sums_a: Sums
+    sums_b: Sums
+    texts: Offsets | None
 
 
 def supports(
@@ -39,7 +53,7 @@ def supports(
     bias_b: Floats1d | None = None,
     second: Bag | None = None,
 ) -> bool:
-    return second is None
+    return True
 
 
 def forward(
@@ -51,17 +65,29 @@ def forward(
     second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     a, b = with_biases(a, b, bias_a, bias_b)
-    counts = count_matrix(bag, len(a))
-    G_a, G_b = magnitudes(a, counts), magnitudes(b, counts)
-    return (G_a * G_b).astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, counts)
+    sums_a = sums_of(bag, a)
+    sums_b = sums_a if second is None else sums_of(second, b)
+    G_a, G_b = magnitudes(a, sums_a), magnitudes(b, sums_b)
+    texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
+    y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
+    return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
 
 
-def magnitudes(x: Floats2d, counts: Floats2d) -> Floats2d:
+def sums_of(bag: Bag, x: Floats2d) -> Sums:
+    """The Sums over the rows x of a bag."""
+    if bag.row_index is None and bag.counts is None and isinstance(x, np.ndarray):
+        return Sums(None, bag.offsets)
+    return Sums(count_matrix(bag, len(x)), None)
+
+
+def magnitudes(x: Floats2d, sums: Sums) -> Floats2d:
     """G: (B, d) in float64.
 
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
-    xp = array_module(x)
+    xp, counts = array_module(x), sums.counts
+    if counts is None:
+        return magnitudes_by_text(x, sums.offsets)
     if x.dtype == np.float32:
         G = xp.empty((len(counts), x.shape[1]))
         size = max(1, BLOCK_ENTRIES // max(1, len(x)))
@@ -75,18 +101,36 @@ def magnitudes(x: Floats2d, counts: Floats2d) -> Floats2d:
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
 
 
+def magnitudes_by_text(x: Floats2d, offsets: Offsets | None) -> Floats2d:
+    """G: (B, d) in float64, of texts whose rows lie one after another."""
+    assert offsets is not None
+    if x.dtype != np.float32:
+        return global_magnitude_forward(x, offsets)[0]
+    G = np.zeros((len(offsets) - 1, x.shape[1]))
+    for text, start, stop in nonempty(offsets):
+        np.add.reduce(np.square(x[start:stop], dtype=np.float64), axis=0, out=G[text])
+    return np.sqrt(G, out=G)
+
+
 def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
-    a, b, G_a, G_b, counts = cache
+    a, b, G_a, G_b, sums_a, sums_b, texts = cache
     check_floats("dy", dy, G_a.shape, like=a)
-    da = slopes(a, divide_or_zero(dy * G_b, G_a), counts, dy.dtype)
-    return da, slopes(b, divide_or_zero(dy * G_a, G_b), counts, dy.dtype)
+    dG_a, dG_b = dy * (G_b if texts is None else spread(G_b, texts, len(G_a))), dy * G_a
+    dG_b = dG_b if texts is None else segment_sum(dG_b, texts)
+    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
+    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
 
 
-def slopes(x: Floats2d, h: Floats2d, counts: Floats2d, dtype: np.dtype) -> Floats2d:
+def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
     """x·(Cᵀ·h): (U, d) in `dtype`, with h (B, d); some rows at a time, since the sums are in float64."""
-    dx = array_module(x).empty(x.shape, dtype)
+    dx: Floats2d = array_module(x).empty(x.shape, dtype)
+    if sums.offsets is not None:
+        for text, start, stop in nonempty(sums.offsets):
+            np.multiply(x[start:stop], h[text], out=dx[start:stop], casting="same_kind")
+        return dx
+    assert sums.counts is not None
     size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
     for first in range(0, len(x), size):
         rows = slice(first, first + size)
-        dx[rows] = (counts[:, rows].T @ h) * x[rows]
+        dx[rows] = (sums.counts[:, rows].T @ h) * x[rows]
     return dx

@@ -17,9 +17,9 @@ import numpy as np
 
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_floats
-from engine.types import Bools, Floats, Floats2d, Floats3d
+from engine.types import Bools, Floats, Floats2d, Floats3d, Offsets
 from layers.equations import EQUATIONS, check_wave_pair, wave_pair
-from layers.fast.text_groups import groups_of
+from layers.fast.text_groups import Sentences, Text, groups_of
 
 READOUTS = {  # the implemented ones, by operation
     "interference": ("real", "imaginary", "magnitude", "both"),
@@ -43,6 +43,7 @@ class Cache(NamedTuple):
     v_b: Floats2d
     y: Floats2d
     bag: Bag
+    second: Bag | None
     operation: str
     readout: str
     exceptions: dict[int, Any]
@@ -58,7 +59,7 @@ def supports(
     second: Bag | None = None,
 ) -> bool:
     """Whether this is float32 on the host, with magnitudes per dimension and a readout without atan2."""
-    known = second is None and scope == "dimension" and readout in READOUTS.get(operation, ())
+    known = scope == "dimension" and readout in READOUTS.get(operation, ())
     return known and isinstance(a, np.ndarray) and a.dtype == np.float32 and getattr(b, "dtype", None) == a.dtype
 
 
@@ -77,42 +78,55 @@ def forward(
     v_a, v_b = np.empty((entries, d), a.dtype), np.empty((entries, d), a.dtype)
     exceptions = {}
     with np.errstate(all="ignore"):
-        for group in groups_of(bag, d):
+        for group in groups_of(*cuts_of(bag, d, second)):
             xa, xb = group.rows_of_index(a), group.rows_of_index(b)
-            (va, safe_a), (vb, safe_b) = norm_of_others(xa, group.weights), norm_of_others(xb, group.weights)
+            va, safe_a = norm_of_others(xa, group.weights, group.sentences)
+            vb, safe_b = norm_of_others(xb, group.weights)
             for whole, block in ((v_a, va), (v_b, vb), (y, read_of_pair(xa, va, xb, vb, operation, readout))):
                 group.put(whole, block)
             for i in np.flatnonzero(~(safe_a & safe_b)):
                 text = group.texts[i]
                 rows = text.alone(xa[i]), text.alone(xb[i])
-                y[text.rows], exceptions[text.number] = equation_forward(*rows, text.bag(), operation, readout)
-    return y, Cache(a, b, v_a, v_b, y, bag, operation, readout, exceptions)
+                y[text.rows], exceptions[text.number] = equation_of_text(text, *rows, operation, readout)
+    return y, Cache(a, b, v_a, v_b, y, bag, second, operation, readout, exceptions)
+
+
+def cuts_of(bag: Bag, columns: int, second: Bag | None) -> tuple[Bag, int, Offsets | None]:
+    """The arguments of groups_of: texts are grouped by their coarser cut, that of the second branch."""
+    return (bag, columns, None) if second is None else (second, columns, bag.offsets)
+
+
+def equation_of_text(text: Text, a: Floats2d, b: Floats2d, operation: str, readout: str) -> tuple[Floats2d, Any]:
+    """The wave pair of the rows of one text by the equations."""
+    bag, second = text.bags()
+    return equation_forward(a, b, bag, operation, readout, "dimension", second)
 
 
 def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
-    a, b, v_a, v_b, y, bag, operation, readout, exceptions = cache
+    a, b, v_a, v_b, y, bag, second, operation, readout, exceptions = cache
     check_floats("dy", dy, y.shape, like=y)
-    merged = bag.row_index is not None and bag.counts is not None  # then no row occurs twice in a text
+    # Merged entries: then no row occurs twice in a segment of the bag.
+    merged = bag.row_index is not None and bag.counts is not None and second is None
     total = a.dtype if len(bag.offsets) - 1 <= FEW_TEXTS else np.dtype(np.float64)
     like = [np.zeros(x.shape, total) for x in (a, b)] if merged else [np.empty_like(v) for v in (v_a, v_b)]
     da, db = like
     with np.errstate(all="ignore"):
-        for group in groups_of(bag, a.shape[1]):
+        for group in groups_of(*cuts_of(bag, a.shape[1], second)):
             waves: list[BlockWave] = [
                 (group.rows_of_index(x), group.rows_of_entries(v, padding=1)) for x, v in ((a, v_a), (b, v_b))
             ]
             read = group.rows_of_entries(y, padding=1) if readout == "magnitude" else None
             dz = SLOPES_OF_READOUT[readout](group.rows_of_entries(dy), read, waves)
             slopes = SLOPES_OF_OPERATION[operation](dz, waves)
-            parts = [slopes_of_rows(dwave, wave, group.weights) for dwave, wave in zip(slopes, waves)]
-            (dxa, safe_a), (dxb, safe_b) = parts
+            dxa, safe_a = slopes_of_rows(slopes[0], waves[0], group.weights, group.sentences)
+            dxb, safe_b = slopes_of_rows(slopes[1], waves[1], group.weights)
             for i, text in enumerate(group.texts):
                 dtext = text.alone(dxa[i]), text.alone(dxb[i])
                 if text.number in exceptions or not (safe_a[i] and safe_b[i]):
                     known = exceptions.get(text.number)
                     if known is None:
                         rows = (text.alone(x[i]) for x, _ in waves)
-                        _, known = equation_forward(*rows, text.bag(), operation, readout)
+                        _, known = equation_of_text(text, *rows, operation, readout)
                     dtext = equation_backward(dy[text.rows], known)
                 for whole, part in zip((da, db), dtext):
                     if merged:
@@ -124,15 +138,19 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     return sum_entries(da, bag, len(a)), sum_entries(db, bag, len(b))
 
 
-def norm_of_others(x: Floats3d, weights: Floats2d) -> tuple[Floats3d, Bools]:
-    """(v (g, n, d), whether that of a text has all promised digits (g,))."""
+def norm_of_others(
+    x: Floats3d, weights: Floats2d, sentences: Sentences | None = None
+) -> tuple[Floats3d, Bools]:
+    """(v (g, n, d), whether that of a text has all promised digits (g,)). sentences: of which the sums are taken."""
     squares = x.astype(np.float64)
     squares *= squares
-    total = weights[:, None, :] @ squares
+    total = weights[:, None, :] @ squares if sentences is None else sentences.sums(squares, weights)
     np.subtract(total, squares, out=squares)
     v = squares.astype(x.dtype)
-    smallest = np.minimum.reduce(v, axis=1, keepdims=True)
+    smallest = np.minimum.reduce(v, axis=1, keepdims=True) if sentences is None else v
     safe = (smallest > (1 + x.shape[1]) * ROUNDING * total) & (total > LEAST) & (total < LARGEST)
+    if sentences is not None:
+        safe |= sentences.alone & (v == 0)  # a sum of one square less that square
     return np.sqrt(v, out=v), safe.all(axis=(1, 2))
 
 
@@ -210,22 +228,28 @@ SLOPES_OF_OPERATION: dict[str, Callable[..., tuple[Slope, Slope]]] = {  # E5 and
 }
 
 
-def slopes_of_rows(dwave: Slope, wave: BlockWave, weights: Floats2d) -> tuple[Floats3d, Bools]:
-    """(dx (g, n, d), whether that of a text has all promised digits (g,)) (E4)."""
+def slopes_of_rows(
+    dwave: Slope, wave: BlockWave, weights: Floats2d, sentences: Sentences | None = None
+) -> tuple[Floats3d, Bools]:
+    """(dx (g, n, d), whether that of a text has all promised digits (g,)) (E4). sentences: as in norm_of_others."""
     (dre, dim), (x, v) = dwave, wave
     if dim is None:
         return dre, np.ones(len(x), bool)
-    h = dim / v
+    h = dim / v if sentences is None else np.where(sentences.alone, 0, dim / v).astype(v.dtype, copy=False)
     of_one = h.astype(np.float64)
-    total = np.add.reduce(of_one, axis=1, keepdims=True)
+    total = np.add.reduce(of_one, axis=1, keepdims=True) if sentences is None else sentences.sums(of_one)
     dx = minus(weights[..., None] * total, of_one).astype(x.dtype)
     limit = np.abs(h, out=h)
     limit *= (1 + x.shape[1]) * ROUNDING
     size = np.abs(total)
     heaviest = weights.max(axis=1)[:, None, None]
     in_range = (size > LEAST) & (size * heaviest < LARGEST)
-    held = (np.abs(dx) >= limit).all(axis=1, keepdims=True) & in_range
-    if not held.all():  # where one token alone has a gradient, as in [CLS] pooling, the difference is exact
+    held = np.abs(dx) >= limit
+    if sentences is None:
+        held = held.all(axis=1, keepdims=True) & in_range
+    else:
+        held = (held & in_range) | sentences.alone
+    if sentences is None and not held.all():  # where one token alone has a gradient, as in [CLS] pooling, the difference is exact
         single = (np.count_nonzero(dim, axis=1, keepdims=True) == 1) & (heaviest <= 1)
         held |= single & in_range
     dx *= x
