@@ -1,4 +1,6 @@
-"""Numbers of floating-point operations of a training step, counted from shapes: all formulas in one place.
+"""Numbers of floating-point operations of function pairs, counted from shapes: all formulas in one place.
+
+layers/networks/costs.py adds them up to those of a training step.
 
 The multiplication and the addition of a matrix product are two operations, and a sum of n numbers counts n. Additions,
 subtractions, multiplications, divisions, comparisons, selections, signs, absolute values, square roots, exp, log, tanh,
@@ -11,15 +13,10 @@ numbers, such as which texts go through the equations, or that rows to be summed
 Dropout does not act. The tests compare every formula with operations counted while the functions run.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from engine.arrays.ragged import RaggedBatch, lengths
 from layers.fast import wave_pair_cpu
-from layers.networks.parts import FeedForward
-from layers.networks.planned_wave_network import PlannedWaveNetwork
-from layers.networks.transformer import Transformer
-from layers.networks.wave_plan import WavePlan, plan_batch, shares_magnitude
 from layers.standard.attention import block_shape
 from layers.standard.gelu import SINGLE
 from layers.wave import OPERATIONS, READOUTS
@@ -63,6 +60,19 @@ def token2wave(rows: int, d: int) -> Flops:
     return Flops(11 * rows * d, 15 * rows * d)
 
 
+def phase_free(rows: int, segments: int, d: int, scope: str) -> Flops:
+    """E1, and backward the sum over the tokens first."""
+    summed = (rows + (segments if scope == "text" else 0)) * d
+    return global_magnitude(rows, segments, d, scope) + Flops(0, summed)
+
+
+WAVES = {  # E4 and its controls (E23), by their kind
+    "full": lambda rows, segments, d, scope: token2wave(rows, d),
+    "real": lambda rows, segments, d, scope: NONE,
+    "phase-free": phase_free,
+}
+
+
 def operation(rows: int, d: int, kind: str) -> Flops:
     forward, backward = OPERATIONS[kind].flops
     return Flops(forward * rows * d, backward * rows * d)
@@ -82,6 +92,11 @@ def linear(rows: int, inputs: int, outputs: int, bias: bool = True) -> Flops:
 def embedding(tokens: int, d: int) -> Flops:
     """Forward gathers; backward adds up the rows of each id."""
     return Flops(0, tokens * d)
+
+
+def position_encoding(tokens: int, d: int) -> Flops:
+    """Forward adds; backward adds up the rows of each place."""
+    return Flops(tokens * d, tokens * d)
 
 
 def layer_norm(rows: int, d: int, residual: bool = False) -> Flops:
@@ -145,13 +160,19 @@ BESIDE_NORMS = {  # wave_pair_cpu per entry, beside 6 for each norm: forward, an
 ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
-def bag_magnitude(rows: int, texts: int, d: int) -> Flops:
-    """Each way two products with C (B, U) and two further operations per number of a.
+def bag_magnitude(rows: int, segments: int, d: int, texts: int | None = None, identity_index: bool = False) -> Flops:
+    """texts: of whose magnitudes b takes those, None for the segments; identity_index: entry p is row p itself.
 
-    The biases, which it adds, count with their maps.
+    Each way two products with C (S, U) and two further operations per number of a; with the identity index sums from
+    segment to segment. The biases, which it adds, count with their maps.
     """
-    products = (4 * texts + 2) * rows * d
-    return Flops(products + 3 * texts * d, products + 10 * texts * d)
+    of_b = segments if texts is None else texts
+    sums = Flops(4 * rows * d, 2 * rows * d)
+    if not identity_index:
+        products = (2 * (segments + of_b) + 2) * rows * d
+        sums = Flops(products, products)
+    gathered = 0 if texts is None else segments
+    return sums + Flops((2 * segments + of_b) * d, (6 * segments + 4 * of_b + gathered) * d)
 
 
 def wave_pair(
@@ -163,99 +184,28 @@ def wave_pair(
     read: str,
     scope: str = "dimension",
     identity_index: bool = False,
+    cells: int = 0,
 ) -> Flops:
-    """identity_index: entry p is row p itself; otherwise backward adds up the gradients of the entries of each row."""
+    """identity_index: entry p is row p itself; otherwise backward adds up the gradients of the entries of each row.
+
+    cells: Σ entries·sentences of each text, where the first wave is that of sentences and the second of `texts`; else 0.
+    """
     sums = Flops(0, 0 if identity_index else 2 * entries * d)
     if scope == "dimension" and read in wave_pair_cpu.READOUTS.get(kind, ()):
         forward, backward = BESIDE_NORMS[kind][read]
         tests = 8 * texts * d  # 4 for each wave and way, to see whether digits were lost
-        return Flops((12 + forward) * entries * d + tests, backward * entries * d + (tests if backward else 0)) + sums
+        pair = Flops((12 + forward) * entries * d + tests, backward * entries * d + (tests if backward else 0)) + sums
+        return pair + of_sentences(entries, texts, d, cells, bool(backward)) if cells else pair
     waves = token2wave(tokens, d) + token2wave(tokens, d) + operation(tokens, d, kind) + readout(tokens, d, read)
     return waves + Flops(0, (2 + READOUTS[read].width) * entries * d) + sums  # dy shared by the tokens, and back
 
 
-def feed_forward(part: FeedForward, rows: int) -> Flops:
+def of_sentences(entries: int, texts: int, d: int, cells: int, slopes: bool) -> Flops:
+    """What a wave of sentences takes beyond one of texts, in a wave pair. slopes: whether E4 goes backward."""
+    tests, sizes = 4 * (entries - texts) * d, 2 * cells + entries
+    return Flops(cells + 2 * (cells - entries) * d + tests + sizes, slopes * (2 * cells * d + tests) + sizes)
+
+
+def feed_forward(rows: int, d: int, hidden: int, activation: str) -> Flops:
     """Both linear maps and the activation between them."""
-    d, hidden = part.expand.weight.value.shape
-    return linear(rows, d, hidden) + ACTIVATIONS[part.activation](rows, hidden) + linear(rows, hidden, d)
-
-
-# Networks
-
-
-def step_flops(network: Any, batch: RaggedBatch) -> Flops:
-    """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host."""
-    texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
-    classifier = linear(texts, *network.classifier.weight.value.shape)
-    loss = softmax_cross_entropy(texts, classes, network.config.label_smoothing)
-    return total(ENCODERS[network.config.model](network, batch)) + classifier + loss
-
-
-def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
-    """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
-    return total(MIXING[network.config.model](network, batch))
-
-
-def plan_of(network: PlannedWaveNetwork, batch: RaggedBatch) -> WavePlan:
-    """The plan of a batch without dropout."""
-    vocabulary = len(network.embedding.table.value)
-    return plan_batch(network.config, batch.ids, batch.offsets, batch.labels, vocabulary)
-
-
-def wave_mixing(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
-    plan, config, texts, parts = plan_of(network, batch), network.config, len(batch.offsets) - 1, []
-    rows = len(plan.ids)
-    for bag, after in zip(plan.bags, plan.bags[1:]):
-        entries, d = bag.entry_count(), config.dimension
-        if shares_magnitude(config):
-            parts.append(bag_magnitude(rows, texts, d))
-        else:
-            shape = (config.operation, config.readout, config.scope, bag.row_index is None)
-            parts.append(wave_pair(entries, len(batch.ids), texts, d, *shape))
-        rows = entries if after.row_index is None else texts
-    return parts
-
-
-def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
-    plan, config, texts = plan_of(network, batch), network.config, len(batch.offsets) - 1
-    d, rows, parts = config.dimension, len(plan.ids), wave_mixing(network, batch)
-    for block, bag, after, spread in zip(network.blocks, plan.bags, plan.bags[1:], plan.spread):
-        entries = bag.entry_count()
-        out = entries if after.row_index is None else texts  # rows of the block's output
-        parts += [linear(rows, d, d), linear(rows, d, d), Flops(0, rows * d)]  # two gradients of x added
-        if spread is not None:
-            parts.append(Flops(0, entries * d))  # summed over the entries of each text
-        if block.projection:
-            parts.append(linear(out, READOUTS[config.readout].width * d, d))
-        parts.append(layer_norm(out, d, config.wave_residual))
-        if config.wave_residual:  # summed over the entries of each row, and added
-            parts.append(Flops(0, (rows if bag.row_index is None else rows + entries) * d))
-        if block.feed_forward:
-            parts += [feed_forward(block.feed_forward, out), layer_norm(out, d, residual=True), Flops(0, out * d)]
-        rows = out
-    entries = plan.bags[-1].entry_count()
-    parts.append(pooling(entries, texts, d, config.pooling, plan.bags[-1].counts is not None))
-    if not network.blocks:
-        parts.append(Flops(0, entries * d))  # summed over the entries of each row
-    return parts
-
-
-def transformer_mixing(network: Transformer, batch: RaggedBatch) -> list[Flops]:
-    config = network.config
-    return [attention(lengths(batch.offsets), config.dimension, config.heads) for _ in network.blocks]
-
-
-def transformer_encoder(network: Transformer, batch: RaggedBatch) -> list[Flops]:
-    tokens, texts, d = len(batch.ids), len(batch.offsets) - 1, network.config.dimension
-    parts = [embedding(tokens, d), embedding(tokens, d), layer_norm(tokens, d, residual=True)]
-    parts += transformer_mixing(network, batch)
-    for block in network.blocks:
-        parts += [linear(tokens, d, d)] * 4 + [feed_forward(block.feed_forward, tokens)]
-        parts += [layer_norm(tokens, d, residual=True)] * 2
-        parts.append(Flops(0, 4 * tokens * d))  # the gradients of x are added: one path more here, three there
-    return [*parts, pooling(tokens, texts, d, "cls"), linear(texts, d, d), tanh(texts, d)]
-
-
-Count = Callable[[Any, RaggedBatch], list[Flops]]
-ENCODERS: dict[str, Count] = {"wave": wave_encoder, "transformer": transformer_encoder}
-MIXING: dict[str, Count] = {"wave": wave_mixing, "transformer": transformer_mixing}
+    return linear(rows, d, hidden) + ACTIVATIONS[activation](rows, hidden) + linear(rows, hidden, d)

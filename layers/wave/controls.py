@@ -50,7 +50,7 @@ def wave_backward(dz: Wave, cache: Cache) -> Floats2d:
 
 def real_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave, Floats2d]:
     check_floats("w", w, ("T", "d"))
-    return Wave(w, array_module(w).zeros_like(w)), w
+    return Wave(w, array_module(w).zeros(w.shape, w.dtype)), w
 
 
 def real_backward(dz: Wave, w: Floats2d) -> Floats2d:
@@ -61,8 +61,9 @@ def real_backward(dz: Wave, w: Floats2d) -> Floats2d:
 def phase_free_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave, PhaseFreeCache]:
     G, cache = global_magnitude_forward(w, offsets, scope)
     xp = array_module(w)
-    re = xp.ascontiguousarray(xp.broadcast_to(spread(G, offsets, len(w)), w.shape))
-    return Wave(re, xp.zeros_like(w)), PhaseFreeCache(w, offsets, cache)
+    re = xp.empty(w.shape, w.dtype)
+    re[...] = spread(G, offsets, len(w))  # one number for all dimensions in scope "text"
+    return Wave(re, xp.zeros(w.shape, w.dtype)), PhaseFreeCache(w, offsets, cache)
 
 
 def phase_free_backward(dz: Wave, cache: PhaseFreeCache) -> Floats2d:

@@ -10,6 +10,7 @@ from layers.costs import Flops
 from layers.fast import FUNCTIONS
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetworkConfig
 from layers.networks.configs import ACTIVATIONS
+from layers.networks.costs import mixing_flops, step_flops
 from layers.networks.parts import FeedForward
 from layers.standard import attention
 from layers.standard.pooling import POOLINGS
@@ -127,7 +128,7 @@ def test_feed_forward_counts_what_runs(activation):
     for parameter in layer.parameters().values():
         parameter.value = parameter.value.view(Counted)
     running = counted_flops(lambda: layer.forward(X), lambda cache: layer.backward(np.ones_like(X), cache))
-    assert costs.feed_forward(layer, 7) == running
+    assert costs.feed_forward(7, 5, 3, activation) == running
 
 
 # --- networks ----------------------------------------------------------------------------------------------------
@@ -144,7 +145,9 @@ def small_transformer(**fields):
 
 def batch_of(*texts):
     ids = np.concatenate([np.array(text, np.int64) for text in texts])
-    return RaggedBatch(ids, np.cumsum([0, *map(len, texts)]), np.arange(len(texts)) % 3)
+    ends = np.cumsum([0, *map(len, texts)])
+    sentences = np.unique(np.concatenate([ends, ends[:-1] + 2]))  # two tokens, and the rest
+    return RaggedBatch(ids, ends, np.arange(len(texts)) % 3, sentences)
 
 
 THREE = batch_of([1, 2, 3, 1, 5, 1], [1, 4, 2, 6, 1, 1], [7, 3, 2, 1, 7, 7])  # of 4 distinct tokens each, 7 in all
@@ -163,6 +166,23 @@ NETWORKS = [
     {"readout": "magnitude", "blocks": 2, "wave_residual": False},
     {"readout": "magnitude", "wave_residual": False, "pooling": "cls"},
     {"readout": "magnitude", "scope": "text", "blocks": 2},
+    *({"position_encoding": kind} for kind in ("sinusoidal", "learned")),
+    {"position_encoding": "learned", "readout": "magnitude", "wave_residual": False, "blocks": 2},
+    {"position_encoding": "learned", "blocks": 0},
+    {"position_encoding": "sinusoidal", "variants": "none"},
+    {"position_encoding": "sinusoidal", "levels": "sentence-text", "operation": "interference", "readout": "magnitude"},
+    {"levels": "sentence", "readout": "real"},
+    {"levels": "sentence-text", "readout": "imaginary", "wave_residual": False},
+    {"levels": "sentence-text", "readout": "magnitude", "wave_residual": False, "blocks": 2},
+    {"levels": "sentence-text", "readout": "magnitude", "position_encoding": "sinusoidal"},
+    {"block_form": "eq8", "blocks": 3},
+    {"block_form": "eq8", "blocks": 2, "readout": "magnitude"},
+    {"block_form": "fig6b", "blocks": 2, "readout": "magnitude", "operation": "interference"},
+    {"variants": "none", "blocks": 2},
+    {"variants": "wave", "readout": "magnitude", "blocks": 2},
+    {"wave": "real", "readout": "magnitude", "position_encoding": "learned"},
+    {"wave": "phase-free", "readout": "real", "levels": "sentence-text", "blocks": 2},
+    {"wave": "phase-free", "operation": "interference", "readout": "both", "scope": "text"},
 ]
 TRANSFORMERS = [{}, {"blocks": 2, "label_smoothing": 0.1}, {"blocks": 0}, {"heads": 1, "hidden": 5}]
 EVERY_NETWORK = [
@@ -175,7 +195,7 @@ every_network = pytest.mark.parametrize("kind, fields", EVERY_NETWORK, ids=lambd
 @every_network
 def test_a_network_counts_what_a_step_runs(kind, fields):
     network = kind(**fields)
-    counted = costs.step_flops(network, THREE)
+    counted = step_flops(network, THREE)
     for parameter in network.parameters().values():
         parameter.value = parameter.value.view(Counted)
     assert counted == counted_flops(lambda: network.loss_forward(THREE, train=True), network.loss_backward)
@@ -185,7 +205,7 @@ def test_a_network_counts_what_a_step_runs(kind, fields):
 def test_mixing_is_a_part_of_a_step(kind, fields):
     """There is none without blocks."""
     network = kind(**fields)
-    mixing, step = costs.mixing_flops(network, THREE), costs.step_flops(network, THREE)
+    mixing, step = mixing_flops(network, THREE), step_flops(network, THREE)
     assert (mixing.forward > 0) == (mixing.backward > 0) == (network.config.blocks > 0)
     assert mixing.forward < step.forward and mixing.backward < step.backward
 
@@ -203,7 +223,7 @@ def test_attention_is_additive_and_quadratic_in_the_length():
 @pytest.mark.parametrize("fields", NETWORKS, ids=str)
 def test_a_wave_network_is_linear_in_the_length_of_a_text(fields):
     network = small_network(**fields)
-    counts = [costs.step_flops(network, batch_of(range(n))) for n in (3, 5, 7)]  # distinct tokens
+    counts = [step_flops(network, batch_of(range(n))) for n in (3, 5, 7)]  # distinct tokens
     for first, second, third in zip(*counts):
         assert second - first == third - second >= 0
     assert counts[0].backward < counts[1].backward
@@ -213,7 +233,7 @@ def test_a_wave_network_is_linear_in_the_length_of_a_text(fields):
 def test_a_transformer_is_quadratic_by_its_attention_alone(fields):
     """In the length of a text."""
     network = small_transformer(**fields)
-    counts = [costs.step_flops(network, batch_of(range(n))) for n in (3, 5, 7)]
+    counts = [step_flops(network, batch_of(range(n))) for n in (3, 5, 7)]
     second = [a - 2 * b + c for a, b, c in zip(*counts)]
     pairs = 7 * 7 - 2 * 5 * 5 + 3 * 3
     heads, blocks = network.config.heads, network.config.blocks

@@ -9,7 +9,7 @@ from engine.implementation import ImplementationError, using
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import update
-from layers import costs
+from layers.networks.costs import step_flops
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network
 from layers.networks.parts import example_batch
 from layers.networks.planned_wave_network import CheckedWaveNetwork
@@ -106,7 +106,7 @@ def test_its_operations_are_counted(fields):
     for parameter in network.parameters().values():
         parameter.value = parameter.value.view(Counted)
     running = counted_flops(lambda: network.loss_forward(batch, train=True), network.loss_backward)
-    assert costs.step_flops(network, batch) == running
+    assert step_flops(network, batch) == running
 
 
 def test_other_names_are_still_refused(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.costs import mixing_flops, step_flops
+from layers.networks.costs import mixing_flops, step_flops
 from layers.experiments.complexity import MODELS, batch_of, build, config_of
 from layers.networks.configs import PRESETS
 
