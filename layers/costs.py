@@ -188,7 +188,7 @@ def wave_pair(
 ) -> Flops:
     """identity_index: entry p is row p itself; otherwise backward adds up the gradients of the entries of each row.
 
-    cells: Σ entries·sentences of each text, where the first wave is that of sentences and the second of `texts`; else 0.
+    cells: Σ entries·sentences of each text, where the first wave is that of sentences and the second of texts; else 0.
     """
     sums = Flops(0, 0 if identity_index else 2 * entries * d)
     if scope == "dimension" and read in wave_pair_cpu.READOUTS.get(kind, ()):

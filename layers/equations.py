@@ -98,7 +98,8 @@ def wave_pair(f: Functions) -> Pair:
     ) -> tuple[Floats2d, Expanded]:
         """a, b: (U, d), bag: P entries over these rows → y: (P, d), for the readout "both" (P, 2d), and the cache.
 
-        second: the same entries, cut otherwise, as the magnitudes of b are taken; by default as those of a. Raises ValueError for a wrong dtype, shape, operation, readout or scope.
+        second: the same entries, cut otherwise, as the magnitudes of b are taken; by default as those of a.
+        Raises ValueError for a wrong dtype, shape, operation, readout or scope.
         """
         check_wave_pair(a, b, operation, readout, scope)
         entry, first, offsets = bag.expand()
@@ -144,7 +145,8 @@ def bag_magnitude(f: Functions) -> Pair:
     ) -> tuple[Floats2d, Expanded]:
         """a, b: (U, d), bag: of B texts over these rows → y: (B, d), and the cache.
 
-        second: the same entries, cut into texts of whole segments of `bag`, whose magnitudes of b are taken. bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and
+        second: the same entries, cut into texts of whole segments of `bag`, whose magnitudes of b are taken.
+        bias_a, bias_b: (d,), added to every row of a and of b first; their gradients are the sums of the rows of da and
         of db. Raises ValueError for a wrong dtype or shape.
         """
         a, b = with_biases(a, b, bias_a, bias_b)

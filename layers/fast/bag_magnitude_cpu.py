@@ -115,8 +115,10 @@ def magnitudes_by_text(x: Floats2d, offsets: Offsets | None) -> Floats2d:
 def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     a, b, G_a, G_b, sums_a, sums_b, texts = cache
     check_floats("dy", dy, G_a.shape, like=a)
-    dG_a, dG_b = dy * (G_b if texts is None else spread(G_b, texts, len(G_a))), dy * G_a
-    dG_b = dG_b if texts is None else segment_sum(dG_b, texts)
+    dG_a: Floats2d = dy * (G_b if texts is None else spread(G_b, texts, len(G_a)))
+    dG_b: Floats2d = dy * G_a
+    if texts is not None:
+        dG_b = segment_sum(dG_b, texts)
     da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
     return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
 

@@ -42,18 +42,18 @@ class Text(NamedTuple):
 class Sentences(NamedTuple):
     """The sentences of the texts of a group.
 
-    index: (g, n) the sentence of each entry, from 0 in each text. members: (g, s, n) float64, 1 where an entry stands in
-    a sentence. alone: (g, n, 1) whether an entry is the only token of its sentence.
+    number: (g, n) the sentence of each entry, from 0 in each text. members: (g, s, n) float64, 1 where an entry stands
+    in a sentence. alone: (g, n, 1) whether an entry is the only token of its sentence.
     """
 
-    index: Ints2d
+    number: Ints2d
     members: Floats3d
     alone: Bools
 
     def sums(self, x: Floats3d, weights: Floats2d | None = None) -> Floats3d:
         """(g, n, d) float64: the sum over its sentence for each entry, of x (g, n, d), times weights (g, n)."""
         of_sentences = (self.members if weights is None else self.members * weights[:, None, :]) @ x
-        total: Floats3d = of_sentences[np.arange(len(x))[:, None], self.index]
+        total: Floats3d = of_sentences[np.arange(len(x))[:, None], self.number]
         return total
 
 

@@ -86,8 +86,9 @@ def forward(
                 group.put(whole, block)
             for i in np.flatnonzero(~(safe_a & safe_b)):
                 text = group.texts[i]
-                rows = text.alone(xa[i]), text.alone(xb[i])
-                y[text.rows], exceptions[text.number] = equation_of_text(text, *rows, operation, readout)
+                y[text.rows], exceptions[text.number] = equation_of_text(
+                    text, text.alone(xa[i]), text.alone(xb[i]), operation, readout
+                )
     return y, Cache(a, b, v_a, v_b, y, bag, second, operation, readout, exceptions)
 
 
@@ -125,8 +126,8 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
                 if text.number in exceptions or not (safe_a[i] and safe_b[i]):
                     known = exceptions.get(text.number)
                     if known is None:
-                        rows = (text.alone(x[i]) for x, _ in waves)
-                        _, known = equation_of_text(text, *rows, operation, readout)
+                        (xa, _), (xb, _) = waves
+                        _, known = equation_of_text(text, text.alone(xa[i]), text.alone(xb[i]), operation, readout)
                     dtext = equation_backward(dy[text.rows], known)
                 for whole, part in zip((da, db), dtext):
                     if merged:
@@ -138,9 +139,7 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     return sum_entries(da, bag, len(a)), sum_entries(db, bag, len(b))
 
 
-def norm_of_others(
-    x: Floats3d, weights: Floats2d, sentences: Sentences | None = None
-) -> tuple[Floats3d, Bools]:
+def norm_of_others(x: Floats3d, weights: Floats2d, sentences: Sentences | None = None) -> tuple[Floats3d, Bools]:
     """(v (g, n, d), whether that of a text has all promised digits (g,)). sentences: of which the sums are taken."""
     squares = x.astype(np.float64)
     squares *= squares
@@ -249,7 +248,8 @@ def slopes_of_rows(
         held = held.all(axis=1, keepdims=True) & in_range
     else:
         held = (held & in_range) | sentences.alone
-    if sentences is None and not held.all():  # where one token alone has a gradient, as in [CLS] pooling, the difference is exact
+    # Where one token alone has a gradient, as in [CLS] pooling, the difference is exact.
+    if sentences is None and not held.all():
         single = (np.count_nonzero(dim, axis=1, keepdims=True) == 1) & (heaviest <= 1)
         held |= single & in_range
     dx *= x

@@ -6,9 +6,10 @@ import numpy as np
 
 from engine.implementation import current
 from layers.fast import FUNCTIONS
+from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.parts import TextClassifier
-from layers.networks.planned_wave_network import CheckedWaveNetwork, PlannedWaveNetwork
+from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
 

@@ -132,7 +132,9 @@ def transformer_encoder(network: Transformer, batch: RaggedBatch) -> list[Flops]
     parts = [costs.embedding(tokens, d), costs.embedding(tokens, d), layer_norm(tokens, d, residual=True)]
     parts += transformer_mixing(network, batch)
     for block in network.blocks:
-        parts += [linear(tokens, d, d)] * 4 + [feed_forward(tokens, d, block.feed_forward.expand.weight.value.shape[1], "gelu")]
+        parts += [linear(tokens, d, d)] * 4 + [
+            feed_forward(tokens, d, block.feed_forward.expand.weight.value.shape[1], "gelu")
+        ]
         parts += [layer_norm(tokens, d, residual=True)] * 2
         parts.append(Flops(0, 4 * tokens * d))  # the gradients of x are added: one path more here, three there
     return [*parts, costs.pooling(tokens, texts, d, "cls"), linear(texts, d, d), costs.tanh(texts, d)]

@@ -104,7 +104,6 @@ class Linear(Part):
         if self.bias is not None:
             self.bias.accumulate(dbias)
 
-
     def wave_forward(self, z: Wave) -> tuple[Wave, Any]:
         """z·W + b of a wave, with real W and b: z.re·W + b and z.im·W."""
         weight, bias = self.values()
@@ -137,7 +136,8 @@ class PositionEncoding(Part):
             return self.table.value
         assert self.constant is not None
         self.constant = to_device(self.constant, "cpu" if isinstance(like, np.ndarray) else "cuda")  # moves once
-        return self.constant.astype(like.dtype, copy=False)
+        table: Floats2d = self.constant.astype(like.dtype, copy=False)
+        return table
 
     def forward(self, w: Floats2d, places: Ints1d) -> tuple[Floats2d, Any]:
         """w: (T, d), places: (T,) → x: (T, d), and the cache."""

@@ -1,22 +1,20 @@
 """The Wave Network of wave_network.py, each distinct row computed once by a WavePlan.
 
 The parameters are those of WaveNetwork, and so are logits, loss and gradients, to rounding. No mathematics of its own.
-CheckedWaveNetwork (implementation=check) is held against the readable network once a step.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import move_together, same_stream
+from engine.arrays.backend import move_together
 from engine.arrays.bag import sum_entries
 from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
-from engine.implementation import compare
 from engine.layer import RowSparse
-from engine.types import Floats, Floats1d, Floats2d, Ints1d
+from engine.types import Floats1d, Floats2d
 from layers.fast import FUNCTIONS, has_kernels, needs_inverse_index
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.parts import Linear, twin
+from layers.networks.parts import Linear
 from layers.networks.placed_rows import MapCache, PlacedRows, map_backward, map_forward, sum_of_rows_backward
 from layers.networks.wave_network import WaveBlock, WaveNetwork
 from layers.networks.wave_plan import (
@@ -160,6 +158,7 @@ class PlannedWaveNetwork(WaveNetwork):
         w = gather_rows(self.embedding.table.value, plan.ids)  # E9
         if plan.lookup is None or plan.places is None or self.position_encoding is None:
             return w if plan.lookup is None else plan.lookup.entries(w)
+        assert plan.positions is not None
         p = self.position_encoding.values(w)[: len(plan.positions)]
         x = PlacedRows(w, p, plan.lookup, plan.places)
         drops = rng is not None and self.config.embedding_dropout > 0
@@ -167,15 +166,14 @@ class PlannedWaveNetwork(WaveNetwork):
 
     def input_backward(self, dx: Any, plan: WavePlan) -> None:
         """dx: as input_rows, or the gradients (dw, dp) of tokens and positions. Adds to the gradients of both."""
-        row_count, dp = len(plan.ids), None
-        if isinstance(dx, tuple):
-            dx, dp = dx
-        elif plan.lookup is not None:
-            dp = None if plan.places is None else sum_entries(dx, plan.places, len(plan.positions))
-            dx = sum_entries(dx, plan.lookup, row_count)
-        self.embedding.table.accumulate(RowSparse(plan.ids, dx))
-        if self.position_encoding is not None:
-            self.position_encoding.accumulate(RowSparse(plan.positions, dp))
+        dw, dp = dx if isinstance(dx, tuple) else (dx, None)
+        if dw is dx and plan.lookup is not None:
+            dw = sum_entries(dx, plan.lookup, len(plan.ids))
+        self.embedding.table.accumulate(RowSparse(plan.ids, dw))
+        if self.position_encoding is None or plan.positions is None or plan.places is None:
+            return
+        dp = sum_entries(dx, plan.places, len(plan.positions)) if dp is None else dp
+        self.position_encoding.accumulate(RowSparse(plan.positions, dp))
 
     def block_forward(
         self, block: WaveBlock, x: Floats2d | PlacedRows, plan: BlockPlan, rng: Any
@@ -186,6 +184,7 @@ class PlannedWaveNetwork(WaveNetwork):
         """
         f, config, (bag, second, spread) = self.functions, self.config, plan
         if runs_token_by_token(config):
+            assert not isinstance(x, PlacedRows)
             second_offsets = None if second is None else second.offsets
             y, cache = block.forward(x, bag.offsets, rng, second_offsets)
             return y, TokenwiseCache(cache)
@@ -204,13 +203,15 @@ class PlannedWaveNetwork(WaveNetwork):
             y, spread = gather_rows(y, spread), None  # every entry drops its own
         y, dropout = f.dropout_forward(y, config.dropout, rng)
         rows = len(x.w) if isinstance(x, PlacedRows) else len(x)
-        x = x.entries() if isinstance(x, PlacedRows) and config.adds_input() else x
-        if block.wave_norm and config.adds_input():
-            y, wave_norm = block.wave_norm.forward(y, x, spread, bag.row_index)
-        elif block.wave_norm:
+        added = None  # E21
+        if config.adds_input():
+            added = x.entries() if isinstance(x, PlacedRows) else x
+        if block.wave_norm and added is None:
             y, wave_norm = block.wave_norm.forward(y)
-        elif config.adds_input():  # E21
-            y = (y if spread is None else gather_rows(y, spread)) + bag.entries(x)
+        elif block.wave_norm:
+            y, wave_norm = block.wave_norm.forward(y, added, spread, bag.row_index)
+        elif added is not None:
+            y = (y if spread is None else gather_rows(y, spread)) + bag.entries(added)
         if block.feed_forward and block.feed_forward_norm:
             z, feed_forward = block.feed_forward.forward(y, rng)
             z, feed_forward_dropout = f.dropout_forward(z, config.dropout, rng)
@@ -241,17 +242,18 @@ class PlannedWaveNetwork(WaveNetwork):
             da, db = f.bag_magnitude_backward(dy, cache.waves)
         else:
             da, db = f.wave_pair_backward(dy, cache.waves)
-        if isinstance(cache.first_variant, MapCache):
-            pair = map_backward(block.first_variant, da, cache.first_variant)
+        first, second = block.first_variant, block.second_variant
+        if first is None or second is None:
+            dx = da + db
+        elif isinstance(cache.first_variant, MapCache):
+            pair = map_backward(first, da, cache.first_variant)
             if adds_input:
                 of_x = sum_of_rows_backward(dresidual, cache.first_variant.x)
                 pair = pair[0] + of_x[0], pair[1] + of_x[1]
-            return map_backward(block.second_variant, db, cache.second_variant, pair)
-        if block.first_variant and block.second_variant:
-            dx = block.first_variant.backward(da, cache.first_variant)
-            dx = block.second_variant.backward(db, cache.second_variant, dx)
+            return map_backward(second, db, cache.second_variant, pair)
         else:
-            dx = da + db
+            dx = first.backward(da, cache.first_variant)
+            dx = second.backward(db, cache.second_variant, dx)
         return sum_entries(dresidual, bag, cache.rows, dx) if adds_input else dx
 
     def variant_forward(
@@ -270,50 +272,3 @@ class PlannedWaveNetwork(WaveNetwork):
         if block.first_variant is None or block.second_variant is None:
             return None, None
         return block.first_variant.values()[1], block.second_variant.values()[1]
-
-
-TOLERANCE = 1e-10  # of loss and gradients in float64, ‖difference‖/‖readable‖
-
-
-class CheckedCache(NamedTuple):
-    """A LossCache, and what is needed to compute the same step again."""
-
-    network: Any
-    logits: Floats2d
-    labels: Ints1d
-    loss: Any
-    step: tuple[RaggedBatch, bool, Any]  # the batch, train, the random stream
-
-
-class CheckedWaveNetwork(PlannedWaveNetwork):
-    """A PlannedWaveNetwork that recomputes each call of an implementation by its equation, each step by WaveNetwork.
-
-    The step is compared in float64, where planned and readable network must agree to TOLERANCE; float32 is compared
-    call by call. Raises ImplementationError where they differ.
-    """
-
-    def loss_forward(  # type: ignore[override]
-        self, batch: RaggedBatch, train: bool = False, rng: Any = None
-    ) -> tuple[Floats, CheckedCache]:
-        stream = same_stream(rng)
-        loss, cache = super().loss_forward(batch, train, rng)
-        return loss, CheckedCache(*cache, (batch, train, stream))
-
-    def loss_backward(self, cache: Any, dloss: float = 1.0) -> None:
-        super().loss_backward(cache, dloss)
-        planned = self.step_in_float64(PlannedWaveNetwork, "fast", cache.step)
-        readable = self.step_in_float64(WaveNetwork, "equations", cache.step)
-        for name, expected in readable.items():
-            compare(f"network: {name}", planned[name], expected, TOLERANCE)
-
-    def step_in_float64(
-        self, kind: type[WaveNetwork], implementation: str, step: tuple[RaggedBatch, bool, Any]
-    ) -> dict[str, Floats]:
-        """Loss and gradients by name of a network of that kind with the same parameters."""
-        network = twin(self, FUNCTIONS[implementation], kind)
-        for parameter in network.parameters().values():
-            parameter.value = parameter.value.astype(np.float64)
-        batch, train, stream = step
-        loss, cache = network.loss_forward(batch, train, same_stream(stream))
-        network.loss_backward(cache)
-        return {"loss": loss, **{f"gradient of {n}": p.dense_grad() for n, p in network.parameters().items()}}

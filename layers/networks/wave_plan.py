@@ -86,15 +86,18 @@ def plan_batch(
     drops_entries = dropping and config.dropout > 0
     has_places = config.position_encoding != "none"
     alone = drops_embeddings or drops_entries or has_places or runs_token_by_token(config)
-    # Entries that dropout or places set apart stay apart, and [CLS] pooling needs the first token of a text in its place.
+    # Entries that dropout or places set apart stay apart; [CLS] pooling needs the first token of a text in its place.
     if config.pooling != "cls" and not alone:
         bag = merge_repeats(bag, len(rows))
     if indexed:
         bag = bag.with_inverse_index(len(rows), expand)
     positions = places = None
     if has_places:
-        places = Bag(places_of(batch), None, finest)
-        positions = array_module(finest).arange(int(places.row_index.max(initial=-1)) + 1)
+        of_tokens = places_of(batch)
+        positions, places = (
+            array_module(finest).arange(int(of_tokens.max(initial=-1)) + 1),
+            Bag(of_tokens, None, finest),
+        )
         places = places.with_inverse_index(len(positions)) if indexed else places
     looked_up = drops_embeddings or has_places or runs_token_by_token(config)
     lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)

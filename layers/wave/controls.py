@@ -4,9 +4,9 @@
     real         Z_jk = w_jk              dw = dre                                      the imaginary part left out
     phase-free   Z_jk = G_tk              dw_jk = (Σ_{l∈S_t} dre_lk) · w_jk/G_tk        all phases 0 (E1 for each token)
 
-The parameters are the same, so that a difference in accuracy is that of the wave. Which of them must agree, by operation
-and readout, stands in controls.md, with the derivation. The imaginary part of both controls is 0, and its gradient is
-not asked for. Singular points: phase-free those of E1; real none. Unit: that of w.
+The parameters are the same, so that a difference in accuracy is that of the wave. Which of them must agree, by
+operation and readout, stands in controls.md, with the derivation. The imaginary part of both controls is 0, and its
+gradient is not asked for. Singular points: phase-free those of E1; real none. Unit: that of w.
 Source: ours; the papers have no such control.
 """
 

@@ -16,7 +16,7 @@ from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from layers.fast import TABLE, bag_pooling_cuda, by_kernels, gelu_cuda
 from layers.networks import PlannedWaveNetwork, WaveNetwork, planned_wave_network
-from layers.networks.planned_wave_network import CheckedWaveNetwork
+from layers.networks.checked_wave_network import CheckedWaveNetwork
 from tests.support.device_networks import NETWORKS, OTHERS, batch_of, network_of, steps
 from tests.support.launches import MAGNITUDE, REST, SEGMENTS, UPDATE, WAVES
 

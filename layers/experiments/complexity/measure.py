@@ -21,9 +21,9 @@ from engine.benchmark.machine import describe_device, memory_bytes, restart_peak
 from engine.benchmark.parts import PartTimer, SynchronizedPartTimer, Target, arrays_in, kept_bytes
 from engine.benchmark.timing import clock_of
 from engine.training.step import update
-from layers.networks.costs import mixing_flops, step_flops
 from layers.experiments.benchmark.contestants import CLIP_NORM, LEARNING_RATE, OurTraining
 from layers.experiments.complexity import TOKENS, batch_of, build
+from layers.networks.costs import mixing_flops, step_flops
 
 UPDATES, ENOUGH = 3, 20.0  # timed at each length, and seconds after which no further one is begun
 MIXING = ("attention", "bag_magnitude", "wave_pair")  # function pairs in which tokens see one another

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.arrays.bag import Bag
 from layers.fast import FUNCTIONS, bag_magnitude_cpu
+from layers.fast.bag_magnitude_cpu import Sums
 from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
 from tests.support.device_stand_in import assert_computes_on_the_device
 from tests.support.layer_laws import (
@@ -36,11 +37,17 @@ def case(lengths, seed, form="merged", decades=1.0, columns=3):
     return rng, random_rows(rng, rows, columns, decades), random_rows(rng, rows, columns, decades), bag
 
 
-def over_all_tokens(a, b, bag, dy):
+def of_texts(bag):
+    """The same entries cut more coarsely: two neighbouring segments are one text, the last one its own."""
+    return bag._replace(offsets=np.append(bag.offsets[:-1:2], bag.offsets[-1]))
+
+
+def over_all_tokens(a, b, bag, dy, second=None):
     """(y, da, db) by E17 on every single token."""
     texts = tokens_of(bag)
     rows = np.array([row for text in texts for _, row in text], np.int64)
-    y, cache = modulated_magnitude_forward(a[rows], b[rows], offsets_of([len(text) for text in texts]))
+    cuts = [offsets_of([len(text) for text in tokens_of(cut)]) for cut in (bag, second) if cut is not None]
+    y, cache = modulated_magnitude_forward(a[rows], b[rows], *cuts)
     sums = np.zeros_like(a), np.zeros_like(b)
     for total, slope in zip(sums, modulated_magnitude_backward(dy, cache)):
         np.add.at(total, rows, slope)
@@ -58,6 +65,16 @@ def test_equals_the_equation_over_all_tokens(lengths, seed, form):
     for one, other in ((forward, backward), composed):
         y, cache = one(a, b, bag)
         assert_equal((y, *other(dy, cache)), over_all_tokens(a, b, bag, dy), 1e-12)
+
+
+@given(LENGTHS, SEEDS, FORMS)
+@examples(60)
+def test_of_sentences_and_their_texts(lengths, seed, form):
+    rng, a, b, bag = case(lengths, seed, form)
+    second, dy = of_texts(bag), rng.standard_normal((len(lengths), 3))
+    for one, other in ((forward, backward), composed):
+        y, cache = one(a, b, bag, None, None, second)
+        assert_equal((y, *other(dy, cache)), over_all_tokens(a, b, bag, dy, second), 1e-12)
 
 
 def test_it_is_computed_by_matrix_products():
@@ -119,7 +136,7 @@ def test_each_partial_derivative_is_bounded(lengths, seed):
         dy = np.zeros_like(y)
         dy[t] = 1
         for slope, G in zip(backward(dy, cache), (cache.G_b, cache.G_a)):
-            assert np.all(abs(slope[:, 0]) <= (1 + 1e-14) * np.sqrt(cache.counts[t]) * G[t])
+            assert np.all(abs(slope[:, 0]) <= (1 + 1e-14) * np.sqrt(cache.sums_a.counts[t]) * G[t])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -248,7 +265,7 @@ def test_float64_numbers_far_below_their_column_lose_digits():
     def of_small(size):
         """(y, slope of a) of a text that is one such number; another text has a 1 in the same column."""
         a, b = np.array([[1.0], [size]]), np.ones((2, 1))
-        y, cache = forward(a, b, Bag(None, None, np.array([0, 1, 2])))
+        y, cache = forward(a, b, Bag(np.array([0, 1]), None, np.array([0, 1, 2])))
         return y[1, 0] / size, backward(np.ones_like(y), cache)[0][1, 0]
 
     np.testing.assert_allclose(of_small(1.5e-154), (1, 1), rtol=1e-14)
@@ -258,11 +275,14 @@ def test_float64_numbers_far_below_their_column_lose_digits():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_row_that_is_not_finite_spoils_its_column_only(bad):
+    """In every text by matrix products; in its text alone where rows are summed from text to text."""
     rng, a, b, bag = case([3, 2], 0, "rows of their own")
     a[4, 1] = bad
     with np.errstate(invalid="ignore"):
-        y, _ = forward(a, b, bag)
+        y, _ = forward(a, b, bag._replace(row_index=np.arange(5)))
+        by_text, _ = forward(a, b, bag)
     assert not np.isfinite(y[:, 1]).any() and np.isfinite(y[:, [0, 2]]).all()
+    assert np.isfinite(by_text).tolist() == [[True] * 3, [True, False, True]]
 
 
 def test_columns_of_any_size_do_not_disturb_one_another():
@@ -284,7 +304,7 @@ def test_columns_of_any_size_do_not_disturb_one_another():
     [
         lambda dy, cache: backward(dy, cache)[::-1],  # swapped
         lambda dy, cache: backward(dy, cache._replace(G_a=cache.G_b, G_b=cache.G_a)),
-        lambda dy, cache: backward(dy, cache._replace(counts=(cache.counts > 0) * 1.0)),  # every token once
+        lambda dy, cache: backward(dy, cache._replace(sums_a=Sums((cache.sums_a.counts > 0) * 1.0, None))),  # each once
         lambda dy, cache: backward(dy[::-1].copy(), cache),  # the wrong text
     ],
     ids=["swapped", "the other magnitude", "counts", "texts"],

@@ -20,8 +20,8 @@ from layers.networks import (
     WaveNetworkConfig,
     build_network,
 )
+from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.parts import example_batch
-from layers.networks.planned_wave_network import CheckedWaveNetwork
 
 ROOT = Path(layers.__path__[0])
 pytestmark = pytest.mark.skipif("MUTANT_UNDER_TEST" in os.environ, reason="functions that are mutated have other names")
@@ -70,7 +70,7 @@ def test_equations_run_once_for_each_line_of_the_network(operation, blocks):
     network, calls = run_step(config, "equations")
     assert type(network) is WaveNetwork
     expected = in_both_directions(
-        embedding=1, token2wave=2 * blocks, operation=blocks, readout=blocks, dropout=2 * blocks + 2,
+        embedding=1, wave=2 * blocks, token2wave=2 * blocks, operation=blocks, readout=blocks, dropout=2 * blocks + 2,
         residual=2 * blocks, layer_norm=2 * blocks, gelu=blocks, linear=5 * blocks + 1, pooling=1,
         softmax_cross_entropy=1,
     )  # fmt: skip
@@ -85,6 +85,7 @@ def test_equations_use_no_other_file_of_layers():
     files = {file for file, _ in calls}
     assert {file for file in files if not file.startswith(("wave/", "standard/"))} == {
         "equations.py",
+        "networks/configs.py",
         "networks/parts.py",
         "networks/wave_network.py",
     }

@@ -9,10 +9,10 @@ from engine.implementation import ImplementationError, using
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import update
-from layers.networks.costs import step_flops
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network
+from layers.networks.checked_wave_network import CheckedWaveNetwork
+from layers.networks.costs import step_flops
 from layers.networks.parts import example_batch
-from layers.networks.planned_wave_network import CheckedWaveNetwork
 from layers.wave import OPERATIONS, READOUTS, Operation, Readout, Wave
 from tests.support.counted_arrays import Counted, counted_flops
 from tests.support.small_networks import CLASSES, LENGTHS, VOCABULARY, gradient_report, stirred

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engine.benchmark.timing import HostClock
-from layers.networks.costs import step_flops
 from layers.experiments.complexity import MODELS, batch_of, measure
 from layers.experiments.complexity.measure import Measurement, Subject, main, predicted_seconds
+from layers.networks.costs import step_flops
 
 RATE = 1e9
 
