@@ -146,6 +146,7 @@ class PositionEncoding(Part):
 
     def backward(self, dx: Floats2d, cache: Any) -> Floats2d:
         """dx: (T, d) → dw: (T, d)."""
+        dw: Floats2d
         dw, dtable = self.functions.position_encoding_backward(dx, cache)
         self.accumulate(dtable)
         return dw

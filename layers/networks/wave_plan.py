@@ -94,10 +94,8 @@ def plan_batch(
     positions = places = None
     if has_places:
         of_tokens = places_of(batch)
-        positions, places = (
-            array_module(finest).arange(int(of_tokens.max(initial=-1)) + 1),
-            Bag(of_tokens, None, finest),
-        )
+        positions = array_module(finest).arange(int(of_tokens.max(initial=-1)) + 1)
+        places = Bag(of_tokens, None, finest)
         places = places.with_inverse_index(len(positions)) if indexed else places
     looked_up = drops_embeddings or has_places or runs_token_by_token(config)
     lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from engine.arrays.ragged import RaggedBatch
 from engine.types import Floats2d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
+from layers.networks.configs import LEVELS
 from layers.networks.parts import LayerNorm, Linear
 
 Polar: TypeAlias = tuple[Tensor, Tensor]  # magnitude and phase of a wave
@@ -40,6 +41,14 @@ class PeerNetwork(nn.Module):
             raise ValueError(
                 "the peer has one block, the magnitude readout, magnitudes per dimension and mean pooling only"
             )
+        if block.first_variant is None or block.second_variant is None or block.wave_norm is None:
+            raise ValueError(
+                "the peer has blocks of the form normed with a linear map of the embeddings in each branch"
+            )
+        if config.variants != "embeddings" or config.wave != "full":
+            raise ValueError("the peer has waves of linear maps of the embeddings, and no controls")
+        self.by_sentence = [level == "sentence" for level in LEVELS[config.levels]]
+        self.positions = positions_like(network)
         self.operation, self.wave_residual = config.operation, config.wave_residual
         self.embedding = nn.Embedding.from_pretrained(torch.tensor(network.embedding.table.value), freeze=False)
         self.first, self.second = linear_like(block.first_variant), linear_like(block.second_variant)
@@ -53,11 +62,18 @@ class PeerNetwork(nn.Module):
             self.feed_forward_norm = norm_like(block.feed_forward_norm)
         self.classifier = linear_like(network.classifier)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids: (B, L) token ids, mask: (B, L) 1 for a token and 0 for padding → logits (B, C)."""
+    def forward(self, ids: Tensor, mask: Tensor, sentences: Tensor | None = None) -> Tensor:
+        """ids: (B, L) token ids, mask: (B, L) 1 for a token and 0 for padding → logits (B, C).
+
+        sentences: (B, L) the number of the sentence of each token in its text, where the network asks for it.
+        """
         mask = mask.unsqueeze(-1)
         x = self.embedding(ids)
-        y = self.magnitude(to_polar(self.first(x) * mask), to_polar(self.second(x) * mask), self.operation)
+        if self.positions is not None:
+            x = x + self.positions.weight[: x.shape[1]]
+        first, second = (sentences if wanted else None for wanted in self.by_sentence)
+        A, B = to_polar(self.first(x) * mask, first), to_polar(self.second(x) * mask, second)
+        y = self.magnitude(A, B, self.operation)
         y = self.wave_norm(y + x if self.wave_residual else y)
         if self.feed_forward is not None:
             y = self.feed_forward_norm(y + self.feed_forward(y))
@@ -65,9 +81,18 @@ class PeerNetwork(nn.Module):
         return logits
 
 
-def to_polar(w: Tensor) -> Polar:
-    """(B, L, d) → the global magnitude of each text and dimension (B, 1, d) and the phase of each token (B, L, d)."""
-    G = torch.sqrt(torch.sum(w * w, dim=1, keepdim=True) + EPSILON)
+def to_polar(w: Tensor, sentences: Tensor | None = None) -> Polar:
+    """(B, L, d) → the global magnitude of each text and dimension (B, 1, d) and the phase of each token (B, L, d).
+
+    sentences: (B, L), with it the magnitude is that of the sentence of each token (B, L, d).
+    """
+    if sentences is None:
+        squares = torch.sum(w * w, dim=1, keepdim=True)
+    else:
+        index = sentences.unsqueeze(-1).expand_as(w)
+        of_sentences = torch.zeros_like(w).scatter_add(1, index, w * w)  # a text has no more sentences than tokens
+        squares = torch.gather(of_sentences, 1, index)
+    G = torch.sqrt(squares + EPSILON)
     ratio = w / G
     return G, torch.atan2(torch.sqrt(torch.clamp(1 - ratio**2, min=EPSILON)), ratio)
 
@@ -107,6 +132,14 @@ def linear_like(layer: Linear) -> nn.Linear:
     return made
 
 
+def positions_like(network: WaveNetwork) -> nn.Embedding | None:
+    """A PyTorch table with a copy of the positions; sinusoids are not trained."""
+    if network.position_encoding is None:
+        return None
+    table = torch.tensor(network.position_encoding.values(network.embedding.table.value))
+    return nn.Embedding.from_pretrained(table, freeze=network.position_encoding.table is None)
+
+
 def norm_like(layer: LayerNorm) -> nn.LayerNorm:
     """A PyTorch layer with copies of the parameters."""
     made = nn.LayerNorm(len(layer.gain.value), eps=1e-5, dtype=torch.tensor(layer.gain.value).dtype)
@@ -116,13 +149,23 @@ def norm_like(layer: LayerNorm) -> nn.LayerNorm:
     return made
 
 
-def padded(batch: RaggedBatch) -> tuple[Tensor, Tensor]:
-    """(ids (B, L), mask (B, L)) of a RaggedBatch, filled up with id 0 to the longest text."""
+def padded(batch: RaggedBatch) -> tuple[Tensor, ...]:
+    """(ids (B, L), mask (B, L)) of a RaggedBatch, filled up with id 0 to the longest text.
+
+    A batch with sentences has their numbers (B, L), from 0 in each text, as a third.
+    """
     counts = np.diff(batch.offsets)
     mask = np.arange(max(1, counts.max(initial=0))) < counts[:, None]
     ids = np.zeros(mask.shape, np.int64)
     ids[mask] = batch.ids
-    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.float32))
+    tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.float32))
+    if batch.sentence_offsets is None:
+        return tensors
+    sentences = np.zeros(mask.shape, np.int64)
+    number = np.repeat(np.arange(len(batch.sentence_offsets) - 1), np.diff(batch.sentence_offsets))
+    before = np.searchsorted(batch.sentence_offsets, batch.offsets[:-1])
+    sentences[mask] = number - np.repeat(before, counts)
+    return (*tensors, torch.from_numpy(sentences))
 
 
 class PeerTraining:
@@ -154,10 +197,10 @@ class PeerTraining:
 
     def train_step(self, batch: RaggedBatch) -> Tensor:
         """Do one update; return the loss, 0-d on the device, without waiting for it."""
-        ids, mask = self.on_device(*padded(batch))
+        tensors = self.on_device(*padded(batch))
         (labels,) = self.on_device(torch.from_numpy(batch.labels))
         self.optimizer.zero_grad()
-        loss = F.cross_entropy(self.forward(ids, mask), labels)
+        loss = F.cross_entropy(self.forward(*tensors), labels)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
