@@ -8,9 +8,10 @@ from typing import NamedTuple
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, sum_entries
 from engine.arrays.checks import check_floats
+from engine.arrays.ragged import cut_in_segments
 from engine.cuda.kernels import COLUMNS, KernelFile, blocks_of, fits
 from engine.cuda.segments import THREADS
-from engine.types import Floats2d
+from engine.types import Floats2d, Offsets
 
 OPERATIONS = ("interference", "modulation")
 READOUTS = ("real", "imaginary", "magnitude", "phase", "both")
@@ -18,13 +19,16 @@ NUMBERS = {name.upper(): number for number, name in enumerate(OPERATIONS)}
 NUMBERS.update({f"READOUT_{name.upper()}": number for number, name in enumerate(READOUTS)})
 KERNELS = KernelFile(__file__, **NUMBERS)
 
+Cuts = tuple[Offsets, Offsets | None, Offsets | None]
+
 
 class Cache(NamedTuple):
-    """choice: numbers of the operation and the readout. bag: with its inverse index."""
+    """choice: numbers of the operation and the readout. bag: with its inverse index; cuts: of it, see cuts_of."""
 
     a: Floats2d
     b: Floats2d
     bag: Bag
+    cuts: Cuts
     choice: tuple[int, int]
 
 
@@ -43,7 +47,7 @@ def supports(
     second: Bag | None = None,
 ) -> bool:
     """Whether the kernels compute this. The equation reports what is wrong with wrong arguments."""
-    known = second is None and implements(operation, readout, scope) and a.ndim == 2 and fits(b, a.shape, a)
+    known = implements(operation, readout, scope) and a.ndim == 2 and fits(b, a.shape, a)
     return known and (bag.row_index is not None or bag.entry_count() == len(a))
 
 
@@ -59,27 +63,35 @@ def forward(
     xp, (rows, d) = array_module(a, b, *bag[:3]), a.shape
     bag, choice = bag.with_inverse_index(rows), (OPERATIONS.index(operation), READOUTS.index(readout))
     y = xp.empty((bag.entry_count(), 2 * d if readout == "both" else d), a.dtype)
-    sizes = (*sizes_of(bag), d, *choice)
-    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(bag, d), THREADS, a, b, *bag[:3], y, *sizes)
-    return y, Cache(a, b, bag, choice)
+    cuts = cuts_of(bag, second)
+    arrays, sizes = (a, b, *bag[:2], *cuts, y), (*sizes_of(bag, cuts), d, *choice)
+    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
+    return y, Cache(a, b, bag, cuts, choice)
 
 
 def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
-    a, b, bag, choice = cache
+    a, b, bag, cuts, choice = cache
     entries, (rows, d) = bag.entry_count(), a.shape
     check_floats("dy", dy, (entries, 2 * d if READOUTS[choice[1]] == "both" else d), like=a)
     xp = array_module(dy, a)
     da, db = xp.empty((entries, d), a.dtype), xp.empty((entries, d), a.dtype)
-    sizes = (*sizes_of(bag), d, *choice)
-    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(bag, d), THREADS, dy, a, b, *bag[:3], da, db, *sizes)
+    arrays, sizes = (dy, a, b, *bag[:2], *cuts, da, db), (*sizes_of(bag, cuts), d, *choice)
+    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
     return sum_entries(da, bag, rows), sum_entries(db, bag, rows)
 
 
-def blocks_of_texts(bag: Bag, d: int) -> tuple[int, int]:
+def cuts_of(bag: Bag, second: Bag | None) -> Cuts:
+    """(offsets of texts, of sentences, number of sentences before each text); the last two only with second."""
+    if second is None:
+        return bag.offsets, None, None
+    return second.offsets, bag.offsets, cut_in_segments(bag.offsets, second.offsets)
+
+
+def blocks_of_texts(cuts: Cuts, d: int) -> tuple[int, int]:
     """One block for each text and 32 columns, and one more for entries that no text has."""
-    return len(bag.offsets), blocks_of(d, COLUMNS)
+    return len(cuts[0]), blocks_of(d, COLUMNS)
 
 
-def sizes_of(bag: Bag) -> tuple[int, int]:
+def sizes_of(bag: Bag, cuts: Cuts) -> tuple[int, int]:
     """(B, P)."""
-    return len(bag.offsets) - 1, bag.entry_count()
+    return len(cuts[0]) - 1, bag.entry_count()

@@ -280,7 +280,9 @@ class TextClassifier(Part):
 
 
 def example_batch(vocabulary: int, classes: int, lengths: list[int], seed: int = 0) -> RaggedBatch:
-    """A RaggedBatch of random ids and labels with these text lengths, for checks and measurements."""
+    """A RaggedBatch of random ids, labels and sentences with these text lengths, for checks and measurements."""
     rng = random_generator(seed, 1)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return RaggedBatch(rng.integers(0, vocabulary, offsets[-1]), offsets, rng.integers(0, classes, len(lengths)))
+    ids, labels = rng.integers(0, vocabulary, offsets[-1]), rng.integers(0, classes, len(lengths))
+    ends = rng.integers(0, offsets[-1] + 1, len(ids) // 4)
+    return RaggedBatch(ids, offsets, labels, np.union1d(offsets, ends))

@@ -128,8 +128,10 @@ class WaveBlock(Part):
             dre, dx = f.residual_backward(dZ.re, cache.wave_sum)
             dZ = Wave(dre, dZ.im)
         dA, dB = f.operation_backward(dZ, cache.combined)
-        dx = self.branch_backward(self.second_variant, dB, cache.second_branch, dx)
-        return self.branch_backward(self.first_variant, dA, cache.first_branch, dx)
+        db = self.branch_backward(self.second_variant, dB, cache.second_branch)
+        da = self.branch_backward(self.first_variant, dA, cache.first_branch)
+        dx = self.variant_backward(self.second_variant, db, cache.second_branch, dx)
+        return self.variant_backward(self.first_variant, da, cache.first_branch, dx)
 
     def branch_forward(self, variant: Linear | None, x: Floats2d, offsets: Offsets) -> tuple[Wave, Any]:
         """x: (T, d), offsets: (S + 1,) → the wave of a branch (T, d), and the caches of map and wave."""
@@ -141,15 +143,19 @@ class WaveBlock(Part):
             A, mapped = variant.wave_forward(A)
         return A, (mapped, wave)
 
-    def branch_backward(self, variant: Linear | None, dA: Wave, cache: Any, accumulate: Floats2d | None) -> Floats2d:
-        """dA: Wave of (T, d) → dx: (T, d). accumulate: another share of the gradient of x, added to it."""
-        f, kind, (mapped, wave) = self.functions, self.config.variants, cache
-        if variant and kind == "wave":
+    def branch_backward(self, variant: Linear | None, dA: Wave, cache: Any) -> Floats2d:
+        """dA: Wave of (T, d) → (T, d): the gradient of what the wave was made of."""
+        mapped, wave = cache
+        if variant and self.config.variants == "wave":
             dA = variant.wave_backward(dA, mapped)
-        dx: Floats2d = f.wave_backward(dA, wave)
-        if variant and kind == "embeddings":
-            return variant.backward(dx, mapped, accumulate)
-        return dx if accumulate is None else accumulate + dx
+        da: Floats2d = self.functions.wave_backward(dA, wave)
+        return da
+
+    def variant_backward(self, variant: Linear | None, da: Floats2d, cache: Any, accumulate: Any) -> Floats2d:
+        """da: (T, d), of branch_backward → dx: (T, d). accumulate: another share of dx, added to it; or None."""
+        if variant and self.config.variants == "embeddings":
+            return variant.backward(da, cache[0], accumulate)
+        return da if accumulate is None else accumulate + da
 
 
 def offsets_of(batch: RaggedBatch, level: str) -> Offsets:

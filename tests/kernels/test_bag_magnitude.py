@@ -45,6 +45,16 @@ def by_equation(a, b, bag):
 
 
 @every_form
+@pytest.mark.parametrize("with_biases", [False, True])
+def test_magnitudes_of_sentences_and_of_texts(emulated, form, with_biases):
+    """Segments of one and of no entry among them; the last text has a single one."""
+    a, b, bag = case(form=form)
+    texts = bag._replace(offsets=bag.offsets[[0, 3, 3, 5, 6, 7]])
+    biases = np.random.default_rng(1).standard_normal((2, 5)) if with_biases else (None, None)
+    assert_kernels_agree(emulated, "bag_magnitude", (a, b, bag, *biases, texts), KERNELS)
+
+
+@every_form
 def test_bags_of_every_form(emulated, form):
     agrees(emulated, *case(form=form))
 

@@ -75,6 +75,16 @@ def by_equations(a, b, bag, operation, readout, dy=None):
 
 
 @every_combination
+@pytest.mark.parametrize("form", ["merged", "rows of their own"])
+def test_the_first_wave_of_sentences(emulated, operation, readout, form):
+    """Segments of one and of no entry among them; the last text has a single one."""
+    a, b, bag = case((3, 0, 1, 2, 70, 9, 1), form)
+    texts = bag._replace(offsets=bag.offsets[[0, 3, 3, 5, 6, 7]])
+    pairs = (turned(FAST), turned(EQUATION)) if (operation, readout) == ("modulation", "phase") else "wave_pair"
+    assert_kernels_agree(emulated, pairs, (a, b, bag, operation, readout, "dimension", texts), KERNELS)
+
+
+@every_combination
 @every_form
 def test_bags_of_every_form(emulated, operation, readout, form):
     agrees(emulated, *case(form=form), operation, readout)
@@ -257,9 +267,10 @@ def test_nothing_gives_nothing(emulated, operation, readout, dtype, lengths, col
 def test_a_kernel_gives_nan_for_a_choice_it_does_not_know(emulated, choice):
     """No alternative is the one that is left over; wave_pair_cuda.py lets no such choice in."""
     (a, b, bag), launch = case((3, 2, 20), "rows of their own"), wave_pair_cuda.KERNELS.launch
-    blocks, sizes = wave_pair_cuda.blocks_of_texts(bag, 5), (*wave_pair_cuda.sizes_of(bag), 5, *choice)
+    cuts = wave_pair_cuda.cuts_of(bag, None)
+    blocks, sizes = wave_pair_cuda.blocks_of_texts(cuts, 5), (*wave_pair_cuda.sizes_of(bag, cuts), 5, *choice)
     y, da, db = np.zeros((3, *a.shape))
     with emulated():
-        launch("wave_pair_forward", a, blocks, THREADS, a, b, *bag[:3], y, *sizes)
-        launch("wave_pair_backward", a, blocks, THREADS, np.ones_like(a), a, b, *bag[:3], da, db, *sizes)
+        launch("wave_pair_forward", a, blocks, THREADS, a, b, *bag[:2], *cuts, y, *sizes)
+        launch("wave_pair_backward", a, blocks, THREADS, np.ones_like(a), a, b, *bag[:2], *cuts, da, db, *sizes)
     assert np.isnan(y).all() and np.isnan(da).all() and np.isnan(db).all()

@@ -25,10 +25,22 @@ NETWORKS = {
     "phase": {"operation": "interference", "readout": "phase", "label_smoothing": 0.1},
     "imaginary": {"operation": "modulation", "readout": "imaginary"},
     "correlation, E17": {"operation": "correlation", "readout": "magnitude"},
+    "sentences": {"operation": "interference", "readout": "magnitude", "levels": "sentence-text"},
+    "positions": {"readout": "both", "position_encoding": "learned", "levels": "sentence", "token_dropout": 0.3},
+    "Fig. 6a": {
+        "readout": "magnitude",
+        "position_encoding": "sinusoidal",
+        "levels": "sentence-text",
+        "wave_residual": False,
+    },
+    "Eq. 8": {"readout": "magnitude", "block_form": "eq8", "blocks": 2, "position_encoding": "learned"},
 }
 OTHERS = {  # with parts that no kernel computes
     "correlation": {"operation": "correlation", "readout": "both"},
     "max": {"readout": "real", "pooling": "max"},
+    "without maps, residual": {"operation": "interference", "variants": "none", "position_encoding": "learned"},
+    "Fig. 6b": {"operation": "interference", "readout": "magnitude", "block_form": "fig6b", "blocks": 2},
+    "control": {"wave": "phase-free", "readout": "real", "levels": "sentence-text"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
     "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
 }
