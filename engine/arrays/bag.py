@@ -100,10 +100,15 @@ class Bag(NamedTuple):
         starts = xp.concatenate([xp.zeros(1, np.int64), ends])
         return spread(xp.arange(len(counts)), starts), ends - counts, starts[self.offsets]
 
-    def collapsed(self) -> "Bag":
-        """The bag of texts whose tokens have become alike: one entry for each text, row t for text t, none if empty."""
+    def collapsed(self, keep_empty: bool = False) -> "Bag":
+        """The bag of texts whose tokens have become alike: one entry for each text, row t for text t, none if empty.
+
+        keep_empty: an entry that occurs 0 times for an empty text, so that their number is known.
+        """
         xp = array_module(self.offsets)
         n = self.text_lengths()
+        if keep_empty:
+            return Bag(None, n, xp.arange(len(n) + 1))
         filled = n > 0
         offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(filled.astype(np.int64))])
         return Bag(xp.flatnonzero(filled), n[filled], offsets)
@@ -182,13 +187,13 @@ def padded_length(n: int) -> int:
 def padded(rows: Ints1d, bag: Bag) -> tuple[Ints1d, Bag]:
     """Pad a batch without dropout on the host to one of a few sizes, so that one CUDA graph serves many batches.
 
-    rows: (U,) ids to look up; added ones are 0. bag: with counts and inverse index; added entries refer to row 0, occur
+    rows: (U,) ids to look up; added ones are 0. bag: with its inverse index; added entries refer to row 0, occur
     0 times, and are no row's and no text's. They lie behind the real ones. Kernels that go text by text leave them out
     or write 0 for them; those that go row by row compute something finite there, whose gradient is 0 because pooling
     hands nothing back. All real rows come first, so a kernel sums them in the order that it takes without padding.
     """
-    row_index, counts, _, inverse = bag
-    assert row_index is not None and counts is not None and inverse is not None
+    row_index, counts, inverse = bag.row_index, bag.weights(), bag.inverse
+    assert row_index is not None and inverse is not None
     assert inverse.by_row is not None and inverse.row_starts is not None
     entries = bag.entry_count()
     U, P = padded_length(len(rows)), padded_length(entries)

@@ -152,9 +152,9 @@ class PositionEncoding(Part):
         return dw
 
     def accumulate(self, dtable: RowSparse) -> None:
-        """Add to the gradient of the table, where that is one of parameters."""
+        """Add to the gradient of the table, where that is one of parameters: dense, since most places occur."""
         if self.table is not None:
-            self.table.accumulate(dtable)
+            self.table.accumulate(dtable.dense(len(self.table.value)))
 
 
 class LayerNorm(Part):

@@ -106,8 +106,7 @@ class PlannedWaveNetwork(WaveNetwork):
         on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1
         if not on_host or draws or not needs_inverse_index(table):
             return None
-        plain = config.position_encoding == "none" and config.levels == "text"
-        if not self.has_kernels() or config.pooling != "mean" or not plain:
+        if not self.has_kernels() or config.pooling != "mean":
             return None
         check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)

@@ -12,8 +12,10 @@ Forward, backward, graphs (padding) and operation counts read the same plan.
 
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, padded
+from engine.arrays.bag import Bag, distinct_tokens, filled_up, merge_repeats, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
@@ -38,13 +40,15 @@ class WavePlan(NamedTuple):
     ids: (U,) ascending token ids to look up. lookup: the Bag over their rows whose entries get rows of their own before
     or within the first block, because they have places, or because each drops entries of its own; None where they do
     not. positions: (M,) the places to look up, and places: the Bag over them, entries as in lookup; None without
-    positions. pooled: the Bag that is pooled. labels: (B,) or None.
+    positions. segments: (B + 1,), how many sentences there are before each text, where there are some. pooled: the Bag
+    that is pooled. labels: (B,) or None.
     """
 
     ids: Ints1d
     lookup: Bag | None
     positions: Ints1d | None
     places: Bag | None
+    segments: Offsets | None
     blocks: tuple[BlockPlan, ...]
     pooled: Bag
     labels: Ints1d | None
@@ -99,16 +103,17 @@ def plan_batch(
         places = places.with_inverse_index(len(positions)) if indexed else places
     looked_up = drops_embeddings or has_places or runs_token_by_token(config)
     lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)
-    blocks, pooled = plan_blocks(config, bag, segments, drops_entries, indexed)
-    return WavePlan(rows, lookup, positions, places, blocks, pooled, batch.labels)
+    blocks, pooled = plan_blocks(config, bag, segments, drops_entries)
+    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels)
 
 
 def plan_blocks(
-    config: WaveNetworkConfig, bag: Bag, segments: Offsets | None, drops_entries: bool, indexed: bool
+    config: WaveNetworkConfig, bag: Bag, segments: Offsets | None, drops_entries: bool, keep_empty: bool = False
 ) -> tuple[tuple[BlockPlan, ...], Bag]:
     """(the BlockPlan of each block, the Bag that is pooled) of the Bag over the rows of the first block's input.
 
     segments: (B + 1,), how many of the bag's segments there are before each text; None where they are the texts.
+    keep_empty: segments without tokens have rows, too, where rows are those of segments.
     """
     alike, collapsed = shares_magnitude(config), False
     collapses = alike and not config.adds_input() and not drops_entries
@@ -119,7 +124,7 @@ def plan_blocks(
         if not collapses:
             bag = bag.per_entry()
         elif not collapsed:  # else its rows are those of segments already
-            bag, collapsed = bag.collapsed(), True
+            indexed, bag, collapsed = bag.inverse is not None, bag.collapsed(keep_empty), True
             bag = bag.with_inverse_index(len(bag.offsets) - 1) if indexed else bag
     return tuple(blocks), bag if segments is None else recut(bag, segments)
 
@@ -133,11 +138,25 @@ def recut(bag: Bag, segments: Offsets | None) -> Bag:
     tokens = bag.inverse.tokens
     if tokens is not None:
         tokens = (*tokens[:2], tokens[2][segments])
-    return recut_bag._replace(inverse=bag.inverse._replace(texts=recut_bag.texts(), tokens=tokens))
+    texts = filled_up(recut_bag.texts(), bag.entry_count(), 0)  # entries of no text may follow
+    return recut_bag._replace(inverse=bag.inverse._replace(texts=texts, tokens=tokens))
 
 
 def pad_plan(config: WaveNetworkConfig, plan: WavePlan) -> WavePlan:
     """The plan of a batch without dropout of entries, with inverse indices, padded to one of a few sizes."""
-    rows, bag = padded(plan.ids, plan.blocks[0].first if plan.blocks else plan.pooled)
-    blocks, pooled = plan_blocks(config, bag, None, False, True)
-    return plan._replace(ids=rows, blocks=blocks, pooled=pooled)
+    bag, segments = plan.blocks[0].first if plan.blocks else plan.pooled, plan.segments
+    lookup = positions = places = None
+    rows, padded_bag = padded(plan.ids, bag if plan.lookup is None else plan.lookup)
+    if segments is not None:
+        cut = filled_up(padded_bag.offsets, padded_length(len(padded_bag.offsets)), padded_bag.offsets[-1])
+        padded_bag, segments = padded_bag._replace(offsets=cut), np.append(segments[:-1], len(cut) - 1)
+    if plan.places is not None and plan.positions is not None:
+        positions, places = padded(plan.positions, plan.places)
+        positions, places = (
+            np.arange(min(len(positions), config.positions)),
+            places._replace(offsets=padded_bag.offsets),
+        )
+    if plan.lookup is not None:
+        lookup, padded_bag = padded_bag, padded_bag.per_entry()
+    blocks, pooled = plan_blocks(config, padded_bag, segments, False, keep_empty=segments is not None)
+    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, plan.labels)

@@ -33,12 +33,12 @@ NETWORKS = {
         "levels": "sentence-text",
         "wave_residual": False,
     },
+    "without maps, residual": {"operation": "interference", "variants": "none", "position_encoding": "learned"},
     "Eq. 8": {"readout": "magnitude", "block_form": "eq8", "blocks": 2, "position_encoding": "learned"},
 }
 OTHERS = {  # with parts that no kernel computes
     "correlation": {"operation": "correlation", "readout": "both"},
     "max": {"readout": "real", "pooling": "max"},
-    "without maps, residual": {"operation": "interference", "variants": "none", "position_encoding": "learned"},
     "Fig. 6b": {"operation": "interference", "readout": "magnitude", "block_form": "fig6b", "blocks": 2},
     "control": {"wave": "phase-free", "readout": "real", "levels": "sentence-text"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
