@@ -109,7 +109,7 @@ class Linear(Part):
         weight, bias = self.values()
         re, of_re = self.functions.linear_forward(z.re, weight, bias)
         im, of_im = self.functions.linear_forward(z.im, weight)
-        return Wave(re, im), (of_re, of_im)
+        return Wave(re, im), Wave(of_re, of_im)
 
     def wave_backward(self, dy: Wave, cache: Any) -> Wave:
         """dy: Wave of (T, q) → dz: Wave of (T, p)."""

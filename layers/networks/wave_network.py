@@ -30,8 +30,10 @@ from layers.wave import READOUTS, Wave
 class BlockCache(NamedTuple):
     """Caches in the order of computation; those of parts that the config leaves out are None."""
 
-    first_branch: Any
-    second_branch: Any
+    first_variant: Any
+    second_variant: Any
+    first_wave: Any
+    second_wave: Any
     combined: Any
     wave_sum: Any
     readout: Any
@@ -82,10 +84,9 @@ class WaveBlock(Part):
         f, config = self.functions, self.config
         wave_sum = projection = row_sum = wave_norm = None
         feed_forward = feed_forward_dropout = feed_forward_sum = feed_forward_norm = None
-        A, first_branch = self.branch_forward(self.first_variant, x, offsets)  # E8, E4
-        B, second_branch = self.branch_forward(
-            self.second_variant, x, offsets if second_offsets is None else second_offsets
-        )
+        second_offsets = offsets if second_offsets is None else second_offsets
+        A, first_variant, first_wave = self.branch_forward(self.first_variant, x, offsets)  # E8, E4
+        B, second_variant, second_wave = self.branch_forward(self.second_variant, x, second_offsets)  # E8, E4
         Z, combined = f.operation_forward(A, B, config.operation)  # E5, E6, E20
         if config.block_form == "fig6b":
             re, wave_sum = f.residual_forward(Z.re, x)  # E21
@@ -104,7 +105,7 @@ class WaveBlock(Part):
             y, feed_forward_sum = f.residual_forward(z, y)  # E21
             y, feed_forward_norm = self.feed_forward_norm.forward(y)  # E10
         return y, BlockCache(
-            first_branch, second_branch, combined, wave_sum, readout, projection, dropout, row_sum, wave_norm,
+            first_variant, second_variant, first_wave, second_wave, combined, wave_sum, readout, projection, dropout, row_sum, wave_norm,
             feed_forward, feed_forward_dropout, feed_forward_sum, feed_forward_norm,
         )  # fmt: skip
 
@@ -128,12 +129,12 @@ class WaveBlock(Part):
             dre, dx = f.residual_backward(dZ.re, cache.wave_sum)
             dZ = Wave(dre, dZ.im)
         dA, dB = f.operation_backward(dZ, cache.combined)
-        db = self.branch_backward(self.second_variant, dB, cache.second_branch)
-        da = self.branch_backward(self.first_variant, dA, cache.first_branch)
-        dx = self.variant_backward(self.second_variant, db, cache.second_branch, dx)
-        return self.variant_backward(self.first_variant, da, cache.first_branch, dx)
+        db = self.branch_backward(self.second_variant, dB, cache.second_variant, cache.second_wave)
+        da = self.branch_backward(self.first_variant, dA, cache.first_variant, cache.first_wave)
+        dx = self.variant_backward(self.second_variant, db, cache.second_variant, dx)
+        return self.variant_backward(self.first_variant, da, cache.first_variant, dx)
 
-    def branch_forward(self, variant: Linear | None, x: Floats2d, offsets: Offsets) -> tuple[Wave, Any]:
+    def branch_forward(self, variant: Linear | None, x: Floats2d, offsets: Offsets) -> tuple[Wave, Any, Any]:
         """x: (T, d), offsets: (S + 1,) → the wave of a branch (T, d), and the caches of map and wave."""
         f, config, mapped = self.functions, self.config, None
         if variant and config.variants == "embeddings":
@@ -141,20 +142,19 @@ class WaveBlock(Part):
         A, wave = f.wave_forward(x, offsets, config.scope, config.wave)
         if variant and config.variants == "wave":
             A, mapped = variant.wave_forward(A)
-        return A, (mapped, wave)
+        return A, mapped, wave
 
-    def branch_backward(self, variant: Linear | None, dA: Wave, cache: Any) -> Floats2d:
+    def branch_backward(self, variant: Linear | None, dA: Wave, mapped: Any, wave: Any) -> Floats2d:
         """dA: Wave of (T, d) → (T, d): the gradient of what the wave was made of."""
-        mapped, wave = cache
         if variant and self.config.variants == "wave":
             dA = variant.wave_backward(dA, mapped)
         da: Floats2d = self.functions.wave_backward(dA, wave)
         return da
 
-    def variant_backward(self, variant: Linear | None, da: Floats2d, cache: Any, accumulate: Any) -> Floats2d:
+    def variant_backward(self, variant: Linear | None, da: Floats2d, mapped: Any, accumulate: Any) -> Floats2d:
         """da: (T, d), of branch_backward → dx: (T, d). accumulate: another share of dx, added to it; or None."""
         if variant and self.config.variants == "embeddings":
-            return variant.backward(da, cache[0], accumulate)
+            return variant.backward(da, mapped, accumulate)
         return da if accumulate is None else accumulate + da
 
 

@@ -149,23 +149,24 @@ def norm_like(layer: LayerNorm) -> nn.LayerNorm:
     return made
 
 
-def padded(batch: RaggedBatch) -> tuple[Tensor, ...]:
+def padded(batch: RaggedBatch, sentences: bool = False) -> tuple[Tensor, ...]:
     """(ids (B, L), mask (B, L)) of a RaggedBatch, filled up with id 0 to the longest text.
 
-    A batch with sentences has their numbers (B, L), from 0 in each text, as a third.
+    sentences: the numbers of the sentences (B, L), from 0 in each text, as a third.
     """
     counts = np.diff(batch.offsets)
     mask = np.arange(max(1, counts.max(initial=0))) < counts[:, None]
     ids = np.zeros(mask.shape, np.int64)
     ids[mask] = batch.ids
     tensors = torch.from_numpy(ids), torch.from_numpy(mask.astype(np.float32))
-    if batch.sentence_offsets is None:
+    if not sentences:
         return tensors
-    sentences = np.zeros(mask.shape, np.int64)
+    assert batch.sentence_offsets is not None
+    numbers = np.zeros(mask.shape, np.int64)
     number = np.repeat(np.arange(len(batch.sentence_offsets) - 1), np.diff(batch.sentence_offsets))
     before = np.searchsorted(batch.sentence_offsets, batch.offsets[:-1])
-    sentences[mask] = number - np.repeat(before, counts)
-    return (*tensors, torch.from_numpy(sentences))
+    numbers[mask] = number - np.repeat(before, counts)
+    return (*tensors, torch.from_numpy(numbers))
 
 
 class PeerTraining:
@@ -197,7 +198,7 @@ class PeerTraining:
 
     def train_step(self, batch: RaggedBatch) -> Tensor:
         """Do one update; return the loss, 0-d on the device, without waiting for it."""
-        tensors = self.on_device(*padded(batch))
+        tensors = self.on_device(*padded(batch, any(self.network.by_sentence)))
         (labels,) = self.on_device(torch.from_numpy(batch.labels))
         self.optimizer.zero_grad()
         loss = F.cross_entropy(self.forward(*tensors), labels)
@@ -220,7 +221,11 @@ class PeerTraining:
     def probabilities(self, batch: RaggedBatch) -> Floats2d:
         """(B, C) class probabilities."""
         with torch.inference_mode():
-            return torch.softmax(self.network(*self.on_device(*padded(batch))), dim=1).cpu().numpy()
+            return (
+                torch.softmax(self.network(*self.on_device(*padded(batch, any(self.network.by_sentence)))), dim=1)
+                .cpu()
+                .numpy()
+            )
 
 
 def has_cuda() -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from engine.implementation import Backward, Forward, Functions, Pair
 from engine.layer import Parameter
 from layers.equations import EQUATIONS, with_compositions
-from layers.wave import OPERATIONS, READOUTS
+from layers.wave import OPERATIONS, READOUTS, Wave
 
 
 class Call(NamedTuple):
@@ -78,6 +78,7 @@ class Recorder:
 TITLES = {  # by the last part of a name
     "embedding": "embedding rows",
     "positions": "position embeddings",
+    "position_encoding": "tokens + positions",
     "embedding_sum": "tokens + positions",
     "embedding_norm": "normed sums",
     "first_variant": "first variant",
@@ -87,7 +88,8 @@ TITLES = {  # by the last part of a name
     "combined": "combined wave",
     "readout": "readout",
     "projection": "projection",
-    "wave_sum": "readout + input",
+    "wave_sum": "wave + input",
+    "row_sum": "readout + input",
     "wave_norm": "normed rows",
     "expand": "hidden rows",
     "activation": "activated rows",
@@ -136,12 +138,18 @@ def stages_of(network: Any, calls: list[Call], cache: Any) -> list[Stage]:
         if any(call.value is argument for argument in call.arguments):
             continue
         name = names[id(call.cache)]
-        inputs = tuple(values[id(argument)] for argument in call.arguments if id(argument) in values)
+        known = (values.get(id(part)) for argument in call.arguments for part in parts_of(argument))
+        inputs = tuple(dict.fromkeys(name for name in known if name is not None))
         mine = {n: p for n, p in parameters.items() if any(p.value is argument for argument in call.arguments)}
         title = title_of(name, len(network.blocks))
         stages.append(Stage(name, title, equation_of(name, call), inputs or ("ids",), mine, number))
-        values[id(call.value)] = name
+        values.update((id(part), name) for part in parts_of(call.value))
     return stages
+
+
+def parts_of(value: Any) -> list[Any]:
+    """A value, and the two parts of a Wave: one may be replaced."""
+    return [value, *value] if isinstance(value, Wave) else [value]
 
 
 def caches_by_name(name: str, cache: Any) -> list[tuple[str, Any]]:
@@ -165,7 +173,7 @@ def name_of_value(path: str) -> str:
 def title_of(name: str, blocks: int) -> str:
     """The title of a value, with the number of its block where there are several."""
     *path, last = name.split(".")
-    title = TITLES[last]
+    title = f"{TITLES[path.pop()]}, {last}" if last in Wave._fields else TITLES[last]
     return f"{int(path[1]) + 1}: {title}" if blocks > 1 and path else title
 
 
@@ -173,6 +181,8 @@ def equation_of(name: str, call: Call) -> str:
     """The key of FORMULAS of a call."""
     choices = {
         "operation": lambda: call.arguments[2],
+        "wave": lambda: {"full": "token2wave"}.get(call.arguments[3], f"{call.arguments[3]} wave"),
+        "position_encoding": lambda: "position encoding",
         "readout": lambda: f"{call.arguments[1]} readout",
         "pooling": lambda: f"{call.arguments[2]} pooling",
         "embedding": lambda: "position embedding" if name == "positions" else "embedding",
@@ -208,11 +218,19 @@ FIXED = {
         "E4", "token2wave", r"Z_j = w_j + i\,v_j = G\,e^{i\alpha_j}, \quad v_j = \sqrt{\sum_{l \ne j} w_l^2}",
         r"dw_l = d\mathrm{re}_l + w_l \sum_{j \ne l} \frac{d\mathrm{im}_j}{v_j}",
     ),
+    "real wave": Equation("E23", "wave without imaginary part", r"Z_j = w_j", r"dw_j = d\mathrm{re}_j"),
+    "phase-free wave": Equation(
+        "E23", "wave without phases", r"Z_j = G",
+        r"dw_j = \left(\sum_l d\mathrm{re}_l\right)\frac{w_j}{G}",
+    ),
     "linear": Equation(
         "E8", "linear map", r"y = x\,W + b",
         r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t",
     ),
     "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
+    "position encoding": Equation(
+        "E22", "position encoding", r"x_j = w_j + p_{\mathrm{pos}(j)}", r"dw_j = dx_j, \quad dp_m = \sum_{j:\,\mathrm{pos}(j) = m} dx_j",
+    ),
     "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
     "layer norm": Equation(
         "E10", "layer norm",

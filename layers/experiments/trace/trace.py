@@ -239,7 +239,8 @@ def phasor_waves(trace: Trace) -> list[list[PhasorWave]]:
         if stage.equation not in OPERATIONS:
             continue
         magnitudes = [values[f"{name}.magnitude"] for name in stage.inputs]
-        G = [float(magnitude[0, k if magnitude.shape[1] > 1 else 0]) for magnitude in magnitudes]
+        # Of several sentences the largest.
+        G = [float(magnitude[:, k if magnitude.shape[1] > 1 else 0].max()) for magnitude in magnitudes]
         rows = [(name, radius, text) for name, radius, text in zip(stage.inputs, G, ("G", "G′"))]
         bound, circle = OPERATIONS[stage.equation].circle
         rows.append((stage.name, bound(*G), circle))

@@ -183,7 +183,7 @@ def readings(walk: Walk, stage: Stage) -> list[Quantity]:
     if stage.equation != "token2wave":
         return []
     assert isinstance(walk.network, WaveNetwork)
-    w, offsets = walk.values[stage.inputs[0]], walk.batch.offsets
+    w, offsets = walk.recorder.calls[stage.number].arguments[:2]
     G, _ = global_magnitude_forward(w, offsets, walk.network.config.scope)
     alpha, _ = phase_forward(w, G, offsets)
     parts = [("magnitude", "magnitude G", "global magnitude", G), ("phase", "phase α", "phase", alpha)]
