@@ -16,12 +16,29 @@ SPLIT_STREAM = 102
 
 def take(batch: RaggedBatch, rows: Ints1d) -> RaggedBatch:
     """The texts of the given row numbers (B,), in that order, as a new RaggedBatch (host arrays)."""
-    counts = lengths(batch.offsets)[rows]
+    starts, counts = batch.offsets[:-1][rows], lengths(batch.offsets)[rows]
+    offsets, tokens = gathered(starts, counts)
+    return RaggedBatch(
+        batch.ids[tokens],
+        offsets,
+        None if batch.labels is None else batch.labels[rows],
+        None if batch.sentence_offsets is None else sentences_within(batch.sentence_offsets, starts, starts + counts),
+    )
+
+
+def gathered(starts: Ints1d, counts: Ints1d) -> tuple[Offsets, Ints1d]:
+    """(offsets, places) of runs that are put one after the other, each `counts` long and from `starts` in the old."""
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=offsets[1:])
-    # Position of each gathered token: its place in the new batch, moved to where its text began in the old one.
-    positions = np.arange(offsets[-1]) + np.repeat(batch.offsets[:-1][rows] - offsets[:-1], counts)
-    return RaggedBatch(batch.ids[positions], offsets, None if batch.labels is None else batch.labels[rows])
+    # Each place in the new order, moved to where its run began in the old one.
+    return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+
+
+def sentences_within(sentence_offsets: Offsets, starts: Ints1d, ends: Ints1d) -> Offsets:
+    """The sentence offsets of texts put one after the other. Text b owns the old tokens starts[b] … ends[b] − 1."""
+    first, last = (np.searchsorted(sentence_offsets, bounds) for bounds in (starts, ends))
+    _, sentences = gathered(first, last - first)
+    return np.concatenate([[0], np.cumsum(sentence_offsets[sentences + 1] - sentence_offsets[sentences])])
 
 
 def epoch_batches(offsets: Offsets, batch_size: int, seed: int, epoch: int) -> list[Ints1d]:

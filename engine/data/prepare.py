@@ -14,7 +14,7 @@ from engine.data.files import read_texts
 from engine.data.ngrams import NGramVocabulary, learn_ngrams
 from engine.data.texts import Corpus, LabelledTexts, class_names, encode_labels, require_two_classes
 from engine.data.token_cache import TokenCache
-from engine.data.tokenizer import load_tokenizer
+from engine.data.tokenizer import check_sentences, load_tokenizer
 from engine.data.vocabulary import CODERS, Vocabulary
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
@@ -32,10 +32,12 @@ class PreparedData(NamedTuple):
     classes: list[str]
 
     def fingerprint(self) -> str:
-        """A digest of all token ids, offsets and labels: equal data continue a run bit for bit, other data must not."""
+        """A digest of all arrays of all splits: equal data continue a run bit for bit, other data must not."""
         digest = hashlib.sha256()
         for name in ("train", "validation", "test"):
             for part, array in zip(RaggedBatch._fields, getattr(self, name) or ()):
+                if array is None:  # sentence_offsets: digests without are those of older versions
+                    continue
                 digest.update(f"{name} {part} {array.dtype} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -73,12 +75,14 @@ def prepare(
     seed: int,
     vocabulary: Vocabulary | None = None,
     cache_dir: AnyPath | None = None,
+    sentences: bool = False,
 ) -> PreparedData:
     """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
 
     cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary,
     n-grams and affixes are learned from the texts that are left for training: those held out are then as new to the
-    network as any text that it will meet.
+    network as any text that it will meet. sentences: whether a new vocabulary cuts texts into sentences; UserError
+    where the tokenizer of the DataConfig hides their ends.
     """
     cache = TokenCache(cache_dir)
     classes = class_names(corpus.train)
@@ -92,16 +96,19 @@ def prepare(
         tokenizer = vocabulary.tokenizer
     elif config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
+        if sentences:
+            check_sentences(tokenizer, config.tokenizer)
     else:
         tokenizer = cache.tokenizer(texts_left, config.vocabulary_size, config.tokens)
 
-    tokens = cache.encode(tokenizer, corpus.train.texts, config.max_tokens)
+    known = vocabulary or Vocabulary(tokenizer, sentences=sentences)
+    tokens = known.encode_tokens(corpus.train.texts, config.max_tokens, cache)
     if vocabulary is None:
-        ngrams = ngrams_of(config, take(RaggedBatch(*tokens, labels), kept)) if config.ngrams > 1 else None
-        vocabulary = Vocabulary(
-            tokenizer, ngrams, cache.learn_affixes(tokenizer, texts_left) if config.affixes else None
+        ngrams = ngrams_of(config, take(tokens, kept)) if config.ngrams > 1 else None
+        vocabulary = known._replace(
+            ngrams=ngrams, affixes=cache.learn_affixes(tokenizer, texts_left) if config.affixes else None
         )
-    train = RaggedBatch(*vocabulary.extended(*tokens, corpus.train.texts, config.max_tokens, cache), labels)
+    train = vocabulary.extended(tokens, corpus.train.texts, config.max_tokens, cache)._replace(labels=labels)
     validation, test = (
         None if split is None else encode_labelled(config, vocabulary, classes, split, cache_dir)
         for split in (corpus.validation, corpus.test)
@@ -151,7 +158,7 @@ def encode_plain_texts(
     config: DataConfig, vocabulary: Vocabulary, texts: Sequence[str], coders: Any = CODERS
 ) -> RaggedBatch:
     """RaggedBatch without labels of a list of strings. coders: as in Vocabulary.encode()."""
-    return RaggedBatch(*vocabulary.encode(texts, config.max_tokens, coders))
+    return vocabulary.encode(texts, config.max_tokens, coders)
 
 
 def read_lines(stream: BinaryIO) -> list[str]:

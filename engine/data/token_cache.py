@@ -1,4 +1,4 @@
-"""Learned vocabularies, token ids and affixes, kept between runs: the same texts are tokenized once.
+"""Learned vocabularies, token ids, sentences and affixes, kept between runs: the same texts are tokenized once.
 
 (A validation split makes others of a corpus.)
 
@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import tokenizers
 from tokenizers import Tokenizer
 
 from engine.data.affixes import AffixVocabulary, encode_affixes, learn_affixes, load_affixes, save_affixes
-from engine.data.tokenizer import encode_texts, load_tokenizer, save_tokenizer, train_tokenizer
+from engine.data.tokenizer import encode_sentences, encode_texts, load_tokenizer, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, write_whole
 from engine.types import Ints1d, Offsets
@@ -32,6 +32,7 @@ KEPT_FILES = 128
 FORMAT = 1  # raise it when the same inputs give other tokens
 
 Kept = TypeVar("Kept")
+Arrays = TypeVar("Arrays", bound=tuple[Ints1d, ...])
 
 
 class TokenCache:
@@ -50,7 +51,15 @@ class TokenCache:
     def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> tuple[Ints1d, Offsets]:
         """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
         key = digest("ids", max_tokens, tokenizer.to_str(), *texts)
-        return self.flat_ids(key, lambda: encode_texts(tokenizer, texts, max_tokens))
+        return self.arrays(key, ("ids", "offsets"), lambda: encode_texts(tokenizer, texts, max_tokens))
+
+    def encode_sentences(
+        self, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
+    ) -> tuple[Ints1d, Offsets, Offsets]:
+        """encode_sentences(tokenizer, texts, max_tokens), from the folder where it has been done before."""
+        key = digest("sentence ids", max_tokens, tokenizer.to_str(), *texts)
+        names = ("ids", "offsets", "sentence_offsets")
+        return self.arrays(key, names, lambda: encode_sentences(tokenizer, texts, max_tokens))
 
     def learn_affixes(self, tokenizer: Tokenizer, texts: Sequence[str]) -> AffixVocabulary:
         """learn_affixes(tokenizer, texts), from the folder where it has been done before."""
@@ -62,7 +71,8 @@ class TokenCache:
     ) -> tuple[Ints1d, Offsets]:
         """encode_affixes(vocabulary, tokenizer, texts, max_tokens), from the folder where it has been done before."""
         key = digest("affix ids", max_tokens, tokenizer.to_str(), len(vocabulary.known), *vocabulary.known, *texts)
-        return self.flat_ids(key, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
+        names = ("ids", "offsets")
+        return self.arrays(key, names, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
 
     def learned(
         self, key: str, make: Callable[[], Kept], load: Callable[[Path], Kept], save: Callable[[Kept, Path], None]
@@ -75,18 +85,21 @@ class TokenCache:
         self.keep(lambda: save(vocabulary, path))
         return vocabulary
 
-    def flat_ids(self, key: str, make: Callable[[], tuple[Ints1d, Offsets]]) -> tuple[Ints1d, Offsets]:
-        """The (ids, offsets) kept under a key; where there are none, those of make(), which are then kept."""
+    def arrays(self, key: str, names: Sequence[str], make: Callable[[], Arrays]) -> Arrays:
+        """The arrays of these names kept under a key; where there are none, those of make(), which are then kept."""
         path = self.folder / f"{key}.safetensors"
         with contextlib.suppress(OSError, KeyError, safetensors.SafetensorError):
-            arrays = safetensors.numpy.load_file(path)
-            if arrays["sum"].tobytes() == checksum(arrays["ids"], arrays["offsets"]).tobytes():
-                return self.used(path, (arrays["ids"], arrays["offsets"]))
-        ids, offsets = make()
-        arrays = {"ids": ids, "offsets": offsets, "sum": checksum(ids, offsets)}
+            kept = safetensors.numpy.load_file(path)
+            found = tuple(kept[name] for name in names)
+            if kept["sum"].tobytes() == checksum(*found).tobytes():
+                return self.used(path, cast(Arrays, found))
+        made = make()
+        content = {**dict(zip(names, made)), "sum": checksum(*made)}
         failures = (OSError, safetensors.SafetensorError)
-        self.keep(lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(arrays, temporary), failures))
-        return ids, offsets
+        self.keep(
+            lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(content, temporary), failures)
+        )
+        return made
 
     def used(self, path: Path, value: Kept) -> Kept:
         """Return the value; its file counts as new, so that it is not the next to be removed."""
@@ -121,6 +134,6 @@ def digest(*parts: object) -> str:
     return sha.hexdigest()
 
 
-def checksum(ids: Ints1d, offsets: Offsets) -> npt.NDArray[np.uint8]:
-    """(32,) bytes: SHA-256 of both arrays."""
-    return np.frombuffer(hashlib.sha256(ids.tobytes() + offsets.tobytes()).digest(), np.uint8)
+def checksum(*arrays: Ints1d) -> npt.NDArray[np.uint8]:
+    """(32,) bytes: SHA-256 of all arrays."""
+    return np.frombuffer(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).digest(), np.uint8)

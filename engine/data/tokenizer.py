@@ -1,13 +1,15 @@
 """Tokenizers of words, or of word pieces: learned from texts, loaded, saved, and applied to texts."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from engine.arrays.checks import check_choice
 from engine.data.config import TOKENS
+from engine.data.sentences import sentences_of
 from engine.data.tables import read_characters
 from engine.data.texts import shown
 from engine.support.errors import UserError
@@ -175,6 +177,25 @@ def encode_texts(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) ->
     since a sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters. Switches off the
     padding and truncation that the tokenizer itself may ask for.
     """
+    ids, offsets, _ = encode_parts(tokenizer, texts, max_tokens, lambda text: [text])
+    return ids, offsets
+
+
+def encode_sentences(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) -> tuple[Ints1d, Offsets, Offsets]:
+    """The result of encode_texts() and where sentences end: (ids, offsets, sentence_offsets int64 (S + 1,)).
+
+    No sentence is empty, and every text has one at least: [CLS] belongs to its first. ValueError for a tokenizer that
+    check_sentences() refuses.
+    """
+    if not cuts_at_spaces(tokenizer):
+        raise ValueError("tokenizer: must cut words at spaces, else sentences have other tokens than their text")
+    return encode_parts(tokenizer, texts, max_tokens, sentences_of)
+
+
+def encode_parts(
+    tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int, cut: Callable[[str], list[str]]
+) -> tuple[Ints1d, Offsets, Offsets]:
+    """The ids and offsets of texts, and those of the parts into which they are cut; parts without tokens are none."""
     if max_tokens < 1:
         raise ValueError(f"max_tokens: must be at least 1, for [CLS], got {max_tokens}")
     tokenizer.no_truncation()
@@ -188,18 +209,23 @@ def encode_texts(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) ->
         if cuts_at_spaces(tokenizer)
         else lambda chunk: ([ids] for ids in encode_whole(tokenizer, chunk))
     )
-    ids, ends = array("i"), array("q", [0])
+    ids, ends, part_ends = array("i"), array("q", [0]), array("q", [0])
     for chunk in chunks(texts):
-        for pieces in encode(chunk):
+        parts = [cut(text) for text in chunk]
+        encoded = iter(encode([part for text in parts for part in text]))
+        for text in parts:
             ids.append(first)
             limit = ends[-1] + max_tokens
-            for piece in pieces:
-                ids.extend(piece)
-                if len(ids) >= limit:
-                    del ids[limit:]
-                    break
+            for pieces in islice(encoded, len(text)):
+                for piece in pieces:
+                    ids.extend(piece)
+                    if len(ids) >= limit:
+                        del ids[limit:]
+                        break
+                if len(ids) > part_ends[-1]:
+                    part_ends.append(len(ids))
             ends.append(len(ids))
-    return np.array(ids, np.int32), np.array(ends, np.int64)
+    return np.array(ids, np.int32), np.array(ends, np.int64), np.array(part_ends, np.int64)
 
 
 def encode_whole(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
@@ -219,6 +245,15 @@ def cuts_at_spaces(tokenizer: Tokenizer) -> bool:
         and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
         and all(token.special for token in tokenizer.get_added_tokens_decoder().values())
     )
+
+
+def check_sentences(tokenizer: Tokenizer, source: AnyPath) -> None:
+    """Raise UserError for a tokenizer in whose tokens the ends of sentences are lost. source: where it comes from."""
+    if not cuts_at_spaces(tokenizer):
+        raise UserError(
+            f"{source}: this tokenizer does not cut words at spaces as BERT does, so that its tokens hide the ends of "
+            "sentences; give one of the BERT family, or set levels=text"
+        )
 
 
 class WordMemory:

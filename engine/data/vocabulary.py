@@ -1,4 +1,4 @@
-"""The vocabulary of a run: a tokenizer, the n-grams of its tokens, and the affixes of words."""
+"""The vocabulary of a run: a tokenizer, the n-grams of its tokens, the affixes of words, and the ends of sentences."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -11,23 +11,27 @@ import safetensors
 import safetensors.numpy
 from tokenizers import Tokenizer
 
-from engine.arrays.ragged import lengths
+from engine.arrays.ragged import RaggedBatch, lengths
 from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
 from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
-from engine.data.tokenizer import encode_texts, load_tokenizer, save_tokenizer
+from engine.data.tokenizer import check_sentences, encode_sentences, encode_texts, load_tokenizer, save_tokenizer
 from engine.support.errors import UserError
 from engine.support.files import sha256_of, write_whole
-from engine.types import Ints1d, Offsets
+from engine.types import Ints1d
 
-CODERS = SimpleNamespace(encode=encode_texts, encode_affixes=encode_affixes)
+CODERS = SimpleNamespace(encode=encode_texts, encode_sentences=encode_sentences, encode_affixes=encode_affixes)
 
 
 class Vocabulary(NamedTuple):
-    """A tokenizer and, where there are some, n-grams and affixes, whose ids follow in this order."""
+    """A tokenizer and, where there are some, n-grams and affixes, whose ids follow in this order.
+
+    sentences: whether texts are encoded with the offsets of their sentences, in which n-grams and affixes do not stand.
+    """
 
     tokenizer: Tokenizer
     ngrams: NGramVocabulary | None = None
     affixes: AffixVocabulary | None = None
+    sentences: bool = False
 
     def first_affix(self) -> int:
         """The id of the first affix: how many tokens and n-grams there are."""
@@ -37,18 +41,27 @@ class Vocabulary(NamedTuple):
         """Number of token ids."""
         return self.first_affix() + (0 if self.affixes is None else len(self.affixes.known))
 
-    def encode(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> tuple[Ints1d, Offsets]:
-        """(ids, offsets) of all texts, each followed by its n-grams and affixes, which max_tokens does not count.
+    def encode(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
+        """RaggedBatch without labels of all texts, each with its n-grams and affixes, which max_tokens does not count.
 
-        coders: functions for tokens and for affixes; a TokenCache keeps their results.
+        coders: functions for tokens, sentences and affixes; a TokenCache keeps their results.
         """
-        ids, offsets = coders.encode(self.tokenizer, texts, max_tokens)
-        return self.extended(ids, offsets, texts, max_tokens, coders)
+        return self.extended(self.encode_tokens(texts, max_tokens, coders), texts, max_tokens, coders)
 
-    def extended(
-        self, ids: Ints1d, offsets: Offsets, texts: Sequence[str], max_tokens: int, coders: Any = CODERS
-    ) -> tuple[Ints1d, Offsets]:
-        """The result of encode(), from the ids of the tokenizer."""
+    def encode_tokens(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
+        """The result of encode() without n-grams and affixes."""
+        if self.sentences:
+            ids, offsets, sentence_offsets = coders.encode_sentences(self.tokenizer, texts, max_tokens)
+            return RaggedBatch(ids, offsets, None, sentence_offsets)
+        return RaggedBatch(*coders.encode(self.tokenizer, texts, max_tokens))
+
+    def extended(self, tokens: RaggedBatch, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
+        """The result of encode(), from that of encode_tokens(). ValueError for n-grams or affixes beside sentences."""
+        if self.ngrams is None and self.affixes is None:
+            return tokens
+        if self.sentences:
+            raise ValueError("sentences: n-grams and affixes do not stand in them")
+        ids, offsets = tokens.ids, tokens.offsets
         if self.ngrams is not None:
             ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
         if self.affixes is not None:
@@ -56,7 +69,7 @@ class Vocabulary(NamedTuple):
             ids, offsets = side_by_side(
                 [ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)])
             )
-        return ids, offsets
+        return RaggedBatch(ids, offsets)
 
     def unknown_share(self, ids: Ints1d) -> float:
         """The share of the tokenizer's tokens among ids that are [UNK]; 0 if there are none."""
@@ -99,14 +112,23 @@ def save_vocabulary(vocabulary: Vocabulary, tokenizer_file: Path, ngrams_file: P
 
 
 def load_vocabulary(
-    tokenizer_file: Path, ngrams_file: Path, affixes_file: Path, longest: int, affixes: bool
+    tokenizer_file: Path,
+    ngrams_file: Path,
+    affixes_file: Path,
+    longest: int,
+    affixes: bool,
+    sentences: bool = False,
 ) -> Vocabulary:
     """The Vocabulary that save_vocabulary wrote. longest: of its n-grams, 1 for none; affixes: whether it has some.
 
-    UserError for a damaged or missing file.
+    sentences: whether it cuts texts into sentences, which no file says. UserError for a damaged or missing file, and
+    for a tokenizer that hides the ends of sentences where they are needed.
     """
+    tokenizer = read_tokenizer(tokenizer_file)
+    if sentences:
+        check_sentences(tokenizer, tokenizer_file)
     ngrams = NGramVocabulary(read_hashes(ngrams_file), longest) if longest > 1 else None
-    return Vocabulary(read_tokenizer(tokenizer_file), ngrams, load_affixes(affixes_file) if affixes else None)
+    return Vocabulary(tokenizer, ngrams, load_affixes(affixes_file) if affixes else None, sentences)
 
 
 def vocabulary_digests(files: Iterable[Path]) -> dict[str, str]:

@@ -134,11 +134,16 @@ def check(runs: Sequence[PlannedRun], unfinished: Sequence[PlannedRun], source: 
         with_place(f"{source}: {run.name}", check_precision, run.settings.training.precision, setup.device)
     distinct: dict[Any, PlannedRun] = {}
     for run in unfinished:
-        distinct.setdefault(run.settings.data, run)
+        distinct.setdefault((run.settings.data, run.settings.needs_sentences()), run)
     if distinct:
         entries = [
-            {"where": f"{source}: {run.name}", "data": data.to_dict(), "seed": run.settings.training.seed}
-            for data, run in distinct.items()
+            {
+                "where": f"{source}: {run.name}",
+                "data": data.to_dict(),
+                "sentences": sentences,
+                "seed": run.settings.training.seed,
+            }
+            for (data, sentences), run in distinct.items()
         ]
         answer = ask(setup.command, {"kind": "prepare", "data": entries, "cache_dir": absolute(setup.cache_dir)})
         if "error" in answer:

@@ -224,15 +224,15 @@ def log_line(line: str) -> None:
 def prepared(entries: Sequence[dict[str, Any]], cache_dir: str | None) -> dict[str, Any]:
     """Read and tokenize texts, so that they are fetched once and all processes find their tokens in the cache.
 
-    entries: dicts of "where" (for messages), "data" (fields of a DataConfig) and "seed". Returns {"notes": lines on
-    what was read} or {"error": text}.
+    entries: dicts of "where" (for messages), "data" (fields of a DataConfig), "sentences" (whether texts are cut into
+    sentences) and "seed". Returns {"notes": lines on what was read} or {"error": text}.
     """
     notes: list[str] = []
     for entry in tqdm(entries, desc="texts", unit="corpus", leave=False, disable=None):
         config = DataConfig(**entry["data"])
         try:
             corpus, read = read_corpus(config, cache_dir)
-            prepare(config, corpus, entry["seed"], cache_dir=cache_dir)
+            prepare(config, corpus, entry["seed"], cache_dir=cache_dir, sentences=entry["sentences"])
         except UserError as error:
             return {"error": f"{entry['where']}: {error}"}
         notes += [note for note in read if note not in notes]

@@ -30,6 +30,10 @@ class RunSettings(NamedTuple):
         """dict of dicts, for config.toml."""
         return {name: part.to_dict() for name, part in self._asdict().items()}
 
+    def needs_sentences(self) -> bool:
+        """Whether the network takes something of sentences rather than of whole texts."""
+        return bool(getattr(self.network, "levels", "text") != "text")
+
     def matches(self, saved: Any) -> bool:
         """Whether these are the settings in the sections() of a checkpoint.
 
@@ -63,23 +67,39 @@ def build_settings(network_classes: NetworkClasses, *layers: Fields) -> RunSetti
             )
     parts: list[Any] = [cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes]
     settings = RunSettings(*parts)
-    positions = getattr(settings.network, "positions", None)  # of a network in which the place of a token counts
-    if positions is not None and settings.data.max_tokens > positions:
+    check_places(settings)
+    return settings
+
+
+def check_places(settings: RunSettings) -> None:
+    """Raise UserError for data in which tokens lack the place, in the text or in a sentence, that the network asks for.
+
+    A network with a field "positions" knows the places of tokens, but for position_encoding "none".
+    """
+    data, network = settings.data, settings.network
+    positions = getattr(network, "positions", None)
+    if getattr(network, "position_encoding", None) == "none":
+        positions = None
+    if positions is not None and data.max_tokens > positions:
         raise UserError(
-            f"max_tokens: expected at most the {positions} positions of the network, got {settings.data.max_tokens}; "
+            f"max_tokens: expected at most the {positions} positions of the network, got {data.max_tokens}; "
             "set one of the two"
         )
-    if positions is not None and settings.data.ngrams > 1:
+    if positions is not None and data.ngrams > 1:
         raise UserError(
-            f"ngrams: expected 1, got {settings.data.ngrams}: the network knows the places of tokens, "
+            f"ngrams: expected 1, got {data.ngrams}: the network knows the places of tokens, "
             "and n-grams have none; leave it out"
         )
-    if positions is not None and settings.data.affixes:
+    if positions is not None and data.affixes:
         raise UserError(
             "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; "
             "leave it out"
         )
-    return settings
+    if settings.needs_sentences() and (data.ngrams > 1 or data.affixes):
+        raise UserError(
+            f"levels: expected text, got {network.levels}: n-grams and affixes stand in no sentence; "
+            "set ngrams=1 and affixes=false, or levels=text"
+        )
 
 
 def settings_of(sections: Mapping[str, Any], network_classes: NetworkClasses) -> RunSettings:

@@ -64,7 +64,9 @@ def start_run(
             corpus, notes = read_corpus(settings.data, cache_dir)
             for note in notes:
                 log(note)
-            data = prepare(settings.data, corpus, settings.training.seed, cache_dir=cache_dir)
+            data = prepare(
+                settings.data, corpus, settings.training.seed, cache_dir=cache_dir, sentences=settings.needs_sentences()
+            )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
             save_vocabulary(data.vocabulary, *directory.vocabulary_files)
@@ -162,7 +164,9 @@ def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[st
                 f"{directory.path / name}: is not the one that the network was trained with; "
                 "restore the file or train again"
             )
-    return load_vocabulary(*directory.vocabulary_files, settings.data.ngrams, settings.data.affixes)
+    return load_vocabulary(
+        *directory.vocabulary_files, settings.data.ngrams, settings.data.affixes, settings.needs_sentences()
+    )
 
 
 def network_for(settings: RunSettings, build_network: BuildNetwork, data: PreparedData) -> Any:

@@ -83,18 +83,19 @@ def trained_subject(run: "OpenRun", text: str, origin: str, label: str | None = 
     """The best weights of a run, cast to float64 in place. label: by default the class that they predict."""
     from engine.data.prepare import encode_plain_texts
 
-    ids = encode_plain_texts(run.settings.data, run.vocabulary, [text]).ids
+    batch = encode_plain_texts(run.settings.data, run.vocabulary, [text])
     network = in_float64(run.network)
     if label is None:
-        number = int(network.forward(one_text(ids, None))[0].argmax())
+        number = int(network.forward(batch)[0].argmax())
     else:
         number = class_number(label, run.classes)
-    return Subject(network, one_text(ids, number), run.vocabulary.names(ids), run.classes, origin)
+    labelled = batch._replace(labels=np.array([number], np.int64))
+    return Subject(network, labelled, run.vocabulary.names(batch.ids), run.classes, origin)
 
 
-def one_text(ids: Ints1d, label: int | None) -> RaggedBatch:
+def one_text(ids: Ints1d, label: int) -> RaggedBatch:
     """A RaggedBatch of a single text."""
-    return RaggedBatch(ids, np.array([0, len(ids)], np.int64), None if label is None else np.array([label], np.int64))
+    return RaggedBatch(ids, np.array([0, len(ids)], np.int64), np.array([label], np.int64))
 
 
 def class_number(label: str, classes: list[str]) -> int:

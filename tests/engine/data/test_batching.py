@@ -35,9 +35,23 @@ def test_take_gathers_the_texts_in_the_order_asked_for(data, counts):
     assert (taken.ids.dtype, taken.offsets.dtype) == (np.int32, np.int64)
 
 
+@given(st.data(), st.lists(st.lists(st.integers(1, 5), max_size=4), max_size=12))
+def test_take_keeps_the_sentences_of_each_text(data, sentences):
+    """Take keeps the sentences of each text, some of which have none and no tokens."""
+    batch = ragged([sum(text) for text in sentences])._replace(
+        sentence_offsets=offsets_of([count for text in sentences for count in text])
+    )
+    rows = data.draw(st.lists(st.integers(-len(sentences), len(sentences) - 1), max_size=9)) if sentences else []
+    taken = take(batch, np.array(rows, np.int64)).sentence_offsets
+    assert (
+        taken.dtype == np.int64 and taken.tolist() == offsets_of([n for row in rows for n in sentences[row]]).tolist()
+    )
+
+
 def test_take_without_labels_and_beyond_the_end():
     batch = ragged([2, 3])
     assert take(batch._replace(labels=None), np.array([1])).labels is None
+    assert take(batch, np.array([1])).sentence_offsets is None
     with pytest.raises(IndexError):
         take(batch, np.array([2]))
 

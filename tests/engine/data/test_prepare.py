@@ -1,7 +1,10 @@
 """From files to token ids: splits, classes, and a fingerprint that tells data apart."""
 
+import hashlib
+
 import numpy as np
 import pytest
+from tokenizers import AddedToken
 
 from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation
@@ -16,7 +19,7 @@ from engine.data.prepare import (
     read_test_texts,
 )
 from engine.data.texts import Corpus, LabelledTexts
-from engine.data.tokenizer import encode_texts
+from engine.data.tokenizer import encode_texts, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
 
 WORDS = "red green blue one two three".split()
@@ -94,7 +97,7 @@ def test_ngrams_and_affixes_come_from_the_texts_left():
     assert np.array_equal(data.vocabulary.ngrams.hashes, of_texts.hashes)
     assert len(of_texts.hashes) < len(learn_ngrams(*encode_texts(tokenizer, corpus.train.texts, 9), 2, 1, 10**6).hashes)
     for batch, rows in ((data.train, kept), (data.validation, held_out)):
-        ids, offsets = data.vocabulary.encode([corpus.train.texts[row] for row in rows], 256)
+        ids, offsets, *_ = data.vocabulary.encode([corpus.train.texts[row] for row in rows], 256)
         assert np.array_equal(batch.ids, ids) and np.array_equal(batch.offsets, offsets)
 
 
@@ -165,6 +168,55 @@ def test_the_fingerprint_changes_with_any_of_the_data():
     ]
     assert fingerprint(base) == fingerprint(Corpus("renamed", train, test=test))
     assert len({fingerprint(base), *others}) == len(others) + 1
+
+
+def test_a_fingerprint_without_sentences_is_that_of_old_runs():
+    data = prepare(config(), Corpus("tiny", labelled(20), test=labelled(6, seed=1)), seed=0)
+    digest = hashlib.sha256()
+    for name in ("train", "validation", "test"):
+        for part in ("ids", "offsets", "labels"):
+            array = getattr(getattr(data, name), part)
+            digest.update(f"{name} {part} {array.dtype} {array.shape}".encode() + array.tobytes())
+    assert data.fingerprint() == digest.hexdigest()
+
+
+def sentenced(ending):
+    """Texts that differ in the ends of their sentences alone."""
+    return LabelledTexts([f"red green{ending}blue", "one two", f"two{ending}three. One", "green"] * 5, ["a", "b"] * 10)
+
+
+def test_all_splits_have_sentences_where_they_are_asked_for():
+    corpus = Corpus("tiny", sentenced("\n\n"), test=sentenced(" "))
+    data = prepare(config(validation_fraction=0.2), corpus, seed=0, sentences=True)
+    for batch, texts in ((data.test, corpus.test.texts), *splits_of(data, corpus, 0.2)):
+        expected = data.vocabulary.encode(texts, 256)
+        assert np.array_equal(batch.ids, expected.ids) and len(batch.labels) == len(texts)
+        assert batch.sentence_offsets.tolist() == expected.sentence_offsets.tolist()
+    assert len(data.test.sentence_offsets) == 1 + 25
+    again = prepare(config(validation_fraction=0.2), corpus, 0, data.vocabulary)
+    assert again.fingerprint() == data.fingerprint()
+    plain = prepare(config(validation_fraction=0.2), corpus, 0)
+    assert plain.test.sentence_offsets is plain.train.sentence_offsets is None
+    moved = prepare(
+        config(validation_fraction=0.2), Corpus("tiny", corpus.train, test=corpus.train), 0, None, None, True
+    )
+    assert np.array_equal(moved.test.ids, data.test.ids)
+    assert len({found.fingerprint() for found in (data, plain, moved)}) == 3
+
+
+def splits_of(data, corpus, fraction):
+    kept, held_out = split_validation(np.array([0, 1] * 10), fraction, 0)
+    for batch, rows in ((data.train, kept), (data.validation, held_out)):
+        yield batch, [corpus.train.texts[row] for row in rows]
+
+
+def test_a_tokenizer_that_hides_sentences_is_refused(tmp_path):
+    tokenizer, path = train_tokenizer(labelled(20).texts, 60), str(tmp_path / "a.json")
+    tokenizer.add_tokens([AddedToken("red green")])
+    save_tokenizer(tokenizer, path)
+    prepare(config(tokenizer=path), Corpus("tiny", labelled(20)), seed=0)
+    with pytest.raises(UserError, match="a.json: this tokenizer does not cut words at spaces"):
+        prepare(config(tokenizer=path), Corpus("tiny", labelled(20)), seed=0, sentences=True)
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from engine.data import token_cache
 from engine.data.affixes import encode_affixes, learn_affixes
 from engine.data.token_cache import KEPT_FILES, TokenCache
-from engine.data.tokenizer import encode_texts, train_tokenizer
+from engine.data.tokenizer import encode_sentences, encode_texts, train_tokenizer
 
 TEXTS = ["red green blue", "one two three one", "", "green two blueish"] * 3
 
@@ -18,7 +19,7 @@ TEXTS = ["red green blue", "one two three one", "", "green two blueish"] * 3
 def work(monkeypatch):
     """Counts how often vocabularies are learned and texts are encoded."""
     done = []
-    for name in ("train_tokenizer", "encode_texts", "learn_affixes", "encode_affixes"):
+    for name in ("train_tokenizer", "encode_texts", "encode_sentences", "learn_affixes", "encode_affixes"):
         function = getattr(token_cache, name)
         monkeypatch.setattr(
             token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1]
@@ -74,6 +75,32 @@ def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
     assert all(np.array_equal(a, b) for a, b in zip(found, expected))
     assert work.count({".json": "train_tokenizer", ".safetensors": "encode_texts"}[ending]) == 2
     assert path.read_bytes() == content
+
+
+def test_sentences_are_cut_once_and_kept_beside_the_ids(tmp_path, work):
+    texts = ["Red green. Blue.", "One. Two three. One"]
+    tokenizer = train_tokenizer(texts, 60)
+    for _ in range(2):
+        cache = TokenCache(tmp_path)
+        cache.encode(tokenizer, texts, 9)
+        found = cache.encode_sentences(tokenizer, texts, 9)
+        for one, right in zip(found, encode_sentences(tokenizer, texts, 9), strict=True):
+            assert one.dtype == right.dtype and np.array_equal(one, right)
+    assert work == ["encode_texts", "encode_sentences"]
+    assert len(cache.encode_sentences(tokenizer, texts, 5)[2]) < len(found[2])
+    assert len(cache.encode_sentences(tokenizer, texts[:1], 9)[2]) < len(found[2])
+
+
+def test_a_changed_end_of_a_sentence_does_not_fit_the_sum(tmp_path, work):
+    texts, cache = ["Red green. Blue.", "One. Two three. One"], TokenCache(tmp_path)
+    tokenizer = train_tokenizer(texts, 60)
+    expected = cache.encode_sentences(tokenizer, texts, 9)
+    (path,) = files_of(cache)
+    arrays = safetensors.numpy.load_file(path)
+    arrays["sentence_offsets"][1] += 1
+    safetensors.numpy.save_file(arrays, path)
+    assert np.array_equal(cache.encode_sentences(tokenizer, texts, 9)[2], expected[2])
+    assert work == ["encode_sentences"] * 2
 
 
 AFFIXED = ["walking talking walked", "talked", "", "asking"]

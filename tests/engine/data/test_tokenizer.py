@@ -12,10 +12,13 @@ from tokenizers import AddedToken
 
 from engine.data import tokenizer as tokenizer_module
 from engine.data.config import TOKENS
+from engine.data.sentences import sentences_of
 from engine.data.tokenizer import (
     SPECIAL_TOKENS,
+    check_sentences,
     chunks,
     cuts_at_spaces,
+    encode_sentences,
     encode_texts,
     load_tokenizer,
     save_tokenizer,
@@ -191,6 +194,7 @@ PIECES = st.sampled_from(
     ]
 )
 STRINGS = st.lists(PIECES | st.text(max_size=4), max_size=12).map("".join)
+SENTENCES = st.lists(st.sampled_from(["A wave. ", "a lake", "! ", "中。", "\0\n\n", "Waves? "])).map("".join)
 
 
 def split(ids, offsets):
@@ -205,6 +209,36 @@ def test_ids_are_those_of_whole_texts_cut_after_max_tokens(tokenizer, texts, max
     assert split(ids, offsets) == [
         [CLS, *tokenizer.encode(text, add_special_tokens=False).ids][:max_tokens] for text in texts
     ]
+
+
+@given(st.sampled_from(PIECES_AND_WORDS), st.lists(STRINGS | SENTENCES, max_size=5), st.integers(1, 12))
+def test_sentences_change_no_ids_and_end_where_they_end(tokenizer, texts, max_tokens):
+    """Sentences change no ids, and end where the tokens of their texts do, as far as max_tokens reaches."""
+    ids, offsets, sentence_offsets = encode_sentences(tokenizer, texts, max_tokens)
+    assert sentence_offsets.dtype == np.int64 and set(offsets.tolist()) <= set(sentence_offsets.tolist())
+    assert all(np.array_equal(*pair) for pair in zip((ids, offsets), encode_texts(tokenizer, texts, max_tokens)))
+    ends = {0}
+    for text, start in zip(texts, offsets.tolist()):
+        counts = [len(tokenizer.encode(part, add_special_tokens=False).ids) for part in sentences_of(text)]
+        ends |= {start + min(1 + end, max_tokens) for end in np.cumsum(counts).tolist()}
+    assert sentence_offsets.tolist() == sorted(ends)
+
+
+def test_every_text_has_a_sentence_and_none_is_empty():
+    texts = ["", "a wave. A lake. A wave", "a wave.\n\n\0 a"]
+    assert encode_sentences(TOKENIZER, texts, 99)[2].tolist() == [0, 1, 5, 8, 10, 14, 15]
+    assert encode_sentences(TOKENIZER, texts[1:2], 4)[2].tolist() == [0, 4]
+    assert encode_sentences(TOKENIZER, [], 4)[2].tolist() == [0]
+
+
+def test_a_tokenizer_that_hides_sentences_is_refused():
+    tokenizer = train_tokenizer(["new york is new"] * 2, 40)
+    check_sentences(tokenizer, "a.json")
+    tokenizer.add_tokens([AddedToken("new york")])
+    with pytest.raises(UserError, match="^a.json: this tokenizer does not cut words at spaces .*, or set levels=text$"):
+        check_sentences(tokenizer, "a.json")
+    with pytest.raises(ValueError, match="tokenizer: must cut words at spaces"):
+        encode_sentences(tokenizer, ["new york"], 9)
 
 
 def test_empty_texts_are_the_class_token_alone():

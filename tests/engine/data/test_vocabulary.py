@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tokenizers import AddedToken
 
 from engine.data.affixes import learn_affixes
 from engine.data.ngrams import learn_ngrams
@@ -19,7 +20,7 @@ def vocabulary():
 
 
 def test_names_are_those_of_the_ids(vocabulary):
-    ids, offsets = vocabulary.encode(["a red wave", "lake red wave"], 9)
+    ids, offsets, *_ = vocabulary.encode(["a red wave", "lake red wave"], 9)
     assert vocabulary.names(ids[: offsets[1]]) == [
         "[CLS]",
         "a",
@@ -40,7 +41,7 @@ def test_names_are_those_of_the_ids(vocabulary):
 def test_affixes_stand_behind_ngrams(vocabulary):
     both = vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking", "walked lakes"]))
     assert both.affixes.known == ["-ing"]
-    ids, offsets = both.encode(["a red wave", "baking a red baking", ""], 9)
+    ids, offsets, *_ = both.encode(["a red wave", "baking a red baking", ""], 9)
     texts = [both.names(ids[start:stop]) for start, stop in zip(offsets, offsets[1:])]
     assert texts[0] == vocabulary.names(vocabulary.encode(["a red wave"], 9)[0])
     assert texts[1][-3:] == ["a_red", "-ing", "-ing"] and texts[2] == ["[CLS]"]
@@ -53,7 +54,7 @@ def test_affixes_stand_behind_ngrams(vocabulary):
 
 
 def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
-    ids, _ = vocabulary.encode(["a red wave", "\u2603 red"], 9)
+    ids, *_ = vocabulary.encode(["a red wave", "\u2603 red"], 9)
     assert (ids == vocabulary.tokenizer.token_to_id("[UNK]")).sum() == 1 and len(ids) > 7
     assert vocabulary.unknown_share(ids) == 1 / 7 and vocabulary.unknown_share(ids[:0]) == 0
 
@@ -78,6 +79,17 @@ def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
     ]
 
 
+def test_sentences_are_encoded_where_they_are_asked_for(vocabulary):
+    plain = Vocabulary(vocabulary.tokenizer)
+    texts = ["A red wave. The red lake.", "a wave"]
+    without, batch = plain.encode(texts, 9), plain._replace(sentences=True).encode(texts, 9)
+    assert without.sentence_offsets is None and batch.sentence_offsets.tolist() == [0, 5, 9, 12]
+    assert np.array_equal(batch.ids, without.ids) and np.array_equal(batch.offsets, without.offsets)
+    for other in (vocabulary, plain._replace(affixes=learn_affixes(plain.tokenizer, ["walking talking"]))):
+        with pytest.raises(ValueError, match="sentences: n-grams and affixes do not stand in them"):
+            other._replace(sentences=True).encode(texts, 9)
+
+
 @pytest.fixture
 def files(tmp_path):
     return [tmp_path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
@@ -91,13 +103,24 @@ def test_what_is_saved_is_loaded(vocabulary, files):
     loaded = load_vocabulary(*files, 3, True)
     assert np.array_equal(loaded.ngrams.hashes, vocabulary.ngrams.hashes) and loaded.ngrams.longest == 3
     assert loaded.affixes == vocabulary.affixes and len(loaded.affixes.known) == 2
-    assert [x.tolist() for x in loaded.encode(TEXTS, 9)] == [x.tolist() for x in vocabulary.encode(TEXTS, 9)]
+    assert [x.tolist() for x in loaded.encode(TEXTS, 9)[:2]] == [x.tolist() for x in vocabulary.encode(TEXTS, 9)[:2]]
 
 
 def test_only_what_there_is_is_written(vocabulary, files):
     save_vocabulary(Vocabulary(vocabulary.tokenizer), *files)
     assert [file.exists() for file in files] == [True, False, False]
-    assert load_vocabulary(*files, 1, False)[1:] == (None, None)
+    assert load_vocabulary(*files, 1, False)[1:] == (None, None, False)
+
+
+def test_a_run_of_sentences_needs_a_tokenizer_that_shows_them(vocabulary, files):
+    plain = Vocabulary(vocabulary.tokenizer)
+    save_vocabulary(plain, *files)
+    assert load_vocabulary(*files, 1, False, True).sentences
+    plain.tokenizer.add_tokens([AddedToken("red wave")])
+    save_vocabulary(plain, *files)
+    with pytest.raises(UserError, match="tokenizer.json: this tokenizer does not cut words at spaces"):
+        load_vocabulary(*files, 1, False, True)
+    assert not load_vocabulary(*files, 1, False).sentences
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]', b"[" * 100_000])

@@ -102,6 +102,14 @@ def test_a_run_ends_with_a_result_and_can_be_opened_to_predict(tmp_path, setting
     assert all(np.array_equal(p.value, best[name]) for name, p in opened.network.parameters().items())
 
 
+def test_a_run_of_sentences_is_opened_as_one(tmp_path, settings):
+    levelled = settings._replace(network=settings.network.replace(levels="sentence"))
+    for name, run in (("levelled", levelled), ("plain", settings)):
+        start(run, tmp_path / name)
+        vocabulary = open_run(tmp_path / name, CONFIGS, build_network).vocabulary
+        assert (vocabulary.encode(["Red. Blue."], 9).sentence_offsets is not None) == (name == "levelled")
+
+
 def test_a_start_that_fails_late_leaves_no_folder(tmp_path, settings, monkeypatch):
     """A start that fails after the vocabulary leaves no folder."""
     settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True))
