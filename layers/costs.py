@@ -63,6 +63,13 @@ def token2wave(rows: int, d: int) -> Flops:
     return Flops(11 * rows * d, 15 * rows * d)
 
 
+def wave(rows: int, texts: int, d: int, kind: str, scope: str = "dimension") -> Flops:
+    """Phase-free takes the magnitude, and backward the sum over the tokens."""
+    if kind == "phase-free":
+        return global_magnitude(rows, texts, d, scope) + Flops(0, rows * d)
+    return token2wave(rows, d) if kind == "full" else NONE
+
+
 def operation(rows: int, d: int, kind: str) -> Flops:
     forward, backward = OPERATIONS[kind].flops
     return Flops(forward * rows * d, backward * rows * d)
@@ -82,6 +89,11 @@ def linear(rows: int, inputs: int, outputs: int, bias: bool = True) -> Flops:
 def embedding(tokens: int, d: int) -> Flops:
     """Forward gathers; backward adds up the rows of each id."""
     return Flops(0, tokens * d)
+
+
+def position_encoding(tokens: int, d: int) -> Flops:
+    """Backward adds up the rows of each place, for a learned table."""
+    return Flops(tokens * d, tokens * d)
 
 
 def layer_norm(rows: int, d: int, residual: bool = False) -> Flops:
