@@ -60,17 +60,11 @@ def token2wave(rows: int, d: int) -> Flops:
     return Flops(11 * rows * d, 15 * rows * d)
 
 
-def phase_free(rows: int, segments: int, d: int, scope: str) -> Flops:
-    """E1, and backward the sum over the tokens first."""
-    summed = (rows + (segments if scope == "text" else 0)) * d
-    return global_magnitude(rows, segments, d, scope) + Flops(0, summed)
-
-
-WAVES = {  # E4 and its controls (E23), by their kind
-    "full": lambda rows, segments, d, scope: token2wave(rows, d),
-    "real": lambda rows, segments, d, scope: NONE,
-    "phase-free": phase_free,
-}
+def wave(rows: int, segments: int, d: int, kind: str, scope: str = "dimension") -> Flops:
+    """Phase-free takes the magnitude, and backward the sum over the tokens."""
+    if kind == "phase-free":
+        return global_magnitude(rows, segments, d, scope) + Flops(0, rows * d)
+    return token2wave(rows, d) if kind == "full" else NONE
 
 
 def operation(rows: int, d: int, kind: str) -> Flops:
@@ -95,7 +89,7 @@ def embedding(tokens: int, d: int) -> Flops:
 
 
 def position_encoding(tokens: int, d: int) -> Flops:
-    """Forward adds; backward adds up the rows of each place."""
+    """Backward adds up the rows of each place, for a learned table."""
     return Flops(tokens * d, tokens * d)
 
 

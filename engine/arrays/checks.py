@@ -33,36 +33,39 @@ def shown_shape(shape: tuple[int | str | None, ...]) -> str:
     return "(" + ", ".join("?" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
 
 
-def check_offsets(offsets: Any, rows: int) -> None:
-    """Raise ValueError unless `offsets` cuts `rows` flat rows into texts.
+def check_offsets(offsets: Any, rows: int, name: str = "offsets") -> None:
+    """Raise ValueError, which calls them `name`, unless `offsets` cut `rows` flat rows into texts.
 
     They must be int64, (B + 1,), run from 0 to rows and never fall. Only host arrays are looked into: reading a device
     array would stall the stream.
     """
     if not hasattr(offsets, "dtype") or offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) < 1:
         found = f"{offsets.dtype} of shape {offsets.shape}" if hasattr(offsets, "dtype") else type(offsets).__name__
-        raise ValueError(f"offsets: expected an int64 array of shape (B + 1,), got {found}")
+        raise ValueError(f"{name}: expected an int64 array of shape (B + 1,), got {found}")
     if not isinstance(offsets, np.ndarray):
         return
     if offsets[0] != 0 or offsets[-1] != rows:
-        raise ValueError(f"offsets: must run from 0 to the number of rows {rows}, got {offsets[0]} to {offsets[-1]}")
+        raise ValueError(f"{name}: must run from 0 to the number of rows {rows}, got {offsets[0]} to {offsets[-1]}")
     falling = np.flatnonzero(offsets[1:] < offsets[:-1])
     if len(falling):
         t = falling[0]
         raise ValueError(
-            f"offsets: must not fall, got offsets[{t}] = {offsets[t]} and offsets[{t + 1}] = {offsets[t + 1]}"
+            f"{name}: must not fall, got {name}[{t}] = {offsets[t]} and {name}[{t + 1}] = {offsets[t + 1]}"
         )
 
 
-def check_ids(ids: Any, rows: int) -> None:
-    """Raise ValueError unless `ids` is a (T,) array of integers in [0, rows). Only host arrays are looked into."""
+def check_ids(ids: Any, rows: int, name: str = "ids") -> None:
+    """Raise ValueError, which calls them `name`, unless `ids` is a (T,) array of integers in [0, rows).
+
+    Only host arrays are looked into.
+    """
     if not hasattr(ids, "dtype"):
-        raise ValueError(f"ids: expected an integer array of shape (T,), got {type(ids).__name__}")
+        raise ValueError(f"{name}: expected an integer array of shape (T,), got {type(ids).__name__}")
     if ids.dtype.kind not in "iu" or ids.ndim != 1:
-        raise ValueError(f"ids: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
+        raise ValueError(f"{name}: expected an integer array of shape (T,), got {ids.dtype} of shape {ids.shape}")
     if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < rows):
         worst = ids.min() if ids.min() < 0 else ids.max()
-        raise ValueError(f"ids: must lie in [0, {rows}), got {worst}")
+        raise ValueError(f"{name}: must lie in [0, {rows}), got {worst}")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:

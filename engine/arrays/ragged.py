@@ -58,8 +58,11 @@ def positions(offsets: Offsets, rows: int) -> Ints1d:
 def cut_in_segments(fine: Offsets, coarse: Offsets) -> Offsets:
     """(B + 1,): how many segments of `fine` (S + 1,) there are before each bound of `coarse` (B + 1,).
 
-    So S values of segments are cut into texts. Raises ValueError for a bound of a text within a segment (host arrays).
+    So S values of segments are cut into texts. Raises ValueError for segments without a text and, on the host, for a
+    bound of a text within a segment.
     """
+    if len(coarse) == 1 < len(fine):
+        raise ValueError(f"sentence_offsets: there are {len(fine) - 1} sentences, but no text to have them")
     xp = array_module(fine, coarse)
     cuts = xp.searchsorted(fine, coarse).astype(np.int64)  # an empty segment between two texts is the second's
     if xp is np and (len(fine) < 1 or (fine[np.minimum(cuts, len(fine) - 1)] != coarse).any()):

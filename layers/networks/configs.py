@@ -40,9 +40,7 @@ class WaveNetworkConfig(Settings):
         choices=VARIANTS,
     )
     levels: str = setting(
-        "text",
-        "whose magnitude the first and the second branch take: that of a sentence or of the text",
-        choices=LEVELS,
+        "text", "whose magnitude the first and second branch take: that of a sentence or of the text", choices=LEVELS
     )
     wave: str = setting(
         "full", "controls: real leaves the imaginary part out, phase-free sets all phases to 0", choices=WAVES

@@ -48,7 +48,7 @@ def wave_mixing(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
         segments, identity = len(bag.offsets) - 1, bag.row_index is None
         texts = segments if second is None else len(second.offsets) - 1
         if runs_token_by_token(config):
-            waves = [costs.WAVES[config.wave](tokens, cut, d, config.scope) for cut in (segments, texts)]
+            waves = [costs.wave(tokens, cut, d, config.wave, config.scope) for cut in (segments, texts)]
             parts += [*waves, costs.operation(tokens, d, config.operation), costs.readout(tokens, d, config.readout)]
         elif shares_magnitude(config):
             texts_of_b = None if second is None else texts

@@ -105,8 +105,8 @@ class WaveBlock(Part):
             y, feed_forward_sum = f.residual_forward(z, y)  # E21
             y, feed_forward_norm = self.feed_forward_norm.forward(y)  # E10
         return y, BlockCache(
-            first_variant, second_variant, first_wave, second_wave, combined, wave_sum, readout, projection, dropout, row_sum, wave_norm,
-            feed_forward, feed_forward_dropout, feed_forward_sum, feed_forward_norm,
+            first_variant, second_variant, first_wave, second_wave, combined, wave_sum, readout, projection, dropout,
+            row_sum, wave_norm, feed_forward, feed_forward_dropout, feed_forward_sum, feed_forward_norm,
         )  # fmt: skip
 
     def backward(self, dy: Floats2d, cache: BlockCache) -> Floats2d:

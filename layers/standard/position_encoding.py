@@ -46,7 +46,7 @@ def position_encoding_forward(w: Floats2d, places: Ints1d, table: Floats2d) -> t
     """
     check_floats("w", w, ("T", "d"))
     check_floats("table", table, ("L", w.shape[1]), like=w)
-    check_ids(places, len(table))
+    check_ids(places, len(table), "places")
     if len(places) != len(w):
         raise ValueError(f"places: expected one for each of {len(w)} rows of w, got {len(places)}")
     return w + gather_rows(table, places), Cache(places, table)

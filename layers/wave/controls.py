@@ -2,24 +2,24 @@
 
     full         Z = Token2Wave(w)        E4
     real         Z_jk = w_jk              dw = dre                                      the imaginary part left out
-    phase-free   Z_jk = G_tk              dw_jk = (Σ_{l∈S_t} dre_lk) · w_jk/G_tk        all phases 0 (E1 for each token)
+    phase-free   Z_jk = G_tk              dw_jk = (Σ_{l∈S_t} dre_lk) · w_jk/G_tk        all phases 0, by E1
 
-The parameters are the same, so that a difference in accuracy is that of the wave. Which of them must agree, by
-operation and readout, stands in controls.md, with the derivation. The imaginary part of both controls is 0, and its
-gradient is not asked for. Singular points: phase-free those of E1; real none. Unit: that of w.
+The parameters are the same, so that a difference in accuracy is that of the wave. The imaginary part of both controls
+is 0, and its gradient is not asked for. Singular points: phase-free those of E1; real none. Unit: that of w.
 Source: ours; the papers have no such control.
+Derivation: controls.md, with the cells of operation, readout and level in which they agree.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine.arrays.backend import array_module
-from engine.arrays.checks import check_choice, check_floats
+from engine.arrays.checks import check_choice, check_floats, check_offsets
 from engine.arrays.ragged import segment_sum, spread
 from engine.types import Floats2d, Offsets
 from layers.wave.global_magnitude import global_magnitude_backward, global_magnitude_forward
 from layers.wave.token2wave import token2wave_backward, token2wave_forward
-from layers.wave.wave import Wave, check_wave
+from layers.wave.wave import SCOPES, Wave, check_wave, in_scope
 
 
 class Cache(NamedTuple):
@@ -50,6 +50,8 @@ def wave_backward(dz: Wave, cache: Cache) -> Floats2d:
 
 def real_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave, Floats2d]:
     check_floats("w", w, ("T", "d"))
+    check_offsets(offsets, len(w))  # of no use here, but a control refuses what the network refuses
+    check_choice("scope", scope, SCOPES)
     return Wave(w, array_module(w).zeros(w.shape, w.dtype)), w
 
 
@@ -68,10 +70,8 @@ def phase_free_forward(w: Floats2d, offsets: Offsets, scope: str) -> tuple[Wave,
 
 def phase_free_backward(dz: Wave, cache: PhaseFreeCache) -> Floats2d:
     check_wave("dz", dz, cache.w)
-    dG = segment_sum(dz.re, cache.offsets)
-    if cache.magnitude.scope == "text":
-        dG = dG.sum(axis=1, keepdims=True)
-    return global_magnitude_backward(dG, cache.magnitude)
+    dre, cuts = in_scope(dz.re, cache.offsets, cache.magnitude.scope)
+    return global_magnitude_backward(segment_sum(dre, cuts), cache.magnitude)
 
 
 WAVES: dict[str, tuple[Callable[..., tuple[Wave, Any]], Callable[..., Floats2d]]] = {

@@ -23,14 +23,16 @@ GOOD = {
     "phase": ("w! G offsets", (ROWS, np.full((3, 2), 4.0), OFFSETS)),
     "polar_to_wave": ("G alpha! offsets", (np.ones((3, 2)), ROWS, OFFSETS)),
     "token2wave": ("w! offsets scope", (ROWS, OFFSETS, "text")),
+    "wave": ("w! offsets scope kind", (ROWS, OFFSETS, "text", "phase-free")),
     "operation": ("a! b kind", (WAVE, WAVE, "modulation")),
     "interference": ("a! b", (WAVE, WAVE)),
     "modulation": ("a! b", (WAVE, WAVE)),
     "correlation": ("a! b", (WAVE, WAVE)),
     "readout": ("z! kind", (WAVE, "phase")),
-    "modulated_magnitude": ("a! b offsets", (ROWS, ROWS, OFFSETS)),
+    "modulated_magnitude": ("a! b offsets second_offsets", (ROWS, ROWS, OFFSETS, OFFSETS)),
     "linear": ("x~ weight! bias", (ROWS, WEIGHT, ROW)),
     "embedding": ("ids! table!", (IDS, ROWS)),
+    "position_encoding": ("w! places! table~", (ROWS, IDS, ROWS)),
     "layer_norm": ("x! gain bias", (ROWS, ROW, ROW)),
     "gelu": ("x!", (ROWS,)),
     "relu": ("x!", (ROWS,)),
@@ -104,7 +106,7 @@ def wrong_values(name, value, dtype):
     if plain in NUMBERS:
         return {str(x): (shown, x) for x in NUMBERS[plain]}
     if isinstance(value, np.ndarray) and value.dtype == np.int64:
-        wrong = WRONG_OFFSETS if plain == "offsets" else WRONG_INTEGERS
+        wrong = WRONG_OFFSETS if plain.endswith("offsets") else WRONG_INTEGERS
         return {what: (shown, x) for what, x in wrong.items()}
     if isinstance(value, np.ndarray):
         return {what: (shown, x) for what, x in wrong_floats(value.astype(dtype), name).items()}

@@ -14,7 +14,7 @@ from layers.networks.costs import mixing_flops, step_flops
 from layers.networks.parts import FeedForward
 from layers.standard import attention
 from layers.standard.pooling import POOLINGS
-from layers.wave import OPERATIONS, READOUTS, SCOPES, Wave
+from layers.wave import OPERATIONS, READOUTS, SCOPES, WAVES, Wave
 from tests.support.counted_arrays import Counted, as_counted, counted_flops, counting
 
 OFFSETS = np.array([0, 3, 7])
@@ -78,6 +78,12 @@ FORMULAS = {
     "E18": (costs.attention([3, 4], 6, 2), "attention", (normal(7, 6), normal(7, 6), normal(7, 6), OFFSETS, 2)),
     "E19": (costs.tanh(7, 5), "tanh", (X,)),
     "E21": (costs.residual(7, 5), "residual", (X, X)),
+    "E22": (costs.position_encoding(7, 5), "position_encoding", (X, np.array([0, 1, 2, 0, 1, 2, 3]), normal(4, 5))),
+    **{
+        f"E23, {kind}, {scope}": (costs.wave(7, 2, 5, kind, scope), "wave", (X, OFFSETS, scope, kind))
+        for kind in WAVES
+        for scope in SCOPES
+    },
 }  # fmt: skip
 
 

@@ -65,6 +65,13 @@ def token2wave_others(w, offsets, scope):
     return torch.complex(w, torch.cat(parts))
 
 
+WAVES = {
+    "full": token2wave_others,
+    "real": lambda w, offsets, scope: torch.complex(w, torch.zeros_like(w)),
+    "phase-free": lambda w, offsets, scope: torch.polar(
+        spread(global_magnitude(w, offsets, scope), offsets).expand(w.shape), torch.zeros_like(w)
+    ),
+}
 OPERATIONS = {"interference": torch.add, "modulation": torch.mul, "correlation": lambda a, b: a * b.conj()}
 READOUTS = {
     "real": lambda z: z.real,
@@ -115,6 +122,20 @@ def linear(x, p, name):
 
 def residual(f, x):
     return f + x
+
+
+def sinusoids(length, d, scale):
+    """As one writes them there, for even d: exp of a logarithm, and two assignments."""
+    p = torch.zeros(length, d, dtype=torch.float64)
+    frequency = torch.exp(torch.arange(0, d, 2, dtype=torch.float64) * (-math.log(10000.0) / d))
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
+    p[:, 0::2], p[:, 1::2] = torch.sin(angle), torch.cos(angle)
+    return scale * p
+
+
+def position_encoding(w, table, offsets):
+    """Text by text."""
+    return torch.cat([w[text] + table[: text.stop - text.start] for text in texts_of(offsets)])
 
 
 def layer_norm(x, p, name):

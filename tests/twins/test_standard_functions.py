@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator
-from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, RaggedBatch
+from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, RaggedBatch, positions
 from layers.standard import (
     attention,
     dropout,
@@ -15,6 +15,7 @@ from layers.standard import (
     layer_norm,
     linear,
     pooling,
+    position_encoding,
     relu,
     residual,
     softmax_cross_entropy,
@@ -86,6 +87,26 @@ def test_residual(rows, seed):
     rng = np.random.default_rng(seed)
     inputs = [numbers(rng, rows, 3), numbers(rng, rows, 3)]
     compare(residual.residual_forward, residual.residual_backward, twins.residual, inputs, seed)
+
+
+@given(LENGTHS, SEEDS)
+@quickly
+def test_position_encoding(lengths, seed):
+    rng, offsets = ragged(lengths, seed)
+    places = positions(offsets, offsets[-1])
+
+    def backward(dx, cache):
+        dw, dp = position_encoding.position_encoding_backward(dx, cache)
+        return dw, dp.dense(6)
+
+    pair = (lambda w, table: position_encoding.position_encoding_forward(w, places, table)), backward
+    inputs = [numbers(rng, offsets[-1], 3), numbers(rng, 6, 3)]
+    compare(*pair, lambda w, table: twins.position_encoding(w, table, offsets), inputs, seed)
+
+
+@pytest.mark.parametrize("length, d, scale", [(1, 2, 1.0), (100, 8, 0.02), (512, 128, 1.0)])
+def test_sinusoids(length, d, scale):
+    twins.assert_close(position_encoding.sinusoids(length, d, scale), twins.sinusoids(length, d, scale), 1e-12)
 
 
 @given(LENGTHS, st.sampled_from([1, 2, 3]), SEEDS)

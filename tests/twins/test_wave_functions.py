@@ -137,6 +137,16 @@ def test_a_gradient_of_a_wave_is_dL_dre_plus_i_dL_dim_in_both():
     assert dz.as_complex().item() == tensor.grad.item() == 2 + 3j
 
 
+@every_scope
+@pytest.mark.parametrize("kind", wave.WAVES)
+@given(LENGTHS, SEEDS, st.sampled_from([numbers, with_zeros]))
+@quickly
+def test_controls(kind, scope, lengths, seed, draw):
+    rng, offsets = ragged(lengths, seed)
+    pair = (lambda w: wave.wave_forward(w, offsets, scope, kind)), wave.wave_backward
+    compare(*pair, lambda w: twins.WAVES[kind](w, offsets, scope), [draw(rng, offsets[-1], 3)], seed)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(st.integers(1, 5), SEEDS)
 @quickly
@@ -187,3 +197,18 @@ def test_modulated_magnitude(lengths, seed):
             return wave.modulated_magnitude_backward(whole, cache[0])
 
         compare(forward, backward, twin, [numbers(rng, offsets[-1], 3), numbers(rng, offsets[-1], 3)], seed)
+
+
+@given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=1, max_size=3), SEEDS)
+@quickly
+def test_modulated_magnitude_of_sentences(sentences, seed):
+    """That of the first token of each sentence stands for all of it."""
+    rng, offsets = ragged([n for text in sentences for n in text], seed)
+    _, texts = ragged(list(map(sum, sentences)), seed)
+
+    def twin(a, b):
+        A, B = (twins.token2wave_others(x, cut, "dimension") for x, cut in ((a, offsets), (b, texts)))
+        return (A * B).abs()[offsets[:-1]]
+
+    pair = (lambda a, b: wave.modulated_magnitude_forward(a, b, offsets, texts)), wave.modulated_magnitude_backward
+    compare(*pair, twin, [numbers(rng, offsets[-1], 3), numbers(rng, offsets[-1], 3)], seed)

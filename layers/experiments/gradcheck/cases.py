@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from engine.arrays.backend import array_module, random_generator
 from engine.arrays.bag import Bag, merge_repeats
+from engine.arrays.ragged import positions
 from engine.implementation import Functions
 from engine.layer import sum_rows
 from engine.types import Floats2d, Offsets
@@ -25,6 +26,7 @@ from layers.standard import (
     layer_norm,
     linear,
     pooling,
+    position_encoding,
     residual,
 )
 
@@ -91,6 +93,12 @@ def draw_token2wave(scope: str, rng: Generator) -> Problem:
     return Problem(forward, wave.token2wave_backward, (random_rows(rng, offsets[-1]), offsets))
 
 
+def draw_wave(kind: str, scope: str, rng: Generator) -> Problem:
+    offsets = random_offsets(rng)
+    forward = partial(wave.wave_forward, scope=scope, kind=kind)
+    return Problem(forward, wave.wave_backward, (random_rows(rng, offsets[-1]), offsets))
+
+
 def draw_operation(operation: str, rng: Generator) -> Problem:
     record = wave.OPERATIONS[operation]
     return Problem(record.forward, record.backward, (random_wave(rng, 5), random_wave(rng, 5)))
@@ -113,6 +121,15 @@ def draw_modulated_magnitude(rng: Generator) -> Problem:
     return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
 
 
+def draw_modulated_magnitude_of_sentences(rng: Generator) -> Problem:
+    """Magnitudes of a by sentences, those of b by texts of 0 to 3 sentences."""
+    offsets = random_offsets(rng)
+    cuts = np.sort(rng.integers(0, len(offsets), 2))
+    texts = np.concatenate([offsets[:1], offsets[cuts], offsets[-1:]])
+    inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets, texts)
+    return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
+
+
 def draw_bag_magnitude(functions: Functions, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
     return Problem(functions.bag_magnitude_forward, functions.bag_magnitude_backward, inputs)
@@ -129,6 +146,20 @@ def draw_linear(rng: Generator) -> Problem:
 def draw_embedding(rng: Generator) -> Problem:
     layer = Embedding(6, 3, rng, np.float64)
     return Problem(layer.forward, layer.backward, (rng.integers(0, 6, 9),), layer.parameters())
+
+
+def draw_position_encoding(rng: Generator) -> Problem:
+    """The gradient of the table as a dense array; no text reaches its last row."""
+    offsets = random_offsets(rng)
+    places = positions(offsets, offsets[-1])
+    rows = int(places.max(initial=0)) + 2
+
+    def backward(dx: Floats2d, cache: position_encoding.Cache) -> tuple[Floats2d, Floats2d]:
+        dw, dp = position_encoding.position_encoding_backward(dx, cache)
+        return dw, dp.dense(rows)
+
+    inputs = (random_rows(rng, len(places)), places, random_rows(rng, rows))
+    return Problem(position_encoding.position_encoding_forward, backward, inputs)
 
 
 def draw_layer_norm(rng: Generator) -> Problem:
@@ -241,12 +272,15 @@ CASES = [
     Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
     Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
+    Case("E17 magnitude of a modulation, sentences", draw_modulated_magnitude_of_sentences),
     Case("E17 magnitude of a modulation, counts", partial(draw_bag_magnitude, FAST)),
     Case("E17 over a bag, by equations", partial(draw_bag_magnitude, FUNCTIONS["equations"])),
     Case("E18 attention, 1 head", partial(draw_attention, 1)),
     Case("E18 attention, 3 heads", partial(draw_attention, 3)),
     Case("E19 tanh", partial(draw_activation, "tanh")),
     Case("E21 residual", draw_residual),
+    Case("E22 position encoding", draw_position_encoding),
+    *(Case(f"E23 {kind}, {scope}", partial(draw_wave, kind, scope)) for kind in wave.WAVES for scope in wave.SCOPES),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,
 ]

@@ -139,6 +139,14 @@ def correlation_with_itself() -> Outcome:
     return (*z, *da, *db), (np.array([[25.0, 4.0]]), np.zeros((1, 2)), *a, *a)
 
 
+def phase_free_zeros() -> Outcome:
+    """E23: a dimension of zeros has G = 0 and receives nothing; beside it G = 4 and dw = (1 + 2)·w/G."""
+    w, dz = np.array([[0.0, 4.0], [0.0, 0.0]]), wave.Wave(np.array([[1.0, 1.0], [2.0, 2.0]]), np.ones((2, 2)))
+    z, cache = wave.wave_forward(w, TWO, kind="phase-free")
+    found = (*z, wave.wave_backward(dz, cache))
+    return found, (np.array([[0.0, 4.0], [0.0, 4.0]]), 0.0 * w, np.array([[0.0, 3.0], [0.0, 0.0]]))
+
+
 EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E1, E4 all-zero dimension": all_zero_dimension,
     "E2 phase of a one-token text": phase_of_one_token,
@@ -154,4 +162,5 @@ EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E15 logits beyond exp": logits_beyond_exp,
     "E17 modulation of a zero column": modulation_of_a_zero_column,
     "E20 correlation with itself": correlation_with_itself,
+    "E23 phase-free zeros": phase_free_zeros,
 }

@@ -229,7 +229,8 @@ FIXED = {
     ),
     "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
     "position encoding": Equation(
-        "E22", "position encoding", r"x_j = w_j + p_{\mathrm{pos}(j)}", r"dw_j = dx_j, \quad dp_m = \sum_{j:\,\mathrm{pos}(j) = m} dx_j",
+        "E22", "position encoding", r"x_j = w_j + p_{\mathrm{pos}(j)}",
+        r"dw_j = dx_j, \quad dp_m = \sum_{j:\,\mathrm{pos}(j) = m} dx_j",
     ),
     "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
     "layer norm": Equation(

@@ -63,6 +63,9 @@ def test_offsets_that_cut_all_rows_pass(offsets, rows):
 def test_other_offsets_are_refused(offsets, message):
     with pytest.raises(ValueError, match=f"^{re.escape('offsets: ' + message)}$"):
         check_offsets(offsets, 5)
+    message = message.replace("offsets[", "cuts[")
+    with pytest.raises(ValueError, match=f"^{re.escape('cuts: ' + message)}$"):
+        check_offsets(offsets, 5, "cuts")
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8, np.uint64])
@@ -93,6 +96,8 @@ def test_no_ids_pass_even_where_there_are_no_rows():
 def test_other_ids_are_refused(ids, message):
     with pytest.raises(ValueError, match=f"^{re.escape('ids: ' + message)}$"):
         check_ids(ids, 5)
+    with pytest.raises(ValueError, match=f"^{re.escape('places: ' + message)}$"):
+        check_ids(ids, 5, "places")
 
 
 def test_only_ids_on_the_host_are_looked_into():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.arrays import ragged
 from engine.arrays.ragged import (
     cache_blocks,
+    cut_in_segments,
     exclusive_sum,
     lengths,
     row_blocks,
@@ -91,6 +92,46 @@ def test_spread_gives_every_row_the_value_of_its_text(counts):
     y = np.arange(2.0 * len(counts)).reshape(-1, 2)
     assert lengths(offsets).tolist() == counts
     assert spread(y, offsets).tolist() == [y[t].tolist() for t, count in enumerate(counts) for _ in range(count)]
+
+
+@unhurried
+@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), max_size=4))
+def test_segments_are_cut_into_texts(sentences):
+    """sentences: the lengths of those of each text. Sums of sentences, summed so, are those of the texts."""
+    fine, coarse = offsets_of([n for text in sentences for n in text]), offsets_of(list(map(sum, sentences)))
+    cuts = cut_in_segments(fine, coarse)
+    assert cuts.dtype == np.int64 and cuts[0] == 0 and cuts[-1] == len(fine) - 1
+    assert fine[cuts].tolist() == coarse.tolist()
+    x = np.arange(1.0, fine[-1] + 1)
+    assert segment_sum(segment_sum(x, fine), cuts).tolist() == segment_sum(x, coarse).tolist()
+
+
+@pytest.mark.parametrize(
+    "fine, coarse, cuts",
+    [
+        ([0, 2, 3, 5], [0, 3, 5], [0, 2, 3]),
+        ([0, 2, 2, 5], [0, 2, 5], [0, 1, 3]),  # an empty sentence between two texts
+        ([0, 2, 5, 5], [0, 2, 5], [0, 1, 3]),  # at the end
+        ([0, 0, 5], [0, 5], [0, 2]),  # at the beginning
+        ([0, 2, 5], [0, 0, 2, 2, 5, 5], [0, 0, 1, 1, 2, 2]),  # empty texts have no sentence
+        ([0], [0], [0]),
+    ],
+)
+def test_empty_sentences_and_texts_are_cut(fine, coarse, cuts):
+    assert cut_in_segments(np.array(fine), np.array(coarse)).tolist() == cuts
+
+
+@pytest.mark.parametrize(
+    "fine, coarse, message",
+    [
+        ([0, 2, 5], [0, 3, 5], "ends within a sentence"),
+        ([0, 2], [0, 2, 5], "ends within a sentence"),
+        ([0, 0], [0], "1 sentences, but no text"),
+    ],
+)
+def test_sentences_that_texts_do_not_consist_of_are_refused(fine, coarse, message):
+    with pytest.raises(ValueError, match=f"^sentence_offsets: .*{message}"):
+        cut_in_segments(np.array(fine), np.array(coarse))
 
 
 def others(entries, j):

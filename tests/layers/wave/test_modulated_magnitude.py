@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from layers.wave import (
     OPERATIONS,
@@ -28,6 +29,9 @@ from tests.support.layer_laws import (
     random_rows,
 )
 
+SENTENCES = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=3).filter(
+    lambda texts: any(map(any, texts))
+)
 SHARING = [name for name, operation in OPERATIONS.items() if operation.shares_magnitude]
 
 
@@ -37,10 +41,10 @@ def case(lengths, seed, decades=1.0, columns=3):
     return rng, *(random_rows(rng, offsets[-1], columns, decades) for _ in range(2)), offsets
 
 
-def chain(a, b, offsets, dy, operation="modulation"):
-    """(y, da, db) by E4, E6 or E20, and E7 on every single token; each token of a text has its share of dy."""
+def chain(a, b, offsets, dy, operation="modulation", second_offsets=None):
+    """(y, da, db) by E4, E6 or E20, and E7 on every single token; each token of a row of y has its share of dy."""
     first_wave, first_cache = token2wave_forward(a, offsets)
-    second_wave, second_cache = token2wave_forward(b, offsets)
+    second_wave, second_cache = token2wave_forward(b, offsets if second_offsets is None else second_offsets)
     z, combined = OPERATIONS[operation].forward(first_wave, second_wave)
     of_tokens, read = readout_forward(z, "magnitude")
     y, shares = np.zeros_like(dy), np.zeros_like(of_tokens)
@@ -60,6 +64,73 @@ def test_equals_the_chain_over_all_tokens(operation, lengths, seed):
     y, cache = modulated_magnitude_forward(a, b, offsets)
     dy = rng.standard_normal(y.shape)
     assert_equal((y, *modulated_magnitude_backward(dy, cache)), chain(a, b, offsets, dy, operation), 1e-12)
+
+
+def case_of_sentences(sentences, seed, decades=1.0):
+    """(rng, a, b, offsets of sentences, offsets of texts). sentences: the lengths of those of each text."""
+    rng, a, b, offsets = case([n for text in sentences for n in text], seed, decades)
+    return rng, a, b, offsets, offsets_of(list(map(sum, sentences)))
+
+
+@pytest.mark.parametrize("operation", SHARING)
+@given(SENTENCES, SEEDS)
+@examples(40)
+def test_two_cuts_equal_the_chain_over_all_tokens(operation, sentences, seed):
+    """Magnitudes of a by sentences, those of b by texts: E4 over either, then token by token."""
+    rng, a, b, offsets, texts = case_of_sentences(sentences, seed)
+    y, cache = modulated_magnitude_forward(a, b, offsets, texts)
+    dy = rng.standard_normal(y.shape)
+    expected = chain(a, b, offsets, dy, operation, texts)
+    assert_equal((y, *modulated_magnitude_backward(dy, cache)), expected, 1e-12)
+
+
+@given(SENTENCES, SEEDS)
+@examples()
+def test_gradient_of_two_cuts(sentences, seed):
+    inputs = case_of_sentences(sentences, seed)[1:]
+    assert_exact_gradients(modulated_magnitude_forward, modulated_magnitude_backward, *inputs)
+    assert_five_point_gradients(modulated_magnitude_forward, modulated_magnitude_backward, *inputs)
+
+
+@given(LENGTHS, SEEDS)
+@examples()
+def test_two_equal_cuts_are_one(lengths, seed):
+    rng, a, b, offsets = case(lengths, seed)
+    (y, cache), (expected, one) = (modulated_magnitude_forward(a, b, offsets, *rest) for rest in ((offsets,), ()))
+    dy = rng.standard_normal(y.shape)
+    actual = (y, *modulated_magnitude_backward(dy, cache))
+    assert_equal(actual, (expected, *modulated_magnitude_backward(dy, one)))
+
+
+def test_two_cuts_of_numbers_that_come_out_even():
+    """The sentences (3, 4) and (5) of one text; b has G = 13 over all of it, and dG_B = 1·5 + 2·5."""
+    a, b = np.array([[3.0], [4.0], [5.0]]), np.array([[3.0], [4.0], [12.0]])
+    y, cache = modulated_magnitude_forward(a, b, np.array([0, 2, 3]), np.array([0, 3]))
+    assert y.ravel().tolist() == [5 * 13, 5 * 13]
+    da, db = modulated_magnitude_backward(np.array([[1.0], [2.0]]), cache)
+    np.testing.assert_allclose(da.ravel(), [13 * 3 / 5, 13 * 4 / 5, 2 * 13], rtol=1e-15)
+    np.testing.assert_allclose(db, 15 * b / 13, rtol=1e-15)
+
+
+@pytest.mark.parametrize("zero", ["a", "b", "both"])
+def test_a_column_of_zeros_in_one_of_two_cuts(zero):
+    """Zeros of a are zero in their sentence, zeros of b in their text; nothing becomes NaN."""
+    rng, a, b, offsets, texts = case_of_sentences([[1, 2, 0], [3, 1]], 0)
+    if zero != "b":
+        a[1:3, 1] = 0
+    if zero != "a":
+        b[:3, 1] = 0
+    y, cache = modulated_magnitude_forward(a, b, offsets, texts)
+    dy = rng.standard_normal(y.shape)
+    assert (y[:, 1] == 0).tolist() == ([False, True, True, False, False] if zero == "a" else [True] * 3 + [False] * 2)
+    found = (y, *modulated_magnitude_backward(dy, cache))
+    assert_equal(found, chain(a, b, offsets, dy, second_offsets=texts), 1e-14)
+
+
+def test_a_text_that_ends_within_a_sentence_is_refused():
+    _, a, b, offsets = case([2, 3], 0)
+    with pytest.raises(ValueError, match="ends within a sentence"):
+        modulated_magnitude_forward(a, b, offsets, np.array([0, 3, 5]))
 
 
 def test_every_operation_that_shares_its_magnitude_is_known():
@@ -100,6 +171,8 @@ def test_each_partial_derivative_is_bounded(lengths, seed):
 def test_the_gradient_is_taken_on_the_device_of_its_cotangent(device, dtype):
     rng, a, b, offsets = case([3, 0, 1, 4], 0)
     y, cache = modulated_magnitude_forward(a.astype(dtype), b.astype(dtype), offsets)
+    assert_computes_on_the_device(device, modulated_magnitude_backward, y, cache)
+    y, cache = modulated_magnitude_forward(a.astype(dtype), b.astype(dtype), offsets, np.array([0, 3, 8]))
     assert_computes_on_the_device(device, modulated_magnitude_backward, y, cache)
 
 
@@ -182,3 +255,4 @@ def test_float64_scales_with_its_inputs(exponent_a, exponent_b, lengths, seed):
 def test_a_corrupted_backward_is_caught(corrupted):
     _, a, b, offsets = case([3, 0, 5], 0)
     assert caught(modulated_magnitude_forward, corrupted, a, b, offsets)
+    assert caught(modulated_magnitude_forward, corrupted, a, b, offsets, np.array([0, 8]))
