@@ -55,6 +55,6 @@ def modulated_magnitude_forward(
 def modulated_magnitude_backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     """dy: (S, d) → (da, db), each (T, d)."""
     check_floats("dy", dy, cache.G_a.shape, like=cache.G_a)
-    dG_b = dy * cache.G_a
-    dG_b = dG_b if cache.texts is None else segment_sum(dG_b, cache.texts)
+    of_rows = dy * cache.G_a
+    dG_b = of_rows if cache.texts is None else segment_sum(of_rows, cache.texts)
     return global_magnitude_backward(dy * cache.G_b, cache.a), global_magnitude_backward(dG_b, cache.b)
