@@ -12,16 +12,15 @@ which many sentences begin: "the U.S. The" but "the U.S. Army". Before a small l
 import re
 
 # A change of these makes other sentences of the same texts: raise FORMAT in token_cache.py.
-# Spaces are those of the tokenizers: where these cut words, a cut between sentences changes no token.
-SPACE = r" \t\n\r\u00a0\u3000"
+# Every cut stands behind punctuation or a line break, where a tokenizer like BERT's cuts words too: no token changes.
 CLOSING = r"\"')\]}”’»"
 END = re.compile(
     # Bounded repetitions, and no run that may begin at each of its characters: linear time for any text.
-    rf"(?P<stop>[.!?…؟۔।])(?P<closing>[{CLOSING}]{{0,4}})[{SPACE}]+(?![{SPACE}.!?…,;:)\]}}–—-]|<[bB][rR])"
+    rf"(?P<stop>[.!?…؟۔।])(?P<closing>[{CLOSING}]{{0,4}})\s+(?![\s.!?…,;:)\]}}–—-]|<[bB][rR])"
     r"(?=[^\w\s.]{0,4}(?P<next>\w*\.?))"
-    rf"|[。！？｡]+[」』）》】{CLOSING}]*[{SPACE}]*"
-    rf"|(?:<[bB][rR] ?/?>[{SPACE}]*)+"
-    rf"|\n[ \t\r]*\n[{SPACE}]*"
+    rf"|[。！？｡]+[」』）》】{CLOSING}]*\s*"
+    rf"|(?:<[bB][rR] ?/?>\s*)+"
+    rf"|\n[ \t\r]*\n\s*"
 )
 LETTER = re.compile(r"[^\W\d_]")
 WORD_BEGINS = re.compile(r"[\s\"'(\[{“‘«\\-]")
