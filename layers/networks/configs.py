@@ -150,6 +150,20 @@ class TransformerConfig(Settings):
         return self.model
 
 
+PAPER = {
+    "vocabulary_size": 30522,
+    "max_tokens": 512,
+    "validation_fraction": 0.2,
+    "dimension": 768,
+    "position_encoding": "sinusoidal",
+    "hidden": 768,
+    "readout": "magnitude",
+    "wave_residual": False,
+    "activation": "gelu",
+    "epochs": 4,
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+}
 PRESETS = {
     # A network with all its parts, small enough for a laptop: the base of what README.md says the papers leave open.
     "quick": {
@@ -186,17 +200,10 @@ PRESETS = {
         "step_budget": 2900,
         "threads": 1,
     },
-    # The papers' network: d = 768, one layer, BERT's vocabulary size, batch 64, learning rate 1e-3, 4 epochs.
-    "paper": {
-        "vocabulary_size": 30522,
-        "dimension": 768,
-        "hidden": 768,
-        "readout": "magnitude",
-        "activation": "gelu",
-        "epochs": 4,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-    },
+    # The papers' network, the single layer of Fig. 6a: positions, a branch of sentences and one of texts, the settings of
+    # its section 5. paper-text: that of the running text, one level. networks.md says what the papers leave open.
+    "paper": {**PAPER, "levels": "sentence-text"},
+    "paper-text": PAPER,
     # The networks that the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT
     # base, with the settings in which they fine-tune it. The learning rate of one layer is that of the study, which is
     # a third as wide.
