@@ -97,7 +97,7 @@ class WaveNetworkConfig(Settings):
 
     def is_blind(self) -> bool:
         """Whether what a block hands on has no trace of its text: the logits are then rounding noise."""
-        of_magnitudes = self.shares_magnitude() or self.wave == "phase-free"
+        of_magnitudes = self.shares_magnitude() or self.wave == "phase-free" or self.is_correlated_with_itself()
         normed = self.block_form == "normed" and not self.wave_residual
         return of_magnitudes and self.scope == "text" and normed and self.readout != "both" and self.blocks > 0
 
@@ -106,6 +106,11 @@ class WaveNetworkConfig(Settings):
         alike = OPERATIONS[self.operation].shares_magnitude and self.wave in ("full", "phase-free")
         of_waves = self.variants != "wave" and self.block_form != "fig6b"
         return alike and of_waves and self.readout == "magnitude"
+
+    def is_correlated_with_itself(self) -> bool:
+        """Whether both waves are one, Z·conj(Z) = G²."""
+        first, second = LEVELS[self.levels]
+        return self.operation == "correlation" and self.variants == "none" and first == second
 
     def adds_input(self) -> bool:
         """Whether a block adds its input to what it read."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays.backend import host_generator, move_together, random_generator
 from engine.arrays.checks import check_ids, check_offsets
-from engine.arrays.ragged import RaggedBatch, lengths, places_of
+from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths, places_of
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.parts import (
@@ -248,6 +248,7 @@ class WaveNetwork(TextClassifier):
             if batch.sentence_offsets is None:
                 raise ValueError(f"batch: levels {config.levels} need sentence_offsets, got None")
             check_offsets(batch.sentence_offsets, len(batch.ids))
+            cut_in_segments(batch.sentence_offsets, batch.offsets)  # texts end where sentences end
         longest = int(lengths(batch.offsets).max(initial=0)) if self.position_encoding else 0
         if longest > config.positions:
             raise ValueError(f"batch: a text has {longest} tokens, the network has {config.positions} positions")
