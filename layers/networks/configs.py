@@ -205,8 +205,8 @@ PRESETS = {
         "step_budget": 2900,
         "threads": 1,
     },
-    # The papers' network, the single layer of Fig. 6a: positions, a branch of sentences and one of texts, the settings of
-    # its section 5. paper-text: that of the running text, one level. networks.md says what the papers leave open.
+    # The papers' network, the single layer of Fig. 6a: positions, a branch of sentences and one of texts. paper-text:
+    # that of the running text, one level. networks.md says what the papers leave open.
     "paper": {**PAPER, "levels": "sentence-text"},
     "paper-text": PAPER,
     # The networks that the papers compare with: one Transformer layer from random embeddings, and all twelve of BERT
