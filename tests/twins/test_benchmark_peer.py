@@ -14,6 +14,7 @@ from tests.support.torch_twins import F, torch
 
 peer = pytest.importorskip("layers.experiments.benchmark.torch_peer", reason="PyTorch is not installed")
 LENGTHS = [4, 9, 2, 7]
+SENTENCES = np.array([0, 2, 4, 9, 13, 15, 22])  # of two tokens and more
 
 
 @pytest.fixture
@@ -27,12 +28,12 @@ def exact(monkeypatch):
 def test_logits_and_every_gradient_agree(name, real_pairs, exact):
     fields = {**workloads.NETWORKS[name], "dimension": 6, "hidden": 5 if workloads.NETWORKS[name]["hidden"] else 0}
     network = WaveNetwork(WaveNetworkConfig(**fields), 50, 3, dtype=np.float64)
-    batch = example_batch(50, 3, LENGTHS)
+    batch = example_batch(50, 3, LENGTHS)._replace(sentence_offsets=SENTENCES)
     loss, cache = network.loss_forward(batch)
     network.loss_backward(cache)
     twin = peer.PeerNetwork(network, real_pairs)
-    ids, mask = peer.padded(batch)
-    logits = twin(ids, mask.double())
+    ids, mask, *numbers = peer.padded(batch, any(twin.by_sentence))
+    logits = twin(ids, mask.double(), *numbers)
     F.cross_entropy(logits, torch.from_numpy(batch.labels)).backward()
     twins.assert_close(logits, cache.logits, 1e-10)
     block = network.blocks[0]

@@ -15,15 +15,17 @@ from engine.benchmark import timing
 from engine.benchmark.machine import product_rate
 from engine.benchmark.timing import HostClock, growth_exponent
 from engine.data.batching import ordered_batches, take
-from engine.data.tokenizer import encode_texts
+from engine.data.tokenizer import encode_sentences
 from engine.training.evaluation import predict_probabilities
 from layers.experiments.benchmark.contestants import Training
 from layers.experiments.benchmark.harness import Benchmark
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
 from layers.experiments.benchmark.processes import peak_memory_of_training, seconds_to_first_step
 from layers.experiments.benchmark.workloads import (
+    MAX_TOKENS,
     NETWORKS,
     Texts,
+    batch_of,
     build,
     config_of,
     further_networks,
@@ -169,7 +171,7 @@ class CpuBenchmark(Benchmark):
 
         def predict(training: Training, _: int) -> None:
             for _ in range(ONE_TEXT_CALLS):
-                training.probabilities(RaggedBatch(*encode_texts(tokenizer, [ONE_TEXT], 128)))
+                training.probabilities(batch_of(encode_sentences(tokenizer, [ONE_TEXT], MAX_TOKENS)))
 
         seconds = self.timed(self.engines(network), predict)
         milliseconds = {kind: [1e3 * s / ONE_TEXT_CALLS for s in taken] for kind, taken in seconds.items()}

@@ -27,15 +27,12 @@ MEMORY_STEPS = 8
 
 def peak_memory_of_training(kind: str, network: str, texts: Texts) -> int:
     """Peak resident bytes of a process that imports a contestant, "ours" or "peer", and trains MEMORY_STEPS batches."""
-    batches = [take(texts.train, rows) for rows in random_rows(texts.train, MEMORY_STEPS)]
-    ids, labels, lengths = (
-        np.concatenate(parts)
-        for parts in zip(*((batch.ids, batch.labels, np.diff(batch.offsets)) for batch in batches))
-    )
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    rows = np.concatenate(random_rows(texts.train, MEMORY_STEPS))
+    ids, offsets, labels, sentences, _ = take(texts.train, rows)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "batches.npz"
-        np.savez(file, ids=ids, offsets=offsets, labels=labels, classes=texts.classes)
+        assert labels is not None and sentences is not None  # of Texts
+        np.savez(file, ids=ids, offsets=offsets, labels=labels, sentences=sentences, classes=texts.classes)
         peak: int = child_value(f"the memory of {kind}", MODULE, "memory", kind, network, file)
         return peak
 
@@ -43,7 +40,8 @@ def peak_memory_of_training(kind: str, network: str, texts: Texts) -> int:
 def memory(kind: str, network: str, file: str) -> int:
     """Train on the batches of the file and print the peak; of the two contestants only this one is imported."""
     with np.load(file) as arrays:
-        data, classes = RaggedBatch(arrays["ids"], arrays["offsets"], arrays["labels"]), int(arrays["classes"])
+        data = RaggedBatch(arrays["ids"], arrays["offsets"], arrays["labels"], arrays["sentences"])
+        classes = int(arrays["classes"])
     training: Any
     if kind == "ours":
         from layers.experiments.benchmark.contestants import OurTraining

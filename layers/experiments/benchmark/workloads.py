@@ -11,11 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from engine.arrays.backend import random_generator
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, positions
 from engine.data.corpora import load_corpus
 from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.data.token_cache import TokenCache
-from engine.types import Ints1d
+from engine.types import Ints1d, Offsets
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.configs import PRESETS, WaveNetworkConfig
 from layers.wave import OPERATIONS
@@ -29,6 +29,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "d128": {**TWO_MAPS, "dimension": 128},
     "d768_interference": {**TWO_MAPS, "dimension": 768, "operation": "interference"},
     "paper": {name: value for name, value in PRESETS["paper"].items() if name in WaveNetworkConfig.fields()},
+    "paper_residual": {**TWO_MAPS, "dimension": 768, "hidden": 768, "wave_residual": True},
 }
 
 
@@ -40,6 +41,7 @@ def further_networks() -> dict[str, dict[str, Any]]:
 
 
 CLASSES = 4  # of random texts
+SENTENCE = 40  # tokens of a sentence of AG News, which has 1.26 of them a text
 LENGTH_MEAN, LENGTH_DEVIATION, SHORTEST, LONGEST = 50, 20, 12, 128  # of random texts, in tokens
 
 
@@ -61,10 +63,16 @@ def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
 
     def encoded(split: LabelledTexts | None) -> RaggedBatch:
         assert split is not None  # a corpus by name has both
-        ids, offsets = cache.encode(tokenizer, split.texts, MAX_TOKENS)
-        return RaggedBatch(ids, offsets, encode_labels(split.labels, names, split))
+        tokens = cache.encode_sentences(tokenizer, split.texts, MAX_TOKENS)
+        return batch_of(tokens, encode_labels(split.labels, names, split))
 
     return Texts(encoded(texts.train), encoded(texts.test), len(names), tokenizer)
+
+
+def batch_of(tokens: tuple[Ints1d, Offsets, Offsets], labels: Ints1d | None = None) -> RaggedBatch:
+    """The RaggedBatch of (ids, offsets, sentence_offsets)."""
+    ids, offsets, sentence_offsets = tokens
+    return RaggedBatch(ids, offsets, labels, sentence_offsets)
 
 
 def config_of(network: str) -> WaveNetworkConfig:
@@ -87,7 +95,9 @@ def texts_of_length(texts: RaggedBatch, length: int, count: int) -> RaggedBatch:
     """A batch of `count` texts of `length` tokens each, cut from all texts joined: real frequencies of tokens."""
     stream = np.resize(texts.ids, count * length)
     labels = None if texts.labels is None else texts.labels[:count]
-    return RaggedBatch(stream, np.arange(count + 1, dtype=np.int64) * length, labels)
+    offsets = np.arange(count + 1, dtype=np.int64) * length
+    sentences = np.flatnonzero(positions(offsets, len(stream)) % SENTENCE == 0)
+    return RaggedBatch(stream, offsets, labels, np.append(sentences, len(stream)))
 
 
 def product_flops(config: WaveNetworkConfig, train: bool) -> int:
@@ -103,13 +113,15 @@ def random_texts(count: int, seed: int) -> RaggedBatch:
     """RaggedBatch of `count` random texts with one of four labels each; equal seeds give equal texts.
 
     Lengths are like those of AG News: normal, 50 ± 20 tokens, rounded and clipped to 12 … 128. Token ids are those of
-    word_ids(). Labels are drawn evenly and have nothing to do with the tokens.
+    word_ids(). Labels are drawn evenly and have nothing to do with the tokens. Sentences end at SENTENCE tokens.
     """
     rng = random_generator(seed)
     lengths = np.rint(rng.normal(LENGTH_MEAN, LENGTH_DEVIATION, count)).clip(SHORTEST, LONGEST).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ids = word_ids(rng, offsets[-1])
-    return RaggedBatch(ids, offsets, rng.integers(0, CLASSES, count))
+    labels = rng.integers(0, CLASSES, count)
+    places = positions(offsets, len(ids))
+    return RaggedBatch(ids, offsets, labels, np.union1d(offsets, np.flatnonzero(places % SENTENCE == 0)))
 
 
 def word_ids(rng: np.random.Generator, count: int) -> Ints1d:

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.arrays.ragged import RaggedBatch
 from engine.benchmark import timing
-from engine.data.tokenizer import encode_texts, train_tokenizer
+from engine.data.tokenizer import encode_sentences, train_tokenizer
 from layers.experiments.benchmark import cpu, workloads
 
 WORDS = "profits rose in the third quarter as bank cut its rate oil fell".split()
@@ -17,7 +16,7 @@ def small_texts():
     texts = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(60)]
     tokenizer = train_tokenizer(texts, 60)
     batches = [
-        RaggedBatch(*encode_texts(tokenizer, part, 16), rng.integers(0, 3, len(part)))
+        workloads.batch_of(encode_sentences(tokenizer, part, 16), rng.integers(0, 3, len(part)))
         for part in (texts[:40], texts[40:])
     ]
     return workloads.Texts(*batches, 3, tokenizer)

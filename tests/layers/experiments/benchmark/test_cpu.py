@@ -17,8 +17,8 @@ from layers.networks import WaveNetworkConfig
 from layers.networks.parts import example_batch
 
 IN_PROCESS = [
-    "train_d768", "train_d128", "train_d768_interference", "train_paper", "predict_bulk_d768", "predict_one_d128",
-    "length_exponent", "batch_exponent",
+    "train_d768", "train_d128", "train_d768_interference", "train_paper", "train_paper_residual", "predict_bulk_d768",
+    "predict_one_d128", "length_exponent", "batch_exponent",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def measured(names=IN_PROCESS):
 def test_every_figure_is_a_row_of_its_name(small):
     benchmark = measured()
     assert [row.name for row in benchmark.rows] == IN_PROCESS
-    assert list(benchmark.figures()) == [*IN_PROCESS[:6], "memory_train_d768", "first_step", *IN_PROCESS[6:]]
+    assert list(benchmark.figures()) == [*IN_PROCESS[:7], "memory_train_d768", "first_step", *IN_PROCESS[7:]]
     for row in benchmark.rows:
         assert np.isfinite(row.ours) and row.peer is None and row.ratio is None
         assert (row.share_of_limit is None) == (row.unit != "tokens/s")
@@ -99,15 +99,16 @@ def test_the_json_has_the_promised_form(small):
     assert found["machine"]["processor"] and found["machine"]["peer"] is None
     assert [row["name"] for row in found["results"]] == IN_PROCESS
     assert {"name", "ours", "peer", "ratio", "share_of_limit", "unit"} <= found["results"][0].keys()
-    assert found["parts"].keys() == {"d768", "d128", "d768_interference", "paper"}
+    assert found["parts"].keys() == {"d768", "d128", "d768_interference", "paper", "paper_residual"}
     assert found["growth"]["length"]["sizes"] == [2, 8] and len(found["growth"]["batch"]["seconds"]["ours"]) == 2
 
 
 def test_the_table_shows_every_figure_and_part(small):
-    benchmark = measured(["train_paper", "predict_one_d128", "batch_exponent"])
+    benchmark = measured(["train_paper", "train_paper_residual", "predict_one_d128", "batch_exponent"])
     table = report.as_table(benchmark)
     for words in (
         "train_paper",
+        "train_paper_residual",
         "predict_one_d128",
         "batch_exponent",
         "ms by batch",
