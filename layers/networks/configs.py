@@ -90,7 +90,7 @@ class WaveNetworkConfig(Settings):
             )
         if self.is_blind():
             raise UserError(
-                f"readout: the {self.readout} of a {self.operation} in scope text is one number per text, "
+                f"readout: the {self.readout} of the {self.operation} in scope text is one number per text, "
                 "which layer norm turns into a constant: no text is told from another; choose readout both, "
                 "scope dimension or wave_residual true"
             )

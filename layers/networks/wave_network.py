@@ -165,6 +165,13 @@ def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
     return offsets
 
 
+# Fields that a heading names where they are not these.
+UNUSUAL = {
+    name: WaveNetworkConfig.fields()[name].default
+    for name in ("position_encoding", "variants", "levels", "wave", "block_form")
+}
+
+
 class Cache(NamedTuple):
     """Caches in the order of computation."""
 
@@ -259,7 +266,6 @@ class WaveNetwork(TextClassifier):
     def heading(self) -> str:
         """The kind of network and its choices, in a line."""
         config = self.config
-        return (
-            f"Wave Network: {config.operation}, {config.readout} readout, magnitude per {config.scope}, "
-            f"{config.pooling} pooling"
-        )
+        unusual = [f"{name} {getattr(config, name)}" for name in UNUSUAL if getattr(config, name) != UNUSUAL[name]]
+        choices = [config.operation, f"{config.readout} readout", f"magnitude per {config.scope}"]
+        return "Wave Network: " + ", ".join([*choices, *unusual, f"{config.pooling} pooling"]).replace("_", " ")

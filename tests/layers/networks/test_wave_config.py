@@ -81,7 +81,7 @@ def test_a_network_that_cannot_see_its_text_is_refused(operation, blocks):
     with pytest.raises(UserError) as caught:
         WaveNetworkConfig(**{**BLIND, "operation": operation, "blocks": blocks})
     message = str(caught.value)
-    assert message.startswith(f"readout: the magnitude of a {operation} in scope text is one number per text")
+    assert message.startswith(f"readout: the magnitude of the {operation} in scope text is one number per text")
     assert message.endswith("choose readout both, scope dimension or wave_residual true") and "\n" not in message
 
 
