@@ -36,6 +36,9 @@ PICTURE_NOTE = (
     "One arrow for each token, in its colour above; equal ones are drawn once. All tokens of a text share the "
     "global magnitude G of a wave, the dashed circle; the angle is the phase. "
 )
+SENTENCES_NOTE = (
+    "Where a wave is that of sentences, each of these has its own magnitude; the circle is that of the largest. "
+)
 TITLES = {"wave": "A text through a Wave Network and back", "transformer": "A text through a Transformer and back"}
 ATTENTION_NOTE = (
     "Attention: j, l and i run over the tokens. A head is e = d/H neighbouring columns of q, k, v and of the result; "
@@ -154,7 +157,10 @@ def as_page(trace: Trace) -> Page:
 
 def picture_note(config: Any) -> str:
     """Paragraph on the phasors; nothing where there are none."""
-    return PICTURE_NOTE + OPERATIONS[config.operation].note if config.model == "wave" else ""
+    if config.model != "wave":
+        return ""
+    of_sentences = SENTENCES_NOTE if config.levels != "text" else ""
+    return PICTURE_NOTE + of_sentences + OPERATIONS[config.operation].note
 
 
 def notes_of(config: Any) -> list[str]:
