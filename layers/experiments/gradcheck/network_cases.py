@@ -55,6 +55,16 @@ def problem_of(network: WaveNetwork | Transformer, seed: int) -> Problem:
     return Problem(forward, lambda dloss, cache: network.loss_backward(cache, dloss), (), network.parameters())
 
 
+PLACED = {"readout": "magnitude", "positions": 9, "embedding_dropout": 0.0}  # of which the first block maps rows apart
+FORMS: dict[str, dict[str, Any]] = {
+    "Fig. 6a": {**PLACED, "position_encoding": "sinusoidal", "levels": "sentence-text", "wave_residual": False},
+    "learned positions": {**PLACED, "position_encoding": "learned", "operation": "interference"},
+    "Eq. 8, 3 blocks": {"block_form": "eq8", "blocks": 3, "embedding_scale": 0.2, "levels": "sentence"},
+    "Fig. 6b, 2 blocks": {"block_form": "fig6b", "blocks": 2, "embedding_scale": 0.2, "readout": "magnitude"},
+    "maps of waves": {"variants": "wave", "readout": "magnitude", "position_encoding": "learned", "positions": 9},
+    "real control": {"wave": "real", "variants": "none", "readout": "magnitude"},
+    "phase-free control": {"wave": "phase-free", "operation": "interference", "levels": "sentence-text"},
+}
 NETWORK_CASES = [
     *(
         Case(
@@ -94,6 +104,10 @@ NETWORK_CASES = [
             products=True,
         )
         for operation in wave.OPERATIONS
+    ),
+    *(
+        Case(f"network, {name}", partial(draw_network, fields), NETWORK_TOLERANCE, products=True)
+        for name, fields in FORMS.items()
     ),
     Case("network, Transformer, 1 block", partial(draw_transformer, 1), NETWORK_TOLERANCE, products=True),
     Case("network, Transformer, 2 blocks", partial(draw_transformer, 2), NETWORK_TOLERANCE, products=True),
