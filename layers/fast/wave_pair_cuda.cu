@@ -1,7 +1,7 @@
 // Two waves of one text, combined and read out: E4 twice, E5 or E6, E7. Blocks are 32 columns wide and 8 lanes high,
 // one for each text. Text t has the entries offsets[t] ≤ e < offsets[t + 1]: rows row_index[e], counts[e] times each;
 // without row_index rows e, without counts once. Where the first wave is that of sentences, text t has the sentences
-// cuts[t] ≤ s < cuts[t + 1], and sentence s the entries sentences[s] ≤ e < sentences[s + 1]; both are absent otherwise.
+// cuts[t] ≤ s < cuts[t + 1], and sentence s the entries sentences[s] ≤ e < sentences[s + 1].
 
 struct Wave { double re, im; };
 struct Pair { Wave a, b; };
@@ -162,6 +162,19 @@ __device__ inline void write(
 
 // y: (P, d), for the readout "both" (P, 2d).                                                  blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
+    const real* a, const real* b, const index_t* row_index, const index_t* counts, const index_t* offsets, real* y,
+    index_t texts, index_t entries, index_t d, index_t operation, index_t readout) {
+    __shared__ Sum scratch[COLUMNS * LANES];
+    const index_t width = readout == READOUT_BOTH ? 2 * d : d;
+    if (clears_spare(offsets, y, nullptr, texts, entries, width)) return;
+    const Text text = text_of_block(row_index, counts, offsets, d);
+    Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
+    measure(text, a, b, of_a, of_b, scratch);
+    write(text, a, b, of_a, of_b, y, operation, readout);
+}
+
+// The same where the first wave is that of sentences.                                         blocks: (B + 1, ⌈d / 32⌉)
+extern "C" __global__ void wave_pair_of_sentences_forward(
     const real* a, const real* b, const index_t* row_index, const index_t* counts, const index_t* offsets,
     const index_t* sentences, const index_t* cuts, real* y, index_t texts, index_t entries, index_t d,
     index_t operation, index_t readout) {
@@ -170,12 +183,6 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_forward(
     if (clears_spare(offsets, y, nullptr, texts, entries, width)) return;
     const Text text = text_of_block(row_index, counts, offsets, d);
     Norm of_b = {{0, 0, -1}, 1};
-    if (!sentences) {
-        Norm of_a = {{0, 0, -1}, 1};
-        measure(text, a, b, of_a, of_b, scratch);
-        write(text, a, b, of_a, of_b, y, operation, readout);
-        return;
-    }
     measure(text, b, of_b, scratch);
     for (index_t s = cuts[blockIdx.x]; s < cuts[blockIdx.x + 1]; ++s) {
         const Text sentence = sentence_of(text, sentences, s);
@@ -227,55 +234,14 @@ __device__ inline real slope_of_entry(const Text& text, index_t e, const Wave& s
     return (real)(times(text, e) * (slope.re + x * others(h, slope.im, e)));
 }
 
-// wave_pair_backward where the first wave is that of sentences: each is measured, and its slopes are formed, twice, for
-// the slopes of b need those of the whole text first.
-__device__ inline void backward_of_sentences(
-    const Text& text, const real* dy, const real* a, const real* b, const index_t* sentences, const index_t* cuts,
-    real* da, real* db, index_t operation, index_t readout, Sum* scratch) {
-    Norm of_b = {{0, 0, -1}, 1};
-    Sum h_b = {0, 0, -1};
-    measure(text, b, of_b, scratch);
-    for (int pass = 0; pass < 2; ++pass) {
-        for (index_t s = cuts[blockIdx.x]; s < cuts[blockIdx.x + 1]; ++s) {
-            const Text sentence = sentence_of(text, sentences, s);
-            Norm of_a = {{0, 0, -1}, 1};
-            Sum h_a = {0, 0, -1};
-            measure(sentence, a, of_a, scratch);
-            for (index_t e = sentence.start; e < sentence.stop; e += LANES) {
-                const Pair pair = pair_of(sentence, a, b, of_a, of_b, e);
-                const Pair slopes = slopes_of(sentence, pair, dy, e, operation, readout);
-                const index_t cell = e * text.d + text.column;
-                if (pass == 1) {
-                    db[cell] = slope_of_entry(sentence, e, slopes.b, pair.b.re, h_b);
-                    continue;
-                }
-                add(h_a, slopes.a.im, times(sentence, e), e);
-                add(h_b, slopes.b.im, times(sentence, e), e);
-            }
-            if (pass == 1) continue;
-            h_a = merged(h_a, scratch);
-            for (index_t e = sentence.start; e < sentence.stop; e += LANES) {
-                const Pair pair = pair_of(sentence, a, b, of_a, of_b, e);
-                const Pair slopes = slopes_of(sentence, pair, dy, e, operation, readout);
-                da[e * text.d + text.column] = slope_of_entry(sentence, e, slopes.a, pair.a.re, h_a);
-            }
-        }
-        if (pass == 0) h_b = merged(h_b, scratch);
-    }
-}
-
 // da, db: (P, d), of each entry. All that forward knew is computed again.                    blocks: (B + 1, ⌈d / 32⌉)
 extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward(
     const real* dy, const real* a, const real* b, const index_t* row_index, const index_t* counts,
-    const index_t* offsets, const index_t* sentences, const index_t* cuts, real* da, real* db, index_t texts,
-    index_t entries, index_t d, index_t operation, index_t readout) {
+    const index_t* offsets, real* da, real* db, index_t texts, index_t entries, index_t d, index_t operation,
+    index_t readout) {
     __shared__ Sum scratch[COLUMNS * LANES];
     if (clears_spare(offsets, da, db, texts, entries, d)) return;
     const Text text = text_of_block(row_index, counts, offsets, d);
-    if (sentences) {
-        backward_of_sentences(text, dy, a, b, sentences, cuts, da, db, operation, readout, scratch);
-        return;
-    }
     Norm of_a = {{0, 0, -1}, 1}, of_b = {{0, 0, -1}, 1};
     Sum h_a = {0, 0, -1}, h_b = {0, 0, -1};
     measure(text, a, b, of_a, of_b, scratch);
@@ -290,5 +256,45 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * LANES) wave_pair_backward
         const Pair pair = pair_of(text, a, b, of_a, of_b, e), slopes = slopes_of(text, pair, dy, e, operation, readout);
         da[e * d + text.column] = slope_of_entry(text, e, slopes.a, pair.a.re, h_a);
         db[e * d + text.column] = slope_of_entry(text, e, slopes.b, pair.b.re, h_b);
+    }
+}
+
+// The same where the first wave is that of sentences: each is measured, and its slopes are formed, twice, for the slopes
+// of b need those of the whole text first.                                                    blocks: (B + 1, ⌈d / 32⌉)
+extern "C" __global__ void wave_pair_of_sentences_backward(
+    const real* dy, const real* a, const real* b, const index_t* row_index, const index_t* counts,
+    const index_t* offsets, const index_t* sentences, const index_t* cuts, real* da, real* db, index_t texts,
+    index_t entries, index_t d, index_t operation, index_t readout) {
+    __shared__ Sum scratch[COLUMNS * LANES];
+    if (clears_spare(offsets, da, db, texts, entries, d)) return;
+    const Text text = text_of_block(row_index, counts, offsets, d);
+    Norm of_b = {{0, 0, -1}, 1};
+    Sum h_b = {0, 0, -1};
+    measure(text, b, of_b, scratch);
+    for (int pass = 0; pass < 2; ++pass) {
+        for (index_t s = cuts[blockIdx.x]; s < cuts[blockIdx.x + 1]; ++s) {
+            const Text sentence = sentence_of(text, sentences, s);
+            Norm of_a = {{0, 0, -1}, 1};
+            Sum h_a = {0, 0, -1};
+            measure(sentence, a, of_a, scratch);
+            for (index_t e = sentence.start; e < sentence.stop; e += LANES) {
+                const Pair pair = pair_of(sentence, a, b, of_a, of_b, e);
+                const Pair slopes = slopes_of(sentence, pair, dy, e, operation, readout);
+                if (pass == 1) {
+                    db[e * d + text.column] = slope_of_entry(sentence, e, slopes.b, pair.b.re, h_b);
+                    continue;
+                }
+                add(h_a, slopes.a.im, times(sentence, e), e);
+                add(h_b, slopes.b.im, times(sentence, e), e);
+            }
+            if (pass == 1) continue;
+            h_a = merged(h_a, scratch);
+            for (index_t e = sentence.start; e < sentence.stop; e += LANES) {
+                const Pair pair = pair_of(sentence, a, b, of_a, of_b, e);
+                const Pair slopes = slopes_of(sentence, pair, dy, e, operation, readout);
+                da[e * d + text.column] = slope_of_entry(sentence, e, slopes.a, pair.a.re, h_a);
+            }
+        }
+        if (pass == 0) h_b = merged(h_b, scratch);
     }
 }

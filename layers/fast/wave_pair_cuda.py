@@ -19,7 +19,7 @@ NUMBERS = {name.upper(): number for number, name in enumerate(OPERATIONS)}
 NUMBERS.update({f"READOUT_{name.upper()}": number for number, name in enumerate(READOUTS)})
 KERNELS = KernelFile(__file__, **NUMBERS)
 
-Cuts = tuple[Offsets, Offsets | None, Offsets | None]
+Cuts = tuple[Offsets, ...]
 
 
 class Cache(NamedTuple):
@@ -65,7 +65,8 @@ def forward(
     y = xp.empty((bag.entry_count(), 2 * d if readout == "both" else d), a.dtype)
     cuts = cuts_of(bag, second)
     arrays, sizes = (a, b, *bag[:2], *cuts, y), (*sizes_of(bag, cuts), d, *choice)
-    KERNELS.launch("wave_pair_forward", a, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
+    name = "wave_pair_forward" if second is None else "wave_pair_of_sentences_forward"
+    KERNELS.launch(name, a, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
     return y, Cache(a, b, bag, cuts, choice)
 
 
@@ -76,14 +77,15 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     xp = array_module(dy, a)
     da, db = xp.empty((entries, d), a.dtype), xp.empty((entries, d), a.dtype)
     arrays, sizes = (dy, a, b, *bag[:2], *cuts, da, db), (*sizes_of(bag, cuts), d, *choice)
-    KERNELS.launch("wave_pair_backward", dy, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
+    name = "wave_pair_backward" if len(cuts) == 1 else "wave_pair_of_sentences_backward"
+    KERNELS.launch(name, dy, blocks_of_texts(cuts, d), THREADS, *arrays, *sizes)
     return sum_entries(da, bag, rows), sum_entries(db, bag, rows)
 
 
 def cuts_of(bag: Bag, second: Bag | None) -> Cuts:
     """(offsets of texts, of sentences, number of sentences before each text); the last two only with second."""
     if second is None:
-        return bag.offsets, None, None
+        return (bag.offsets,)
     return second.offsets, bag.offsets, cut_in_segments(bag.offsets, second.offsets)
 
 

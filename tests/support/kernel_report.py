@@ -85,7 +85,7 @@ def step_of_paper(folder):
     with pytest.MonkeyPatch.context() as patch, emulated_device(folder, patch) as device, np.errstate(all="ignore"):
         device.launch = lambda file, name, *_: launches.update([name])
         tracemalloc.start()
-        network = build_network(config_of("paper"), VOCABULARY, 4).to("cuda")
+        network = build_network(config_of("paper_residual"), VOCABULARY, 4).to("cuda")
         optimizer = AdamW(network.parameters(), weight_decay=0.01)
         for step, batch in enumerate(batches):
             launches.clear()

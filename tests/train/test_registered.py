@@ -88,15 +88,15 @@ def test_a_name_that_is_not_registered_is_refused(run, monkeypatch):
 
 def test_it_is_checked_and_counted(run):
     from engine.gradcheck import check_gradients
-    from layers import costs
     from layers.networks import WaveNetworkConfig, build_network
+    from layers.networks.costs import mixing_flops
     from layers.networks.parts import example_batch
 
     report = check_gradients(lambda a, b: squares_forward(a, b), squares_backward, waves())
     assert report.ok, report
     config = WaveNetworkConfig(dimension=8, operation="squares", readout="sum", hidden=0)
     batch = example_batch(20, 3, [3, 4, 1])
-    assert costs.mixing_flops(build_network(config, 20, 3), batch).forward >= (12 + 1) * len(batch.ids) * 8
+    assert mixing_flops(build_network(config, 20, 3), batch).forward >= (12 + 1) * len(batch.ids) * 8
 
 
 def waves():

@@ -16,9 +16,11 @@ from layers.experiments.benchmark.workloads import CLASSES, word_ids
 from layers.networks import CONFIGS, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig, build_network
 from layers.networks.configs import PRESETS
 
+# The papers' network without positions, of which there would have to be one for each token of the longest text.
+WAVE = {**PRESETS["paper-text"], "model": "wave", "position_encoding": "none", "wave_residual": True}
 MODELS: dict[str, dict[str, Any]] = {
-    "interference": {**PRESETS["paper"], "model": "wave", "operation": "interference"},
-    "modulation": {**PRESETS["paper"], "model": "wave", "operation": "modulation"},
+    "interference": {**WAVE, "operation": "interference"},
+    "modulation": {**WAVE, "operation": "modulation"},
     "transformer-1": {**PRESETS["transformer-1"], "dropout": 0.0},
     "bert-base": {**PRESETS["bert-base"], "dropout": 0.0},
 }

@@ -10,13 +10,14 @@ from layers.networks.costs import mixing_flops, step_flops
 
 def test_models_are_their_presets_without_dropout():
     for name, preset in (
-        ("interference", "paper"),
-        ("modulation", "paper"),
+        ("interference", "paper-text"),
+        ("modulation", "paper-text"),
         ("transformer-1", "transformer-1"),
         ("bert-base", "bert-base"),
     ):
         config = config_of(name, 16)
-        changed = {"operation": name} if preset == "paper" else {"dropout": 0.0}
+        waves = {"operation": name, "position_encoding": "none", "wave_residual": True}
+        changed = waves if preset == "paper-text" else {"dropout": 0.0}
         expected = type(config)(
             **{field: value for field, value in PRESETS[preset].items() if field in config.fields()}
         ).replace(**changed)
