@@ -6,10 +6,12 @@ parameters in millions, without the embedding table.
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from engine.support.settings import Settings
 from engine.sweep.results import mean_and_spread
 from engine.training.run_settings import build_settings
 from layers.networks import CONFIGS, build_network
@@ -182,6 +184,7 @@ READINGS = {
 }
 
 
+@cache
 def parameter_readings() -> list[Row]:
     """The number of parameters beside the embedding table for each reading of the paper, four classes."""
     rows = []
@@ -192,7 +195,8 @@ def parameter_readings() -> list[Row]:
     return rows
 
 
-def parameters_beside_table(network: object, classes: int) -> int:
+@cache
+def parameters_beside_table(network: Settings, classes: int) -> int:
     """The number of parameters of a network's config that are not in its table of token embeddings."""
     parameters = build_network(network, 5, classes).parameters()
     return sum(p.value.size for name, p in parameters.items() if name != "embedding.table")

@@ -28,6 +28,7 @@ VARIED = (
     "model", "operation", "readout", "position_encoding", "levels", "variants", "hidden", "block_form", "blocks",
     "wave", "dimension", "seed", "corpus",
 )  # fmt: skip
+NEUTRAL = ("threads", "implementation", "text_columns", "label_column")  # change no result beyond rounding
 PROTOCOL: dict[str, Any] = {  # also of the Transformer
     "vocabulary_size": 30522,
     "max_tokens": 512,
@@ -58,7 +59,7 @@ class Protocol(NamedTuple):
     def difference(self) -> str:
         """What makes every figure another than the paper's, "" if nothing does."""
         found = [f"dimension {self.dimension}"] if self.dimension != 768 else []
-        return ", ".join(found + [f"{name}={value}" for name, value in self.fields.items()])
+        return ", ".join(found + [f"{name}={value}" for name, value in self.fields.items() if name not in NEUTRAL])
 
 
 def parse_files(texts: Iterable[str]) -> dict[str, list[str]]:

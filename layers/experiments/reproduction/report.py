@@ -176,7 +176,7 @@ def controls(state: State) -> Iterator[Row]:
                 what = f"{corpus}, {operation}: {name}"
                 printed = paper.TABLE2.get((corpus, operation)) if name == ORIGINAL else None
                 if name in same:
-                    yield Row(what, NONE, f"= same as {same[name]}", UNKNOWN)
+                    yield Row(what, NONE, f'= same as "{same[name]}"', UNKNOWN)
                 else:
                     cell = Cell(state, "run", corpus, control_cell(operation, name), "share")
                     yield cell.row(what, "accuracy", PERCENT, printed, accuracy)
