@@ -27,12 +27,8 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         """Its name among all jobs, and that of its folder."""
-        return job_name(self.kind, self.corpus, self.share, self.cell, self.settings.training.seed)
-
-
-def job_name(kind: str, corpus: str, share: float, cell: str, seed: int) -> str:
-    """The name of a Job with these."""
-    return f"{kind}-{corpus}-{share:.6g}-{re.sub('[^a-z0-9.]+', '_', cell.lower())}-s{seed}"
+        cell = re.sub("[^a-z0-9.]+", "_", self.cell.lower())
+        return f"{self.kind}-{self.corpus}-{self.share:.6g}-{cell}-s{self.settings.training.seed}"
 
 
 def plan_jobs(protocol: Protocol, tables: Collection[str], sources: Sources) -> list[Job]:

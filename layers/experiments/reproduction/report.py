@@ -65,9 +65,14 @@ class Cell:
         self, what: str, quantity: str, form: str, printed: float | None, read: Callable[[dict[str, Any]], float | None]
     ) -> Row:
         """The Row of a figure: read takes it from a result."""
-        row = comparison(what, quantity, form, printed, self.values(read), difference(self))
+        values = self.values(read)
+        row = comparison(what, quantity, form, printed, values, difference(self))
+        if row.here != NOT_RUN:
+            return row
+        if all(job.name in self.state.found for job in self.jobs):
+            return row._replace(here=NONE, agrees=UNKNOWN)  # measured, but nothing that is a number
         failed = [self.state.failed[job.name] for job in self.jobs if job.name in self.state.failed]
-        return row if row.here != NOT_RUN else not_run(what, row.paper, failed[0] if failed else "not yet")
+        return not_run(what, row.paper, failed[0] if failed else "not yet")
 
 
 def difference(cell: Cell) -> str:

@@ -8,6 +8,7 @@ DIR/logs/NAME.log        the output of the process of a training
 """
 
 import contextlib
+import math
 import shutil
 import statistics
 import sys
@@ -133,9 +134,14 @@ def study_result(study: dict[str, Any], name: str) -> dict[str, Any]:
     if name not in study["runs"]:
         return {}
     summary = summarize(study)[name]
-    gradients = {place: list(gradient) for place, gradient in summary.gradients.items()}
-    measures = {key: list(getattr(summary, key)) for key in ("mean_absolute_correlation", "effective_rank")}
-    return {"test_accuracy": summary.test_accuracy, "parameters": summary.parameters, **gradients, **measures}
+    changes = {key: getattr(summary, key) for key in ("mean_absolute_correlation", "effective_rank")}
+    return {
+        "parameters": summary.parameters,
+        **{
+            key: [value if math.isfinite(value) else None for value in values]
+            for key, values in {**summary.gradients, **changes}.items()
+        },
+    }
 
 
 # --- estimate ------------------------------------------------------------------------------------------------------

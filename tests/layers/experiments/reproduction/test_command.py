@@ -39,6 +39,8 @@ def test_all_tables(tmp_path, options, run, trained, monkeypatch):
     rows = {row["what"]: row for rows in record["tables"].values() for row in rows}
     assert " ± " in rows["toy, interference: test accuracy"]["here"]
     assert rows["toy, interference: parameters beside the embedding table"]["agrees"].startswith("cannot be told: dim")
+    early = rows["toy, modulation: test accuracy after 50 batches, or the last before"]
+    assert (early["here"], early["agrees"]) == ("–", "cannot be told")  # four steps: no tenth batch
     bert = rows["ag_news, BERT base: test accuracy"]
     assert bert["here"] == "not run: needs the pre-trained weights of BERT" and bert["paper"] == "94.64 %"
     assert rows["imdb, modulation: test accuracy"]["agrees"] == "not run"
