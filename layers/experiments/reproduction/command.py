@@ -74,6 +74,7 @@ def reproduce(
     plots). What needs pre-trained weights, or texts that cannot be fetched, is listed as not run.
     """
     from layers.experiments.reproduction import run
+    from layers.experiments.reproduction.estimate import estimate
     from layers.experiments.reproduction.page import write_record, write_report
     from layers.experiments.reproduction.paper import HEADINGS
     from layers.experiments.reproduction.plan import plan_jobs
@@ -96,7 +97,7 @@ def reproduce(
     remaining = [job for job in jobs if job.name not in state.found]
     log(f"{len(jobs)} trainings, {len(jobs) - len(remaining)} of them done")
     if remaining:
-        estimated = run.estimate(remaining, protocol.device, cache_dir)
+        estimated = estimate(remaining, protocol.device, cache_dir)
         rows = [(name, count, f"{seconds:.3g}", f"{hours:.3g}") for name, count, seconds, hours in estimated]
         log(format_table(["network", "trainings", "seconds a step", "hours"], rows))
         log(f"estimated: {sum(row[-1] for row in estimated):.3g} hours, without reading texts and starting processes")
