@@ -26,6 +26,7 @@ MAGNITUDE = ("bag_magnitude_forward", "bag_magnitude_slopes", "bag_magnitude_bac
 OPTIMIZER = ("squared_norms", "finish_norm", "adamw_tensors", "adamw_rows", "record_missed")
 POOLING = ("mean_pooling_forward", "mean_pooling_backward")
 WAVE_PAIR = ("wave_pair_forward", "wave_pair_backward")
+OF_SENTENCES = ("wave_pair_of_sentences_forward", "wave_pair_of_sentences_backward")
 
 
 def numbers(n, *shape):
@@ -37,6 +38,11 @@ def numbers(n, *shape):
 def one_text(n):
     """The bag of a text of n rows that stand for 1 to 4 tokens each."""
     return Bag(None, np.random.default_rng(n).integers(1, 5, n), np.array([0, n]))
+
+
+def sentences_of_a_text(n):
+    """The same bag cut into sentences of up to three rows, of which the first is empty."""
+    return one_text(n)._replace(offsets=np.unique([*range(0, n, 3), n])[np.r_[0, 0 : -(-n // 3) + 1]])
 
 
 def texts_of_one_row(n):
@@ -126,6 +132,23 @@ CASES = {
     ),
     "pooled text": Case("bag_pooling", lambda n: (numbers(n, 3), one_text(n)), POOLING),
     "pooled texts": Case("bag_pooling", lambda n: (numbers(n, 3), texts_of_one_row(n)), POOLING),
+    "magnitudes of sentences": Case(
+        "bag_magnitude",
+        lambda n: (*numbers(2, n, 3), sentences_of_a_text(n), None, None, one_text(n)),
+        MAGNITUDE,
+    ),
+    "waves of sentences": Case(
+        "wave_pair",
+        lambda n: (
+            *numbers(2, n, 3),
+            sentences_of_a_text(n),
+            "modulation",
+            "both",
+            "dimension",
+            one_text(n),
+        ),
+        OF_SENTENCES,
+    ),
     "magnitude of a text": Case("bag_magnitude", lambda n: (*numbers(2, n, 3), one_text(n)), MAGNITUDE),
     "magnitudes of texts": Case(
         "bag_magnitude", lambda n: (*numbers(2, n + 1, 3), texts_that_share_a_row(n)), MAGNITUDE
