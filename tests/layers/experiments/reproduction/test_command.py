@@ -19,7 +19,7 @@ def strict(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_all_tables(tmp_path, options, run, trained, monkeypatch):
     """Every table has its rows, in JSON and on the page; nothing is trained twice, no checkpoint is left."""
     monkeypatch.setattr(runs, "write_figures", lambda *_: {})  # drawing takes longer than the rest
