@@ -195,7 +195,7 @@ def wave_pair(
 
 
 def of_sentences(entries: int, texts: int, d: int, cells: int, slopes: bool) -> Flops:
-    """What a wave of sentences takes beyond one of texts, in a wave pair. slopes: whether E4 goes backward."""
+    """Count the operations of a wave of sentences beyond one of texts, in a pair. slopes: whether E4 goes backward."""
     tests, sizes = 4 * (entries - texts) * d, 2 * cells + entries
     return Flops(cells + 2 * (cells - entries) * d + tests + sizes, slopes * (2 * cells * d + tests) + sizes)
 

@@ -1,4 +1,4 @@
-"""What is made of a reproduction: reproduction.json, figures and a page."""
+"""Write the outputs of a reproduction: reproduction.json, figures and a page."""
 
 from __future__ import annotations
 

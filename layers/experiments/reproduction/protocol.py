@@ -1,4 +1,4 @@
-"""What is trained on what: the protocol of the paper, what may be chosen in it, and parts of corpora.
+"""The protocol of the paper, its options, and the parts of corpora that are trained on.
 
 Parts are shares of the training rows, the classes in the same proportions; the test texts are always all of them.
 """
@@ -40,7 +40,7 @@ PROTOCOL: dict[str, Any] = {  # also of the Transformer
 
 
 class Protocol(NamedTuple):
-    """What may be chosen; the rest is the paper's.
+    """The options of a reproduction; all other settings are the paper's.
 
     corpora: names. files: {name: [training file, …, test file]}. seeds: how many. share: of the training rows, for
     the controls and for gradients and independence; fig7_share: for Fig. 7. fields: of networks, data and training,
@@ -57,7 +57,7 @@ class Protocol(NamedTuple):
     fields: dict[str, str] = {}
 
     def difference(self) -> str:
-        """What makes every figure another than the paper's, "" if nothing does."""
+        """Name the settings that differ from the paper's in every figure; "" if none do."""
         found = [f"dimension {self.dimension}"] if self.dimension != 768 else []
         return ", ".join(found + [f"{name}={value}" for name, value in self.fields.items() if name not in NEUTRAL])
 
