@@ -88,7 +88,7 @@ class CpuBenchmark(Benchmark):
             **{f"train_{network}": functools.partial(self.training, network) for network in NETWORKS},
             "predict_bulk_d768": functools.partial(self.bulk_prediction, "d768"),
             "predict_one_d128": functools.partial(self.one_prediction, "d128"),
-            "memory_train_d768": functools.partial(self.memory, "d768"),
+            **{f"memory_train_{network}": functools.partial(self.memory, network) for network in ("d768", "paper")},
             "first_step": self.first_step,
             "length_exponent": functools.partial(self.growing, "length", "d128", lengths),
             "batch_exponent": functools.partial(self.growing, "batch", "d128", sizes),

@@ -23,12 +23,14 @@ from layers.wave import OPERATIONS
 VOCABULARY = 30_522  # rows of the embedding table: BERT's
 MAX_TOKENS = 128
 BATCH = 64
+PAPER = {name: value for name, value in PRESETS["paper"].items() if name in WaveNetworkConfig.fields()}
 TWO_MAPS = {"operation": "modulation", "readout": "magnitude", "hidden": 0, "wave_residual": False, "pooling": "mean"}
 NETWORKS: dict[str, dict[str, Any]] = {
     "d768": {**TWO_MAPS, "dimension": 768},
     "d128": {**TWO_MAPS, "dimension": 128},
     "d768_interference": {**TWO_MAPS, "dimension": 768, "operation": "interference"},
-    "paper": {name: value for name, value in PRESETS["paper"].items() if name in WaveNetworkConfig.fields()},
+    "paper": PAPER,
+    "paper_interference": {**PAPER, "operation": "interference"},
     "paper_residual": {**TWO_MAPS, "dimension": 768, "hidden": 768, "wave_residual": True},
 }
 

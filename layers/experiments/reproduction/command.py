@@ -51,6 +51,12 @@ SHARE = click.FloatRange(0, 1, min_open=True)
     help="Folder; one that has begun is continued, if its settings are the same.",
 )
 @click.option("--resume", type=click.Path(), metavar="DIR", help="Continue a folder with its own settings.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Trainings to do now, such as 'run-*-modulation-s0', and leave the others for another call; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Only estimate the hours.")
 @device_option()
 @cache_option
@@ -62,6 +68,7 @@ def reproduce(
     tables: tuple[str, ...],
     output: str,
     resume: str | None,
+    only: tuple[str, ...],
     dry_run: bool,
     cache_dir: str | None,
     as_json: bool,
@@ -77,12 +84,12 @@ def reproduce(
     from layers.experiments.reproduction.estimate import estimate
     from layers.experiments.reproduction.page import write_record, write_report
     from layers.experiments.reproduction.paper import HEADINGS
-    from layers.experiments.reproduction.plan import plan_jobs
+    from layers.experiments.reproduction.plan import chosen_jobs, plan_jobs
     from layers.experiments.reproduction.protocol import find_sources, read_protocol
 
     log = make_log(as_json)
     if resume is not None:
-        rest = {"tables", "resume", "dry_run", "cache_dir", "as_json"}
+        rest = {"tables", "resume", "only", "dry_run", "cache_dir", "as_json"}
         require_nothing_but(ctx, f"--resume {resume}", rest)
         protocol = read_protocol(Path(resume))
     else:
@@ -94,8 +101,8 @@ def reproduce(
         log(f"not run: {name}: {reason}")
     jobs = plan_jobs(protocol, wanted, sources)
     state = run.State(protocol, wanted, sources, missing, jobs, run.finished(folder, jobs), {})
-    remaining = [job for job in jobs if job.name not in state.found]
-    log(f"{len(jobs)} trainings, {len(jobs) - len(remaining)} of them done")
+    remaining = [job for job in chosen_jobs(jobs, only) if job.name not in state.found]
+    log(f"{len(jobs)} trainings, {len(state.found)} of them done, {len(remaining)} to do")
     if remaining:
         estimated = estimate(remaining, protocol.device, cache_dir)
         rows = [(name, count, f"{seconds:.3g}", f"{hours:.3g}") for name, count, seconds, hours in estimated]
@@ -103,7 +110,7 @@ def reproduce(
         log(f"estimated: {sum(row[-1] for row in estimated):.3g} hours, without reading texts and starting processes")
     if dry_run:
         return
-    run.run_all(state, folder, cache_dir, log, lambda: write_record(folder, state))
+    run.run_all(state, remaining, folder, cache_dir, log, lambda: write_record(folder, state))
     record = write_record(folder, state)
     written = "reproduction.json"
     try:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from engine.support.errors import UserError
 from engine.training.run_settings import RunSettings
 from layers.experiments.reproduction.protocol import BATCHES, Protocol, Sources, settings_for
 from layers.networks import WaveNetworkConfig
@@ -41,6 +43,15 @@ def plan_jobs(protocol: Protocol, tables: Collection[str], sources: Sources) -> 
                 job = Job(kind, corpus, cell, part.share, settings_for(protocol, part.data, changes, {"seed": seed}))
                 jobs.setdefault(job.name, job)
     return list(jobs.values())
+
+
+def chosen_jobs(jobs: list[Job], patterns: Collection[str]) -> list[Job]:
+    """The Jobs whose names match one of some patterns, all where there is none; UserError for one without a job."""
+    for pattern in patterns:
+        if not any(fnmatchcase(job.name, pattern) for job in jobs):
+            names = ", ".join([job.name for job in jobs[:3]])
+            raise UserError(f"--only {pattern}: matches none of {len(jobs)} trainings; they have names such as {names}")
+    return [job for job in jobs if not patterns or any(fnmatchcase(job.name, pattern) for pattern in patterns)]
 
 
 def cells_of(protocol: Protocol, tables: Collection[str]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:

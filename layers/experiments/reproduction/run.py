@@ -134,12 +134,13 @@ def study_result(study: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def run_all(state: State, folder: Path, cache_dir: str | None, log: Log, gather: Callable[[], Any]) -> None:
-    """Do the Jobs that have no result yet; gather() is called after each. One that fails does not stop the others.
+def run_all(
+    state: State, remaining: Sequence[Job], folder: Path, cache_dir: str | None, log: Log, gather: Callable[[], Any]
+) -> None:
+    """Do some Jobs that have no result yet; gather() is called after each. One that fails does not stop the others.
 
     Raises Interrupted after Ctrl-C or SIGTERM: what has ended is kept, and the training under way has saved its state.
     """
-    remaining = [job for job in state.jobs if job.name not in state.found]
     more = (state.protocol.device, cache_dir)
 
     def done(job: Job, reason: str | None) -> None:

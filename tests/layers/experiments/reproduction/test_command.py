@@ -71,6 +71,17 @@ def test_continues_where_it_was_stopped(tmp_path, options, run, trained, monkeyp
     assert len(trained) == len(set(trained)) == 8
 
 
+def test_only_chosen_trainings(tmp_path, options, run, trained):
+    """The others are not run yet; a later call does them."""
+    code, out, err = run(*options, "--table", "1", "--only", "*-modulation-s1", "--only", "run-toy-1-inter*")
+    assert code == 0 and "8 trainings, 0 of them done, 3 to do" in out, err
+    assert trained == ["run-toy-1-interference-s0", "run-toy-1-interference-s1", "run-toy-1-modulation-s1"]
+    rows = strict(tmp_path / "out" / "reproduction.json")["tables"][TITLES["1"]]
+    here = {row["what"]: row["here"] for row in rows}
+    assert here["toy, Transformer, from random embeddings: test accuracy"] == "not run: not yet"
+    assert run(*options, "--table", "1")[0] == 0 and len(trained) == len(set(trained)) == 8
+
+
 def test_convergence_measures_every_tenth_batch(tmp_path, options, run):
     """28 batches: the test accuracy after 10 and 20; the row of 50 batches has the last of them."""
     code, _, err = run(
@@ -135,6 +146,7 @@ def test_dry_run_only_estimates(options, run, trained):
         (["--set", "epochs=0"], "epochs: expected a whole number from 1"),
         (["--share", "0"], "--share"),
         (["--table", "3"], "--table"),
+        (["--only", "x", "--table", "1"], "--only x: matches none of 8 trainings; they have names such as run-toy-1-"),
         (["--resume", "nowhere", "--seeds", "2"], "takes the run's own settings, so --corpora"),
     ],
 )
