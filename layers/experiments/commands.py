@@ -26,20 +26,26 @@ from layers.experiments.trace.command import trace
 
 
 @click.command(short_help="Check every equation against numerical derivatives.")
+@click.argument("words", metavar="[NAME]...", nargs=-1)
 @number_option("--examples", 3, "Number of random examples of each row.")
 @number_option("--seed", 0, "Random seed of the examples.", least=0)
 @device_option(help="cuda or auto: hold a GPU against the CPU as well.")
 @json_option
 @click.pass_context
-def gradcheck(ctx: click.Context, /, examples: int, seed: int, device: str, as_json: bool) -> None:
-    """Check every equation and layer against numerical derivatives; exit code 1 if any fails."""
+def gradcheck(
+    ctx: click.Context, /, words: tuple[str, ...], examples: int, seed: int, device: str, as_json: bool
+) -> None:
+    """Check every equation and layer against numerical derivatives; exit code 1 if any fails.
+
+    NAME: check only what has it in its name, such as E6, modulation or 'layer norm'.
+    """
     from engine.gradcheck.report import json_safe
     from layers.experiments.gradcheck.suite import run_suite, suite_size, suite_table
 
     device = resolve_device(device)
     bar = tqdm(
-        run_suite(examples, seed, device),
-        total=suite_size(device),
+        run_suite(examples, seed, device, words),
+        total=suite_size(device, words),
         desc="gradient checks",
         unit="check",
         leave=False,

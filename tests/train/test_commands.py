@@ -203,6 +203,25 @@ def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
     assert all(check["worst_relative_error"] <= check["tolerance"] for check in report["checks"])
 
 
+@pytest.mark.parametrize(
+    "words, names",
+    [
+        (["E1"], ["E1 global magnitude, dimension", "E1 global magnitude, text", "E1, E4 all-zero dimension"]),
+        (["relu", "E12"], ["E12 ReLU", "feed-forward, relu", "E12 ReLU at 0"]),
+        (["layer norm of"], ["E10 layer norm of a sum"]),
+    ],
+)
+def test_gradcheck_of_some_names(run, words, names):
+    """Whole words in any case; the others are not run."""
+    code, out, _ = run("gradcheck", *words, "--examples", "1", "--json")
+    assert code == 0 and list(dict.fromkeys(check["name"] for check in json.loads(out)["checks"])) == names
+
+
+def test_gradcheck_of_an_unknown_name(run):
+    code, _, err = run("gradcheck", "E1", "layer nor")
+    assert code == 2 and err.count("\n") == 1 and "layer nor: no check has this in its name" in err
+
+
 def test_gradcheck_has_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
     from layers.wave import modulation
 
