@@ -1,5 +1,7 @@
 """Random bags of every form that a network makes."""
 
+import numpy as np
+
 from engine.arrays.bag import Bag, merge_repeats
 from tests.support.layer_laws import offsets_of
 
@@ -16,6 +18,11 @@ def random_bag(rng, lengths, form="merged", vocabulary=4):
         return vocabulary, bag
     bag = merge_repeats(bag, vocabulary)
     return (vocabulary, bag) if form == "merged" else (len(bag.row_index), bag._replace(row_index=None))
+
+
+def of_texts(bag):
+    """The same entries cut more coarsely: two neighbouring segments are one text, the last one its own."""
+    return bag._replace(offsets=np.append(bag.offsets[:-1:2], bag.offsets[-1]))
 
 
 def tokens_of(bag):

@@ -33,10 +33,10 @@ def cotangent(rng, bag, columns, readout, dtype=np.float32):
     return rng.standard_normal((int(bag.offsets[-1]), columns * (2 if readout == "both" else 1))).astype(dtype)
 
 
-def in_float64(a, b, bag, dy, operation, readout):
+def in_float64(a, b, bag, dy, operation, readout, second=None):
     """(y, its natural scale, (da, db), their sums of absolute terms) for the same numbers."""
     a, b, dy = a.astype(float), b.astype(float), dy.astype(float)
-    y, cache = composed_forward(a, b, bag, operation, readout, "dimension")
+    y, cache = composed_forward(a, b, bag, operation, readout, "dimension", second)
     slopes = composed_backward(dy, cache)
     first = bag.expand()[1]
     waves = [(bag.entries(x), wave.v[first]) for x, wave in zip((a, b), cache.caches)]
@@ -48,12 +48,12 @@ def in_float64(a, b, bag, dy, operation, readout):
     scale = np.hstack([parts["real"], parts["imaginary"]]) if readout == "both" else parts[readout]
     dz = absolute_slopes(abs(dy), y, waves, readout)
     terms = []
-    for x, wave, other in ((a, waves[0], waves[1]), (b, waves[1], waves[0])):
+    for x, wave, other, cut in ((a, waves[0], waves[1], bag), (b, waves[1], waves[0], second or bag)):
         dre, dim = dz
         if operation == "modulation":
             re, v = abs(other[0]), other[1]
             dre, dim = dre * re + dim * v, dim * re + dre * v
-        terms.append(absolute_terms(x, dre, dim, wave, bag))
+        terms.append(absolute_terms(x, dre, dim, wave, cut))
     return y, scale, slopes, terms
 
 
@@ -79,15 +79,15 @@ def absolute_terms(x, dre, dim, wave, bag):
     return terms
 
 
-def assert_keeps_the_promise(a, b, bag, operation, readout, dy):
+def assert_keeps_the_promise(a, b, bag, operation, readout, dy, second=None):
     """y to 1e-6 of its natural scale, entry by entry, gradients to 1e-6 of the sum of their absolute terms.
 
     Returns the cache.
     """
     assert a.dtype == b.dtype == dy.dtype == np.float32
-    y, cache = forward(a, b, bag, operation, readout)
+    y, cache = forward(a, b, bag, operation, readout, "dimension", second)
     slopes = backward(dy, cache)
-    exact_y, scale, exact_slopes, terms = in_float64(a, b, bag, dy, operation, readout)
+    exact_y, scale, exact_slopes, terms = in_float64(a, b, bag, dy, operation, readout, second)
     assert isinstance(cache, wave_pair_cpu.Cache)
     assert all(part.dtype == np.float32 and np.isfinite(part).all() for part in (y, *slopes))
     assert np.all(abs(y - exact_y) <= FLOAT32_BOUND * scale)

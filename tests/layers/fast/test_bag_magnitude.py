@@ -23,7 +23,7 @@ from tests.support.layer_laws import (
     offsets_of,
     random_rows,
 )
-from tests.support.random_bags import BAGS, random_bag, tokens_of
+from tests.support.random_bags import BAGS, of_texts, random_bag, tokens_of
 
 FORMS = st.sampled_from(BAGS)
 forward, backward = FUNCTIONS["fast"].pairs["bag_magnitude"]
@@ -35,11 +35,6 @@ def case(lengths, seed, form="merged", decades=1.0, columns=3):
     rng = np.random.default_rng(seed)
     rows, bag = random_bag(rng, lengths, form)
     return rng, random_rows(rng, rows, columns, decades), random_rows(rng, rows, columns, decades), bag
-
-
-def of_texts(bag):
-    """The same entries cut more coarsely: two neighbouring segments are one text, the last one its own."""
-    return bag._replace(offsets=np.append(bag.offsets[:-1:2], bag.offsets[-1]))
 
 
 def over_all_tokens(a, b, bag, dy, second=None):

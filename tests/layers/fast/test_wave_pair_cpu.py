@@ -9,7 +9,7 @@ from engine.arrays.bag import Bag
 from layers.fast import wave_pair_cpu
 from layers.fast.text_groups import groups_of
 from tests.support.layer_laws import SEEDS, examples
-from tests.support.random_bags import BAGS, random_bag
+from tests.support.random_bags import BAGS, of_texts, random_bag
 from tests.support.wave_pairs import (
     FLOAT32_BOUND,
     FORMS,
@@ -34,6 +34,16 @@ MANY_LENGTHS = st.lists(st.one_of(st.integers(0, 4), st.integers(0, 40)), min_si
 def test_float32_equals_float64(operation, readout, lengths, seed, form, vocabulary):
     rng, a, b, bag = case(lengths, seed, form, decades=1, vocabulary=vocabulary, dtype=np.float32)
     assert_keeps_the_promise(a, b, bag, operation, readout, cotangent(rng, bag, 3, readout))
+
+
+@every_cpu_pair
+@given(MANY_LENGTHS, SEEDS, FORMS, st.integers(0, 4))
+@examples(30)
+def test_magnitudes_of_sentences_and_of_texts(operation, readout, lengths, seed, form, decades):
+    """Of a by sentences, some of one token or none; of b by texts."""
+    rng, a, b, bag = case(lengths, seed, form, decades, vocabulary=7, dtype=np.float32)
+    dy = cotangent(rng, bag, 3, readout)
+    assert_keeps_the_promise(a, b, bag, operation, readout, dy, of_texts(bag))
 
 
 @every_cpu_pair
