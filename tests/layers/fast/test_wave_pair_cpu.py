@@ -205,6 +205,15 @@ def test_numbers_beyond_the_range_spoil_their_own_text_only(operation, readout):
         assert np.all(abs(found[others] - exact) <= FLOAT32_BOUND * bound)
 
 
+def test_an_infinity_spoils_its_own_sentence_only():
+    """A sentence of one token beside it has im = 0, as ever."""
+    a, b = np.ones((2, 4, 1), np.float32)
+    a[1] = np.inf
+    sentences, text = (Bag(None, None, np.array(cuts)) for cuts in ([0, 1, 4], [0, 4]))
+    y, _ = forward(a, b, sentences, "interference", "imaginary", "dimension", text)
+    assert y[0] == np.sqrt(np.float32(3)) and not np.isfinite(y[1:]).any()
+
+
 # --- texts that go through the equations -------------------------------------------------------------------
 
 
