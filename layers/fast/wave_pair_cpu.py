@@ -149,7 +149,7 @@ def norm_of_others(x: Floats3d, weights: Floats2d, sentences: Sentences | None =
     smallest = np.minimum.reduce(v, axis=1, keepdims=True) if sentences is None else v
     safe = (smallest > (1 + x.shape[1]) * ROUNDING * total) & (total > LEAST) & (total < LARGEST)
     if sentences is not None:
-        safe |= sentences.alone & (v == 0)  # a sum of one square less that square
+        safe |= sentences.alone  # v = 0: a sum of one square less that square
     return np.sqrt(v, out=v), safe.all(axis=(1, 2))
 
 
