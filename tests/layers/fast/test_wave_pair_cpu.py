@@ -181,12 +181,14 @@ def test_float32_cotangents_of_any_size_keep_their_digits(operation, readout, sc
     assert_keeps_the_promise(a * np.float32(scale), b * np.float32(scale), bag, operation, readout, dy)
 
 
+@pytest.mark.parametrize("cut", [False, True], ids=["text", "sentences"])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_float32_keeps_its_digits_where_one_slope_dominates(swapped):
+def test_float32_keeps_its_digits_where_one_slope_dominates(swapped, cut):
     """h_b = −dre·v_a/v_b is 1e12 times as large for the first token as for the others, h_a = −dre·v_b/v_a is not."""
     a, b = np.array([[0.0], [1.1], [0.7]], np.float32), np.array([[1.2], [3e-4], [2e-4]], np.float32)
     bag, dy = Bag(None, None, np.array([0, 3])), np.array([[1e8], [1.3], [0.9]], np.float32)
-    cache = assert_keeps_the_promise(*((b, a) if swapped else (a, b)), bag, "modulation", "real", dy)
+    pair = (b, a) if swapped else (a, b)
+    cache = assert_keeps_the_promise(*pair, bag, "modulation", "real", dy, bag if cut else None)
     assert not cache.exceptions
 
 
