@@ -32,7 +32,7 @@ def anchors(text):
 
 
 def test_the_documents_are_found():
-    assert {"README.md", "layers/README.md", "layers/wave/token2wave.md", "layers/fast/kernels.md"} <= set(DOCUMENTS)
+    assert {"README.md", "layers/README.md", "layers/wave/token2wave.md", "engine/cuda/README.md"} <= set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -49,18 +49,45 @@ def test_every_link_leads_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_lines_are_short_and_formulas_whole(document):
-    """No line over 200 columns outside tables; a formula within a text stays on its line, as GitHub wants it."""
-    for number, line in enumerate(read(document).splitlines(), start=1):
-        assert len(line) <= 200 or line.startswith("|"), (document, number)
-        assert line.count("$`") == line.count("`$"), (document, number)
+    """No line over 120 columns outside tables, displayed formulas and what cannot be broken; a formula within a text
+    stays on its line, as GitHub wants it.
+    """
+    text = re.sub(r"^```math.*?^```$", "", read(document), flags=re.DOTALL | re.MULTILINE)
+    for line in text.splitlines():
+        breakable = re.sub(r"\$`.*?`\$|`[^`]*`|\]\([^)]*\)|^\|.*|^!\[.*", "x", line)
+        assert len(line) <= 120 or " " not in breakable.strip(), (document, line)
+        assert line.count("$`") == line.count("`$"), (document, line)
+
+
+def test_the_readme_is_short():
+    lines = read("README.md").splitlines()
+    assert len(lines) <= 150 and max(map(len, lines)) <= 120
+
+
+def run_example(code):
+    """The names that the code of an example defines."""
+    names = {}
+    exec(compile(code, "example", "exec"), names)
+    return names
+
+
+def examples(document):
+    """The python blocks of a document."""
+    return re.findall(r"```python\n(.*?)```", read(document), re.DOTALL)
 
 
 def test_the_python_example_runs(capsys):
-    code, fixture = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
-    names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    (code,) = examples("README.md")
+    run_example(code)
     assert "gradient check ok" in capsys.readouterr().out
-    exec(compile(fixture, "README.md", "exec"), names)  # uses the functions of the example above
+
+
+def test_the_examples_of_the_checker_run(capsys):
+    """The second is a test with the fixture, which uses the functions of the first."""
+    code, fixture = examples("engine/gradcheck/README.md")
+    names = run_example(code)
+    assert "gradient check ok" in capsys.readouterr().out
+    exec(compile(fixture, "example", "exec"), names)
     checked = []
     names.update(x=names["rng"].standard_normal((5, 3)), weight=names["rng"].standard_normal((3, 2)))
     names["test_mine"](lambda forward, backward, *inputs: checked.append(check_gradients(forward, backward, inputs).ok))
@@ -73,12 +100,30 @@ def test_the_two_commands_stand_first():
     assert commands == ["pip install -e . && python train.py", "pip install -e '.[test]' && pytest -n auto"]
 
 
-def test_every_command_and_option_shown_exists():
-    text = read("README.md")
-    lines = [line.split("#")[0] for line in re.findall(r"^python train\.py(.*)$", text, re.MULTILINE)]
-    assert len(lines) > 5
-    for line in lines:
-        words = line.split()
-        name = words[0] if words and words[0] in train.cli.commands else "train"
+def commands_of(document):
+    """What follows `python train.py` in the shell examples of a document, a continued line as one."""
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", read(document), re.DOTALL | re.MULTILINE))
+    return re.findall(r"^python train\.py(.*)$", blocks.replace("\\\n", " "), re.MULTILINE)
+
+
+WITH_COMMANDS = [document for document in DOCUMENTS if commands_of(document)]
+
+
+def test_documents_show_commands():
+    assert {"README.md", "engine/README.md", "layers/experiments/README.md", "engine/cuda/README.md"} <= set(
+        WITH_COMMANDS
+    )
+
+
+@pytest.mark.parametrize("document", WITH_COMMANDS)
+def test_every_command_and_option_shown_exists(document):
+    for line in commands_of(document):
+        words = line.split("#")[0].split()
+        name = words[0] if words and re.fullmatch("[a-z]+", words[0]) else "train"
         known = {flag for p in train.cli.commands[name].params if isinstance(p, click.Option) for flag in p.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_every_command_is_shown():
+    shown = {line.split()[0] for document in WITH_COMMANDS for line in commands_of(document) if line.split()}
+    assert set(train.cli.commands) - {"train", "sweep-job"} <= shown
