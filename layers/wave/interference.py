@@ -2,8 +2,8 @@
 
     Z = A + B            dA = dZ            dB = dZ
 
-|Z|² = G_A² + G_B² + 2·G_A·G_B·cos(α_A − α_B): tokens in phase strengthen, tokens out of phase cancel. Smooth
-everywhere.
+|Z|² = G_A² + G_B² + 2·G_A·G_B·cos(α_A − α_B): tokens in phase strengthen, tokens out of phase weaken each
+other. Smooth everywhere. Unit: that of A and B.
 Source: Zhang & Sheng, arXiv 2411.02674, Eq. 3 and 4.
 Derivation: interference.md.
 """
