@@ -13,7 +13,8 @@ subgradient 0 is taken. A one-token text has im = 0 exactly and dw = dre exactly
 Errors in float32: im 1e-6 relative, entry by entry; dw 1e-6·(|dre_l| + |w_l|·Σ_{j≠l}|h_j|); only results beyond the
 range of float32 become infinite. In float64 others below 1.5e-154 of the largest lose digits (their squares underflow),
 and h is finite while |dim|/v is. Unit: that of w.
-Source: the polar form is Zhang & Sheng's (arXiv 2411.02674, 2411.06989). Derivation of the closed form: token2wave.md.
+Source: Zhang & Sheng, arXiv 2411.02674, Fig. 4, Eq. 4 and 7, for the forward pass; the gradient is derived in
+token2wave.md.
 """
 
 from typing import NamedTuple
