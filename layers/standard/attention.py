@@ -1,11 +1,11 @@
 """E18  Scaled dot-product attention of several heads, within each text.
 
-    s_jl = q_j·k_l/√e        p_jl = exp(s_jl − m_j)        m_j = log Σ_{l∈S_t} exp s_jl        y_j = Σ_{l∈S_t} p_jl·v_l
+    a_jl = q_j·k_l/√d_H      ω_jl = exp(a_jl − m_j)      m_j = log Σ_{l∈S_t} exp a_jl      y_j = Σ_{l∈S_t} ω_jl·v_l
 
-    dp_jl = dy_j·v_l        D_j = Σ_l p_jl·dp_jl = dy_j·y_j        ds_jl = p_jl·(dp_jl − D_j)
-    dq_j = Σ_l ds_jl·k_l/√e        dk_l = Σ_j ds_jl·q_j/√e        dv_l = Σ_j p_jl·dy_j
+    dω_jl = dy_j·v_l        D_j = Σ_l ω_jl·dω_jl = dy_j·y_j        da_jl = ω_jl·(dω_jl − D_j)
+    dq_j = Σ_l da_jl·k_l/√d_H        dk_l = Σ_j da_jl·q_j/√d_H        dv_l = Σ_j ω_jl·dy_j
 
-j and l run over the tokens of one text, so texts do not see each other and nothing is padded. A head is e = d/H
+j and l run over the tokens of one text, so texts do not see each other and nothing is padded. A head is d_H = d/H
 neighbouring columns of q, k, v and y; heads do not see each other. Kept for backward are the inputs and m, one number
 for each token and head: the scores, n numbers each, are computed again, for a block of rows at a time, so that memory
 is linear in the length of texts. m_j lies between the largest score and log n above it: nothing overflows while the
@@ -56,11 +56,11 @@ def attention_forward(q: Floats2d, k: Floats2d, v: Floats2d, offsets: Offsets, h
     of_heads = by_head(heads, q, k, v, y)
     for some, rows, text in blocks(offsets, heads):
         q_h, k_h, v_h, y_h = (x[some, part] for x, part in zip(of_heads, (rows, text, text, rows)))
-        s = scores(q_h, k_h)
-        largest = s.real.max(axis=2, keepdims=True)  # a constant for each row; of the real part, for complex step
-        p = xp.exp(s - largest)
-        total = p.sum(axis=2, keepdims=True)
-        y_h[...] = (p @ v_h) / total
+        a = scores(q_h, k_h)
+        largest = a.real.max(axis=2, keepdims=True)  # a constant for each row; of the real part, for complex step
+        exponentials = xp.exp(a - largest)
+        total = exponentials.sum(axis=2, keepdims=True)
+        y_h[...] = (exponentials @ v_h) / total
         m[some, rows] = (largest + xp.log(total))[:, :, 0]
     return y, Cache(q, k, v, m, offsets, heads)
 
@@ -77,25 +77,25 @@ def attention_backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d, 
         q_h, k_h, v_h, dy_h, dq_h, dk_h, dv_h = (
             x[some, part] for x, part in zip(of_heads, (rows, text, text, rows, rows, text, text))
         )
-        p = xp.exp(scores(q_h, k_h) - m[some, rows, None])
-        ds = dy_h @ v_h.transpose(0, 2, 1)
-        # Of the very numbers that D is taken from: dy·y would leave rounding where p is 1.
-        ds -= xp.einsum("hjl,hjl->hj", p, ds)[:, :, None]
-        ds *= p * scale
-        dq_h[...] = ds @ k_h
-        dk_h += ds.transpose(0, 2, 1) @ q_h
-        dv_h += p.transpose(0, 2, 1) @ dy_h
+        omega = xp.exp(scores(q_h, k_h) - m[some, rows, None])
+        da = dy_h @ v_h.transpose(0, 2, 1)
+        # Of the very numbers that D is taken from: dy·y would leave rounding where ω is 1.
+        da -= xp.einsum("hjl,hjl->hj", omega, da)[:, :, None]
+        da *= omega * scale
+        dq_h[...] = da @ k_h
+        dk_h += da.transpose(0, 2, 1) @ q_h
+        dv_h += omega.transpose(0, 2, 1) @ dy_h
     return dq, dk, dv
 
 
 def scores(q: Floats, k: Floats) -> Floats:
-    """q: (H, r, e), k: (H, n, e) → s: (H, r, n)."""
-    s: Floats = (q @ k.transpose(0, 2, 1)) * q.dtype.type(1 / math.sqrt(q.shape[2]))
-    return s
+    """q: (H, r, d_H), k: (H, n, d_H) → a: (H, r, n)."""
+    a: Floats = (q @ k.transpose(0, 2, 1)) * q.dtype.type(1 / math.sqrt(q.shape[2]))
+    return a
 
 
 def by_head(heads: int, *arrays: Floats2d) -> list[Floats]:
-    """Views (H, T, e) of (T, d) arrays: to write into one is to write into the other."""
+    """Views (H, T, d_H) of (T, d) arrays: to write into one is to write into the other."""
     return [x.reshape(len(x), heads, x.shape[1] // heads).transpose(1, 0, 2) for x in arrays]
 
 

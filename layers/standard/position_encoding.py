@@ -1,13 +1,13 @@
 """E22  Position encoding: where a token stands is added to what it is.
 
-    x_j = w_j + p_{pos(j)}                     dw_j = dx_j        dp_m = Σ_{j: pos(j) = m} dx_j
+    x_j = w_j + Q_{pos(j)}                     dw_j = dx_j        dQ_m = Σ_{j: pos(j) = m} dx_j
 
-pos(j) counts the tokens of a text from 0. p is a table (L, d): a parameter like that of E9, whose gradient is kept
-row-sparse likewise, or a constant (sinusoids, whose dp nobody asks for):
+pos(j) counts the tokens of a text from 0. Q is a table (M, d): a parameter like that of E9, whose gradient is kept
+row-sparse likewise, or a constant (sinusoids, whose dQ nobody asks for):
 
-    p_{m,2i} = s·sin(m·10000^{−2i/d})          p_{m,2i+1} = s·cos(m·10000^{−2i/d})
+    Q_{m,2r} = κ·sin(m·10000^{−2r/d})          Q_{m,2r+1} = κ·cos(m·10000^{−2r/d})
 
-Linear, so smooth everywhere. A text has at most L tokens. Unit: that of w; what the factor s does to words stands in
+Linear, so smooth everywhere. A text has at most M tokens. Unit: that of w; what the scale κ does to words stands in
 position_encoding.md, with the derivation.
 Source: Vaswani et al., arXiv 1706.03762; Zhang & Sheng, arXiv 2411.02674, Fig. 6a, does not say which.
 """
@@ -31,21 +31,21 @@ class Cache(NamedTuple):
 
 
 def sinusoids(length: int, d: int, scale: float = 1.0) -> Floats2d:
-    """p: (length, d) float64; for an odd d the last column is a sine."""
+    """Q: (length, d) float64; for an odd d the last column is a sine."""
     column = np.arange(d)
     angle = np.arange(length)[:, None] / BASE ** (2 * (column // 2) / d)
-    p: Floats2d = scale * np.where(column % 2 == 0, np.sin(angle), np.cos(angle))
-    return p
+    Q: Floats2d = scale * np.where(column % 2 == 0, np.sin(angle), np.cos(angle))
+    return Q
 
 
 def position_encoding_forward(w: Floats2d, places: Ints1d, table: Floats2d) -> tuple[Floats2d, Cache]:
-    """w: (T, d), places: (T,) integers in [0, L), the pos(j), table: (L, d) → x: (T, d), and the cache.
+    """w: (T, d), places: (T,) integers in [0, M), the pos(j), table: (M, d), Q → x: (T, d), and the cache.
 
     Raises ValueError for a wrong dtype or shape, and for places that are no integers or (host arrays) outside the
     table; on a device their rows are NaN.
     """
     check_floats("w", w, ("T", "d"))
-    check_floats("table", table, ("L", w.shape[1]), like=w)
+    check_floats("table", table, ("M", w.shape[1]), like=w)
     check_ids(places, len(table), "places")
     if len(places) != len(w):
         raise ValueError(f"places: expected one for each of {len(w)} rows of w, got {len(places)}")
@@ -53,6 +53,6 @@ def position_encoding_forward(w: Floats2d, places: Ints1d, table: Floats2d) -> t
 
 
 def position_encoding_backward(dx: Floats2d, cache: Cache) -> tuple[Floats2d, RowSparse]:
-    """dx: (T, d) → (dw: dx itself, dp: RowSparse over (L, d)). Places have no gradient."""
+    """dx: (T, d) → (dw: dx itself, dQ: RowSparse over (M, d)). Places have no gradient."""
     check_floats("dx", dx, (len(cache.places), cache.table.shape[1]), like=cache.table)
     return dx, sum_rows(cache.places, dx)

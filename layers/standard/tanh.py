@@ -1,8 +1,8 @@
 """E19  Hyperbolic tangent.
 
-    y = tanh x = (1 − u)/(1 + u)·sign x,   u = exp(−2|x|)            dx = dy·(1 − y²) = dy·4u/(1 + u)²
+    y = tanh x = (1 − a)/(1 + a)·sign x,   a = exp(−2|x|)            dx = dy·(1 − y²) = dy·4a/(1 + a)²
 
-1 − y² loses all digits where |y| is near 1; from u the slope keeps them at any x, and underflows to 0 where it is below
+1 − y² loses all digits where |y| is near 1; from a the slope keeps them at any x, and underflows to 0 where it is below
 the smallest number. Smooth everywhere; slope 1 at x = 0. Derivation: tanh.md.
 """
 
@@ -21,8 +21,8 @@ def tanh_forward(x: Floats2d) -> tuple[Floats2d, Cache]:
     """x: (T, d) → y: (T, d) in [−1, 1], and the cache. Raises ValueError for a wrong dtype or shape."""
     check_floats("x", x, ("T", "d"))
     xp = array_module(x)
-    u = xp.exp(-x * xp.sign(x.real)) ** 2  # sign of the real part: for complex step; a square: 2x may overflow
-    return xp.tanh(x), Cache(4 * u / (1 + u) ** 2)
+    a = xp.exp(-x * xp.sign(x.real)) ** 2  # sign of the real part: for complex step; a square: 2x may overflow
+    return xp.tanh(x), Cache(4 * a / (1 + a) ** 2)
 
 
 def tanh_backward(dy: Floats2d, cache: Cache) -> Floats2d:
