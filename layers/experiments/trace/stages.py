@@ -227,12 +227,12 @@ FIXED = {
         "E8", "linear map", r"y = x\,W + b",
         r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t",
     ),
-    "embedding": Equation("E9", "embedding", r"y_t = E_{\mathrm{id}_t}", r"dE_i = \sum_{t:\,\mathrm{id}_t = i} dy_t"),
+    "embedding": Equation("E9", "embedding", r"y_j = E_{\mathrm{id}_j}", r"dE_i = \sum_{j:\,\mathrm{id}_j = i} dy_j"),
     "position encoding": Equation(
-        "E22", "position encoding", r"x_j = w_j + p_{\mathrm{pos}(j)}",
-        r"dw_j = dx_j, \quad dp_m = \sum_{j:\,\mathrm{pos}(j) = m} dx_j",
+        "E22", "position encoding", r"x_j = w_j + Q_{\mathrm{pos}(j)}",
+        r"dw_j = dx_j, \quad dQ_m = \sum_{j:\,\mathrm{pos}(j) = m} dx_j",
     ),
-    "position embedding": Equation("E9", "embedding of positions", r"y_t = P_t", r"dP_t = dy_t"),
+    "position embedding": Equation("E9", "embedding of positions", r"y_j = Q_j", r"dQ_j = dy_j"),
     "layer norm": Equation(
         "E10", "layer norm",
         r"y = \gamma\,\hat{x} + \beta, \quad \hat{x} = (x - \mu)\,r, \quad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}",
@@ -247,17 +247,18 @@ FIXED = {
     ),
     "cls pooling": Equation("E14", "pooling, first token", r"y = x_1", r"dx_1 = dy, \quad dx_j = 0"),
     "cross-entropy": Equation(
-        "E15", "softmax cross-entropy", r"L = -\log\,p_a, \quad p_c = \frac{e^{z_c}}{\sum_b e^{z_b}}",
-        r"dz_c = dL\,(p_c - [c = a])",
+        "E15", "softmax cross-entropy", r"L = -\log\,\hat{q}_a, \quad \hat{q}_c = \frac{e^{z_c}}{\sum_b e^{z_b}}",
+        r"dz_c = dL\,(\hat{q}_c - [c = a])",
     ),
     "attention": Equation(
         "E18", "attention",
-        r"y_j = \sum_l p_{jl}\,v_l, \quad p_{jl} = \frac{\exp\,s_{jl}}{\sum_i \exp\,s_{ji}}, \quad "
-        r"s_{jl} = \frac{q_j \cdot k_l}{\sqrt{e}}",
-        r"dp_{jl} = dy_j \cdot v_l, \quad ds_{jl} = p_{jl}\left(dp_{jl} - \sum_i p_{ji}\,dp_{ji}\right), \quad "
-        r"dq_j = \sum_l \frac{ds_{jl}}{\sqrt{e}}\,k_l, \quad "
-        r"dk_l = \sum_j \frac{ds_{jl}}{\sqrt{e}}\,q_j, \quad "
-        r"dv_l = \sum_j p_{jl}\,dy_j",
+        r"y_j = \sum_l \omega_{jl}\,v_l, \quad \omega_{jl} = \frac{\exp\,a_{jl}}{\sum_r \exp\,a_{jr}}, \quad "
+        r"a_{jl} = \frac{q_j \cdot k_l}{\sqrt{d_H}}",
+        r"d\omega_{jl} = dy_j \cdot v_l, \quad "
+        r"da_{jl} = \omega_{jl}\left(d\omega_{jl} - \sum_r \omega_{jr}\,d\omega_{jr}\right), \quad "
+        r"dq_j = \sum_l \frac{da_{jl}}{\sqrt{d_H}}\,k_l, \quad "
+        r"dk_l = \sum_j \frac{da_{jl}}{\sqrt{d_H}}\,q_j, \quad "
+        r"dv_l = \sum_j \omega_{jl}\,dy_j",
     ),
     "tanh": Equation("E19", "hyperbolic tangent", r"y = \tanh\,x", r"dx = dy\left(1 - y^2\right)"),
     "sum": Equation("", "sum", r"y = a + b", r"da = dy, \quad db = dy"),
