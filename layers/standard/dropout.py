@@ -1,6 +1,6 @@
-"""E13  Dropout: entries are dropped with probability p and the rest scaled up, so that the mean stays.
+"""E13  Dropout: entries are dropped with probability θ and the rest scaled up, so that the mean stays.
 
-    y = x·m/(1 − p),   m ∈ {0, 1} with P(m = 0) = p            dx = dy·m/(1 − p)
+    y = x·m/(1 − θ),   m ∈ {0, 1} with P(m = 0) = θ            dx = dy·m/(1 − θ)
 
 Linear in x for a given mask.
 Source: Srivastava et al. 2014.
@@ -23,9 +23,9 @@ class Cache(NamedTuple):
 
 
 def dropout_mask(x: Floats2d, shape: tuple[int, ...], rate: float, rng: Any) -> Floats2d | None:
-    """m/(1 − p) of a shape, like x in dtype and device; None where nothing is dropped.
+    """m/(1 − θ) of a shape, like x in dtype and device; None where nothing is dropped.
 
-    Raises ValueError for p outside [0, 1).
+    Raises ValueError for θ outside [0, 1).
     """
     if not 0 <= rate < 1:
         raise ValueError(f"rate: must lie in [0, 1), got {rate}")
@@ -37,7 +37,7 @@ def dropout_mask(x: Floats2d, shape: tuple[int, ...], rate: float, rng: Any) -> 
 
 
 def dropout_forward(x: Floats2d, rate: float, rng: Any) -> tuple[Floats2d, Cache]:
-    """x: (T, d), rate p in [0, 1) → y: (T, d), and the cache.
+    """x: (T, d), rate θ in [0, 1) → y: (T, d), and the cache.
 
     rng: a generator of x's device or of the host, or None to predict. Raises ValueError for a rate outside [0, 1).
     """

@@ -1,6 +1,6 @@
 """E9  Embedding lookup.
 
-    y_t = E[id_t]                       dE[i] = Σ_{t: id_t = i} dy_t
+    y_j = E[id_j]                       dE[i] = Σ_{j: id_j = i} dy_j
 
 The gradient is kept row-sparse: the unique ids of the batch, sorted, and the sum of their rows. Rows are summed in
 order of appearance after a stable sort, so the result does not depend on the order of threads.

@@ -3,7 +3,7 @@
     μ = mean_k x_k      σ² = mean_k (x_k − μ)²      r = 1/sqrt(σ² + ε)      x̂ = (x − μ)·r      y = γ·x̂ + β
 
     g = dy·γ
-    dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_t dy·x̂          dβ = Σ_t dy
+    dx = r·(g − mean_k g − x̂·mean_k(g·x̂))          dγ = Σ_j dy_j·x̂_j          dβ = Σ_j dy_j
 
 A constant row has σ² = 0: ε > 0 keeps it smooth there (x̂ = 0, dx = r·(g − mean g)). The sum of squares d·σ² must stay
 finite: |x| below 1.8e19/√d in float32.

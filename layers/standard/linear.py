@@ -2,7 +2,7 @@
 
     y = x·W + b
 
-    dx = dy·Wᵀ          dW = xᵀ·dy          db = Σ_t dy_t
+    dx = dy·Wᵀ          dW = xᵀ·dy          db = Σ_j dy_j
 
 Smooth everywhere. Derivation: linear.md.
 """
@@ -21,11 +21,11 @@ class Cache(NamedTuple):
 
 
 def linear_forward(x: Floats2d, weight: Floats2d, bias: Floats1d | None = None) -> tuple[Floats2d, Cache]:
-    """x: (T, p), weight: (p, q), bias: (q,) or None → y: (T, q), and the cache.
+    """x: (T, m), weight: (m, h), bias: (h,) or None → y: (T, h), and the cache.
 
     Raises ValueError for a wrong dtype or shape.
     """
-    check_floats("weight", weight, ("p", "q"))
+    check_floats("weight", weight, ("m", "h"))
     check_floats("x", x, ("T", weight.shape[0]), like=weight)
     y = product(x, weight)
     if bias is not None:
@@ -37,9 +37,9 @@ def linear_forward(x: Floats2d, weight: Floats2d, bias: Floats1d | None = None) 
 def linear_backward(
     dy: Floats2d, cache: Cache, accumulate: Floats2d | None = None
 ) -> tuple[Floats2d, Floats2d, Floats1d]:
-    """dy: (T, q) → (dx (T, p), dweight (p, q), dbias (q,)).
+    """dy: (T, h) → (dx (T, m), dweight (m, h), dbias (h,)).
 
-    accumulate: (T, p), another share of dx that is added to it, on a device perhaps in place.
+    accumulate: (T, m), another share of dx that is added to it, on a device perhaps in place.
     """
     x, weight = cache
     check_floats("dy", dy, (len(x), weight.shape[1]), like=weight)

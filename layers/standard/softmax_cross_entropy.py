@@ -1,11 +1,11 @@
 """E15  Softmax cross-entropy with label smoothing, the mean over the texts of a batch.
 
-    p = softmax(z)        q = (1 − s)·onehot(label) + s/C
-    L = −(1/B)·Σ_t Σ_c q_tc·log p_tc                  dz = (p − q)·dL/B
+    q̂ = softmax(z)        q = (1 − λ)·onehot(label) + λ/K
+    L = −(1/B)·Σ_t Σ_k q_tk·log q̂_tk                  dz = (q̂ − q)·dL/B
 
-log p = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no
+log q̂ = z − max z − log(1 + Σ exp(z − max z)), the sum over all but one of the largest: no log of a rounded 0, no
 overflow while logits of a text lie within the range of the dtype of each other, and where a text is all but certain
-both L and p − 1 keep their digits, as log1p and expm1. Smooth everywhere. Unit: nat.
+both L and q̂ − 1 keep their digits, as log1p and expm1. Smooth everywhere. Unit: nat.
 Source: Szegedy et al., arXiv 1512.00567 (smoothing).
 Derivation: softmax_cross_entropy.md.
 """
@@ -26,7 +26,7 @@ class Cache(NamedTuple):
 
 
 def log_softmax(z: Floats2d) -> Floats2d:
-    """z: (B, C) → log p: (B, C)."""
+    """z: (B, K) → log q̂: (B, K)."""
     xp = array_module(z)
     largest = (xp.arange(len(z)), z.real.argmax(axis=1))
     shifted = z - z.real[largest][:, None]  # a constant per row; taken from the real part for complex step
@@ -54,16 +54,16 @@ def check_labels(labels: Any, texts: int, classes: int) -> None:
 
 def check_arguments(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> None:
     """Raise ValueError for arguments that softmax_cross_entropy_forward refuses."""
-    check_floats("z", z, ("B", "C"))
+    check_floats("z", z, ("B", "K"))
     check_labels(labels, *z.shape)
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing: must lie in [0, 1), got {smoothing}")
 
 
 def softmax_cross_entropy_forward(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> tuple[Floats, Cache]:
-    """z: (B, C) logits, labels: (B,) integers in [0, C), smoothing s in [0, 1) → L: 0-d of z's dtype, and the cache.
+    """z: (B, K) logits, labels: (B,) integers in [0, K), smoothing λ in [0, 1) → L: 0-d of z's dtype, and the cache.
 
-    An empty batch has L = 0. Raises ValueError for a wrong dtype or shape, a label outside [0, C), or s outside [0, 1).
+    An empty batch has L = 0. Raises ValueError for a wrong dtype or shape, a label outside [0, K), or λ outside [0, 1).
     """
     check_arguments(z, labels, smoothing)
     if not len(z):
@@ -72,13 +72,13 @@ def softmax_cross_entropy_forward(z: Floats2d, labels: Ints1d, smoothing: float 
     total = accumulator_dtype(z.dtype)
     of_label = log_p[array_module(z).arange(len(z)), labels].sum(dtype=total)
     loss = -(1 - smoothing) * of_label / len(z)
-    if smoothing:  # not 0·Σ: a class that is out of reach has log p = −∞
+    if smoothing:  # not 0·Σ: a class that is out of reach has log q̂ = −∞
         loss -= smoothing * log_p.sum(dtype=total) / (z.shape[1] * len(z))
     return loss.astype(z.dtype), Cache(log_p, labels, smoothing)
 
 
 def softmax_cross_entropy_backward(dL: Any, cache: Cache) -> Floats2d:
-    """dL: scalar → dz: (B, C). Labels have no gradient."""
+    """dL: scalar → dz: (B, K). Labels have no gradient."""
     log_p, labels, smoothing = cache
     if not len(log_p):
         return log_p

@@ -1,8 +1,8 @@
 """E16  Token dropout: whole tokens are left out of a training text.
 
-    S_t → {first of S_t} ∪ {j ∈ S_t: kept},    P(kept) = 1 − p·max(0, 1 − K/n_t)
+    S_t → {first of S_t} ∪ {j ∈ S_t: kept},    P(kept) = 1 − θ·max(0, 1 − K/n_t)
 
-n_t tokens in text t; with K = 0 all texts lose the share p, otherwise short ones less, and those of up to K tokens
+n_t tokens in text t; with K = 0 all texts lose the share θ, otherwise short ones less, and those of up to K tokens
 nothing.
 
 A choice of rows, not a function of real numbers: it has no gradient. The first token ([CLS]) stays, so no text gets
@@ -19,7 +19,7 @@ from engine.types import Bools, Offsets
 
 
 def kept_tokens(offsets: Offsets, rate: float, rng: Any, spared: int = 0) -> Bools | None:
-    """offsets: (B + 1,), rate p in [0, 1), spared K ≥ 0 → (T,) whether a token is kept; None if all are.
+    """offsets: (B + 1,), rate θ in [0, 1), spared K ≥ 0 → (T,) whether a token is kept; None if all are.
 
     rng: a generator on their device, None to keep all tokens.
     """
