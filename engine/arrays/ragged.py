@@ -164,8 +164,9 @@ def exclusive_sum(x: Floats2d, offsets: Offsets) -> Floats2d:
     Σ_l x_l − x_j loses every digit when x_j dominates. Let M be the sum of the entries of largest magnitude in the text
     and column (usually one entry), R the sum of the rest. Then y_j = R + (M − x_j), where M − x_j is exactly 0 for a
     single dominating entry, and for every other j subtracts a number no larger than what stays.
-    For signed sums this is backward stable: |error| ≤ (n + 1)·ε/2 · Σ_{l≠j} |x_l| for n tokens (at
-    n = 65 536, about 80 ε measured for random entries). Comparisons look at real parts only, so that complex-step differentiation passes through.
+    For signed sums this is backward stable: |error| ≤ (n + 1)·ε/2 · Σ_{l≠j} |x_l| for n tokens (at n = 65 536, about
+    80 ε measured for random entries). Comparisons look at real parts only, so that complex-step differentiation passes
+    through.
     """
     magnitude = abs(x.real)
     is_largest = magnitude == spread(segment_max(magnitude, offsets), offsets, len(x))

@@ -74,7 +74,7 @@ class Embedding(Part):
 
 
 class Linear(Part):
-    """y = x·W + b with W: (p, q) drawn from N(0, 1/p), so that y has the scale of x, and b = 0 (or none)."""
+    """y = x·W + b with W: (m, h) drawn from N(0, 1/m), so that y has the scale of x, and b = 0 (or none)."""
 
     def __init__(self, inputs: int, outputs: int, rng: Any, dtype: Any = np.float32, bias: bool = True):
         self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))

@@ -153,12 +153,6 @@ def test_code_prints_what_follows_it(page, code, expected):
     assert output.getvalue() == expected
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_lines_have_120_columns(page):
-    """Outside tables and fenced blocks; of a link its words count."""
-    assert [line for line in prose(read(page)).splitlines() if len(line) > 120] == []
-
-
 # --- its commands ------------------------------------------------------------------------------------------------
 
 
@@ -168,13 +162,6 @@ def checked_names(page):
     return [
         train.cli.commands["gradcheck"].make_context("gradcheck", shlex.split(line)).params["words"] for line in lines
     ]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_shown_are_understood(page):
-    for line in re.findall(r"^python train\.py (.+)$", read(page), re.MULTILINE):
-        name, *words = shlex.split(line, comments=True)
-        train.cli.commands[name].make_context(name, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
