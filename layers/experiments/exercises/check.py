@@ -135,7 +135,7 @@ def received(path: str, returned: Any, right: dict[str, Array], offsets: Any) ->
             told = f"has dtype {got.dtype}, expected {expected.dtype}"
         elif not np.isfinite(got).all():
             index = [int(i) for i in np.argwhere(~np.isfinite(got))[0]]
-            value = "NaN" if np.isnan(got[tuple(index)]) else "infinite"
+            value = "NaN" if np.isnan(np.asarray(got)[tuple(index)]) else "infinite"
             told = f"is {value} at {index}{place_of(index, expected, offsets)}; divide only where the divisor is not 0"
         else:
             continue
@@ -147,10 +147,10 @@ def reason_of_shape(got: Array, right: Array) -> str:
     """Say what a gradient of a wrong shape lacks, where that makes it right; "" otherwise."""
     if got.T.shape == right.shape and np.allclose(got.T, right):
         return ": it is transposed"
-    if got.shape[1:] == right.shape and np.allclose(got.sum(axis=0), right):
-        return ": it is not summed over the rows"
     if got.size == right.size and np.allclose(got.reshape(right.shape), right):
         return ": the numbers are right, drop the axis of length 1"
+    if got.shape[1:] == right.shape and np.allclose(got.sum(axis=0), right):
+        return ": it is not summed over the rows"
     return ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from engine.commands.options import json_option, to_json
-from engine.support.errors import UserError
+from engine.support.errors import UserError, require_utf8
 from layers.experiments.exercises.table import EXERCISES
 
 
@@ -39,6 +39,7 @@ def exercise(
     if output is not None and (name is None or checked is not None or hinted):
         raise click.UsageError("--output: needs the NAME of an exercise, and neither --check nor --hint", ctx)
     if checked is not None:
+        require_utf8(checked, f"--check {checked!r}", "rename the file")
         with contextlib.redirect_stdout(sys.stderr):  # what the learner's code prints
             verdict = check_file(checked, name)
         of_verdict = report.verdict_as_json(verdict)
@@ -60,6 +61,7 @@ def exercise(
         click.echo(to_json(derivation) if as_json else report.hint(chosen))
         return
     path = Path(f"{name}.py" if output is None else output)
+    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")
     if path.exists():
         raise UserError(f"{path}: exists already; choose another name with --output")
     require_writable(path, None if output is None else "--output")

@@ -16,6 +16,7 @@ from engine.gradcheck.arrays import Array, Vector, norm
 
 EXACT = 1e-9  # residual of a fit beside the gradient, above which it is none
 ONE = 1e-6  # by how much a coefficient may differ from what it is taken for
+ALL = "all terms"
 COMBINATIONS = 100  # beyond which terms are not replaced independently of one another
 
 
@@ -28,7 +29,7 @@ class Term(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is wrong with a term, or with the whole gradient (term "")."""
+    """What is wrong with a term, with ALL of them, or with the gradient as a whole (term "")."""
 
     term: str
     mistake: str
@@ -44,10 +45,14 @@ def diagnose(
     best: list[Finding] | None = None
     for chosen in combinations(terms):
         columns = [term.mistaken[mistake] if mistake else term.values for term, mistake in zip(terms, chosen)]
-        for coefficients in (fit_together(got, columns), fit_each(got, columns)):
-            found = None if coefficients is None else explain(terms, chosen, coefficients, sizes)
-            if found is not None and (best is None or len(found) < len(best)):
-                best = found
+        coefficients = fit_together(got, columns)
+        if coefficients is None:
+            coefficients = fit_each(got, columns)
+        found = None if coefficients is None else explain(terms, chosen, coefficients, sizes)
+        if found is not None and (best is None or len(found) < len(best)):
+            best = found
+        if best is not None and len(best) == 1:
+            break
     return best
 
 
@@ -72,12 +77,16 @@ def fit_together(got: Sequence[Vector], columns: Sequence[Sequence[Vector]]) -> 
 
 def fit_each(got: Sequence[Vector], columns: Sequence[Sequence[Vector]]) -> Array | None:
     """Return (examples, terms) coefficients of each example by itself; None where one of them leaves a residual."""
-    rows = [fit(y, np.stack([column[i] for column in columns], axis=1)) for i, y in enumerate(got)]
-    known = [row for row in rows if row is not None]
-    return np.stack(known) if len(known) == len(rows) else None
+    rows = []
+    for i, y in enumerate(got):
+        row = fit(y, np.stack([column[i] for column in columns], axis=1))
+        if row is None:
+            return None
+        rows.append(row)
+    return np.stack(rows)
 
 
-def fit(y: Vector, matrix: Array) -> Vector | None:
+def fit(y: Vector, matrix: Array) -> Array | None:
     """Return c with matrix·c = y; None where there is none, or more than one."""
     c, _, rank, _ = np.linalg.lstsq(matrix, y, rcond=1e-10)
     return c if rank == matrix.shape[1] and norm(matrix @ c - y) <= EXACT * norm(y) else None
@@ -95,7 +104,7 @@ def explain(
     shared = [mistake for mistake in found[0][1] if all(mistake in mistakes for _, mistakes in found)]
     shared = shared if len(terms) > 1 else []
     alone = [Finding(name, mistake) for name, mistakes in found for mistake in mistakes if mistake not in shared]
-    return [*(Finding("", mistake) for mistake in shared), *alone]
+    return [*(Finding(ALL, mistake) for mistake in shared), *alone]
 
 
 def factor_of(column: Vector, sizes: Sequence[Mapping[str, float]]) -> list[str] | None:

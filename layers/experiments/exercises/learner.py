@@ -67,7 +67,7 @@ class Learner:
             if isinstance(error, ValueError) and "read-only" in str(error):
                 reason = "writes into an input, the cotangent or the cache"
                 raise UserError(f"{where}: {reason}; write into a copy of it (x = x.copy())") from None
-            text = str(error).splitlines()
+            text = [] if isinstance(error, SystemExit) else str(error).splitlines()
             told = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
             raise UserError(f"{where}: {told}; mend this line") from None
 

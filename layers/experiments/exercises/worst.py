@@ -10,9 +10,9 @@ WRONG = 1e-7  # difference of a wrong entry beside the largest right one
 
 
 class Entry(NamedTuple):
-    """index and place: where it is. wrong, entries: how many entries are wrong, of how many; where: what they share."""
+    """at, place: where it is. wrong, entries: how many entries are wrong, of how many; where: what they share."""
 
-    index: list[int]
+    at: list[int]
     place: str
     got: complex
     expected: complex
@@ -27,7 +27,7 @@ def worst_entry(got: Array, right: Array, offsets: Any) -> Entry:
     wrong = difference > WRONG * abs(right).max(initial=0)
     index = [int(i) for i in np.unravel_index(difference.argmax(), right.shape)]
     numbers = got[tuple(index)].item(), right[tuple(index)].item()
-    where = shared_by(wrong, offsets) if is_of_tokens(right, offsets) else ""
+    where = shared_by(wrong, offsets) if is_of_tokens(right, offsets) and len(offsets) > 2 else ""
     return Entry(index, place_of(index, right, offsets), *numbers, int(wrong.sum()), right.size, where)
 
 

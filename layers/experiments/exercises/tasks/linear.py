@@ -23,7 +23,7 @@ def backward(dy, cache):
 
 
 def draw(random):
-    d = random.size(3)
+    d = random.size(4)
     return random.rows(random.size(3), d), random.rows(d, d), random.rows(1, d)[0]
 
 
@@ -36,8 +36,7 @@ def terms(dy, x, weight, bias):
         "dx": [("dy·Wᵀ", dy @ weight.T, {"W is not transposed": dy @ weight})],
         "dweight": [("xᵀ·dy", x.T @ dy, {"it is transposed": dy.T @ x})],
         "dbias": [
-            ("Σ_t dy", dy.sum(axis=0), {
-                "the sum runs over the columns, not over the rows": np.resize(dy.sum(axis=1), len(bias)),
+            ("Σ_t dy", np.sum(dy, axis=0), {
                 "only the first row is taken": dy[0],
                 "only the last row is taken": dy[-1],
             }),

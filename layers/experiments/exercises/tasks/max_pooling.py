@@ -36,7 +36,7 @@ def draw(random):
 def singular(random):
     x = random.rows(4, 2)
     x[1] = x[3] = 5.0
-    return "two tokens have the largest entry, and the first receives the gradient", (x, np.array([0, 4]))
+    return "two tokens have the largest entry: the first alone receives the gradient", (x, np.array([0, 4]))
 
 
 def sizes(dy, x, offsets):

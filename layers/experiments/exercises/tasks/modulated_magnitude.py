@@ -39,7 +39,7 @@ def draw(random):
 def singular(random):
     a = random.rows(3, 2)
     a[:, 1] = 0
-    return "all tokens are 0, where the gradient is 0 by convention", (a, random.rows(3, 2), np.array([0, 3]))
+    return "all tokens of a text are 0: the gradient is 0 there by convention", (a, random.rows(3, 2), np.array([0, 3]))
 
 
 def sizes(dy, a, b, offsets):

@@ -32,7 +32,7 @@ def draw(random):
 def singular(random):
     z = random.wave(3, 2)
     z[1, 0] = 0
-    return "Z = 0, where the gradient is 0 by convention", (z,)
+    return "Z = 0: the gradient is 0 there by convention", (z,)
 
 
 def terms(dy, z):

@@ -38,7 +38,7 @@ def draw(random):
 def singular(random):
     w = random.rows(3, 2)
     w[1:, 0] = 0
-    return "all other tokens are 0, where h is 0 by convention", (w, np.array([0, 3]))
+    return "all other tokens are 0: h is 0 there by convention", (w, np.array([0, 3]))
 
 
 def sizes(dz, w, offsets):

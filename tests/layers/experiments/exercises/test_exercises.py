@@ -6,8 +6,9 @@ import inspect
 import numpy as np
 import pytest
 
-from layers.experiments.exercises.check import check_file, of_cotangent
+from layers.experiments.exercises.check import check_file, of_cotangent, terms_of
 from layers.experiments.exercises.draws import Random
+from layers.experiments.exercises.fit import Finding, diagnose
 from layers.experiments.exercises.report import verdict_as_text
 from layers.experiments.exercises.table import EXERCISES
 from tests.support.exercise_equations import FUNCTIONS, equation, write_with_equation
@@ -84,18 +85,39 @@ def test_the_backward_of_the_equation_is_right(name, tmp_path):
 def test_sizes_of_the_examples_can_be_told_apart(name):
     """No two sizes are the same in all examples, and counts differ among them: they are no constant factor."""
     task = EXERCISES[name].task()
-    found = sizes_of(task)
+    found = [task.sizes(dy, *inputs) for inputs, dy in drawn(task)]
     columns = {key: tuple(size[key] for size in found) for key in found[0]}
     assert len(set(columns.values())) == len(columns)
     assert all(len(set(column)) > 1 for key, column in columns.items() if "the number of" in key)
 
 
-def sizes_of(task):
-    """The sizes of the examples that the check takes."""
-    found = []
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_known_mistake_can_be_told(name):
+    """Each mistake in each term alone, made of the arrays that the check itself uses, is found as this and no other."""
+    for source in filter(None, (getattr(EXERCISES[name].task(), source, None) for source in ("terms", "parts"))):
+        for gradient, examples in examples_of(EXERCISES[name].task(), source).items():
+            terms = terms_of([terms for terms, _ in examples])
+            sizes = [size for _, size in examples]
+            for term in terms:
+                for mistake, values in term.mistaken.items():
+                    others = [other.values for other in terms if other is not term]
+                    got = [np.sum(parts, axis=0) for parts in zip(values, *others)]
+                    assert diagnose(got, terms, sizes) == [Finding(term.name, mistake)], gradient
+
+
+def examples_of(task, source):
+    """{gradient: [(terms, sizes) of an example]}."""
+    found = {}
+    for inputs, dy in drawn(task):
+        sizes = task.sizes(dy, *inputs) if hasattr(task, "sizes") else {}
+        for gradient, terms in source(dy, *inputs).items():
+            found.setdefault(gradient, []).append((terms, sizes))
+    return found
+
+
+def drawn(task):
+    """The (inputs, cotangent) that the check takes."""
     for i in range(4):
         inputs = task.draw(Random(i))
-        with np.errstate(all="ignore"):
-            dy = Random(i, 1).like(np.asarray(task.forward(*inputs)[0]))
-        found.append(task.sizes(dy if dy.ndim else dy[()], *inputs))
-    return found
+        dy = Random(i, 1).like(np.asarray(task.forward(*inputs)[0]))
+        yield inputs, dy if dy.ndim else dy[()]

@@ -1,4 +1,4 @@
-"""Typical mistakes, made in the source of the project's own backward, are named: the term, and what is wrong with it."""
+"""Typical mistakes, made in the source of the project's own backward, are named: the term, and what is wrong."""
 
 import pytest
 
@@ -60,8 +60,8 @@ MISTAKES = {
     ("modulation", "return times_conjugate(dz, b), times_conjugate(dz, a)"): [
         ("return times(dz, b), times_conjugate(dz, a)", ["da: dZ·conj(B): the conjugate of B is forgotten"]),
         ("return times_conjugate(dz, a), times_conjugate(dz, b)", [
-            "da: all of it: exchanged with db",
-            "db: all of it: exchanged with da",
+            "da: exchanged with db",
+            "db: exchanged with da",
         ]),
         ("return times_conjugate(dz, b), times_conjugate(a, dz)", ["db: dZ·conj(A): dZ is conjugated in place of A"]),
         (
@@ -118,21 +118,21 @@ MISTAKES = {
         ),
     ],
     ("readout_magnitude", "return Wave(dy * divide_or_zero(z.re, rho), dy * divide_or_zero(z.im, rho))"): [
-        ("return Wave(dy * z.re, dy * z.im)", ["dz: all of it: 1/ρ is left out"]),
+        ("return Wave(dy * z.re, dy * z.im)", ["dz: all terms: 1/ρ is left out"]),
         ("return Wave(dy * divide_or_zero(z.re, rho), -dy * divide_or_zero(z.im, rho))", [f"{DIM}: wrong sign"]),
         ("return Wave(dy * divide_or_zero(z.re, rho), 0 * dy)", [f"{DIM}: missing"]),
         (
             "return Wave(dy * divide_or_zero(z.re, rho**2), dy * divide_or_zero(z.im, rho**2))",
-            ["dz: all of it: it is divided by ρ², not by ρ"],
+            ["dz: all terms: it is divided by ρ², not by ρ"],
         ),
-        ("return Wave(divide_or_zero(z.re, rho), divide_or_zero(z.im, rho))", ["dz: all of it: dy is left out"]),
+        ("return Wave(divide_or_zero(z.re, rho), divide_or_zero(z.im, rho))", ["dz: all terms: dy is left out"]),
         (
             "return Wave(2 * dy * divide_or_zero(z.re, rho), 2 * dy * divide_or_zero(z.im, rho))",
-            ["dz: all of it: factor 2 where 1 belongs"],
+            ["dz: all terms: factor 2 where 1 belongs"],
         ),
         (
             "return Wave(dy * divide_or_zero(z.re, rho) + dy * (rho == 0), dy * divide_or_zero(z.im, rho))",
-            ["dz: all of it: wrong only where Z = 0, where the gradient is 0 by convention"],
+            ["dz: wrong only where Z = 0: the gradient is 0 there by convention"],
         ),
     ],
     (
@@ -145,9 +145,9 @@ MISTAKES = {
         ),
         (
             "return Wave(-dy * divide_or_zero(z.im, rho), dy * divide_or_zero(z.re, rho))",
-            ["dz: all of it: it is divided by ρ, not by ρ²"],
+            ["dz: all terms: it is divided by ρ, not by ρ²"],
         ),
-        ("return Wave(-dy * z.im, dy * z.re)", ["dz: all of it: 1/ρ² is left out"]),
+        ("return Wave(-dy * z.im, dy * z.re)", ["dz: all terms: 1/ρ² is left out"]),
         ("return Wave(0 * dy, over_rho * divide_or_zero(z.re, rho))", ["dz: dre = −dy·im/ρ²: missing"]),
         (
             "return Wave(-over_rho * divide_or_zero(z.re, rho), over_rho * divide_or_zero(z.im, rho))",
@@ -155,13 +155,13 @@ MISTAKES = {
         ),
         (
             "return Wave(over_rho * divide_or_zero(z.im, rho), -over_rho * divide_or_zero(z.re, rho))",
-            ["dz: all of it: wrong sign"],
+            ["dz: all terms: wrong sign"],
         ),
     ],
     ("cross_entropy", "dz *= xp.asarray(dL, dz.dtype) / dz.dtype.type(len(dz))"): [
-        ("dz *= dL", ["dz: all of it: multiplied by B, the number of texts: its 1/B is forgotten"]),
-        ("dz /= len(dz)", ["dz: all of it: divided by dL"]),
-        ("dz *= -dL / len(dz)", ["dz: all of it: wrong sign"]),
+        ("dz *= dL", ["dz: all terms: multiplied by B, the number of texts: its 1/B is forgotten"]),
+        ("dz /= len(dz)", ["dz: all terms: divided by dL"]),
+        ("dz *= -dL / len(dz)", ["dz: all terms: wrong sign"]),
         (
             "dz = xp.exp(log_p); dz[of_labels] -= 1; dz *= dL / len(dz)",
             [f"{ONEHOT}: divided by 1 − s", f"{UNIFORM}: missing"],
@@ -180,7 +180,7 @@ MISTAKES = {
         ("    return g * rstd + rstd * (dy * gain).mean(axis=1, keepdims=True), dgain, dbias", [f"{MU}: missing"]),
         ("    return g * rstd + rstd * normalized * slope, dgain, dbias", [f"{SIGMA}: missing"]),
         ("    return g * rstd + 2 * rstd * normalized * slope, dgain, dbias", [f"{SIGMA}: wrong sign"]),
-        ("    return g, dgain, dbias", ["dx: all of it: r is left out"]),
+        ("    return g, dgain, dbias", ["dx: all terms: r is left out"]),
         ("    return dy * gain * rstd, dgain, dbias", [f"{MU}: missing", f"{SIGMA}: missing"]),
         (
             "    return g * rstd, dgain / len(dy), dy[0]",
@@ -195,7 +195,7 @@ MISTAKES = {
             "def layer_norm_backward_of(g, normalized, rstd):\n"
             "    slope = row_dots(g, normalized) / g.shape[1]\n"
             "    return (g - g.mean(axis=1, keepdims=True) - normalized * slope) * rstd",
-            ["dx: all of it: γ is left out, g = dy", "dbias: Σ_t dy: g stands in the place of dy"],
+            ["dx: all terms: γ is left out, g = dy", "dbias: Σ_t dy: g stands in the place of dy"],
         ),
     ],
     (
@@ -212,7 +212,7 @@ MISTAKES = {
         ),
         (
             "return global_magnitude_backward(dG_b, cache.b), global_magnitude_backward(dy * cache.G_b, cache.a)",
-            ["da: all of it: exchanged with db", "db: all of it: exchanged with da"],
+            ["da: exchanged with db", "db: exchanged with da"],
         ),
         (
             "return global_magnitude_backward(dy * cache.G_b * cache.G_a, cache.a), "
@@ -234,9 +234,9 @@ MISTAKES = {
         (D_TERM.replace("-=", "+=") + "        ds *= p * scale\n", [f"{DQ[1]}: wrong sign", f"{DK[1]}: wrong sign"]),
         (
             D_TERM + "        ds *= p\n",
-            [f"{name}: all of it: multiplied by √e: its 1/√e is forgotten" for name in ("dq", "dk")],
+            [f"{name}: all terms: multiplied by √e: its 1/√e is forgotten" for name in ("dq", "dk")],
         ),
-        (D_TERM + "        ds *= scale\n", ["dq: all of it: p is left out of ds", "dk: all of it: p is left out of ds"]),
+        (D_TERM + "        ds *= scale\n", [f"{name}: all terms: p is left out of ds" for name in ("dq", "dk")]),
         (
             "        ds -= ds.sum(axis=2, keepdims=True)\n        ds *= p * scale\n",
             [f"{DQ[1]}: p is left out of D", f"{DK[1]}: p is left out of D"],
@@ -247,8 +247,8 @@ MISTAKES = {
         ),
     ],
     ("attention", "        dk_h += ds.transpose(0, 2, 1) @ q_h\n"): [
-        ("        dk_h += ds @ q_h\n", ["dk: all of it: the sum runs over the second index, ds is not transposed"]),
-        ("        dk_h += ds.transpose(0, 2, 1) @ k_h\n", ["dk: all of it: k stands in the place of q"]),
+        ("        dk_h += ds @ q_h\n", ["dk: all terms: the sum runs over the second index, ds is not transposed"]),
+        ("        dk_h += ds.transpose(0, 2, 1) @ k_h\n", ["dk: all terms: k stands in the place of q"]),
     ],
     ("attention", "        dv_h += p.transpose(0, 2, 1) @ dy_h\n"): [
         ("        dv_h += p @ dy_h\n", ["dv: Σ_j p_jl·dy_j: the sum runs over the second index, p is not transposed"]),
