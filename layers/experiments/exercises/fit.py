@@ -7,7 +7,7 @@ with the fewest mistakes counts; a fit that leaves a residual tells nothing.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from engine.gradcheck.arrays import Array, Vector, norm
 EXACT = 1e-9  # residual of a fit beside the gradient, above which it is none
 ONE = 1e-6  # by how much a coefficient may differ from what it is taken for
 ALL = "all terms"
-COMBINATIONS = 100  # beyond which terms are not replaced independently of one another
 
 
 class Term(NamedTuple):
@@ -43,7 +42,7 @@ def diagnose(
     got: one gradient in every example. sizes: named numbers of each example.
     """
     best: list[Finding] | None = None
-    for chosen in combinations(terms):
+    for chosen in itertools.product(*(["", *term.mistaken] for term in terms)):
         columns = [term.mistaken[mistake] if mistake else term.values for term, mistake in zip(terms, chosen)]
         coefficients = fit_together(got, columns)
         if coefficients is None:
@@ -54,19 +53,6 @@ def diagnose(
         if best is not None and len(best) == 1:
             break
     return best
-
-
-def combinations(terms: Sequence[Term]) -> Iterator[tuple[str, ...]]:
-    """Yield for each term the mistake in it, or "": none at all, one in every term that knows it, then all of them."""
-    yield ("",) * len(terms)
-    mistakes = dict.fromkeys(mistake for term in terms for mistake in term.mistaken)
-    yield from (tuple(mistake * (mistake in term.mistaken) for term in terms) for mistake in mistakes)
-    choices = [["", *term.mistaken] for term in terms]
-    if np.prod([len(choice) for choice in choices]) <= COMBINATIONS:
-        yield from itertools.product(*choices)
-    else:
-        for i, term in enumerate(terms):
-            yield from (tuple(mistake * (i == k) for k in range(len(terms))) for mistake in term.mistaken)
 
 
 def fit_together(got: Sequence[Vector], columns: Sequence[Sequence[Vector]]) -> Array | None:

@@ -30,7 +30,7 @@ def draw(random):
 
 
 def sizes(dy, x, mask, rate):
-    return {"1 − p": 1 - rate, "p": rate}
+    return {"1 − p": 1 - rate}
 
 
 def terms(dy, x, mask, rate):

@@ -33,8 +33,8 @@ def draw(random):
 
 
 def sizes(dy, x, offsets):
-    texts = {"B, the number of texts": len(dy), "B without empty texts": np.count_nonzero(np.diff(offsets))}
-    return {"T, the number of tokens of all texts": len(x), "d, the number of columns": x.shape[1], **texts}
+    texts = {"T, the number of tokens of all texts": len(x), "B, the number of texts": len(dy)}
+    return {**texts, "d, the number of columns": x.shape[1]}
 
 
 def terms(dy, x, offsets):

@@ -1,6 +1,6 @@
 """Exercise token2wave (E4): the wave of every token, from the rows of its text.
 
-    re_jk = w_jk        im_jk = v_jk = sqrt(Σ_{l∈S_t} w_lk² − w_jk²)        the norm of the other tokens of the text
+    re_jk = w_jk        im_jk = v_jk = sqrt(Σ_{l∈S_t, l≠j} w_lk²)        the norm of the other tokens of the text
 
 The texts lie one after another: text t owns the rows offsets[t] … offsets[t + 1] − 1. A text may be empty.
 The wave is a complex array, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.

@@ -81,6 +81,13 @@ def test_the_backward_of_the_equation_is_right(name, tmp_path):
     assert f"The same in this project: {EXERCISES[name].solution}" in verdict_as_text(verdict)
 
 
+def test_examples_have_texts_of_all_kinds():
+    """None, one and several tokens, in every example; the first example is the smallest."""
+    found = [np.diff(Random(i).offsets()) for i in range(4)]
+    assert all({0, 1} <= set(n) and max(n) > 1 for n in found)
+    assert found[0].sum() == min(n.sum() for n in found) <= 3
+
+
 @pytest.mark.parametrize("name", SIZED)
 def test_sizes_of_the_examples_can_be_told_apart(name):
     """No two sizes are the same in all examples, and counts differ among them: they are no constant factor."""
