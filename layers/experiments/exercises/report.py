@@ -10,8 +10,8 @@ from layers.experiments.exercises.fit import Finding
 from layers.experiments.exercises.table import EXERCISES, Exercise
 
 HIDDEN_STATE = (
-    "The gradients are right where backward directly follows its forward, and wrong where another forward ran in between:\n"
-    "keep all that backward needs in the cache."
+    "The gradients are right where backward directly follows its forward, and wrong where another forward\n"
+    "ran in between: keep all that backward needs in the cache."
 )
 
 
