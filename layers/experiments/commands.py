@@ -20,6 +20,7 @@ from engine.support.text import format_table
 from layers.experiments.benchmark.command import benchmark
 from layers.experiments.benchmark.workloads import VOCABULARY
 from layers.experiments.complexity import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
+from layers.experiments.exercises.command import exercise
 from layers.experiments.reproduction.command import reproduce
 from layers.experiments.study.command import study
 from layers.experiments.trace.command import trace
@@ -177,4 +178,4 @@ def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: b
         make_log(as_json)(f"drawn: {figure}")
 
 
-EXPERIMENTS = [gradcheck, precision, trace, study, reproduce, benchmark, complexity]
+EXPERIMENTS = [gradcheck, precision, trace, exercise, study, reproduce, benchmark, complexity]

@@ -1,0 +1,71 @@
+"""The command exercise: list the exercises, write one, check what was written."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import click
+
+from engine.commands.options import json_option, to_json
+from engine.support.errors import UserError, require_utf8
+from layers.experiments.exercises.table import EXERCISES
+
+
+@click.command(short_help="Write a backward pass yourself and have it checked.")
+@click.argument("name", required=False, type=click.Choice(list(EXERCISES)), metavar="[NAME]")
+@click.option("--output", type=click.Path(), metavar="FILE", help="File to write.  [default: NAME.py]")
+@click.option("--check", "checked", type=click.Path(), metavar="FILE", help="Check the backward in a file.")
+@click.option("--hint", "hinted", is_flag=True, help="Say where the derivation is, and write no file.")
+@json_option
+@click.pass_context
+def exercise(
+    ctx: click.Context,
+    /,
+    name: str | None,
+    output: str | None,
+    checked: str | None,
+    hinted: bool,
+    as_json: bool,
+) -> None:
+    """List the exercises; with NAME write one: a forward pass in NumPy, and a hole where its backward belongs.
+
+    --check runs the gradient checker on a file and says which term of a gradient is missing or wrong. The file is
+    Python code and is run. Exit code 1 if a gradient is wrong, 2 if the file cannot be checked.
+    """
+    from engine.support.files import require_writable, write_text
+    from layers.experiments.exercises import report
+    from layers.experiments.exercises.check import check_file
+
+    if output is not None and (name is None or checked is not None or hinted):
+        raise click.UsageError("--output: needs the NAME of an exercise, and neither --check nor --hint", ctx)
+    if checked is not None:
+        require_utf8(checked, f"--check {checked!r}", "rename the file")
+        with contextlib.redirect_stdout(sys.stderr):  # what the learner's code prints
+            verdict = check_file(checked, name)
+        of_verdict = report.verdict_as_json(verdict)
+        if hinted:
+            of_verdict["derivation"] = report.hint(verdict.exercise)
+        text = [report.verdict_as_text(verdict), *([report.hint(verdict.exercise)] if hinted else [])]
+        click.echo(to_json(of_verdict, allow_nan=False) if as_json else "\n".join(text))
+        if not verdict.ok:
+            ctx.exit(1)
+        return
+    if name is None:
+        if hinted:
+            raise click.UsageError("--hint: needs the NAME of an exercise, or --check FILE", ctx)
+        click.echo(to_json(report.list_as_json()) if as_json else report.list_as_text())
+        return
+    chosen = EXERCISES[name]
+    if hinted:
+        derivation = {"exercise": name, "chapter": chosen.chapter, "derivation": chosen.derivation}
+        click.echo(to_json(derivation) if as_json else report.hint(chosen))
+        return
+    path = Path(f"{name}.py" if output is None else output)
+    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")
+    if path.exists():
+        raise UserError(f"{path}: exists already; choose another name with --output")
+    require_writable(path, None if output is None else "--output")
+    write_text(path, chosen.text())
+    written = {"exercise": name, "equation": chosen.number, "file": str(path)}
+    then = f"Write its backward, then: python train.py exercise --check {path}"
+    click.echo(to_json(written) if as_json else f"{chosen.name} ({chosen.number}) written to {path}. {then}")
