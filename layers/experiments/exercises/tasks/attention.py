@@ -1,10 +1,10 @@
 """Exercise attention (E18): scaled dot-product attention of one head, within each text.
 
-    s_jl = q_j·k_l/√e        p_jl = softmax_l(s_jl)        y_j = Σ_l p_jl·v_l        e: the number of columns
+    a_jl = q_j·k_l/√d        ω_jl = softmax_l(a_jl)        y_j = Σ_l ω_jl·v_l        d: the number of columns
 
 j and l run over the tokens of one text. The texts lie one after another: text t owns the rows offsets[t] …
 offsets[t + 1] − 1. A text may be empty.
-Steps on the way: dp_jl = dy_j·v_l, then ds_jl, which has two terms since p_jl depends on all scores of row j.
+Steps on the way: dω_jl = dy_j·v_l, then da_jl, which has two terms since ω_jl depends on all scores of row j.
 Write backward. Then: python train.py exercise --check THIS_FILE
 """
 
@@ -12,19 +12,19 @@ import numpy as np
 
 
 def forward(q, k, v, offsets):
-    """q, k, v: (T, e), offsets: (B + 1,) integers → y: (T, e), and the cache; weights: p, (n, n), of each text."""
+    """q, k, v: (T, d), offsets: (B + 1,) integers → y: (T, d), and the cache; weights: ω, (n, n), of each text."""
     y, weights = np.zeros_like(v), []
     for start, stop in zip(offsets[:-1], offsets[1:]):
-        s = q[start:stop] @ k[start:stop].T / np.sqrt(q.shape[1])
-        p = np.exp(s - s.max(axis=1, keepdims=True, initial=-np.inf))
-        p /= p.sum(axis=1, keepdims=True)
-        y[start:stop] = p @ v[start:stop]
-        weights.append(p)
+        a = q[start:stop] @ k[start:stop].T / np.sqrt(q.shape[1])
+        ω = np.exp(a - a.max(axis=1, keepdims=True, initial=-np.inf))
+        ω /= ω.sum(axis=1, keepdims=True)
+        y[start:stop] = ω @ v[start:stop]
+        weights.append(ω)
     return y, (q, k, v, weights, offsets)
 
 
 def backward(dy, cache):
-    """dy: (T, e) → (dq, dk, dv), each (T, e)."""
+    """dy: (T, d) → (dq, dk, dv), each (T, d)."""
     q, k, v, weights, offsets = cache
     raise NotImplementedError("return dq, dk, dv")
 
@@ -34,12 +34,12 @@ def backward(dy, cache):
 
 def draw(random):
     offsets = random.offsets()
-    e = random.size(2)
-    return *(random.rows(offsets[-1], e) for _ in range(3)), offsets
+    d = random.size(2)
+    return *(random.rows(offsets[-1], d) for _ in range(3)), offsets
 
 
 def sizes(dy, q, k, v, offsets):
-    return {"√e": np.sqrt(q.shape[1]), "B, the number of texts": len(offsets) - 1}
+    return {"√d": np.sqrt(q.shape[1]), "B, the number of texts": len(offsets) - 1}
 
 
 def terms(dy, q, k, v, offsets):
@@ -53,37 +53,37 @@ def terms(dy, q, k, v, offsets):
     first, second, root = p * dp, -p * D, np.sqrt(q.shape[1])
     return {
         "dq": [
-            ("Σ_l p_jl·dp_jl·k_l/√e", first @ k / root, {
-                "the sum runs over the first index, ds is transposed": first.T @ k / root,
+            ("Σ_l ω_jl·dω_jl·k_l/√d", first @ k / root, {
+                "the sum runs over the first index, da is transposed": first.T @ k / root,
                 "q stands in the place of k": first @ q / root,
-                "p is left out of ds": (dp * same) @ k / root,
+                "ω is left out of da": (dp * same) @ k / root,
             }),
-            ("−Σ_l p_jl·D_j·k_l/√e", second @ k / root, {
-                "the sum runs over the first index, ds is transposed": second.T @ k / root,
+            ("−Σ_l ω_jl·D_j·k_l/√d", second @ k / root, {
+                "the sum runs over the first index, da is transposed": second.T @ k / root,
                 "q stands in the place of k": second @ q / root,
-                "p is left out of ds": -(D * same) @ k / root,
+                "ω is left out of da": -(D * same) @ k / root,
                 "D is summed over the other index": -(p * (p * dp).sum(axis=0)) @ k / root,
-                "p is left out of D": -(p * (dp * same).sum(axis=1, keepdims=True)) @ k / root,
+                "ω is left out of D": -(p * (dp * same).sum(axis=1, keepdims=True)) @ k / root,
             }),
         ],
         "dk": [
-            ("Σ_j p_jl·dp_jl·q_j/√e", first.T @ q / root, {
-                "the sum runs over the second index, ds is not transposed": first @ q / root,
+            ("Σ_j ω_jl·dω_jl·q_j/√d", first.T @ q / root, {
+                "the sum runs over the second index, da is not transposed": first @ q / root,
                 "k stands in the place of q": first.T @ k / root,
-                "p is left out of ds": (dp * same).T @ q / root,
+                "ω is left out of da": (dp * same).T @ q / root,
             }),
-            ("−Σ_j p_jl·D_j·q_j/√e", second.T @ q / root, {
-                "the sum runs over the second index, ds is not transposed": second @ q / root,
+            ("−Σ_j ω_jl·D_j·q_j/√d", second.T @ q / root, {
+                "the sum runs over the second index, da is not transposed": second @ q / root,
                 "k stands in the place of q": second.T @ k / root,
-                "p is left out of ds": -(D * same).T @ q / root,
+                "ω is left out of da": -(D * same).T @ q / root,
                 "D is summed over the other index": -(p * (p * dp).sum(axis=0)).T @ q / root,
-                "p is left out of D": -(p * (dp * same).sum(axis=1, keepdims=True)).T @ q / root,
+                "ω is left out of D": -(p * (dp * same).sum(axis=1, keepdims=True)).T @ q / root,
             }),
         ],
         "dv": [
-            ("Σ_j p_jl·dy_j", p.T @ dy, {
-                "the sum runs over the second index, p is not transposed": p @ dy,
-                "p is left out, dy itself stands there": dy,
+            ("Σ_j ω_jl·dy_j", p.T @ dy, {
+                "the sum runs over the second index, ω is not transposed": p @ dy,
+                "ω is left out, dy itself stands there": dy,
                 "v is multiplied into it": v * (p.T @ dy),
             }),
         ],

@@ -1,6 +1,6 @@
 """Exercise cross_entropy (E15): softmax cross-entropy with label smoothing, the mean over the texts.
 
-    p = softmax(z)        q = (1 − s)·onehot(label) + s/C        L = −(1/B)·Σ_t Σ_c q_tc·log p_tc
+    q̂ = softmax(z)        q = (1 − λ)·onehot(label) + λ/K        L = −(1/B)·Σ_t Σ_k q_tk·log q̂_tk
 
 Write backward. Then: python train.py exercise --check THIS_FILE
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def forward(z, labels, smoothing):
-    """z: (B, C) logits, labels: (B,) integers in [0, C), smoothing s in [0, 1) → L: a number, and the cache."""
+    """z: (B, K) logits, labels: (B,) integers in [0, K), smoothing λ in [0, 1) → L: a number, and the cache."""
     shifted = z - z.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     q = np.full(z.shape, smoothing / z.shape[1])
@@ -18,7 +18,7 @@ def forward(z, labels, smoothing):
 
 
 def backward(dL, cache):
-    """dL: a number, the gradient of L → dz: (B, C). Labels and smoothing have no gradient."""
+    """dL: a number, the gradient of L → dz: (B, K). Labels and smoothing have no gradient."""
     log_p, labels, smoothing = cache
     raise NotImplementedError("return dz")
 
@@ -32,8 +32,8 @@ def draw(random):
 
 
 def sizes(dL, z, labels, smoothing):
-    texts, classes = {"B, the number of texts": len(z)}, {"C, the number of classes": z.shape[1]}
-    return {**texts, **classes, "dL": float(dL), "1 − s": 1 - smoothing}
+    texts, classes = {"B, the number of texts": len(z)}, {"K, the number of classes": z.shape[1]}
+    return {**texts, **classes, "dL": float(dL), "1 − λ": 1 - smoothing}
 
 
 def terms(dL, z, labels, smoothing):
@@ -43,13 +43,13 @@ def terms(dL, z, labels, smoothing):
     factor, slope = dL / len(z), p * (1 - p)
     return {
         "dz": [
-            ("p·dL/B", factor * p, {
-                "log p stands in the place of p": factor * np.log(p),
-                "p·(1 − p) stands in the place of p": factor * slope,
+            ("q̂·dL/B", factor * p, {
+                "log q̂ stands in the place of q̂": factor * np.log(p),
+                "q̂·(1 − q̂) stands in the place of q̂": factor * slope,
                 "exp(z) is not normalised": factor * exponentials,
-                "1 stands in the place of p": factor * np.ones_like(p),
+                "1 stands in the place of q̂": factor * np.ones_like(p),
             }),
-            ("−(1 − s)·onehot·dL/B", -(1 - smoothing) * factor * onehot, {}),
-            ("−(s/C)·dL/B", np.full_like(p, -smoothing / z.shape[1] * factor), {}),
+            ("−(1 − λ)·onehot·dL/B", -(1 - smoothing) * factor * onehot, {}),
+            ("−(λ/K)·dL/B", np.full_like(p, -smoothing / z.shape[1] * factor), {}),
         ],
     }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Exercise dropout (E13): entries are dropped with probability p, and the rest scaled up.
+"""Exercise dropout (E13): entries are dropped with probability θ, and the rest scaled up.
 
-    y = x·m/(1 − p)        m: 0 for a dropped entry, 1 for a kept one
+    y = x·m/(1 − θ)        m: 0 for a dropped entry, 1 for a kept one
 
 Write backward. Then: python train.py exercise --check THIS_FILE
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def forward(x, mask, rate):
-    """x: (T, d), mask m: (T, d) of zeros and ones, rate p in [0, 1) → y: (T, d), and the cache."""
+    """x: (T, d), mask m: (T, d) of zeros and ones, rate θ in [0, 1) → y: (T, d), and the cache."""
     return x * mask / (1 - rate), (mask, rate)
 
 
@@ -30,17 +30,17 @@ def draw(random):
 
 
 def sizes(dy, x, mask, rate):
-    return {"1 − p": 1 - rate}
+    return {"1 − θ": 1 - rate}
 
 
 def terms(dy, x, mask, rate):
     return {
         "dx": [
-            ("dy·m/(1 − p)", dy * mask / (1 - rate), {
+            ("dy·m/(1 − θ)", dy * mask / (1 - rate), {
                 "m is left out": dy / (1 - rate),
-                "m and 1/(1 − p) are left out": dy,
+                "m and 1/(1 − θ) are left out": dy,
                 "1 − m stands in the place of m": dy * (1 - mask) / (1 - rate),
-                "it is divided by p, not by 1 − p": dy * mask / rate,
+                "it is divided by θ, not by 1 − θ": dy * mask / rate,
                 "x stands in the place of dy": x * mask / (1 - rate),
                 "dy is left out": mask / (1 - rate),
             }),

@@ -10,16 +10,16 @@ from tests.support.exercise_equations import write_with_equation
 T, D = "T, the number of rows", "d, the number of columns"
 ROWS, MEAN = "T, the number of tokens of all texts", "a mean in place of a sum"
 SHARED, THERE = "spread(dy / (n + (n == 0)).astype(dy.dtype), offsets, shape[0])", "dx[xp.where("
-BRANCH = "        # Of the very numbers that D is taken from: dy·y would leave rounding where p is 1.\n"
-D_TERM = '        ds -= xp.einsum("hjl,hjl->hj", p, ds)[:, :, None]\n'
+BRANCH = "        # Of the very numbers that D is taken from: dy·y would leave rounding where ω is 1.\n"
+D_TERM = '        da -= xp.einsum("hjl,hjl->hj", omega, da)[:, :, None]\n'
 W_OWN, W_G = "dw: −w·h, the token's own part of it", "dw: w·Σh, the path through G to all tokens of the text"
 MU, SIGMA = "dx: −r·mean(g)", "dx: −r·x̂·mean(g·x̂)"
 DQ, DK = (
-    ("dq: Σ_l p_jl·dp_jl·k_l/√e", "dq: −Σ_l p_jl·D_j·k_l/√e"),
-    ("dk: Σ_j p_jl·dp_jl·q_j/√e", "dk: −Σ_j p_jl·D_j·q_j/√e"),
+    ("dq: Σ_l ω_jl·dω_jl·k_l/√d", "dq: −Σ_l ω_jl·D_j·k_l/√d"),
+    ("dk: Σ_j ω_jl·dω_jl·q_j/√d", "dk: −Σ_j ω_jl·D_j·q_j/√d"),
 )
 DRE, DIM = "dz: dre = dy·re/ρ", "dz: dim = dy·im/ρ"
-P, ONEHOT, UNIFORM = "dz: p·dL/B", "dz: −(1 − s)·onehot·dL/B", "dz: −(s/C)·dL/B"
+P, ONEHOT, UNIFORM = "dz: q̂·dL/B", "dz: −(1 − λ)·onehot·dL/B", "dz: −(λ/K)·dL/B"
 A = "da: a_j·dy_t·G_B/G_A"
 
 MISTAKES = {
@@ -76,11 +76,11 @@ MISTAKES = {
         ("return times_conjugate(dz, b), times_conjugate(dz, b)", ["db: dZ·conj(A): B stands in the place of A"]),
     ],
     ("dropout", "return dy if cache.scaled_mask is None else dy * cache.scaled_mask"): [
-        ("return dy", ["m and 1/(1 − p) are left out"]),
-        ("return dy * (cache.scaled_mask > 0)", ["multiplied by 1 − p: its 1/(1 − p) is forgotten"]),
+        ("return dy", ["m and 1/(1 − θ) are left out"]),
+        ("return dy * (cache.scaled_mask > 0)", ["multiplied by 1 − θ: its 1/(1 − θ) is forgotten"]),
         ("return dy * cache.scaled_mask.max()", ["m is left out"]),
         ("return dy * (cache.scaled_mask == 0) * cache.scaled_mask.max()", ["1 − m stands in the place of m"]),
-        ("return dy * cache.scaled_mask**2", ["divided by 1 − p"]),
+        ("return dy * cache.scaled_mask**2", ["divided by 1 − θ"]),
         ("return cache.scaled_mask", ["dy is left out"]),
         ("return -dy * cache.scaled_mask", ["wrong sign"]),
     ],
@@ -165,16 +165,16 @@ MISTAKES = {
         ("dz *= -dL / len(dz)", ["dz: all terms: wrong sign"]),
         (
             "dz = xp.exp(log_p); dz[of_labels] -= 1; dz *= dL / len(dz)",
-            [f"{ONEHOT}: divided by 1 − s", f"{UNIFORM}: missing"],
+            [f"{ONEHOT}: divided by 1 − λ", f"{UNIFORM}: missing"],
         ),
         ("dz *= dL / len(dz); dz -= np.exp(log_p) * dL / len(dz)", [f"{P}: missing"]),
         (
             "dz *= dL / len(dz); dz += (log_p - np.exp(log_p)) * dL / len(dz)",
-            [f"{P}: log p stands in the place of p"],
+            [f"{P}: log q̂ stands in the place of q̂"],
         ),
         (
             "dz *= dL / len(dz); dz -= (1 - 1 / dz.shape[1]) * smoothing * dL / len(dz)",
-            [f"{UNIFORM}: multiplied by C, the number of classes: its 1/C is forgotten"],
+            [f"{UNIFORM}: multiplied by K, the number of classes: its 1/K is forgotten"],
         ),
     ],
     ("layer_norm", "    g *= rstd\n    return g, dgain, dbias"): [
@@ -230,30 +230,30 @@ MISTAKES = {
             [f"{A}: it is divided by the number of tokens of the text"],
         ),
     ],
-    ("attention", BRANCH + D_TERM + "        ds *= p * scale\n"): [
-        ("        ds *= p * scale\n", [f"{DQ[1]}: missing", f"{DK[1]}: missing"]),
-        (D_TERM.replace("-=", "+=") + "        ds *= p * scale\n", [f"{DQ[1]}: wrong sign", f"{DK[1]}: wrong sign"]),
+    ("attention", BRANCH + D_TERM + "        da *= omega * scale\n"): [
+        ("        da *= omega * scale\n", [f"{DQ[1]}: missing", f"{DK[1]}: missing"]),
+        (D_TERM.replace("-=", "+=") + "        da *= omega * scale\n", [f"{DQ[1]}: wrong sign", f"{DK[1]}: wrong sign"]),
         (
-            D_TERM + "        ds *= p\n",
-            [f"{name}: all terms: multiplied by √e: its 1/√e is forgotten" for name in ("dq", "dk")],
+            D_TERM + "        da *= omega\n",
+            [f"{name}: all terms: multiplied by √d: its 1/√d is forgotten" for name in ("dq", "dk")],
         ),
-        (D_TERM + "        ds *= scale\n", [f"{name}: all terms: p is left out of ds" for name in ("dq", "dk")]),
+        (D_TERM + "        da *= scale\n", [f"{name}: all terms: ω is left out of da" for name in ("dq", "dk")]),
         (
-            "        ds -= ds.sum(axis=2, keepdims=True)\n        ds *= p * scale\n",
-            [f"{DQ[1]}: p is left out of D", f"{DK[1]}: p is left out of D"],
+            "        da -= da.sum(axis=2, keepdims=True)\n        da *= omega * scale\n",
+            [f"{DQ[1]}: ω is left out of D", f"{DK[1]}: ω is left out of D"],
         ),
         (
-            D_TERM.replace("hj\"", "hl\"").replace("[:, :, None]", "[:, None, :]") + "        ds *= p * scale\n",
+            D_TERM.replace("hj\"", "hl\"").replace("[:, :, None]", "[:, None, :]") + "        da *= omega * scale\n",
             [f"{DQ[1]}: D is summed over the other index", f"{DK[1]}: D is summed over the other index"],
         ),
     ],
-    ("attention", "        dk_h += ds.transpose(0, 2, 1) @ q_h\n"): [
-        ("        dk_h += ds @ q_h\n", ["dk: all terms: the sum runs over the second index, ds is not transposed"]),
-        ("        dk_h += ds.transpose(0, 2, 1) @ k_h\n", ["dk: all terms: k stands in the place of q"]),
+    ("attention", "        dk_h += da.transpose(0, 2, 1) @ q_h\n"): [
+        ("        dk_h += da @ q_h\n", ["dk: all terms: the sum runs over the second index, da is not transposed"]),
+        ("        dk_h += da.transpose(0, 2, 1) @ k_h\n", ["dk: all terms: k stands in the place of q"]),
     ],
-    ("attention", "        dv_h += p.transpose(0, 2, 1) @ dy_h\n"): [
-        ("        dv_h += p @ dy_h\n", ["dv: Σ_j p_jl·dy_j: the sum runs over the second index, p is not transposed"]),
-        ("        dv_h -= p.transpose(0, 2, 1) @ dy_h\n", ["dv: Σ_j p_jl·dy_j: wrong sign"]),
+    ("attention", "        dv_h += omega.transpose(0, 2, 1) @ dy_h\n"): [
+        ("        dv_h += omega @ dy_h\n", ["dv: Σ_j ω_jl·dy_j: the sum runs over the second index, ω is not transposed"]),
+        ("        dv_h -= omega.transpose(0, 2, 1) @ dy_h\n", ["dv: Σ_j ω_jl·dy_j: wrong sign"]),
     ],
     ("token2wave", "dw[rows] = dre[rows] + x[rows] * exclusive_sum(h, block)"): [
         ("dw[rows] = dre[rows]", [f"{W_G}: missing", f"{W_OWN}: missing"]),
@@ -278,7 +278,7 @@ MISTAKES = {
 }  # fmt: skip
 ONE_TERM = {
     "embedding": "dtable: Σ_t dy_t over the tokens with this id: ",
-    "dropout": "dx: dy·m/(1 − p): ",
+    "dropout": "dx: dy·m/(1 − θ): ",
     "mean_pooling": "dx: dy_t/n_t: ",
     "max_pooling": "dx: dy_tk at the largest entry: ",
 }
