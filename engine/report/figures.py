@@ -91,16 +91,16 @@ def write_picture(path: Path | str, draw: Callable[[], Figure]) -> None:
         write_whole(path, lambda temporary: save(figure, temporary, Path(path).suffix.lower()[1:]))
 
 
-def svg_text(draw: Callable[[], Figure]) -> str:
-    """Text of an SVG file, for a page, of the Figure that draw() returns.
+def svg_text(draw: Callable[[], Figure], letters: str = "none") -> str:
+    """Text of an SVG file of the Figure that draw() returns.
 
-    Its letters stay letters, so that the reader's fonts show those that matplotlib's lack, such as the names of classes
-    in any language.
+    letters: "none", for a page, keeps them letters, so that the reader's fonts show those that matplotlib's lack, such
+    as the names of classes in any language; "path" draws the same outlines on every machine.
     """
     from matplotlib import style
 
     file = io.BytesIO()
-    with style.context(["default", STYLE, {"svg.fonttype": "none"}]), warnings.catch_warnings():
+    with style.context(["default", STYLE, {"svg.fonttype": letters}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from")
         save(draw(), file, "svg")
     return file.getvalue().decode("utf-8")
