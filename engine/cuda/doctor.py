@@ -167,7 +167,7 @@ def remedies(findings: Findings) -> list[str]:
     extra = "cuda12" if old_driver else "cuda13"
     own_package = packages[0] if packages else f"cupy-{extra}x"
     install = install_extra(extra)
-    other_way = "with a driver below 580: '.[cuda12]'"
+    other_way = f"with a driver below 580: {install_extra('cuda12')}"
     if is_known(driver):
         other_way = f"the driver supports CUDA {dotted_version(driver)}"
     if not is_known(driver):
