@@ -75,7 +75,7 @@ def test_the_two_commands_stand_first():
 
 def test_every_command_and_option_shown_exists():
     text = read("README.md")
-    lines = [line.split("#")[0] for line in re.findall(r"^python train\.py(.*)$", text, re.MULTILINE)]
+    lines = [line.split("#")[0] for line in re.findall(r"^(?:python train\.py|wave-network)\b(.*)$", text, re.M)]
     assert len(lines) > 5
     for line in lines:
         words = line.split()
