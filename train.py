@@ -2,12 +2,14 @@
 
 python train.py                    trains a Wave Network on Reuters R8
 python train.py COMMAND --help     explains a command; python train.py --help lists them all
+
+The installed command `wave-network` is the same (wave_network.py).
 """
 
-import signal
+if __name__ == "__main__":
+    import wave_network
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() begins: Ctrl-C during the imports, without a traceback
+    wave_network.prepare()
 
 import sys
 from pathlib import Path
@@ -15,14 +17,19 @@ from pathlib import Path
 from engine.cli import command_group, exit_code_of
 from engine.commands import commands
 from engine.commands.options import Project
+from engine.support.command import command_name
 from engine.training.run_settings import Choices
 from layers.experiments.commands import EXPERIMENTS
 from layers.networks import CONFIGS, build_network
 from layers.networks.configs import DEFAULTS, PRESETS
 
-HELP = """Wave Networks (Token2Wave) with every gradient derived and written by hand.
+HELP = f"""Wave Networks (Token2Wave) with every gradient derived and written by hand.
 
-Without a command, `train` runs: python train.py --corpus r52 --operation interference
+Without a command, `train` runs: {command_name()} --corpus r52 --operation interference
+
+\b
+Completion in bash, of the installed command (zsh: zsh_source):
+    eval "$(_WAVE_NETWORK_COMPLETE=bash_source wave-network)"
 """
 HERE = Path(__file__).resolve()
 PACKAGES = [HERE.with_name("engine"), HERE.with_name("layers")]

@@ -10,7 +10,6 @@ called `engine` itself can still start its tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,16 +26,10 @@ def gradient_check() -> Callable[..., GradientReport]:
     options: those of engine.gradcheck.check_gradients (wrt, parameters, directions, method, step, tolerance, kink,
     seed).
     """
-    import engine
+    from wave_network import shadowed
 
-    found = Path(next(iter(engine.__path__)) if hasattr(engine, "__path__") else str(engine.__file__))
-    # Ours lies beside this file, however it was installed.
-    if found.resolve() != Path(__file__).resolve().parent / "engine":
-        pytest.fail(
-            f"gradient_check: Python finds another `engine`, {found}, before wave-network's; rename it, or check where "
-            "it is not on the path",
-            pytrace=False,
-        )
+    if problem := shadowed("engine"):
+        pytest.fail(f"gradient_check: {problem}", pytrace=False)
     from engine.gradcheck import assert_gradients, check_gradients
 
     def check(forward: Forward, backward: Backward, *inputs: Any, **options: Any) -> GradientReport:

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterable
 
 import click
+from click.shell_completion import CompletionItem
 
 from engine import __version__, implementation
+from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
 from engine.training.interrupt import Interrupted
 
@@ -19,9 +21,14 @@ class DefaultGroup(click.Group):
     """A group that runs DEFAULT where the first argument is no command: options of training belong to it alone."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
+        known = args and (args[0] in self.commands or args[0] in ("--help", "--version"))
+        completes_first = ctx.resilient_parsing and not args
+        return super().parse_args(ctx, args if known or completes_first else [DEFAULT, *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and the options of DEFAULT too: both can stand first."""
+        items = [*super().shell_complete(ctx, incomplete), *self.commands[DEFAULT].shell_complete(ctx, incomplete)]
+        return list({item.value: item for item in items}.values())  # both know --help
 
 
 def command_group(help: str, commands: Iterable[click.Command]) -> click.Group:
@@ -38,7 +45,7 @@ def exit_code_of(group: click.Group, arguments: list[str]) -> int:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if "doctor" not in arguments:  # which shows a wrong value beside everything else
             implementation.current()
-        code = group.main(arguments, prog_name="train.py", standalone_mode=False)
+        code = group.main(arguments, prog_name=command_name(), standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         return 2

@@ -103,7 +103,7 @@ def test_the_two_commands_stand_first():
 def commands_of(document):
     """What follows `python train.py` in the shell examples of a document, a continued line as one."""
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", read(document), re.DOTALL | re.MULTILINE))
-    return re.findall(r"^python train\.py(.*)$", blocks.replace("\\\n", " "), re.MULTILINE)
+    return re.findall(r"^(?:python train\.py|wave-network)\b(.*)$", blocks.replace("\\\n", " "), re.MULTILINE)
 
 
 WITH_COMMANDS = [document for document in DOCUMENTS if commands_of(document)]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
 from engine.types import Array, Floats
 
@@ -56,7 +57,7 @@ def resolve_device(name: str) -> str:
     if reason is None:
         return "cuda"
     if name == "cuda":
-        raise UserError(f"--device cuda: {reason}; use --device cpu, or see what is missing: python train.py doctor")
+        raise UserError(f"--device cuda: {reason}; use --device cpu, or see what is missing: {command_name()} doctor")
     return "cpu"
 
 

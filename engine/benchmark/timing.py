@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
+from engine.support.command import child_environment
 from engine.support.errors import UserError
 
 PAUSE = 0.3  # seconds: idle threads of BLAS and OpenMP wait in a loop for about 0.1 s before they sleep
@@ -123,7 +124,9 @@ def child_values(subject: str, module: str, *arguments: object) -> Iterator[Any]
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as child:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, env=child_environment()
+        ) as child:
             try:
                 for line in cast(IO[str], child.stdout):
                     yield json.loads(line)

@@ -68,7 +68,8 @@ def field_option(part: type[Settings], flag: str, help: str | None = None, **mor
     """An option that sets the field of its name in a settings class; choices and the default help are the field's."""
     name = flag[2:].replace("-", "_")
     metadata = part.fields()[name].metadata
-    kind = LiveChoice(metadata["choices"]) if metadata["choices"] else str
+    free: type[str] | click.Path = click.Path() if more.get("metavar") == "FILE" else str
+    kind = LiveChoice(metadata["choices"]) if metadata["choices"] else free
     return click.option(
         flag, name, type=kind, help=help or f"{metadata['help'][0].upper()}{metadata['help'][1:]}.", **more
     )

@@ -16,6 +16,7 @@ from engine.benchmark.machine import decoded_name, describe_machine, dotted_vers
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.cuda.compilers import search
 from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
+from engine.support.command import install_extra
 from engine.support.errors import first_line
 
 ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says its own
@@ -165,8 +166,8 @@ def remedies(findings: Findings) -> list[str]:
     old_driver = is_known(driver) and driver < CUDA_13
     extra = "cuda12" if old_driver else "cuda13"
     own_package = packages[0] if packages else f"cupy-{extra}x"
-    install = f"pip install -e '.[{extra}]'"
-    other_way = "with a driver below 580: '.[cuda12]'"
+    install = install_extra(extra)
+    other_way = f"with a driver below 580: {install_extra('cuda12')}"
     if is_known(driver):
         other_way = f"the driver supports CUDA {dotted_version(driver)}"
     if not is_known(driver):

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
 from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch, shown
+from engine.support.command import install_extra
 from engine.support.errors import UserError, first_line
 from engine.support.files import AnyPath, sha256_of
 
@@ -156,7 +157,7 @@ def hub_library() -> Any:
     except (ImportError, ValueError) as error:
         raise UserError(
             f"huggingface_hub fetches this corpus and cannot be imported ({first_line(error)});"
-            " run pip install -e '.[hub]', and check the environment variables HF_…"
+            f" run {install_extra('hub')}, and check the environment variables HF_…"
         ) from None
 
 
@@ -183,7 +184,7 @@ def require_pyarrow(what: str) -> None:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise UserError(
-            f"{what}: pyarrow reads it and cannot be imported ({first_line(error)}); run pip install -e '.[hub]'"
+            f"{what}: pyarrow reads it and cannot be imported ({first_line(error)}); run {install_extra('hub')}"
         ) from None
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import require_writable, write_whole
 from engine.types import Floats1d
@@ -75,7 +76,7 @@ def require_module(name: str, purpose: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"{purpose} and cannot be imported ({error}); run pip install -e '.[plots]'") from None
+        raise UserError(f"{purpose} and cannot be imported ({error}); run {install_extra('plots')}") from None
 
 
 def write_picture(path: Path | str, draw: Callable[[], Figure]) -> None:

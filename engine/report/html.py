@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.report.figures import require_module
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import sanitize
 
@@ -134,7 +135,7 @@ def mathml_converter(what: str = "--html") -> Callable[[str], str]:
         from latex2mathml.converter import convert
     except ImportError:
         raise UserError(
-            f"{what}: formulas need latex2mathml, which is not installed; pip install -e '.[plots]'"
+            f"{what}: formulas need latex2mathml, which is not installed; {install_extra('plots')}"
         ) from None
     # Fractions and sums in full size, yet in the line.
     return lambda latex: convert(latex).strip().replace("<math ", '<math displaystyle="true" ', 1)

@@ -23,6 +23,7 @@ from engine.report.figures import Level, draw_levels, looks, require_matplotlib,
 from engine.report.html import TEMPLATES, Picture, inline_svg, render, require_jinja2, settings_groups
 from engine.report.runs import Group, Run
 from engine.report.summary import NAME_CHARACTERS, Report, facts_of, of_epochs, percent, seeds_table
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import require_writable, write_text
 from engine.support.text import sanitize
@@ -105,7 +106,7 @@ def unfinished_message(run: Run) -> str:
     step = run.curves["step"][-1]
     return (
         f"{sanitize(run.name)} has not finished: its curves end at step {step}, in epoch {run.epochs}{of_epochs(run)}. "
-        f"Once it is not running any more it can be continued: python train.py --resume {run.path}"
+        f"Once it is not running any more it can be continued: {command_name()} --resume {run.path}"
     )
 
 

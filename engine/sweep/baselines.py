@@ -17,6 +17,7 @@ import numpy as np
 from engine.arrays.backend import peak_memory_bytes
 from engine.data.config import DataConfig
 from engine.data.texts import Corpus, class_names, encode_labels
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.support.settings import Settings
@@ -36,7 +37,7 @@ def require_linear(option: str) -> None:
     except ImportError as error:
         raise UserError(
             f"{option}: needs scikit-learn, which cannot be imported ({error}); "
-            f"run pip install -e '.[bench]', or leave {option} out"
+            f"run {install_extra('bench')}, or leave {option} out"
         ) from None
 
 

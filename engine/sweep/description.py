@@ -30,7 +30,15 @@ from engine.support.files import read_toml
 from engine.support.settings import Settings, checked, nearest
 from engine.sweep.results import CLASSIFIER, COLUMNS, RESERVED
 from engine.training.config import TrainingConfig
-from engine.training.run_settings import FILE_FIELDS, Choices, RunSettings, layered_settings, model_of, pinned
+from engine.training.run_settings import (
+    FILE_FIELDS,
+    Choices,
+    RunSettings,
+    layered_settings,
+    model_of,
+    pinned,
+    unknown_field,
+)
 
 # "run" stands in the copy in a sweep's folder: where it ran, not what it was.
 KEYS = ("preset", "seeds", "set", "grid", "run")
@@ -150,10 +158,7 @@ def checked_fields(fields: dict[str, Any], where: str, folder: Path, choices: Ch
                 f"{where}: seed: the seeds stand in the list seeds at the top of a sweep; leave it out here"
             )
         if name not in known:
-            raise UserError(
-                f"{where}: unknown field {name!r}{nearest(name, known)}; "
-                "list them with: python train.py describe --fields"
-            )
+            raise UserError(f"{where}: {unknown_field(name, known)}")
         if name == "model":
             with_place(where, model_of, choices.classes, fields)
         else:

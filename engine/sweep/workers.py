@@ -10,7 +10,6 @@ import _thread
 import contextlib
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from engine.data.config import DataConfig
 from engine.data.prepare import prepare, read_corpus
+from engine.support.command import child_environment
 from engine.support.errors import UserError
 from engine.support.files import write_json
 from engine.support.settings import Settings
@@ -92,7 +92,7 @@ def run_jobs(
 
 def begin(job: Job, command: Sequence[str], logs: str | Path) -> "subprocess.Popen[bytes]":
     """Start the process of a job and send the job to it."""
-    environment = {**dict.fromkeys(THREADS, str(job.threads)), **os.environ, "PYTHONIOENCODING": "utf-8"}
+    environment = dict.fromkeys(THREADS, str(job.threads)) | child_environment(PYTHONIOENCODING="utf-8")
     with open(log_of(logs, job), "wb") as log:
         process = start(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     send(process, job.message)
@@ -150,7 +150,7 @@ def reason(code: int, log: Path) -> str:
 
 def ask(command: Sequence[str], message: Any) -> Any:
     """The JSON answer of a process to a job; it shows its progress on this terminal. UserError where it fails."""
-    process = start(command, stdout=subprocess.PIPE)
+    process = start(command, stdout=subprocess.PIPE, env=child_environment())
     assert process.stdout is not None
     try:
         send(process, message)

@@ -15,6 +15,7 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from engine.data.texts import shown
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, read_toml, require_vacant, write_text
 
@@ -171,7 +172,7 @@ class RunDirectory:
                 else "does not exist"
             )
             raise UserError(
-                f"{path}: not a run directory ({what}); give a folder that python train.py has made, such as runs/…"
+                f"{path}: not a run directory ({what}); give a folder that {command_name()} has made, such as runs/…"
             )
         return run
 

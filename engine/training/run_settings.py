@@ -3,11 +3,12 @@
 They come from layers of fields, of which later ones win: a preset, then dicts from files and options.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.data.config import DataConfig
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_toml
 from engine.support.settings import Settings, allowed, nearest
@@ -62,13 +63,16 @@ def build_settings(network_classes: NetworkClasses, *layers: Fields) -> RunSetti
                     f"{name}: is a field of model {owners[0]}, not of model {model}; leave it out, "
                     f"or set model={owners[0]}"
                 )
-            raise UserError(
-                f"unknown field {name!r}{nearest(name, known)}; list them with: python train.py describe --fields"
-            )
+            raise UserError(unknown_field(name, known))
     parts: list[Any] = [cls(**{name: values[name] for name in cls.fields() if name in values}) for cls in classes]
     settings = RunSettings(*parts)
     check_places(settings)
     return settings
+
+
+def unknown_field(name: str, known: Collection[str]) -> str:
+    """The message about a name that is no field."""
+    return f"unknown field {name!r}{nearest(name, known)}; list them with: {command_name()} describe --fields"
 
 
 def check_places(settings: RunSettings) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import write_text
 
@@ -30,7 +31,7 @@ def executed(path: Path) -> str:
         import nbclient
         import nbformat
     except ImportError as error:
-        raise UserError(f"{path}: cannot be run ({error}); run pip install -e '.[notebooks]'") from None
+        raise UserError(f"{path}: cannot be run ({error}); run {install_extra('notebooks')}") from None
     notebook = nbformat.read(path, as_version=4)
     settings = {"timeout": 300, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
     nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **settings).execute()

@@ -40,7 +40,7 @@ from engine.support.files import read_toml  # noqa: E402
 from engine.support.text import format_table  # noqa: E402
 
 FOLDERS = ("layers/wave", "layers/standard", "layers/networks")
-PARTS = ("engine", "layers", "tests", "setup.cfg", "pyproject.toml", "README.md")  # and the modules beside them
+PARTS = ("engine", "layers", "tests", "pyproject.toml", "README.md")  # and the modules beside them
 TESTS = "tests/layers"
 FURTHER = ("layers/standard/gelu.py:gelu_and_slope",)  # computes a gradient although no backward calls it
 KILLED = ("killed", "timeout")
@@ -150,7 +150,7 @@ def copy_tree(tree, copy, functions):
     settings = {
         "source_paths": "layers",
         "only_mutate": sorted({f.file for f in functions}),
-        "also_copy": [p.name for p in sorted(copy.iterdir()) if p.name not in ("layers", "tests", "setup.cfg")],
+        "also_copy": [p.name for p in sorted(copy.iterdir()) if p.name not in ("layers", "tests")],
         "pytest_add_cli_args_test_selection": TESTS,
         "use_git_change_detection": False,
         **TIMEOUT,
@@ -159,8 +159,7 @@ def copy_tree(tree, copy, functions):
         f"{key} = " + "".join(f"\n    {v}" for v in value) if isinstance(value, list) else f"{key} = {value}"
         for key, value in settings.items()
     ]
-    with open(copy / "setup.cfg", "a", encoding="utf-8") as file:
-        file.write("\n\n[mutmut]\n" + "\n".join(lines) + "\n")
+    (copy / "setup.cfg").write_text("[mutmut]\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def environment(**more):

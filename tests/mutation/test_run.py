@@ -69,7 +69,7 @@ def small_tree(path, expected=3.0, equivalent=EQUIVALENT, tests=TESTS):
         "layers/wave/scale.py": LAYER,
         "tests/layers/test_scale.py": tests.format(expected, expected),
         "tests/mutation/equivalent.toml": equivalent,
-        "setup.cfg": "[tool:pytest]\naddopts = --import-mode=importlib\n",
+        "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "--import-mode=importlib"\n',
     }
     for name, text in texts.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,13 +10,14 @@ from engine.arrays.ragged import RaggedBatch
 from engine.benchmark.machine import copy_bandwidth, describe_device, describe_machine
 from engine.benchmark.timing import Clock, take_turns
 from engine.report.figures import Panel, write_line_plot
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import format_table
 from layers.experiments.benchmark.contestants import FORMS, Training, equal_contestants, peer_version, why_no_peer
 from layers.experiments.benchmark.parts import StepLimit
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 
-REMEDIES = {"cpu": "run pip install -e '.[bench]'", "cuda": "install a PyTorch that fits"}
+REMEDIES = {"cpu": f"run {install_extra('bench')}", "cuda": "install a PyTorch that fits"}
 
 
 class Row(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.gradcheck import GradientReport, check_gradients
 from engine.gradcheck.arrays import Array, Vector, norm, real_parts
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from layers.experiments.exercises.draws import Random
 from layers.experiments.exercises.fit import Finding, Term, diagnose
@@ -90,7 +91,7 @@ def exercise_of(learner: Learner, name: str | None) -> Exercise:
     named = learner.exercise if learner.exercise in EXERCISES else None
     if named is None and name is None:
         told = "its docstring does not begin with 'Exercise' and the name of one"
-        raise UserError(f"{learner.path}: {told}; give the name: python train.py exercise NAME --check FILE")
+        raise UserError(f"{learner.path}: {told}; give the name: {command_name()} exercise NAME --check FILE")
     if name is not None and named is not None and name != named:
         raise UserError(f"{learner.path}: is the exercise {named}, not {name}; leave out {name}")
     return EXERCISES[name or named or ""]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engine.commands.options import json_option, to_json
+from engine.support.command import command_name
 from engine.support.errors import UserError, require_utf8
 from layers.experiments.exercises.table import EXERCISES
 
@@ -67,5 +68,5 @@ def exercise(
     require_writable(path, None if output is None else "--output")
     write_text(path, chosen.text())
     written = {"exercise": name, "equation": chosen.number, "file": str(path)}
-    then = f"Write its backward, then: python train.py exercise --check {path}"
+    then = f"Write its backward, then: {command_name()} exercise --check {path}"
     click.echo(to_json(written) if as_json else f"{chosen.name} ({chosen.number}) written to {path}. {then}")

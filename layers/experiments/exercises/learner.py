@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.gradcheck.arrays import leaves
+from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
 
 WRITE_IT = "backward is not written yet (NotImplementedError); put your own code in its place"
@@ -86,7 +87,7 @@ def read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; write one with: python train.py exercise NAME --output {path}") from None
+        raise UserError(f"{path}: not found; write one with: {command_name()} exercise NAME --output {path}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8; save it as a UTF-8 text file") from None
     except OSError as error:

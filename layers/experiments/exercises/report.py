@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.gradcheck import GradientReport
 from engine.gradcheck.report import json_safe
+from engine.support.command import command_name
 from engine.support.text import format_table
 from layers.experiments.exercises.check import Gradient, Verdict
 from layers.experiments.exercises.fit import Finding
@@ -19,7 +20,7 @@ def list_as_text() -> str:
     """Return the table of all exercises."""
     rows = [(e.name, e.number, e.asked, e.chapter) for e in EXERCISES.values()]
     table = format_table(["name", "equation", "what is asked", "chapter"], rows, align="<<<<")
-    return f"{table}\n\npython train.py exercise NAME writes one, python train.py exercise --check FILE checks it"
+    return f"{table}\n\n{command_name()} exercise NAME writes one, exercise --check FILE checks it"
 
 
 def list_as_json() -> list[dict[str, str]]:

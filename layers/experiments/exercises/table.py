@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 from engine.gradcheck.arrays import Array
+from engine.support.command import command_name
 
 MARKER = "# --- not in the learner's file ---"
 Inputs: TypeAlias = tuple[Any, ...]
@@ -61,7 +62,8 @@ class Exercise(NamedTuple):
 
     def text(self) -> str:
         """The file that a learner gets."""
-        return inspect.getsource(cast(Any, self.task())).split(MARKER)[0].rstrip() + "\n"
+        source = inspect.getsource(cast(Any, self.task())).split(MARKER)[0].rstrip() + "\n"
+        return source.replace("python train.py", command_name())
 
 
 EXERCISES = {
@@ -79,13 +81,7 @@ EXERCISES = {
         Exercise("readout_phase", "E7", "dZ of y = atan2(im, re)", "wave/readout"),
         Exercise("cross_entropy", "E15", "dz of the loss of smoothed labels", "standard/softmax_cross_entropy"),
         Exercise("layer_norm", "E10", "dx, dγ, dβ of a layer norm", "standard/layer_norm"),
-        Exercise(
-            "modulated_magnitude",
-            "E17",
-            "da, db of y = G_A·G_B",
-            "wave/modulated_magnitude",
-            "Directly",
-        ),
+        Exercise("modulated_magnitude", "E17", "da, db of y = G_A·G_B", "wave/modulated_magnitude", "Directly"),
         Exercise("attention", "E18", "dq, dk, dv of one head", "standard/attention"),
         Exercise("token2wave", "E4", "dw of Z = w + i·v (hard)", "wave/token2wave", "E4.3 Second derivation: directly"),
     )

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from engine.data.config import DataConfig
 from engine.report.curves import Curves, Groups, is_number
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.training.run_settings import RunSettings, build_settings
 from engine.types import Floats2d
@@ -102,7 +103,6 @@ LISTS = {  # measured now and then
     "waves": ("step", *WAVES),
 }
 SINGLE = ("test_accuracy", "parameters", "train_seconds")
-REMEDY = "restore the file or run python train.py study again"
 
 
 def groups_of(study: Record) -> Groups:
@@ -165,4 +165,4 @@ def check_numbers(where: str, values: Sequence[object], missing: bool = True) ->
 
 def require(condition: object, message: str) -> None:
     if not condition:
-        raise UserError(f"study.json: {message}; {REMEDY}")
+        raise UserError(f"study.json: {message}; restore the file or run {command_name()} study again")

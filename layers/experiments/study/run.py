@@ -18,6 +18,7 @@ from engine.arrays.backend import to_host
 from engine.data.batching import take
 from engine.data.prepare import PreparedData
 from engine.data.tokenizer import FIRST
+from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import read_toml, require_vacant, write_json, write_text
 from engine.training.checkpoint import load_checkpoint, load_weights
@@ -127,7 +128,7 @@ def read_study(
     path = Path(folder) / "study.toml"
     if not path.is_file():
         raise UserError(
-            f"--resume {folder}: holds no study.toml; give the folder of a study that python train.py study has begun"
+            f"--resume {folder}: holds no study.toml; give the folder of a study that {command_name()} study has begun"
         )
     saved = read_toml(path)
     try:

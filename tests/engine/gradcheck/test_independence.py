@@ -66,7 +66,7 @@ assert len(wrong.failures) == len(wrong.rows), wrong
 
 ONLY_GRADCHECK = """
 import sys
-ours = {"engine", "layers", "train", "wave_network_pytest"}
+ours = {"engine", "layers", "train", "wave_network", "wave_network_pytest"}
 loaded = {name for name in sys.modules if name.partition(".")[0] in ours}
 others = {name for name in loaded if name != "engine" and not (name + ".").startswith("engine.gradcheck.")}
 assert "engine.gradcheck.check" in loaded and not others, others

@@ -74,6 +74,14 @@ def test_threads_are_limited_unless_the_user_has_said(tmp_path, monkeypatch):
     assert (tmp_path / "job0.log").read_text(encoding="utf-8") == "['7', '3', '3', '3'] ü\n"
 
 
+def test_messages_of_a_job_name_the_command_that_the_user_typed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["../train.py", "sweep"])
+    line = "import os; print(json.dumps(os.environ['_WAVE_COMMAND']))"
+    run(tmp_path, jobs(line))
+    assert (tmp_path / "job0.log").read_text() == '"python ../train.py"\n'
+    assert ask(WORKER, line) == "python ../train.py"
+
+
 WAITING = (
     "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(143)));"
     "signal.pthread_sigmask(signal.SIG_SETMASK, []); print(os.getpid(), flush=True); time.sleep(60)"
