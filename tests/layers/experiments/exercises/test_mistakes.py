@@ -232,7 +232,10 @@ MISTAKES = {
     ],
     ("attention", BRANCH + D_TERM + "        da *= omega * scale\n"): [
         ("        da *= omega * scale\n", [f"{DQ[1]}: missing", f"{DK[1]}: missing"]),
-        (D_TERM.replace("-=", "+=") + "        da *= omega * scale\n", [f"{DQ[1]}: wrong sign", f"{DK[1]}: wrong sign"]),
+        (
+            D_TERM.replace("-=", "+=") + "        da *= omega * scale\n",
+            [f"{DQ[1]}: wrong sign", f"{DK[1]}: wrong sign"],
+        ),
         (
             D_TERM + "        da *= omega\n",
             [f"{name}: all terms: multiplied by √d: its 1/√d is forgotten" for name in ("dq", "dk")],
@@ -252,7 +255,10 @@ MISTAKES = {
         ("        dk_h += da.transpose(0, 2, 1) @ k_h\n", ["dk: all terms: k stands in the place of q"]),
     ],
     ("attention", "        dv_h += omega.transpose(0, 2, 1) @ dy_h\n"): [
-        ("        dv_h += omega @ dy_h\n", ["dv: Σ_j ω_jl·dy_j: the sum runs over the second index, ω is not transposed"]),
+        (
+            "        dv_h += omega @ dy_h\n",
+            ["dv: Σ_j ω_jl·dy_j: the sum runs over the second index, ω is not transposed"],
+        ),
         ("        dv_h -= omega.transpose(0, 2, 1) @ dy_h\n", ["dv: Σ_j ω_jl·dy_j: wrong sign"]),
     ],
     ("token2wave", "dw[rows] = dre[rows] + x[rows] * exclusive_sum(h, block)"): [
