@@ -31,6 +31,8 @@ def shadowed(*names: str) -> str | None:
 
 def prepare() -> None:
     """To be called before the imports: Ctrl-C ends them without a traceback; exit, with code 2, if ours are hidden."""
+    if str(HERE) not in sys.path:  # an editable installation, behind folders of these names without modules
+        sys.path.append(str(HERE))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command begins
     if problem := shadowed(*NAMES):
@@ -44,11 +46,11 @@ def main() -> int:
     try:
         from train import main as run
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in NAMES:
-            raise
+        ours = (error.name or "").partition(".")[0] in NAMES
+        reason = f"files of wave-network in {HERE} are missing, or another package has replaced them"
         print(
-            f"error: {error}; files of wave-network in {HERE} are missing, or another package has replaced them: "
-            "install it once more, in a virtual environment of its own",
+            f"error: {error}; {reason if ours else 'a library is missing'}: "
+            "install wave-network once more, in a virtual environment of its own",
             file=sys.stderr,
         )
         return 2

@@ -1,5 +1,6 @@
 """Run a click command; map exceptions and signals to exit codes and one-line messages."""
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from click.shell_completion import CompletionItem
 from engine import __version__, implementation
 from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
+from engine.support.text import sanitize
 from engine.training.interrupt import Interrupted
 
 DEFAULT = "train"  # the command that runs where the arguments name none
@@ -40,6 +42,8 @@ def command_group(help: str, commands: Iterable[click.Command]) -> click.Group:
 
 def exit_code_of(group: click.Group, arguments: list[str]) -> int:
     """Run a command of a group and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # where it has no sign for a character, its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as during the imports
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +51,7 @@ def exit_code_of(group: click.Group, arguments: list[str]) -> int:
             implementation.current()
         code = group.main(arguments, prog_name=command_name(), standalone_mode=False)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {sanitize(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()

@@ -1,6 +1,7 @@
 """The names under which messages call this program and its extras, as the user can type them."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,10 +16,10 @@ def command_name() -> str:
     """
     if VARIABLE in os.environ:
         return os.environ[VARIABLE]
-    program = Path(sys.argv[0]).name
-    if program == "train.py":
-        return f"python {sys.argv[0]}"
-    return "python -m wave_network" if program == "wave_network.py" else "wave-network"
+    program = Path(sys.argv[0])
+    if program.name == "train.py" and program.resolve() == CHECKOUT / "train.py":
+        return shlex.join(["python", sys.argv[0]])
+    return "python -m wave_network" if program.name == "wave_network.py" else "wave-network"
 
 
 def child_environment(**more: str) -> dict[str, str]:

@@ -51,6 +51,9 @@ def main(names: tuple[str, ...]) -> None:
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except Exception as error:  # of a cell, its time or its kernel; the last line names it
+        click.echo(f"error: {path}: {str(error).strip().splitlines()[-1]}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 import train
+from engine.support.command import command_name
 from tests.support.paths import ROOT
 
 
@@ -70,9 +71,35 @@ def test_replaced_files_are_named(tmp_path):
         (tmp_path / name).write_text(text, encoding="utf-8")
     done = command("-m", "wave_network", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "'__version__' from 'engine'" in done.stderr and "install it once more" in done.stderr
+    assert "'__version__' from 'engine'" in done.stderr and "once more" in done.stderr
     (tmp_path / "train.py").write_text("import no_such_library\n")
-    assert "Traceback" in command("-m", "wave_network", cwd=tmp_path).stderr, "a missing library is no such case"
+    done = command("-m", "wave_network", cwd=tmp_path)
+    assert done.returncode == 2 and "No module named 'no_such_library'; a library is missing: install" in done.stderr
+
+
+def test_folders_hide_nothing_of_an_editable_installation(tmp_path):
+    """Which finds our modules after all folders of the path, one without modules and of the same name among them."""
+    (tmp_path / "train").mkdir()
+    load = "spec = util.spec_from_file_location('wave_network', sys.argv[1]); module = util.module_from_spec(spec)"
+    code = (
+        f"import sys; from importlib import util; {load}; spec.loader.exec_module(module); sys.argv[1:] = ['--version']"
+    )
+    done = command("-c", f"{code}; sys.exit(module.main())", str(ROOT / "wave_network.py"), cwd=tmp_path, path="")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("wave-network, version ")
+
+
+def test_another_train_is_not_named(tmp_path, monkeypatch):
+    """A program of the user's that imports this project."""
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "train.py")])
+    monkeypatch.delenv("_WAVE_COMMAND", raising=False)
+    assert command_name() == "wave-network"
+
+
+def test_characters_that_the_output_cannot_hold_are_numbers(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "wave_network", "exercise"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"") and b"y = x\\xb7\\u03a6(x)" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,8 @@ def test_gradcheck_of_some_names(run, words, names):
 
 def test_gradcheck_of_an_unknown_name(run):
     code, _, err = run("gradcheck", "E1", "layer nor")
-    assert code == 2 and err.count("\n") == 1 and "layer nor: no check has this in its name" in err
+    assert code == 2 and err.count("\n") == 1 and "'layer nor': no check has this in its name" in err
+    assert "did you mean 'modulation'?" in run("gradcheck", "modulatoin")[2] and run("gradcheck", "")[0] == 2
 
 
 def test_gradcheck_has_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):

@@ -17,6 +17,7 @@ from engine.arrays.backend import random_generator
 from engine.arrays.matmul import emulated_tf32, product_precision
 from engine.gradcheck import METHODS, TOLERANCES, GradientReport, check_gradients, compare_backends
 from engine.support.errors import UserError
+from engine.support.settings import nearest
 from engine.support.text import format_table
 from layers.experiments.gradcheck import Case, Problem
 from layers.experiments.gradcheck.cases import CASES
@@ -62,8 +63,9 @@ def chosen_cases(words: Sequence[str] = ()) -> tuple[list[Case], list[str]]:
     names = [*(case.name for case in CASES), *EXACT_CASES]
     patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE) for word in words]
     for word, pattern in zip(words, patterns):
-        if not any(pattern.search(name) for name in names):
-            raise UserError(f"{word}: no check has this in its name; `gradcheck` without a name lists them all")
+        if not word or not any(pattern.search(name) for name in names):
+            known = sorted({part for name in names for part in re.split(", | ", name)})
+            raise UserError(f"{word!r}: no check has this in its name{nearest(word, known)}; say E6, or 'layer norm'")
 
     def chosen(name: str) -> bool:
         return not patterns or any(pattern.search(name) for pattern in patterns)

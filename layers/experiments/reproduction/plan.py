@@ -47,7 +47,7 @@ def plan_jobs(protocol: Protocol, tables: Collection[str], sources: Sources) -> 
 
 def chosen_jobs(jobs: list[Job], patterns: Collection[str]) -> list[Job]:
     """The Jobs whose names match one of some patterns, all where there is none; UserError for one without a job."""
-    for pattern in patterns:
+    for pattern in patterns if jobs else ():
         if not any(fnmatchcase(job.name, pattern) for job in jobs):
             names = ", ".join([job.name for job in jobs[:3]])
             raise UserError(f"--only {pattern}: matches none of {len(jobs)} trainings; they have names such as {names}")
