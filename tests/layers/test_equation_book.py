@@ -166,9 +166,9 @@ def checked_names(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_gradient_check_shown_selects_something(page):
+    """Else chosen_cases() raises UserError."""
     for words in checked_names(page):
-        cases, exact = chosen_cases(words)
-        assert cases or exact
+        chosen_cases(words)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=name_of)
