@@ -51,7 +51,7 @@ class WaveBlock(Part):
     """Two linear variants of the same rows → two waves → one wave → real numbers → feed-forward.
 
         a = x·W₁ + b₁          A = Token2Wave(a)          of the sentence or of the text
-        b = x·W₂ + b₂          B = Token2Wave(b)          Z = A ∘ B, the operation
+        b = x·W₂ + b₂          B = Token2Wave(b)          Z = operation(A, B)
         normed    y ← LayerNorm(readout(Z) + x)           + x if wave_residual
         eq8       y ← readout(Z) + x
         fig6b     y ← readout(Z + x)                      the readout "both" first goes through a linear map
@@ -79,14 +79,15 @@ class WaveBlock(Part):
     ) -> tuple[Floats2d, BlockCache]:
         """x: (T, d) → y: (T, d), and the cache. rng: dropout's generator, None to predict.
 
-        offsets: (S + 1,), whose magnitudes the first branch takes; second_offsets: the second, by default the same.
+        offsets: (number of texts or sentences + 1,), of which the first branch takes the magnitudes; second_offsets:
+        of which the second does, by default the same.
         """
         f, config = self.functions, self.config
         wave_sum = projection = row_sum = wave_norm = None
         feed_forward = feed_forward_dropout = feed_forward_sum = feed_forward_norm = None
         second_offsets = offsets if second_offsets is None else second_offsets
-        A, first_variant, first_wave = self.branch_forward(self.first_variant, x, offsets)  # E8, E4
-        B, second_variant, second_wave = self.branch_forward(self.second_variant, x, second_offsets)  # E8, E4
+        A, first_variant, first_wave = self.branch_forward(self.first_variant, x, offsets)  # E8 and E4
+        B, second_variant, second_wave = self.branch_forward(self.second_variant, x, second_offsets)  # E8 and E4
         Z, combined = f.operation_forward(A, B, config.operation)  # E5, E6, E20
         if config.block_form == "fig6b":
             re, wave_sum = f.residual_forward(Z.re, x)  # E21
@@ -113,22 +114,22 @@ class WaveBlock(Part):
         """dy: (T, d) → dx: (T, d)."""
         f, dx = self.functions, None
         if self.feed_forward and self.feed_forward_norm:
-            dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
-            dz, dy = f.residual_backward(dy, cache.feed_forward_sum)
-            dz = f.dropout_backward(dz, cache.feed_forward_dropout)
-            dy = dy + self.feed_forward.backward(dz, cache.feed_forward)
+            dy = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)  # E10
+            dz, dy = f.residual_backward(dy, cache.feed_forward_sum)  # E21
+            dz = f.dropout_backward(dz, cache.feed_forward_dropout)  # E13
+            dy = dy + self.feed_forward.backward(dz, cache.feed_forward)  # E8, E13, E11 or E12, E8; branches add
         if self.wave_norm:
-            dy = self.wave_norm.backward(dy, cache.wave_norm)
+            dy = self.wave_norm.backward(dy, cache.wave_norm)  # E10
         if self.config.adds_input():
-            dy, dx = f.residual_backward(dy, cache.row_sum)
-        dy = f.dropout_backward(dy, cache.dropout)
+            dy, dx = f.residual_backward(dy, cache.row_sum)  # E21
+        dy = f.dropout_backward(dy, cache.dropout)  # E13
         if self.projection:
-            dy = self.projection.backward(dy, cache.projection)
-        dZ = f.readout_backward(dy, cache.readout)
+            dy = self.projection.backward(dy, cache.projection)  # E8
+        dZ = f.readout_backward(dy, cache.readout)  # E7
         if self.config.block_form == "fig6b":
-            dre, dx = f.residual_backward(dZ.re, cache.wave_sum)
+            dre, dx = f.residual_backward(dZ.re, cache.wave_sum)  # E21
             dZ = Wave(dre, dZ.im)
-        dA, dB = f.operation_backward(dZ, cache.combined)
+        dA, dB = f.operation_backward(dZ, cache.combined)  # E5, E6, E20; below E4 and E8, and the branches add
         db = self.branch_backward(self.second_variant, dB, cache.second_variant, cache.second_wave)
         da = self.branch_backward(self.first_variant, dA, cache.first_variant, cache.first_wave)
         dx = self.variant_backward(self.second_variant, db, cache.second_variant, dx)
@@ -165,7 +166,7 @@ def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
     return offsets
 
 
-# Fields that a heading names where they are not these.
+# Fields that a heading mentions only where they differ from the default.
 UNUSUAL = {
     name: WaveNetworkConfig.fields()[name].default
     for name in ("position_encoding", "variants", "levels", "wave", "block_form")
@@ -209,7 +210,7 @@ class WaveNetwork(TextClassifier):
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
         """batch: RaggedBatch of B texts → logits (B, C), and the Cache. Dropout acts only with train and an rng.
 
-        Raises ValueError for ids or offsets that are none.
+        Raises ValueError for invalid ids or offsets.
         """
         f, config, rng = self.functions, self.config, rng if train else None
         tokens = move_together(self.kept_tokens(batch, rng), self.embedding.table.value)  # E16; to the parameters
@@ -221,7 +222,7 @@ class WaveNetwork(TextClassifier):
         x, embedding_dropout = f.dropout_forward(x, config.embedding_dropout, rng)  # E13
         blocks = []
         for block in self.blocks:
-            x, cache = block.forward(x, first, rng, second)  # E4 to E8
+            x, cache = block.forward(x, first, rng, second)
             blocks.append(cache)
         x, pooling = f.pooling_forward(x, tokens.offsets, config.pooling)  # E14
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
@@ -233,15 +234,15 @@ class WaveNetwork(TextClassifier):
     def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         f = self.functions
-        dx = self.classifier.backward(dlogits, cache.classifier)
-        dx = f.dropout_backward(dx, cache.classifier_dropout)
-        dx = f.pooling_backward(dx, cache.pooling)
+        dx = self.classifier.backward(dlogits, cache.classifier)  # E8
+        dx = f.dropout_backward(dx, cache.classifier_dropout)  # E13
+        dx = f.pooling_backward(dx, cache.pooling)  # E14
         for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks)):
             dx = block.backward(dx, block_cache)
-        dx = f.dropout_backward(dx, cache.embedding_dropout)
+        dx = f.dropout_backward(dx, cache.embedding_dropout)  # E13
         if self.position_encoding:
-            dx = self.position_encoding.backward(dx, cache.position_encoding)
-        self.embedding.backward(dx, cache.embedding)
+            dx = self.position_encoding.backward(dx, cache.position_encoding)  # E22
+        self.embedding.backward(dx, cache.embedding)  # E9
 
     def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
         """The batch, in training without the tokens that are dropped.

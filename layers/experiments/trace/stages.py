@@ -261,8 +261,8 @@ FIXED = {
         r"dv_l = \sum_j \omega_{jl}\,dy_j",
     ),
     "tanh": Equation("E19", "hyperbolic tangent", r"y = \tanh\,x", r"dx = dy\left(1 - y^2\right)"),
-    "sum": Equation("", "sum", r"y = a + b", r"da = dy, \quad db = dy"),
-    "residual sum": Equation("", "residual sum", r"y = a + b", r"da = dy, \quad db = dy"),
+    "sum": Equation("E21", "sum", r"y = f + x", r"df = dy, \quad dx = dy"),
+    "residual sum": Equation("E21", "residual", r"y = f + x", r"df = dy, \quad dx = dy"),
 }  # fmt: skip
 
 
