@@ -69,7 +69,7 @@ def test_json_is_not_mixed_with_what_the_learner_prints(linear, run):
     found = json.loads(out)
     assert code == 1 and "here" in err and not found["ok"] and found["solution"] is None
     assert [gradient["ok"] for gradient in found["gradients"]] == [True, True, False]
-    assert found["gradients"][2]["findings"] == [{"term": "Σ_t dy", "mistake": "wrong sign"}]
+    assert found["gradients"][2]["findings"] == [{"term": "Σ_j dy_j", "mistake": "wrong sign"}]
     worst = found["gradients"][2]["worst"]
     assert worst["got"] == pytest.approx(-worst["expected"]) and worst["wrong"] == worst["entries"]
     assert found["gradient_check"]["passed"] < found["gradient_check"]["examples"]
