@@ -9,6 +9,7 @@ import pytest
 from layers.experiments.exercises.check import EXAMPLES, check_file, expected_gradients, sizes_of, terms_of
 from layers.experiments.exercises.draws import Random
 from layers.experiments.exercises.fit import Finding, diagnose
+from layers.experiments.exercises.learner import freeze
 from layers.experiments.exercises.report import verdict_as_text
 from layers.experiments.exercises.table import EXERCISES
 from tests.support.exercise_equations import FUNCTIONS, equation, write_with_equation
@@ -35,6 +36,7 @@ def test_the_file_of_a_learner_is_whole(name):
     assert ast.get_docstring(tree).startswith(f"Exercise {name} ({exercise.number}): ")
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported <= {"numpy", "math"} and not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    assert "\nWrite backward. Then: wave-network exercise --check THIS_FILE\n" in text
     assert text.count("raise NotImplementedError(") == 1 and "terms" not in [
         n.name for n in tree.body if "name" in n._fields
     ]
@@ -73,6 +75,12 @@ def test_the_backward_of_the_equation_is_right(name, tmp_path):
     verdict = check_file(write_with_equation(tmp_path / "mine.py", name))
     assert verdict.ok, verdict_as_text(verdict)
     assert f"The same in this project: {EXERCISES[name].solution}" in verdict_as_text(verdict)
+
+
+def test_all_arrays_of_a_cache_are_frozen():
+    arrays = [np.zeros(1) for _ in range(4)]
+    freeze((arrays[0], [{"a": [arrays[1]]}], {"b": {"c": (arrays[2],)}, "d": arrays[3]}))
+    assert not any(array.flags.writeable for array in arrays)
 
 
 def test_examples_have_texts_of_all_kinds():
