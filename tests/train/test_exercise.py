@@ -278,6 +278,10 @@ BAD_FORWARDS = {
     "a matrix": ("return np.matrix(x @ weight + bias), (x, weight)", NO_EQUATION),
     "complex numbers": ("return x @ weight + bias + 0j, (x, weight)", NO_EQUATION),
     "None from the seventh call on": (f"seen.append(1)\n    if len(seen) < 7: {FORWARD}", PAIR),
+    "objects from the seventh call on": (
+        f"seen.append(1)\n    if len(seen) > 6: return (x @ weight + bias).astype(object), (x, weight)\n    {FORWARD}",
+        NO_EQUATION,
+    ),
     "another shape from the seventh call on": (
         f"seen.append(1)\n    if len(seen) > 6: x = x[1:]\n    {FORWARD}",
         NO_EQUATION,
@@ -314,7 +318,7 @@ def test_a_cache_that_backward_uses_up(filled, run):
 def test_a_file_may_import_what_lies_beside_it(linear, run, tmp_path):
     """It is a module like any other, as dataclasses with quoted annotations need it to be, while it is checked."""
     (tmp_path / "beside_an_exercise.py").write_text("def total(x):\n    return x.sum(axis=0)\n", encoding="utf-8")
-    kept = "\nimport dataclasses, beside_an_exercise\n\n@dataclasses.dataclass\nclass Kept:\n    x: 'np.ndarray'\n"
+    kept = "\nimport dataclasses, beside_an_exercise\n\n@dataclasses.dataclass\nclass Kept:\n    x: 'float'\n"
     path = linear(OTHERS + "beside_an_exercise.total(dy)", "import numpy as np\n", f"import numpy as np\n{kept}")
     before = sys.path[:]
     assert run("exercise", "--check", path)[0] == 0

@@ -198,8 +198,8 @@ def judge(name: str, swapped: str | None, learner: Learner, task: Task, examples
 
 def sizes_of(task: Task, dy: Any, arguments: Mapping[str, Any]) -> dict[str, float]:
     """Return the named numbers by which a gradient may be wrongly multiplied or divided."""
-    of_batch = batch_sizes(arguments["offsets"]) if "offsets" in arguments else {}
-    return {**of_batch, **(task.sizes(dy, *arguments.values()) if hasattr(task, "sizes") else {})}
+    sizes = batch_sizes(arguments["offsets"]) if "offsets" in arguments else {}
+    return {**sizes, **(task.sizes(dy, *arguments.values()) if hasattr(task, "sizes") else {})}
 
 
 def terms_of(found: Sequence[Sequence[tuple[str, Array, Any]]]) -> list[Term]:

@@ -16,7 +16,8 @@ class Task(Protocol):
     """A module of tasks/. Beside these functions it has, where they apply:
 
     singular(random) → (what is singular there, inputs): inputs where the gradient is a convention.
-    sizes(dy, *inputs) → {description: number}: numbers by which a gradient may be wrongly multiplied or divided.
+    sizes(dy, *inputs) → {description: number}: numbers by which a gradient may be wrongly multiplied or divided,
+    beside the sizes of a batch of texts.
     """
 
     def forward(self, *inputs: Any) -> tuple[Any, Any]:

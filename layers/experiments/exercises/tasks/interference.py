@@ -28,7 +28,7 @@ def draw(random):
 
 
 def terms(dz, a, b):
-    def terms_beside(other):
+    def terms_of(other):
         return [
             ("dZ", dz, {
                 "its conjugate stands there": np.conj(dz),
@@ -38,4 +38,4 @@ def terms(dz, a, b):
             }),
         ]  # fmt: skip
 
-    return {"da": terms_beside(b), "db": terms_beside(a)}
+    return {"da": terms_of(b), "db": terms_of(a)}

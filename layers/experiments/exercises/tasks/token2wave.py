@@ -52,7 +52,7 @@ def terms(dz, w, offsets):
         return np.repeat([h[start:stop].sum(axis=0) for start, stop in zip(offsets[:-1], offsets[1:])], n, axis=0)
 
     h = quotient(v)
-    mistakes = {
+    mistakes_of_sum = {
         "the sum runs over all texts, not over the token's own": w * h.sum(axis=0),
         "1/v is left out, h = dim": w * of_text(dz.imag),
         "v is replaced by G, h = dim/G": w * of_text(quotient(G)),
@@ -60,7 +60,7 @@ def terms(dz, w, offsets):
         "a mean in place of the sum": w * of_text(h) / np.repeat(n, n)[:, None],
         "w stands within the sum, not before it": of_text(w * h),
     }
-    mistakes_itself = {
+    mistakes_of_token = {
         "1/v is left out, h = dim": -w * dz.imag,
         "v is replaced by G, h = dim/G": -w * quotient(G),
         "w is left out": -h,
@@ -68,7 +68,7 @@ def terms(dz, w, offsets):
     return {
         "dw": [
             ("dre", dz.real, {"dim stands in the place of dre": dz.imag}),
-            ("w·Σh, the path through G to all tokens of the text", w * of_text(h), mistakes),
-            ("−w·h, the token's own part of it", -w * h, mistakes_itself),
+            ("w·Σh, the path through G to all tokens of the text", w * of_text(h), mistakes_of_sum),
+            ("−w·h, the token's own part of it", -w * h, mistakes_of_token),
         ]
     }
