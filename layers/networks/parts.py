@@ -112,7 +112,7 @@ class Linear(Part):
         return Wave(re, im), Wave(of_re, of_im)
 
     def wave_backward(self, dy: Wave, cache: Any) -> Wave:
-        """dy: Wave of (T, q) → dz: Wave of (T, p)."""
+        """dy: Wave of (T, h) → dz: Wave of (T, m)."""
         dre, dweight, dbias = self.functions.linear_backward(dy.re, cache[0])
         dim, dweight_of_im, _ = self.functions.linear_backward(dy.im, cache[1])
         self.accumulate(dweight + dweight_of_im, dbias)

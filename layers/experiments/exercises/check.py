@@ -1,43 +1,52 @@
 """Check a learner's backward: by the gradient checker, and term by term where it is wrong."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.gradcheck import GradientReport, check_gradients
-from engine.gradcheck.arrays import Array, Vector, norm, real_parts
+from engine.gradcheck.arrays import Vector, real_parts
 from engine.support.command import command_name
 from engine.support.errors import UserError
-from layers.experiments.exercises.draws import Random
+from engine.types import Array
+from layers.experiments.exercises.draws import Random, batch_sizes
 from layers.experiments.exercises.fit import Finding, Term, diagnose
-from layers.experiments.exercises.learner import Learner, freeze
+from layers.experiments.exercises.learner import Learner, freeze, importable
 from layers.experiments.exercises.table import EXERCISES, Exercise, Inputs, Task, Terms
-from layers.experiments.exercises.worst import Entry, place_of, worst_entry
+from layers.experiments.exercises.worst import Entry, is_right, worst_entry
 
 EXAMPLES = 4
-TOLERANCE = 1e-7  # of a gradient beside the sum of its terms, as of the gradient checker's five points
 
 
 class Example(NamedTuple):
-    """Arguments of forward, by name, and the cotangent; what the learner's backward returned, beside what is right.
+    """Arguments of forward, by name, with y and a cotangent; what the learner's backward returned, and what is right.
 
-    cache: of the learner's forward. singular: what makes the arguments singular, "" for usual ones.
+    singular: what makes the arguments singular, "" for usual ones.
     """
 
     arguments: dict[str, Any]
+    y: Array
     dy: Any
-    cache: Any
     terms: Terms
-    got: dict[str, Array]
     right: dict[str, Array]
+    got: dict[str, Array]
     singular: str
 
+    @property
+    def inputs(self) -> Inputs:
+        """Arguments of forward."""
+        return tuple(self.arguments.values())
+
+    @property
+    def offsets(self) -> Any:
+        """(B + 1,) of the texts; None where there are none."""
+        return self.arguments.get("offsets")
+
     def is_right(self, name: str) -> bool:
-        """Whether a gradient agrees with the sum of its terms."""
-        got, right = vector(self.got[name]), vector(self.right[name])
-        return norm(got - right) <= TOLERANCE * norm(right)
+        """Tell whether a gradient agrees with the sum of its terms."""
+        return is_right(self.got[name], self.right[name])
 
 
 class Gradient(NamedTuple):
@@ -49,118 +58,120 @@ class Gradient(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """reports: of the gradient checker, one an example, up to the first that fails."""
+    """reports: of the gradient checker, one an example, up to the first that fails.
+
+    hidden_state: the gradients are right, but not once forward has run on other inputs.
+    """
 
     exercise: Exercise
     path: str
     gradients: list[Gradient]
     reports: list[GradientReport]
+    hidden_state: bool
+
+    @property
+    def all_right(self) -> bool:
+        """Whether every gradient is right where backward follows its forward, at singular places too."""
+        return all(gradient.worst is None for gradient in self.gradients)
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient checker passes and every gradient is right, at singular places too."""
-        return all(gradient.worst is None for gradient in self.gradients) and all(report.ok for report in self.reports)
+        """Whether the gradients are right, need no hidden state, and pass the gradient checker."""
+        return self.all_right and not self.hidden_state and all(report.ok for report in self.reports)
 
 
 def check_file(path: str, name: str | None = None) -> Verdict:
     """Check the backward in a file. name: the exercise; by default the one that its docstring names.
 
-    Raises UserError for a file that cannot be checked: see Learner, run_example() and received().
+    Raises UserError for a file that cannot be checked: see Learner and run_example().
     """
-    learner = Learner(path)
+    with importable(path) as module:
+        return check(Learner(path, module), name)
+
+
+def check(learner: Learner, name: str | None) -> Verdict:
+    """Check a learner's backward, as check_file() does."""
     exercise = exercise_of(learner, name)
     task = exercise.task()
     examples = [run_example(learner, task, task.draw(Random(i)), i) for i in range(EXAMPLES)]
-    names = list(examples[0].terms)
-    wrt = [list(examples[0].arguments).index(name[1:]) for name in names]
     reports: list[GradientReport] = []
     for example in examples:
         if not reports or reports[-1].ok:
-            inputs = tuple(example.arguments.values())
-            reports.append(check_gradients(learner.forward, learner.backward, inputs, wrt=wrt))
+            reports.append(check_numerically(learner, example))
     if hasattr(task, "singular"):
         singular, inputs = task.singular(Random(EXAMPLES))
         examples.append(run_example(learner, task, inputs, EXAMPLES, singular))
-    swapped = exchanged(names, examples)
+    names = list(examples[0].right)
+    swapped = find_swapped(names, examples)
     gradients = [judge(name, swapped.get(name), learner, task, examples) for name in names]
-    return Verdict(exercise, path, gradients, reports)
+    verdict = Verdict(exercise, learner.path, gradients, reports, hidden_state=False)
+    return verdict._replace(hidden_state=verdict.all_right and has_hidden_state(learner, *examples[:2]))
 
 
 def exercise_of(learner: Learner, name: str | None) -> Exercise:
     """Return the exercise of a file; UserError where its docstring names none and `name` does not either."""
-    named = learner.exercise if learner.exercise in EXERCISES else None
-    if named is None and name is None:
-        told = "its docstring does not begin with 'Exercise' and the name of one"
-        raise UserError(f"{learner.path}: {told}; give the name: {command_name()} exercise NAME --check FILE")
-    if name is not None and named is not None and name != named:
+    named = learner.exercise if learner.exercise in EXERCISES else name
+    if named is None:
+        reason = "its docstring does not begin with 'Exercise' and the name of one"
+        raise UserError(f"{learner.path}: {reason}; give the name: {command_name()} exercise NAME --check FILE")
+    if name not in (None, named):
         raise UserError(f"{learner.path}: is the exercise {named}, not {name}; leave out {name}")
-    return EXERCISES[name or named or ""]
+    return EXERCISES[named]
 
 
 def run_example(learner: Learner, task: Task, inputs: Inputs, number: int, singular: str = "") -> Example:
     """Run the learner's forward and backward once, on arrays that cannot be written into.
 
-    Raises UserError where forward has become another function, and as received() does.
+    Raises UserError where forward has become another function, and as Learner does.
     """
     freeze(inputs)
-    y, cache = learner.forward(*inputs)
     with np.errstate(all="ignore"):
         expected = np.asarray(task.forward(*inputs)[0])
-    if np.shape(y) != expected.shape or not np.allclose(y, expected, rtol=1e-12, atol=1e-12):
+    y, cache = learner.forward(inputs, expected)
+    if y.dtype != expected.dtype or not np.allclose(y, expected, rtol=1e-12, atol=1e-12):
         raise UserError(f"{learner.path}: forward no longer computes the equation; restore it")
-    dy, terms, right = of_cotangent(task, inputs, Random(number, 1).like(expected))
+    dy, terms, right = expected_gradients(task, inputs, Random(number, 1).like(expected))
     arguments = dict(zip(inspect.signature(task.forward).parameters, inputs))
-    got = received(learner.path, learner.backward(dy, freeze(cache)), right, arguments.get("offsets"))
-    return Example(arguments, dy, cache, terms, got, right, singular)
+    got = learner.backward(dy, cache, right, arguments.get("offsets"))
+    return Example(arguments, expected, dy, terms, right, got, singular)
 
 
-def of_cotangent(task: Task, inputs: Inputs, dy: Array) -> tuple[Any, Terms, dict[str, Array]]:
+def expected_gradients(task: Task, inputs: Inputs, dy: Array) -> tuple[Any, Terms, dict[str, Array]]:
     """Return (dy, read-only, the terms, their sums); dy of a number as a number."""
     dy = freeze(dy) if dy.ndim else dy[()]
     terms = task.terms(dy, *inputs)
-    return dy, terms, {name: np.sum([value for _, value, _ in of_one], axis=0) for name, of_one in terms.items()}
+    return dy, terms, {name: np.sum([value for _, value, _ in found], axis=0) for name, found in terms.items()}
 
 
-def received(path: str, returned: Any, right: dict[str, Array], offsets: Any) -> dict[str, Array]:
-    """Return what backward returned, by name; UserError for a wrong number, type, shape or dtype, and for NaN."""
-    values = returned if isinstance(returned, (tuple, list)) else (returned,)
-    if len(values) != len(right):
-        got = f"{len(values)} gradient{'s' * (len(values) != 1)}"
-        raise UserError(f"{path}: backward returned {got}, expected {len(right)}: {', '.join(right)}")
-    for (name, expected), got in zip(right.items(), values):
-        if not isinstance(got, (np.ndarray, np.generic)):
-            told = f"is of type {type(got).__name__}, expected an array of shape {expected.shape}"
-        elif got.shape != expected.shape:
-            told = f"has shape {got.shape}, expected {expected.shape}{reason_of_shape(np.asarray(got), expected)}"
-        elif got.dtype != expected.dtype:
-            told = f"has dtype {got.dtype}, expected {expected.dtype}"
-        elif not np.isfinite(got).all():
-            index = [int(i) for i in np.argwhere(~np.isfinite(got))[0]]
-            value = "NaN" if np.isnan(np.asarray(got)[tuple(index)]) else "infinite"
-            told = f"is {value} at {index}{place_of(index, expected, offsets)}; divide only where the divisor is not 0"
-        else:
-            continue
-        raise UserError(f"{path}: {name} {told}")
-    return dict(zip(right, map(np.asarray, values)))
+def check_numerically(learner: Learner, example: Example) -> GradientReport:
+    """Run the gradient checker on an example."""
+
+    def forward(*inputs: Any) -> tuple[Array, Any]:
+        return learner.forward(inputs, example.y)
+
+    def backward(dy: Any, cache: Any) -> tuple[Array, ...]:
+        return tuple(learner.backward(dy, cache, example.right, example.offsets).values())
+
+    wrt = [list(example.arguments).index(name[1:]) for name in example.right]
+    return check_gradients(forward, backward, example.inputs, wrt=wrt)
 
 
-def reason_of_shape(got: Array, right: Array) -> str:
-    """Say what a gradient of a wrong shape lacks, where that makes it right; "" otherwise."""
-    if got.T.shape == right.shape and np.allclose(got.T, right):
-        return ": it is transposed"
-    if got.size == right.size and np.allclose(got.reshape(right.shape), right):
-        return ": the numbers are right, drop the axis of length 1"
-    if got.shape[1:] == right.shape and np.allclose(got.sum(axis=0), right):
-        return ": it is not summed over the rows"
-    return ""
+def has_hidden_state(learner: Learner, example: Example, other: Example) -> bool:
+    """Tell whether right gradients become wrong, or none, once forward has run on other inputs."""
+    _, cache = learner.forward(example.inputs, example.y)
+    learner.forward(other.inputs, other.y)
+    try:
+        got = learner.backward(example.dy, cache, example.right, example.offsets)
+    except UserError:
+        return True
+    return not all(is_right(got[name], right) for name, right in example.right.items())
 
 
-def exchanged(names: Sequence[str], examples: Sequence[Example]) -> dict[str, str]:
+def find_swapped(names: Sequence[str], examples: Sequence[Example]) -> dict[str, str]:
     """Return {name of a gradient: the other} where backward returned two of them in the wrong order."""
 
     def is_other(name: str, other: str) -> bool:
-        pairs = [(vector(e.got[name]), vector(e.right[other])) for e in examples]
-        return all(a.shape == b.shape and norm(a - b) <= TOLERANCE * norm(b) for a, b in pairs)
+        return all(is_right(example.got[name], example.right[other]) for example in examples)
 
     wrong = [name for name in names if not all(example.is_right(name) for example in examples)]
     return {a: b for a in wrong for b in wrong if a != b and is_other(a, b) and is_other(b, a)}
@@ -177,19 +188,18 @@ def judge(name: str, swapped: str | None, learner: Learner, task: Task, examples
     elif wrong.singular:
         findings = [Finding("", f"wrong only where {wrong.singular}")]
     else:
-        findings = min_findings(name, task, usual) or no_cotangent(name, learner, task, wrong)
-    return Gradient(name, findings, worst_entry(wrong.got[name], wrong.right[name], wrong.arguments.get("offsets")))
+        got = [vector(example.got[name]) for example in usual]
+        sizes = [sizes_of(task, example.dy, example.arguments) for example in usual]
+        findings = diagnose(got, terms_of([example.terms[name] for example in usual]), sizes) or []
+        if not findings and ignores_cotangent(name, learner, task, wrong):
+            findings = [Finding("", "does not depend on the cotangent")]
+    return Gradient(name, findings, worst_entry(wrong.got[name], wrong.right[name], wrong.offsets))
 
 
-def min_findings(name: str, task: Task, examples: Sequence[Example]) -> list[Finding]:
-    """Return the shorter diagnosis by terms() and, where there are any, parts(); [] where there is none."""
-    got = [vector(example.got[name]) for example in examples]
-    sizes = [task.sizes(e.dy, *e.arguments.values()) if hasattr(task, "sizes") else {} for e in examples]
-    found = [diagnose(got, terms_of([e.terms[name] for e in examples]), sizes)]
-    if hasattr(task, "parts"):
-        parts = [task.parts(e.dy, *e.arguments.values())[name] for e in examples]
-        found.append(diagnose(got, terms_of(parts), sizes))
-    return min((findings for findings in found if findings), key=len, default=[])
+def sizes_of(task: Task, dy: Any, arguments: Mapping[str, Any]) -> dict[str, float]:
+    """Return the named numbers by which a gradient may be wrongly multiplied or divided."""
+    sizes = batch_sizes(arguments["offsets"]) if "offsets" in arguments else {}
+    return {**sizes, **(task.sizes(dy, *arguments.values()) if hasattr(task, "sizes") else {})}
 
 
 def terms_of(found: Sequence[Sequence[tuple[str, Array, Any]]]) -> list[Term]:
@@ -204,12 +214,12 @@ def terms_of(found: Sequence[Sequence[tuple[str, Array, Any]]]) -> list[Term]:
     ]
 
 
-def no_cotangent(name: str, learner: Learner, task: Task, example: Example) -> list[Finding]:
-    """Find whether a gradient is the same for another cotangent."""
-    inputs = tuple(example.arguments.values())
-    dy, _, right = of_cotangent(task, inputs, Random(0, 2).like(np.asarray(example.dy)))
-    again = received(learner.path, learner.backward(dy, example.cache), right, example.arguments.get("offsets"))
-    return [Finding("", "does not depend on the cotangent")] if np.array_equal(again[name], example.got[name]) else []
+def ignores_cotangent(name: str, learner: Learner, task: Task, example: Example) -> bool:
+    """Tell whether a gradient is the same for another cotangent."""
+    dy, _, right = expected_gradients(task, example.inputs, Random(0, 2).like(example.y))
+    _, cache = learner.forward(example.inputs, example.y)
+    again = learner.backward(dy, cache, right, example.offsets)
+    return np.array_equal(again[name], example.got[name])
 
 
 def vector(array: Array) -> Vector:

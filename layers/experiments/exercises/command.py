@@ -1,7 +1,8 @@
 """The command exercise: list the exercises, write one, check what was written."""
 
 import contextlib
-import sys
+import io
+import shlex
 from pathlib import Path
 
 import click
@@ -40,14 +41,18 @@ def exercise(
     if output is not None and (name is None or checked is not None or hinted):
         raise click.UsageError("--output: needs the NAME of an exercise, and neither --check nor --hint", ctx)
     if checked is not None:
-        require_utf8(checked, f"--check {checked!r}", "rename the file")
-        with contextlib.redirect_stdout(sys.stderr):  # what the learner's code prints
-            verdict = check_file(checked, name)
-        of_verdict = report.verdict_as_json(verdict)
-        if hinted:
-            of_verdict["derivation"] = report.hint(verdict.exercise)
-        text = [report.verdict_as_text(verdict), *([report.hint(verdict.exercise)] if hinted else [])]
-        click.echo(to_json(of_verdict, allow_nan=False) if as_json else "\n".join(text))
+        require_one_line(checked, f"--check {checked!r}", "rename the file")
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):  # what the learner's code prints
+                verdict = check_file(checked, name)
+        finally:
+            click.echo("" if printed.closed else printed.getvalue(), err=True, nl=False)
+        if as_json:
+            derivation = report.derivation_as_json(verdict.exercise) if hinted else {}
+            click.echo(to_json({**report.verdict_as_json(verdict), **derivation}, allow_nan=False))
+        else:
+            click.echo("\n".join([report.verdict_as_text(verdict), *([report.hint(verdict.exercise)] * hinted)]))
         if not verdict.ok:
             ctx.exit(1)
         return
@@ -58,15 +63,22 @@ def exercise(
         return
     chosen = EXERCISES[name]
     if hinted:
-        derivation = {"exercise": name, "chapter": chosen.chapter, "derivation": chosen.derivation}
+        derivation = {"exercise": name, **report.derivation_as_json(chosen)}
         click.echo(to_json(derivation) if as_json else report.hint(chosen))
         return
     path = Path(f"{name}.py" if output is None else output)
-    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")
+    require_one_line(str(path), f"--output {str(path)!r}", "choose another name")
     if path.exists():
         raise UserError(f"{path}: exists already; choose another name with --output")
     require_writable(path, None if output is None else "--output")
     write_text(path, chosen.text())
     written = {"exercise": name, "equation": chosen.number, "file": str(path)}
-    then = f"Write its backward, then: {command_name()} exercise --check {path}"
+    then = f"Write its backward, then: {command_name()} exercise --check {shlex.quote(str(path))}"
     click.echo(to_json(written) if as_json else f"{chosen.name} ({chosen.number}) written to {path}. {then}")
+
+
+def require_one_line(path: str, where: str, remedy: str) -> None:
+    """Raise UserError for the name of a file that is not UTF-8 or has a line break."""
+    require_utf8(path, where, remedy)
+    if path.splitlines() != [path]:
+        raise UserError(f"{where}: has a line break; {remedy}")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.gradcheck.arrays import Array, random_generator
-from engine.types import Floats2d, Offsets
+from engine.gradcheck.arrays import random_generator
+from engine.types import Array, Floats2d, Offsets
 from layers.experiments.gradcheck.cases import random_offsets, random_rows
 
 
@@ -41,3 +41,8 @@ class Random:
         offsets = random_offsets(self.rng, texts=self.size(2), longest=self.size(2))
         empty = self.rng.integers(len(offsets))
         return np.insert(offsets, empty, offsets[empty])
+
+
+def batch_sizes(offsets: Offsets) -> dict[str, float]:
+    """Return the named sizes of a batch of texts."""
+    return {"T, the number of tokens of all texts": int(offsets[-1]), "B, the number of texts": len(offsets) - 1}

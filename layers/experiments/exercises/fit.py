@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.arrays import Array, Vector, norm
+from engine.gradcheck.arrays import Vector, norm
+from engine.types import Array
 
 EXACT = 1e-9  # residual of a fit beside the gradient, above which it is none
 ONE = 1e-6  # by how much a coefficient may differ from what it is taken for
@@ -28,7 +29,7 @@ class Term(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is wrong with a term, with ALL of them, or with the gradient as a whole (term "")."""
+    """A mistake in a term, in ALL of them, or in the gradient as a whole (term "")."""
 
     term: str
     mistake: str
@@ -85,8 +86,10 @@ def explain(
     factors = [factor_of(column, sizes) for column in coefficients.T]
     if any(factor is None for factor in factors):
         return None
-    found = [(term.name, [*([mistake] if mistake else []), *(factor or [])]) for term, mistake, factor in
-             zip(terms, chosen, factors)]  # fmt: skip
+    found = [
+        (term.name, [*filter(None, [mistake]), *(factor or [])])
+        for term, mistake, factor in zip(terms, chosen, factors)
+    ]
     shared = [mistake for mistake in found[0][1] if all(mistake in mistakes for _, mistakes in found)]
     shared = shared if len(terms) > 1 else []
     alone = [Finding(name, mistake) for name, mistakes in found for mistake in mistakes if mistake not in shared]
@@ -117,10 +120,6 @@ def by_size(name: str, power: int) -> str:
     symbol = f"({symbol})" if " " in symbol else symbol
     twice = " twice" if abs(power) == 2 else ""
     if power > 0:
-        return (
-            f"multiplied by {name}{twice}: its 1/{symbol} is forgotten"
-            if power == 1
-            else f"multiplied by {name}{twice}"
-        )
-    mean = ": a mean in place of a sum" if "the number of" in name and power == -1 else ""
+        return f"multiplied by {name}{twice or f': its 1/{symbol} is forgotten'}"
+    mean = ": a mean in place of a sum" if "the number of" in name and not twice else ""
     return f"divided by {name}{twice}{mean}"

@@ -1,4 +1,4 @@
-"""What the command exercise prints: the list, the verdict on a file, and both as JSON."""
+"""Text and JSON of the command exercise: the list, the derivation of one, the verdict on a file."""
 
 from typing import Any
 
@@ -26,9 +26,13 @@ def list_as_text() -> str:
 def list_as_json() -> list[dict[str, str]]:
     """Return the rows of the table of all exercises."""
     return [
-        {"name": e.name, "equation": e.number, "asked": e.asked, "chapter": e.chapter, "derivation": e.derivation}
-        for e in EXERCISES.values()
+        {"name": e.name, "equation": e.number, "asked": e.asked, **derivation_as_json(e)} for e in EXERCISES.values()
     ]
+
+
+def derivation_as_json(exercise: Exercise) -> dict[str, str]:
+    """Return the chapter with the derivation, and the heading there."""
+    return {"chapter": exercise.chapter, "derivation": exercise.derivation}
 
 
 def hint(exercise: Exercise) -> str:
@@ -42,15 +46,14 @@ def verdict_as_text(verdict: Verdict) -> str:
     lines = [f"{exercise.name} ({exercise.number}), {verdict.path}: {'right' if verdict.ok else 'wrong'}"]
     width = max(len(gradient.name) for gradient in verdict.gradients)
     for gradient in verdict.gradients:
-        told = told_of(gradient)
-        lines += [f"  {gradient.name if i == 0 else '':{width}}  {line}" for i, line in enumerate(told)]
+        lines += [f"  {'' if i else gradient.name:{width}}  {line}" for i, line in enumerate(gradient_lines(gradient))]
     lines += ["", gradcheck_line(verdict)]
     if verdict.ok:
         lines.append(f"The same in this project: {exercise.solution}, derived in {exercise.chapter}.")
     return "\n".join(lines)
 
 
-def told_of(gradient: Gradient) -> list[str]:
+def gradient_lines(gradient: Gradient) -> list[str]:
     """Return the lines about one gradient."""
     worst = gradient.worst
     if worst is None:
@@ -58,8 +61,9 @@ def told_of(gradient: Gradient) -> list[str]:
     found = gradient.findings or [Finding("", "no mistake that is known here explains it")]
     where = f", those of {worst.where}" if worst.where else ""
     lines = [f"{'' if i else 'wrong':5}  {finding_as_text(finding)}" for i, finding in enumerate(found)]
+    place = f" ({worst.place})" if worst.place else ""
     numbers = f"got {number(worst.got)}, expected {number(worst.expected)}"
-    lines.append(f"       worst entry {worst.at}{worst.place}: {numbers}")
+    lines.append(f"       worst entry {worst.at}{place}: {numbers}, off by {abs(worst.got - worst.expected):.2g}")
     return [*lines, f"       {worst.wrong} of {worst.entries} entries are wrong{where}"]
 
 
@@ -84,14 +88,17 @@ def largest_error(report: GradientReport) -> float:
 
 
 def gradcheck_line(verdict: Verdict) -> str:
-    """Return one line about the gradient checker: how large the error is; where it alone failed, the reason."""
+    """Return how large the error is, and where the gradient checker alone failed, the reason."""
     report = worst_report(verdict)
     numbers = f"{largest_error(report):.2g}, tolerance {report.tolerance:.0e}"
     if report.ok:
-        return f"Gradient check: {len(verdict.reports)} random examples passed, relative error at most {numbers}."
-    line = f"Gradient check: random example {len(verdict.reports)} failed, relative error {numbers}."
-    alone = all(gradient.worst is None for gradient in verdict.gradients)
-    return f"{line}\n{report.failures[0].message or HIDDEN_STATE}" if alone and report.failures else line
+        line = f"Gradient check: {len(verdict.reports)} random examples passed, relative error at most {numbers}."
+    else:
+        line = f"Gradient check: random example {len(verdict.reports)} failed, relative error {numbers}."
+    if verdict.hidden_state:
+        return f"{line}\n{HIDDEN_STATE}"
+    messages = [f"{row.name}: {row.message}" for row in report.failures if row.message and verdict.all_right]
+    return "\n".join([line, *messages[:1]])
 
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
@@ -110,6 +117,7 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
                 "worst_relative_error": largest_error(report),
                 "tolerance": report.tolerance,
             },
+            "hidden_state": verdict.hidden_state,
             "solution": verdict.exercise.solution if verdict.ok else None,
         }
     )
@@ -122,7 +130,6 @@ def gradient_as_json(gradient: Gradient) -> dict[str, Any]:
     if worst is not None:
         entry = worst._asdict()
         entry |= {key: [z.real, z.imag] for key in ("got", "expected") if isinstance(z := entry[key], complex)}
-        entry["place"] = worst.place.strip(" ()")
     return {
         "name": gradient.name,
         "ok": worst is None,

@@ -5,8 +5,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
-from engine.gradcheck.arrays import Array
-from engine.support.command import command_name
+from engine.types import Array
 
 MARKER = "# --- not in the learner's file ---"
 Inputs: TypeAlias = tuple[Any, ...]
@@ -14,11 +13,11 @@ Terms: TypeAlias = Mapping[str, Sequence[tuple[str, Array, Mapping[str, Array]]]
 
 
 class Task(Protocol):
-    """What a file of tasks/ defines. Beside these, where they apply:
+    """A module of tasks/. Beside these functions it has, where they apply:
 
     singular(random) → (what is singular there, inputs): inputs where the gradient is a convention.
-    sizes(dy, *inputs) → {description: number}: numbers by which a gradient may be wrongly multiplied or divided.
-    parts(dy, *inputs): the terms of terms() cut finer.
+    sizes(dy, *inputs) → {description: number}: numbers by which a gradient may be wrongly multiplied or divided,
+    beside the sizes of a batch of texts.
     """
 
     def forward(self, *inputs: Any) -> tuple[Any, Any]:
@@ -62,8 +61,7 @@ class Exercise(NamedTuple):
 
     def text(self) -> str:
         """The file that a learner gets."""
-        source = inspect.getsource(cast(Any, self.task())).split(MARKER)[0].rstrip() + "\n"
-        return source.replace("python train.py", command_name())
+        return inspect.getsource(cast(Any, self.task())).split(MARKER)[0].rstrip() + "\n"
 
 
 EXERCISES = {

@@ -225,7 +225,7 @@ FIXED = {
     ),
     "linear": Equation(
         "E8", "linear map", r"y = x\,W + b",
-        r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_t dy_t",
+        r"dx = dy\,W^{\mathsf{T}}, \quad dW = x^{\mathsf{T}}\,dy, \quad db = \sum_j dy_j",
     ),
     "embedding": Equation("E9", "embedding", r"y_j = E_{\mathrm{id}_j}", r"dE_i = \sum_{j:\,\mathrm{id}_j = i} dy_j"),
     "position encoding": Equation(
@@ -237,7 +237,7 @@ FIXED = {
         "E10", "layer norm",
         r"y = \gamma\,\hat{x} + \beta, \quad \hat{x} = (x - \mu)\,r, \quad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}",
         r"g = dy\,\gamma, \quad dx = r\left(g - \langle g \rangle - \hat{x}\,\langle g\,\hat{x} \rangle\right), \quad "
-        r"d\gamma = \sum_t dy_t\,\hat{x}_t, \quad d\beta = \sum_t dy_t",
+        r"d\gamma = \sum_j dy_j\,\hat{x}_j, \quad d\beta = \sum_j dy_j",
     ),
     "gelu": Equation("E11", "GELU", r"y = x\,\Phi(x)", r"dx = dy\left(\Phi(x) + x\,\varphi(x)\right)"),
     "relu": Equation("E12", "ReLU", r"y = \max(x, 0)", r"dx = dy\,[x > 0]"),

@@ -5,7 +5,7 @@
 j and l run over the tokens of one text. The texts lie one after another: text t owns the rows offsets[t] …
 offsets[t + 1] − 1. A text may be empty.
 Steps on the way: dω_jl = dy_j·v_l, then da_jl, which has two terms since ω_jl depends on all scores of row j.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ def draw(random):
 
 
 def sizes(dy, q, k, v, offsets):
-    return {"√d": np.sqrt(q.shape[1]), "B, the number of texts": len(offsets) - 1}
+    return {"√d": np.sqrt(q.shape[1])}
 
 
 def terms(dy, q, k, v, offsets):

@@ -2,7 +2,7 @@
 
     q̂ = softmax(z)        q = (1 − λ)·onehot(label) + λ/K        L = −(1/B)·Σ_t Σ_k q_tk·log q̂_tk
 
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
     y = x·m/(1 − θ)        m: 0 for a dropped entry, 1 for a kept one
 
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Exercise embedding (E9): rows of a table, looked up by token id.
 
-    y_t = E[id_t]
+    y_j = E[id_j]
 
 An id may occur several times, or not at all.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def terms(dy, ids, table):
     first[ids[::-1]] = dy[::-1]
     return {
         "dtable": [
-            ("Σ_t dy_t over the tokens with this id", is_id @ dy, {
+            ("Σ_j dy_j over the tokens with this id", is_id @ dy, {
                 "of equal ids only the last one counts (so do dtable[ids] = dy and dtable[ids] += dy)": last,
                 "of equal ids only the first one counts": first,
                 "a mean in place of the sum": is_id @ dy / np.maximum(counts, 1),

@@ -2,7 +2,7 @@
 
     y = x·Φ(x)        Φ′(x) = φ(x) = exp(−x²/2)/√(2π)
 
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import math

@@ -3,7 +3,7 @@
     Z = A + B
 
 A wave is a complex array, Z = re + i·im, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def draw(random):
 
 
 def terms(dz, a, b):
-    def one(other):
+    def terms_of(other):
         return [
             ("dZ", dz, {
                 "its conjugate stands there": np.conj(dz),
@@ -38,4 +38,4 @@ def terms(dz, a, b):
             }),
         ]  # fmt: skip
 
-    return {"da": one(b), "db": one(a)}
+    return {"da": terms_of(b), "db": terms_of(a)}

@@ -3,7 +3,7 @@
     μ = mean_k x_k      r = 1/sqrt(mean_k (x_k − μ)² + ε)      x̂ = (x − μ)·r      y = γ·x̂ + β
 
 With g = dy·γ, the gradient of x̂, dx has three terms: μ and r depend on x, too.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -62,14 +62,14 @@ def terms(dy, x, gain, bias):
             }),
         ],
         "dgain": [
-            ("Σ_t dy·x̂", (dy * x_hat).sum(axis=0), {
+            ("Σ_j dy_j·x̂_j", (dy * x_hat).sum(axis=0), {
                 "g stands in the place of dy": (g * x_hat).sum(axis=0),
                 "x stands in the place of x̂": (dy * x).sum(axis=0),
                 "x̂ is left out": dy.sum(axis=0),
             }),
         ],
         "dbias": [
-            ("Σ_t dy", dy.sum(axis=0), {
+            ("Σ_j dy_j", dy.sum(axis=0), {
                 "g stands in the place of dy": g.sum(axis=0),
                 "only the first row is taken": dy[0],
             }),

@@ -2,19 +2,19 @@
 
     y = x·W + b
 
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
 
 
 def forward(x, weight, bias):
-    """x: (T, p), weight: (p, q), bias: (q,) → y: (T, q), and the cache. The check takes p = q."""
+    """x: (T, m), weight: (m, h), bias: (h,) → y: (T, h), and the cache. The check takes m = h."""
     return x @ weight + bias, (x, weight)
 
 
 def backward(dy, cache):
-    """dy: (T, q) → (dx: (T, p), dweight: (p, q), dbias: (q,))."""
+    """dy: (T, h) → (dx: (T, m), dweight: (m, h), dbias: (h,))."""
     x, weight = cache
     raise NotImplementedError("return dx, dweight, dbias")
 
@@ -28,7 +28,7 @@ def draw(random):
 
 
 def sizes(dy, x, weight, bias):
-    return {"T, the number of rows": len(x), "q, the number of columns": len(bias)}
+    return {"T, the number of rows": len(x), "h, the number of columns": len(bias)}
 
 
 def terms(dy, x, weight, bias):
@@ -36,7 +36,7 @@ def terms(dy, x, weight, bias):
         "dx": [("dy·Wᵀ", dy @ weight.T, {"W is not transposed": dy @ weight})],
         "dweight": [("xᵀ·dy", x.T @ dy, {"it is transposed": dy.T @ x})],
         "dbias": [
-            ("Σ_t dy", np.sum(dy, axis=0), {
+            ("Σ_j dy_j", np.sum(dy, axis=0), {
                 "only the first row is taken": dy[0],
                 "only the last row is taken": dy[-1],
             }),

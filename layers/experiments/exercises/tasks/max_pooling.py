@@ -4,7 +4,7 @@
 
 The texts lie one after another: text t owns the rows offsets[t] … offsets[t + 1] − 1. An empty text has y = 0.
 Where several tokens have the largest entry, only the first of them receives the gradient.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -37,10 +37,6 @@ def singular(random):
     x = random.rows(4, 2)
     x[1] = x[3] = 5.0
     return "two tokens have the largest entry: the first alone receives the gradient", (x, np.array([0, 4]))
-
-
-def sizes(dy, x, offsets):
-    return {"T, the number of tokens of all texts": len(x), "B, the number of texts": len(dy)}
 
 
 def terms(dy, x, offsets):

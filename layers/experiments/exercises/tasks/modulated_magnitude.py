@@ -4,7 +4,7 @@
 
 The texts lie one after another: text t owns the rows offsets[t] … offsets[t + 1] − 1. An empty text has G = 0.
 G has the tip of a cone where all tokens of a text are 0 in a dimension: let its gradient be 0 there.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -37,34 +37,30 @@ def draw(random):
 
 
 def singular(random):
-    a = random.rows(3, 2)
-    a[:, 1] = 0
-    return "all tokens of a text are 0: the gradient is 0 there by convention", (a, random.rows(3, 2), np.array([0, 3]))
-
-
-def sizes(dy, a, b, offsets):
-    return {"T, the number of tokens of all texts": len(a), "B, the number of texts": len(dy)}
+    a, b = random.rows(3, 2), random.rows(3, 2)
+    a[:, 1] = b[:, 0] = 0
+    return "all tokens of a text are 0: the gradient is 0 there by convention", (a, b, np.array([0, 3]))
 
 
 def terms(dy, a, b, offsets):
     n = np.diff(offsets)
     dy_t, G_a, G_b = (np.repeat(x, n, axis=0) for x in (dy, magnitude(a, offsets), magnitude(b, offsets)))
 
-    def one(own, other, G_own, G_other, a, A, B):
-        divisor = G_own + (G_own == 0)  # the numerators are 0 there
-        quotient = dy_t * own / divisor
+    def terms_of(w, other, G_w, G_other, a, A, B):
+        divisor = G_w + (G_w == 0)  # the numerators are 0 there
+        quotient = dy_t * w / divisor
         return [
             (f"{a}_j·dy_t·G_{B}/G_{A}", quotient * G_other, {
-                f"1/G_{A} is left out": own * dy_t * G_other,
+                f"1/G_{A} is left out": w * dy_t * G_other,
                 f"it is divided by G_{A}², not by G_{A}": quotient * G_other / divisor,
                 f"G_{B} is left out": quotient,
-                f"G_{A} stands in the place of G_{B}": quotient * G_own,
-                f"G_{A} and G_{B} are exchanged": own * dy_t * G_own / (G_other + (G_other == 0)),
+                f"G_{A} stands in the place of G_{B}": quotient * G_w,
+                f"G_{A} and G_{B} are exchanged": w * dy_t * G_w / (G_other + (G_other == 0)),
                 f"{a}_j is left out": dy_t * G_other / divisor,
                 f"the other array stands in the place of {a}_j": other * dy_t * G_other / divisor,
-                f"{a}_j is divided by its own size, not by G_{A}": np.sign(own) * dy_t * G_other,
+                f"{a}_j is divided by its own size, not by G_{A}": np.sign(w) * dy_t * G_other,
                 "it is divided by the number of tokens of the text": quotient * G_other / np.repeat(n, n)[:, None],
             }),
         ]  # fmt: skip
 
-    return {"da": one(a, b, G_a, G_b, "a", "A", "B"), "db": one(b, a, G_b, G_a, "b", "B", "A")}
+    return {"da": terms_of(a, b, G_a, G_b, "a", "A", "B"), "db": terms_of(b, a, G_b, G_a, "b", "B", "A")}

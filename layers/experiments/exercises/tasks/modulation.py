@@ -3,7 +3,7 @@
     Z = A·B
 
 A wave is a complex array, Z = re + i·im, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -29,30 +29,16 @@ def draw(random):
 
 
 def terms(dz, a, b):
-    def one(own, other, A, B):
+    def terms_of(w, other, A, B):
         return [
             (f"dZ·conj({B})", dz * np.conj(other), {
                 f"the conjugate of {B} is forgotten": dz * other,
                 f"dZ is conjugated in place of {B}": np.conj(dz) * other,
                 f"dZ is conjugated as well as {B}": np.conj(dz * other),
-                f"{A} stands in the place of {B}": dz * np.conj(own),
-                f"{A} stands in the place of {B}, and is not conjugated": dz * own,
+                f"{A} stands in the place of {B}": dz * np.conj(w),
+                f"{A} stands in the place of {B}, and is not conjugated": dz * w,
                 f"{B} is left out": dz,
             }),
         ]  # fmt: skip
 
-    return {"da": one(a, b, "A", "B"), "db": one(b, a, "B", "A")}
-
-
-def parts(dz, a, b):
-    """The same in real numbers."""
-
-    def one(other, A, B):
-        return [
-            (f"dZ.re·{B}.re of d{A}.re", dz.real * other.real + 0j, {}),
-            (f"dZ.im·{B}.im of d{A}.re", dz.imag * other.imag + 0j, {}),
-            (f"dZ.im·{B}.re of d{A}.im", 1j * dz.imag * other.real, {}),
-            (f"−dZ.re·{B}.im of d{A}.im", -1j * dz.real * other.imag, {}),
-        ]
-
-    return {"da": one(b, "A", "B"), "db": one(a, "B", "A")}
+    return {"da": terms_of(a, b, "A", "B"), "db": terms_of(b, a, "B", "A")}

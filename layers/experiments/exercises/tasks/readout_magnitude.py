@@ -4,7 +4,7 @@
 
 A wave is a complex array, Z = re + i·im, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.
 ρ has the tip of a cone at Z = 0: let the gradient be 0 there.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -38,11 +38,11 @@ def singular(random):
 def terms(dy, z):
     rho = np.abs(z) + (z == 0)  # the numerators are 0 there
 
-    def one(name, part):
+    def term(name, part):
         return (f"d{name} = dy·{name}/ρ", dy * part / rho, {
             "1/ρ is left out": dy * part,
             "it is divided by ρ², not by ρ": dy * part / rho**2,
             "dy is left out": part / rho,
         })  # fmt: skip
 
-    return {"dz": [one("re", z.real + 0j), one("im", 1j * z.imag)]}
+    return {"dz": [term("re", z.real + 0j), term("im", 1j * z.imag)]}

@@ -4,7 +4,7 @@
 
 A wave is a complex array, Z = re + i·im, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.
 The angle has no derivative at Z = 0: let the gradient be 0 there. ρ = sqrt(re² + im²) is of use.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ The texts lie one after another: text t owns the rows offsets[t] … offsets[t +
 The wave is a complex array, and so is its gradient: dZ = ∂L/∂re + i·∂L/∂im.
 w_l moves its own re, and the im of every other token of its text. v is the tip of a cone where it is 0, as in a text of
 one token: let h = dim/v be 0 there.
-Write backward. Then: python train.py exercise --check THIS_FILE
+Write backward. Then: wave-network exercise --check THIS_FILE
 """
 
 import numpy as np
@@ -41,10 +41,6 @@ def singular(random):
     return "all other tokens are 0: h is 0 there by convention", (w, np.array([0, 3]))
 
 
-def sizes(dz, w, offsets):
-    return {"T, the number of tokens of all texts": len(w), "B, the number of texts": len(offsets) - 1}
-
-
 def terms(dz, w, offsets):
     n, v = np.diff(offsets), forward(w, offsets)[1][1]
     G = np.sqrt(v**2 + w**2)
@@ -56,7 +52,7 @@ def terms(dz, w, offsets):
         return np.repeat([h[start:stop].sum(axis=0) for start, stop in zip(offsets[:-1], offsets[1:])], n, axis=0)
 
     h = quotient(v)
-    others = {
+    mistakes_of_sum = {
         "the sum runs over all texts, not over the token's own": w * h.sum(axis=0),
         "1/v is left out, h = dim": w * of_text(dz.imag),
         "v is replaced by G, h = dim/G": w * of_text(quotient(G)),
@@ -64,7 +60,7 @@ def terms(dz, w, offsets):
         "a mean in place of the sum": w * of_text(h) / np.repeat(n, n)[:, None],
         "w stands within the sum, not before it": of_text(w * h),
     }
-    own = {
+    mistakes_of_token = {
         "1/v is left out, h = dim": -w * dz.imag,
         "v is replaced by G, h = dim/G": -w * quotient(G),
         "w is left out": -h,
@@ -72,7 +68,7 @@ def terms(dz, w, offsets):
     return {
         "dw": [
             ("dre", dz.real, {"dim stands in the place of dre": dz.imag}),
-            ("w·Σh, the path through G to all tokens of the text", w * of_text(h), others),
-            ("−w·h, the token's own part of it", -w * h, own),
+            ("w·Σh, the path through G to all tokens of the text", w * of_text(h), mistakes_of_sum),
+            ("−w·h, the token's own part of it", -w * h, mistakes_of_token),
         ]
     }
