@@ -5,9 +5,9 @@
     y_tk  = G_A,tk · G_B,tk                                     G_A, G_B: E1 of the rows a and b behind the waves
     da_jk = a_jk · dy_tk·G_B,tk/G_A,tk        db_jk = b_jk · dy_tk·G_A,tk/G_B,tk        (0 where the divisor is 0)
 
-dy_t is the sum of the gradients of its tokens' y. Where the magnitudes of a are those of sentences m and the magnitudes of b
-those of whole texts t ⊇ m, there is a row y_m = G_A,m·G_B,t for each sentence, and dG_B,t = Σ_{m⊆t} dy_m·G_A,m. The
-chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes over all T tokens; so does a correlation. Each
+dy_t is the sum of the gradients of its tokens' y. Where the magnitudes of a are those of sentences m and the magnitudes
+of b those of whole texts t ⊇ m, there is a row y_m = G_A,m·G_B,t for each sentence, and dG_B,t = Σ_{m⊆t} dy_m·G_A,m.
+The chain E4, E6, E7 gives the same, at G = 0 too, by some forty passes over all T tokens; so does a correlation. Each
 partial derivative is at most G_B or G_A. Singular points: those of E1. Unit: the product of those of a and b.
 Source: follows from Zhang & Sheng, arXiv 2411.02674.
 Derivation: modulated_magnitude.md.
