@@ -196,8 +196,9 @@ def wave_pair(
 
 def of_sentences(entries: int, texts: int, d: int, cells: int, slopes: bool) -> Flops:
     """Count the operations of a wave of sentences beyond one of texts, in a pair. slopes: whether E4 goes backward."""
-    tests, sizes = 4 * (entries - texts) * d, 2 * cells + entries
-    return Flops(cells + 2 * (cells - entries) * d + tests + sizes, slopes * (2 * cells * d + tests) + sizes)
+    sizes, limits = 2 * cells + entries, 4 * (entries - texts) * d
+    forward = cells + 2 * (cells - entries) * d + limits - 2 * entries * d
+    return Flops(forward + sizes, slopes * (2 * cells * d + limits) + sizes)
 
 
 def feed_forward(rows: int, d: int, hidden: int, activation: str) -> Flops:

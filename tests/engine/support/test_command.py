@@ -8,8 +8,8 @@ from engine.support import command
 @pytest.mark.parametrize(
     "typed, name",
     [
-        ("train.py", "python train.py"),
-        ("../here/train.py", "python ../here/train.py"),
+        (str(command.CHECKOUT / "train.py"), f"python {command.CHECKOUT / 'train.py'}"),
+        ("/elsewhere/train.py", "wave-network"),
         ("/site/wave_network.py", "python -m wave_network"),
         ("/bin/wave-network", "wave-network"),
         ("C:/Scripts/wave-network.exe", "wave-network"),

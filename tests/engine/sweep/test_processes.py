@@ -11,6 +11,7 @@ import pytest
 from engine.support.errors import UserError
 from engine.sweep.workers import Job, ask, run_jobs
 from engine.training.interrupt import Interrupted
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -75,6 +76,7 @@ def test_threads_are_limited_unless_the_user_has_said(tmp_path, monkeypatch):
 
 
 def test_messages_of_a_job_name_the_command_that_the_user_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "tests")
     monkeypatch.setattr("sys.argv", ["../train.py", "sweep"])
     line = "import os; print(json.dumps(os.environ['_WAVE_COMMAND']))"
     run(tmp_path, jobs(line))
