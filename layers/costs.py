@@ -197,7 +197,7 @@ def wave_pair(
 def of_sentences(entries: int, texts: int, d: int, cells: int, slopes: bool) -> Flops:
     """Count the operations of a wave of sentences beyond one of texts, in a pair. slopes: whether E4 goes backward."""
     sizes, limits = 2 * cells + entries, 4 * (entries - texts) * d
-    forward = cells + 2 * (cells - entries) * d + limits - 2 * entries * d
+    forward = cells + 2 * (cells - entries) * d + limits - entries * d
     return Flops(forward + sizes, slopes * (2 * cells * d + limits) + sizes)
 
 
