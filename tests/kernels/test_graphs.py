@@ -45,7 +45,9 @@ def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
 
 
 @pytest.mark.parametrize("name", PADDED)
-@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-3), (np.float64, 1e-11)])
+@pytest.mark.parametrize(
+    "dtype, tolerance", [pytest.param(np.float32, 1e-3, marks=pytest.mark.thorough), (np.float64, 1e-11)]
+)
 def test_padded_steps_learn_what_others_learn(cuda, monkeypatch, name, dtype, tolerance):
     with cuda():
         expected, told, plain = trained(network_of(PADDED[name], dtype))

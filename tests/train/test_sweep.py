@@ -85,6 +85,7 @@ def processes_of(folder):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, sweep_file, run):
     """They are those of the command train, too."""
@@ -337,6 +338,7 @@ def require_ensembles_measured(folder, out, run):
         assert f"  {100 * ensemble['accuracy']:.2f} " in line and line.count("±") == (4 if len(measured) > 1 else 3)
 
 
+@pytest.mark.thorough
 def test_an_ensemble_that_cannot_be_measured_is_left_empty(tmp_path, sweep_file, run):
     """A seed is missing, or there are no test texts."""
     folder = tmp_path / "out"
@@ -376,6 +378,7 @@ def test_a_sweep_of_a_version_without_ensembles_is_resumed(tmp_path, sweep_file,
         assert code == 2 and "sweep.toml" in err and "ensemble (0, or the number" in err
 
 
+@pytest.mark.thorough
 def test_a_sweep_with_the_former_names_of_ensembles_is_resumed(tmp_path, sweep_file, run):
     """Option, field of sweep.toml, folder and files were called "together"; what was measured is not measured anew."""
     folder = tmp_path / "out"
