@@ -79,7 +79,7 @@ def test_the_metadata_name_the_command_and_the_licence(archives):
     assert {f"Version: {__version__}", "License-Expression: MIT", "License-File: LICENSE"} <= set(lines)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_wheel_trains_in_an_empty_folder(archives, tmp_path):
     """By a sweep, whose processes find the program too; what it trained labels texts."""
     site, here = tmp_path / "site", tmp_path / "here"

@@ -82,6 +82,7 @@ def test_macros_of_the_c_library_are_refused_as_on_a_device(compiler):
     assert not done.ok and [macro for macro in macros if f'identifier "{macro}" is undefined' not in done.message] == []
 
 
+@pytest.mark.thorough
 def test_registers_that_overflow_are_counted(compiler):
     values = "\n".join(f"double v{i} = x[{i} * 7 + threadIdx.x];" for i in range(200))
     sums = " + ".join(f"v{i} * v{199 - i} * sin(v{i})" for i in range(200))

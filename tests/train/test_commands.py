@@ -182,8 +182,8 @@ def test_predict_copes_with_any_text(trained, run, text):
 
 
 def test_gradcheck_lists_every_case_and_passes(run, monkeypatch):
-    """Of every fourth case; tests/layers/experiments/gradcheck/test_gradient_suite.py runs them all."""
-    some = CASES[::-4]
+    """Of every eighth case; tests/layers/experiments/gradcheck/test_gradient_suite.py runs them all."""
+    some = CASES[::-8]
     monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1", "--json")
     report = json.loads(out)
@@ -229,11 +229,7 @@ def test_gradcheck_has_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
     monkeypatch.setattr(
         modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im)
     )
-    some = [
-        case
-        for case in CASES
-        if case.name in ("E5 interference", "E6 modulation", "network, modulation, both", "network, interference, both")
-    ]
+    some = [case for case in CASES if case.name in ("E5 interference", "E6 modulation", "network, modulation, both")]
     monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1")
     assert code == 1

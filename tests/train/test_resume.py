@@ -42,7 +42,9 @@ def long_arguments(arguments):
     return [*arguments, "--set", "dropout=0.2", "--batch-size", "4", "--epochs", "60", "--set", "patience=0"]
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+)
 def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, number, code):
     assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0
     process = start([*long_arguments, "--output", tmp_path / "cut"])

@@ -151,7 +151,7 @@ def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, sweep_file, r
     assert "TSV" in err  # what was guessed of the files
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_stopped_sweep_saves_and_continues_to_the_same_bits(tmp_path, sweep_file, run):
     """Stopped in the first of the two longer runs."""
     path = sweep_file(

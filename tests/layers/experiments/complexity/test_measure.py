@@ -64,6 +64,7 @@ def test_on_a_device_the_mixing_has_an_update_of_its_own(small, monkeypatch):
     assert set(waits) == {measure.UPDATES + 1}, "nothing waits for the device while updates are timed"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", MODELS)
 def test_bytes_saved_at_a_further_length_follow_from_two(small, model):
     s = subject(model)
