@@ -59,6 +59,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, n
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
 
 
+@pytest.mark.thorough
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, long_arguments, run):
     """It leaves only whole files."""
     assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0

@@ -253,6 +253,7 @@ def test_a_run_of_other_settings_is_named(tmp_path, sweep_file, run):
     )
 
 
+@pytest.mark.thorough
 def test_a_run_killed_before_its_first_step_starts_anew(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
     assert run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)[0] == 0
@@ -279,6 +280,7 @@ def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
     )
 
 
+@pytest.mark.thorough
 def test_ensembles_of_seeds_are_measured(tmp_path, sweep_file, run):
     """Once; the figures that evaluate prints of these runs are in the table.
 

@@ -27,7 +27,7 @@ from tests.support.small_networks import (
 @both_kinds
 @every_differentiable
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("blocks", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_gradient_of_every_parameter(kind, operation, readout, scope, blocks):
     network = network_of(kind, operation=operation, readout=readout, scope=scope, blocks=blocks)
     assert_network_gradients(network, example_batch(VOCABULARY, CLASSES, LENGTHS))
