@@ -206,6 +206,7 @@ def test_no_run_outlives_a_sweep_that_is_killed(tmp_path, sweep_file):
     assert all("saved; continue with" in log.read_text() for log in logs)
 
 
+@pytest.mark.thorough
 def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep_file, run):
     path = sweep_file(
         seeds="seeds = [0]", none='diverging = { learning_rate = 1e30, embedding_update = "dense", clip_norm = 0.0 }'
@@ -226,6 +227,7 @@ def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep
     )
 
 
+@pytest.mark.thorough
 def test_a_finished_sweep_is_shown_and_takes_more_seeds(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
     code, out, err = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)

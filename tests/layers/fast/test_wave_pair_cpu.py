@@ -94,7 +94,7 @@ def test_float32_keeps_its_digits_where_one_token_dominates(operation, readout, 
 
 
 @every_cpu_pair
-@pytest.mark.parametrize("tokens", [2, 3, 5])
+@pytest.mark.parametrize("tokens", [2, 5])
 @pytest.mark.parametrize("ratio", np.geomspace(2e4, 5e5, 4))
 def test_float32_keeps_its_digits_where_sums_begin_to_fail(operation, readout, tokens, ratio):
     """Where the difference of two sums in float64 has about six digits left: ROUNDING decides which texts to trust."""
