@@ -1,4 +1,4 @@
-"""What is distributed: metadata, whether the archives hold every file, and the command from a wheel."""
+"""The distribution: metadata, whether the archives hold every file, and the command from a wheel."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""What the pictures of the equations share: panels of exact scale, arrows, text, and waves of one dimension."""
+"""Parts that the pictures of the equations share: panels of exact scale, arrows, text, and waves of one dimension."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def attention_backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d, 
         )
         omega = xp.exp(scores(q_h, k_h) - m[some, rows, None])
         da = dy_h @ v_h.transpose(0, 2, 1)
-        # Of the very numbers that D is taken from: dy·y would leave rounding where ω is 1.
+        # D is taken from the very same numbers: dy·y would leave rounding where ω is 1.
         da -= xp.einsum("hjl,hjl->hj", omega, da)[:, :, None]
         da *= omega * scale
         dq_h[...] = da @ k_h

@@ -40,7 +40,7 @@ def test_float32_equals_float64(operation, readout, lengths, seed, form, vocabul
 @given(MANY_LENGTHS, SEEDS, FORMS, st.integers(0, 4))
 @examples(30)
 def test_magnitudes_of_sentences_and_of_texts(operation, readout, lengths, seed, form, decades):
-    """Of a by sentences, some of one token or none; of b by texts."""
+    """The magnitudes of a by sentences, some of one token or none; those of b by texts."""
     rng, a, b, bag = case(lengths, seed, form, decades, vocabulary=7, dtype=np.float32)
     dy = cotangent(rng, bag, 3, readout)
     assert_keeps_the_promise(a, b, bag, operation, readout, dy, of_texts(bag))

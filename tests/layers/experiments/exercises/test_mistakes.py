@@ -10,7 +10,7 @@ from tests.support.exercise_equations import write_with_equation
 T, D = "T, the number of rows", "d, the number of columns"
 ROWS, MEAN = "T, the number of tokens of all texts", "a mean in place of a sum"
 SHARED, THERE = "spread(dy / (n + (n == 0)).astype(dy.dtype), offsets, shape[0])", "dx[xp.where("
-BRANCH = "        # Of the very numbers that D is taken from: dy·y would leave rounding where ω is 1.\n"
+BRANCH = "        # D is taken from the very same numbers: dy·y would leave rounding where ω is 1.\n"
 D_TERM = '        da -= xp.einsum("hjl,hjl->hj", omega, da)[:, :, None]\n'
 W_OWN, W_G = "dw: −w·h, the token's own part of it", "dw: w·Σh, the path through G to all tokens of the text"
 MU, SIGMA = "dx: −r·mean(g)", "dx: −r·x̂·mean(g·x̂)"

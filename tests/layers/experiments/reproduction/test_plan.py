@@ -25,7 +25,7 @@ def logits(changes):
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_same_cells_are_one_function(operation):
-    """Those and, but for the dead half of a projection, no others: to the digits of float32."""
+    """But for the dead half of a projection no others are, to the digits of float32."""
     cells, same = one_factor(operation, 8), same_cells(PROTOCOL, operation)
     outputs = {label: logits(changes) for label, changes in cells.items()}
     equal = {
