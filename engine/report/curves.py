@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from engine.report.figures import GREY, GRID, Look, looks
+from engine.report.figures import GREY, GRID, PANEL_HEIGHT, WIDTH, Look, columns_of, looks
 from engine.types import Array, Floats1d
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ Curves: TypeAlias = Mapping[str, Any]  # a run
 Groups: TypeAlias = Mapping[str, Sequence[Curves]]
 
 ABOVE = 4  # zorder of dashed lines, which let a solid line below them be seen
-LEGEND_CHARACTERS = 130  # in a row of the legend
-MARK_CHARACTERS = 6  # width of the mark beside a name in the legend
 
 
 def is_number(value: object) -> bool:
@@ -105,12 +103,12 @@ def learning_caption(window: int) -> str:
 
 def draw_learning(groups: Groups) -> Figure:
     """Draw loss and accuracy of single steps, their running medians, and both as measured on validation texts."""
-    figure, (left, right) = panels(2, ("loss [nat]", "accuracy [%]"))
-    right.set_ylim(-2, 104)
+    figure, (upper, lower) = panels(("loss [nat]", "accuracy [%]"))
+    lower.set_ylim(-2, 104)
     losses = [numbers([*run["loss"], *(entry["loss"] for entry in run["validation"])]) for run in all_runs(groups)]
-    draw_series(left, groups, "loss", within=losses)
-    draw_series(right, groups, "accuracy", scale=100)
-    for axes, key, scale in ((left, "loss", 1), (right, "accuracy", 100)):
+    draw_series(upper, groups, "loss", within=losses)
+    draw_series(lower, groups, "accuracy", scale=100)
+    for axes, key, scale in ((upper, "loss", 1), (lower, "accuracy", 100)):
         for look, runs in zip(looks(len(groups)), groups.values()):
             draw_validation(axes, runs, key, scale, look)
     extra = []
@@ -120,19 +118,19 @@ def draw_learning(groups: Groups) -> Figure:
     return figure
 
 
-def panels(count: int, titles: Iterable[str], sharey: bool = False, height: float = 0.0) -> tuple[Figure, Array]:
-    """(Figure, row of axes) for so many panels by step. height: in inches, by default as the number of panels asks."""
+def panels(titles: Sequence[str], sharey: bool = False) -> tuple[Figure, Array]:
+    """(Figure, axes) of panels by step, one below the other, each with its title."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9.6, height or (4.0 if count == 2 else 3.8)), layout="constrained")
-    row = figure.subplots(1, count, sharex=True, sharey=sharey)
-    for axes, title in zip(row, titles):
+    figure = Figure(figsize=(WIDTH, PANEL_HEIGHT * len(titles) + 1), layout="constrained")
+    column = figure.subplots(len(titles), sharex=True, sharey=sharey)
+    for axes, title in zip(column, titles):
         axes.set_title(title, pad=10)
-        axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 2.5, 5, 10), integer=True, min_n_ticks=1))
         axes.grid(True, color=GRID, linewidth=0.6)
-    return figure, row
+    column[-1].set_xlabel("step")
+    return figure, column
 
 
 def draw_series(
@@ -267,13 +265,3 @@ def marks_of(groups: Groups, keys: Collection[str]) -> list[dict[str, Any]]:
     if any((y <= 0).any() for key, ys in series.items() if key != "accuracy" for y in ys):
         marks.append({"label": "zeros lie on the lower rim"})
     return marks
-
-
-def columns_of(names: Sequence[str]) -> int:
-    """Number of columns of a legend: at most 6, as many as fit beside each other, in rows of about one length."""
-    for most in range(min(6, len(names)), 1, -1):
-        rows = -(-len(names) // most)
-        columns = [names[start : start + rows] for start in range(0, len(names), rows)]  # filled column by column
-        if sum(max(map(len, column)) + MARK_CHARACTERS for column in columns) <= LEGEND_CHARACTERS:
-            return len(columns)
-    return 1

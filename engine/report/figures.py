@@ -35,6 +35,9 @@ LOOKS: tuple[Look, ...] = (
     ("#CC79A7", "D", (0, (6, 2, 1, 2))),
 )
 DISTINCT = len(LOOKS) ** 2  # number of looks that differ
+WIDTH, PANEL_HEIGHT = 5.2, 2.6  # inches: panels stand one below the other, to be read on a telephone as well
+LEGEND_CHARACTERS = 68  # in a row of the legend
+MARK_CHARACTERS = 6  # width of the mark beside a name in the legend
 GREY = "#555555"
 GRID = "#E5E5E5"
 STYLE = {
@@ -141,7 +144,7 @@ def write_line_plot(
     levels: Sequence[Level] = (),
     x_ticks: Sequence[float] | None = None,
 ) -> None:
-    """Draw panels side by side, four in two rows, both axes logarithmic, into a .svg or .png file.
+    """Draw panels one below the other, both axes logarithmic, into a .svg or .png file.
 
     x: positive numbers, None where every panel has its own. x_ticks: numbers that are written out, by default powers of
     ten. Values that are NaN or infinite are crosses on the upper rim, zeros lie on the lower rim.
@@ -162,18 +165,13 @@ def draw_line_plot(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    rows = 2 if len(panels) == 4 else 1
-    columns = len(panels) // rows
-    figure = Figure(figsize=(4.4 * columns, 4.0 if rows == 1 else 6.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, PANEL_HEIGHT * len(panels) + 1), layout="constrained")
     panels = [panel._replace(x=np.asarray(x if panel.x is None else panel.x, np.float64)) for panel in panels]
     shared = not any(panel.y_label for panel in panels)
-    row = figure.subplots(rows, columns, sharex=x is not None, sharey=shared, squeeze=False).ravel()
-    for number, (axes, panel) in enumerate(zip(row, panels)):
+    column = figure.subplots(len(panels), sharex=x is not None, sharey=shared, squeeze=False).ravel()
+    for axes, panel in zip(column, panels):
         lowest, highest = scale_of(panel, panels, levels)
-        below = x_label if number >= len(panels) - columns else ""
-        axes.set(
-            xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), xlabel=below, ylabel=panel.y_label or ""
-        )
+        axes.set(xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), ylabel=panel.y_label or "")
         axes.set_xticks(
             ticks(*decades([panel.x])) if x_ticks is None else x_ticks,
             None if x_ticks is None else [f"{x:,}" for x in x_ticks],
@@ -184,27 +182,39 @@ def draw_line_plot(
         axes.set_title(panel.title, pad=10)  # above the crosses on the rim
         draw_levels(axes, levels)
         draw_lines(axes, panel.x, panel.lines)
-    if panels[0].y_label is None:
-        row[0].set_ylabel(y_label)
-    handles, names = row[0].get_legend_handles_labels()
+    column[-1].set_xlabel(x_label)
+    if y_label:
+        figure.supylabel(y_label, fontsize="medium")
+    handles, names = column[0].get_legend_handles_labels()
     if not all(np.isfinite(y).all() for panel in panels for y in panel.lines.values()):
         handles.append(Line2D([], [], color=GREY, marker="x", linestyle=""))
         names.append("NaN or infinite")
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, columnspacing=1.5)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns_of(names), frameon=False, columnspacing=1.5)
     return figure
+
+
+def columns_of(names: Sequence[str]) -> int:
+    """Number of columns of a legend: at most 6, as many as fit beside each other, in rows of about one length."""
+    for most in range(min(6, len(names)), 1, -1):
+        rows = -(-len(names) // most)
+        columns = [names[start : start + rows] for start in range(0, len(names), rows)]  # filled column by column
+        if sum(max(map(len, column)) + MARK_CHARACTERS for column in columns) <= LEGEND_CHARACTERS:
+            return len(columns)
+    return 1
 
 
 def scale_of(panel: Panel, panels: Sequence[Panel], levels: Sequence[Level]) -> tuple[int, int]:
     """(lowest, highest) power of ten of a panel: its own, or one for all that have none.
 
-    The shared scale has room for the text of the levels and for the rim.
+    A shared scale has room for the text of levels, and for rims where numbers lie that the axis cannot show.
     """
     if panel.y_label is not None:
         lowest, highest = decades(panel.lines.values())
         return lowest, max(highest, lowest + 1)
-    shared = [y for one in panels if one.y_label is None for y in one.lines.values()]
+    shared = [np.asarray(y, np.float64) for one in panels if one.y_label is None for y in one.lines.values()]
     lowest, highest = decades([*shared, *([level.y] for level in levels)])
-    return lowest - 1, highest + 1
+    rims = any(not np.isfinite(y).all() or (y <= 0).any() for y in shared)
+    return (lowest - 1, highest + 1) if levels or rims else (lowest, max(highest, lowest + 1))
 
 
 def draw_levels(axes: Axes, levels: Iterable[Level]) -> None:

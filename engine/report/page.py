@@ -163,18 +163,18 @@ def draw_rates(groups: Sequence[Group]) -> Figure:
     Where all runs clip the gradient to one norm, a line shows it.
     """
     curves = curves_of(groups)
-    figure, (left, right) = panels(2, ("learning rate", "norm of the gradient, before clipping"), height=3.2)
+    figure, (upper, lower) = panels(("learning rate", "norm of the gradient, before clipping"))
     for (color, _, dash), runs in zip(looks(len(curves)), curves.values()):
         style = {"color": color, "linestyle": dash, "linewidth": 1.4, "zorder": above(dash)}
-        left.plot(runs[0]["step"], runs[0]["learning_rate"], **style)
-    left.set_ylim(bottom=0)
-    left.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        upper.plot(runs[0]["step"], runs[0]["learning_rate"], **style)
+    upper.set_ylim(bottom=0)
+    upper.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     clips = {run.settings.training.clip_norm for group in groups for run in group.runs}
     levels = [Level(clip, f"clipped above {clip:g}") for clip in clips if len(clips) == 1 and clip > 0]
     norms = [numbers(run["gradient_norm"]) for run in all_runs(curves)]
     room = numbers([level.y / 2 for level in levels])  # for the text below a level
-    draw_series(right, curves, "gradient_norm", within=[*norms, room])
-    draw_levels(right, levels)
+    draw_series(lower, curves, "gradient_norm", within=[*norms, room])
+    draw_levels(lower, levels)
     legend(figure, curves, ("gradient_norm",))
     return figure
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine import __version__
 from engine.commands.options import to_json
-from engine.report.figures import looks, write_picture
+from engine.report.figures import WIDTH, looks, write_picture
 from engine.report.html import Picture, inline_svg, render, settings_groups
 from engine.support.files import write_text
 from layers.experiments.reproduction.paper import HEADINGS, TOLERANCE
@@ -97,9 +97,9 @@ def draw_curves(curves: dict[str, dict[str, list[list[float]]]], x_label: str) -
     """Draw the curves of each corpus in a panel of its own."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.0 * len(curves), 4.0), layout="constrained")
-    row = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for axes, (corpus, cells) in zip(row, curves.items()):
+    figure = Figure(figsize=(WIDTH, 4.0 * len(curves)), layout="constrained")
+    column = figure.subplots(len(curves), sharey=True, squeeze=False)[:, 0]
+    for axes, (corpus, cells) in zip(column, curves.items()):
         for (color, marker, dash), (cell, points) in zip(looks(len(cells)), cells.items()):
             x, y = np.transpose(points)
             axes.plot(x, y, color=color, marker=marker, linestyle=dash, markersize=3, linewidth=1.4, label=label(cell))

@@ -159,10 +159,10 @@ def draw_convergence(study: Record) -> Figure:
 def draw_gradients(study: Record) -> Figure:
     """Draw norms of the loss's gradient at three places, over one logarithmic axis."""
     groups = groups_of(study)
-    figure, row = panels(3, PLACES.values(), sharey=True)
-    row[0].set_ylabel("L2 norm of the loss's gradient")
+    figure, column = panels(list(PLACES.values()), sharey=True)
+    figure.supylabel("L2 norm of the loss's gradient", fontsize="medium")
     norms = [numbers(run[place]) for run in study["runs"].values() for place in PLACES]
-    for axes, place in zip(row, PLACES):
+    for axes, place in zip(column, PLACES):
         draw_series(axes, groups, place, within=norms)
     legend(figure, groups, PLACES)
     return figure
@@ -170,14 +170,14 @@ def draw_gradients(study: Record) -> Figure:
 
 def draw_independence(study: Record) -> Figure:
     """Draw mean absolute correlation and effective rank at the steps at which they were measured."""
-    figure, row = panels(2, ("mean |correlation| of two dimensions", "effective rank"))
-    for axes, key in zip(row, ("mean_absolute_correlation", "effective_rank")):
+    figure, column = panels(("mean |correlation| of two dimensions", "effective rank"))
+    for axes, key in zip(column, ("mean_absolute_correlation", "effective_rank")):
         for (color, marker, dash), run in zip(looks(len(study["runs"])), study["runs"].values()):
             x = [entry["step"] for entry in run["independence"]]
             y = numbers([entry[key] for entry in run["independence"]])
             axes.plot(x, y, color=color, marker=marker, linestyle=dash, markersize=4, linewidth=1.4, zorder=above(dash))
         axes.margins(y=0.1)
-    row[0].set_ylim(bottom=0)  # not the rank: it may stay near its largest
+    column[0].set_ylim(bottom=0)  # not the rank: it may stay near its largest
     legend(figure, groups_of(study))
     return figure
 

@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-from engine.report.curves import columns_of, draw_learning, running_median
+from engine.report.curves import draw_learning, running_median
+from engine.report.figures import columns_of
 from engine.report.figures import DISTINCT, LOOKS, looks, svg_text
 
 
@@ -86,11 +87,11 @@ def test_sixteen_looks_differ():
         (["a"], 1),
         (["a", "b", "c"], 3),
         (["a"] * 7, 4),
-        (["x" * 30] * 3, 3),
-        (["x" * 40] * 4, 2),
-        (["x" * 120, "a"], 1),
-        (["x" * 200], 1),
-        (["x" * 60, "x" * 60, "a", "b"], 2),
+        (["x" * 15] * 3, 3),
+        (["x" * 20] * 4, 2),
+        (["x" * 60, "a"], 1),
+        (["x" * 100], 1),
+        (["x" * 25, "x" * 25, "a", "b"], 2),
     ],
 )
 def test_a_legend_is_as_wide_as_its_names_allow(names, columns):
