@@ -13,13 +13,13 @@ check_recorded_gradient takes a gradient that was computed elsewhere. Only NumPy
 imported.
 """
 
-from engine.gradcheck.backends import compare_backends
-from engine.gradcheck.check import check_gradients, check_layer, check_network
-from engine.gradcheck.derivatives import METHODS, TOLERANCES
-from engine.gradcheck.entries import check_recorded_gradient
-from engine.gradcheck.jacobian import check_jacobian
-from engine.gradcheck.properties import check_properties
-from engine.gradcheck.report import GradientReport, Row, assert_gradients
+from .backends import compare_backends
+from .check import check_gradients, check_layer, check_network
+from .derivatives import METHODS, TOLERANCES
+from .entries import check_recorded_gradient
+from .jacobian import check_jacobian
+from .properties import check_properties
+from .report import GradientReport, Row, assert_gradients
 
 __all__ = [
     "METHODS",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.gradcheck.arrays import (
+from .arrays import (
     Array,
     Backward,
     Forward,
@@ -20,9 +20,9 @@ from engine.gradcheck.arrays import (
     to_host_array,
     why_no_cuda,
 )
-from engine.gradcheck.point import Point, input_gradients
-from engine.gradcheck.properties import cotangent
-from engine.gradcheck.report import GradientReport, Row
+from .point import Point, input_gradients
+from .properties import cotangent
+from .report import GradientReport, Row
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 TYPES: dict[tuple[str, str], type[np.number[Any]]] = {

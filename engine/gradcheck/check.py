@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.gradcheck.arrays import (
+from .arrays import (
     FLOATS,
     Backward,
     Cache,
@@ -25,12 +25,12 @@ from engine.gradcheck.arrays import (
     to_host_array,
     tree_vector,
 )
-from engine.gradcheck.derivatives import METHODS, STEPS, NotAnalytic
-from engine.gradcheck.entries import away_from_kinks, worst_entry
-from engine.gradcheck.point import Point, random_unit
-from engine.gradcheck.properties import check_properties
-from engine.gradcheck.report import GradientReport, Row
-from engine.gradcheck.verdict import Judge
+from .derivatives import METHODS, STEPS, NotAnalytic
+from .entries import away_from_kinks, worst_entry
+from .point import Point, random_unit
+from .properties import check_properties
+from .report import GradientReport, Row
+from .verdict import Judge
 
 
 def check_gradients(

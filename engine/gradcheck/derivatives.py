@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.arrays import Direction, Tree, Vector, leaves, norm, real_vector, to_host_array, tree_vector
-from engine.gradcheck.point import Point
+from .arrays import Direction, Tree, Vector, leaves, norm, real_vector, to_host_array, tree_vector
+from .point import Point
 
 TOLERANCES = {"complex_step": 1e-12, "five_point": 1e-7, "richardson": 1e-8}
 STEPS = {"complex_step": 1e-30, "five_point": 1e-4, "richardson": 0.1}

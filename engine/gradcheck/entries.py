@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.arrays import Array, Direction, norm, random_generator, real_vector, to_host_array
-from engine.gradcheck.point import Point, entry_scales
-from engine.gradcheck.report import Row
-from engine.gradcheck.verdict import Judge
+from .arrays import Array, Direction, norm, random_generator, real_vector, to_host_array
+from .point import Point, entry_scales
+from .report import Row
+from .verdict import Judge
 
 ENTRIES = 100  # looked at in a block; of a larger one a random sample
 

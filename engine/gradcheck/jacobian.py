@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.arrays import Backward, Direction, Forward, Parameter, leaves, rebuild, to_host_array
-from engine.gradcheck.check import Check
-from engine.gradcheck.derivatives import Slope
-from engine.gradcheck.entries import entry_directions, index_of
-from engine.gradcheck.point import Point
-from engine.gradcheck.report import GradientReport, Row, severity
+from .arrays import Backward, Direction, Forward, Parameter, leaves, rebuild, to_host_array
+from .check import Check
+from .derivatives import Slope
+from .entries import entry_directions, index_of
+from .point import Point
+from .report import GradientReport, Row, severity
 
 LARGEST = 250_000  # entries of a Jacobian
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.gradcheck.arrays import (
+from .arrays import (
     FLOATS,
     Array,
     Backward,

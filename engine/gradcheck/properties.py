@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.gradcheck.arrays import (
+from .arrays import (
     Array,
     Backward,
     Cache,
@@ -25,8 +25,8 @@ from engine.gradcheck.arrays import (
     to_host_array,
     tree_vector,
 )
-from engine.gradcheck.point import Point, random_unit, run_backward
-from engine.gradcheck.report import GradientReport, Row
+from .point import Point, random_unit, run_backward
+from .report import GradientReport, Row
 
 ROUNDING = 1e-12  # of results whose sums may be taken in another order
 SINGLE = {"f": np.dtype(np.float32), "c": np.dtype(np.complex64)}

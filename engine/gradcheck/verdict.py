@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.gradcheck.arrays import (
+from .arrays import (
     Array,
     Backward,
     Cache,
@@ -15,7 +15,7 @@ from engine.gradcheck.arrays import (
     norm,
     random_generator,
 )
-from engine.gradcheck.derivatives import (
+from .derivatives import (
     EPSILON,
     TOLERANCES,
     NotAnalytic,
@@ -25,8 +25,8 @@ from engine.gradcheck.derivatives import (
     one_sided,
     richardson,
 )
-from engine.gradcheck.point import Point, Problems, run_backward
-from engine.gradcheck.report import Row
+from .point import Point, Problems, run_backward
+from .report import Row
 
 CANDIDATES = 8  # directions drawn for a row; that of the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
 # By how much complex step and five-point may differ, beyond the stencil's own error, before the function counts as not
