@@ -14,11 +14,12 @@ imported.
 """
 
 from .backends import compare_backends
-from .check import check_gradients, check_layer, check_network
+from .check import check_gradients
 from .derivatives import METHODS, TOLERANCES
-from .entries import check_recorded_gradient
 from .jacobian import check_jacobian
+from .layers import check_layer, check_network
 from .properties import check_properties
+from .recorded import check_recorded_gradient
 from .report import GradientReport, Row, assert_gradients
 
 __all__ = [

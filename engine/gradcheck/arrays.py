@@ -114,7 +114,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-FLOATS = (np.dtype(np.float64), np.dtype(np.complex128))
+FLOATS = tuple(map(np.dtype, ("float64", "complex128", "float32", "complex64", "float16")))
 
 
 def leaves(tree: Tree, name: str) -> list[tuple[str, Any]]:
@@ -165,20 +165,20 @@ def is_differentiable(tree: Tree, name: str) -> bool:
 
 
 def jiggle(tree: Tree, rng: np.random.Generator) -> Tree:
-    """Return a copy of a cache whose float64 and complex128 entries are changed by two units of rounding."""
+    """Return a copy of a cache whose floats are changed by two units of their rounding."""
     if isinstance(tree, dict):
         return {key: jiggle(part, rng) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
         return like_sequence(tree, [jiggle(part, rng) for part in tree])
     if not is_float_array(tree) or tree.dtype not in FLOATS:
         return tree
-    factors = 1.0 + rng.choice([-2.0, 2.0], tree.shape) * float(np.finfo(np.float64).eps)
-    return tree * array_module(tree).asarray(factors)
+    factors = 1.0 + rng.choice([-2.0, 2.0], tree.shape) * float(np.finfo(tree.dtype).eps)
+    return tree * array_module(tree).asarray(factors.astype(tree.real.dtype))
 
 
 def real_vector(arrays: Iterable[Any]) -> Vector:
     """Return arrays of any shape, real or complex, on any device, as one flat float64 vector on the host."""
-    parts = [real_parts(to_host_array(a)).ravel() for a in arrays]
+    parts = [real_parts(to_host_array(a)).ravel().astype(np.float64, copy=False) for a in arrays]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
@@ -196,7 +196,7 @@ def inner(a: Any, b: Any) -> float:
 
 
 def real_parts(array: Array) -> Array:
-    """Return a complex128 array as float64 with its two parts along a last axis; a real array as it is."""
+    """Return a complex array as a real one with its two parts along a last axis; a real array as it is."""
     return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
 
 

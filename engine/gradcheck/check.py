@@ -1,23 +1,17 @@
 """Check one backward along random directions, over everything together and over each block."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .arrays import (
-    FLOATS,
     Backward,
-    Cache,
     Direction,
     Forward,
-    Layer,
-    Network,
     Parameter,
-    Tree,
     check_choice,
-    count_not_finite,
     leaves,
     random_generator,
     real_vector,
@@ -25,12 +19,18 @@ from .arrays import (
     to_host_array,
     tree_vector,
 )
-from .derivatives import METHODS, STEPS, NotAnalytic
-from .entries import away_from_kinks, worst_entry
+from .derivatives import METHODS, NotAnalytic, noise_of
+from .entries import away_from_kinks
+from .locate import wrong_entries
 from .point import Point, random_unit
-from .properties import check_properties
-from .report import GradientReport, Row
-from .verdict import Judge
+from .precision import DOUBLE, SINGLE, Precision, noise_precision, precision_of, representable
+from .report import GradientReport, Limit, Row
+from .verdict import Judge, not_finite_rows, same_gradients, wrong_dtype_rows
+
+STATE = (
+    "depends on the latest call of forward: what it needs is kept outside of the cache (in self?); return it in the "
+    "cache, or pass stateful=True, which runs forward before each backward"
+)
 
 
 def check_gradients(
@@ -45,14 +45,15 @@ def check_gradients(
     step: float | None = None,
     tolerance: float | None = None,
     kink: str = "report",
+    stateful: bool = False,
     seed: int = 0,
 ) -> GradientReport:
     """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward.
 
     forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
     the order of wrt (anything, where no input is differentiated).
-    inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is
-    passed on; a random generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
+    inputs: tuple of arguments; float arrays, and tuples of them, are differentiated, the rest is passed on; a random
+    generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
     parameters: compared as well; their values and gradients are as before when the check is over.
     directions: random directions over everything together; each block then has one of its own, so that a small one
     cannot hide behind a large one.
@@ -60,17 +61,19 @@ def check_gradients(
     cross-checked against five-point in every row, with five-point as the fallback (a note says why).
     step: of the stencil or of the complex step, relative to the inputs, or the first of richardson; with "auto" that of
     the stencil.
-    tolerance: of the relative error; TOLERANCES[method] if None. kink: "report" or "fail"; reported kinks prove
-    nothing: an input of which only kinks were met is checked once more along its entries that lie on none, and where
-    all do it is named in report.unchecked, and the report is not ok.
+    tolerance: of the relative error; if None that of the method and the precision: TOLERANCES[method] in float64, wider
+    in float32 and float16, also where results of float64 turn out to have no more digits than these (a note says so).
+    kink: "report" or "fail"; reported kinks prove nothing: an input of which only kinks were met is checked once more
+    along its entries that lie on none, and where all do, or where rounding hides the slope, it is named in
+    report.unchecked, and the report is not ok.
+    stateful: run forward at the point before each backward, for layers that keep their input outside of the cache.
     seed: of dy and the directions; the same seed repeats the check exactly.
 
-    Raises ValueError for wrong arguments and for float32 (check in float64, then compare float32 with float64).
-    Exceptions of forward and backward on float64 pass through.
+    Raises ValueError for wrong arguments. Exceptions of forward and backward pass through.
     """
     if directions < 1:
         raise ValueError(f"directions: expected at least 1, got {directions}")
-    check = Check(Point(forward, inputs, wrt, parameters), backward, step, tolerance, kink, seed)
+    check = Check(Point(forward, inputs, wrt, parameters), backward, step, tolerance, kink, seed, stateful)
     check.directions = directions
     return check.run(method)
 
@@ -81,9 +84,17 @@ class Check(Judge):
     directions = 1
 
     def __init__(
-        self, point: Point, backward: Backward, step: float | None, tolerance: float | None, kink: str, seed: int
+        self,
+        point: Point,
+        backward: Backward,
+        step: float | None,
+        tolerance: float | None,
+        kink: str,
+        seed: int,
+        stateful: bool = False,
     ) -> None:
         super().__init__(point, backward, step, tolerance, kink, seed)
+        self.stateful = stateful
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self.method = "five_point"  # by which the rows are judged in the end
@@ -106,38 +117,66 @@ class Check(Judge):
         self.rows += wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
         if self.rows:
             return
-        self.is_complex = self.is_complex or any(to_host_array(leaf).dtype.kind == "c" for _, leaf in named_outputs)
+        outputs = [to_host_array(leaf) for _, leaf in named_outputs]
+        self.is_complex = self.is_complex or any(leaf.dtype.kind == "c" for leaf in outputs)
         self.y = tree_vector(self.tree)
-        self.check_purity()
         self.draw_cotangent()
-        self.point.assign()
         self.gradients, problems = self.run_backward(self.cache)
         for name, problem in problems:
             self.fail(name, problem)
+        self.check_purity()
+        self.set_precision(precision_of([*(b.value for b in self.point.blocks), *outputs]))
         self.choose_method(method)
-
-    def check_purity(self) -> None:
-        """Call forward elsewhere and here again, which finds randomness.
-
-        The last call is elsewhere, so that state kept outside of the cache shows in backward.
-        """
-        (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
-        self.point.evaluate(elsewhere, STEPS["five_point"])
-        again = tree_vector(self.point.evaluate()[0])
-        self.point.evaluate(elsewhere, STEPS["five_point"])
-        if again.shape != self.y.shape or not np.array_equal(again, self.y):
-            self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
 
     def draw_cotangent(self) -> None:
         """Draw dy: as a tree like y for backward, and as a real vector."""
         outputs = [leaf for _, leaf in leaves(self.tree, "output")]
         cotangents = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(self.seed, 1))
         # Of norm 2, not 1: the only unit cotangent of a scalar loss is ±1, and a backward that forgets it would pass.
-        cotangents = [np.asarray(2.0 * part) for part in cotangents]
-        self.dy = real_vector(cotangents)
+        # Its first number is negative: a backward that takes the absolute value would pass with positive ones.
+        sign = next((1.0 if part.flat[0].real < 0.0 else -1.0 for part in cotangents if part.size), 1.0)
+        typed = [np.asarray(2.0 * sign * part, to_host_array(leaf).dtype) for leaf, part in zip(outputs, cotangents)]
+        self.dy = real_vector(typed)
         xp = self.point.module
-        typed = (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, cotangents))
-        self.dy_tree = rebuild(self.tree, typed)
+        self.dy_tree = rebuild(
+            self.tree, (d[()] if np.isscalar(leaf) else xp.asarray(d) for leaf, d in zip(outputs, typed))
+        )
+
+    def check_purity(self) -> None:
+        """Call backward again, forward elsewhere and here, and backward once more.
+
+        This finds randomness, a backward that writes into its arguments, and state kept outside of the cache.
+        """
+        first = [None if g is None else g.copy() for g in self.gradients]
+        dy = real_vector(leaf for _, leaf in leaves(self.dy_tree, "dy"))
+        again = self.run_backward(self.cache)[0]
+        if not np.array_equal(real_vector(leaf for _, leaf in leaves(self.dy_tree, "dy")), dy):
+            self.fail("backward", "writes into its cotangent: work on a copy")
+        elif not same_gradients(again, first):
+            self.fail(
+                "backward", "gives another result when it is called again: it writes into its cache, or is random"
+            )
+        (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
+        step = DOUBLE.steps["five_point"] if self.point.exact else SINGLE.steps["five_point"]
+        self.near = tree_vector(self.point.evaluate(elsewhere, step)[0])
+        if not self.stateful and same_gradients(again, first):
+            self.point.assign()
+            if not same_gradients(self.run_backward(self.cache)[0], first):
+                self.fail("backward", STATE)
+                self.stateful = True  # for what is left to check
+        here, self.cache = self.point.evaluate()
+        here = tree_vector(here)
+        if here.shape != self.y.shape or not np.array_equal(here, self.y):
+            self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
+        self.gradients = first
+
+    def set_precision(self, precision: Precision) -> None:
+        """Set the precision by which the function is judged: that of its types, or what its results look like."""
+        self.precision = precision
+        seen = representable(self.y, self.near) if self.near.shape == self.y.shape else precision
+        if seen.epsilon > precision.epsilon:
+            self.precision = seen
+            self.notes.append(f"the results have no more digits than {seen.name} holds: checked as {seen.name}")
 
     def choose_method(self, method: str) -> None:
         """Fill the rows by the method asked for; "auto" turns to five-point when complex step cannot be trusted."""
@@ -147,18 +186,29 @@ class Check(Judge):
             )
         if method == "auto" and self.is_complex:
             self.notes.append("five-point: inputs or outputs are complex, and complex step needs real ones")
-        if method == "richardson":
-            self.method = "richardson"
-        elif method != "five_point" and not self.is_complex:
+        self.method = "richardson" if method == "richardson" else "five_point"
+        if method not in METHODS[1:] and not self.is_complex:
             self.method = "complex_step"
-        try:
-            self.rows += self.rows_by("auto" if self.method == "complex_step" and method == "auto" else self.method)
-        except NotAnalytic as reason:
-            if method == "complex_step":
-                raise ValueError(f"method: complex_step cannot be used, {reason}") from reason
+            try:
+                self.rows += self.rows_by(method)
+                return
+            except NotAnalytic as reason:
+                if method == "complex_step":
+                    raise ValueError(f"method: complex_step cannot be used, {reason}") from reason
+                self.notes.append(f"five-point instead of complex step: {reason}")
             self.method = "five_point"
-            self.notes.append(f"five-point instead of complex step: {reason}")
-            self.rows += self.rows_by("five_point")
+        if self.precision is DOUBLE:
+            self.measure_noise()
+        self.rows += self.rows_by(self.method)
+
+    def measure_noise(self) -> None:
+        """Lower the precision where results are noisier than their type: computed in a coarser one somewhere inside."""
+        (u,) = self.point.random_directions(self.seed, 0, 1)
+        noise = noise_of(self.line(u))
+        seen = noise_precision(noise)
+        if seen.epsilon > self.precision.epsilon:
+            self.precision = seen
+            self.notes.append(f"the results carry noise of about {noise:.0e} of their size: checked as {seen.name}")
 
     def rows_by(self, method: str) -> list[Row]:
         """Judge everything together (unless some gradient is unusable), then each block where there are several.
@@ -166,28 +216,33 @@ class Check(Judge):
         The first failing row that moves a block names the entry that is furthest off.
         """
         usable = [i for i, gradient in enumerate(self.gradients) if gradient is not None]
-        rows = []
+        alone = len(self.gradients) == 1
+        rows: list[Row] = []
         if len(usable) == len(self.gradients):
-            what = "all" if len(usable) > 1 else self.point.blocks[0].name
-            rows += [
-                self.row(f"{what}, direction {k + 1}", method, *self.direction(2 + k)) for k in range(self.directions)
-            ]
-        if len(self.gradients) == 1:
-            failed = next((k for k, row in enumerate(rows) if row.verdict == "FAIL"), None)
-            if failed is not None:
-                rows[failed] = self.with_entry(rows[failed], 0)
+            what = self.point.blocks[0].name if alone else "all"
+            for k in range(self.directions):
+                u = self.direction(2 + k)
+                row = self.row(f"{what}, direction {k + 1}", method, u)
+                first_failure = row.verdict == "FAIL" and not any(r.verdict == "FAIL" for r in rows)
+                rows.append(self.with_entry(row, 0, u) if alone and first_failure else row)
+        if alone:
             only_kinks = {row.verdict for row in rows} == {"kink"}
-            return rows + (self.smooth_rows(0, method, self.direction(2)[0]) if only_kinks else [])
-        first = 2 + self.directions
+            return rows + (self.smooth_rows(0, method, self.direction(2)) if only_kinks else [])
+        own: list[Row] = []
         for i in usable:
-            u, analytic = self.direction(first + i, only=i)
-            row = self.with_entry(self.row(self.point.blocks[i].name, method, u, analytic), i)
-            rows += [row, *(self.smooth_rows(i, method, u) if row.verdict == "kink" else [])]
-        return rows
+            u = self.direction(2 + self.directions + i, only=i)
+            row = self.with_entry(self.row(self.point.blocks[i].name, method, u), i, u)
+            own += [row, *(self.smooth_rows(i, method, u) if row.verdict == "kink" else [])]
+        if not any(row.verdict == "FAIL" for row in own):
+            rows = [self.excused(row) for row in rows]
+        return rows + own
 
-    def with_entry(self, row: Row, position: int) -> Row:
-        """Return the row of a block; where it failed, with the entry that is furthest off."""
-        return replace(row, entry=worst_entry(self, position, row.method)) if row.verdict == "FAIL" else row
+    def with_entry(self, row: Row, position: int, u: Direction) -> Row:
+        """Return the row of a block; where it failed, with the entries that are wrong."""
+        if row.verdict != "FAIL":
+            return row
+        entry = wrong_entries(self, position, row.method, u)
+        return replace(row, entry=entry) if entry else self.excused(row)
 
     def smooth_rows(self, position: int, method: str, u: Direction) -> list[Row]:
         """Judge a block in which only kinks were met along the entries of u that lie on none; [] where all do."""
@@ -195,19 +250,35 @@ class Check(Judge):
         if not np.any(u[position]):
             return []
         name = f"{self.point.blocks[position].name}, away from kinks"
-        return [self.with_entry(self.row(name, method, u, self.inner_product(u)), position)]
+        return [self.with_entry(self.row(name, method, u), position, u)]
 
     def fail(self, name: str, message: str) -> None:
         """Add a failing row without numbers."""
         self.rows.append(Row(name, "FAIL", message=message))
 
     def unchecked(self) -> tuple[str, ...]:
-        """Return the names of the blocks of which only kinks were met."""
-        own = {
-            b.name: [row.verdict for row in self.rows if row.name == b.name or row.name.startswith(f"{b.name}, ")]
-            for b in self.point.blocks
-        }
-        return tuple(name for name, verdicts in own.items() if verdicts and set(verdicts) == {"kink"})
+        """Return the names of the blocks of which only kinks and rounding were met."""
+        own = {b.name: {row.verdict for row in self.rows_of(b.name)} for b in self.point.blocks}
+        return tuple(name for name, verdicts in own.items() if verdicts and verdicts <= {"kink", "noise"})
+
+    def rows_of(self, name: str) -> list[Row]:
+        """Return the rows of a block alone."""
+        return [row for row in self.rows if row.name == name or row.name.startswith(f"{name}, ")]
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Return what could have been seen of each block."""
+        found = []
+        for block, gradient in zip(self.point.blocks, getattr(self, "gradients", [])):
+            seen = [row.detects for row in self.rows_of(block.name) if row.detects is not None and row.verdict == "ok"]
+            largest = 0.0 if gradient is None else float(np.max(np.abs(gradient), initial=0.0))
+            if seen:
+                found.append(Limit(block.name, min(seen), min(seen) / largest if largest else np.inf))
+        return tuple(found)
+
+    def dtype_name(self) -> str:
+        """Return the type by which the function was judged."""
+        names = {"float64": "complex128", "float32": "complex64", "float16": "complex64"}
+        return names[self.precision.name] if self.is_complex else self.precision.name
 
     def report(self) -> GradientReport:
         """Return the rows with the circumstances."""
@@ -215,83 +286,11 @@ class Check(Judge):
         return GradientReport(
             rows=tuple(self.rows),
             seed=self.seed,
-            dtype="complex128" if self.is_complex else "float64",
+            dtype=self.dtype_name(),
             backend=self.point.module.__name__,
-            step=steps[0] if steps else STEPS[self.method],
+            step=steps[0] if steps else self.precision.steps[self.method],
             tolerance=self.tolerance_of(self.method),
             notes=tuple(self.notes),
             unchecked=self.unchecked(),
+            limits=self.limits(),
         )
-
-
-def wrong_dtype_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
-    """Return a failing row for every result that is not in double precision."""
-    found = [(name, to_host_array(array).dtype) for name, array in named_arrays]
-    return [
-        Row(name, "FAIL", message=f"dtype {t}, expected float64 or complex128") for name, t in found if t not in FLOATS
-    ]
-
-
-def not_finite_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
-    """Return a failing row for every array with NaN or infinite entries."""
-    rows = []
-    for name, array in named_arrays:
-        bad = count_not_finite(to_host_array(array))
-        if bad:
-            rows.append(Row(name, "FAIL", message=f"{bad} of {np.size(array)} entries are NaN or infinite"))
-    return rows
-
-
-NETWORK_TOLERANCE = 1e-6
-
-
-def check_layer(
-    layer: Layer, inputs: Sequence[Any], *, empty_inputs: Sequence[Any] | None = None, seed: int = 0, **options: Any
-) -> GradientReport:
-    """Run check_gradients and check_properties on a layer in float64: every input and every parameter.
-
-    inputs: arguments of layer.forward; a random generator among them (for dropout) starts anew at every call.
-    options: as in check_gradients. Raises ValueError for wrong arguments, float32 parameters among them.
-    """
-    parameters, wrt = layer.parameters(), options.pop("wrt", None)
-    gradients = check_gradients(
-        layer.forward, layer.backward, inputs, wrt=wrt, parameters=parameters, seed=seed, **options
-    )
-    laws = check_properties(
-        layer.forward, layer.backward, inputs, wrt=wrt, parameters=parameters, empty_inputs=empty_inputs, seed=seed
-    )
-    return joined(gradients, laws)
-
-
-def check_network(
-    network: Network,
-    batch: Any,
-    *,
-    train: bool = True,
-    seed: int = 0,
-    tolerance: float = NETWORK_TOLERANCE,
-    **options: Any,
-) -> GradientReport:
-    """Check the gradient of a network's loss by every parameter, in float64.
-
-    batch: what loss_forward takes, labels among it. train: with dropout, from a generator that starts anew at every
-    call. options: as in check_gradients. Raises ValueError for float32 parameters.
-    """
-
-    def forward() -> tuple[Tree, Cache]:
-        return network.loss_forward(batch, train=train, rng=random_generator(seed))
-
-    def backward(dloss: Tree, cache: Cache) -> None:
-        network.loss_backward(cache, dloss)
-
-    parameters = network.parameters()
-    gradients = check_gradients(forward, backward, (), parameters=parameters, seed=seed, tolerance=tolerance, **options)
-    laws = check_properties(forward, backward, (), parameters=parameters, seed=seed)
-    return joined(gradients, replace(laws, notes=()))  # they speak of empty_inputs, which a network's batch is not
-
-
-def joined(gradients: GradientReport, laws: GradientReport) -> GradientReport:
-    """Return one report of the rows of two; ok only if both are."""
-    # A report is ok with one ok row; laws must not vouch for gradients of which every row is a kink or noise.
-    kept = laws.failures if not gradients.ok and not gradients.failures else laws.rows
-    return replace(gradients, rows=gradients.rows + kept, notes=gradients.notes + laws.notes)

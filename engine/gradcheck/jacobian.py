@@ -27,6 +27,7 @@ def check_jacobian(
     step: float | None = None,
     tolerance: float | None = None,
     kink: str = "report",
+    stateful: bool = False,
     seed: int = 0,
 ) -> GradientReport:
     """Compare every entry ∂y_i/∂x_j from forward with that from backward.
@@ -36,7 +37,8 @@ def check_jacobian(
     Costs one backward per output entry and a forward or four per input entry. Raises ValueError beyond LARGEST entries,
     and as check_gradients does.
     """
-    return JacobianCheck(Point(forward, inputs, wrt, parameters), backward, step, tolerance, kink, seed).run(method)
+    point = Point(forward, inputs, wrt, parameters)
+    return JacobianCheck(point, backward, step, tolerance, kink, seed, stateful).run(method)
 
 
 class Column(NamedTuple):
@@ -71,14 +73,14 @@ class JacobianCheck(Check):
                 if gradients[position] is None:  # its shape or dtype is wrong, which has a row already
                     continue
                 for c in of_block:
-                    slope, analytic = c.slope.for_cotangent(self.dy), self.inner_product(c.u, gradients)
-                    row = self.judge(blocks[position].name, c.method, slope, c.u, analytic)
-                    numeric = float(self.dy @ slope.vector)
-                    entry = f"{name} by {c.name}: numeric {numeric / c.scale:.6g}, analytic {analytic / c.scale:.6g}"
+                    slope = c.slope.for_cotangent(self.dy, self.precision)
+                    row = self.judge(blocks[position].name, c.method, slope, c.u, gradients)
+                    numbers = [number / c.scale for number in (row.numeric, row.analytic) if number is not None]
+                    entry = f"{name} by {c.name}: numeric {numbers[0]:.6g}, analytic {numbers[1]:.6g}"
                     found[position].append((c.name, replace(row, entry=entry)))
         rows = [row for of_block in found for row in worst_of(of_block)]
         if not rows and any(block.value.size == 0 for block in blocks):
-            rows = [self.row(f"{blocks[0].name}, empty", method, *self.direction(2))]
+            rows = [self.row(f"{blocks[0].name}, empty", method, self.direction(2))]
         return rows
 
     def columns(self, position: int, method: str) -> Iterator[Column]:

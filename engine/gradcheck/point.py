@@ -24,9 +24,11 @@ from .arrays import (
     leaves,
     random_generator,
     real_parts,
+    real_vector,
     rebuild,
     to_host_array,
 )
+from .precision import DOUBLE, precision_of
 
 RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
 RAISE_AT_MOST = 1e3  # … but by no more than this factor, or a step would leave the neighbourhood of the entry
@@ -84,12 +86,10 @@ class Point:
 
     def assign(self, direction: Direction | None = None, step: complex = 0.0) -> list[Any]:
         """Set the parameters to value + step·direction; return the arguments of forward there."""
-        xp = self.module
         if direction is None:
             moved = [b.value.copy() for b in self.blocks]
         else:
-            # asarray because arithmetic turns 0-d arrays into scalars
-            moved = [xp.asarray(b.value + step * xp.asarray(u)) for b, u in zip(self.blocks, direction)]
+            moved = [self.moved(b.value, u, step) for b, u in zip(self.blocks, direction)]
         values = iter(moved)
         # A generator is passed on as a copy: dropout then drops the same entries at every call.
         arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else x for x in self.inputs]
@@ -98,6 +98,45 @@ class Point:
         for parameter, value in zip(self.parameters.values(), values):
             parameter.value = value
         return arguments
+
+    def moved(self, value: Array, u: Array, step: complex) -> Array:
+        """Return value + step·u in the type of value; of a complex step, in the complex type that holds it."""
+        xp = self.module
+        # asarray because arithmetic turns 0-d arrays into scalars
+        moved: Array = xp.asarray(value + step * xp.asarray(u))
+        wanted = np.result_type(value.dtype, np.complex64) if isinstance(step, complex) else value.dtype
+        return moved if moved.dtype == wanted else moved.astype(wanted)
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether every block is in double precision: the steps then are exact enough."""
+        return precision_of(b.value for b in self.blocks) is DOUBLE
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Number of real numbers that can be moved."""
+        return sum(b.value.size * (1 + (b.value.dtype.kind == "c")) for b in self.blocks)
+
+    def displacement(self, direction: Direction, step: float) -> Array:
+        """Return by how much value + step·direction truly differs from value, as one real vector."""
+        parts = []
+        for b, u in zip(self.blocks, direction):
+            wide = np.complex128 if b.value.dtype.kind == "c" else np.float64
+            moved = to_host_array(self.moved(b.value, u, step))
+            parts.append(np.asarray(moved.astype(wide) - to_host_array(b.value).astype(wide)))
+        return real_vector(parts)
+
+    def split(self, vector: Array) -> Direction:
+        """Return a real vector, such as displacement() gives, as a direction."""
+        parts, start = [], 0
+        for b in self.blocks:
+            is_complex = b.value.dtype.kind == "c"
+            numbers = vector[start : start + b.value.size * (1 + is_complex)]
+            start += numbers.size
+            parts.append(
+                (np.ascontiguousarray(numbers).view(np.complex128) if is_complex else numbers).reshape(b.value.shape)
+            )
+        return parts
 
     def random_directions(self, seed: int, stream: int, count: int, only: int | None = None) -> list[Direction]:
         """Draw `count` random unit directions in units of each entry's scale; `only`: of this block, 0 for the others.
@@ -140,12 +179,10 @@ def distinct(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
 
 
 def block(name: str, value: Any) -> Block:
-    """Return a Block with a copy of `value`.
-
-    Raises ValueError for float32, whose rounding would hide all but gross errors.
-    """
+    """Return a Block with a copy of `value`. Raises ValueError for a type that no check knows."""
     if value.dtype not in FLOATS:
-        raise ValueError(f"{name}: expected dtype float64 or complex128, got {value.dtype}: check in float64")
+        names = ", ".join(dtype.name for dtype in FLOATS)
+        raise ValueError(f"{name}: expected one of the dtypes {names}, got {value.dtype}: convert it to float64")
     return Block(name, value.copy())
 
 
@@ -170,6 +207,7 @@ def entry_scales(x: Array) -> Array:
     would throw tiny entries far away from where the gradient is taken.
     """
     size = np.max(np.abs(real_parts(x)), axis=-1) if x.dtype.kind == "c" else np.abs(x)
+    size = size.astype(np.float64, copy=False)
     nonzero = size[size > 0]
     if not nonzero.size:
         return np.ones(x.shape)

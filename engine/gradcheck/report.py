@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-UNCHECKED = "nothing is known of its gradient, wherever it moves there is a kink or a jump: choose other inputs"
+UNCHECKED = "nothing is known of its gradient, all that was seen is kinks, jumps or rounding: choose other inputs"
 COLUMNS = ("name", "method", "numeric", "analytic", "absolute", "relative", "of tolerance", "verdict")
 
 
@@ -16,7 +16,9 @@ class Row:
     relative_error: |numeric − analytic|/(‖dy‖·‖J·u‖); 0 where both are 0, infinite where only J·u is 0.
     verdict: "ok"; "FAIL"; "kink": the function has no derivative here; "noise": numeric and analytic differ by more
     than the tolerance, but by less than rounding explains, so nothing is known.
-    entry: the worst entry with its index, in words, where one was looked for: in failures, and by check_jacobian.
+    entry: the worst entry with its index, and which others are wrong, in words, where they were looked for: in
+    failures, and by check_jacobian. kinked: whether the function has a kink or a jump here.
+    detects: the smallest error in the gradient of a single entry, whichever, that this row would have shown.
     """
 
     name: str
@@ -30,11 +32,15 @@ class Row:
     step: float | None = None
     message: str = ""
     entry: str = ""
+    kinked: bool = False
+    detects: float | None = None
 
     @property
     def tolerance_used(self) -> float | None:
         """Share of the tolerance used, in percent; None where there is nothing to hold against it."""
         if self.relative_error is None or self.tolerance is None or self.verdict in ("kink", "noise"):
+            return None
+        if self.verdict == "ok" and self.relative_error > self.tolerance:  # two rounding errors of 0
             return None
         if self.tolerance == 0.0:  # exact or wrong
             return 0.0 if self.relative_error == 0.0 else math.inf
@@ -42,11 +48,23 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """The smallest error of a single entry's gradient that a check would have shown, whichever entry has it.
+
+    relative: the same as a share of the largest entry of the gradient; infinite where that is 0.
+    """
+
+    name: str
+    error: float
+    relative: float
+
+
+@dataclass(frozen=True)
 class GradientReport:
     """Rows and the circumstances under which they were taken. str() is a table; to_json() carries the same.
 
-    unchecked: names of the inputs and parameters of which only kinks were met, so that nothing is known of their
-    gradient.
+    unchecked: names of the inputs and parameters of which only kinks and rounding were met, so that nothing is known of
+    their gradient. limits: what could have been seen of each input and parameter.
     """
 
     rows: tuple[Row, ...]
@@ -57,6 +75,7 @@ class GradientReport:
     tolerance: float
     notes: tuple[str, ...] = field(default=())
     unchecked: tuple[str, ...] = field(default=())
+    limits: tuple[Limit, ...] = field(default=())
 
     @property
     def ok(self) -> bool:
@@ -101,6 +120,12 @@ class GradientReport:
         lines += [f"{row.name}: worst entry {row.entry}" for row in self.rows if row.entry]
         lines += [f"{name}: {UNCHECKED}" for name in self.unchecked]
         lines += [f"note: {note}" for note in self.notes]
+        if self.limits:
+            worst = max(self.limits, key=lambda limit: limit.relative)
+            lines.append(
+                f"detection limit: an error of a single entry shows from {worst.error:.1e} on, {worst.relative:.1e} of "
+                f"the largest ({worst.name}{', the worst' if len(self.limits) > 1 else ''})"
+            )
         lines.append(
             f"seed {self.seed}, {self.dtype}, {self.backend}, step {self.step:.3g}, tolerance {self.tolerance:.3g}"
         )

@@ -1,8 +1,13 @@
 """Compare the two sides of ⟨dy, J·u⟩ = ⟨Jᵀ·dy, u⟩ along a direction: right, wrong, a kink, or rounding?"""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from .arrays import (
+    FLOATS,
     Array,
     Backward,
     Cache,
@@ -10,34 +15,31 @@ from .arrays import (
     Tree,
     Vector,
     check_choice,
+    count_not_finite,
     inner,
     jiggle,
     norm,
     random_generator,
+    real_vector,
+    to_host_array,
 )
-from .derivatives import (
-    EPSILON,
-    TOLERANCES,
-    NotAnalytic,
-    Slope,
-    complex_step,
-    five_point,
-    one_sided,
-    richardson,
-)
+from .derivatives import Line, NotAnalytic, Slope, complex_step, five_point, one_sided
 from .point import Point, Problems, run_backward
+from .precision import DOUBLE, Precision
 from .report import Row
+from .richardson import richardson
 
 CANDIDATES = 8  # directions drawn for a row; that of the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
-# By how much complex step and five-point may differ, beyond the stencil's own error, before the function counts as not
-# analytic.
-AGREEMENT = 1e-10
+MANY = 10_000  # numbers, of which two candidates are enough: no direction of so many is orthogonal by chance
 ROUNDINGS = 8.0  # units of rounding of y that an error may have without being evidence of a wrong gradient
-NOISE_LIMIT = 1e-6  # estimated rounding of the stencil beyond this share of y excuses nothing
-BACKWARD_NOISE_LIMIT = 1e-10  # the same for rounding in backward
+NEAR = (1e-4, -1e-4)  # times its own size that an input is moved to see what rounding does to the result …
+FAR = (3.0, -3.0, 5.0, -5.0, 7.0, -7.0, 50.0, -50.0, 500.0, -500.0, 5e3, -5e3)  # … and whether it does more than that
 # How often backward is run from a cache and dy changed by their rounding, or complex step along such a direction, when
 # rounding is in question.
 JIGGLES = 4
+NOISE = "the difference is within the rounding of forward or backward: neither right nor wrong is shown"
+ZERO = "without influence here: numeric and analytic are rounding errors of 0"
+HIDDEN = "the result does not move at the step taken, though it does at a larger one: rounding hides the slope"
 
 
 class Judge:
@@ -45,6 +47,7 @@ class Judge:
 
     tree, y: forward's result at the point, and the same as a real vector; cache: what forward handed to backward.
     dy_tree, dy: the cotangent likewise. gradients: a host array for each block, None where it cannot be used.
+    precision: of the function. stateful: backward needs forward to have run just before.
     """
 
     tree: Tree
@@ -53,7 +56,8 @@ class Judge:
     dy_tree: Tree
     dy: Vector
     gradients: list[Array | None]
-    kink_slack = 1.0  # how many times what is seen of a kink its gradient may be off
+    precision: Precision = DOUBLE
+    stateful = False
 
     def __init__(
         self, point: Point, backward: Backward, step: float | None, tolerance: float | None, kink: str, seed: int
@@ -64,10 +68,12 @@ class Judge:
 
     def tolerance_of(self, method: str) -> float:
         """Return the caller's tolerance, or the default of the method."""
-        return TOLERANCES[method] if self.tolerance is None else self.tolerance
+        return self.precision.tolerances[method] if self.tolerance is None else self.tolerance
 
     def run_backward(self, cache: Cache, dy: Tree = None) -> tuple[list[Array | None], Problems]:
         """Run one backward on the check's dy or another; return (gradients, problems)."""
+        if self.stateful:
+            _, cache = self.point.evaluate()
         return run_backward(self.point, self.backward, self.dy_tree if dy is None else dy, cache)
 
     def inner_product(self, u: Direction, gradients: list[Array | None] | None = None) -> float:
@@ -75,12 +81,23 @@ class Judge:
         pairs = [(g, part) for g, part in zip(gradients or self.gradients, u) if g is not None]
         return sum(inner(g, part) for g, part in pairs)
 
-    def direction(self, stream: int, only: int | None = None) -> tuple[Direction, float]:
-        """Return (u, ⟨Jᵀ·dy, u⟩) for the candidate with the largest inner product."""
-        drawn = self.point.random_directions(self.seed, stream, CANDIDATES, only)
-        products = [self.inner_product(u) for u in drawn]
-        best = int(np.argmax(np.abs(products)))
-        return drawn[best], products[best]
+    def direction(self, stream: int, only: int | None = None) -> Direction:
+        """Return the candidate u with the largest ⟨Jᵀ·dy, u⟩."""
+        size = self.point.size if only is None else self.point.blocks[only].value.size
+        drawn = self.point.random_directions(self.seed, stream, CANDIDATES if size < MANY else 2, only)
+        return drawn[int(np.argmax([abs(self.inner_product(u)) for u in drawn]))]
+
+    def line(self, u: Direction) -> Line:
+        """Return the function along u."""
+        return Line(self.point, u, self.y, self.dy, self.precision)
+
+    def complex_slope(self, u: Direction, step: float | None = None) -> Slope:
+        """Return the slope along u by complex step."""
+        return complex_step(self.point, u, self.tree, self.precision.steps["complex_step"] if step is None else step)
+
+    def stencil_slope(self, u: Direction, step: float | None) -> Slope:
+        """Return the five-point slope along u."""
+        return five_point(self.line(u), self.tolerance_of("five_point"), step)
 
     def slope(self, name: str, method: str, u: Direction) -> tuple[str, Slope]:
         """Return (method used, Slope along u). "auto": by complex step, or by five-point at a kink.
@@ -88,45 +105,57 @@ class Judge:
         Raises NotAnalytic when the two contradict each other; `name` tells where.
         """
         if method == "complex_step":
-            return method, complex_step(self.point, u, self.tree, self.step)
+            return method, self.complex_slope(u, self.step)
         if method == "richardson":
-            return method, richardson(self.point, u, self.y, self.dy, self.tolerance_of(method), self.step)
+            return method, richardson(self.line(u), self.tolerance_of(method), self.step)
         if method == "five_point":
             return method, self.stencil_slope(u, self.step)
-        exact = complex_step(self.point, u, self.tree)  # the caller's step is the stencil's
+        exact = self.complex_slope(u)  # the caller's step is the stencil's
         rough = self.stencil_slope(u, self.step)
         if rough.kinked:
             return "five_point", rough
-        difference = norm(exact.vector - rough.vector)
-        if difference > AGREEMENT * norm(exact.vector) + 10.0 * rough.spread:
+        alike = exact if rough.direction is None else self.complex_slope(rough.direction)
+        difference = norm(alike.vector - rough.vector)
+        rounding = 10.0 * rough.spread + ROUNDINGS * self.precision.epsilon * norm(self.y)
+        if difference > self.precision.agreement * norm(alike.vector) + rounding:
             raise NotAnalytic(
                 f"they differ by {difference:.2e} of {norm(rough.vector):.2e} in {name} (abs or norm inside?)"
             )
         return "complex_step", exact
 
-    def stencil_slope(self, u: Direction, step: float | None) -> Slope:
-        """Return the five-point slope along u."""
-        return five_point(self.point, u, self.y, self.dy, self.tolerance_of("five_point"), step)
-
-    def row(self, name: str, method: str, u: Direction, analytic: float) -> Row:
-        """Judge one direction. A failure by the stencil must show at a tenth of the step as well."""
+    def row(self, name: str, method: str, u: Direction) -> Row:
+        """Judge one direction. A failure by the stencil must show at a smaller step as well."""
         used, slope = self.slope(name, method, u)
-        row = self.judge(name, used, slope, u, analytic)
+        row = self.judge(name, used, slope, u)
         if row.verdict == "FAIL" and used == "five_point" and not slope.kinked:
-            closer = self.judge(name, used, self.stencil_slope(u, slope.step / 10.0), u, analytic)
+            closer = self.judge(name, used, self.stencil_slope(u, slope.step * self.precision.shrink[1]), u)
             return row if closer.verdict == "FAIL" else closer
         return row
 
-    def judge(self, name: str, method: str, slope: Slope, u: Direction, analytic: float) -> Row:
-        """Compare the two sides of the identity and say what the difference means."""
-        numeric = float(self.dy @ slope.vector)
+    def judge(
+        self, name: str, method: str, slope: Slope, u: Direction, gradients: list[Array | None] | None = None
+    ) -> Row:
+        """Compare the two sides of the identity and say what the difference means. gradients: those of the check."""
+        u = u if slope.direction is None else slope.direction
+        numeric, analytic = float(self.dy @ slope.vector), self.inner_product(u, gradients)
         error = abs(numeric - analytic)
         size = norm(self.dy) * norm(slope.vector)
         relative = error / size if size > 0.0 else (0.0 if error == 0.0 else np.inf)
         verdict, message = self.verdict(method, slope, u, numeric, analytic, relative)
         unit = self.unit(u)
         numbers = (numeric / unit, float(analytic) / unit, float(error) / unit, float(relative))
-        return Row(name, verdict, method, *numbers, self.tolerance_of(method), slope.step, message)
+        tolerance = self.tolerance_of(method)
+        seen = max(tolerance * size, 0.0 if method == "complex_step" else self.forward_rounding(slope))
+        least = min((float(np.min(a[a > 0.0], initial=np.inf)) for a in map(np.abs, u)), default=np.inf)
+        detects = seen / unit / least if 0.0 < seen < np.inf else None
+        return Row(
+            name, verdict, method, *numbers, tolerance, slope.step, message, kinked=slope.kinked, detects=detects
+        )
+
+    def excused(self, row: Row) -> Row:
+        """Return a row that failed at a kink, while no single entry or block did, as a kink: several can cancel."""
+        gross = row.verdict == "FAIL" and row.kinked and self.kink == "report"
+        return replace(row, verdict="kink") if gross else row
 
     def unit(self, u: Direction) -> float:
         """Return the length by which slopes along u are divided in rows and messages."""
@@ -141,23 +170,27 @@ class Judge:
             where = "in the inner product" if np.isfinite(numeric) else "along the direction"
             return "FAIL", f"NaN or infinite {where}"
         if slope.kinked:
-            gross = error > self.kink_slack * slope.kink_size
-            left, right = (s / self.unit(u) for s in one_sided(self.point, u, self.y, self.dy, slope.step))
+            gross = error > 1.01 * slope.kink_size
+            left, right = (s / self.unit(u) for s in one_sided(self.line(u), slope.step))
             text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ"
             text += ", by less than the error" if gross else ""
             return ("FAIL" if gross or self.kink == "fail" else "kink"), text
         if relative <= self.tolerance_of(method):
-            return "ok", ""
+            if not slope.hidden:
+                return "ok", ""
+            return ("ok", ZERO) if self.has_no_influence(method, u) else ("noise", HIDDEN)
         rounding = self.complex_rounding(slope, u) if method == "complex_step" else self.forward_rounding(slope)
-        if error <= rounding or self.is_backward_rounding(error, u, analytic):
-            text = "the difference is within the rounding of forward or backward: neither right nor wrong is shown"
-            return "noise", text
+        of_backward = self.backward_rounding(u, analytic) if error > rounding or abs(analytic) > rounding else 0.0
+        if error <= rounding or error <= min(of_backward, self.precision.backward_noise * norm(self.dy) * norm(self.y)):
+            zero = abs(numeric) <= rounding and abs(analytic) <= max(rounding, of_backward)
+            return ("ok", ZERO) if zero and self.has_no_influence(method, u) else ("noise", NOISE)
         return "FAIL", ""
 
     def forward_rounding(self, slope: Slope) -> float:
         """Return how large an error of a difference quotient the rounding of y and of the stencil explains."""
-        level = norm(self.dy * self.y)
-        return ROUNDINGS * EPSILON * level + min(10.0 * slope.uncertainty, NOISE_LIMIT * level)
+        level, precision = norm(self.dy * self.y), self.precision
+        stencil = min(precision.excuse * slope.uncertainty, precision.forward_noise * level)
+        return ROUNDINGS * precision.epsilon * level + stencil
 
     def complex_rounding(self, slope: Slope, u: Direction) -> float:
         """Return the same for complex step, which takes no difference: what changes when u does by its rounding.
@@ -165,20 +198,59 @@ class Judge:
         That is all there is where moved numbers cancel, as those of a bias before a mean is subtracted.
         """
         rng = random_generator(self.seed, 0)
-        moved = [complex_step(self.point, jiggle(u, rng), self.tree, slope.step).vector for _ in range(JIGGLES)]
+        moved = [self.complex_slope(jiggle(u, rng), slope.step).vector for _ in range(JIGGLES)]
         return 10.0 * max(abs(float(self.dy @ (vector - slope.vector))) for vector in moved)
 
-    def is_backward_rounding(self, error: float, u: Direction, analytic: float) -> bool:
-        """Tell whether backward's result changes by as much as the error when its arguments change by their rounding.
+    def backward_rounding(self, u: Direction, analytic: float) -> float:
+        """Return how large an error the rounding in backward explains: ten times what rounding its arguments changes.
 
         1 − y² of a saturated tanh has few digits left, and the gradient of a bias before a mean is subtracted none; a
         wrong formula stays wrong by the same amount. A backward that is not repeatable excuses nothing.
         """
-        if error > BACKWARD_NOISE_LIMIT * norm(self.dy) * norm(self.y):
-            return False
         self.point.assign()
         if self.inner_product(u, self.run_backward(self.cache)[0]) != analytic:
-            return False
+            return 0.0
         rng = random_generator(self.seed, 0)
         jiggled = [self.run_backward(jiggle(self.cache, rng), jiggle(self.dy_tree, rng))[0] for _ in range(JIGGLES)]
-        return error <= 10.0 * max(abs(self.inner_product(u, gradients) - analytic) for gradients in jiggled)
+        return 10.0 * max(abs(self.inner_product(u, gradients) - analytic) for gradients in jiggled)
+
+    def has_no_influence(self, method: str, u: Direction) -> bool:
+        """Tell whether the result depends on what u moves by rounding alone.
+
+        By complex step that is so where the slope is. A stencil sees it from far away: an input that is moved by many
+        times its own size, and changes nothing but the rounding of the result.
+        """
+        if method == "complex_step":
+            return True
+        line = self.line(u)
+        own = real_vector(np.divide(part, scale) for part, scale in zip(u, self.point.scales))
+        unit = max(float(np.max(np.abs(own), initial=0.0)), 1e-300)
+        try:
+            near, far = ([norm(line.dy * (line.at(t / unit) - line.y)) for t in steps] for steps in (NEAR, FAR))
+        except (ValueError, ArithmeticError):  # outside of the function's domain
+            return False
+        # What it is added to on the way may become as large as itself, before it is taken away again.
+        moved = self.precision.epsilon * norm(line.dy) * norm(real_vector(u)) / unit
+        floor = max(self.precision.epsilon * norm(line.dy * line.y), *near)
+        return all(size <= 0.5 * ROUNDINGS * (floor + abs(t) * moved) for t, size in zip(FAR, far))
+
+
+def same_gradients(found: list[Any], expected: list[Any]) -> bool:
+    """Tell whether two lists of gradients, None among them, are equal bit for bit."""
+    return all((a is None) == (b is None) and (a is None or np.array_equal(a, b)) for a, b in zip(found, expected))
+
+
+def wrong_dtype_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
+    """Return a failing row for every result that is no array of floats."""
+    found = [(name, to_host_array(array).dtype) for name, array in named_arrays]
+    return [Row(name, "FAIL", message=f"dtype {t}, expected a float type") for name, t in found if t not in FLOATS]
+
+
+def not_finite_rows(named_arrays: Iterable[tuple[str, Any]]) -> list[Row]:
+    """Return a failing row for every array with NaN or infinite entries."""
+    rows = []
+    for name, array in named_arrays:
+        bad = count_not_finite(to_host_array(array))
+        if bad:
+            rows.append(Row(name, "FAIL", message=f"{bad} of {np.size(array)} entries are NaN or infinite"))
+    return rows

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gradcheck import TOLERANCES, check_gradients
-from engine.gradcheck.derivatives import richardson
+from engine.gradcheck.derivatives import Line
 from engine.gradcheck.point import Point
+from engine.gradcheck.precision import DOUBLE
+from engine.gradcheck.richardson import richardson
 
 SEEDS = st.integers(0, 2**32 - 1)
 SMOOTH = {
@@ -21,9 +23,8 @@ SMOOTH = {
 def slope_of(function, x, u=1.0):
     """Slope of a scalar function of a scalar."""
     point = Point(lambda x: (function(x), None), (np.array([x]),))
-    return richardson(
-        point, [np.array([u])], np.atleast_1d(function(np.array([x]))), np.ones(1), TOLERANCES["richardson"]
-    )
+    line = Line(point, [np.array([u])], np.atleast_1d(function(np.array([x]))), np.ones(1), DOUBLE)
+    return richardson(line, TOLERANCES["richardson"])
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -52,8 +52,7 @@ def test_single_gradients_may_be_bare_or_wrapped():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"inputs": (np.ones(3, np.float32),)}, "input 0: expected dtype float64 or complex128, got float32"),
-        ({"inputs": (np.ones(3, np.complex64),)}, "input 0: .* got complex64"),
+        ({"inputs": (np.ones(3, np.longdouble),)}, "input 0: expected one of the dtypes float64, .* got (long|float)"),
         ({"inputs": np.ones(3)}, "inputs: expected a tuple"),
         ({"inputs": (3,)}, "inputs: nothing to differentiate"),
         ({"inputs": ((np.ones(3), 2),)}, "input 0: a tuple that mixes"),
@@ -63,7 +62,7 @@ def test_single_gradients_may_be_bare_or_wrapped():
         ({"inputs": (np.ones(3),), "kink": "hide"}, "kink: expected one of"),
         ({"inputs": (np.ones(3),), "directions": 0}, "directions: expected at least 1"),
         ({"inputs": (np.ones(3) * 1j,), "method": "complex_step"}, "complex_step needs real"),
-        ({"inputs": (2,), "parameters": {"w": Parameter(np.ones(3, np.float32))}}, "parameter w: .* float32"),
+        ({"inputs": (2,), "parameters": {"w": Parameter(np.ones(3, np.longdouble))}}, "parameter w: expected one"),
     ],
 )
 def test_wrong_arguments_raise(arguments, text):
@@ -71,6 +70,6 @@ def test_wrong_arguments_raise(arguments, text):
         check_gradients(tanh, tanh_backward, **arguments)
 
 
-def test_float32_output_fails():
+def test_a_float32_gradient_of_float64_fails():
     report = check_gradients(lambda x: (x.astype(np.float32), None), lambda dy, _: dy, (np.ones(3),))
-    assert not report.ok and "output: dtype float32" in str(report)
+    assert not report.ok and "gradient has dtype float32, expected float64" in str(report)

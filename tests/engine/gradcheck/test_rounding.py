@@ -8,8 +8,8 @@ from engine.gradcheck import assert_gradients, check_gradients
 from tests.support.known_gradients import SEEDS, normal, softmax, softmax_backward, tanh, tanh_backward
 
 
-def test_what_drowns_in_rounding_is_named_and_not_passed():
-    """Softmax sums to 1 whatever its input: both sides are rounding errors."""
+def test_a_function_that_depends_on_nothing_is_named():
+    """Softmax sums to 1 whatever its input: both sides are rounding errors of 0."""
 
     def forward(x):
         y, _ = softmax(x)
@@ -20,8 +20,9 @@ def test_what_drowns_in_rounding_is_named_and_not_passed():
 
     for method in ("auto", "five_point"):
         report = check_gradients(forward, backward, (normal(0, 7, scale=3.0),), method=method)
-        assert report.unresolved and not report.failures and not report.kinks, str(report)
-        assert all(row.verdict == "noise" for row in report.rows if row.absolute_error > 0.0), str(report)
+        assert report.ok and not report.unresolved, str(report)
+        named = {"without influence" in row.message for row in report.rows if row.relative_error > row.tolerance}
+        assert named == ({True} if method == "auto" else set()), str(report)
     assert check_gradients(forward, lambda dy, y: dy * y, (normal(0, 7),)).failures
 
 
@@ -78,7 +79,7 @@ def test_an_unrepeatable_backward_is_not_excused_as_rounding():
     rng = np.random.default_rng(0)
     unsteady = lambda dy, y: tanh_backward(dy, y) + 1e-13 * rng.normal(size=dy.shape)  # noqa: E731
     report = check_gradients(tanh, unsteady, (np.full(5, 9.0),))
-    assert len(report.failures) == 3, str(report)
+    assert [row.name for row in report.failures][1:] == [f"input 0, direction {k}" for k in (1, 2, 3)], str(report)
 
 
 def test_small_input_beside_a_large_bias_is_seen_by_a_wider_step():
