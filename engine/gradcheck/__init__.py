@@ -21,6 +21,8 @@ from .jacobian import check_jacobian
 from .properties import check_properties
 from .report import GradientReport, Row, assert_gradients
 
+__version__ = "0.1.0"  # of the distribution gradcheck
+
 __all__ = [
     "METHODS",
     "TOLERANCES",
