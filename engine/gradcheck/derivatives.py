@@ -39,8 +39,11 @@ ODD_RELATIVE = 1e-3
 LEVELS = 18  # halvings of Richardson's step: from 0.1 down to 1e-6, which passes by a kink that is near
 
 
-class NotAnalytic(Exception):
-    """Complex-step differentiation cannot be used; the text says why."""
+class NotAnalytic(ValueError):
+    """Complex-step differentiation cannot be used; the text says why.
+
+    A ValueError, lest who handles it must know by which name this package was imported.
+    """
 
 
 class Slope(NamedTuple):

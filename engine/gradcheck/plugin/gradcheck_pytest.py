@@ -33,6 +33,7 @@ def gradient_check() -> Callable[..., GradientReport]:
             "keep its folder off the path (start elsewhere, see PYTHONPATH)",
             pytrace=False,
         )
-    from gradcheck.pytest_plugin import gradient_check as check
+    from gradcheck import pytest_plugin
 
+    check: Callable[..., GradientReport] = pytest_plugin.gradient_check
     return check
