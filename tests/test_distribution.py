@@ -1,9 +1,7 @@
 """The distribution: metadata, whether the archives hold every file, and the command from a wheel."""
 
-import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,42 +11,24 @@ from pathlib import Path
 import pytest
 
 from engine import __version__
+from tests.support.archives import build, copy_tracked
 from tests.support.paths import ROOT
 
-BUILD = """
-from setuptools import build_meta
-build_meta.build_sdist("dist")
-build_meta.build_wheel("dist")
-"""
 OWN = re.compile(r"PKG-INFO|setup\.cfg|wave_network\.egg-info/.*|wave_network-[^/]*\.dist-info/.*")  # made by a build
-
-
-def tracked_files():
-    """The files of the checkout that git knows, as relative names."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode or not (ROOT / ".git").exists():
-        pytest.skip("no git checkout")
-    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
-    """(names of the tracked files, path of the source distribution, path of the wheel), built from these files."""
-    try:
-        major = int(importlib.metadata.version("setuptools").partition(".")[0])
-    except importlib.metadata.PackageNotFoundError:
-        major = 0
-    if major < 77:
-        pytest.skip("needs setuptools 77: pip install -e '.[test]'")
-    names, tree = tracked_files(), tmp_path_factory.mktemp("tree")
-    for name in names:
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tree / name)
-    done = subprocess.run([sys.executable, "-c", BUILD], cwd=tree, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Deprecat" not in done.stderr and "absent from the `packages`" not in done.stderr, done.stderr
-    (source,), (wheel,) = (list((tree / "dist").glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
-    return names, source, wheel
+    """(names of the tracked files, path of the source distribution, path of the wheel), built from these files.
+
+    Beside them lies what an earlier build of engine/gradcheck leaves in its folder.
+    """
+    tree = tmp_path_factory.mktemp("tree")
+    names = copy_tracked(ROOT, tree)
+    for name in ("build/lib/gradcheck/old.py", "dist/gradcheck.whl", "plugin/gradcheck.egg-info/SOURCES.txt"):
+        (tree / "engine/gradcheck" / name).parent.mkdir(parents=True)
+        (tree / "engine/gradcheck" / name).write_text("")
+    return names, *build(tree, "sdist", "wheel")
 
 
 def test_the_source_distribution_is_the_tree(archives):
@@ -64,7 +44,7 @@ def test_the_wheel_holds_both_packages_whole(archives):
     expected = {name for name in names if name.startswith(("engine/", "layers/")) or re.fullmatch(r"\w+\.py", name)}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not OWN.fullmatch(name)}
-        (licence,) = [name for name in archive.namelist() if name.endswith("/LICENSE")]
+        (licence,) = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
         assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert held == expected
     assert {"engine/py.typed", "layers/py.typed", "layers/README.md", "wave_network.py"} <= held

@@ -22,6 +22,8 @@ from .properties import check_properties
 from .recorded import check_recorded_gradient
 from .report import GradientReport, Row, assert_gradients
 
+__version__ = "0.1.0"  # of the distribution gradcheck
+
 __all__ = [
     "METHODS",
     "TOLERANCES",

@@ -32,8 +32,11 @@ FINEST = 2.0**-38  # a step of a few thousand roundings of the inputs, for funct
 ODD_RELATIVE = 1e-3
 
 
-class NotAnalytic(Exception):
-    """Complex-step differentiation cannot be used; the text says why."""
+class NotAnalytic(ValueError):
+    """Complex-step differentiation cannot be used; the text says why.
+
+    A ValueError, lest who handles it must know by which name this package was imported.
+    """
 
 
 class Slope(NamedTuple):

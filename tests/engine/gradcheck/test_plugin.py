@@ -1,4 +1,4 @@
-"""The fixture `gradient_check` in projects that are not ours."""
+"""The fixture `gradient_check` in projects that are not ours; that of gradcheck alone: see test_distribution.py."""
 
 import importlib.metadata
 import os
@@ -39,11 +39,9 @@ def test_imports():
 
 
 def run_pytest(folder, *options):
-    """(exit code, output) of pytest in a project of its own; the plugin is named where it is not installed."""
-    installed = any(e.value == "wave_network_pytest" for e in importlib.metadata.entry_points(group="pytest11"))
-    plugin = [] if installed else ["-p", "wave_network_pytest"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", *plugin, *options]
+    """(exit code, output) of pytest in a project of its own, with this plugin, whatever is installed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "wave_network_pytest", *options]
     outcome = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     return outcome.returncode, outcome.stdout + outcome.stderr
 
@@ -90,7 +88,7 @@ def test_the_installed_project_offers_the_plugin():
 
 def test_the_fixture_works_here_as_well(request):
     """Where the plugin is installed, our own suite has it."""
-    if not request.config.pluginmanager.hasplugin("wave_network"):
+    if not request.config.pluginmanager.hasplugin("gradcheck"):
         pytest.skip("wave-network is not installed: pip install -e .")
     gradient_check = request.getfixturevalue("gradient_check")
     assert gradient_check(lambda x: (x * x, x), lambda dy, x: 2 * dy * x, __import__("numpy").ones(3)).ok
