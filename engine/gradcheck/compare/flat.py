@@ -1,0 +1,54 @@
+"""A case as most checkers want it: a function from a list of arrays to a list of arrays, with its transpose."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, is_float_array, leaves, rebuild, to_host_array
+from .case import Case
+
+
+class Flat:
+    """The function pair of a case over its float arrays alone. arrays: private copies of them."""
+
+    def __init__(self, case: Case) -> None:
+        self.call, self.transpose = case.make()
+        self.inputs = case.inputs()
+        self.which = [i for i, x in enumerate(self.inputs) if all(is_float_array(leaf) for _, leaf in leaves(x, ""))]
+        self.arrays = [np.array(leaf) for i in self.which for _, leaf in leaves(self.inputs[i], "")]
+        self.tree: Any = None
+
+    def forward(self, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Return (outputs, cache) at these arrays. Random generators start from the same state at every call."""
+        arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else x for x in self.inputs]
+        values = iter(arrays)
+        for i in self.which:
+            arguments[i] = rebuild(self.inputs[i], values)
+        self.tree, cache = self.call(*arguments)
+        return [to_host_array(leaf) for _, leaf in leaves(self.tree, "")], cache
+
+    def backward(self, cotangents: Sequence[Array], cache: Any) -> list[Array]:
+        """Return the gradients of the arrays."""
+        dy = rebuild(self.tree, iter([d[()] if d.ndim == 0 else d for d in cotangents]))
+        found = self.transpose(dy, cache)
+        return [to_host_array(leaf) for _, leaf in leaves(found, "")]
+
+    def outputs(self) -> list[Array]:
+        """Return what forward returns at the point."""
+        return self.forward(self.arrays)[0]
+
+    def product(self, cotangents: Sequence[Array], arrays: Sequence[Array]) -> float:
+        """Return Σ dy·f, of complex numbers that of their parts."""
+        pairs = zip(cotangents, self.forward(arrays)[0])
+        return float(sum(np.sum(d.real * y.real) + np.sum(d.imag * y.imag) for d, y in pairs))
+
+    def join(self, arrays: Sequence[Array]) -> Array:
+        """Return arrays as one vector."""
+        return np.concatenate([x.ravel() for x in arrays])
+
+    def split(self, vector: Array) -> list[Array]:
+        """Return a vector as arrays of the shapes of self.arrays."""
+        ends = np.cumsum([x.size for x in self.arrays])[:-1]
+        return [part.reshape(x.shape) for part, x in zip(np.split(vector, ends), self.arrays)]
