@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Tree
 from .case import Result, family, normal
 
 
@@ -30,7 +30,7 @@ def gelu(x: Array) -> Result:
     return 0.5 * x * (1 + t), (x, t)
 
 
-def gelu_backward(dy: Array, cache: tuple[Array, Array], cubic: float = 1.0) -> Array:
+def gelu_backward(dy: Array, cache: tuple[Array, Array], cubic: float = 1.0) -> Tree:
     x, t = cache
     slope = np.sqrt(2 / np.pi) * (1 + cubic * 3 * 0.044715 * x**2)
     return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
@@ -50,11 +50,11 @@ def mixed_backward(dy: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]
     return dy * t / 1e-9, dy * (a / 1e-9) * (1 - t * t) / 1e6
 
 
-def scaled_rows(x: Array) -> Result:
+def scaled_columns(x: Array) -> Result:
     return x * np.sin(x / np.array([1e-12, 1.0, 1e9])), x
 
 
-def scaled_rows_backward(dy: Array, x: Array) -> Array:
+def scaled_columns_backward(dy: Array, x: Array) -> Tree:
     phase = x / np.array([1e-12, 1.0, 1e9])
     return dy * (np.sin(phase) + phase * np.cos(phase))
 
@@ -134,12 +134,12 @@ CASES = [
     ),
     *family(
         "columns of 1e-12, 1 and 1e9",
-        scaled_rows,
+        scaled_columns,
         lambda: (normal(5, 3, 3) * np.array([1e-12, 1.0, 1e9]),),
-        (scaled_rows_backward, "one array with entries 21 decades apart"),
+        (scaled_columns_backward, "one array with entries 21 decades apart"),
         {
             "small column zero": (
-                lambda dy, x: scaled_rows_backward(dy, x) * np.array([0, 1, 1]),
+                lambda dy, x: scaled_columns_backward(dy, x) * np.array([0, 1, 1]),
                 "entries of 1e-12 beside 1e9 must be moved too",
             ),
         },

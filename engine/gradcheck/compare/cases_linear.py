@@ -72,7 +72,7 @@ def cholesky_backward(dy: Array, factor: Array, halved: bool = True) -> Array:
 
 def positive(seed: int) -> Array:
     x = normal(seed, 3, 5)
-    return x @ x.T + np.eye(3)
+    return np.asarray(x @ x.T + np.eye(3))
 
 
 def solve(a: Array, b: Array) -> Result:

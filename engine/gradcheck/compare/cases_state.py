@@ -82,9 +82,10 @@ def overwrites_input(x: Array) -> Result:
 
 
 def shifts_input(x: Array) -> Result:
-    x -= x.real.max()
+    top = x.max()
+    x -= top
     e = np.exp(x)
-    return np.log(e.sum()), e / e.sum()
+    return np.log(e.sum()) + top, e / e.sum()
 
 
 def returns_buffer() -> tuple[Forward, Backward]:

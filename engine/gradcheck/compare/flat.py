@@ -40,9 +40,13 @@ class Flat:
         return self.forward(self.arrays)[0]
 
     def product(self, cotangents: Sequence[Array], arrays: Sequence[Array]) -> float:
-        """Return Σ dy·f, of complex numbers that of their parts."""
-        pairs = zip(cotangents, self.forward(arrays)[0])
-        return float(sum(np.sum(d.real * y.real) + np.sum(d.imag * y.imag) for d, y in pairs))
+        """Return Σ dy·f at these arrays."""
+        return inner(cotangents, self.forward(arrays)[0])
+
+    def difference(self, cotangents: Sequence[Array], right: Sequence[Array], left: Sequence[Array]) -> float:
+        """Return Σ dy·(f(right) − f(left)), in which outputs that do not move add no rounding."""
+        moved = [y.copy() for y in self.forward(right)[0]]
+        return inner(cotangents, [y - z for y, z in zip(moved, self.forward(left)[0])])
 
     def join(self, arrays: Sequence[Array]) -> Array:
         """Return arrays as one vector."""
@@ -52,3 +56,8 @@ class Flat:
         """Return a vector as arrays of the shapes of self.arrays."""
         ends = np.cumsum([x.size for x in self.arrays])[:-1]
         return [part.reshape(x.shape) for part, x in zip(np.split(vector, ends), self.arrays)]
+
+
+def inner(a: Sequence[Array], b: Sequence[Array]) -> float:
+    """Return Σ a·b, of complex numbers that of their parts."""
+    return float(sum(np.sum(x.real * y.real) + np.sum(x.imag * y.imag) for x, y in zip(a, b)))

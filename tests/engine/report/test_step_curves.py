@@ -6,8 +6,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
 from engine.report.curves import draw_learning, running_median
-from engine.report.figures import columns_of
-from engine.report.figures import DISTINCT, LOOKS, looks, svg_text
+from engine.report.figures import DISTINCT, LOOKS, columns_of, looks, svg_text
 
 
 def recorded(steps, seed, validation=(10, 20)):
