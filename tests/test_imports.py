@@ -37,9 +37,10 @@ def imports_of(module, source=None) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             # engine/gradcheck is a distribution as well, under another name: its imports are relative, all others not.
             inside = within(module, "engine.gradcheck") and (node.level or str(node.module).split(".")[0] in TOP)
-            assert node.level == (1 if inside else 0), f"{module}: {'no' if inside else 'a'} relative import"
-            parts = ["engine.gradcheck", *filter(None, [node.module])] if node.level else [str(node.module)]
-            source_module = ".".join(parts)
+            assert bool(node.level) == bool(inside), f"{module}: {'no' if inside else 'a'} relative import"
+            folders = name_of(MODULES[module].with_name("__init__.py")).split(".")
+            base = folders[: len(folders) + 1 - node.level] if node.level else []
+            source_module = ".".join([*base, *filter(None, [node.module])])
             found = (f"{source_module}.{alias.name}" for alias in node.names)
             yield from (name if name in MODULES else source_module for name in found if name.split(".")[0] in TOP)
 
@@ -125,6 +126,12 @@ def test_the_gradient_check_stands_alone():
 )
 def test_imports_are_found_wherever_they_stand(source, found):
     assert list(imports_of("engine", source)) == found
+
+
+def test_relative_imports_are_read_from_where_they_stand():
+    found = ["engine.gradcheck.arrays", "engine.gradcheck.compare.case"]
+    source = "from ..arrays import Array\nfrom .case import Case"
+    assert list(imports_of("engine.gradcheck.compare.flat", source)) == found
 
 
 def test_circles_are_found_and_chains_are_none():
