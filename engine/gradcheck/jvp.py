@@ -1,0 +1,157 @@
+"""Check forward mode: is the tangent that a JVP rule returns J·u?"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from .arrays import (
+    Array,
+    Cache,
+    Direction,
+    Forward,
+    Tree,
+    Vector,
+    is_differentiable,
+    leaves,
+    norm,
+    rebuild,
+    rebuild_arrays,
+    to_host_array,
+    tree_vector,
+)
+from .check import Check
+from .point import Point, Problems
+from .report import GradientReport
+
+Jvp: TypeAlias = Callable[[Any, Any], Tree]
+
+
+def check_jvp(
+    forward: Forward,
+    jvp: Jvp,
+    inputs: Sequence[Any],
+    *,
+    wrt: Sequence[int] | None = None,
+    directions: int = 3,
+    method: str = "auto",
+    step: float | None = None,
+    tolerance: float | None = None,
+    kink: str = "report",
+    seed: int = 0,
+) -> GradientReport:
+    """Compare ⟨dy, J·u⟩, from forward alone, with ⟨dy, tangent⟩, from a hand-written forward mode.
+
+    forward: y, _ = forward(*inputs), as everywhere in this package.
+    jvp: jvp(inputs, tangents), both tuples of one length, as jax.jvp and torch.func.jvp take them after the function,
+    and as a rule of jax.custom_jvp takes them. The tangent of an input is like the input; zeros where it is not
+    differentiated, None where it is no float array. Returns the tangent of y in the form of y, or (y, tangent); such a
+    y must be that of forward.
+
+    Other arguments, report and ValueErrors as in check_gradients; dy weights the results, and is another for another
+    seed. The worst entry of a failing row is one of an input: the one whose unit tangent is furthest off.
+    """
+    if directions < 1:
+        raise ValueError(f"directions: expected at least 1, got {directions}")
+    check = JvpCheck(Point(with_inputs_kept(forward), inputs, wrt), jvp, step, tolerance, kink, seed)
+    check.directions = directions
+    return check.run(method)
+
+
+def with_inputs_kept(forward: Forward) -> Forward:
+    """Return a forward whose cache is its arguments, which are what jvp starts from."""
+
+    def run(*inputs: Any) -> Any:
+        kept = with_own_generators(inputs)
+        returned = forward(*inputs)
+        # A result of another form goes on as it is: the check says what is wrong with it.
+        return (returned[0], kept) if isinstance(returned, tuple) and len(returned) == 2 else returned
+
+    return run
+
+
+def with_own_generators(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the inputs with copies of the random generators, which whoever draws from them changes."""
+    return tuple(copy.deepcopy(x) if isinstance(x, np.random.Generator) else x for x in inputs)
+
+
+class JvpCheck(Check):
+    """A Check that asks jvp for each direction; `backward` is the jvp, the cache the inputs.
+
+    No gradient exists as an array. In the place of gradients stands a Functional: one placeholder a block, and from
+    which inputs and for which dy inner_product is to be taken.
+    """
+
+    def run_backward(self, cache: Cache, dy: Tree = None) -> tuple[list[Array | None], Problems]:
+        """Try jvp along one direction; return (Functional, problems)."""
+        weights = tree_vector(self.dy_tree if dy is None else dy)
+        functional = Functional(cache, weights, [np.zeros(block.value.shape) for block in self.point.blocks])
+        (u,) = self.point.random_directions(self.seed, 0, 1)
+        try:
+            self.tangent(functional.inputs, u)
+        except WrongTangent as wrong:
+            return [None] * len(self.point.blocks), [("jvp", str(wrong))]
+        return functional, []
+
+    def inner_product(self, u: Direction, gradients: list[Array | None] | None = None) -> float:
+        """Return ⟨dy, tangent along u⟩."""
+        functional = cast(Functional, gradients or self.gradients)
+        return float(functional.dy @ self.tangent(functional.inputs, u))
+
+    def tangent(self, inputs: Sequence[Any], u: Direction) -> Vector:
+        """Return what jvp says J·u is, as a real vector. Raises WrongTangent where it says nothing usable."""
+        y, tangent = split(self.backward(with_own_generators(inputs), self.tangents(inputs, u)), self.tree)
+        if form(tangent) != form(self.tree):
+            names = ", ".join(form(self.tree))
+            raise WrongTangent(f"returned {', '.join(form(tangent))}; expected {names}, alone or after y: (y, tangent)")
+        for (name, found), (_, wanted) in zip(leaves(tangent, "tangent"), leaves(self.tree, "tangent")):
+            found, wanted = to_host_array(found), to_host_array(wanted)
+            if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+                got = f"{found.dtype} of shape {found.shape}"
+                raise WrongTangent(f"{name} is {got}, expected {wanted.dtype} of shape {wanted.shape}")
+        # Both may take other ways to y: half of its digits are to be the same.
+        half = max(float(np.finfo(block.value.dtype).eps) for block in self.point.blocks) ** 0.5
+        if y is not None and not norm(tree_vector(y) - self.y) <= half * norm(self.y):
+            raise WrongTangent("its y is not that of forward")
+        return tree_vector(tangent)
+
+    def tangents(self, inputs: Sequence[Any], u: Direction) -> tuple[Any, ...]:
+        """Return the direction as the tangents of the inputs."""
+        xp = self.point.module
+        parts = iter([xp.asarray(part, dtype=block.value.dtype) for part, block in zip(u, self.point.blocks)])
+        found = [
+            rebuild_arrays(x, xp.zeros_like) if is_differentiable(x, f"input {i}") else None
+            for i, x in enumerate(inputs)
+        ]
+        for i in self.point.wrt:
+            found[i] = rebuild(self.point.inputs[i], parts)
+        return tuple(found)
+
+
+class Functional(list[Array | None]):
+    """⟨dy, J·u⟩ as a function of u: the inputs of jvp, and dy; as a list, a placeholder for each block."""
+
+    def __init__(self, inputs: Sequence[Any], dy: Vector, placeholders: Sequence[Array]) -> None:
+        super().__init__(placeholders)
+        self.inputs, self.dy = inputs, dy
+
+
+class WrongTangent(ValueError):
+    """What jvp returned cannot be a tangent; the text says why."""
+
+
+def split(returned: Any, y: Tree) -> tuple[Tree | None, Tree]:
+    """Return (y or None, tangent) of what jvp returned.
+
+    A pair is (y, tangent) unless y itself is in the form of that pair: a tree never has the form of two such trees.
+    """
+    is_pair = isinstance(returned, (tuple, list)) and len(returned) == 2
+    if is_pair and form(returned) == form((y, y)):
+        return returned[0], returned[1]
+    return None, returned
+
+
+def form(tree: Tree) -> list[str]:
+    """Return the places of the leaves."""
+    return [name for name, _ in leaves(tree, "tangent")]
