@@ -103,7 +103,7 @@ def from_objective(fun: Callable[..., Any], jac: Callable[..., Any] | bool, *, a
         if derivative.shape != (np.size(y), x.size):
             expected = f"{x.shape} or {(1, x.size)}" if np.size(y) == 1 else f"{(np.size(y), x.size)}"
             raise ValueError(f"jac: expected an array of shape {expected}, got {derivative.shape}")
-        return (derivative.T @ dy.ravel()).reshape(x.shape)
+        return np.asarray(derivative.T @ dy.ravel()).reshape(x.shape)
 
     return Pair(forward, backward)
 
@@ -145,13 +145,13 @@ def from_layer(layer: Any, *, gradients: Mapping[str, str] | None = None) -> Pai
         return (used.output if y is None and hasattr(used, "output") else y), Kept(used)
 
     def backward(dy: Tree, kept: Kept) -> Tree:
-        used = copy.deepcopy(kept.layer)
-        for gradient in layer_gradients(used, gradients).values():
-            gradient[...] = 0
+        old = [(variables[n], g) for n, g in layer_gradients(kept.layer, gradients).items() if n in variables]
+        used = copy.deepcopy(kept.layer, {id(g): np.zeros_like(g, dtype=variable.value.dtype) for variable, g in old})
         with fixed_random_numbers():
             dx = used.backward(dy)
         found = layer_gradients(used, gradients)
-        refuse_unchecked(used, variables, gradients)
+        if gradients is None:
+            refuse_unchecked(used, variables)
         for name, variable in variables.items():
             variable.grad = found.get(name)
         return used.dinputs if dx is None and hasattr(used, "dinputs") else dx
@@ -178,7 +178,7 @@ def fixed_random_numbers() -> Iterator[None]:
 
 
 def layer_parameters(layer: Any, gradients: Mapping[str, str] | None) -> dict[str, Array]:
-    """Return the parameters of a layer that have a gradient, by name."""
+    """Return the parameters of a layer by name."""
     if gradients is not None:
         missing = [name for name in gradients if not is_float_array(getattr(layer, name, None))]
         if missing:
@@ -187,11 +187,8 @@ def layer_parameters(layer: Any, gradients: Mapping[str, str] | None) -> dict[st
     found: dict[str, Any] = dict(named_leaves(attribute(layer, PARAMETERS)))
     unset = [name for name, value in found.items() if value is None]
     if unset:
-        raise ValueError(
-            f"layer: its parameters {', '.join(unset)} are None: call layer.forward once, which makes them"
-        )
-    known = layer_gradients(layer, None)  # moving averages have none; some layers have none at all before a backward
-    return {name: value for name, value in found.items() if is_float_array(value) and (not known or name in known)}
+        raise ValueError(f"layer: its parameters {', '.join(unset)} are None: call layer.forward once, to set them")
+    return {name: value for name, value in found.items() if is_float_array(value)}
 
 
 def layer_gradients(layer: Any, gradients: Mapping[str, str] | None) -> dict[str, Array]:
@@ -204,26 +201,27 @@ def layer_gradients(layer: Any, gradients: Mapping[str, str] | None) -> dict[str
 
 def attribute(layer: Any, names: Sequence[str]) -> Any:
     """Return the first attribute of these names, or what it returns if it is a method; {} if there is none."""
-    found = next((getattr(layer, name) for name in names if hasattr(layer, name)), {})
-    return found() if callable(found) else found
+    found: Any = next((getattr(layer, name) for name in names if hasattr(layer, name)), None)
+    found = found() if callable(found) else found
+    return {} if found is None else found
 
 
 def named_leaves(container: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (name, leaf) of nested dicts and lists: "W", "cell.W", "0"."""
-    items = container.items() if isinstance(container, Mapping) else enumerate(container)
-    for key, value in items:
+    """Yield (name, leaf) of nested dicts and lists: "W", "cell.W", "0". A single leaf counts as a list of one."""
+    if not isinstance(container, (Mapping, list, tuple)):
+        container = [container]
+    for key, value in container.items() if isinstance(container, Mapping) else enumerate(container):
         if isinstance(value, (Mapping, list, tuple)):
             yield from named_leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def refuse_unchecked(layer: Any, checked: Mapping[str, Variable], gradients: Mapping[str, str] | None) -> None:
-    """Raise ValueError where backward left gradients in attributes that nothing checks: layer.dW beside layer.W."""
-    if gradients is None and not checked:
-        own = vars(layer)
-        found = {n: f"d{n}" for n in own if is_float_array(own[n]) and is_float_array(own.get(f"d{n}"))}
-        if found:
-            raise ValueError(
-                f"layer: unchecked gradients, give from_layer(…, gradients={found}), or {{}} to leave them"
-            )
+def refuse_unchecked(layer: Any, checked: Mapping[str, Variable]) -> None:
+    """Raise ValueError where a layer after its backward keeps gradients that nobody told of, or none at all."""
+    if checked and not any(hasattr(layer, name) for name in GRADIENTS):
+        raise ValueError("layer: it has parameters, but neither layer.gradients nor layer.grads: give gradients={…}")
+    own = getattr(layer, "__dict__", {})
+    found = {name: f"d{name}" for name in own if is_float_array(own[name]) and is_float_array(own.get(f"d{name}"))}
+    if found and not checked:
+        raise ValueError(f"layer: nothing would check its gradients: give gradients={found}, or {{}} to leave them out")
