@@ -177,6 +177,16 @@ def test_rounding_is_no_error():
     assert [row.name for row in wrong.failures if row.name.startswith("input")] == ["input 1"], str(wrong)
 
 
+def test_rounding_of_the_inputs_is_no_error():
+    """Both sides compute the cosine near its zeros of numbers that differ by one rounding."""
+    x = 10.0 * (np.pi * (np.arange(300, 320) + 0.5) + 0.01)
+    assert np.any(x * 0.1 != x / 10.0)
+    sine = lambda x: (np.sin(x * 0.1), None)  # noqa: E731
+    report = check_jvp(sine, lambda x, u: 0.1 * np.cos(x[0] / 10.0) * u[0], (x,))
+    assert report.unresolved and not report.failures, str(report)
+    assert check_jvp(sine, lambda x, u: 0.1 * (1 + 1e-9) * np.cos(x[0] / 10.0) * u[0], (x,)).failures
+
+
 def test_a_seed_repeats_the_check():
     first, again, other = (check_jvp(forward, tangent, (X, Y), seed=seed) for seed in (1, 1, 2))
     assert first == again and first.rows[0].numeric != other.rows[0].numeric
