@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -79,25 +79,29 @@ def with_own_generators(inputs: Sequence[Any]) -> tuple[Any, ...]:
 class JvpCheck(Check):
     """A Check that asks jvp for each direction; `backward` is the jvp, the cache the inputs.
 
-    No gradient exists as an array. In the place of gradients stands a Functional: one placeholder a block, and from
-    which inputs and for which dy inner_product is to be taken.
+    No gradient exists as an array: gradients are placeholders, and inner_product asks jvp for the tangent. Those of
+    run_backward know its cache and dy; others stand for those of the check.
     """
 
     def run_backward(self, cache: Cache, dy: Tree = None) -> tuple[list[Array | None], Problems]:
-        """Try jvp along one direction; return (Functional, problems)."""
-        weights = tree_vector(self.dy_tree if dy is None else dy)
-        functional = Functional(cache, weights, [np.zeros(block.value.shape) for block in self.point.blocks])
+        """Try jvp along one direction; return (Placeholders, problems)."""
         (u,) = self.point.random_directions(self.seed, 0, 1)
         try:
-            self.tangent(functional.inputs, u)
+            if not np.array_equal(self.tangent(cache, u), self.tangent(cache, u), equal_nan=True):
+                raise WrongTangent(
+                    "gives different results for the same arguments: fix its random stream, keep no state"
+                )
         except WrongTangent as wrong:
             return [None] * len(self.point.blocks), [("jvp", str(wrong))]
-        return functional, []
+        found = Placeholders(np.zeros(block.value.shape) for block in self.point.blocks)
+        found.inputs, found.dy = cache, tree_vector(self.dy_tree if dy is None else dy)
+        return found, []
 
     def inner_product(self, u: Direction, gradients: list[Array | None] | None = None) -> float:
         """Return ⟨dy, tangent along u⟩."""
-        functional = cast(Functional, gradients or self.gradients)
-        return float(functional.dy @ self.tangent(functional.inputs, u))
+        if isinstance(gradients, Placeholders):
+            return float(gradients.dy @ self.tangent(gradients.inputs, u))
+        return float(self.dy @ self.tangent(self.cache, u))
 
     def tangent(self, inputs: Sequence[Any], u: Direction) -> Vector:
         """Return what jvp says J·u is, as a real vector. Raises WrongTangent where it says nothing usable."""
@@ -129,12 +133,11 @@ class JvpCheck(Check):
         return tuple(found)
 
 
-class Functional(list[Array | None]):
-    """⟨dy, J·u⟩ as a function of u: the inputs of jvp, and dy; as a list, a placeholder for each block."""
+class Placeholders(list[Array | None]):
+    """Arrays of zeros in the place of gradients, with the inputs of jvp and the dy from which those would come."""
 
-    def __init__(self, inputs: Sequence[Any], dy: Vector, placeholders: Sequence[Array]) -> None:
-        super().__init__(placeholders)
-        self.inputs, self.dy = inputs, dy
+    inputs: Sequence[Any]
+    dy: Vector
 
 
 class WrongTangent(ValueError):

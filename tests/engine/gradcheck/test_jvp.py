@@ -150,6 +150,12 @@ def test_generators_are_in_the_same_state_for_both():
     assert not check_jvp(drop, lambda x, u: drop(u[0], np.random.default_rng(6))[0], (X, rng)).ok
 
 
+def test_a_jvp_with_a_random_stream_of_its_own_fails():
+    rng = np.random.default_rng(0)
+    report = check_jvp(forward, lambda x, u: tangent(x, u) + rng.normal(), (X, Y))
+    assert "different results for the same arguments" in str(report) and not report.ok
+
+
 def test_kinks_are_kinks_and_gross_errors_are_none():
     relu = lambda x: (np.where(np.real(x) > 0, x, 0.0), None)  # noqa: E731
     x = np.array([0.0, 1.0, -1.0])
