@@ -57,9 +57,9 @@ class Pair:
 
 
 def map_leaves(change: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """Return the tree with `change` applied to every leaf, and to those of other trees of its form."""
-    columns = [[leaf for _, leaf in leaves(each, "")] for each in (tree, *others)]
-    return rebuild(tree, map(change, *columns))
+    """Return the tree with `change` applied to every leaf and what other trees have in its place, or None."""
+    parts = [dict(leaves(other, "")) for other in others]
+    return rebuild(tree, (change(leaf, *(part.get(name) for part in parts)) for name, leaf in leaves(tree, "")))
 
 
 def from_loss(function: Callable[..., Any], *, args: Sequence[Any] = ()) -> Pair:

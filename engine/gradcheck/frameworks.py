@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .adapters import Pair, Variable, map_leaves
-from .arrays import Backward, Cache, Forward, Tree, is_differentiable, leaves, why_no_cuda
+from .arrays import Backward, Cache, Forward, Tree, is_float_array, leaves, why_no_cuda
+from .point import which_inputs
 
 
 def imported(name: str, adapter: str) -> Any:
@@ -16,11 +17,6 @@ def imported(name: str, adapter: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"{adapter}: {name} cannot be imported ({error}), try: pip install {name}") from None
-
-
-def differentiated(inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
-    """Return the indices of the inputs that have a gradient, as the check sees them."""
-    return list(wrt) if wrt is not None else [i for i, x in enumerate(inputs) if is_differentiable(x, f"input {i}")]
 
 
 class Graph:
@@ -55,6 +51,9 @@ def from_torch(function: Any, *, wrt: Sequence[int] | None = None, device: str =
     def tensor_or_other(x: Any) -> Any:
         return tensor(x) if isinstance(x, np.ndarray) else x
 
+    def tracked(x: Any) -> Any:
+        return tensor(x).requires_grad_() if is_float_array(x) else tensor_or_other(x)
+
     def run(arguments: Sequence[Any], values: dict[str, Any]) -> Any:
         with torch.random.fork_rng([device] if device.startswith("cuda") else []):
             torch.manual_seed(0)
@@ -64,45 +63,47 @@ def from_torch(function: Any, *, wrt: Sequence[int] | None = None, device: str =
             return torch.func.functional_call(function, {**buffers, **values}, tuple(arguments))
 
     def forward(*inputs: Any) -> tuple[Tree, Cache]:
-        moving = differentiated(inputs, wrt)
-        sources = {i: map_leaves(lambda x: tensor(x).requires_grad_(), inputs[i]) for i in moving}
-        values = {name: tensor(variable.value).requires_grad_() for name, variable in variables.items()}
+        moving = which_inputs(inputs, wrt)
+        sources = [map_leaves(tracked if i in moving else tensor_or_other, x) for i, x in enumerate(inputs)]
+        values = {name: tracked(variable.value) for name, variable in variables.items()}
         # A function may change its arguments in place, but no leaf of the graph: so it gets copies of those.
-        arguments = [
-            map_leaves(torch.clone, sources[i]) if i in sources else map_leaves(tensor_or_other, x)
-            for i, x in enumerate(inputs)
-        ]
+        arguments = [map_leaves(lambda x: x.clone() if torch.is_tensor(x) else x, source) for source in sources]
         with torch.enable_grad():
             y = run(arguments, values)
         return map_leaves(tensor_to_numpy, y), Graph(y, [sources[i] for i in moving], values)
 
     def backward(dy: Tree, graph: Graph) -> Tree:
-        pairs = [(y, d) for (_, y), (_, d) in zip(leaves(graph.y, ""), leaves(dy, ""))]
-        pairs = [(y, tensor(d)) for y, d in pairs if torch.is_tensor(y) and y.requires_grad]
-        sources = [leaf for _, leaf in leaves(graph.sources, "")] + list(graph.values.values())
+        cotangents = dict(leaves(dy, ""))
+        named = [(name, y) for name, y in leaves(graph.y, "") if torch.is_tensor(y) and y.requires_grad]
+        pairs = [(y, tensor(cotangents[name])) for name, y in named]
+        sources = [leaf for _, leaf in leaves(graph.sources, "") if requires_grad(leaf)] + [*graph.values.values()]
         found: Sequence[Any] = [None] * len(sources)
         if pairs:
-            outputs, cotangents = zip(*pairs)
-            found = torch.autograd.grad(outputs, sources, cotangents, retain_graph=True, allow_unused=True)
+            outputs, weights = zip(*pairs)
+            found = torch.autograd.grad(outputs, sources, weights, retain_graph=True, allow_unused=True)
         arrays = iter([tensor_to_numpy(torch.zeros_like(x) if g is None else g) for x, g in zip(sources, found)])
-        gradients = tuple(map_leaves(lambda _: next(arrays), x) for x in graph.sources)
+        gradients = tuple(map_leaves(lambda x: next(arrays) if requires_grad(x) else None, s) for s in graph.sources)
         for name, gradient in zip(graph.values, arrays):
             variables[name].grad = gradient
         return gradients
 
+    def dual(x: Any, tangent: Any) -> Any:
+        return x if tangent is None else torch.autograd.forward_ad.make_dual(x, tensor(tangent))
+
     def tangent_of(y: Any) -> Any:
-        dy = torch.autograd.forward_ad.unpack_dual(y).tangent if torch.is_tensor(y) else None
+        if float_or_none(tensor_to_numpy(y)) is None:
+            return None
+        dy = torch.autograd.forward_ad.unpack_dual(y).tangent
         return np.zeros_like(tensor_to_numpy(y)) if dy is None else tensor_to_numpy(dy)
 
     def jvp(inputs: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tree, Tree]:
-        forward_ad = torch.autograd.forward_ad
         values = {name: tensor(variable.value) for name, variable in variables.items()}
         arguments = [map_leaves(tensor_or_other, x) for x in inputs]
-        with forward_ad.dual_level():
-            for i in differentiated(inputs, wrt):
-                arguments[i] = map_leaves(lambda x, t: forward_ad.make_dual(x, tensor(t)), arguments[i], tangents[i])
+        with torch.autograd.forward_ad.dual_level():
+            for i in which_inputs(inputs, wrt):
+                arguments[i] = map_leaves(dual, arguments[i], tangents[i])
             y = run(arguments, values)
-            return map_leaves(tensor_to_numpy, y), map_leaves(tangent_of, y)
+            return map_leaves(lambda x: float_or_none(tensor_to_numpy(x)), y), map_leaves(tangent_of, y)
 
     return Pair(forward, backward, variables, jvp)
 
@@ -120,6 +121,21 @@ def called(function: Any, torch: Any) -> Any:
 def tensor_to_numpy(x: Any) -> Any:
     """Return a tensor as a NumPy array of its own; anything else as it is."""
     return x.detach().cpu().resolve_conj().resolve_neg().numpy().copy() if hasattr(x, "detach") else x
+
+
+def requires_grad(x: Any) -> bool:
+    """Tell whether x is a tensor that has a gradient."""
+    return bool(getattr(x, "requires_grad", False))
+
+
+def conj_or_none(x: Any) -> Any:
+    """Return the conjugate of an array of floats; None for JAX's float0, the gradient of integers."""
+    return np.conj(x) if is_float_array(x) else None
+
+
+def float_or_none(x: Any) -> Any:
+    """Return x if it is an array of floats; None, which stands for the tangent of anything else, if not."""
+    return x if is_float_array(x) else None
 
 
 def from_jax(function: Callable[..., Any], *, wrt: Sequence[int] | None = None) -> Pair:
@@ -147,7 +163,7 @@ def from_jax(function: Callable[..., Any], *, wrt: Sequence[int] | None = None) 
 
     def split(inputs: Sequence[Any]) -> tuple[list[int], list[Any], Callable[..., Any]]:
         """Return (moving, their arrays, the function of these alone)."""
-        moving = differentiated(inputs, wrt)
+        moving = which_inputs(inputs, wrt)
         arguments = [map_leaves(array_or_other, x) for x in inputs]
 
         def of_moving(*values: Any) -> Any:
@@ -159,6 +175,9 @@ def from_jax(function: Callable[..., Any], *, wrt: Sequence[int] | None = None) 
     def forward(*inputs: Any) -> tuple[Tree, Cache]:
         return map_leaves(np.array, function(*(map_leaves(array_or_other, x) for x in inputs))), inputs
 
+    def tangent_like(x: Any, tangent: Any) -> Any:
+        return np.zeros(np.shape(x), jax.dtypes.float0) if tangent is None else array(tangent)
+
     def cotangent(y: Any, d: Any) -> Any:
         # JAX pulls back by the transpose, where the gradient of a real loss needs the conjugate of it.
         return array(np.asarray(np.conj(d))) if y.dtype.kind in "fc" else np.zeros(y.shape, jax.dtypes.float0)
@@ -166,12 +185,13 @@ def from_jax(function: Callable[..., Any], *, wrt: Sequence[int] | None = None) 
     def backward(dy: Tree, inputs: Sequence[Any]) -> Tree:
         _, values, of_moving = split(inputs)
         y, vjp = jax.vjp(of_moving, *values)
-        return map_leaves(lambda gradient: np.conj(np.array(gradient)), vjp(map_leaves(cotangent, y, dy)))
+        return map_leaves(lambda gradient: conj_or_none(np.array(gradient)), vjp(map_leaves(cotangent, y, dy)))
 
-    def jvp(inputs: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tree, Tree]:
+    def jvp(inputs: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tree, ...]:
         moving, values, of_moving = split(inputs)
-        y, dy = jax.jvp(of_moving, tuple(values), tuple(map_leaves(array, tangents[i]) for i in moving))
-        return map_leaves(np.array, y), map_leaves(np.array, dy)
+        along = tuple(map_leaves(tangent_like, x, tangents[i]) for i, x in zip(moving, values))
+        found = jax.jvp(of_moving, tuple(values), along)
+        return tuple(map_leaves(lambda x: float_or_none(np.array(x)), tree) for tree in found)  # (y, tangent)
 
     return Pair(forward, backward, jvp=jvp)
 

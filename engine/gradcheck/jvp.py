@@ -13,11 +13,11 @@ from .arrays import (
     Forward,
     Tree,
     Vector,
-    is_differentiable,
+    is_float_array,
     leaves,
     norm,
+    real_vector,
     rebuild,
-    rebuild_arrays,
     to_host_array,
     tree_vector,
 )
@@ -105,32 +105,39 @@ class JvpCheck(Check):
 
     def tangent(self, inputs: Sequence[Any], u: Direction) -> Vector:
         """Return what jvp says J·u is, as a real vector. Raises WrongTangent where it says nothing usable."""
-        y, tangent = split(self.backward(with_own_generators(inputs), self.tangents(inputs, u)), self.tree)
+        returned = self.backward(with_own_generators(inputs), self.tangents(u))
+        y, tangent = self.tree, returned
+        if form(returned) != form(self.tree) and isinstance(returned, (tuple, list)) and len(returned) == 2:
+            y, tangent = returned
         if form(tangent) != form(self.tree):
-            names = ", ".join(form(self.tree))
-            raise WrongTangent(f"returned {', '.join(form(tangent))}; expected {names}, alone or after y: (y, tangent)")
+            names, got = (", ".join(form(tree)) or "nothing" for tree in (self.tree, tangent))
+            raise WrongTangent(f"returned {got}; expected {names}, alone or after y: (y, tangent)")
         for (name, found), (_, wanted) in zip(leaves(tangent, "tangent"), leaves(self.tree, "tangent")):
+            if not hasattr(found, "dtype") and not isinstance(found, (int, float, complex)):
+                raise WrongTangent(f"{name} is a {type(found).__name__}, expected an array")
             found, wanted = to_host_array(found), to_host_array(wanted)
             if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
                 got = f"{found.dtype} of shape {found.shape}"
                 raise WrongTangent(f"{name} is {got}, expected {wanted.dtype} of shape {wanted.shape}")
+        found_y = dict(leaves(y, "tangent"))
+        known_y = real_vector(found_y[name] for name in form(self.tree) if name in found_y)
         # Both may take other ways to y: half of its digits are to be the same.
         half = max(float(np.finfo(block.value.dtype).eps) for block in self.point.blocks) ** 0.5
-        if y is not None and not norm(tree_vector(y) - self.y) <= half * norm(self.y):
+        if known_y.shape != self.y.shape or not norm(known_y - self.y) <= half * norm(self.y):
             raise WrongTangent("its y is not that of forward")
         return tree_vector(tangent)
 
-    def tangents(self, inputs: Sequence[Any], u: Direction) -> tuple[Any, ...]:
+    def tangents(self, u: Direction) -> tuple[Any, ...]:
         """Return the direction as the tangents of the inputs."""
         xp = self.point.module
         parts = iter([xp.asarray(part, dtype=block.value.dtype) for part, block in zip(u, self.point.blocks)])
-        found = [
-            rebuild_arrays(x, xp.zeros_like) if is_differentiable(x, f"input {i}") else None
-            for i, x in enumerate(inputs)
+        zeros = [
+            [(xp.zeros_like(x) if is_float_array(x) else None) for _, x in leaves(tree, "")]
+            for tree in self.point.inputs
         ]
         for i in self.point.wrt:
-            found[i] = rebuild(self.point.inputs[i], parts)
-        return tuple(found)
+            zeros[i] = [None if zero is None else next(parts) for zero in zeros[i]]
+        return tuple(rebuild(tree, iter(own)) for tree, own in zip(self.point.inputs, zeros))
 
 
 class Placeholders(list[Array | None]):
@@ -142,17 +149,6 @@ class Placeholders(list[Array | None]):
 
 class WrongTangent(ValueError):
     """What jvp returned cannot be a tangent; the text says why."""
-
-
-def split(returned: Any, y: Tree) -> tuple[Tree | None, Tree]:
-    """Return (y or None, tangent) of what jvp returned.
-
-    A pair is (y, tangent) unless y itself is in the form of that pair: a tree never has the form of two such trees.
-    """
-    is_pair = isinstance(returned, (tuple, list)) and len(returned) == 2
-    if is_pair and form(returned) == form((y, y)):
-        return returned[0], returned[1]
-    return None, returned
 
 
 def form(tree: Tree) -> list[str]:

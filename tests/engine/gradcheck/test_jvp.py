@@ -73,6 +73,8 @@ def test_wrong_tangents_fail(name):
             lambda x, u: (tangent(x, u),) * 3,
             r"returned tangent\[0\], tangent\[1\], tangent\[2\]; expected tangent, alone",
         ),
+        (lambda x, u: None, "returned nothing; expected tangent|tangent is a NoneType, expected an array"),
+        (lambda x, u: "text", "tangent is a str, expected an array"),
         (lambda x, u: tangent(x, u)[:2], r"tangent is float64 of shape \(2, 3\), expected float64 of shape \(4, 3\)"),
         (lambda x, u: tangent(x, u).astype(np.float32), r"tangent is float32 of shape \(4, 3\), expected float64"),
     ],
@@ -210,7 +212,7 @@ def test_a_seed_repeats_the_check():
 def test_wrong_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         check_jvp(forward, tangent, (X, Y), **options)
-    with pytest.raises(ValueError, match="^inputs: expected a tuple of the arguments of forward, got ndarray$"):
+    with pytest.raises(ValueError, match="^inputs: expected a tuple of the arguments of forward, got ndarray"):
         check_jvp(forward, tangent, X)
 
 
