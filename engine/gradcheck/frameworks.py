@@ -110,11 +110,12 @@ def from_torch(function: Any, *, wrt: Sequence[int] | None = None, device: str =
 
 def called(function: Any, torch: Any) -> Any:
     """Return what is called with the tensors. Raises ValueError for what is no function."""
-    if isinstance(function, type) and issubclass(function, torch.autograd.Function):
-        return getattr(function, "apply")  # noqa: B009
-    if isinstance(function, type) or not callable(function):
-        kind = f"the class {function.__name__}" if isinstance(function, type) else f"a {type(function).__name__}"
-        raise ValueError(f"from_torch: expected a subclass of Function, a module or a function, got {kind}")
+    is_class = isinstance(function, type)
+    if is_class and issubclass(function, torch.autograd.Function):
+        return function.apply
+    if is_class or not callable(function):
+        what = f"the class {function.__name__}" if is_class else type(function).__name__
+        raise ValueError(f"from_torch: expected a subclass of Function, a module or a function, got {what}")
     return function
 
 
@@ -149,7 +150,7 @@ def from_jax(function: Callable[..., Any], *, wrt: Sequence[int] | None = None) 
     """
     jax = imported("jax", "from_jax")
     if not callable(function):
-        raise ValueError(f"from_jax: expected a function, got a {type(function).__name__}")
+        raise ValueError(f"from_jax: expected a function, got {type(function).__name__}")
 
     def array(x: Any) -> Any:
         moved = jax.numpy.asarray(x)

@@ -181,7 +181,7 @@ def test_some_inputs_of_torch_may_be_chosen(torch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda torch: from_torch(3), "a subclass of Function, a module or a function, got a int$"),
+        (lambda torch: from_torch(3), "a subclass of Function, a module or a function, got int$"),
         (lambda torch: from_torch(torch.nn.Linear), "got the class Linear$"),
     ],
 )
@@ -273,7 +273,7 @@ def test_jax_without_float64_and_what_is_no_function_are_refused(jax):
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(ValueError, match=r'^from_jax: JAX makes float32 of float64: call jax.config.update\("jax_en'):
         check_gradients(*from_jax(jax.numpy.sin), (X,))
-    with pytest.raises(ValueError, match="^from_jax: expected a function, got a int$"):
+    with pytest.raises(ValueError, match="^from_jax: expected a function, got int$"):
         from_jax(3)
 
 
