@@ -13,10 +13,13 @@ check_recorded_gradient takes a gradient that was computed elsewhere. Only NumPy
 imported.
 """
 
+from .adapters import from_layer, from_loss, from_objective
 from .backends import compare_backends
 from .check import check_gradients
 from .derivatives import METHODS, TOLERANCES
+from .frameworks import from_cupy, from_jax, from_torch
 from .jacobian import check_jacobian
+from .jvp import check_jvp
 from .layers import check_layer, check_network
 from .properties import check_properties
 from .recorded import check_recorded_gradient
@@ -32,9 +35,16 @@ __all__ = [
     "assert_gradients",
     "check_gradients",
     "check_jacobian",
+    "check_jvp",
     "check_layer",
     "check_network",
     "check_properties",
     "check_recorded_gradient",
     "compare_backends",
+    "from_cupy",
+    "from_jax",
+    "from_layer",
+    "from_loss",
+    "from_objective",
+    "from_torch",
 ]

@@ -56,6 +56,9 @@ x, w = np.arange(6.0).reshape(2, 3) / 5, np.arange(6.0).reshape(3, 2) / 9
 for check in (gradcheck.check_gradients, gradcheck.check_jacobian, gradcheck.check_properties):
     gradcheck.assert_gradients(check(forward, backward, (x, w)))
 gradcheck.assert_gradients(gradcheck.check_layer(Layer(), (x,)))
+gradcheck.assert_gradients(gradcheck.check_jvp(lambda x: (x * x, None), lambda x, u: 2 * x[0] * u[0], (x,)))
+objective = gradcheck.from_objective(lambda x: x @ x, lambda x: 2 * x)
+gradcheck.assert_gradients(gradcheck.check_gradients(*objective, (x[0],)))
 report = gradcheck.compare_backends(forward, backward, (x, w))
 assert report.ok and report.notes == ("no GPU was compared: CuPy is not installed",), report
 recorded = gradcheck.check_recorded_gradient(np.tanh, np.ones(6), x.ravel(), 1 - np.tanh(x.ravel()) ** 2, shown=1)
