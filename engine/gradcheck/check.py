@@ -219,7 +219,7 @@ class Check(Judge):
             backend=self.point.module.__name__,
             step=steps[0] if steps else STEPS[self.method],
             tolerance=self.tolerance_of(self.method),
-            notes=tuple(self.notes),
+            notes=(*self.point.output.notes, *self.notes),
             unchecked=self.unchecked(),
         )
 
@@ -294,4 +294,4 @@ def joined(gradients: GradientReport, laws: GradientReport) -> GradientReport:
     """Return one report of the rows of two; ok only if both are."""
     # A report is ok with one ok row; laws must not vouch for gradients of which every row is a kink or noise.
     kept = laws.failures if not gradients.ok and not gradients.failures else laws.rows
-    return replace(gradients, rows=gradients.rows + kept, notes=gradients.notes + laws.notes)
+    return replace(gradients, rows=gradients.rows + kept, notes=tuple(dict.fromkeys(gradients.notes + laws.notes)))

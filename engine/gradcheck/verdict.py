@@ -7,6 +7,7 @@ from .arrays import (
     Backward,
     Cache,
     Direction,
+    Problems,
     Tree,
     Vector,
     check_choice,
@@ -25,7 +26,7 @@ from .derivatives import (
     one_sided,
     richardson,
 )
-from .point import Point, Problems, run_backward
+from .point import Point, run_backward
 from .report import Row
 
 CANDIDATES = 8  # directions drawn for a row; that of the largest ⟨Jᵀ·dy, u⟩ is used, lest u be orthogonal by chance
