@@ -117,11 +117,17 @@ def evaluate_on(
         )
         dy = rebuild(y, (part[()] if np.isscalar(leaf) else part for leaf, part in drawn))
         found, problems = point.gradients(backward, dy, cache)
+    found = [as_gradient(g, b.value) for b, g in zip(point.blocks, found)]
+    problems += [
+        (b.name, f"its gradient is a {type(g).__name__}, expected an array")
+        for b, g in zip(point.blocks, found)
+        if g is not None and not hasattr(g, "dtype")
+    ]
     if problems:
         name, problem = problems[0]
         raise ValueError(f"backward: {problem}" if name == "backward" else f"backward: {name}: {problem}")
     named = leaves(y, "output")
-    named += [(f"gradient of {b.name}", as_gradient(g, b.value)) for b, g in zip(point.blocks, found)]
+    named += [(f"gradient of {b.name}", g) for b, g in zip(point.blocks, found)]
     return [(name, to_host_array(array)) for name, array in named]
 
 

@@ -50,9 +50,11 @@ def check_gradients(
     """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward.
 
     forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
-    the order of wrt (anything, where no input is differentiated).
-    inputs: tuple of arguments; float64 and complex128 arrays, and tuples of them, are differentiated, the rest is
-    passed on; a random generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
+    the order of wrt (anything, where no input is differentiated), or one entry for every input, with None for the rest.
+    dy has the form of y, with None for what is no float.
+    inputs: tuple of arguments; float64 and complex128 arrays, and tuples and dicts of them, are differentiated, the
+    rest is passed on (forms.py says more); a random generator starts from the same state at every call.
+    wrt: indices of the inputs to differentiate; floats, and tuples and dicts with text in them, only if it names them.
     parameters: compared as well; their values and gradients are as before when the check is over.
     directions: random directions over everything together; each block then has one of its own, so that a small one
     cannot hide behind a large one.

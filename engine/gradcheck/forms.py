@@ -1,4 +1,14 @@
-"""The forms in which forward takes and returns arrays: what is differentiated of them, and what is wrong with them."""
+"""The forms in which forward takes and returns arrays: what is differentiated of them, and what is wrong with them.
+
+Inputs. Float arrays are differentiated, also in tuples, lists, NamedTuples and dicts, beside integers or None; sparse
+arrays are data. Floats, and tuples and dicts with text in them, are settings unless wrt names them. Settings are passed
+on as they are, random generators and dicts as copies: what a forward changes in them is forgotten.
+
+Outputs. Arrays, floats, and tuples, lists, NamedTuples and dicts of them. What is no float has the cotangent None.
+
+Arrays of other libraries are read as NumPy's; the cotangent of one, and an input that was one, is handed over in its
+own library where that is PyTorch or names its module by the array API standard (JAX), and as a NumPy array otherwise.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,8 +31,9 @@ from .arrays import (
 LISTED = 4  # names in a message
 
 
-def check_arguments(inputs: Any, parameters: Any) -> None:
-    """Raise ValueError unless these are a tuple or list of arguments and a dict of parameters."""
+def check_arguments(forward: Any, inputs: Any, parameters: Any) -> None:
+    """Raise ValueError unless these are a function, a tuple or list of its arguments and a dict of parameters."""
+    check_callable("forward", forward)
     if not isinstance(inputs, (tuple, list)) or hasattr(inputs, "_fields"):
         what = type(inputs).__name__
         raise ValueError(f"inputs: expected a tuple of the arguments of forward, got {what}: write (x,) for a single x")
@@ -32,6 +43,12 @@ def check_arguments(inputs: Any, parameters: Any) -> None:
         if not all(hasattr(parameter, attribute) for attribute in ("value", "grad", "dense_grad")):
             what = type(parameter).__name__
             raise ValueError(f"parameters: {name} is a {what}, expected an object with value, grad and dense_grad()")
+
+
+def check_callable(name: str, function: Any) -> None:
+    """Raise ValueError unless this is a function."""
+    if not callable(function):
+        raise ValueError(f"{name}: expected a function, got {type(function).__name__}")
 
 
 def is_number(x: Any) -> bool:
@@ -103,14 +120,14 @@ def kind_of(x: Any) -> str:
 
 def pair(returned: Any) -> tuple[Tree, Cache]:
     """Return (y, cache), what forward returned; raise ValueError with a remedy for anything else."""
-    if isinstance(returned, tuple) and len(returned) == 2 and not hasattr(returned, "_fields"):
+    if type(returned) is tuple and len(returned) == 2:
         return returned
     what, remedy = f"a {type(returned).__name__}", "return y, None if backward needs nothing"
     if returned is None:
         what, remedy = "None", "is a return statement missing?"
     elif hasattr(returned, "shape") or isinstance(returned, (float, complex, int)):
         what = f"one {'array' if isinstance(returned, np.ndarray) else type(returned).__name__}"
-    elif isinstance(returned, tuple) and not hasattr(returned, "_fields"):
+    elif type(returned) is tuple:
         what = f"{len(returned)} values"
         remedy = "return two, (y1, y2), (a, b) for several outputs and several things that backward needs"
     elif isinstance(returned, (list, dict)):
@@ -121,23 +138,21 @@ def pair(returned: Any) -> tuple[Tree, Cache]:
 class OutputForm:
     """What is differentiated of y, as the first call of forward shows it.
 
-    Integers, booleans and whatever is no array are not: None takes their place in y and in its cotangent.
+    Integers, booleans, text and whatever is no array are not: None takes their place in y and in its cotangent.
     """
 
     def __init__(self) -> None:
         self.passed: set[str] | None = None  # names of the leaves that are not differentiated
         self.foreign: dict[str, Any] = {}  # by name, those that are arrays of another library
-        self.plain = False  # nothing is in `passed` or `foreign`
+        self.plain = False  # nothing was in `passed` or `foreign`: y needs no reading
         self.notes: list[str] = []
 
     def read(self, y: Tree) -> Tree:
         """Return y as a tree of NumPy's or CuPy's arrays and numbers."""
-        if self.plain or type(y) is np.ndarray and y.dtype.kind in "fc":
-            return y
         named = leaves(y, "output")
         arrays = [(name, leaf, as_output(leaf)) for name, leaf in named]
         if self.passed is None:
-            self.passed = {name for name, _, array in arrays if array is None or kind(array) in "iub"}
+            self.passed = {name for name, _, array in arrays if array is None or kind(array) not in "fc"}
             if len(self.passed) == len(named):
                 what = listed(kind_of(leaf) for _, leaf in named) or kind_of(y)
                 raise ValueError(f"output: nothing to differentiate: no float array in y, forward returned {what}")

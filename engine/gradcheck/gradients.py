@@ -1,4 +1,10 @@
-"""The forms in which backward returns gradients: which belongs to which input, and what is wrong with them."""
+"""The forms in which backward returns gradients: which belongs to which input, and what is wrong with them.
+
+Backward returns the only gradient, bare or in a tuple; a tuple in the order of wrt; or a tuple with an entry for every
+input, of which those that are not differentiated have None, zeros or an empty array. The gradient of an input has its
+form, a dict its keys in any order; parts that are not differentiated are left out or, again, None or zeros. A gradient
+may be sparse: one of scipy.sparse, or `rows` and `values` of an array with a method dense(row_count).
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -37,6 +43,8 @@ def input_gradients(
     """
     if not wrt:
         return [], []
+    if len(wrt) == 1 and type(returned) is type(inputs[wrt[0]]) is np.ndarray:  # by far the most frequent form
+        return [returned], []
     first: tuple[list[Any], Problems] | None = None
     for gradients, problems in readings(returned, inputs, wrt, explicit):
         found: list[Any] = []
@@ -111,9 +119,9 @@ def aligned(gradient: Tree, value: Tree, name: str) -> tuple[list[Any], Problems
 
 
 def is_nothing(gradient: Any) -> bool:
-    """Tell whether this may stand for the gradient of what has none: None, zeros, an empty array, JAX's float0."""
-    if gradient is None:
-        return True
+    """Tell whether this may stand for the gradient of what has none: None, zeros, nothing at all, JAX's float0."""
+    if gradient is None or is_container(gradient):
+        return all(is_nothing(leaf) for _, leaf in leaves(gradient, ""))
     try:
         array = to_host_array(gradient)
     except Exception:  # no array, and every library has its own

@@ -21,13 +21,17 @@ from .arrays import (
     Tree,
     array_module,
     count_not_finite,
+    is_float_array,
+    leaves,
     random_generator,
     real_parts,
+    rebuild,
     to_host_array,
 )
 from .forms import (
     OutputForm,
     check_arguments,
+    check_callable,
     copied_dicts,
     float_leaves,
     is_foreign,
@@ -56,6 +60,8 @@ class Point:
     parameters: their values are replaced during evaluation (see restored()).
     """
 
+    shape: tuple[int, ...] | None = None  # of y, where that is one array
+
     def __init__(
         self,
         forward: Forward,
@@ -63,10 +69,13 @@ class Point:
         wrt: Sequence[int] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
-        check_arguments(inputs, parameters)
+        check_arguments(forward, inputs, parameters)
         self.forward, self.output = forward, OutputForm()
         self.inputs = list(inputs)
         self.wrt, self.explicit = which_inputs(inputs, wrt), wrt is not None
+        self.plain = {
+            i for i in self.wrt if all(is_float_array(x) and not is_foreign(x) for _, x in leaves(inputs[i], ""))
+        }
         self.parameters = distinct(parameters or {})
         named = [leaf for i in self.wrt for leaf in float_leaves(inputs[i], f"input {i}")]
         self.module = array_module(*(leaf for _, leaf in named), *(p.value for p in self.parameters.values()))
@@ -97,12 +106,17 @@ class Point:
         """Run forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
         arguments = self.assign(direction, step)
         with np.errstate(all="ignore"):  # what matters is seen in the numbers
-            return self.call(arguments)
+            y, cache = self.call(arguments)
+        if direction is None:
+            self.shape = np.shape(y) if isinstance(y, np.ndarray) else None
+        elif isinstance(y, np.ndarray) and self.shape not in (None, y.shape) and not isinstance(step, complex):
+            raise ValueError(f"forward: y has the shape {y.shape} near the inputs, and {self.shape} at them")
+        return y, cache
 
     def call(self, arguments: Sequence[Any]) -> tuple[Tree, Cache]:
         """Run forward; return (y, cache) with y as OutputForm reads it."""
         y, cache = pair(self.forward(*arguments))
-        return self.output.read(y), cache
+        return (y if self.output.plain else self.output.read(y)), cache
 
     def assign(self, direction: Direction | None = None, step: complex = 0.0) -> list[Any]:
         """Set the parameters to value + step·direction; return the arguments of forward there."""
@@ -120,13 +134,14 @@ class Point:
         # A generator is passed on as a copy: dropout then drops the same entries at every call.
         arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else copied_dicts(x) for x in self.inputs]
         for i in self.wrt:
-            arguments[i] = rebuild_floats(self.inputs[i], values)
+            arguments[i] = (rebuild if i in self.plain else rebuild_floats)(self.inputs[i], values)
         for parameter, value in zip(self.parameters.values(), values):
             parameter.value = value
         return arguments
 
     def gradients(self, backward: Backward, dy: Tree, cache: Cache) -> tuple[list[Any], Problems]:
         """Run backward; return (the gradient of each block, None where its form is wrong; what is wrong)."""
+        check_callable("backward", backward)
         returned = backward(self.output.cotangent(dy), cache)
         found, problems = input_gradients(returned, self.inputs, self.wrt, self.explicit)
         for name, parameter in self.parameters.items():

@@ -19,7 +19,6 @@ from .arrays import (
     is_float_array,
     leaves,
     norm,
-    parts_of,
     random_generator,
     real_vector,
     rebuild,
@@ -246,8 +245,10 @@ def in_precision_of(leaf: Any, part: Any) -> Any:
 
 def snapshot(tree: Any) -> Any:
     """Return the contents of all arrays in nested tuples, lists, dicts and dataclasses, to be compared later."""
-    if is_container(tree) or isinstance(tree, tuple):  # a row-sparse gradient in a cache, say
-        return [(name, snapshot(part)) for name, part in parts_of(tree)]
+    if isinstance(tree, (tuple, list)):
+        return [snapshot(part) for part in tree]
+    if is_container(tree):
+        return {key: snapshot(part) for key, part in tree.items()}
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return snapshot(vars(tree))
     if not hasattr(tree, "dtype") or not hasattr(tree, "shape"):

@@ -104,6 +104,7 @@ FORMS = {
     "integers: zeros": (take, lambda *a: (take_backward(*a), 0 * IDS), (X, IDS), None),
     "integers: float0": (take, lambda *a: (take_backward(*a), FLOAT0), (X, IDS), None),
     "integers: empty": (take, lambda *a: (take_backward(*a), np.zeros(0)), (X, IDS), None),
+    "settings: an empty dict": (lambda x, z: tanh(x), lambda *a: (tanh_backward(*a), {}), (X, {"n": 1}), None),
     "integers between": (
         lambda a, n, b: matmul(a, b),
         lambda *a: (matmul_backward(*a)[0], None, matmul_backward(*a)[1]),

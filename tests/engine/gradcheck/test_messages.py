@@ -115,6 +115,7 @@ def test_forward_that_returns_no_pair_raises(check, returned, text):
         (lambda x: x.argmax(), "no float array in y, forward returned int64"),
         (lambda x: {"at": x.argmax(), "text": "abc"}, "forward returned int64 of int64, str"),
         (lambda x: None, "forward returned NoneType"),
+        (lambda x: x.astype(object), "forward returned ndarray of object"),
         (lambda x: "abc", "forward returned str"),
     ],
 )
@@ -152,6 +153,27 @@ def test_output_without_floats_raises(check, y, text):
 def test_wrong_arguments_raise(arguments, text):
     with pytest.raises(ValueError, match=text):
         check_gradients(tanh, tanh_backward, **arguments)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_is_no_function_is_named(check):
+    with pytest.raises(ValueError, match="forward: expected a function, got tuple"):
+        check(tanh(normal(0, 3)), tanh_backward, (normal(0, 3),))
+    with pytest.raises(ValueError, match="backward: expected a function, got ndarray"):
+        check(tanh, normal(0, 3), (normal(0, 3),))
+
+
+@pytest.mark.parametrize("method", ["auto", "five_point"])
+def test_a_shape_that_changes_is_named(method):
+    """Near an entry where the comparison flips."""
+    x = np.array([0.5, 0.4 + 1e-7, 1.0])
+    with pytest.raises(ValueError, match=r"forward: y has the shape \(2,\) near the inputs, and \(3,\) at them"):
+        check_gradients(lambda x: (x[x.real > 0.4], None), lambda dy, _: dy, (x,), method=method)
+
+
+def test_backends_refuse_a_gradient_that_is_no_array():
+    with pytest.raises(ValueError, match="backward: input 0: its gradient is a str, expected an array"):
+        compare_backends(tanh, lambda dy, y: "dx", (normal(0, 3),))
 
 
 def test_float32_output_fails():
