@@ -108,7 +108,7 @@ class Point:
         with np.errstate(all="ignore"):  # what matters is seen in the numbers
             y, cache = self.call(arguments)
         if direction is None:
-            self.shape = np.shape(y) if isinstance(y, np.ndarray) else None
+            self.shape = y.shape if isinstance(y, np.ndarray) else None
         elif isinstance(y, np.ndarray) and self.shape not in (None, y.shape) and not isinstance(step, complex):
             raise ValueError(f"forward: y has the shape {y.shape} near the inputs, and {self.shape} at them")
         return y, cache

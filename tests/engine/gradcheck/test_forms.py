@@ -143,9 +143,9 @@ FORMS = {
     "mapping": (dense, lambda *a: (Frozen(dense_backward(*a)[0]), dense_backward(*a)[1]), (Frozen(W), X), None),
     "nested dict": (nested, nested_backward, (NESTED,), None),
     "dict with integers and none: missing": (dense, dense_backward, ({**W, "heads": 2, "mask": None}, X), None),
-    "dict with integers and none: none": (
+    "dict with integers and none: zero": (
         dense,
-        lambda *a: ({**dense_backward(*a)[0], "heads": None, "mask": None}, dense_backward(*a)[1]),
+        lambda *a: ({**dense_backward(*a)[0], "heads": 0, "mask": None}, dense_backward(*a)[1]),
         ({**W, "heads": 2, "mask": None}, X),
         None,
     ),
@@ -161,7 +161,7 @@ FORMS = {
 }
 BLOCKS = {
     "nested dict": ["input 0['pair'].re", "input 0['pair'].im", "input 0['more'][0]", "input 0['more'][1]['last']"],
-    "dict with integers and none: none": ["input 0['w']", "input 0['b']", "input 1"],
+    "dict with integers and none: zero": ["input 0['w']", "input 0['b']", "input 1"],
     "tuple with an integer": ["input 0[0]"],
     "python float": ["input 0", "input 1"],
 }
@@ -194,16 +194,21 @@ def test_forward_gets_inputs_as_what_they_were():
     seen = []
 
     def forward(x, t, s, z):
-        seen.append((type(t), type(s), type(z), z["n"] is IDS))
-        return x * t * s * z["w"], (x, t, s, z)
+        seen.append((type(t), type(s), type(z), type(z["of"]), z["n"] is IDS))
+        return x * t * s * z["of"]["w"], (x, t, s, z["of"])
 
     def backward(dy, c):
         x, t, s, z = c
-        return dy * t * s * z["w"], (dy * x * s * z["w"]).sum(), (dy * x * t * z["w"]).sum(), {"w": dy * x * t * s}
+        return (
+            dy * t * s * z["w"],
+            (dy * x * s * z["w"]).sum(),
+            (dy * x * t * z["w"]).sum(),
+            {"of": {"w": dy * x * t * s}},
+        )
 
-    inputs = (normal(0, 3), 1.5, np.float64(2.0), defaultdict(int, {"w": normal(1, 3), "n": IDS}))
+    inputs = (normal(0, 3), 1.5, np.float64(2.0), defaultdict(int, {"of": Frozen({"w": normal(1, 3)}), "n": IDS}))
     report = check_gradients(forward, backward, inputs, wrt=[0, 1, 2, 3], method="five_point")
-    assert report.ok and set(seen) == {(float, np.float64, defaultdict, True)}, str(report)
+    assert report.ok and set(seen) == {(float, np.float64, defaultdict, Frozen, True)}, str(report)
 
 
 def test_what_is_not_differentiated_is_noted():
