@@ -1,10 +1,12 @@
 """Types, devices, random streams and trees of arrays: all that this package needs beside NumPy.
 
-Arguments and results are trees: an array, or a tuple, NamedTuple or list of trees. Every leaf has a readable name.
-Arrays are NumPy's or CuPy's; their shapes stand in the docstrings. A complex array counts as the pair of its real and
-imaginary parts, so that all inner products and norms are those of real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
+Arguments and results are trees: an array, or a tuple, NamedTuple, list or dict of trees; None is a tree without leaves.
+Every leaf has a readable name. Arrays are NumPy's or CuPy's; those of other libraries are read as NumPy's. Shapes stand
+in the docstrings. A complex array counts as the pair of its real and imaginary parts, so that all inner products and
+norms are those of real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
 """
 
+import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -15,9 +17,10 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 Vector: TypeAlias = npt.NDArray[np.float64]  # on the host, one axis
-Tree: TypeAlias = Any  # an array or a number, or a tuple, NamedTuple or list of trees
+Tree: TypeAlias = Any  # an array, a number or None, or a tuple, NamedTuple, list or dict of trees
 Cache: TypeAlias = Any  # whatever forward hands to backward
 Direction: TypeAlias = list[Array]  # a host array for each block of a Point
+Problems: TypeAlias = list[tuple[str, str]]  # (name of a block, what is wrong with its gradient)
 
 Forward: TypeAlias = Callable[..., tuple[Tree, Cache]]
 Backward: TypeAlias = Callable[[Tree, Cache], Tree]
@@ -96,11 +99,49 @@ def to_device(x: Any, device: str) -> Any:
 
 
 def to_host_array(x: Any) -> Array:
-    """Return an array, NumPy scalar or Python number as a NumPy array."""
-    if isinstance(x, np.ndarray):
+    """Return an array of any library, a sparse one too, a NumPy scalar or a Python number as a NumPy array.
+
+    Raises TypeError for anything else; the library's own exceptions pass through.
+    """
+    if type(x) is np.ndarray:
         return x
-    host: Array = np.asarray(x) if isinstance(x, (np.generic, float, complex, int)) else x.get()
-    return host
+    if isinstance(x, (np.ndarray, np.generic, float, complex, int)):
+        return np.asarray(x)
+    if is_torch(x):
+        return to_host_array(x.detach().to_dense().numpy(force=True))
+    if array_module(x) is not np:
+        return to_host_array(x.get())
+    if hasattr(x, "toarray"):
+        return to_host_array(x.toarray())
+    if hasattr(x, "__array__"):
+        return np.asarray(x)
+    if hasattr(x, "__dlpack__"):
+        return np.from_dlpack(x)
+    raise TypeError(f"a {type(x).__name__} is no array")
+
+
+def is_torch(x: Any) -> bool:
+    """Tell whether x is a tensor of PyTorch, which is not imported for it."""
+    torch: ModuleType | None = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "Tensor") and isinstance(x, torch.Tensor)
+
+
+def array_like(array: Array, like: Any) -> Any:
+    """Return a NumPy array as what `like` is: a number, a NumPy scalar, or an array of another library.
+
+    That is PyTorch, or one whose arrays name their module by the array API standard; NumPy's otherwise.
+    """
+    if isinstance(like, np.ndarray) or type(array) is not np.ndarray:
+        return array
+    if isinstance(like, np.generic):
+        return array[()]
+    if isinstance(like, (float, complex)):
+        return array.item()
+    if is_torch(like):
+        return sys.modules["torch"].from_numpy(array).to(like.device)
+    if hasattr(like, "__array_namespace__"):
+        return like.__array_namespace__().asarray(array)
+    return array
 
 
 def random_generator(seed: int, *stream: int) -> np.random.Generator:
@@ -117,20 +158,55 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 FLOATS = tuple(map(np.dtype, ("float64", "complex128", "float32", "complex64", "float16")))
 
 
-def leaves(tree: Tree, name: str) -> list[tuple[str, Any]]:
-    """Return [(name, leaf)]: "input 1" for a leaf, "input 1.re" in a NamedTuple, "input 1[0]" in a tuple."""
+def is_container(tree: Tree) -> bool:
+    """Tell whether a tree has parts. A sparse array, which may be a tuple or a dict as well, has none."""
+    if isinstance(tree, (tuple, list)):
+        return not is_row_sparse(tree)
+    return isinstance(tree, Mapping) and not hasattr(tree, "toarray")
+
+
+def is_row_sparse(x: Any) -> bool:
+    """Tell whether x holds some `rows` of an array, their `values`, and makes the array by dense(row_count)."""
+    return hasattr(x, "dense") and hasattr(x, "rows") and hasattr(x, "values")
+
+
+def parts_of(tree: Tree) -> list[tuple[str, Tree]]:
+    """Return [(what to add to the name of a container, part)]: [0] in a tuple, .re in a NamedTuple, ['w'] in a dict."""
     if not isinstance(tree, (tuple, list)):
-        return [(name, tree)]
+        return [(f"[{key!r}]", part) for key, part in tree.items()]
     fields = getattr(tree, "_fields", None)
-    names = [f"{name}.{f}" for f in fields] if fields else [f"{name}[{i}]" for i in range(len(tree))]
-    return [leaf for part, part_name in zip(tree, names) for leaf in leaves(part, part_name)]
+    names = [f".{f}" for f in fields] if fields else [f"[{i}]" for i in range(len(tree))]
+    return list(zip(names, tree))
+
+
+def leaves(tree: Tree, name: str) -> list[tuple[str, Any]]:
+    """Return [(name, leaf)]: "input 1" for a leaf, "input 1.re", "input 1[0]", "input 1['w']" for parts."""
+    if tree is None:
+        return []
+    if type(tree) is np.ndarray or not is_container(tree):
+        return [(name, tree)]
+    return [leaf for added, part in parts_of(tree) for leaf in leaves(part, name + added)]
 
 
 def rebuild(tree: Tree, values: Iterator[Any]) -> Tree:
     """Return a tree of the same form whose leaves are taken from `values`, in the order of leaves()."""
-    if not isinstance(tree, (tuple, list)):
+    if tree is None:
+        return None
+    if type(tree) is np.ndarray or not is_container(tree):
         return next(values)
-    return like_sequence(tree, [rebuild(part, values) for part in tree])
+    if isinstance(tree, (tuple, list)):
+        return like_sequence(tree, [rebuild(part, values) for part in tree])
+    return like_mapping(tree, {key: rebuild(part, values) for key, part in tree.items()})
+
+
+def like_mapping(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Tree:
+    """Return a dict or another mapping like `tree` of other parts under the same keys."""
+    if not isinstance(tree, dict):
+        kind: Any = type(tree)
+        return kind(parts)
+    changed = copy.copy(tree)  # keeps what a subclass adds, such as the factory of a defaultdict
+    changed.update(parts)
+    return changed
 
 
 def like_sequence(tree: tuple[Any, ...] | list[Any], parts: list[Any]) -> Tree:
@@ -144,24 +220,15 @@ def rebuild_arrays(tree: Tree, change: Callable[[Array], Array]) -> Tree:
 
 
 def is_float_array(x: Any) -> bool:
-    """Tell whether x is an array of real or complex floats.
+    """Tell whether x is a dense array of real or complex floats, of any library.
 
-    NumPy's scalars are settings (an epsilon, say), not arrays.
+    NumPy's scalars are settings (an epsilon, say), not arrays; sparse arrays are data, not weights.
     """
-    return hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, np.generic) and x.dtype.kind in "fc"
-
-
-def is_differentiable(tree: Tree, name: str) -> bool:
-    """Tell whether all leaves are float arrays.
-
-    Raises ValueError when only some are: such a gradient has no clear form.
-    """
-    floats = [is_float_array(leaf) for _, leaf in leaves(tree, name)]
-    if any(floats) and not all(floats):
-        raise ValueError(
-            f"{name}: a tuple that mixes float arrays with other things; pass them apart, or leave it out by wrt="
-        )
-    return any(floats)
+    if not hasattr(x, "dtype") or not hasattr(x, "shape") or isinstance(x, np.generic) or hasattr(x, "toarray"):
+        return False
+    if is_torch(x):
+        return bool(x.dtype.is_floating_point or x.dtype.is_complex)
+    return getattr(x.dtype, "kind", "") in tuple("fc")
 
 
 def jiggle(tree: Tree, rng: np.random.Generator) -> Tree:
@@ -173,7 +240,8 @@ def jiggle(tree: Tree, rng: np.random.Generator) -> Tree:
     if not is_float_array(tree) or tree.dtype not in FLOATS:
         return tree
     factors = 1.0 + rng.choice([-2.0, 2.0], tree.shape) * float(np.finfo(tree.dtype).eps)
-    return tree * array_module(tree).asarray(factors.astype(tree.real.dtype))
+    xp = array_module(tree)
+    return xp.asarray(tree * xp.asarray(factors.astype(tree.real.dtype)))
 
 
 def real_vector(arrays: Iterable[Any]) -> Vector:

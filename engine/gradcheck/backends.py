@@ -11,16 +11,17 @@ from .arrays import (
     Forward,
     Parameter,
     check_choice,
+    is_float_array,
     leaves,
     norm,
     real_vector,
     rebuild,
-    rebuild_arrays,
     to_device,
     to_host_array,
     why_no_cuda,
 )
-from .point import Point, input_gradients
+from .gradients import as_gradient
+from .point import Point
 from .properties import cotangent
 from .report import GradientReport, Row
 
@@ -77,7 +78,13 @@ def compare_backends(
                 found = evaluate_on(point, backward, device, dtype, seed, rounded=dtype)
                 rows += compared(found, expected, f"{device} {dtype}", limits[dtype])
     return GradientReport(
-        tuple(rows), seed, "float64", "numpy", step=0.0, tolerance=max(limits[d] for d in dtypes), notes=tuple(notes)
+        tuple(rows),
+        seed,
+        "float64",
+        "numpy",
+        step=0.0,
+        tolerance=max(limits[d] for d in dtypes),
+        notes=(*point.output.notes, *notes),
     )
 
 
@@ -94,24 +101,33 @@ def evaluate_on(
         return to_device(to_host_array(x).astype(TYPES[rounded, kind]).astype(TYPES[dtype, kind]), device)
 
     def moved(leaf: Any) -> Any:
-        return to_device(leaf, device) if isinstance(leaf, np.ndarray) else leaf
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        return prepared(leaf) if is_float_array(leaf) else to_device(leaf, device)
 
     with point.restored():
-        arguments = [rebuild(tree, (moved(leaf) for _, leaf in leaves(tree, ""))) for tree in point.assign()]
-        for i in point.wrt:
-            arguments[i] = rebuild_arrays(point.inputs[i], prepared)
+        arguments = point.place([prepared(b.value) for b in point.blocks])
+        for i in set(range(len(arguments))) - set(point.wrt):
+            arguments[i] = rebuild(arguments[i], (moved(leaf) for _, leaf in leaves(arguments[i], "")))
         for parameter in point.parameters.values():
-            parameter.value, parameter.grad = prepared(parameter.value), None
-        y, cache = point.forward(*arguments)
+            parameter.grad = None
+        y, cache = point.call(arguments)
         drawn = (
             (leaf, prepared(part)) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(cotangent(y, seed, 1), ""))
         )
         dy = rebuild(y, (part[()] if np.isscalar(leaf) else part for leaf, part in drawn))
-        found, problems = input_gradients(backward(dy, cache), point)
-        found += [p.dense_grad() for p in point.parameters.values()]
+        found, problems = point.gradients(backward, dy, cache)
+    found = [as_gradient(g, b.value) for b, g in zip(point.blocks, found)]
+    problems += [
+        (b.name, f"its gradient is a {type(g).__name__}, expected an array")
+        for b, g in zip(point.blocks, found)
+        if g is not None and not hasattr(g, "dtype")
+    ]
     if problems:
-        raise ValueError(f"backward: {problems[0][0]}: {problems[0][1]}")
-    named = leaves(y, "output") + [(f"gradient of {b.name}", g) for b, g in zip(point.blocks, found)]
+        name, problem = problems[0]
+        raise ValueError(f"backward: {problem}" if name == "backward" else f"backward: {name}: {problem}")
+    named = leaves(y, "output")
+    named += [(f"gradient of {b.name}", g) for b, g in zip(point.blocks, found)]
     return [(name, to_host_array(array)) for name, array in named]
 
 

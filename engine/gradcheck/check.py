@@ -51,9 +51,11 @@ def check_gradients(
     """Compare ⟨dy, J·u⟩, from forward alone, with ⟨Jᵀ·dy, u⟩, from backward.
 
     forward, backward: y, cache = forward(*inputs); backward(dy, cache) returns the gradient, or a tuple of gradients in
-    the order of wrt (anything, where no input is differentiated).
-    inputs: tuple of arguments; float arrays, and tuples of them, are differentiated, the rest is passed on; a random
-    generator starts from the same state at every call. wrt: indices of the inputs to differentiate.
+    the order of wrt (anything, where no input is differentiated), or one entry for every input, with None for the rest.
+    dy has the form of y, with None for what is no float.
+    inputs: tuple of arguments; float arrays, and tuples and dicts of them, are differentiated, the
+    rest is passed on (forms.py says more); a random generator starts from the same state at every call.
+    wrt: indices of the inputs to differentiate; floats, and tuples and dicts with text in them, only if it names them.
     parameters: compared as well; their values and gradients are as before when the check is over.
     directions: random directions over everything together; each block then has one of its own, so that a small one
     cannot hide behind a large one.
@@ -113,9 +115,13 @@ class Check(Judge):
         if self.rows:
             return
         self.tree, self.cache = self.point.evaluate()
+        self.notes += [
+            f"forward writes into {name}: let it work on a copy" for name in self.point.written
+        ]
         named_outputs = leaves(self.tree, "output")
-        self.rows += wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
-        if self.rows:
+        bad = wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
+        self.rows += bad
+        if bad:
             return
         outputs = [to_host_array(leaf) for _, leaf in named_outputs]
         self.is_complex = self.is_complex or any(leaf.dtype.kind == "c" for leaf in outputs)
@@ -153,9 +159,7 @@ class Check(Judge):
         if not np.array_equal(real_vector(leaf for _, leaf in leaves(self.dy_tree, "dy")), dy):
             self.fail("backward", "writes into its cotangent: work on a copy")
         elif not same_gradients(again, first):
-            self.fail(
-                "backward", "gives another result when it is called again: it writes into its cache, or is random"
-            )
+            self.fail("backward", "gives another result when called again: it writes into its cache, or is random")
         (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
         step = DOUBLE.steps["five_point"] if self.point.exact else SINGLE.steps["five_point"]
         self.near = tree_vector(self.point.evaluate(elsewhere, step)[0])
@@ -290,7 +294,7 @@ class Check(Judge):
             backend=self.point.module.__name__,
             step=steps[0] if steps else self.precision.steps[self.method],
             tolerance=self.tolerance_of(self.method),
-            notes=tuple(self.notes),
+            notes=(*self.point.output.notes, *self.notes),
             unchecked=self.unchecked(),
             limits=self.limits(),
         )

@@ -23,7 +23,6 @@ from .precision import DOUBLE, Precision
 
 TOLERANCES = DOUBLE.tolerances
 METHODS = tuple(TOLERANCES)
-WIDEST = 20  # decades by which a step may grow where rounding drowns the slope (an input of 1e-15 beside a bias of 1)
 LEVELS_OFF = 20.0  # a wider step whose fourth difference exceeds those before by this factor has left the neighbourhood
 MOVED = 10.0  # times its noise that a result moves at a wider step that is to be believed
 SMALL_MOVE = 1e-2  # of a result: a larger one, at a larger step, is no staircase of rounding but a bend
@@ -74,7 +73,7 @@ class Slope(NamedTuple):
         return self._replace(kinked=kinked, kink_size=size, level=level)
 
 
-def complex_step(point: Point, direction: Direction, y: Tree, step: float) -> Slope:
+def complex_step(point: Point, direction: Direction, y: Tree, step: float = DOUBLE.steps["complex_step"]) -> Slope:
     """Differentiate by one imaginary step. y: forward's result at the point, whose leaves all are real.
 
     Raises NotAnalytic where the imaginary part was refused, dropped or is not finite.
@@ -183,7 +182,7 @@ def five_point(line: Line, tolerance: float, step: float | None = None) -> Slope
         return line.ended(tried[-1])
     kink = kink_of(tried, line.precision)
     if step is None and not kink:
-        for decade in range(1, WIDEST + 1):
+        for decade in range(1, line.precision.widest + 1):
             floor = min(s.noise for s in tried)
             try:
                 if good(first * 10.0**decade):
@@ -264,14 +263,19 @@ def noise_of(line: Line) -> float:
 
     A smooth function's fall by 10⁴ from one to the next, those of a kink by 10, those of noise stay: only that counts.
     """
-    found, noise = 0.0, 0.0
-    for number, h in enumerate((1e-2, 1e-3, 1e-4)):
-        values = [line.at(k * h)[: line.size] for k in range(-6, 7)]
+    found, noise = np.inf, 0.0
+    for h in (1e-2, 1e-3, 1e-4):
         wider = found
+        try:
+            values = [line.at(k * h)[: line.size] for k in range(-6, 7)]
+        except (ValueError, ArithmeticError):  # outside of the function's domain
+            continue
         with np.errstate(all="ignore"):
             fourth = [np.sum([w * v for w, v in zip((1, -4, 6, -4, 1), values[k:])], axis=0) for k in range(9)]
             size = max(norm(value) for value in values) or 1.0
             found = norm(np.concatenate(fourth)) / ((9 * 70) ** 0.5 * size)
-        if number and np.isfinite(found) and found > 0.2 * wider:
+        if not np.isfinite(found):
+            found = np.inf
+        elif found > 0.2 * wider:
             noise = max(noise, found)
     return noise

@@ -8,7 +8,7 @@ import numpy as np
 
 from .adapters import Pair, Variable, map_leaves
 from .arrays import Backward, Cache, Forward, Tree, is_float_array, leaves, why_no_cuda
-from .point import which_inputs
+from .forms import which_inputs
 
 
 def imported(name: str, adapter: str) -> Any:

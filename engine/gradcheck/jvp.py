@@ -11,6 +11,7 @@ from .arrays import (
     Cache,
     Direction,
     Forward,
+    Problems,
     Tree,
     Vector,
     is_float_array,
@@ -22,8 +23,8 @@ from .arrays import (
     tree_vector,
 )
 from .check import Check
-from .point import Point, Problems
-from .report import GradientReport
+from .point import Point
+from .report import GradientReport, Limit
 
 Jvp: TypeAlias = Callable[[Any, Any], Tree]
 
@@ -96,6 +97,10 @@ class JvpCheck(Check):
         found = Placeholders(np.zeros(block.value.shape) for block in self.point.blocks)
         found.inputs, found.dy = cache, tree_vector(self.dy_tree if dy is None else dy)
         return found, []
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Return nothing: a tangent has no entries of a gradient that could be off."""
+        return ()
 
     def inner_product(self, u: Direction, gradients: list[Array | None] | None = None) -> float:
         """Return ⟨dy, tangent along u⟩."""

@@ -59,4 +59,4 @@ def joined(gradients: GradientReport, laws: GradientReport) -> GradientReport:
     """Return one report of the rows of two; ok only if both are."""
     # A report is ok with one ok row; laws must not vouch for gradients of which every row is a kink or noise.
     kept = laws.failures if not gradients.ok and not gradients.failures else laws.rows
-    return replace(gradients, rows=gradients.rows + kept, notes=gradients.notes + laws.notes)
+    return replace(gradients, rows=gradients.rows + kept, notes=tuple(dict.fromkeys(gradients.notes + laws.notes)))

@@ -17,10 +17,11 @@ from .arrays import (
     Direction,
     Forward,
     Parameter,
+    Problems,
     Tree,
     array_module,
     count_not_finite,
-    is_differentiable,
+    is_float_array,
     leaves,
     random_generator,
     real_parts,
@@ -28,6 +29,19 @@ from .arrays import (
     rebuild,
     to_host_array,
 )
+from .forms import (
+    OutputForm,
+    check_arguments,
+    check_callable,
+    copied_dicts,
+    float_leaves,
+    is_foreign,
+    is_number,
+    pair,
+    rebuild_floats,
+    which_inputs,
+)
+from .gradients import as_gradient, input_gradients
 from .precision import DOUBLE, precision_of
 
 RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
@@ -44,9 +58,11 @@ class Block(NamedTuple):
 class Point:
     """forward, and the blocks it depends on.
 
-    inputs: the arguments of forward. wrt: which of them are differentiated (None: all float arrays and tuples of them).
+    inputs: the arguments of forward. wrt: which of them are differentiated (None: see is_differentiated).
     parameters: their values are replaced during evaluation (see restored()).
     """
+
+    shape: tuple[int, ...] | None = None  # of y, where that is one array
 
     def __init__(
         self,
@@ -55,18 +71,29 @@ class Point:
         wrt: Sequence[int] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
-        if not isinstance(inputs, (tuple, list)) or hasattr(inputs, "_fields"):
-            raise ValueError(f"inputs: expected a tuple of the arguments of forward, got {type(inputs).__name__}")
-        self.forward = forward
+        check_arguments(forward, inputs, parameters)
+        self.forward, self.output = forward, OutputForm()
         self.inputs = list(inputs)
-        self.wrt = which_inputs(inputs, wrt)
+        self.written: list[str] = []  # blocks that forward has changed when it was last run at the point
+        self.wrt, self.explicit = which_inputs(inputs, wrt), wrt is not None
+        self.plain = {
+            i for i in self.wrt if all(is_float_array(x) and not is_foreign(x) for _, x in leaves(inputs[i], ""))
+        }
         self.parameters = distinct(parameters or {})
-        self.blocks = [block(name, leaf) for i in self.wrt for name, leaf in leaves(inputs[i], f"input {i}")]
-        self.input_block_count = len(self.blocks)
+        named = [leaf for i in self.wrt for leaf in float_leaves(inputs[i], f"input {i}")]
+        self.module = array_module(*(leaf for _, leaf in named), *(p.value for p in self.parameters.values()))
+        self.blocks = [block(name, self.as_array(leaf)) for name, leaf in named]
         self.blocks += [block(f"parameter {name}", p.value) for name, p in self.parameters.items()]
         if not self.blocks:
-            raise ValueError("inputs: nothing to differentiate: no float array among the inputs, and no parameters")
-        self.module = array_module(*(b.value for b in self.blocks))
+            raise ValueError(
+                "inputs: nothing to differentiate: no float array among the inputs, and no parameters; arrays of "
+                "integers are passed on, and so are floats and tuples or dicts with text unless wrt= names them"
+            )
+
+    def as_array(self, leaf: Any) -> Array:
+        """Return a float array or a number that is to be moved as an array of this point's module."""
+        array: Array = self.module.asarray(to_host_array(leaf)) if is_number(leaf) or is_foreign(leaf) else leaf
+        return array
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
@@ -80,21 +107,38 @@ class Point:
 
     def evaluate(self, direction: Direction | None = None, step: complex = 0.0) -> tuple[Tree, Cache]:
         """Run forward at value + step·direction; an imaginary step makes every block complex128. Returns (y, cache)."""
-        arguments = self.assign(direction, step)
+        moved = self.moved_values(direction, step)
         with np.errstate(all="ignore"):  # what matters is seen in the numbers
-            return self.forward(*arguments)
+            y, cache = self.call(self.place(moved))
+        if direction is None:
+            self.written = [b.name for b, x in zip(self.blocks, moved) if not bool((x == b.value).all())]
+            self.shape = y.shape if isinstance(y, np.ndarray) else None
+        elif isinstance(y, np.ndarray) and self.shape not in (None, y.shape) and not isinstance(step, complex):
+            raise ValueError(f"forward: y has the shape {y.shape} near the inputs, and {self.shape} at them")
+        return y, cache
+
+    def call(self, arguments: Sequence[Any]) -> tuple[Tree, Cache]:
+        """Run forward; return (y, cache) with y as OutputForm reads it."""
+        y, cache = pair(self.forward(*arguments))
+        return (y if self.output.plain else self.output.read(y)), cache
 
     def assign(self, direction: Direction | None = None, step: complex = 0.0) -> list[Any]:
         """Set the parameters to value + step·direction; return the arguments of forward there."""
+        return self.place(self.moved_values(direction, step))
+
+    def moved_values(self, direction: Direction | None, step: complex) -> list[Array]:
+        """Return value + step·direction of every block, or a copy of value."""
         if direction is None:
-            moved = [b.value.copy() for b in self.blocks]
-        else:
-            moved = [self.moved(b.value, u, step) for b, u in zip(self.blocks, direction)]
-        values = iter(moved)
+            return [b.value.copy() for b in self.blocks]
+        return [self.moved(b.value, u, step) for b, u in zip(self.blocks, direction)]
+
+    def place(self, arrays: Iterable[Array]) -> list[Any]:
+        """Set the parameters to what `arrays` has for their blocks; return the arguments of forward likewise."""
+        values = iter(arrays)
         # A generator is passed on as a copy: dropout then drops the same entries at every call.
-        arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else x for x in self.inputs]
+        arguments = [copy.deepcopy(x) if isinstance(x, np.random.Generator) else copied_dicts(x) for x in self.inputs]
         for i in self.wrt:
-            arguments[i] = rebuild(self.inputs[i], values)
+            arguments[i] = (rebuild if i in self.plain else rebuild_floats)(self.inputs[i], values)
         for parameter, value in zip(self.parameters.values(), values):
             parameter.value = value
         return arguments
@@ -138,6 +182,16 @@ class Point:
             )
         return parts
 
+    def gradients(self, backward: Backward, dy: Tree, cache: Cache) -> tuple[list[Any], Problems]:
+        """Run backward; return (the gradient of each block, None where its form is wrong; what is wrong)."""
+        check_callable("backward", backward)
+        returned = backward(self.output.cotangent(dy), cache)
+        found, problems = input_gradients(returned, self.inputs, self.wrt, self.explicit)
+        for name, parameter in self.parameters.items():
+            found.append(parameter.dense_grad())
+            problems += [(f"parameter {name}", "its gradient is None")] if found[-1] is None else []
+        return found, problems
+
     def random_directions(self, seed: int, stream: int, count: int, only: int | None = None) -> list[Direction]:
         """Draw `count` random unit directions in units of each entry's scale; `only`: of this block, 0 for the others.
 
@@ -155,18 +209,6 @@ class Point:
     def scales(self) -> list[Array]:
         """entry_scales of every block: the point stays where it is, however many directions are drawn."""
         return [entry_scales(to_host_array(b.value)) for b in self.blocks]
-
-
-def which_inputs(inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
-    """Return the indices of the differentiated inputs, in the order in which backward returns their gradients."""
-    if wrt is None:
-        return [i for i, x in enumerate(inputs) if is_differentiable(x, f"input {i}")]
-    for i in wrt:
-        if not 0 <= i < len(inputs):
-            raise ValueError(f"wrt: there is no input {i}, forward has {len(inputs)}")
-        if not is_differentiable(inputs[i], f"input {i}"):
-            raise ValueError(f"wrt: input {i} is no float array, it is a {type(inputs[i]).__name__}")
-    return list(wrt)
 
 
 def distinct(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -216,9 +258,6 @@ def entry_scales(x: Array) -> Array:
     return scales
 
 
-Problems = list[tuple[str, str]]  # (name of a block, what is wrong with its gradient)
-
-
 def run_backward(point: Point, backward: Backward, dy: Tree, cache: Cache) -> tuple[list[Array | None], Problems]:
     """Run one backward; return a host array for each block (None where it cannot be used), and what is wrong.
 
@@ -226,53 +265,19 @@ def run_backward(point: Point, backward: Backward, dy: Tree, cache: Cache) -> tu
     """
     for parameter in point.parameters.values():
         parameter.grad = None
-    found, problems = input_gradients(backward(dy, cache), point)
-    found += [p.dense_grad() for p in point.parameters.values()]
+    found, problems = point.gradients(backward, dy, cache)
     gradients: list[Array | None] = []
     for block, gradient in zip(point.blocks, found):
-        problem = None if gradient is None else what_is_wrong(gradient, block.value)
+        problem = None
+        try:
+            gradient = as_gradient(gradient, block.value)
+            problem = None if gradient is None else what_is_wrong(gradient, block.value)
+        except ValueError as error:
+            problem = str(error)
         if problem:
             problems.append((block.name, problem))
         gradients.append(None if gradient is None or problem else to_host_array(gradient))
     return gradients, problems
-
-
-def input_gradients(returned: Tree, point: Point) -> tuple[list[Any], Problems]:
-    """Return the leaves of what backward returned, one for each input block (None where the form is wrong)."""
-    expected = len(point.wrt)
-    if expected == 0:
-        return [], []
-    if expected == 1 and not is_wrapped(returned, point.inputs[point.wrt[0]]):
-        returned = (returned,)
-    if not isinstance(returned, (tuple, list)) or len(returned) != expected:
-        is_sequence = isinstance(returned, (tuple, list))
-        count = f"{len(returned)} gradients" if is_sequence else f"one {type(returned).__name__}"
-        names = ", ".join(f"input {i}" for i in point.wrt)
-        problem = f"returned {count}, expected {expected}, for {names} (wrt= names the differentiated inputs)"
-        return [None] * point.input_block_count, [("backward", problem)]
-    found: list[Any] = []
-    problems: Problems = []
-    for i, gradient in zip(point.wrt, returned):
-        wanted, got = leaves(point.inputs[i], f"input {i}"), leaves(gradient, f"input {i}")
-        names = ", ".join(name for name, _ in got)
-        if [name for name, _ in wanted] != [name for name, _ in got]:
-            form = names if isinstance(gradient, (tuple, list)) else f"one {type(gradient).__name__}"
-            parts = ", ".join(name for name, _ in wanted)
-            problems.append((f"input {i}", f"its gradient must have the parts {parts}, got {form}"))
-            found += [None] * len(wanted)
-        else:
-            found += [leaf for _, leaf in got]
-    for block, gradient in zip(point.blocks, found):
-        if gradient is None and not problems:
-            problems.append((block.name, "its gradient is None"))
-    return found, problems
-
-
-def is_wrapped(returned: Tree, value: Tree) -> bool:
-    """Tell whether backward wrapped the only gradient in a tuple: (dx,) for x, (dz,) for a pair z."""
-    if not isinstance(returned, (tuple, list)) or len(returned) != 1:
-        return False
-    return len(leaves(value, "")) != 1 or not isinstance(value, (tuple, list)) or isinstance(returned[0], (tuple, list))
 
 
 def what_is_wrong(gradient: Any, value: Array) -> str | None:

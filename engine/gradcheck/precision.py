@@ -20,7 +20,8 @@ class Precision(NamedTuple):
     jump's is this large against the values themselves. agreement: by how much complex step and five-point may differ
     beyond the stencil's own error. forward_noise, backward_noise: shares of the result beyond which no error is put
     down to rounding. rounding: units of epsilon that a result is taken to be off; excuse: how many times an estimated
-    uncertainty an error must exceed to be none.
+    uncertainty an error must exceed to be none. widest: decades by which a step may grow where rounding drowns the
+    slope, as that of an input of 1e-15 beside a bias of 1.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Precision(NamedTuple):
     backward_noise: float
     rounding: float
     excuse: float
+    widest: int
 
 
 DOUBLE = Precision(
@@ -50,6 +52,7 @@ DOUBLE = Precision(
     backward_noise=1e-10,
     rounding=4.0,
     excuse=10.0,
+    widest=20,
 )
 SINGLE = Precision(
     "float32",
@@ -64,6 +67,7 @@ SINGLE = Precision(
     backward_noise=1e-3,
     rounding=4.0,
     excuse=10.0,
+    widest=20,
 )
 HALF = Precision(
     "float16",
@@ -78,6 +82,7 @@ HALF = Precision(
     backward_noise=0.1,
     rounding=1.0,
     excuse=3.0,
+    widest=0,
 )
 PRECISIONS = (DOUBLE, SINGLE, HALF)  # from fine to coarse
 OF_DTYPE = {"f8": DOUBLE, "c16": DOUBLE, "f4": SINGLE, "c8": SINGLE, "f2": HALF}

@@ -15,6 +15,7 @@ from .arrays import (
     Tree,
     Vector,
     array_module,
+    is_container,
     is_float_array,
     leaves,
     norm,
@@ -25,6 +26,7 @@ from .arrays import (
     to_host_array,
     tree_vector,
 )
+from .gradients import as_gradient
 from .point import Point, random_unit, run_backward
 from .report import GradientReport, Row
 
@@ -83,7 +85,13 @@ class PropertyCheck:
                 self.check_empty(empty_inputs)
         backend = self.point.module.__name__
         return GradientReport(
-            tuple(self.rows), self.seed, "float64", backend, step=0.0, tolerance=ROUNDING, notes=tuple(self.notes)
+            tuple(self.rows),
+            self.seed,
+            "float64",
+            backend,
+            step=0.0,
+            tolerance=ROUNDING,
+            notes=(*self.point.output.notes, *self.notes),
         )
 
     def gradient(self, dy: Tree, cache: Cache, point: Point | None = None) -> tuple[Vector, list[str]]:
@@ -111,21 +119,24 @@ class PropertyCheck:
     def check_cotangent(self, y: Tree, cache: Cache, dy: Tree, gradient: Vector) -> None:
         """Backward is linear in dy, and so zero for zero."""
         other = cotangent(y, self.seed, 2)
-        zero = rebuild(dy, (0.0 * leaf for _, leaf in leaves(dy, "")))
-        total = rebuild(dy, (a + 3.0 * b for (_, a), (_, b) in zip(leaves(dy, ""), leaves(other, ""))))
+        pairs = [(a, b) for (_, a), (_, b) in zip(leaves(dy, ""), leaves(other, ""))]
+        zero = rebuild(dy, (like_cotangent(0.0 * a, a) for a, _ in pairs))
+        total = rebuild(dy, (like_cotangent(a + 3.0 * b, a) for a, b in pairs))
         self.same("a cotangent of zero gives zero", self.gradient(zero, cache)[0], np.zeros_like(gradient))
         of_other = self.gradient(copied(other), cache)[0]
         self.same("linear in the cotangent", self.gradient(total, cache)[0], gradient + 3.0 * of_other, ROUNDING)
 
     def check_untouched(self, dy: Tree) -> None:
-        """Neither pass writes into what it was given."""
-        arguments = self.point.assign()
+        """Neither pass writes into what it was given. Of a setting its arrays count: a dict may get new ones."""
+        arguments, wrt = self.point.assign(), self.point.wrt
+        settings = [leaf for i, x in enumerate(arguments) if i not in wrt for _, leaf in leaves(x, "")]
 
         def given() -> Any:
-            return snapshot((arguments, [p.value for p in self.point.parameters.values()]))
+            values = [p.value for p in self.point.parameters.values()]
+            return snapshot(([arguments[i] for i in wrt], settings, values))
 
         before = given()
-        _, cache = self.point.forward(*arguments)
+        _, cache = self.point.call(arguments)
         problems = [] if given() == before else ["forward writes into an input or a parameter"]
         self.law("forward leaves its inputs untouched", *problems)
         before, cached, cotangent_before = given(), snapshot(cache), snapshot(dy)
@@ -141,27 +152,29 @@ class PropertyCheck:
     def check_layout(self, name: str, lay: Callable[[Array], Array], dy: Tree, gradient: Vector) -> None:
         """How arrays lie in memory does not matter."""
         arguments = self.changed_arguments(lay)
-        _, cache = self.point.forward(*arguments)
+        _, cache = self.point.call(arguments)
         self.same(name, self.gradient(rebuild_arrays(dy, lay), cache)[0], gradient, ROUNDING)
 
     def check_float32(self, dy: Tree) -> None:
         """float32 in, float32 out: of the results, and of the gradients."""
         arguments = self.changed_arguments(single)
+        for i in set(range(len(arguments))) - set(self.point.wrt):
+            arguments[i] = rebuild(arguments[i], (setting_in_single(leaf) for _, leaf in leaves(arguments[i], "")))
         try:
-            y, cache = self.point.forward(*arguments)
+            y, cache = self.point.call(arguments)
         except (TypeError, ValueError) as error:
             self.notes.append(f"forward refuses float32: {error}")
             return
         small = [in_precision_of(leaf, part) for (_, leaf), (_, part) in zip(leaves(y, ""), leaves(dy, ""))]
         for parameter in self.point.parameters.values():
             parameter.grad = None
-        returned = self.backward(rebuild(dy, iter(small)), cache)
-        named = leaves(y, "output") + (leaves(returned, "gradient") if self.point.wrt else [])
-        named += [
-            (f"the gradient of parameter {name}", p.grad_array())
-            for name, p in self.point.parameters.items()
-            if p.grad is not None
-        ]
+        found, _ = self.point.gradients(self.backward, rebuild(dy, iter(small)), cache)
+        named = leaves(y, "output")
+        for block, gradient in zip(self.point.blocks, found):
+            is_number = type(gradient) in (float, complex, int)  # of Python, which has one precision
+            named.append(
+                (f"the gradient of {block.name}", gradient if is_number else as_gradient(gradient, block.value))
+            )
         wide = [
             f"{name} is {leaf.dtype}"
             for name, leaf in named
@@ -171,12 +184,7 @@ class PropertyCheck:
 
     def changed_arguments(self, change: Callable[[Array], Array]) -> list[Any]:
         """Return the arguments of forward, all that is differentiated changed; parameters are changed in place."""
-        arguments = self.point.assign()
-        for i in self.point.wrt:
-            arguments[i] = rebuild_arrays(arguments[i], change)
-        for parameter in self.point.parameters.values():
-            parameter.value = change(parameter.value)
-        return arguments
+        return self.point.place([change(block.value) for block in self.point.blocks])
 
     def check_empty(self, empty_inputs: Sequence[Any]) -> None:
         """An empty batch passes; its gradients have their shapes and are finite."""
@@ -191,9 +199,12 @@ def cotangent(y: Tree, seed: int, stream: int) -> Tree:
     outputs = [leaf for _, leaf in leaves(y, "output")]
     drawn = random_unit([to_host_array(leaf) for leaf in outputs], random_generator(seed, stream))
     typed = (np.asarray(part, to_host_array(leaf).dtype) for leaf, part in zip(outputs, drawn))
-    return rebuild(
-        y, (part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part) for leaf, part in zip(outputs, typed))
-    )
+    return rebuild(y, (like_cotangent(part, leaf) for leaf, part in zip(outputs, typed)))
+
+
+def like_cotangent(part: Any, leaf: Any) -> Any:
+    """Return numbers as a cotangent of `leaf`: as a scalar, or as an array also where it has no axes."""
+    return part[()] if np.isscalar(leaf) else array_module(leaf).asarray(part)
 
 
 def copied(dy: Tree) -> Tree:
@@ -216,6 +227,12 @@ def single(x: Array) -> Array:
     return converted
 
 
+def setting_in_single(x: Any) -> Any:
+    """Return an array that is only passed on, dense or sparse, in single precision; anything else as it is."""
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    return x.astype(SINGLE[kind]) if kind in SINGLE and hasattr(x, "astype") else x
+
+
 def in_precision_of(leaf: Any, part: Any) -> Any:
     """Return a double-precision cotangent in the precision of a result of forward on float32.
 
@@ -228,13 +245,16 @@ def in_precision_of(leaf: Any, part: Any) -> Any:
 
 def snapshot(tree: Any) -> Any:
     """Return the contents of all arrays in nested tuples, lists, dicts and dataclasses, to be compared later."""
-    if isinstance(tree, dict):
-        return {key: snapshot(part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
         return [snapshot(part) for part in tree]
+    if is_container(tree):
+        return {key: snapshot(part) for key, part in tree.items()}
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return snapshot(vars(tree))
     if not hasattr(tree, "dtype") or not hasattr(tree, "shape"):
         return None
-    array = to_host_array(tree)
+    try:
+        array = to_host_array(tree)
+    except Exception:  # every library has its own
+        return None
     return array.dtype.str, array.shape, array.tobytes()

@@ -46,7 +46,7 @@ def changes_cotangent(dy, cache):
 @pytest.mark.parametrize(
     ("backward", "text"),
     [
-        (changes_cache, "gives another result when it is called again"),
+        (changes_cache, "gives another result when called again"),
         (changes_cotangent, "writes into its cotangent"),
     ],
 )
