@@ -7,6 +7,7 @@ norms are those of real vectors: Re(conj(a)·b) = Re a·Re b + Im a·Im b.
 """
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -270,6 +271,10 @@ def real_parts(array: Array) -> Array:
 
 def norm(vector: Vector) -> float:
     """Return the Euclidean norm, which neither over- nor underflows on the way."""
+    with np.errstate(all="ignore"):
+        square = float(vector @ vector)
+    if 1e-250 < square < 1e250:
+        return math.sqrt(square)
     largest = float(np.max(np.abs(vector), initial=0.0))
     if largest == 0.0 or not np.isfinite(largest):
         return largest

@@ -115,9 +115,7 @@ class Check(Judge):
         if self.rows:
             return
         self.tree, self.cache = self.point.evaluate()
-        self.notes += [
-            f"forward writes into {name}: let it work on a copy" for name in self.point.written
-        ]
+        self.notes += [f"forward writes into {name}: let it work on a copy" for name in self.point.written]
         named_outputs = leaves(self.tree, "output")
         bad = wrong_dtype_rows(named_outputs) or not_finite_rows(named_outputs)
         self.rows += bad

@@ -135,8 +135,11 @@ class Line:
         u = self.point.split(slope.vector[self.size :])
         return slope._replace(vector=slope.vector[: self.size], bends=bends, levels=levels, moves=moves, direction=u)
 
-    def stencil(self, h: float) -> Slope:
-        """Return the Slope by five points (the middle one is y)."""
+    def stencil(self, h: float, tolerance: float = 0.0) -> Slope:
+        """Return the Slope by five points (the middle one is y).
+
+        Without what tells of kinks where its estimated error is well below the tolerance.
+        """
         left2, left, right, right2 = (self.at(k * h) for k in (-2, -1, 1, 2))
         y, dy, rounding = self.y, self.dy, self.precision.rounding * self.precision.epsilon
         with np.errstate(all="ignore"):
@@ -147,14 +150,18 @@ class Line:
                 odd = np.zeros_like(odd)  # what any smooth function has: h²·f‴/6
             levels = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
             noise = norm(dy * fourth) + rounding * norm(dy * levels)
-            # A kink of size s in slope has a fourth difference of 2·h·s, and no subgradient is further off than s/2.
-            bends = np.abs(fourth) / (4.0 * h) + 8.0 * np.abs(odd)
-            return Slope(
+            slope = Slope(
                 vector,
                 h,
                 uncertainty=norm(dy * odd) + noise / h,
                 spread=norm(odd) + (norm(fourth) + rounding * norm(levels)) / h,
                 noise=noise,
+            )
+            if slope.uncertainty <= 0.25 * tolerance * self.size_of(slope):
+                return slope
+            # A kink of size s in slope has a fourth difference of 2·h·s, and no subgradient is further off than s/2.
+            bends = np.abs(fourth) / (4.0 * h) + 8.0 * np.abs(odd)
+            return slope._replace(
                 kink_size=float(np.abs(dy) @ bends),
                 level=norm(dy * levels),
                 bends=bends,
@@ -175,7 +182,7 @@ def five_point(line: Line, tolerance: float, step: float | None = None) -> Slope
     tried: list[Slope] = []
 
     def good(h: float) -> bool:
-        tried.append(line.stencil(h))
+        tried.append(line.stencil(h, tolerance))
         return tried[-1].uncertainty <= 0.25 * tolerance * line.size_of(tried[-1])
 
     if any(good(first * factor) for factor in line.precision.shrink):

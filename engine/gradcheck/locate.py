@@ -17,7 +17,9 @@ from .verdict import Judge
 FEW = 32  # entries that are looked at one by one
 MOST = 10  # wrong entries that are named
 SAMPLE = 8  # entries of which all are wrong where everything is
+LONG = 2_000  # entries of which a single wrong one is first looked for by its weight, to one part in so many
 BUDGET = 40 * MOST  # slopes taken at most
+CLEAR = 100.0  # times the tolerance of differences: an error that they show well
 SHARE = 0.25  # of the tolerance of the whole: the error below which a half counts as right
 
 
@@ -31,11 +33,12 @@ def wrong_entries(judge: Judge, position: int, method: str, u: Direction) -> str
     if value.size <= FEW:
         found = wrong_of(judge, position, method, range(value.size))
         return described(value, found, all_of(found, value.size))
-    sample = random_generator(judge.seed, 3).choice(value.size, SAMPLE, replace=False)
-    found = wrong_of(judge, position, method, [int(flat) for flat in sample])
-    if len(found) == SAMPLE:
-        return described(value, found, f"every one of {SAMPLE} entries looked at is wrong")
     search = Search(judge, position, method, u)
+    sample = [int(flat) for flat in random_generator(judge.seed, 3).choice(value.size, SAMPLE, replace=False)]
+    if search.any_of(sample):
+        found = wrong_of(judge, position, method, sample)
+        if len({entry.flat for entry in found}) == SAMPLE:
+            return described(value, found, f"every one of {SAMPLE} entries looked at is wrong")
     found, slices = search.run()
     return described(value, found, listed(value, found, slices, search.stopped))
 
@@ -78,17 +81,21 @@ class Search:
         self.u = to_host_array(u[position]).copy()
         self.shape, self.count, self.stopped = self.u.shape, 0, False
         self.rest = [np.zeros_like(to_host_array(part)) for part in u]
-        step = judge.precision.steps["five_point"] if judge.step is None else judge.step
-        self.h = step if method != "complex_step" else judge.precision.steps["complex_step"]
-        self.limit = 0.0
+        self.h = judge.precision.steps["five_point"] if judge.step is None else judge.step
+        self.limit, self.by_complex_step = 0.0, False
+        self.whole = self.error()  # large errors show by differences, which cost less
+        clear = CLEAR * judge.precision.tolerances["five_point"] * self.whole[1]
+        if method == "complex_step" and not abs(self.whole[0]) > clear:
+            self.by_complex_step = True
+            self.whole = self.error()
 
     def run(self) -> tuple[list[Entry], list[str]]:
         """Return (wrong entries, names of slices that are wrong as a whole)."""
         found: list[Entry] = []
         slices: list[str] = []
         for _ in range(MOST):
-            error, size = self.error(0, self.u.size)
-            self.limit = max(self.limit, SHARE * self.judge.tolerance_of(self.method) * size)
+            error, size = self.whole
+            self.limit = max(self.limit, SHARE * self.tolerance() * size)
             if not abs(error) > self.limit:
                 break
             new = self.halve(error)
@@ -98,13 +105,27 @@ class Search:
                 break
             slices.append(name)
             self.stopped = False
+            self.whole = self.error()
         return found, slices
 
-    def error(self, start: int, stop: int) -> tuple[float, float]:
-        """Return (e, ‖dy‖·‖J·u‖) of the entries from start to stop of the flattened block."""
+    def any_of(self, sample: Sequence[int]) -> bool:
+        """Tell whether entries look wrong when they are moved together."""
+        part = np.zeros(self.u.size, self.u.dtype)
+        part[sample] = self.u.ravel()[sample]
+        slope, u = self.slope(part.reshape(self.shape))
+        error = float(self.judge.dy @ slope.vector) - self.judge.inner_product(u)
+        size = norm(self.judge.dy) * norm(slope.vector)
+        return not abs(error) <= SHARE * self.tolerance() * size
+
+    def tolerance(self) -> float:
+        """Return that of the method by which the search goes."""
+        return self.judge.tolerance_of(self.method if self.by_complex_step else "five_point")
+
+    def error(self, start: int = 0, stop: int | None = None, weights: Array | None = None) -> tuple[float, float]:
+        """Return (e, ‖dy‖·‖J·u‖) of the entries from start to stop of the flattened block, each with a weight."""
         part = np.zeros(self.u.size, self.u.dtype)
         part[start:stop] = self.u.ravel()[start:stop]
-        slope, u = self.slope(part.reshape(self.shape))
+        slope, u = self.slope((part if weights is None else part * weights).reshape(self.shape))
         numeric = float(self.judge.dy @ slope.vector)
         return numeric - self.judge.inner_product(u), norm(self.judge.dy) * norm(slope.vector)
 
@@ -112,7 +133,7 @@ class Search:
         """Return the slope along a direction of this block, and the direction as the inputs truly moved."""
         self.count += 1
         u = [part if i == self.position else zeros for i, zeros in enumerate(self.rest)]
-        if self.method == "complex_step":
+        if self.by_complex_step:
             return self.judge.complex_slope(u), u
         line = self.judge.line(u)
         with np.errstate(all="ignore"):
@@ -121,7 +142,7 @@ class Search:
 
     def halve(self, error: float) -> list[Entry]:
         """Return at most MOST wrong entries, from the first on."""
-        open_parts = [(0, self.u.size, error)]
+        open_parts = [self.surroundings(error)]
         found: list[Entry] = []
         while open_parts:
             if len(found) >= MOST or self.count >= BUDGET:
@@ -139,6 +160,19 @@ class Search:
                 if not abs(e) <= self.limit and np.any(self.u.ravel()[a:b])
             ]
         return found
+
+    def surroundings(self, error: float) -> tuple[int, int, float]:
+        """Return (start, stop, e) of a short piece that has the whole error, or of everything.
+
+        Weighted by its index, a single wrong entry has an error that tells its place.
+        """
+        size = self.u.size
+        if size >= LONG and np.isfinite(error):
+            place = self.error(weights=np.arange(size) / size)[0] / error * size
+            start, stop = (min(max(int(place + side * size / LONG), 0), size) for side in (-1.0, 1.0))
+            if start < stop and abs((inside := self.error(start, stop)[0]) - error) <= self.limit:
+                return start, stop, inside
+        return 0, size, error
 
     def whole_slice(self, found: Sequence[Entry]) -> str | None:
         """Name a row or column that is wrong as a whole and holds all that was found, and take it out of u.

@@ -233,10 +233,12 @@ def random_unit(shaped_like: Iterable[Any], rng: np.random.Generator) -> Directi
     shaped_like, parts = list(shaped_like), []
     for like in shaped_like:
         shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape
-        part = rng.uniform(0.1, 1.0, shape) * (2.0 * rng.integers(0, 2, shape) - 1.0)
-        parts.append(np.asarray(part))
+        part = np.asarray(rng.uniform(-0.9, 0.9, shape))
+        part += np.copysign(0.1, part)
+        parts.append(part)
     length = math.sqrt(sum(float(np.vdot(part, part)) for part in parts)) or 1.0
-    parts = [part / length for part in parts]
+    for part in parts:
+        part /= length
     return [
         np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)
     ]
@@ -250,11 +252,12 @@ def entry_scales(x: Array) -> Array:
     """
     size = np.max(np.abs(real_parts(x)), axis=-1) if x.dtype.kind == "c" else np.abs(x)
     size = size.astype(np.float64, copy=False)
-    nonzero = size[size > 0]
-    if not nonzero.size:
+    largest = float(size.max(initial=0.0))
+    if largest == 0.0:
         return np.ones(x.shape)
-    size = np.where(size > 0, size, nonzero.min())
-    scales: Array = np.maximum(size, np.minimum(RAISE_TOWARDS * nonzero.max(), RAISE_AT_MOST * size))
+    if not size.all():
+        size = np.where(size > 0, size, size[size > 0].min())
+    scales: Array = np.maximum(size, np.minimum(RAISE_TOWARDS * largest, RAISE_AT_MOST * size))
     return scales
 
 
