@@ -19,7 +19,7 @@ MOST = 10  # wrong entries that are named
 SAMPLE = 8  # entries of which all are wrong where everything is
 LONG = 2_000  # entries of which a single wrong one is first looked for by its weight, to one part in so many
 BUDGET = 40 * MOST  # slopes taken at most
-CLEAR = 100.0  # times the tolerance of differences: an error that they show well
+CLEAR = 100.0  # times the noise of differences: an error that they show well
 SHARE = 0.25  # of the tolerance of the whole: the error below which a half counts as right
 
 
@@ -83,9 +83,13 @@ class Search:
         self.rest = [np.zeros_like(to_host_array(part)) for part in u]
         self.h = judge.precision.steps["five_point"] if judge.step is None else judge.step
         self.limit, self.by_complex_step = 0.0, False
-        self.whole = self.error()  # large errors show by differences, which cost less
-        clear = CLEAR * judge.precision.tolerances["five_point"] * self.whole[1]
-        if method == "complex_step" and not abs(self.whole[0]) > clear:
+        self.whole = self.error()  # by differences, which cost less than complex steps, where they show the error well
+        precision, (error, size) = judge.precision, self.whole
+        noise = (
+            precision.rounding * precision.epsilon * norm(judge.dy * judge.y) / self.h + self.h**2 / self.u.size * size
+        )
+        clear = max(CLEAR * noise, precision.tolerances["five_point"] * size)
+        if method == "complex_step" and not abs(error) > clear:
             self.by_complex_step = True
             self.whole = self.error()
 
