@@ -125,12 +125,19 @@ class Judge:
         return "complex_step", exact
 
     def row(self, name: str, method: str, u: Direction) -> Row:
-        """Judge one direction. A failure by the stencil must show at a smaller step as well."""
+        """Judge one direction. A failure by the stencil must show at smaller steps too, and not shrink with them."""
         used, slope = self.slope(name, method, u)
         row = self.judge(name, used, slope, u)
-        if row.verdict == "FAIL" and used == "five_point" and not slope.kinked:
-            closer = self.judge(name, used, self.stencil_slope(u, slope.step * self.precision.shrink[1]), u)
-            return row if closer.verdict == "FAIL" else closer
+        if row.verdict != "FAIL" or used != "five_point" or slope.kinked:
+            return row
+        error = row.absolute_error or 0.0
+        for factor in self.precision.shrink[1:]:
+            closer = self.judge(name, used, self.stencil_slope(u, slope.step * factor), u)
+            if closer.verdict != "FAIL":
+                return closer
+            if closer.absolute_error is None or not closer.absolute_error < 0.5 * error:
+                break
+            error = closer.absolute_error
         return row
 
     def judge(
