@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.report.curves import Curves, above, draw_learning, draw_series, legend, numbers, panels
-from engine.report.figures import GRID, LOOKS, Look, looks, require_plots, write_picture
+from engine.report.figures import GRID, LOOKS, WIDTH, Look, columns_of, looks, require_plots, write_picture
 from engine.types import Floats1d, Floats2d
 from layers.experiments.study.measures import mean_absolute_correlation
 from layers.experiments.study.plan import PLACES, WAVES, Matrices, Record, check_study, groups_of
@@ -30,7 +30,7 @@ WITHIN = 0.99  # of the correlations that are shown lie within the limits of the
 
 
 def draw_correlation_maps(study: Record, matrices: Matrices) -> Figure:
-    """Draw maps of correlations before (top) and after (bottom), one column a run, over one scale of colours.
+    """Draw maps of correlations before (left) and after (right), one row a run, over one scale of colours.
 
     Where there are more than CELLS dimensions, so many, evenly spread, are shown.
     """
@@ -38,9 +38,9 @@ def draw_correlation_maps(study: Record, matrices: Matrices) -> Figure:
 
     names = [name for name in study["runs"] if name in matrices]
     limit = color_limit([thinned(matrix) for name in names for matrix in matrices[name]])
-    figure = Figure(figsize=(max(5.0, 3.0 * len(names) + 0.8), 6.6), layout="constrained")
-    grid = figure.subplots(2, len(names), squeeze=False)
-    for axes, name in zip(grid.T, names):
+    figure = Figure(figsize=(1.2 * WIDTH, 3.2 * len(names) + 1), layout="constrained")
+    grid = figure.subplots(len(names), 2, squeeze=False)
+    for axes, name in zip(grid, names):
         for end, (ax, when) in enumerate(zip(axes, ("before", "after"))):
             matrix = matrices[name][end]
             image = draw_map(ax, thinned(matrix), limit)
@@ -194,7 +194,7 @@ def draw_waves(study: Record) -> Figure:
     }
     if not chosen:
         raise ValueError("study: expected a run with waves, got none")
-    figure = Figure(figsize=(9.6, 2.2 * len(chosen) + 1.0), layout="constrained")
+    figure = Figure(figsize=(1.2 * WIDTH, 2.2 * len(chosen) + 1.2), layout="constrained")
     grid = figure.subplots(len(chosen), 2, sharex="col", sharey="col", squeeze=False)
     for row, (name, (color, _, dash)) in zip(grid, chosen.items()):
         for axes, (key, label) in zip(row, WAVES.items()):
@@ -246,4 +246,10 @@ def wave_legend(figure: Figure, study: Record, chosen: dict[str, Look]) -> None:
         waves = study["runs"][name]["waves"]
         if len(waves) > 1:
             handles.append(Line2D([], [], color=color, linestyle=dash, label=f"{name}, at step {waves[-1]['step']}"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, columnspacing=1.5)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns_of([str(handle.get_label()) for handle in handles]),
+        frameon=False,
+        columnspacing=1.5,
+    )

@@ -29,8 +29,8 @@ def captions(study: Record) -> dict[str, tuple[str, str]]:
             describe_gradients(runs),
         ),
         "correlations": (
-            "Pearson's correlation of every two dimensions of the embeddings, before training (top) and after it "
-            "(bottom), in one scale of colours.",
+            "Pearson's correlation of every two dimensions of the embeddings, before training (left) and after it "
+            "(right), in one scale of colours.",
             describe_change(
                 "mean absolute correlation", {name: run.mean_absolute_correlation for name, run in runs.items()}
             ),

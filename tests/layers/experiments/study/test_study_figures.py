@@ -109,12 +109,12 @@ def test_maps_show_before_and_after_in_one_scale(make_study, make_matrices):
     figure = draw_correlation_maps(make_study(steps=8), matrices)
     maps = figure.axes[:6]
     for place, axes in enumerate(maps):
-        shown, matrix = axes.images[0].get_array(), matrices[NAMES[place % 3]][place // 3]
+        shown, matrix = axes.images[0].get_array(), matrices[NAMES[place // 2]][place % 2]
         assert np.ma.getmaskarray(np.ma.masked_invalid(shown)).tolist() == np.eye(12, dtype=bool).tolist()
         np.testing.assert_array_equal(np.asarray(shown)[~np.eye(12, dtype=bool)], matrix[~np.eye(12, dtype=bool)])
         assert f"mean |r| = {abs(matrix[~np.eye(12, dtype=bool)]).mean():.3g}" in axes.get_title()
-    assert "modulation, before training" in maps[1].get_title() and "effective rank 240.0" in maps[1].get_title()
-    assert "modulation, after training" in maps[4].get_title() and "effective rank 114.0" in maps[4].get_title()
+    assert "modulation, before training" in maps[2].get_title() and "effective rank 240.0" in maps[2].get_title()
+    assert "modulation, after training" in maps[3].get_title() and "effective rank 114.0" in maps[3].get_title()
     (limits,) = {axes.images[0].get_clim() for axes in maps}
     assert limits[0] == -limits[1] and f"±{limits[1]:g}" in figure.axes[6].get_xlabel()
 
