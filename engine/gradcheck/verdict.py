@@ -59,6 +59,7 @@ class Judge:
     gradients: list[Array | None]
     precision: Precision = DOUBLE
     stateful = False
+    kink_slack = 1.01  # how many times what is seen of a kink its gradient may be off
 
     def __init__(
         self, point: Point, backward: Backward, step: float | None, tolerance: float | None, kink: str, seed: int
@@ -179,7 +180,7 @@ class Judge:
             return "FAIL", f"NaN or infinite {where}"
         # In float16 noise can look like a kink.
         if slope.kinked and not (self.precision is HALF and relative <= self.tolerance_of(method)):
-            gross = error > 1.01 * slope.kink_size
+            gross = error > self.kink_slack * slope.kink_size
             left, right = (s / self.unit(u) for s in one_sided(self.line(u), slope.step))
             text = f"a kink or a jump: slopes {left:.3g} from left and {right:.3g} from right differ"
             text += ", by less than the error" if gross else ""
