@@ -62,8 +62,9 @@ def test_kinks_do_not_hide_a_wrong_gradient_beside_them(method):
     """The rows of w are smooth, those of x and b are not: they vouch for w alone."""
     for scale in (0.0, 0.5, 1.1):
         report = check_gradients(*padded_layer(scale_x=scale), method=method)
-        assert report.failures and all(row.name.startswith("input 0") for row in report.failures), str(report)
-    assert all("[" in row.entry for row in report.failures), str(report)
+        assert any(row.name.startswith("input 0") for row in report.failures), str(report)
+        assert all(row.name.startswith(("all", "input 0")) for row in report.failures), str(report)
+    assert any(row.entry.startswith("[") for row in report.failures), str(report)
     for scale in (0.0, 0.5, 1.0):
         report = check_gradients(*padded_layer(scale_b=scale), method=method)
         assert report.unchecked == ("input 2",) and not report.ok, str(report)
