@@ -11,6 +11,7 @@ from .arrays import (
     Direction,
     Forward,
     Parameter,
+    Vector,
     check_choice,
     leaves,
     random_generator,
@@ -19,13 +20,15 @@ from .arrays import (
     to_host_array,
     tree_vector,
 )
-from .derivatives import METHODS, NotAnalytic, noise_of
+from .derivatives import METHODS, NotAnalytic
 from .entries import away_from_kinks
 from .locate import wrong_entries
+from .noise import noise_of
 from .point import Point, random_unit
 from .precision import DOUBLE, SINGLE, Precision, noise_precision, precision_of, representable
 from .report import GradientReport, Limit, Row
-from .verdict import Judge, not_finite_rows, same_gradients, wrong_dtype_rows
+from .results import limits_of, not_finite_rows, same_gradients, wrong_dtype_rows
+from .verdict import Judge
 
 STATE = (
     "depends on the latest call of forward: what it needs is kept outside of the cache (in self?); return it in the "
@@ -153,14 +156,18 @@ class Check(Judge):
         """
         first = [None if g is None else g.copy() for g in self.gradients]
         dy = real_vector(leaf for _, leaf in leaves(self.dy_tree, "dy"))
-        again = self.run_backward(self.cache)[0]
+        try:
+            again = self.run_backward(self.cache)[0]
+        except Exception as error:  # whatever it is: the first call raised nothing
+            self.fail("backward", f"raises {type(error).__name__} when called again ({error}): it uses up its cache")
+            again, self.stateful = first, True
         if not np.array_equal(real_vector(leaf for _, leaf in leaves(self.dy_tree, "dy")), dy):
             self.fail("backward", "writes into its cotangent: work on a copy")
         elif not same_gradients(again, first):
             self.fail("backward", "gives another result when called again: it writes into its cache, or is random")
         (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
         step = DOUBLE.steps["five_point"] if self.point.exact else SINGLE.steps["five_point"]
-        self.near = tree_vector(self.point.evaluate(elsewhere, step)[0])
+        self.near = self.moved_result(elsewhere, step)
         if not self.stateful and same_gradients(again, first):
             self.point.assign()
             if not same_gradients(self.run_backward(self.cache)[0], first):
@@ -171,6 +178,15 @@ class Check(Judge):
         if here.shape != self.y.shape or not np.array_equal(here, self.y):
             self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
         self.gradients = first
+
+    def moved_result(self, u: Direction, step: float) -> Vector:
+        """Return y beside the point, as near as the function's domain asks."""
+        for factor in (1.0, 1e-2):
+            try:
+                return tree_vector(self.point.evaluate(u, step * factor)[0])
+            except (ValueError, ArithmeticError):
+                pass
+        return tree_vector(self.point.evaluate(u, step * 1e-4)[0])
 
     def set_precision(self, precision: Precision) -> None:
         """Set the precision by which the function is judged: that of its types, or what its results look like."""
@@ -269,13 +285,8 @@ class Check(Judge):
 
     def limits(self) -> tuple[Limit, ...]:
         """Return what could have been seen of each block."""
-        found = []
-        for block, gradient in zip(self.point.blocks, getattr(self, "gradients", [])):
-            seen = [row.detects for row in self.rows_of(block.name) if row.detects is not None and row.verdict == "ok"]
-            largest = 0.0 if gradient is None else float(np.max(np.abs(gradient), initial=0.0))
-            if seen:
-                found.append(Limit(block.name, min(seen), min(seen) / largest if largest else np.inf))
-        return tuple(found)
+        names = [block.name for block in self.point.blocks]
+        return limits_of(names, getattr(self, "gradients", []), self.rows_of)
 
     def dtype_name(self) -> str:
         """Return the type by which the function was judged."""

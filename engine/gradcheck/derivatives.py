@@ -149,13 +149,15 @@ class Line:
             if norm(dy * odd) <= ODD_RELATIVE * norm(dy * vector):
                 odd = np.zeros_like(odd)  # what any smooth function has: h²·f‴/6
             levels = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
-            noise = norm(dy * fourth) + rounding * norm(dy * levels)
+            level = norm(dy * levels)
+            noise = norm(dy * fourth) + h * norm(dy * odd) + rounding * level
             slope = Slope(
                 vector,
                 h,
-                uncertainty=norm(dy * odd) + noise / h,
+                uncertainty=noise / h,
                 spread=norm(odd) + (norm(fourth) + rounding * norm(levels)) / h,
                 noise=noise,
+                level=level,
             )
             if slope.uncertainty <= 0.25 * tolerance * self.size_of(slope):
                 return slope
@@ -163,7 +165,6 @@ class Line:
             bends = np.abs(fourth) / (4.0 * h) + 8.0 * np.abs(odd)
             return slope._replace(
                 kink_size=float(np.abs(dy) @ bends),
-                level=norm(dy * levels),
                 bends=bends,
                 levels=levels,
                 moves=np.maximum(
@@ -182,19 +183,24 @@ def five_point(line: Line, tolerance: float, step: float | None = None) -> Slope
     tried: list[Slope] = []
 
     def good(h: float) -> bool:
-        tried.append(line.stencil(h, tolerance))
+        try:
+            tried.append(line.stencil(h, tolerance))
+        except (ValueError, ArithmeticError):  # outside of the function's domain: a smaller step may not be
+            return False
         return tried[-1].uncertainty <= 0.25 * tolerance * line.size_of(tried[-1])
 
     if any(good(first * factor) for factor in line.precision.shrink):
         return line.ended(tried[-1])
+    if not tried:
+        line.stencil(first * line.precision.shrink[-1])  # raises what the function does
     kink = kink_of(tried, line.precision)
     if step is None and not kink:
         for decade in range(1, line.precision.widest + 1):
             floor = min(s.noise for s in tried)
-            try:
-                if good(first * 10.0**decade):
-                    return line.ended(tried[-1])
-            except (ValueError, ArithmeticError):  # far from the point, outside of the function's domain
+            count = len(tried)
+            if good(first * 10.0**decade):
+                return line.ended(tried[-1])
+            if len(tried) == count:  # far from the point, outside of the function's domain
                 break
             wide = tried[-1]
             if not wide.noise <= LEVELS_OFF * max(floor, line.precision.epsilon * wide.level):
@@ -203,10 +209,15 @@ def five_point(line: Line, tolerance: float, step: float | None = None) -> Slope
     if kink:
         # Of the step whose bound is largest: near a kink that lies beside the point, smaller steps see less of it.
         best = max(tried[:3], key=lambda slope: slope.kink_size)._replace(kinked=True)
-    if step is None and kink != "kink" and line.precision is DOUBLE and best.uncertainty > 0.1 * line.size_of(best):
+    if (
+        step is None
+        and kink != "kink"
+        and line.precision is DOUBLE
+        and not best.uncertainty <= 0.1 * line.size_of(best)
+    ):
         near = Line(line.point, line.direction, line.y[: line.size], line.dy[: line.size], DOUBLE, tracked=True)
         fine = near.stencil(FINEST)
-        if fine.uncertainty < 0.1 * min(best.uncertainty, near.size_of(fine)):
+        if fine.uncertainty < 0.1 * min(np.nan_to_num(best.uncertainty, nan=np.inf), near.size_of(fine)):
             return near.ended(fine)
     return line.ended(best)
 
@@ -252,6 +263,8 @@ def kink_of(slopes: Sequence[Slope], precision: Precision) -> str:
 
     slopes: at falling steps. Only what stands out from rounding counts.
     """
+    if len(slopes) < 3:
+        return ""
     first, third = slopes[0], slopes[2]
     rounding = 10.0 * precision.epsilon
     fourth = 4.0 * third.kink_size * third.step
@@ -263,26 +276,3 @@ def kink_of(slopes: Sequence[Slope], precision: Precision) -> str:
     if max(s.kink_size - rounding * s.level / s.step for s in slopes[1:]) < halfway * first.kink_size:
         return "kink"
     return "jump" if fourth > precision.jump * third.level else ""
-
-
-def noise_of(line: Line) -> float:
-    """Estimate the noise of f relative to its size, from fourth differences at three steps, each ten times the next.
-
-    A smooth function's fall by 10⁴ from one to the next, those of a kink by 10, those of noise stay: only that counts.
-    """
-    found, noise = np.inf, 0.0
-    for h in (1e-2, 1e-3, 1e-4):
-        wider = found
-        try:
-            values = [line.at(k * h)[: line.size] for k in range(-6, 7)]
-        except (ValueError, ArithmeticError):  # outside of the function's domain
-            continue
-        with np.errstate(all="ignore"):
-            fourth = [np.sum([w * v for w, v in zip((1, -4, 6, -4, 1), values[k:])], axis=0) for k in range(9)]
-            size = max(norm(value) for value in values) or 1.0
-            found = norm(np.concatenate(fourth)) / ((9 * 70) ** 0.5 * size)
-        if not np.isfinite(found):
-            found = np.inf
-        elif found > 0.2 * wider:
-            noise = max(noise, found)
-    return noise

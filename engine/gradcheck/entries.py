@@ -33,7 +33,7 @@ def entries(judge: Judge, position: int, method: str, chosen: Iterable[int]) -> 
     for flat in chosen:
         for part, scale, u in entry_directions(judge.point, position, flat):
             used, slope = judge.slope("an entry", method, u)
-            row = judge.judge("an entry", used, slope, u)
+            row = judge.closer(judge.judge("an entry", used, slope, u), slope, u)
             numeric, analytic = (float(judge.unit(u) * (x or 0.0)) / scale for x in (row.numeric, row.analytic))
             excused = slope.kink_size / scale if slope.kinked else 0.0
             off = abs(numeric - analytic) - excused

@@ -75,6 +75,7 @@ class JacobianCheck(Check):
                 for c in of_block:
                     slope = c.slope.for_cotangent(self.dy, self.precision)
                     row = self.judge(blocks[position].name, c.method, slope, c.u, gradients)
+                    row = self.closer(row, slope, c.u, gradients)
                     numbers = [number / c.scale for number in (row.numeric, row.analytic) if number is not None]
                     entry = f"{name} by {c.name}: numeric {numbers[0]:.6g}, analytic {numbers[1]:.6g}"
                     found[position].append((c.name, replace(row, entry=entry)))
@@ -120,11 +121,12 @@ class JacobianCheck(Check):
 
 
 def worst_of(named_rows: list[tuple[str, Row]]) -> list[Row]:
-    """Return of [(input entry, Row)] the row that needs attention most, and the first kink beside it."""
-    judged = [row for _, row in named_rows if row.verdict != "kink"]
-    kinks = [row for _, row in named_rows if row.verdict == "kink"]
+    """Return of [(input entry, Row)] the row that needs attention most, and beside it the first kink and noise."""
+    judged = [row for _, row in named_rows if row.verdict not in ("kink", "noise")]
     worst = [max(judged, key=severity)] if judged else []
-    if kinks:
-        places = len({at for at, row in named_rows if row.verdict == "kink"})
-        worst.append(replace(kinks[0], name=f"{kinks[0].name}, kink at {places} of its entries"))
+    for verdict in ("kink", "noise"):
+        rows = [row for _, row in named_rows if row.verdict == verdict]
+        if rows:
+            places = len({at for at, row in named_rows if row.verdict == verdict})
+            worst.append(replace(rows[0], name=f"{rows[0].name}, {verdict} at {places} of its entries"))
     return worst

@@ -23,6 +23,7 @@ from .arrays import (
     tree_vector,
 )
 from .check import Check
+from .derivatives import Slope
 from .point import Point
 from .report import GradientReport, Limit
 
@@ -97,6 +98,10 @@ class JvpCheck(Check):
         found = Placeholders(np.zeros(block.value.shape) for block in self.point.blocks)
         found.inputs, found.dy = cache, tree_vector(self.dy_tree if dy is None else dy)
         return found, []
+
+    def is_wrong_at_kink(self, u: Direction, analytic: float, error: float, slope: Slope) -> bool:
+        """Tell that it is: no gradients are at hand beside the point."""
+        return True
 
     def limits(self) -> tuple[Limit, ...]:
         """Return nothing: a tangent has no entries of a gradient that could be off."""

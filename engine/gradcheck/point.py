@@ -192,6 +192,12 @@ class Point:
             problems += [(f"parameter {name}", "its gradient is None")] if found[-1] is None else []
         return found, problems
 
+    def displaced(self, by: Sequence[Array]) -> "Point":
+        """Return this point with its blocks moved, each by an array."""
+        other = copy.copy(self)
+        other.blocks = [Block(b.name, self.moved(b.value, u, 1.0)) for b, u in zip(self.blocks, by)]
+        return other
+
     def random_directions(self, seed: int, stream: int, count: int, only: int | None = None) -> list[Direction]:
         """Draw `count` random unit directions in units of each entry's scale; `only`: of this block, 0 for the others.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, Direction, norm, real_vector
+from .derivatives import Slope
 from .entries import entries
 from .locate import wrong_entries
 from .point import Point
@@ -58,9 +59,6 @@ def check_recorded_gradient(
 class RecordedJudge(Judge):
     """A Judge whose backward returns the recorded gradient, whatever the cotangent."""
 
-    # Kinks of one entry that layers behind it mix, such as all ties of a maximum, cancel in what is seen of them.
-    kink_slack = 40.0
-
     def __init__(
         self, f: Callable[[Any], Any], weights: Array, value: Array, gradient: Array, tolerance: float | None, seed: int
     ) -> None:
@@ -70,6 +68,10 @@ class RecordedJudge(Judge):
         self.y = real_vector([self.tree])
         self.dy = self.dy_tree = weights
         self.gradients = [gradient]
+
+    def is_wrong_at_kink(self, u: Direction, analytic: float, error: float, slope: Slope) -> bool:
+        """Tell whether an error is gross: kinks of one entry, mixed by layers behind it, cancel in what is seen."""
+        return error > 40.0 * slope.kink_size
 
     def unit(self, u: Direction) -> float:
         """Return the length of u."""

@@ -168,6 +168,8 @@ def advice(row: Row) -> str:
     if row.numeric == 0.0:
         return "forward does not depend on it here, but its gradient is not zero"
     ratio = row.analytic / row.numeric
+    if not math.isfinite(ratio) or (ratio and not math.isfinite(1.0 / ratio)):
+        return "the gradient has another order of magnitude"
     if ratio == 0.0:
         return "forward depends on it, but its gradient is zero: a term is missing, or nothing was accumulated"
     if abs(ratio + 1.0) < 1e-6:

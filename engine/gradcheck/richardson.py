@@ -10,7 +10,7 @@ Source: C. J. F. Ridders, Advances in Engineering Software 4 (1982) 75–76.
 import numpy as np
 
 from .arrays import Vector, norm
-from .derivatives import Line, Slope, kink_of
+from .derivatives import Line, Slope, five_point, kink_of
 
 HALVINGS = 18  # of the step: from 0.1 down to 1e-6, which passes by a kink that is near
 
@@ -21,9 +21,16 @@ def richardson(line: Line, tolerance: float, step: float | None = None) -> Slope
     Kinks are looked for as the five-point method does.
     """
     precision, dy = line.precision, line.dy
-    probes = [line.stencil(precision.steps["five_point"] * factor) for factor in precision.shrink[:3]]
+    probes = []
+    for factor in precision.shrink[:3]:
+        try:
+            probes.append(line.stencil(precision.steps["five_point"] * factor))
+        except (ValueError, ArithmeticError):  # outside of the function's domain
+            pass
     if kink_of(probes, precision):
         return line.ended(probes[-1]._replace(kinked=True))
+    if not probes:
+        return five_point(line, tolerance)
     h = precision.steps["richardson"] if step is None else step
     best = probes[0]._replace(uncertainty=np.inf)
     above: list[Vector] = []
@@ -37,6 +44,10 @@ def richardson(line: Line, tolerance: float, step: float | None = None) -> Slope
         if best.uncertainty <= 0.01 * tolerance * line.size_of(best):
             break
         above, h = row, h / 2.0
+    probe = min(probes, key=lambda slope: slope.uncertainty)
+    apart = norm(dy * (best.vector - probe.vector))
+    if not apart <= 10.0 * (best.uncertainty + probe.uncertainty):  # it agrees with itself, far from the point
+        return five_point(line, tolerance)
     return line.ended(best)
 
 
