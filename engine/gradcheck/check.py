@@ -11,7 +11,6 @@ from .arrays import (
     Direction,
     Forward,
     Parameter,
-    Vector,
     check_choice,
     leaves,
     random_generator,
@@ -21,11 +20,12 @@ from .arrays import (
     tree_vector,
 )
 from .derivatives import METHODS, NotAnalytic
+from .directions import random_unit
 from .entries import away_from_kinks
 from .locate import wrong_entries
 from .noise import noise_of
-from .point import Point, random_unit
-from .precision import DOUBLE, SINGLE, Precision, noise_precision, precision_of, representable
+from .point import Point, ShapeChanged
+from .precision import DOUBLE, SINGLE, Precision, dtype_name, noise_precision, precision_of, representable
 from .report import GradientReport, Limit, Row
 from .results import limits_of, not_finite_rows, same_gradients, wrong_dtype_rows
 from .verdict import Judge
@@ -109,7 +109,10 @@ class Check(Judge):
         """Return the report by a method, or by "auto"."""
         check_choice("method", method, ("auto", *METHODS))
         with self.point.restored():
-            self.fill(method)
+            try:
+                self.fill(method)
+            except ShapeChanged as error:
+                raise ValueError(str(error)) from None
         return self.report()
 
     def fill(self, method: str) -> None:
@@ -167,7 +170,7 @@ class Check(Judge):
             self.fail("backward", "gives another result when called again: it writes into its cache, or is random")
         (elsewhere,) = self.point.random_directions(self.seed, 0, 1)
         step = DOUBLE.steps["five_point"] if self.point.exact else SINGLE.steps["five_point"]
-        self.near = self.moved_result(elsewhere, step)
+        self.near = tree_vector(self.point.evaluate_beside(elsewhere, step))
         if not self.stateful and same_gradients(again, first):
             self.point.assign()
             if not same_gradients(self.run_backward(self.cache)[0], first):
@@ -178,15 +181,6 @@ class Check(Judge):
         if here.shape != self.y.shape or not np.array_equal(here, self.y):
             self.fail("forward", "gives different results for the same inputs: fix its random stream, or keep no state")
         self.gradients = first
-
-    def moved_result(self, u: Direction, step: float) -> Vector:
-        """Return y beside the point, as near as the function's domain asks."""
-        for factor in (1.0, 1e-2):
-            try:
-                return tree_vector(self.point.evaluate(u, step * factor)[0])
-            except (ValueError, ArithmeticError):
-                pass
-        return tree_vector(self.point.evaluate(u, step * 1e-4)[0])
 
     def set_precision(self, precision: Precision) -> None:
         """Set the precision by which the function is judged: that of its types, or what its results look like."""
@@ -288,18 +282,13 @@ class Check(Judge):
         names = [block.name for block in self.point.blocks]
         return limits_of(names, getattr(self, "gradients", []), self.rows_of)
 
-    def dtype_name(self) -> str:
-        """Return the type by which the function was judged."""
-        names = {"float64": "complex128", "float32": "complex64", "float16": "complex64"}
-        return names[self.precision.name] if self.is_complex else self.precision.name
-
     def report(self) -> GradientReport:
         """Return the rows with the circumstances."""
         steps = [row.step for row in self.rows if row.method == self.method and row.step is not None]
         return GradientReport(
             rows=tuple(self.rows),
             seed=self.seed,
-            dtype=self.dtype_name(),
+            dtype=dtype_name(self.precision, self.is_complex),
             backend=self.point.module.__name__,
             step=steps[0] if steps else self.precision.steps[self.method],
             tolerance=self.tolerance_of(self.method),

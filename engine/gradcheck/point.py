@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import functools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,11 +23,11 @@ from .arrays import (
     is_float_array,
     leaves,
     random_generator,
-    real_parts,
     real_vector,
     rebuild,
     to_host_array,
 )
+from .directions import entry_scales, random_unit
 from .forms import (
     OutputForm,
     check_arguments,
@@ -44,15 +43,16 @@ from .forms import (
 from .gradients import as_gradient, input_gradients
 from .precision import DOUBLE, precision_of
 
-RAISE_TOWARDS = 0.1  # small entries are moved as if they were this fraction of the largest of their block …
-RAISE_AT_MOST = 1e3  # … but by no more than this factor, or a step would leave the neighbourhood of the entry
-
 
 class Block(NamedTuple):
     """One array that is moved: an input (or a part of one), or the value of a parameter. `value` is a private copy."""
 
     name: str
     value: Array
+
+
+class ShapeChanged(Exception):
+    """forward returned another shape beside the point; no ValueError, which functions raise outside of their domain."""
 
 
 class Point:
@@ -114,8 +114,15 @@ class Point:
             self.written = [b.name for b, x in zip(self.blocks, moved) if not bool((x == b.value).all())]
             self.shape = y.shape if isinstance(y, np.ndarray) else None
         elif isinstance(y, np.ndarray) and self.shape not in (None, y.shape) and not isinstance(step, complex):
-            raise ValueError(f"forward: y has the shape {y.shape} near the inputs, and {self.shape} at them")
+            raise ShapeChanged(f"forward: y has the shape {y.shape} near the inputs, and {self.shape} at them")
         return y, cache
+
+    def evaluate_beside(self, u: Direction, step: float) -> Tree:
+        """Return y beside the point, as near as the function's domain asks."""
+        for factor in (1.0, 1e-2):
+            with contextlib.suppress(ValueError, ArithmeticError):
+                return self.evaluate(u, step * factor)[0]
+        return self.evaluate(u, step * 1e-4)[0]
 
     def call(self, arguments: Sequence[Any]) -> tuple[Tree, Cache]:
         """Run forward; return (y, cache) with y as OutputForm reads it."""
@@ -232,39 +239,6 @@ def block(name: str, value: Any) -> Block:
         names = ", ".join(dtype.name for dtype in FLOATS)
         raise ValueError(f"{name}: expected one of the dtypes {names}, got {value.dtype}: convert it to float64")
     return Block(name, value.copy())
-
-
-def random_unit(shaped_like: Iterable[Any], rng: np.random.Generator) -> Direction:
-    """Draw host arrays like the given ones that form one vector of norm 1, every part at least 0.1/√N away from 0."""
-    shaped_like, parts = list(shaped_like), []
-    for like in shaped_like:
-        shape = (*like.shape, 2) if like.dtype.kind == "c" else like.shape
-        part = np.asarray(rng.uniform(-0.9, 0.9, shape))
-        part += np.copysign(0.1, part)
-        parts.append(part)
-    length = math.sqrt(sum(float(np.vdot(part, part)) for part in parts)) or 1.0
-    for part in parts:
-        part /= length
-    return [
-        np.asarray(p[..., 0] + 1j * p[..., 1] if like.dtype.kind == "c" else p) for p, like in zip(parts, shaped_like)
-    ]
-
-
-def entry_scales(x: Array) -> Array:
-    """Return by how much each entry may move: its magnitude, small ones raised, zeros as the smallest other entry.
-
-    A block of zeros gets 1. Purely relative scales would leave the gradient of tiny entries unseen; one scale a block
-    would throw tiny entries far away from where the gradient is taken.
-    """
-    size = np.max(np.abs(real_parts(x)), axis=-1) if x.dtype.kind == "c" else np.abs(x)
-    size = size.astype(np.float64, copy=False)
-    largest = float(size.max(initial=0.0))
-    if largest == 0.0:
-        return np.ones(x.shape)
-    if not size.all():
-        size = np.where(size > 0, size, size[size > 0].min())
-    scales: Array = np.maximum(size, np.minimum(RAISE_TOWARDS * largest, RAISE_AT_MOST * size))
-    return scales
 
 
 def run_backward(point: Point, backward: Backward, dy: Tree, cache: Cache) -> tuple[list[Array | None], Problems]:

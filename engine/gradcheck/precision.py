@@ -116,3 +116,8 @@ NOISE_LIMITS = (3e-9, 3e-5)  # relative noise up to which steps and tolerances o
 def noise_precision(noise: float) -> Precision:
     """Return the finest type whose steps and tolerances fit results with this relative noise."""
     return PRECISIONS[sum(noise > limit for limit in NOISE_LIMITS)]
+
+
+def dtype_name(precision: Precision, is_complex: bool) -> str:
+    """Return the type by which a function was judged, in words of NumPy."""
+    return {"float64": "complex128"}.get(precision.name, "complex64") if is_complex else precision.name

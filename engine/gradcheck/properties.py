@@ -26,8 +26,9 @@ from .arrays import (
     to_host_array,
     tree_vector,
 )
+from .directions import random_unit
 from .gradients import as_gradient
-from .point import Point, random_unit, run_backward
+from .point import Point, run_backward
 from .report import GradientReport, Row
 
 ROUNDING = 1e-12  # of results whose sums may be taken in another order
