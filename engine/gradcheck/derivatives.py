@@ -11,6 +11,7 @@ Five-point:    J·u ≈ (f(−2h) − 8·f(−h) + 8·f(h) − f(2h)) / (12h). T
                slope differs.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -150,12 +151,14 @@ class Line:
                 odd = np.zeros_like(odd)  # what any smooth function has: h²·f‴/6
             levels = np.maximum(np.abs(y), np.maximum(np.abs(left2), np.abs(right2)))
             level = norm(dy * levels)
-            noise = norm(dy * fourth) + h * norm(dy * odd) + rounding * level
+            # The inputs are rounded as well where they have moved.
+            moved = 0.0 if self.tracked else self.precision.epsilon * math.sqrt(self.point.size)
+            noise = norm(dy * fourth) + h * norm(dy * odd) + rounding * level + moved * norm(dy * vector)
             slope = Slope(
                 vector,
                 h,
                 uncertainty=noise / h,
-                spread=norm(odd) + (norm(fourth) + rounding * norm(levels)) / h,
+                spread=norm(odd) + (norm(fourth) + rounding * norm(levels) + moved * norm(vector)) / h,
                 noise=noise,
                 level=level,
             )

@@ -4,16 +4,13 @@ Where several kinks meet in one entry their slopes cancel, and what is seen of t
 no kink: the gradient is right or wrong there, and it takes the values among which those at the point lie.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from .arrays import Array, Direction, random_generator, tree_vector
 
-if TYPE_CHECKING:
-    from .verdict import Judge
+Judge = Any  # of verdict.py, which imports this
 
 PLACES = 16  # beside the point
 DISTANCE = 1e-3  # of the scale of each entry
@@ -49,4 +46,4 @@ def is_wrong_nearby(judge: Judge, u: Direction, analytic: float) -> bool:
         return True
     beside = [judge.inner_product(u, neighbour.gradients) for neighbour in judge.neighbours]
     lowest, highest = min(beside), max(beside)
-    return abs(analytic - 0.5 * (lowest + highest)) > WITHIN * (highest - lowest)
+    return bool(abs(analytic - 0.5 * (lowest + highest)) > WITHIN * (highest - lowest))

@@ -28,7 +28,7 @@ def noise_of(line: Line) -> float:
         elif stairs:
             return max(finer, found) / size if found <= SMALL_MOVE * size else 0.0
         elif finer:
-            return finer / size if finer > 0.2 * found else 0.0
+            return finer / size if SMALL_MOVE * size >= finer > 0.2 * found else 0.0
         elif not found > NOISE_LIMITS[0] * size:  # too small to matter, or not finite
             return 0.0
         else:
