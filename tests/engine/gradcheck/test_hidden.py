@@ -17,7 +17,7 @@ WITHIN = {  # computed in float32, or in float16, inside a function of float64
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("name", WITHIN)
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 def test_a_coarser_type_inside_is_noticed(name, dtype, seed):
     """A step that float32 does not see is no proof of a slope of 0; the report says what was found."""
     function, factor = WITHIN[name]
@@ -39,7 +39,7 @@ def test_a_coarser_type_inside_is_noticed(name, dtype, seed):
 
 @pytest.mark.parametrize("large", [1e10, 1e14])
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 def test_a_small_term_beside_a_large_one_is_not_passed_unseen(large, seed):
     """sin(w) beside large·|x|, whose rounding is as large or larger: its gradient is wrong, or nothing is known."""
 

@@ -31,11 +31,11 @@ def entry_of(report):
 
 
 @pytest.mark.parametrize("method", ["auto", "five_point"])
-@given(seed=SEEDS, where=st.integers(0, 99_999))
-@settings(deadline=None, max_examples=8)
+@given(seed=SEEDS, where=st.integers(0, 19_999))
+@settings(deadline=None, max_examples=5)
 def test_one_wrong_entry_of_many_is_named(method, seed, where):
     """At a cost of at most 40 central differences beyond those of the check."""
-    x = np.random.default_rng(seed).uniform(-1.0, 1.0, 100_000)
+    x = np.random.default_rng(seed).uniform(-1.0, 1.0, 20_000)
     COUNTED["calls"] = 0
     right = check_gradients(sine, wrong_at([]), (x,), seed=seed, method=method, directions=1)
     of_check, COUNTED["calls"] = COUNTED["calls"], 0

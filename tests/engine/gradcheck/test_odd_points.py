@@ -95,7 +95,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_gradients_pass_where_it_is_hard(name, method):
     forward, backward, inputs = CASES[name]
-    for seed in range(6):
+    for seed in range(3):
         report = check_gradients(forward, backward, inputs(seed), method=method, seed=seed)
         assert not report.failures, f"seed {seed}: {report}"
         assert report.ok or report.kinks or report.unresolved, str(report)
@@ -110,7 +110,7 @@ def test_wrong_gradients_do_not_pass_there(name, method):
         found = backward(dy, cache)
         return (0.97 * found[0], *found[1:]) if isinstance(found, tuple) else 0.97 * found
 
-    for seed in range(6):
+    for seed in range(3):
         report = check_gradients(forward, wrong, inputs(seed), method=method, seed=seed)
         assert not report.ok, f"seed {seed}: {report}"
 
