@@ -164,7 +164,7 @@ class Line:
             )
             if slope.uncertainty <= 0.25 * tolerance * self.size_of(slope):
                 return slope
-            # A kink of size s in slope has a fourth difference of 2·h·s, and no subgradient is further off than s/2.
+            # A kink of size s in slope has a fourth difference of 2·h·s; of it alone no subgradient is off by over s/2.
             bends = np.abs(fourth) / (4.0 * h) + 8.0 * np.abs(odd)
             return slope._replace(
                 kink_size=float(np.abs(dy) @ bends),
