@@ -237,6 +237,7 @@ class Check(Judge):
                 row = self.row(f"{what}, direction {k + 1}", method, u)
                 first_failure = row.verdict == "FAIL" and not any(r.verdict == "FAIL" for r in rows)
                 rows.append(self.with_entry(row, 0, u) if alone and first_failure else row)
+                self.confirmed = alone and any(r.verdict == "FAIL" for r in rows)
         if alone:
             only_kinks = {row.verdict for row in rows} == {"kink"}
             return rows + (self.smooth_rows(0, method, self.direction(2)) if only_kinks else [])

@@ -60,6 +60,7 @@ class Judge:
     precision: Precision = DOUBLE
     stateful = False
     neighbours: list[Neighbour]
+    confirmed = False  # whether the only gradient has failed already along another direction, whatever rounding does
     nested = False  # whether this is a Judge beside the point of another
 
     def __init__(
@@ -202,6 +203,8 @@ class Judge:
                 return "ok", ""
             return ("ok", ZERO) if self.has_no_influence(method, u) else ("noise", HIDDEN)
         is_complex = method == "complex_step"
+        if self.confirmed and is_complex:
+            return "FAIL", ""
         rounding = self.complex_rounding(slope, u, error) if is_complex else self.forward_rounding(slope)
         of_backward, most = 0.0, self.precision.backward_noise * norm(self.dy) * norm(self.y)
         if max(error, abs(analytic)) > rounding and error <= most:
