@@ -210,7 +210,7 @@ def five_point(line: Line, tolerance: float, step: float | None = None) -> Slope
                 break
     best = best_of(tried, line.dy)
     if kink:
-        # Of the step whose bound is largest: near a kink that lies beside the point, smaller steps see less of it.
+        # The step whose bound is largest counts: of a kink that lies beside the point, smaller ones see less.
         best = max(tried[:3], key=lambda slope: slope.kink_size)._replace(kinked=True)
     if (
         step is None

@@ -136,7 +136,7 @@ def pair(returned: Any) -> tuple[Tree, Cache]:
 
 
 class OutputForm:
-    """What is differentiated of y, as the first call of forward shows it.
+    """The parts of y that are differentiated, as the first call of forward shows it.
 
     Integers, booleans, text and whatever is no array are not: None takes their place in y and in its cotangent.
     """

@@ -20,7 +20,7 @@ def imported(name: str, adapter: str) -> Any:
 
 
 class Graph:
-    """What autograd needs of one forward, as one object to the check, which looks into no part of it."""
+    """The results of one forward that autograd needs, as one object, into which the check does not look."""
 
     def __init__(self, y: Tree, sources: list[Tree], values: dict[str, Any]) -> None:
         self.y, self.sources, self.values = y, sources, values

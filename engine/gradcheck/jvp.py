@@ -158,7 +158,7 @@ class Placeholders(list[Array | None]):
 
 
 class WrongTangent(ValueError):
-    """What jvp returned cannot be a tangent; the text says why."""
+    """The result of jvp cannot be a tangent; the text says why."""
 
 
 def form(tree: Tree) -> list[str]:

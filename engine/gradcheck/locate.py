@@ -114,21 +114,17 @@ class Search:
 
     def any_of(self, sample: Sequence[int]) -> bool:
         """Tell whether entries look wrong when they are moved together."""
-        part = np.zeros(self.u.size, self.u.dtype)
-        part[sample] = self.u.ravel()[sample]
-        slope, u = self.slope(part.reshape(self.shape))
-        error = float(self.judge.dy @ slope.vector) - self.judge.inner_product(u)
-        size = norm(self.judge.dy) * norm(slope.vector)
+        error, size = self.error(sample)
         return not abs(error) <= SHARE * self.tolerance() * size
 
     def tolerance(self) -> float:
         """Return that of the method by which the search goes."""
         return self.judge.tolerance_of(self.method if self.by_complex_step else "five_point")
 
-    def error(self, start: int = 0, stop: int | None = None, weights: Array | None = None) -> tuple[float, float]:
-        """Return (e, ‖dy‖·‖J·u‖) of the entries from start to stop of the flattened block, each with a weight."""
+    def error(self, chosen: slice | Sequence[int] = slice(None), weights: Array | None = None) -> tuple[float, float]:
+        """Return (e, ‖dy‖·‖J·u‖) of some entries of the flattened block, each with a weight."""
         part = np.zeros(self.u.size, self.u.dtype)
-        part[start:stop] = self.u.ravel()[start:stop]
+        part[chosen] = self.u.ravel()[chosen]
         slope, u = self.slope((part if weights is None else part * weights).reshape(self.shape))
         numeric = float(self.judge.dy @ slope.vector)
         return numeric - self.judge.inner_product(u), norm(self.judge.dy) * norm(slope.vector)
@@ -157,7 +153,7 @@ class Search:
                 found += wrong_of(self.judge, self.position, self.method, [start])
                 continue
             middle = (start + stop) // 2
-            left = self.error(start, middle)[0]
+            left = self.error(slice(start, middle))[0]
             open_parts += [
                 (a, b, e)
                 for a, b, e in ((middle, stop, error - left), (start, middle, left))
@@ -174,7 +170,7 @@ class Search:
         if size >= LONG and np.isfinite(error):
             place = self.error(weights=np.arange(size) / size)[0] / error * size
             start, stop = (min(max(int(place + side * size / LONG), 0), size) for side in (-1.0, 1.0))
-            if start < stop and abs((inside := self.error(start, stop)[0]) - error) <= self.limit:
+            if start < stop and abs((inside := self.error(slice(start, stop))[0]) - error) <= self.limit:
                 return start, stop, inside
         return 0, size, error
 

@@ -1,4 +1,4 @@
-"""What each floating-point type allows: its rounding, and the steps and tolerances that follow from it.
+"""The floating-point types: the rounding of each, and the steps and tolerances that follow from it.
 
 A function counts as the coarsest type among its inputs, its results, and what its results look like: results of type
 float64 that were computed in float32 move by whole roundings of float32, and no smaller step would see them move.

@@ -1,4 +1,4 @@
-"""What stands in a report beside the rows that are judged: results that cannot be used, and detection limits."""
+"""Parts of a report beside the rows that are judged: results that cannot be used, and detection limits."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -209,7 +209,7 @@ class Judge:
         of_backward, most = 0.0, self.precision.backward_noise * norm(self.dy) * norm(self.y)
         if max(error, abs(analytic)) > rounding and error <= most:
             of_backward = self.backward_rounding(u, analytic)
-        # Of a saturated unit backward may find nothing where a slope is left, far below the rounding of the result.
+        # For a saturated unit backward may find nothing where a slope is left, far below the rounding of the result.
         floor = self.precision.epsilon * norm(self.dy * self.y) if is_complex and analytic == 0.0 else 0.0
         if error <= max(rounding, of_backward) or max(abs(numeric), abs(analytic)) <= floor:
             zero = abs(numeric) <= rounding and abs(analytic) <= max(rounding, of_backward)
@@ -244,7 +244,7 @@ class Judge:
         That is all there is where moved numbers cancel, as those of a bias before a mean is subtracted.
         """
         rng = random_generator(self.seed, 0)
-        # Of a slope of 0 the step's own error, of second order, is all there is.
+        # Where the slope is 0, the step's own error, of second order, is all there is.
         tiny = self.complex_slope(u, 1e-3 * slope.step)
         largest = abs(float(self.dy @ (tiny.vector - slope.vector)))
         moved = self.point.displaced([jiggle(to_host_array(b.value), rng) - b.value for b in self.point.blocks])

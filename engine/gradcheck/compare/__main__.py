@@ -19,7 +19,7 @@ COLUMNS = ("checker", "right", "false failures", "wrong", "false passes", "refus
 
 
 class Outcome(NamedTuple):
-    """What one checker said of every case, in the order of the cases, and how long it took; None: not installed."""
+    """The verdicts of one checker on the cases, in their order, and how long it took; None: not installed."""
 
     checker: str
     verdicts: list[Verdict] | None
