@@ -109,7 +109,7 @@ def largest_vocabulary(data: DataConfig) -> str:
 
 def sizes_of(data: DataConfig) -> tuple[int, int]:
     """(vocabulary, classes) of a network of these settings, as far as known before training: no n-grams and affixes."""
-    from engine.data.prepare import count_classes
+    from engine.data.reading import count_classes
     from engine.data.tokenizer import load_tokenizer
 
     vocabulary = load_tokenizer(data.tokenizer).get_vocab_size() if data.tokenizer else data.vocabulary_size

@@ -200,7 +200,7 @@ def predict_command(project: Project) -> click.Command:
         With several runs (--with) that is the class of the largest mean probability.
         A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
         """
-        from engine.data.prepare import read_lines
+        from engine.data.reading import read_lines
         from engine.training.ensemble import common_classes, mean_probabilities
 
         runs, device = [run_dir, *others], resolve_device(device)

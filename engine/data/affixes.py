@@ -3,79 +3,95 @@
 A network thus knows something of words that it has never seen. A word of more than 5 characters gives its first 5, one
 of more than 3 its last 3. Those that at least two different words of the training texts have are an AffixVocabulary;
 others are left out. fastText (Bojanowski et al., arXiv 1607.04606) takes all sequences of 3 to 6 characters instead,
-some ten tokens a word. The tokenizer determines the words: it cuts the parts that lie between spaces.
+some ten tokens a word. The tokenizer determines the words: it cuts the parts that lie between spaces (pieces.py).
 """
 
 import json
-from array import array
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer
+import numpy.typing as npt
 
-from engine.arrays.ragged import RaggedBatch, lengths, spread
-from engine.data.batching import take
-from engine.data.tokenizer import chunks
+from engine.data.hash_table import HashTable, Keys, mixed
+from engine.data.strings import Strings, hashes_of, spans_of, strings_from, to_list
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, write_text
-from engine.types import Ints1d, Offsets
+from engine.types import Ints1d
 
 # A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
 BEGINNING, ENDING = 5, 3  # characters
 SHARED_BY = 2  # words: what only one has says no more than the word
-KNOWN_PARTS = 500_000
+CONTINUED = 0x80  # of the bytes of a character in UTF-8, all but the first are 0x80 to 0xBF
 
 
 class AffixVocabulary(NamedTuple):
-    """Known affixes as affixes_of() writes them, ascending; known[i] has the id i behind those of the other tokens."""
+    """Known affixes ("profi-", "-its"), ascending; known[i] has the id i behind those of other tokens."""
 
     known: list[str]
 
 
-def affixes_of(word: str) -> list[str]:
-    """The affixes of a word: ["profi-", "-its"] of "profits"."""
-    return [word[:BEGINNING] + "-"] * (len(word) > BEGINNING) + ["-" + word[-ENDING:]] * (len(word) > ENDING)
+class Affixes(NamedTuple):
+    """Affixes of words. words: (n,) the words that have one, by number; starts, ends: (n,) its bytes in the data."""
+
+    words: Ints1d
+    starts: Ints1d
+    ends: Ints1d
 
 
-def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The words of a text, normalized, as the tokenizer cuts them before it looks them up."""
-    text = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
+def affixes_of(words: Strings) -> tuple[Affixes, Affixes]:
+    """(beginnings, endings) of words."""
+    first_bytes = np.flatnonzero((words.data & 0xC0) != CONTINUED)
+    bounds = np.searchsorted(first_bytes, words.offsets)  # characters before each word
+    counts = np.diff(bounds)
+    long, longer = np.flatnonzero(counts > ENDING), np.flatnonzero(counts > BEGINNING)
     return (
-        text.split()
-        if tokenizer.pre_tokenizer is None
-        else [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        Affixes(longer, words.offsets[longer], first_bytes[bounds[longer] + BEGINNING]),
+        Affixes(long, first_bytes[bounds[long + 1] - ENDING], words.offsets[long + 1]),
     )
 
 
-def learn_affixes(tokenizer: Tokenizer, texts: Iterable[str]) -> AffixVocabulary:
-    """The AffixVocabulary of training texts."""
-    parts = {part for text in texts for part in text.split(" ")}
-    words = {word for part in parts for word in words_of(tokenizer, part)}
-    counts = Counter(affix for word in words for affix in affixes_of(word))
-    return AffixVocabulary(sorted(affix for affix, count in counts.items() if count >= SHARED_BY))
+def keys_of(words: Strings) -> tuple[tuple[Affixes, Keys], tuple[Affixes, Keys]]:
+    """The beginnings and the endings of words with their hashes, which tell the two kinds apart."""
+    beginnings, endings = affixes_of(words)
+    return (
+        (beginnings, mixed(hashes_of(words.data, beginnings.starts, beginnings.ends))),
+        (endings, hashes_of(words.data, endings.starts, endings.ends)),
+    )
 
 
-def encode_affixes(
-    vocabulary: AffixVocabulary, tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int
-) -> tuple[Ints1d, Offsets]:
-    """The known affixes of all texts, one text after the other: (ids from 0, int32 (T,), offsets int64 (B + 1,)).
+def learn_affixes(words: Strings) -> AffixVocabulary:
+    """The AffixVocabulary of distinct words."""
+    known: list[str] = []
+    for pattern, (affixes, keys) in zip(("{}-", "-{}"), keys_of(words)):
+        _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+        shared = np.sort(first[counts >= SHARED_BY])
+        found = spans_of(words.data, affixes.starts[shared], affixes.ends[shared])
+        known += [pattern.format(affix) for affix in to_list(found)]
+    return AffixVocabulary(sorted(known))
 
-    A text's affixes come from those of its parts that end within its first max_tokens − 1 words.
-    """
-    places = {affix: place for place, affix in enumerate(vocabulary.known)}
-    parts = Parts(tokenizer, places)
-    ids: list[Ints1d] = [np.zeros(0, np.int32)]
-    counts: list[Ints1d] = [np.zeros(1, np.int64)]
-    for chunk in chunks(texts):
-        if len(parts) > KNOWN_PARTS:
-            parts = Parts(tokenizer, places)
-        found, number = parts.affixes_in(chunk, max_tokens - 1)
-        ids.append(found)
-        counts.append(number)
-    return np.concatenate(ids), np.cumsum(np.concatenate(counts), dtype=np.int64)
+
+class AffixTable:
+    """Finds the known affixes of words."""
+
+    def __init__(self, vocabulary: AffixVocabulary) -> None:
+        known = strings_from([affix.removesuffix("-") if begins(affix) else affix[1:] for affix in vocabulary.known])
+        keys = hashes_of(known.data, known.offsets[:-1], known.offsets[1:])
+        is_beginning = np.array([begins(affix) for affix in vocabulary.known], bool)
+        self.table = HashTable(np.where(is_beginning, mixed(keys), keys))
+
+    def of(self, words: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
+        """(ids (n,) of the known affixes of all words, each word's beginning first, counts of each word)."""
+        ids = np.full((len(words.offsets) - 1, 2), -1, np.int32)
+        for side, (affixes, keys) in enumerate(keys_of(words)):
+            ids[affixes.words, side] = self.table.find(keys)
+        known = ids >= 0
+        return ids[known], known.sum(axis=1)
+
+
+def begins(affix: str) -> bool:
+    """Whether an affix as it is written is the beginning of a word."""
+    return len(affix) == BEGINNING + 1
 
 
 def save_affixes(vocabulary: AffixVocabulary, path: AnyPath) -> None:
@@ -96,40 +112,3 @@ def load_affixes(path: AnyPath) -> AffixVocabulary:
             f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again"
         )
     return AffixVocabulary(known)
-
-
-class Parts(dict[str, int]):
-    """Numbers of the parts of texts, in the order in which they are met.
-
-    words: the number of words of each part. affixes: places of known affixes; those of part p lie from ends[p] to
-    ends[p + 1].
-    """
-
-    def __init__(self, tokenizer: Tokenizer, places: dict[str, int]) -> None:
-        self.tokenizer, self.places = tokenizer, places
-        self.words, self.affixes, self.ends = array("q"), array("i"), array("q", [0])
-
-    def __missing__(self, part: str) -> int:
-        words = words_of(self.tokenizer, part)
-        self.words.append(len(words))
-        self.affixes.extend(self.places[affix] for word in words for affix in affixes_of(word) if affix in self.places)
-        self.ends.append(len(self.affixes))
-        return self.setdefault(part, len(self))
-
-    def affixes_in(self, texts: list[str], most_words: int) -> tuple[Ints1d, Ints1d]:
-        """The places of the affixes in each text's parts up to the word most_words, and how many each text has."""
-        met, ends = array("q"), array("q", [0])
-        for text in texts:
-            met.extend(map(self.__getitem__, text.split(" ")))
-            ends.append(len(met))
-        numbers, offsets = np.array(met), np.array(ends)
-        until = np.cumsum(
-            np.array(self.words)[numbers]
-        )  # words up to the end of each part, in this and all texts before
-        before = np.concatenate([[0], until])[offsets[:-1]]
-        text_of = spread(np.arange(len(texts)), offsets)
-        inside = until - before[text_of] <= most_words
-        found = take(RaggedBatch(np.array(self.affixes, np.int32), np.array(self.ends), None), numbers[inside])
-        return found.ids, np.bincount(text_of[inside], weights=lengths(found.offsets), minlength=len(texts)).astype(
-            np.int64
-        )

@@ -4,6 +4,7 @@ import numpy as np
 
 from engine.arrays.backend import random_generator
 from engine.arrays.ragged import RaggedBatch, lengths
+from engine.data.growing import gathered
 from engine.support.errors import UserError
 from engine.types import Ints1d, Offsets
 
@@ -24,14 +25,6 @@ def take(batch: RaggedBatch, rows: Ints1d) -> RaggedBatch:
         None if batch.labels is None else batch.labels[rows],
         None if batch.sentence_offsets is None else sentences_within(batch.sentence_offsets, starts, starts + counts),
     )
-
-
-def gathered(starts: Ints1d, counts: Ints1d) -> tuple[Offsets, Ints1d]:
-    """(offsets, places) of runs that are put one after the other, each `counts` long and from `starts` in the old."""
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    # Each place in the new order, moved to where its run began in the old one.
-    return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
 
 
 def sentences_within(sentence_offsets: Offsets, starts: Ints1d, ends: Ints1d) -> Offsets:

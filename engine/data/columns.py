@@ -1,10 +1,11 @@
 """The text and label columns of a table, chosen as asked for, else by their names, else by their content."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine.data.tables import Table
+from engine.data.tables import Format
 from engine.data.texts import listed, shown
 from engine.support.errors import UserError
 
@@ -42,16 +43,21 @@ class Columns(NamedTuple):
 
 
 def choose_columns(
-    path: str, table: Table, text_columns: Sequence[str | int] | None, label_column: str | int | None, labels: str
+    path: str,
+    form: Format,
+    rows: list[Any],
+    text_columns: Sequence[str | int] | None,
+    label_column: str | int | None,
+    labels: str,
 ) -> Columns:
-    """Choose the columns of a table.
+    """Choose the columns of a table by its first rows.
 
     Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed.
     """
     asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
-    header = find_header(table, asked)
+    header = find_header(form, rows, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
-    width = len(header) if header is not None else Counter(map(len, table.rows)).most_common(1)[0][0]
+    width = len(header) if header is not None else Counter(map(len, rows)).most_common(1)[0][0]
     text = [find_column(path, column, header, width) for column in text_columns or []]
     label = None if label_column is None else find_column(path, label_column, header, width)
     if label is not None and label in text:
@@ -61,7 +67,7 @@ def choose_columns(
             "or name another --label-column"
         )
     if label is None:
-        label = guess_label(table, header, width, text, labels)
+        label = guess_label(rows, header, width, text, labels)
     if label is None and labels == "required":
         raise UserError(
             f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)"
@@ -74,24 +80,22 @@ def is_position(column: str | int) -> bool:
     return isinstance(column, int) or (column.isascii() and column.isdigit())
 
 
-def find_header(table: Table, asked: list[str | int]) -> list[str] | None:
+def find_header(form: Format, rows: list[Any], asked: list[str | int]) -> list[str] | None:
     """The column names, or None.
 
     They are the keys of JSON, or a first row where a column is asked for by name or that looks like names.
     """
-    if table.keys is not None or table.format == "plain lines":
-        return table.keys
-    first = [cell.strip() for cell in table.rows[0]]
+    if form.delimiter is None:
+        return list(dict.fromkeys(itertools.chain.from_iterable(rows))) if form.name == "JSON lines" else None
+    first = [cell.strip() for cell in rows[0]]
     if any(not is_position(column) for column in asked):
         return first
     known = [i for i, cell in enumerate(first) if cell.lower() in LABEL_NAMES + TEXT_NAMES]
     # A class may be called "question", a story "News": no heading returns as a value further down or stands beside
     # numbers.
-    if not any(map(is_integer, first)) and any(
-        all(row[i : i + 1] != [table.rows[0][i]] for row in table.rows[1:]) for i in known
-    ):
+    if not any(map(is_integer, first)) and any(all(row[i : i + 1] != [rows[0][i]] for row in rows[1:]) for i in known):
         return first
-    return first if stands_over_numbers(first, table.rows[1:HEADER_SAMPLE_ROWS]) else None
+    return first if stands_over_numbers(first, rows[1:HEADER_SAMPLE_ROWS]) else None
 
 
 def stands_over_numbers(first: list[str], rows: list[list[Any]]) -> bool:
@@ -132,7 +136,7 @@ def seen(header: list[str] | None, width: int) -> str:
     return f"{count}, no header" if header is None else f"{count}: {listed(header)}"
 
 
-def guess_label(table: Table, header: list[str] | None, width: int, text: list[int], labels: str) -> int | None:
+def guess_label(rows: list[Any], header: list[str] | None, width: int, text: list[int], labels: str) -> int | None:
     """The index of the label column, or None.
 
     Without a header it is the first or last column, whichever repeats more.
@@ -144,7 +148,7 @@ def guess_label(table: Table, header: list[str] | None, width: int, text: list[i
         alone = labels == "required" and width == 2 and len(rest) == 1
         return found[0] if found else rest[0] if alone else None
     ends = [i for i in dict.fromkeys((0, width - 1)) if i not in text] if width > 1 else []
-    return min(ends, key=lambda i: len({row[i] for row in table.rows if len(row) == width}), default=None)
+    return min(ends, key=lambda i: len({row[i] for row in rows if len(row) == width}), default=None)
 
 
 def guess_text(path: str, header: list[str] | None, width: int, label: int | None) -> list[int]:

@@ -13,54 +13,76 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays.ragged import lengths, spread
+from engine.arrays.ragged import spread
+from engine.data.hash_table import HashTable, Keys, mixed
 from engine.types import Ints1d, Offsets
-
-# A gram is identified by a hash of 64 bits, in which two of a million agree with a probability of 3e-8: Steele, Lea and
-# Flood's SplitMix64.
-GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (
-    np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
 
 
 class NGramVocabulary(NamedTuple):
-    """Known n-grams up to length N = longest by their hashes, (K,) uint64, ascending.
+    """Known n-grams up to length N = longest by their hashes (see hash_table.py), (K,) uint64, ascending.
 
     The gram of hashes[i] has the id i behind those of the tokenizer.
     """
 
-    hashes: Ints1d
+    hashes: Keys
     longest: int
 
 
-def learn_ngrams(ids: Ints1d, offsets: Offsets, longest: int, frequency: int, most: int) -> NGramVocabulary:
-    """The NGramVocabulary of training texts. ids: (T,), offsets: (B + 1,); longest: N ≥ 2, frequency: F ≥ 1, most: M.
+class GramCounts:
+    """How often each n-gram occurs in texts that come in parts.
 
-    Of equally frequent grams the lower hash stays.
+    runs: ascending hashes and their counts; each run is longer than the next, so that merging n hashes, whatever the
+    parts, costs O(n log n) and memory for the distinct ones.
     """
-    hashes = np.concatenate([hashes for _, hashes in grams_of(ids, offsets, longest)])
-    hashes, counts = np.unique(hashes, return_counts=True)
-    known = counts >= frequency
-    hashes, counts = hashes[known], counts[known]
-    return NGramVocabulary(np.sort(hashes[np.argsort(-counts, kind="stable")[:most]]), longest)
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
+        self.runs: list[tuple[Keys, Ints1d]] = []
+
+    def add(self, ids: Ints1d, offsets: Offsets) -> None:
+        """Count the grams of some texts. ids: (T,), offsets: (B + 1,)."""
+        hashes = np.concatenate([hashes for _, hashes in grams_of(ids, offsets, self.longest)])
+        self.runs.append(np.unique(hashes, return_counts=True))
+        while len(self.runs) > 1 and 2 * len(self.runs[-1][0]) > len(self.runs[-2][0]):
+            self.merge_last()
+
+    def merge_last(self) -> None:
+        """Merge the last two runs."""
+        (hashes, counts), (more, more_counts) = self.runs[-2:]
+        hashes, counts = np.concatenate([hashes, more]), np.concatenate([counts, more_counts])
+        order = np.argsort(hashes, kind="stable")  # merges what is sorted in linear time
+        hashes, counts = hashes[order], counts[order]
+        begins = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
+        self.runs[-2:] = [(hashes[begins], np.add.reduceat(counts, begins) if len(counts) else counts)]
+
+    def vocabulary(self, frequency: int, most: int) -> NGramVocabulary:
+        """The NGramVocabulary of at most M = `most` grams that occur at least F = `frequency` times.
+
+        Of equally frequent grams the lower hash stays.
+        """
+        while len(self.runs) > 1:
+            self.merge_last()
+        hashes, counts = self.runs[0] if self.runs else (np.zeros(0, np.uint64), np.zeros(0, np.int64))
+        known = counts >= frequency
+        hashes, counts = hashes[known], counts[known]
+        return NGramVocabulary(np.sort(hashes[np.argsort(-counts, kind="stable")[:most]]), self.longest)
 
 
-def add_ngrams(ids: Ints1d, offsets: Offsets, tokens: int, vocabulary: NGramVocabulary) -> tuple[Ints1d, Offsets]:
-    """Each text followed by its known grams, the shorter ones first: (ids int32, offsets int64).
+def find_ngrams(ids: Ints1d, offsets: Offsets, known: HashTable, longest: int) -> list[tuple[Ints1d, Ints1d]]:
+    """(numbers of the known grams, in order, and how many each text has) for each length from 2 to `longest`.
 
-    ids: (T,) below `tokens`, offsets: (B + 1,); every text begins with [CLS]. Grams have the ids from `tokens` on.
+    ids: (T,), offsets: (B + 1,); every text begins with [CLS]. known: the hashes of an NGramVocabulary.
     """
-    counts = lengths(offsets)
-    texts = spread(np.arange(len(counts)), offsets)
-    parts, per_text = [ids], [counts]
-    for starts, hashes in grams_of(ids, offsets, vocabulary.longest):
-        places, known = places_in(vocabulary.hashes, hashes)
-        parts.append(tokens + places[known])
-        per_text.append(np.bincount(texts[starts[known]], minlength=len(counts)))
-    return side_by_side(parts, np.array(per_text))
+    found: list[tuple[Ints1d, Ints1d]] = []
+    for starts, hashes in grams_of(ids, offsets, longest):
+        numbers = known.find(hashes)
+        places = np.flatnonzero(numbers >= 0)
+        bounds = np.searchsorted(starts[places], offsets)
+        found.append((numbers[places], np.diff(bounds)))
+    return found
 
 
-def grams_of(ids: Ints1d, offsets: Offsets, longest: int) -> Iterator[tuple[Ints1d, Ints1d]]:
+def grams_of(ids: Ints1d, offsets: Offsets, longest: int) -> Iterator[tuple[Ints1d, Keys]]:
     """For each length from 2 to `longest`: where its grams begin in ids, in order, and their hashes."""
     texts = spread(np.arange(len(offsets) - 1), offsets)
     starts, hashes = np.arange(len(ids)), mixed(ids.astype(np.uint64))
@@ -71,24 +93,6 @@ def grams_of(ids: Ints1d, offsets: Offsets, longest: int) -> Iterator[tuple[Ints
         starts, hashes = starts[inside], hashes[inside]
         hashes = mixed(hashes ^ ids[starts + length - 1].astype(np.uint64))
         yield starts, hashes
-
-
-def mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64 of each entry of a uint64 array."""
-    x = x + GOLDEN
-    x = (x ^ (x >> np.uint64(30))) * FIRST_MULTIPLIER
-    x = (x ^ (x >> np.uint64(27))) * SECOND_MULTIPLIER
-    x ^= x >> np.uint64(31)
-    return x
-
-
-def places_in(known: Ints1d, hashes: Ints1d) -> tuple[Ints1d, npt.NDArray[np.bool_]]:
-    """For each hash its place among the ascending known ones, and whether it is there at all."""
-    places = np.searchsorted(known, hashes)
-    found = np.zeros(len(hashes), bool)
-    inside = places < len(known)
-    found[inside] = known[places[inside]] == hashes[inside]
-    return places, found
 
 
 def side_by_side(parts: list[Ints1d], counts: npt.NDArray[np.integer[Any]]) -> tuple[Ints1d, Offsets]:

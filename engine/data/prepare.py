@@ -1,24 +1,49 @@
-"""From settings to token ids: read the texts, split off validation, number the classes, tokenize."""
+"""From settings to token ids: read the texts, split off validation, number the classes, learn a vocabulary, encode."""
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO, NamedTuple
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from engine.arrays.ragged import RaggedBatch
-from engine.data.batching import split_validation, take
+from engine.data.batching import split_validation
 from engine.data.config import DataConfig
-from engine.data.corpora import known_corpus, load_corpus
-from engine.data.files import read_texts
-from engine.data.ngrams import NGramVocabulary, learn_ngrams
-from engine.data.texts import Corpus, LabelledTexts, class_names, encode_labels, require_two_classes
-from engine.data.token_cache import TokenCache
+from engine.data.encoder import Encoder
+from engine.data.files import TextFiles
+from engine.data.learning import (
+    BatchFiles,
+    Log,
+    batch_in,
+    encode_rows,
+    encode_source,
+    learn_ngrams,
+    learn_vocabulary,
+    read_numbered,
+)
+from engine.data.pieces import CutWords
+from engine.data.texts import (
+    Corpus,
+    LabelledTexts,
+    OpenCorpus,
+    TextSource,
+    encode_labels,
+    require_two_classes,
+    sorted_names,
+)
+from engine.data.token_cache import TokenCache, digest
 from engine.data.tokenizer import check_sentences, load_tokenizer
-from engine.data.vocabulary import CODERS, Vocabulary
-from engine.support.errors import UserError
-from engine.support.files import AnyPath
+from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
+from engine.support.files import AnyPath, sha256_of
 from engine.types import Ints1d
+
+SPLITS = ("train", "validation", "test")
+WORDS = "words.npy"
+VOCABULARY_FILES = ("tokenizer.json", "ngrams.safetensors", "affixes.json")
+READ_FROM = ("corpus", "train_file", "validation_file", "test_file", "tokenizer")  # whose content is in the key
 
 
 class PreparedData(NamedTuple):
@@ -34,151 +59,153 @@ class PreparedData(NamedTuple):
     def fingerprint(self) -> str:
         """A digest of all arrays of all splits: equal data continue a run bit for bit, other data must not."""
         digest = hashlib.sha256()
-        for name in ("train", "validation", "test"):
+        for name in SPLITS:
             for part, array in zip(RaggedBatch._fields, getattr(self, name) or ()):
                 if array is None:  # sentence_offsets: digests without are those of older versions
                     continue
                 digest.update(f"{name} {part} {array.dtype} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
-
-
-def read_corpus(config: DataConfig, cache_dir: AnyPath | None = None) -> tuple[Corpus, list[str]]:
-    """(Corpus, notes) of a DataConfig: the texts, and a line on each file that was read. UserError for bad input."""
-    if not config.train_file:
-        if config.validation_file or config.test_file:
-            raise UserError(
-                "--validation-file and --test-file go with --train-file; give the training texts too, "
-                "or none of the three"
-            )
-        return load_corpus(config.corpus, cache_dir), []
-    splits: dict[str, LabelledTexts] = {}
-    notes = []
-    for split in ("train", "validation", "test"):
-        path = getattr(config, f"{split}_file")
-        if path:
-            splits[split], note = read_texts(path, **columns_of(config))
-            notes.append(f"{split}: {path}: {note}")
-    require_two_classes(splits["train"])
-    return Corpus("files", **splits), notes
-
-
-def columns_of(config: DataConfig) -> dict[str, Any]:
-    """The columns of a DataConfig as arguments of read_texts()."""
-    names = [name.strip() for name in config.text_columns.split(",")] if config.text_columns else None
-    return {"text_columns": names, "label_column": config.label_column or None}
 
 
 def prepare(
     config: DataConfig,
-    corpus: Corpus,
+    corpus: Corpus | OpenCorpus,
     seed: int,
     vocabulary: Vocabulary | None = None,
     cache_dir: AnyPath | None = None,
     sentences: bool = False,
+    log: Log | None = None,
 ) -> PreparedData:
-    """PreparedData of a DataConfig and its Corpus; `vocabulary` is given when a run is resumed.
+    """PreparedData of a DataConfig and its corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where trained vocabularies and token ids are kept, by default the user's cache folder. Vocabulary,
-    n-grams and affixes are learned from the texts that are left for training: those held out are then as new to the
-    network as any text that it will meet. sentences: whether a new vocabulary cuts texts into sentences; UserError
-    where the tokenizer of the DataConfig hides their ends.
+    cache_dir: where vocabularies and token ids are kept, by default the user's cache folder. Vocabulary, n-grams and
+    affixes are learned from the texts that are left for training: those held out are then as new to the network as any
+    text that it will meet. sentences: whether a new vocabulary cuts texts into sentences; UserError where the tokenizer
+    of the DataConfig hides their ends. log: takes a line on each file that was read, and on each phase that took long.
     """
     cache = TokenCache(cache_dir)
-    classes = class_names(corpus.train)
-    labels = encode_labels(corpus.train.labels, classes, corpus.train)
-    kept: Ints1d = np.arange(len(labels))
-    held_out = None
-    if corpus.validation is None and config.validation_fraction:
-        kept, held_out = split_validation(labels, config.validation_fraction, seed)
-    texts_left = [corpus.train.texts[row] for row in kept.tolist()]
+    tokenizer = None
     if vocabulary is not None:
-        tokenizer = vocabulary.tokenizer
+        sentences = vocabulary.sentences
     elif config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer)
         if sentences:
             check_sentences(tokenizer, config.tokenizer)
-    else:
-        tokenizer = cache.tokenizer(texts_left, config.vocabulary_size, config.tokens)
+    key = key_of(config, corpus, seed, sentences, vocabulary)
+    kept = cache.find(key)
+    if kept is not None:
+        return load_prepared(config, corpus, *kept, vocabulary, sentences, log)
+    with cache.begun() as folder:
+        data, notes = prepare_in(folder, config, corpus, seed, tokenizer, vocabulary, sentences, log)
+        save_vocabulary(data.vocabulary, *(folder / name for name in VOCABULARY_FILES))
+        cache.keep(folder, key, {"classes": data.classes, "notes": notes})
+    return data
 
-    known = vocabulary or Vocabulary(tokenizer, sentences=sentences)
-    tokens = known.encode_tokens(corpus.train.texts, config.max_tokens, cache)
+
+def key_of(
+    config: DataConfig, corpus: Corpus | OpenCorpus, seed: int, sentences: bool, vocabulary: Vocabulary | None
+) -> str:
+    """The digest of all that decides PreparedData."""
+    sources = [source and source.digest() for source in (corpus.train, corpus.validation, corpus.test)]
+    fields = {name: value for name, value in asdict(config).items() if name not in READ_FROM}
+    given: tuple[object, ...] = ()
+    if vocabulary is not None:
+        hashes = b"" if vocabulary.ngrams is None else vocabulary.ngrams.hashes.tobytes()
+        given = (vocabulary.tokenizer.to_str(), hashlib.sha256(hashes).hexdigest(), vocabulary.affixes)
+    elif config.tokenizer:
+        given = (sha256_of(config.tokenizer),)
+    return digest(sources, sorted(fields.items()), seed, sentences, given)
+
+
+def load_prepared(
+    config: DataConfig,
+    corpus: Corpus | OpenCorpus,
+    folder: Path,
+    meta: dict[str, Any],
+    vocabulary: Vocabulary | None,
+    sentences: bool,
+    log: Log | None,
+) -> PreparedData:
+    """PreparedData that prepare_in() has written into a folder. meta: its notes and classes."""
+    if log is not None:
+        for note in meta["notes"]:
+            log(note)
     if vocabulary is None:
-        ngrams = ngrams_of(config, take(tokens, kept)) if config.ngrams > 1 else None
-        vocabulary = known._replace(
-            ngrams=ngrams, affixes=cache.learn_affixes(tokenizer, texts_left) if config.affixes else None
-        )
-    train = vocabulary.extended(tokens, corpus.train.texts, config.max_tokens, cache)._replace(labels=labels)
-    validation, test = (
-        None if split is None else encode_labelled(config, vocabulary, classes, split, cache_dir)
-        for split in (corpus.validation, corpus.test)
-    )
-    if held_out is not None:
-        train, validation = take(train, kept), take(train, held_out)
-    return PreparedData(corpus.name, train, validation, test, vocabulary, classes)
+        tokenizer, ngrams, affixes = (folder / name for name in VOCABULARY_FILES)
+        vocabulary = load_vocabulary(tokenizer, ngrams, affixes, config.ngrams, config.affixes, sentences)
+    splits = {split: batch_in(folder, split) for split in SPLITS if (folder / f"{split}.ids.npy").exists()}
+    return prepared(corpus, splits, vocabulary, meta["classes"])
 
 
-def ngrams_of(config: DataConfig, batch: RaggedBatch) -> NGramVocabulary:
-    """The NGramVocabulary of a RaggedBatch of training texts."""
-    return learn_ngrams(batch.ids, batch.offsets, config.ngrams, config.ngram_frequency, config.ngram_vocabulary_size)
+def prepared(
+    corpus: Corpus | OpenCorpus, splits: dict[str, RaggedBatch], vocabulary: Vocabulary, classes: list[str]
+) -> PreparedData:
+    return PreparedData(corpus.name, splits["train"], splits.get("validation"), splits.get("test"), vocabulary, classes)
 
 
-def read_test_texts(
-    config: DataConfig, path: AnyPath | None = None, cache_dir: AnyPath | None = None
-) -> tuple[LabelledTexts, str]:
-    """(LabelledTexts, note) of the file `path`, or of the test texts of the run's own corpus."""
-    if path:
-        texts, note = read_texts(path, **columns_of(config))
-        return texts, f"test: {path}: {note}"
-    if not config.train_file:
-        test = load_corpus(config.corpus, cache_dir).test
-        assert test is not None  # all corpora by name have test texts
-        return test, f"test texts of corpus {config.corpus}"
-    if not config.test_file:
-        raise UserError("this run was trained without test texts; give some with --test-file FILE")
-    return read_test_texts(config, config.test_file, cache_dir)
+def prepare_in(
+    folder: Path,
+    config: DataConfig,
+    corpus: Corpus | OpenCorpus,
+    seed: int,
+    tokenizer: Tokenizer | None,
+    vocabulary: Vocabulary | None,
+    sentences: bool,
+    log: Log | None,
+) -> tuple[PreparedData, list[str]]:
+    """(PreparedData whose arrays are files in a folder, notes on the files that were read)."""
+    words = CutWords()
+    texts, numbers, names = read_numbered(corpus.train, words.strings, sentences, folder / WORDS, log)
+    notes = note_on("train", corpus.train, len(numbers), log)
+    classes = sorted_names(names)
+    require_two_classes(classes, corpus.train.source)
+    places = {name: place for place, name in enumerate(classes)}
+    labels = np.array([places[name] for name in names], np.int64)[numbers]
+    rows: dict[str, Ints1d] = {"train": np.arange(len(labels))}
+    if corpus.validation is None and config.validation_fraction:
+        rows["train"], rows["validation"] = split_validation(labels, config.validation_fraction, seed)
+
+    if vocabulary is None:
+        vocabulary = learn_vocabulary(config, tokenizer, texts, rows["train"], words, log)
+        vocabulary = vocabulary._replace(sentences=sentences)
+        if config.ngrams > 1:
+            encoder = Encoder(vocabulary._replace(affixes=None), config.max_tokens, words)
+            vocabulary = vocabulary._replace(ngrams=learn_ngrams(config, encoder, texts, rows["train"], log))
+    encoder = Encoder(vocabulary, config.max_tokens, words)
+    splits: dict[str, RaggedBatch] = {}
+    for split in SPLITS:
+        source = getattr(corpus, split)
+        if split in rows:
+            splits[split] = encode_rows(encoder, texts, labels, rows[split], BatchFiles(folder, split, sentences), log)
+        elif source is not None:
+            splits[split] = encode_source(encoder, source, classes, BatchFiles(folder, split, sentences), log)
+            notes += note_on(split, source, len(splits[split].offsets) - 1, log)
+    (folder / WORDS).unlink()
+    return prepared(corpus, splits, vocabulary, classes), notes
+
+
+def note_on(split: str, source: TextSource, count: int, log: Log | None) -> list[str]:
+    """A line on the files of a split that were read, for the log too; none for a corpus by name."""
+    if not isinstance(source, TextFiles):
+        return []
+    note = f"{split}: {source.source}: {source.note(count)}"
+    if log is not None:
+        log(note)
+    return [note]
 
 
 def encode_labelled(
-    config: DataConfig,
-    vocabulary: Vocabulary,
-    classes: list[str],
-    texts: LabelledTexts,
-    cache_dir: AnyPath | None = None,
+    config: DataConfig, vocabulary: Vocabulary, classes: list[str], texts: LabelledTexts
 ) -> RaggedBatch:
     """RaggedBatch of LabelledTexts, as a trained run encodes them.
 
     UserError for a label that is not among its classes.
     """
     labels = encode_labels(texts.labels, classes, texts)
-    return encode_plain_texts(config, vocabulary, texts.texts, TokenCache(cache_dir))._replace(labels=labels)
+    return encode_plain_texts(config, vocabulary, texts.texts)._replace(labels=labels)
 
 
-def encode_plain_texts(
-    config: DataConfig, vocabulary: Vocabulary, texts: Sequence[str], coders: Any = CODERS
-) -> RaggedBatch:
-    """RaggedBatch without labels of a list of strings. coders: as in Vocabulary.encode()."""
-    return vocabulary.encode(texts, config.max_tokens, coders)
-
-
-def read_lines(stream: BinaryIO) -> list[str]:
-    """The lines of a binary stream as texts, empty ones included. UserError for bytes that are not UTF-8."""
-    lines = stream.read().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    texts = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            texts.append(line.rstrip(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8"
-            ) from None
-    return texts
-
-
-def count_classes(config: DataConfig) -> int:
-    """The number of classes of a DataConfig; only local files are read for it."""
-    if config.train_file:
-        return len(class_names(read_corpus(config)[0].train))
-    return known_corpus(config.corpus).classes
+def encode_plain_texts(config: DataConfig, vocabulary: Vocabulary, texts: Sequence[str]) -> RaggedBatch:
+    """RaggedBatch without labels of a list of strings."""
+    return Encoder(vocabulary, config.max_tokens).encode(texts)

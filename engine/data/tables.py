@@ -1,14 +1,12 @@
-"""Files as tables: CSV, TSV, JSON lines and plain lines, each also gzip, become rows of cells with line numbers."""
+"""Formats of tables: CSV, TSV, JSON lines and plain lines become rows of cells with line numbers."""
 
 import contextlib
 import csv
-import gzip
 import io
 import itertools
 import json
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,67 +26,43 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # The largest limit that the csv module takes on every platform; its default refuses texts above 128 KiB.
 FIELD_LIMIT = 2**31 - 1
 DELIMITER_SAMPLE_ROWS = 20
-GZIP_MAGIC = b"\x1f\x8b"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MISSING = object()  # the cell of a JSON object that lacks the key
 
 
+class Format(NamedTuple):
+    """How a file holds rows. name: for people; delimiter: of columns, None for JSON and plain lines.
+
+    quoted: whether fields may stand in quotes.
+    """
+
+    name: str
+    delimiter: str | None = None
+    quoted: bool = False
+
+
 class Table(NamedTuple):
-    """A file as rows of cells.
+    """Consecutive lines of a file as rows of cells.
 
-    format: the format that the file was read as. keys: the column names of JSON objects, else None. rows: lists of
-    cells, of any width. lines: the line on which each row begins, from 1.
+    rows: lists of cells, of any width; JSON objects as they are. lines: the line on which each row begins, from 1.
+    open_line: the line of a row that did not end, whose quotes were not closed, and which is no row yet; else None.
     """
 
-    format: str
-    keys: list[str] | None
-    rows: list[list[Any]]
+    rows: list[Any]
     lines: list[int]
+    open_line: int | None = None
 
 
-def read_table(path: AnyPath, plain_lines: bool) -> Table:
-    """Read a file as a table; its name tells the format. Raises UserError for whatever cannot be read.
+def format_of(path: AnyPath, text: str, whole: bool, plain_lines: bool) -> Format:
+    """The Format of a file, told by its name, else by its first line. text: its first lines; whole: whether all.
 
-    plain_lines: whether a file of another name (.txt) is one text per line; otherwise its first line tells the format.
+    plain_lines: whether a file of another name (.txt) is one text per line.
     """
-    text = read_characters(path)
-    if "\n" not in text and "\r" in text.rstrip("\r"):
-        raise UserError(f"{path}: the lines end in CR alone; save the file with LF or CRLF line ends")
     name = str(path).lower().removesuffix(".gz")
     kind = FORMATS.get(Path(name).suffix) or ("plain lines" if plain_lines else format_of_first_line(text))
-    return {"CSV": csv_table, "TSV": tsv_table, "JSON lines": json_table, "plain lines": line_table}[kind](path, text)
-
-
-def read_characters(path: AnyPath) -> str:
-    """The characters of a UTF-8 file, unpacked if it is gzip, without byte order mark; NUL becomes U+FFFD.
-
-    The csv module of Python 3.10 refuses NUL; tokenizers drop either character alike.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder; name a file in it") from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions"
-        ) from None
-    if data.startswith(GZIP_MAGIC):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path}: the gzip data is damaged or cut short ({error}); fetch or pack the file again"
-            ) from None
-    data = data.removeprefix(BYTE_ORDER_MARK)
-    try:
-        return data.decode("utf-8").replace("\0", "\ufffd")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
+    if kind == "CSV":
+        delimiter = guess_delimiter(text)
+        return Format(f"CSV, {DELIMITERS[delimiter]}", delimiter, quoted=True)
+    return tsv_format(path, text, whole) if kind == "TSV" else Format(kind)
 
 
 def format_of_first_line(text: str) -> str:
@@ -99,31 +73,43 @@ def format_of_first_line(text: str) -> str:
     return "TSV" if "\t" in line else "CSV" if any(d in line for d in ",;") else "plain lines"
 
 
-def line_table(path: AnyPath, text: str) -> Table:
-    """Read one text per line. Empty lines count as texts, so that predictions keep the order and number of lines."""
-    rows = [[line.removesuffix("\r")] for line in text.removesuffix("\n").split("\n")] if text else []
-    return Table("plain lines", None, rows, list(range(1, len(rows) + 1)))
+def read_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: bool = True) -> Table:
+    """The rows of consecutive lines of a file. line: the number of the first; last: whether the file ends with them.
+
+    UserError for what is no row of this Format.
+    """
+    if form.name == "JSON lines":
+        return json_rows(path, text, line)
+    if form.delimiter is None:
+        return plain_rows(text, line)
+    return quoted_rows(path, text, form.delimiter, line, last) if form.quoted else tsv_rows(text, line)
 
 
-def csv_table(path: AnyPath, text: str) -> Table:
-    """Read CSV: quoted fields may hold delimiters, doubled quotes and line ends; the delimiter is guessed."""
-    delimiter = guess_delimiter(text)
-    return Table(f"CSV, {DELIMITERS[delimiter]}", None, *quoted_rows(path, text, delimiter))
+def plain_rows(text: str, line: int) -> Table:
+    """One text per line. Empty lines count as texts, so that predictions keep the order and number of lines."""
+    rows = [[row.removesuffix("\r")] for row in text.removesuffix("\n").split("\n")] if text else []
+    return Table(rows, list(range(line, line + len(rows))))
 
 
-def tsv_table(path: AnyPath, text: str) -> Table:
-    """Read TSV: quotes are ordinary characters, unless only reading them as quotes gives rows of equal width."""
+def tsv_rows(text: str, line: int) -> Table:
+    """Rows of TSV in which quotes are ordinary characters."""
     rows, lines = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            rows.append(line.removesuffix("\r").split("\t"))
+    for number, row in enumerate(text.split("\n"), start=line):
+        if row.strip():
+            rows.append(row.removesuffix("\r").split("\t"))
             lines.append(number)
+    return Table(rows, lines)
+
+
+def tsv_format(path: AnyPath, text: str, whole: bool) -> Format:
+    """TSV: quotes are ordinary characters, unless only reading them as quotes gives rows of equal width."""
+    rows = tsv_rows(text, 1).rows
     if rows and '"' in text and (all(is_wrapped(cell) for cell in rows[0]) or len(set(map(len, rows))) > 1):
         with contextlib.suppress(UserError):
-            quoted, quoted_lines = quoted_rows(path, text, "\t")
+            quoted = quoted_rows(path, text, "\t", last=whole).rows
             if len(set(map(len, quoted))) == 1 < len(quoted[0]):
-                return Table("TSV, quoted", None, quoted, quoted_lines)
-    return Table("TSV", None, rows, lines)
+                return Format("TSV, quoted", "\t", quoted=True)
+    return Format("TSV", "\t")
 
 
 def is_wrapped(cell: str) -> bool:
@@ -149,11 +135,12 @@ def guess_delimiter(text: str) -> str:
     return max(alike, key=alike.__getitem__)
 
 
-def quoted_rows(path: AnyPath, text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
-    """(rows, lines) by the csv module. A row that spans lines is known by its first. Blank lines are skipped."""
+def quoted_rows(path: AnyPath, text: str, delimiter: str, line: int = 1, last: bool = True) -> Table:
+    """Rows by the csv module. A row that spans lines is known by its first. Blank lines are skipped."""
     end = ["end", "of file"]
-    rows, lines = [], []
-    line = 1
+    rows: list[list[str]] = []
+    lines = []
+    number = line
     with wide_fields():
         # A quote that is never closed would swallow the rest of the file in silence: then it swallows the end mark too.
         reader = csv.reader(
@@ -163,17 +150,20 @@ def quoted_rows(path: AnyPath, text: str, delimiter: str) -> tuple[list[list[str
             for row in reader:
                 if not is_blank(row):
                     rows.append(row)
-                    lines.append(line)
-                line = reader.line_num + 1
+                    lines.append(number)
+                number = line + reader.line_num
         except csv.Error as error:
             remedy = "put the field in double quotes, or save the file with LF or CRLF line ends"
-            raise UserError(f"{path}, line {reader.line_num}: bad CSV ({error}); {remedy}") from None
-    if rows[-1] != end:
+            at = line - 1 + reader.line_num
+            raise UserError(f"{path}, line {at}: bad CSV ({error}); {remedy}") from None
+    if rows[-1] == end:
+        return Table(rows[:-1], lines[:-1])
+    if last:
         raise UserError(
             f"{path}, line {lines[-1]}: a quote opens and is never closed; close it, "
             "and double the quotes within a field"
         )
-    return rows[:-1], lines[:-1]
+    return Table(rows[:-1], lines[:-1], lines[-1])
 
 
 def is_blank(row: list[str]) -> bool:
@@ -191,30 +181,30 @@ def wide_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def json_table(path: AnyPath, text: str) -> Table:
-    """Read one JSON object per line. The columns are all keys, in the order of their first appearance."""
-    objects, lines = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
+def json_rows(path: AnyPath, text: str, line: int) -> Table:
+    """One JSON object per line."""
+    objects: list[Mapping[str, Any]] = []
+    lines = []
+    for number, row in enumerate(text.split("\n"), start=line):
+        if not row.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(row)
         except (ValueError, RecursionError) as error:
             remedy = (
                 "write one object per line, without an array around them"
-                if line.lstrip().startswith("[")
+                if row.lstrip().startswith("[")
                 else "write one object per line"
             )
-            raise UserError(f"{path}, line {number}: bad JSON {shown(line)} ({error}); {remedy}") from None
+            raise UserError(f"{path}, line {number}: bad JSON {shown(row)} ({error}); {remedy}") from None
         if not isinstance(value, dict):
             raise UserError(
-                f"{path}, line {number}: expected a JSON object, got {shown(line)}; "
+                f"{path}, line {number}: expected a JSON object, got {shown(row)}; "
                 'write one object per line, such as {"label": "1", "text": "…"}'
             )
         objects.append(value)
         lines.append(number)
-    keys = list(dict.fromkeys(itertools.chain.from_iterable(objects)))
-    return Table("JSON lines", keys, [[value.get(key, MISSING) for key in keys] for value in objects], lines)
+    return Table(objects, lines)
 
 
 def cell_text(cell: Any) -> str | None:

@@ -1,16 +1,50 @@
 """Labelled texts, the corpora that they form, and the classes that their labels name."""
 
+import bisect
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from engine.data.strings import Strings, strings_from, to_list
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
 from engine.types import Ints1d
 
 SHOWN_CHARACTERS = 60
+BLOCK_TEXTS = 4096
+
+
+class TextBlock(NamedTuple):
+    """Consecutive texts of a file or of a list. labels: B strings, or None; lines, source: as in LabelledTexts.
+
+    before: how many texts of a list come before these.
+    """
+
+    strings: Strings
+    labels: Sequence[str] | None
+    lines: Sequence[int] | None
+    source: str
+    before: int = 0
+
+    def place(self, row: int) -> str:
+        """The place of a text for error messages."""
+        return place_of(self.source, self.before + row, None if self.lines is None else self.lines[row])
+
+
+class TextSource(Protocol):
+    """What gives texts in blocks, as often as it is asked. source: the name of the file or files."""
+
+    @property
+    def source(self) -> str: ...
+
+    def blocks(self) -> Iterator[TextBlock]: ...
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of what blocks() gives, or of what decides it."""
 
 
 @dataclass(frozen=True)
@@ -18,19 +52,67 @@ class LabelledTexts:
     """Texts with their labels and their places in a file.
 
     texts: B strings. labels: B strings, or None. source: the file's name. lines: line of each text, from 1, or None.
+    files: (first text, name) of each file, where there are several.
     """
 
     texts: list[str]
     labels: list[str] | None = None
     source: str = "the texts"
     lines: Sequence[int] | None = None
+    files: Sequence[tuple[int, str]] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    def blocks(self) -> Iterator[TextBlock]:
+        """The texts in blocks of BLOCK_TEXTS."""
+        for first in range(0, len(self), BLOCK_TEXTS):
+            some = slice(first, first + BLOCK_TEXTS)
+            yield TextBlock(
+                strings_from(self.texts[some]),
+                None if self.labels is None else self.labels[some],
+                None if self.lines is None else self.lines[some],
+                self.source,
+                first,
+            )
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the texts and labels."""
+        sha = hashlib.sha256()
+        for block in self.blocks():
+            for part in (block.strings.offsets.data, block.strings.data.data, repr(block.labels).encode()):
+                sha.update(part)
+        return sha.hexdigest()
+
     def place(self, row: int) -> str:
         """The place of a text for error messages: "FILE, line 7" where the line is known, else "FILE, text 7"."""
-        return f"{self.source}, text {row + 1}" if self.lines is None else f"{self.source}, line {self.lines[row]}"
+        source = self.source
+        if self.files:
+            source = self.files[bisect.bisect_right([first for first, _ in self.files], row) - 1][1]
+        return place_of(source, row, None if self.lines is None else self.lines[row])
+
+
+def place_of(source: str, row: int, line: int | None) -> str:
+    """The place of a text for error messages: "FILE, line 7" where the line is known, else "FILE, text 7"."""
+    return f"{source}, text {row + 1}" if line is None else f"{source}, line {line}"
+
+
+def joined(blocks: Iterable[TextBlock], source: str) -> LabelledTexts:
+    """The texts of all blocks as LabelledTexts; without labels where a block has none. source: the name of all."""
+    texts: list[str] = []
+    labels: list[str] | None = []
+    lines: list[int] = []
+    files: list[tuple[int, str]] = []
+    for block in blocks:
+        if not files or files[-1][1] != block.source:
+            files.append((len(texts), block.source))
+        texts += to_list(block.strings)
+        if block.labels is None:
+            labels = None
+        elif labels is not None:
+            labels += block.labels
+        lines += block.lines or ()
+    return LabelledTexts(texts, labels, source, lines, files if len(files) > 1 else ())
 
 
 @dataclass(frozen=True)
@@ -43,9 +125,23 @@ class Corpus:
     test: LabelledTexts | None = None
 
 
+class OpenCorpus(NamedTuple):
+    """A Corpus whose texts are read when they are needed."""
+
+    name: str
+    train: TextSource
+    validation: TextSource | None
+    test: TextSource | None
+
+
 def class_names(train: LabelledTexts) -> list[str]:
-    """The sorted unique labels of the training texts: their order numbers the classes. Integers sort by their value."""
-    names = set(train.labels or ())
+    """The sorted unique labels of the training texts: their order numbers the classes."""
+    return sorted_names(train.labels or ())
+
+
+def sorted_names(labels: Iterable[str]) -> list[str]:
+    """Unique labels, sorted; integers by their value."""
+    names = set(labels)
     if all(re.fullmatch("-?[0-9]+", name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
@@ -83,21 +179,20 @@ def mismatch(data: LabelledTexts, rows: int, classes: int) -> str | None:
     return None
 
 
-def require_two_classes(train: LabelledTexts) -> None:
-    """Raise UserError unless the training labels name at least two classes."""
-    names = class_names(train)
+def require_two_classes(names: Sequence[str], source: str) -> None:
+    """Raise UserError unless there are two classes at least. source: the file of the training texts."""
     if len(names) < 2:
         found = f"only the class {shown(names[0])}" if names else "no label"
         raise UserError(
-            f"{train.source}: the training labels hold {found}; give at least two classes, "
+            f"{source}: the training labels hold {found}; give at least two classes, "
             "or name another label column (--label-column)"
         )
 
 
-def encode_labels(labels: Sequence[str] | None, classes: Sequence[str], where: LabelledTexts) -> Ints1d:
+def encode_labels(labels: Sequence[str] | None, classes: Sequence[str], where: LabelledTexts | TextBlock) -> Ints1d:
     """Labels → class numbers, (B,) int64: the positions in `classes`.
 
-    where: the LabelledTexts that the labels are from.
+    where: what the labels are from.
 
     Raises UserError with file and line for a label that is not among the classes.
     """

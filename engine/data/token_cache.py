@@ -1,38 +1,35 @@
-"""Learned vocabularies, token ids, sentences and affixes, kept between runs: the same texts are tokenized once.
+"""Token ids and vocabularies, kept between runs: the same texts are read and encoded once.
 
-(A validation split makes others of a corpus.)
-
-Files are named by a digest of all that decides what they hold (the texts, the tokenizer, the limits, the library's
-version), so that nothing in the folder can be out of date. A file that is missing, cannot be read or written, or ids
-that do not fit their checksum cost time, never a run.
+Each is a folder, named by a digest of all that decides what it holds (the texts, the settings, the library's version),
+so that nothing here can be out of date. A file meta.json holds the digests of the others. A folder that is damaged, or
+that others may have written, in a cache that several share, is not used: it costs time, never a run.
 """
 
 import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import platformdirs
-import safetensors
-import safetensors.numpy
 import tokenizers
-from tokenizers import Tokenizer
 
-from engine.data.affixes import AffixVocabulary, encode_affixes, learn_affixes, load_affixes, save_affixes
-from engine.data.tokenizer import encode_sentences, encode_texts, load_tokenizer, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, write_whole
-from engine.types import Ints1d, Offsets
+from engine.support.files import AnyPath, read_json, sha256_of
 
-KEPT_FILES = 128
-FORMAT = 1  # raise it when the same inputs give other tokens
-
-Kept = TypeVar("Kept")
-Arrays = TypeVar("Arrays", bound=tuple[Ints1d, ...])
+KEPT_FOLDERS = 128
+KEPT_BYTES = 20 * 2**30  # of all folders together
+DEAD_AFTER = 86_400  # seconds, after which a folder that was begun has been left by a process that was killed
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+FORMAT = 2  # raise it when the same inputs give other tokens
+META = "meta.json"
 
 
 class TokenCache:
@@ -41,83 +38,77 @@ class TokenCache:
     def __init__(self, cache_dir: AnyPath | None = None) -> None:
         self.folder = Path(cache_dir or user_folder()) / "tokens"
 
-    def tokenizer(self, texts: Sequence[str], vocabulary_size: int, tokens: str = "wordpieces") -> Tokenizer:
-        """train_tokenizer(texts, vocabulary_size, tokens), from the folder where it has been trained before."""
-        key = digest("vocabulary", tokens, vocabulary_size, *texts)
-        return self.learned(
-            key, lambda: train_tokenizer(texts, vocabulary_size, tokens), load_tokenizer, save_tokenizer
-        )
+    def find(self, key: str) -> tuple[Path, dict[str, Any]] | None:
+        """(folder, content of its meta.json) of what is kept under a key; None where it is not, or not intact."""
+        folder = self.folder / key
+        with contextlib.suppress(OSError, UserError, KeyError, TypeError, AttributeError):
+            if not is_own(folder):
+                return None
+            meta = read_json(folder / META)
+            if all(is_own(folder / name) and sha256_of(folder / name) == sum for name, sum in meta["sums"].items()):
+                os.utime(folder)  # so that it is not the next to be removed
+                return folder, meta
+        return None
 
-    def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> tuple[Ints1d, Offsets]:
-        """encode_texts(tokenizer, texts, max_tokens), from the folder where it has been done before."""
-        key = digest("ids", max_tokens, tokenizer.to_str(), *texts)
-        return self.arrays(key, ("ids", "offsets"), lambda: encode_texts(tokenizer, texts, max_tokens))
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[Path]:
+        """A new folder to write into: in this one, or where that may not be written, in that for temporary files.
 
-    def encode_sentences(
-        self, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
-    ) -> tuple[Ints1d, Offsets, Offsets]:
-        """encode_sentences(tokenizer, texts, max_tokens), from the folder where it has been done before."""
-        key = digest("sentence ids", max_tokens, tokenizer.to_str(), *texts)
-        names = ("ids", "offsets", "sentence_offsets")
-        return self.arrays(key, names, lambda: encode_sentences(tokenizer, texts, max_tokens))
-
-    def learn_affixes(self, tokenizer: Tokenizer, texts: Sequence[str]) -> AffixVocabulary:
-        """learn_affixes(tokenizer, texts), from the folder where it has been done before."""
-        key = digest("affix vocabulary", tokenizer.to_str(), *texts)
-        return self.learned(key, lambda: learn_affixes(tokenizer, texts), load_affixes, save_affixes)
-
-    def encode_affixes(
-        self, vocabulary: AffixVocabulary, tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
-    ) -> tuple[Ints1d, Offsets]:
-        """encode_affixes(vocabulary, tokenizer, texts, max_tokens), from the folder where it has been done before."""
-        key = digest("affix ids", max_tokens, tokenizer.to_str(), len(vocabulary.known), *vocabulary.known, *texts)
-        names = ("ids", "offsets")
-        return self.arrays(key, names, lambda: encode_affixes(vocabulary, tokenizer, texts, max_tokens))
-
-    def learned(
-        self, key: str, make: Callable[[], Kept], load: Callable[[Path], Kept], save: Callable[[Kept, Path], None]
-    ) -> Kept:
-        """The vocabulary kept under a key; where there is none, that of make(), which is then kept."""
-        path = self.folder / f"{key}.json"
-        with contextlib.suppress(UserError):
-            return self.used(path, load(path))
-        vocabulary = make()
-        self.keep(lambda: save(vocabulary, path))
-        return vocabulary
-
-    def arrays(self, key: str, names: Sequence[str], make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of these names kept under a key; where there are none, those of make(), which are then kept."""
-        path = self.folder / f"{key}.safetensors"
-        with contextlib.suppress(OSError, KeyError, safetensors.SafetensorError):
-            kept = safetensors.numpy.load_file(path)
-            found = tuple(kept[name] for name in names)
-            if kept["sum"].tobytes() == checksum(*found).tobytes():
-                return self.used(path, cast(Arrays, found))
-        made = make()
-        content = {**dict(zip(names, made)), "sum": checksum(*made)}
-        failures = (OSError, safetensors.SafetensorError)
-        self.keep(
-            lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(content, temporary), failures)
-        )
-        return made
-
-    def used(self, path: Path, value: Kept) -> Kept:
-        """Return the value; its file counts as new, so that it is not the next to be removed."""
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return value
-
-    def keep(self, write: Callable[[], None]) -> None:
-        """Write a file if the folder allows it, and remove the oldest of more than KEPT_FILES."""
-        with contextlib.suppress(OSError, UserError):
+        It is removed at the end, unless keep() has moved it. UserError where it cannot be written.
+        """
+        try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write()
-            files = sorted(
-                (file for file in self.folder.iterdir() if not file.name.startswith(".")),
-                key=lambda file: file.stat().st_mtime,
-            )
-            for file in files[:-KEPT_FILES]:
-                file.unlink()
+            folder = self.folder / f".{secrets.token_hex(8)}"
+            folder.mkdir(mode=0o755)
+        except OSError:
+            folder = Path(tempfile.mkdtemp(prefix="wave-network-"))
+        try:
+            yield folder
+        except OSError as error:
+            remedy = "free some space, or name another folder (--cache-dir)"
+            raise UserError(f"{folder}: cannot be written ({error.strerror or error}); {remedy}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, folder: Path, key: str, content: dict[str, Any]) -> None:
+        """Keep a begun folder under a key, if this folder allows it. content: of its meta.json, beside the digests."""
+        if folder.parent != self.folder:
+            return
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                path.chmod(path.stat().st_mode & ~OTHERS_WRITE)
+            sums = {path.name: sha256_of(path) for path in folder.iterdir()}
+            (folder / META).write_text(json.dumps({**content, "sums": sums}, ensure_ascii=False), encoding="utf-8")
+            kept = self.folder / key
+            if kept.exists():  # damaged, or another process was faster
+                kept.rename(folder / "replaced")
+                shutil.rmtree(folder / "replaced", ignore_errors=True)
+            folder.rename(kept)
+            self.remove_oldest()
+
+    def remove_oldest(self) -> None:
+        """Remove the folders used longest ago, of too many or too large ones, and what killed processes left."""
+        kept, size = 0, 0
+        entries = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in entries:
+            if path.name.startswith("."):
+                if time.time() - path.stat().st_mtime > DEAD_AFTER:
+                    shutil.rmtree(path, ignore_errors=True)
+                continue
+            kept += 1
+            size += sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+            if kept > KEPT_FOLDERS or (kept > 1 and size > KEPT_BYTES):
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def is_own(path: Path) -> bool:
+    """Whether nobody but this user and root can have written a file or folder."""
+    status = path.stat(follow_symlinks=False)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return False
+    return os.name == "nt" or (status.st_uid in (0, os.geteuid()) and not status.st_mode & OTHERS_WRITE)
 
 
 def user_folder() -> str:
@@ -132,8 +123,3 @@ def digest(*parts: object) -> str:
         sha.update(b"%d:" % len(data))
         sha.update(data)
     return sha.hexdigest()
-
-
-def checksum(*arrays: Ints1d) -> npt.NDArray[np.uint8]:
-    """(32,) bytes: SHA-256 of all arrays."""
-    return np.frombuffer(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).digest(), np.uint8)

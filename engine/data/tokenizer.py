@@ -1,78 +1,99 @@
-"""Tokenizers of words, or of word pieces: learned from texts, loaded, saved, and applied to texts."""
+"""Tokenizers of words, or of word pieces: learned from texts, loaded and saved."""
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from engine.arrays.checks import check_choice
+from engine.data.blocks import read_characters
 from engine.data.config import TOKENS
-from engine.data.sentences import sentences_of
-from engine.data.tables import read_characters
+from engine.data.pieces import cuts_at_spaces, pieces_of
+from engine.data.strings import DistinctStrings, Strings, spans_of, strings_from, to_list, word_bounds
 from engine.data.texts import shown
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, write_text
-from engine.types import Ints1d, Offsets
+from engine.types import Ints1d
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]  # their positions are their ids
 CONTINUATION = "##"
 MINIMUM_FREQUENCY = 2  # a token that occurs once cannot be learned
 FIRST = "[CLS]"  # of every text
-CHUNK_TEXTS = 1024
-CHUNK_CHARACTERS = 1_000_000  # the library takes about 100 bytes per token while a chunk is encoded
-KNOWN_WORDS = 500_000
+CHUNK_WORDS = 10_000
+
+
+class WordCounts(NamedTuple):
+    """Distinct words, normalized and cut (pieces.py), and how often each stands in the training texts, (n,) int64."""
+
+    words: Strings
+    counts: Ints1d
 
 
 def train_tokenizer(
     texts: Iterable[str], vocabulary_size: int, tokens: str = "wordpieces", lowercase: bool = True
 ) -> Tokenizer:
-    """A tokenizer with at most `vocabulary_size` tokens that cuts words as BERT does. texts: strings.
+    """learn_tokenizer() from texts."""
+    strings = strings_from(texts)
+    words, pieces = DistinctStrings(), DistinctStrings()
+    starts, ends, _ = word_bounds(strings)
+    occurrences = np.bincount(words.number(strings.data, starts, ends), minlength=len(words))
+    numbers, counts = pieces_of(untrained(lowercase), words.strings(), pieces)
+    found = np.bincount(numbers, np.repeat(occurrences, counts), len(pieces)).astype(np.int64)
+    return learn_tokenizer(WordCounts(pieces.strings(), found), vocabulary_size, tokens, lowercase)
+
+
+def untrained(lowercase: bool = True) -> Tokenizer:
+    """A tokenizer that normalizes texts and cuts words as those that learn_tokenizer() returns."""
+    return bert_tokenizer(None, lowercase)
+
+
+def learn_tokenizer(
+    words: WordCounts, vocabulary_size: int, tokens: str = "wordpieces", lowercase: bool = True
+) -> Tokenizer:
+    """A tokenizer with at most `vocabulary_size` tokens that cuts words as BERT does. words: as untrained() cuts them.
 
     tokens: "words" knows the most frequent words and takes all others for [UNK]; "wordpieces" lets these fall into
     pieces, as BERT does. The same texts give the same tokenizer. Raises UserError when the texts hold no word, or more
     characters than the vocabulary can take in.
     """
     check_choice("tokens", tokens, TOKENS)
-    texts = list(texts)
-    tokenizer = (word_tokenizer if tokens == "words" else piece_tokenizer)(texts, vocabulary_size, lowercase)
+    tokenizer = (word_tokenizer if tokens == "words" else piece_tokenizer)(words, vocabulary_size, lowercase)
     tokenizer.add_special_tokens(SPECIAL_TOKENS)
     return tokenizer
 
 
-def word_tokenizer(texts: list[str], vocabulary_size: int, lowercase: bool) -> Tokenizer:
-    """train_tokenizer() for words."""
+def word_tokenizer(words: WordCounts, vocabulary_size: int, lowercase: bool) -> Tokenizer:
+    """learn_tokenizer() for words: the most frequent ones; of equally frequent ones the first of the alphabet."""
     if vocabulary_size <= len(SPECIAL_TOKENS):
         raise UserError(
             f"a vocabulary of {vocabulary_size} tokens is too small: "
             f"it has no room for words beside {', '.join(SPECIAL_TOKENS)}; raise it (--vocabulary-size)"
         )
-    tokenizer = cut_as_bert(models.WordLevel(unk_token="[UNK]"), lowercase)
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=vocabulary_size, min_frequency=MINIMUM_FREQUENCY, special_tokens=SPECIAL_TOKENS, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    if tokenizer.get_vocab_size() == len(SPECIAL_TOKENS):
+    frequent = np.flatnonzero(words.counts >= MINIMUM_FREQUENCY)
+    if not len(frequent):
         raise UserError(
-            f"the {len(texts)} training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; "
+            f"the training texts hold no word {MINIMUM_FREQUENCY} times, to build a vocabulary from; "
             "check which column holds the text (--text-columns), or take pieces of words (--tokens wordpieces)"
         )
-    return tokenizer
+    bounds = words.words.offsets
+    names = to_list(spans_of(words.words.data, bounds[frequent], bounds[frequent + 1]))
+    ordered = sorted(zip((-words.counts[frequent]).tolist(), names))
+    known = SPECIAL_TOKENS + [name for _, name in ordered[: vocabulary_size - len(SPECIAL_TOKENS)]]
+    model = models.WordLevel({name: number for number, name in enumerate(known)}, unk_token="[UNK]")
+    return cut_as_bert(model, lowercase)
 
 
-def piece_tokenizer(texts: list[str], vocabulary_size: int, lowercase: bool) -> Tokenizer:
-    """train_tokenizer() for word pieces."""
+def piece_tokenizer(words: WordCounts, vocabulary_size: int, lowercase: bool) -> Tokenizer:
+    """learn_tokenizer() for word pieces."""
     # The library numbers the pieces "##x" in the order of a hash table that differs from run to run, and breaks ties
     # between merges by these numbers. Hence a first training without merges that finds them, on each word once, and a
     # second that is told them, sorted, as if they were special tokens.
-    words = set()
-    for text in texts:
-        words.update(text.split(" "))
-    alphabet = learned_vocabulary(sorted(words), 0, SPECIAL_TOKENS, lowercase)
+    names = to_list(words.words)
+    alphabet = learned_vocabulary(names, np.ones(len(names), np.int64), 0, SPECIAL_TOKENS)
     if len(alphabet) == len(SPECIAL_TOKENS):
         raise UserError(
-            f"the {len(texts)} training texts hold no word to build a vocabulary from; "
+            "the training texts hold no word to build a vocabulary from; "
             "check which column holds the text (--text-columns)"
         )
     if len(alphabet) > vocabulary_size:
@@ -82,17 +103,33 @@ def piece_tokenizer(texts: list[str], vocabulary_size: int, lowercase: bool) -> 
             "raise it to that at least (--vocabulary-size)"
         )
     pieces = sorted(piece for piece in alphabet if piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION))
-    return bert_tokenizer(learned_vocabulary(texts, vocabulary_size, SPECIAL_TOKENS + pieces, lowercase), lowercase)
+    known = learned_vocabulary(names, words.counts, vocabulary_size, SPECIAL_TOKENS + pieces)
+    return bert_tokenizer(known, lowercase)
 
 
-def learned_vocabulary(texts: list[str], size: int, special_tokens: list[str], lowercase: bool) -> dict[str, int]:
-    """Token → id after one training by the library."""
-    tokenizer = bert_tokenizer(None, lowercase)
+def learned_vocabulary(words: list[str], counts: Ints1d, size: int, special_tokens: list[str]) -> dict[str, int]:
+    """Token → id after one training by the library, which only counts words: each comes as often as it occurs."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=size, min_frequency=MINIMUM_FREQUENCY, special_tokens=special_tokens, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    tokenizer.train_from_iterator(repeated(words, counts), trainer)
     return tokenizer.get_vocab()
+
+
+def repeated(words: list[str], counts: Ints1d) -> Iterator[str]:
+    """Texts of at most CHUNK_WORDS words in which each word stands as often as its count says."""
+    for first in range(0, len(words), CHUNK_WORDS):
+        chunk, left = words[first : first + CHUNK_WORDS], counts[first : first + CHUNK_WORDS].tolist()
+        text: list[str] = []
+        for word, count in zip(chunk, left):
+            while len(text) + count > CHUNK_WORDS:
+                yield " ".join(text + [word] * (CHUNK_WORDS - len(text)))
+                count -= CHUNK_WORDS - len(text)
+                text = []
+            text += [word] * count
+        yield " ".join(text)
 
 
 def bert_tokenizer(vocabulary: dict[str, int] | None, lowercase: bool) -> Tokenizer:
@@ -170,83 +207,6 @@ def save_tokenizer(tokenizer: Tokenizer, path: AnyPath) -> None:
     write_text(path, tokenizer.to_str(pretty=True))
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) -> tuple[Ints1d, Offsets]:
-    """Token ids of all texts, one after the other: (ids int32 (T,), offsets int64 (B + 1,)).
-
-    Each text is [CLS] and its tokens, cut to `max_tokens` in total; an empty text is [CLS] alone. There is no [SEP],
-    since a sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters. Switches off the
-    padding and truncation that the tokenizer itself may ask for.
-    """
-    ids, offsets, _ = encode_parts(tokenizer, texts, max_tokens, lambda text: [text])
-    return ids, offsets
-
-
-def encode_sentences(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) -> tuple[Ints1d, Offsets, Offsets]:
-    """The result of encode_texts() and where sentences end: (ids, offsets, sentence_offsets int64 (S + 1,)).
-
-    No sentence is empty, and every text has one at least: [CLS] belongs to its first. ValueError for a tokenizer that
-    check_sentences() refuses.
-    """
-    if not cuts_at_spaces(tokenizer):
-        raise ValueError("tokenizer: must cut words at spaces, else sentences have other tokens than their text")
-    return encode_parts(tokenizer, texts, max_tokens, sentences_of)
-
-
-def encode_parts(
-    tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int, cut: Callable[[str], list[str]]
-) -> tuple[Ints1d, Offsets, Offsets]:
-    """The ids and offsets of texts, and those of the parts into which they are cut; parts without tokens are none."""
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens: must be at least 1, for [CLS], got {max_tokens}")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
-    first = tokenizer.token_to_id(FIRST)
-    if first is None:
-        raise ValueError(f"tokenizer: must have the token {FIRST}")
-    encode = (
-        WordMemory(tokenizer)
-        if cuts_at_spaces(tokenizer)
-        else lambda chunk: ([ids] for ids in encode_whole(tokenizer, chunk))
-    )
-    ids, ends, part_ends = array("i"), array("q", [0]), array("q", [0])
-    for chunk in chunks(texts):
-        parts = [cut(text) for text in chunk]
-        encoded = iter(encode([part for text in parts for part in text]))
-        for text in parts:
-            ids.append(first)
-            limit = ends[-1] + max_tokens
-            for pieces in islice(encoded, len(text)):
-                for piece in pieces:
-                    ids.extend(piece)
-                    if len(ids) >= limit:
-                        del ids[limit:]
-                        break
-                if len(ids) > part_ends[-1]:
-                    part_ends.append(len(ids))
-            ends.append(len(ids))
-    return np.array(ids, np.int32), np.array(ends, np.int64), np.array(part_ends, np.int64)
-
-
-def encode_whole(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """The token ids of each text, as lists."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-
-def cuts_at_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether the tokens of a text are those of its space-separated words, one after the other.
-
-    So it is with BERT's parts: normalization looks at characters one by one (and at the accents that follow one), and
-    words end at spaces. Added tokens could span spaces, unless they are special, which here means ordinary characters.
-    """
-    return (
-        isinstance(tokenizer.model, (models.WordPiece, models.WordLevel))
-        and isinstance(tokenizer.normalizer, normalizers.BertNormalizer)
-        and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
-        and all(token.special for token in tokenizer.get_added_tokens_decoder().values())
-    )
-
-
 def check_sentences(tokenizer: Tokenizer, source: AnyPath) -> None:
     """Raise UserError for a tokenizer in whose tokens the ends of sentences are lost. source: where it comes from."""
     if not cuts_at_spaces(tokenizer):
@@ -254,33 +214,3 @@ def check_sentences(tokenizer: Tokenizer, source: AnyPath) -> None:
             f"{source}: this tokenizer does not cut words at spaces as BERT does, so that its tokens hide the ends of "
             "sentences; give one of the BERT family, or set levels=text"
         )
-
-
-class WordMemory:
-    """Encodes each word once and remembers it: 2 to 3 times faster than whole texts, with the same result."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.known: dict[str, list[int]] = {}
-
-    def __call__(self, texts: list[str]) -> Iterator[Iterable[list[int]]]:
-        """For each text an iterator over the token ids of its words."""
-        if len(self.known) > KNOWN_WORDS:
-            self.known.clear()
-        words = [text.split(" ") for text in texts]
-        new = list({word: None for line in words for word in line if word not in self.known})
-        self.known.update(zip(new, encode_whole(self.tokenizer, new)))
-        return (map(self.known.__getitem__, line) for line in words)
-
-
-def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of consecutive texts, so large that all cores have work and so small that memory stays bounded."""
-    chunk, characters = [], 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text)
-        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk

@@ -1,25 +1,22 @@
 """The vocabulary of a run: a tokenizer, the n-grams of its tokens, the affixes of words, and the ends of sentences."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 from tokenizers import Tokenizer
 
-from engine.arrays.ragged import RaggedBatch, lengths
-from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
-from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
-from engine.data.tokenizer import check_sentences, encode_sentences, encode_texts, load_tokenizer, save_tokenizer
+from engine.data.affixes import AffixVocabulary, load_affixes, save_affixes
+from engine.data.hash_table import Keys
+from engine.data.ngrams import NGramVocabulary, grams_of
+from engine.data.tokenizer import check_sentences, load_tokenizer, save_tokenizer
 from engine.support.errors import UserError
 from engine.support.files import sha256_of, write_whole
 from engine.types import Ints1d
-
-CODERS = SimpleNamespace(encode=encode_texts, encode_sentences=encode_sentences, encode_affixes=encode_affixes)
 
 
 class Vocabulary(NamedTuple):
@@ -41,36 +38,6 @@ class Vocabulary(NamedTuple):
         """Number of token ids."""
         return self.first_affix() + (0 if self.affixes is None else len(self.affixes.known))
 
-    def encode(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
-        """RaggedBatch without labels of all texts, each with its n-grams and affixes, which max_tokens does not count.
-
-        coders: functions for tokens, sentences and affixes; a TokenCache keeps their results.
-        """
-        return self.extended(self.encode_tokens(texts, max_tokens, coders), texts, max_tokens, coders)
-
-    def encode_tokens(self, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
-        """The result of encode() without n-grams and affixes."""
-        if self.sentences:
-            ids, offsets, sentence_offsets = coders.encode_sentences(self.tokenizer, texts, max_tokens)
-            return RaggedBatch(ids, offsets, None, sentence_offsets)
-        return RaggedBatch(*coders.encode(self.tokenizer, texts, max_tokens))
-
-    def extended(self, tokens: RaggedBatch, texts: Sequence[str], max_tokens: int, coders: Any = CODERS) -> RaggedBatch:
-        """The result of encode(), from that of encode_tokens(). ValueError for n-grams or affixes beside sentences."""
-        if self.ngrams is None and self.affixes is None:
-            return tokens
-        if self.sentences:
-            raise ValueError("sentences: n-grams and affixes do not stand in them")
-        ids, offsets = tokens.ids, tokens.offsets
-        if self.ngrams is not None:
-            ids, offsets = add_ngrams(ids, offsets, self.tokenizer.get_vocab_size(), self.ngrams)
-        if self.affixes is not None:
-            affixes, ends = coders.encode_affixes(self.affixes, self.tokenizer, texts, max_tokens)
-            ids, offsets = side_by_side(
-                [ids, self.first_affix() + affixes], np.array([lengths(offsets), lengths(ends)])
-            )
-        return RaggedBatch(ids, offsets)
-
     def unknown_share(self, ids: Ints1d) -> float:
         """The share of the tokenizer's tokens among ids that are [UNK]; 0 if there are none."""
         tokens = int(np.count_nonzero(ids < self.tokenizer.get_vocab_size()))
@@ -89,7 +56,7 @@ class Vocabulary(NamedTuple):
         if self.ngrams is not None:
             grams = grams_of(ids, np.array([0, len(ids)]), self.ngrams.longest)
             for length, (starts, hashes) in enumerate(grams, start=2):
-                _, found = places_in(self.ngrams.hashes, hashes)
+                found = np.isin(hashes, self.ngrams.hashes)
                 joined += ["_".join(names[start : start + length]) for start in starts[found]]
         return names + joined + affixes
 
@@ -151,9 +118,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
         ) from None
 
 
-def read_hashes(path: Path) -> Ints1d:
+def read_hashes(path: Path) -> Keys:
     try:
-        hashes: Ints1d = safetensors.numpy.load_file(path)["hashes"]
+        hashes: Keys = safetensors.numpy.load_file(path)["hashes"]
         return hashes
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise UserError(

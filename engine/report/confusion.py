@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.data.batching import split_validation
-from engine.data.prepare import encode_labelled, read_corpus, read_test_texts
+from engine.data.prepare import encode_labelled
+from engine.data.reading import read_corpus, read_test_texts
 from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.report.figures import LOOKS
 from engine.report.runs import Run
@@ -105,7 +106,7 @@ def measure(
                 "The run was trained without test texts and without validation texts, so that what it confuses is not "
                 "known."
             )
-        batch = encode_labelled(run.settings.data, opened.vocabulary, opened.classes, texts, cache_dir)
+        batch = encode_labelled(run.settings.data, opened.vocabulary, opened.classes, texts)
     except UserError as error:
         return Unmeasured(f"What the run confuses is not known, since its texts cannot be read again: {error}")
     assert batch.labels is not None

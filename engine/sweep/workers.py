@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from engine.data.config import DataConfig
-from engine.data.prepare import prepare, read_corpus
+from engine.data.prepare import prepare
+from engine.data.reading import open_corpus, read_corpus
 from engine.support.command import child_environment
 from engine.support.errors import UserError
 from engine.support.files import write_json
@@ -231,8 +232,9 @@ def prepared(entries: Sequence[dict[str, Any]], cache_dir: str | None) -> dict[s
     for entry in tqdm(entries, desc="texts", unit="corpus", leave=False, disable=None):
         config = DataConfig(**entry["data"])
         try:
-            corpus, read = read_corpus(config, cache_dir)
-            prepare(config, corpus, entry["seed"], cache_dir=cache_dir, sentences=entry["sentences"])
+            read: list[str] = []
+            corpus, sentences = open_corpus(config, cache_dir), entry["sentences"]
+            prepare(config, corpus, entry["seed"], cache_dir=cache_dir, sentences=sentences, log=read.append)
         except UserError as error:
             return {"error": f"{entry['where']}: {error}"}
         notes += [note for note in read if note not in notes]

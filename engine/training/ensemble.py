@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.prepare import encode_plain_texts, read_test_texts
+from engine.data.prepare import encode_plain_texts
+from engine.data.reading import read_test_texts
 from engine.data.texts import encode_labels, listed
-from engine.data.token_cache import TokenCache
-from engine.data.vocabulary import CODERS
 from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.config import computing
@@ -48,14 +47,13 @@ def mean_probabilities(
     network_classes: Mapping[str, type[Settings]],
     build_network: Callable[..., Any],
     device: str = "cpu",
-    coders: Any = CODERS,
 ) -> Floats2d:
     """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 runs of the same classes.
 
-    paths: run directories. texts: N strings, which each run encodes with its own vocabulary. coders: as in
-    Vocabulary.encode(). UserError for a run that is damaged.
+    paths: run directories. texts: N strings, which each run encodes with its own vocabulary. UserError for a run
+    that is damaged.
     """
-    total: Any = sum(probabilities_of_each(paths, texts, network_classes, build_network, device, coders))
+    total: Any = sum(probabilities_of_each(paths, texts, network_classes, build_network, device))
     mean: Floats2d = total / len(paths)
     return mean
 
@@ -66,7 +64,6 @@ def probabilities_of_each(
     network_classes: Mapping[str, type[Settings]],
     build_network: Callable[..., Any],
     device: str,
-    coders: Any,
 ) -> Iterator[Floats2d]:
     """The class probabilities of one run after the other, as mean_probabilities() adds them up.
 
@@ -75,7 +72,7 @@ def probabilities_of_each(
 
     def probabilities(path: str | Path) -> Floats2d:
         run = open_run(path, network_classes, build_network, device)
-        batch = encode_plain_texts(run.settings.data, run.vocabulary, texts, coders)
+        batch = encode_plain_texts(run.settings.data, run.vocabulary, texts)
         with computing(run.settings.training, device):
             found: Floats2d = predict_probabilities(run.network, batch).astype(np.float64)
             return found
@@ -107,9 +104,7 @@ def evaluate_ensemble(
     labels = encode_labels(texts.labels, classes, texts)
     total: Any = 0
     members = []
-    for probabilities in probabilities_of_each(
-        paths, texts.texts, network_classes, build_network, device, TokenCache(cache_dir)
-    ):
+    for probabilities in probabilities_of_each(paths, texts.texts, network_classes, build_network, device):
         total = total + probabilities
         members.append(evaluate_probabilities(labels, probabilities, classes))
     return evaluate_probabilities(labels, total / len(paths), classes), members

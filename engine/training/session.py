@@ -15,7 +15,8 @@ import numpy as np
 from engine import __version__
 from engine.arrays.backend import peak_memory_bytes, resolve_device
 from engine.arrays.matmul import check_precision
-from engine.data.prepare import PreparedData, prepare, read_corpus
+from engine.data.prepare import PreparedData, prepare
+from engine.data.reading import open_corpus
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, vocabulary_digests
 from engine.implementation import current, using, worst_differences
 from engine.support.errors import UserError
@@ -61,11 +62,13 @@ def start_run(
     directory = RunDirectory.create(output)
     with directory.held():
         try:
-            corpus, notes = read_corpus(settings.data, cache_dir)
-            for note in notes:
-                log(note)
             data = prepare(
-                settings.data, corpus, settings.training.seed, cache_dir=cache_dir, sentences=settings.needs_sentences()
+                settings.data,
+                open_corpus(settings.data, cache_dir),
+                settings.training.seed,
+                cache_dir=cache_dir,
+                sentences=settings.needs_sentences(),
+                log=log,
             )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
@@ -146,7 +149,7 @@ def require_settings(
 
 def prepare_again(settings: RunSettings, directory: RunDirectory, cache_dir: AnyPath | None = None) -> PreparedData:
     """PreparedData of a run that has begun, with the vocabulary of its directory."""
-    corpus, _ = read_corpus(settings.data, cache_dir)
+    corpus = open_corpus(settings.data, cache_dir)
     state = read_json(directory.last / "state.json") if directory.has_checkpoint() else {}
     return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings, state), cache_dir)
 

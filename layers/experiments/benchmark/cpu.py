@@ -15,19 +15,17 @@ from engine.benchmark import timing
 from engine.benchmark.machine import product_rate
 from engine.benchmark.timing import HostClock, growth_exponent
 from engine.data.batching import ordered_batches, take
-from engine.data.tokenizer import encode_sentences
 from engine.training.evaluation import predict_probabilities
 from layers.experiments.benchmark.contestants import Training
 from layers.experiments.benchmark.harness import Benchmark
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
 from layers.experiments.benchmark.processes import peak_memory_of_training, seconds_to_first_step
 from layers.experiments.benchmark.workloads import (
-    MAX_TOKENS,
     NETWORKS,
     Texts,
-    batch_of,
     build,
     config_of,
+    encoder_of,
     further_networks,
     load_texts,
     product_flops,
@@ -167,11 +165,11 @@ class CpuBenchmark(Benchmark):
 
     def one_prediction(self, network: str) -> None:
         """Milliseconds of one short text, from its characters to its probabilities."""
-        tokenizer = self.texts.tokenizer
+        encoder = encoder_of(self.texts.tokenizer)
 
         def predict(training: Training, _: int) -> None:
             for _ in range(ONE_TEXT_CALLS):
-                training.probabilities(batch_of(encode_sentences(tokenizer, [ONE_TEXT], MAX_TOKENS)))
+                training.probabilities(encoder.encode([ONE_TEXT]))
 
         seconds = self.timed(self.engines(network), predict)
         milliseconds = {kind: [1e3 * s / ONE_TEXT_CALLS for s in taken] for kind, taken in seconds.items()}

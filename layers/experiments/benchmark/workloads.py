@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 from engine.arrays.backend import random_generator
 from engine.arrays.ragged import RaggedBatch, positions
 from engine.data.corpora import load_corpus
+from engine.data.encoder import Encoder
 from engine.data.texts import LabelledTexts, class_names, encode_labels
-from engine.data.token_cache import TokenCache
-from engine.types import Ints1d, Offsets
+from engine.data.tokenizer import train_tokenizer
+from engine.data.vocabulary import Vocabulary
+from engine.types import Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks.configs import PRESETS, WaveNetworkConfig
 from layers.wave import OPERATIONS
@@ -60,21 +62,19 @@ def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
     """Load a corpus by name; its vocabulary is learned from the training texts. UserError where it cannot be had."""
     texts = load_corpus(corpus, cache_dir)
     names = class_names(texts.train)
-    cache = TokenCache(cache_dir)
-    tokenizer = cache.tokenizer(texts.train.texts, VOCABULARY)
+    tokenizer = train_tokenizer(texts.train.texts, VOCABULARY)
+    encoder = encoder_of(tokenizer)
 
     def encoded(split: LabelledTexts | None) -> RaggedBatch:
         assert split is not None  # a corpus by name has both
-        tokens = cache.encode_sentences(tokenizer, split.texts, MAX_TOKENS)
-        return batch_of(tokens, encode_labels(split.labels, names, split))
+        return encoder.encode(split.texts)._replace(labels=encode_labels(split.labels, names, split))
 
     return Texts(encoded(texts.train), encoded(texts.test), len(names), tokenizer)
 
 
-def batch_of(tokens: tuple[Ints1d, Offsets, Offsets], labels: Ints1d | None = None) -> RaggedBatch:
-    """The RaggedBatch of (ids, offsets, sentence_offsets)."""
-    ids, offsets, sentence_offsets = tokens
-    return RaggedBatch(ids, offsets, labels, sentence_offsets)
+def encoder_of(tokenizer: Tokenizer) -> Encoder:
+    """Encodes texts with their sentences, cut to MAX_TOKENS."""
+    return Encoder(Vocabulary(tokenizer, sentences=True), MAX_TOKENS)
 
 
 def config_of(network: str) -> WaveNetworkConfig:

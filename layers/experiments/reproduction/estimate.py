@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.arrays.backend import random_generator
 from engine.data.batching import epoch_batches, take
-from engine.data.prepare import PreparedData, prepare, read_corpus
+from engine.data.prepare import PreparedData, prepare
+from engine.data.reading import open_corpus
 from engine.training.adamw import AdamW
 from engine.training.config import computing
 from engine.training.run_settings import RunSettings
@@ -35,7 +36,7 @@ def estimate(jobs: Sequence[Job], device: str, cache_dir: str | None) -> list[tu
         data_key = (settings.data, settings.needs_sentences())
         if data_key not in prepared:
             prepared = {key: data for key, data in prepared.items() if key[0] == settings.data}  # the last corpus alone
-            corpus, _ = read_corpus(settings.data, cache_dir)
+            corpus = open_corpus(settings.data, cache_dir)
             prepared[data_key] = prepare(settings.data, corpus, 0, cache_dir=cache_dir, sentences=data_key[1])
         data, step_key = prepared[data_key], (data_key, settings.network, settings.training.batch_size)
         if step_key not in seconds:

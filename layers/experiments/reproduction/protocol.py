@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.corpora import CORPORA
-from engine.data.prepare import read_corpus
+from engine.data.reading import read_corpus
 from engine.data.texts import Corpus, LabelledTexts, class_names, encode_labels
 from engine.support.errors import UserError
 from engine.support.files import read_toml, write_text

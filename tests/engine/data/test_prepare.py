@@ -10,14 +10,8 @@ from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.ngrams import learn_ngrams
-from engine.data.prepare import (
-    count_classes,
-    encode_labelled,
-    encode_plain_texts,
-    prepare,
-    read_corpus,
-    read_test_texts,
-)
+from engine.data.prepare import encode_labelled, encode_plain_texts, prepare
+from engine.data.reading import count_classes, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import encode_texts, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from engine.data.prepare import encode_labelled, read_test_texts
+from engine.data.prepare import encode_labelled
+from engine.data.reading import read_test_texts
 from engine.support.errors import UserError
 from engine.sweep.baselines import measure_ensemble, require_same_texts
 from engine.training import ensemble as ensemble_module

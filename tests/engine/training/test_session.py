@@ -8,7 +8,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from engine.data.prepare import encode_labelled, read_test_texts
+from engine.data.prepare import encode_labelled
+from engine.data.reading import read_test_texts
 from engine.support.errors import UserError
 from engine.training import config as config_module
 from engine.training import session as session_module

@@ -1,0 +1,152 @@
+"""Texts to token ids: each distinct word is cut and looked up once, and all texts are gathered from these lists.
+
+A text is [CLS] and its tokens, cut to max_tokens in total; an empty text is [CLS] alone. There is no [SEP], since a
+sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters. Behind its tokens stand the
+known n-grams of these, the shorter ones first, and the known affixes of the words that end within the first
+max_tokens − 1, which max_tokens does not count.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from engine.arrays.ragged import RaggedBatch
+from engine.data.affixes import AffixTable
+from engine.data.growing import GrowingLists
+from engine.data.hash_table import HashTable
+from engine.data.ngrams import find_ngrams, side_by_side
+from engine.data.numbered import NumberedTexts, number_words
+from engine.data.pieces import CutWords, cuts_at_spaces
+from engine.data.strings import Strings, strings_from, to_list
+from engine.data.vocabulary import Vocabulary
+from engine.types import Ints1d, Offsets
+
+KNOWN_WORDS = 500_000
+FIRST = "[CLS]"  # of every text
+
+
+class Encoder:
+    """Encodes texts by a Vocabulary. Remembers words: use one for many texts.
+
+    words: those that have been numbered already, if texts are given to encode_numbers().
+    """
+
+    def __init__(self, vocabulary: Vocabulary, max_tokens: int, words: CutWords | None = None) -> None:
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens: must be at least 1, for {FIRST}, got {max_tokens}")
+        tokenizer = vocabulary.tokenizer
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True
+        first = tokenizer.token_to_id(FIRST)
+        if first is None:
+            raise ValueError(f"tokenizer: must have the token {FIRST}")
+        self.vocabulary, self.max_tokens, self.first = vocabulary, max_tokens, first
+        self.by_words = cuts_at_spaces(tokenizer)
+        if vocabulary.sentences and not self.by_words:
+            raise ValueError("tokenizer: must cut words at spaces, else sentences have other tokens than their text")
+        if vocabulary.sentences and (vocabulary.ngrams is not None or vocabulary.affixes is not None):
+            raise ValueError("sentences: n-grams and affixes do not stand in them")
+        self.grams = None if vocabulary.ngrams is None else HashTable(vocabulary.ngrams.hashes)
+        self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
+        self.remember(words or CutWords())
+
+    def remember(self, words: CutWords) -> None:
+        """Forget all words but some."""
+        self.words = words
+        self.tokens_of_piece, self.affixes_of_piece = GrowingLists(), GrowingLists()
+
+    def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
+        """RaggedBatch without labels of some texts."""
+        if len(self.words.strings) > KNOWN_WORDS:
+            self.remember(CutWords())
+        strings = texts if isinstance(texts, Strings) else strings_from(texts)
+        return self.encode_numbers(number_words(self.words.strings, strings, self.vocabulary.sentences))
+
+    def encode_numbers(self, texts: NumberedTexts) -> RaggedBatch:
+        """RaggedBatch without labels of texts as numbers of the words that are known here."""
+        self.learn_words()
+        pieces, pieces_before = self.words.of_word.of(texts.numbers)
+        if self.by_words:
+            ids, token_bounds = self.tokens_of_piece.of(pieces)
+            batch = self.with_first(ids, token_bounds[pieces_before], texts)
+        else:
+            batch = self.encode_whole(texts)
+        if self.grams is None and self.affixes is None:
+            return batch
+        parts, counts = [batch.ids], [np.diff(batch.offsets)]
+        if self.grams is not None:
+            assert self.vocabulary.ngrams is not None
+            size = self.vocabulary.tokenizer.get_vocab_size()
+            for found, count in find_ngrams(batch.ids, batch.offsets, self.grams, self.vocabulary.ngrams.longest):
+                parts.append(size + found)
+                counts.append(count)
+        if self.affixes is not None:
+            found, count = self.affixes_in(pieces, pieces_before, texts.offsets)
+            parts.append(self.vocabulary.first_affix() + found)
+            counts.append(count)
+        return RaggedBatch(*side_by_side(parts, np.array(counts)))
+
+    def learn_words(self) -> None:
+        """Cut and look up the words that have come since the last time."""
+        self.words.cut_new(self.vocabulary.tokenizer)
+        known = len(self.tokens_of_piece.offsets) - 1
+        if len(self.words.pieces) > known:
+            new = self.words.pieces.strings(known)
+            self.tokens_of_piece.append(*tokens_of(self.vocabulary.tokenizer, new))
+            if self.affixes is not None:
+                self.affixes_of_piece.append(*self.affixes.of(new))
+
+    def with_first(self, ids: Ints1d, word_ends: Offsets, texts: NumberedTexts) -> RaggedBatch:
+        """Put [CLS] in front of each text and cut it to max_tokens. Sentences without tokens are none.
+
+        ids: (T,) of the tokens of all texts; word_ends: (W + 1,) where those of words begin and end.
+        """
+        texts_before = np.arange(len(texts.offsets))
+        offsets = word_ends[texts.offsets] + texts_before
+        all_ids = np.empty(offsets[-1], np.int32)
+        inner = np.ones(len(all_ids), bool)
+        inner[offsets[:-1]] = False
+        all_ids[offsets[:-1]], all_ids[inner] = self.first, ids
+        sentences = texts.sentence_offsets
+        if sentences is not None:
+            assert texts.first_sentences is not None
+            sentences = word_ends[sentences]
+            sentences[1:] += np.repeat(texts_before[1:], np.diff(texts.first_sentences))
+        if len(offsets) > 1 and np.diff(offsets).max() > self.max_tokens:
+            kept = np.arange(len(all_ids)) - np.repeat(offsets[:-1], np.diff(offsets)) < self.max_tokens
+            before = np.concatenate([[0], np.cumsum(kept)])
+            all_ids, offsets = all_ids[kept], before[offsets]
+            sentences = None if sentences is None else before[sentences]
+        return RaggedBatch(all_ids, offsets, None, None if sentences is None else np.unique(sentences))
+
+    def encode_whole(self, texts: NumberedTexts) -> RaggedBatch:
+        """The tokens of texts by a tokenizer that looks beyond words."""
+        words, bounds = to_list(self.words.strings.strings()), texts.offsets.tolist()
+        chosen = [words[number] for number in texts.numbers.tolist()]
+        whole = [" ".join(chosen[start:end]) for start, end in zip(bounds, bounds[1:])]
+        encoded = self.vocabulary.tokenizer.encode_batch_fast(whole, add_special_tokens=False)
+        ids = [[self.first, *encoding.ids][: self.max_tokens] for encoding in encoded]
+        ends = np.cumsum([0] + [len(some) for some in ids])
+        return RaggedBatch(np.array([i for some in ids for i in some], np.int32), ends)
+
+    def affixes_in(self, pieces: Ints1d, pieces_before: Offsets, offsets: Offsets) -> tuple[Ints1d, Ints1d]:
+        """(ids of the known affixes of all texts, counts) from the pieces of their words."""
+        bounds = pieces_before[offsets]
+        if len(bounds) > 1 and np.diff(bounds).max() >= self.max_tokens:
+            counts = np.diff(offsets)
+            within = pieces_before[1:] - np.repeat(bounds[:-1], counts) < self.max_tokens  # words that end in time
+            kept = np.repeat(within, np.diff(pieces_before))
+            pieces = pieces[kept]
+            bounds = np.concatenate([[0], np.cumsum(kept)])[bounds]
+        ids, ends = self.affixes_of_piece.of(pieces)
+        return ids, np.diff(ends[bounds])
+
+
+def tokens_of(tokenizer: Tokenizer, pieces: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
+    """(token ids, counts) of pieces of words as pieces_of() cuts them."""
+    encoding = Tokenizer(tokenizer.model).encode(to_list(pieces), is_pretokenized=True, add_special_tokens=False)
+    counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(pieces.offsets) - 1)
+    return np.array(encoding.ids, np.int32), counts
