@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from engine.arrays.ragged import RaggedBatch
 from engine.data.affixes import AffixTable
@@ -19,21 +19,28 @@ from engine.data.hash_table import HashTable
 from engine.data.ngrams import find_ngrams, side_by_side
 from engine.data.numbered import NumberedTexts, number_words
 from engine.data.pieces import CutWords, cuts_at_spaces
-from engine.data.strings import Strings, strings_from, to_list
+from engine.data.strings import Strings, hash_table_of, hashes_of, strings_from, to_list
 from engine.data.vocabulary import Vocabulary
 from engine.types import Ints1d, Offsets
 
 KNOWN_WORDS = 500_000
-FIRST = "[CLS]"  # of every text
+FIRST, UNKNOWN = "[CLS]", "[UNK]"
 
 
 class Encoder:
     """Encodes texts by a Vocabulary. Remembers words: use one for many texts.
 
-    words: those that have been numbered already, if texts are given to encode_numbers().
+    words: those that have been numbered already, if texts are given to encode_numbers(). known: an Encoder of the same
+    tokenizer, which has looked words up already.
     """
 
-    def __init__(self, vocabulary: Vocabulary, max_tokens: int, words: CutWords | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        max_tokens: int,
+        words: CutWords | None = None,
+        known: "Encoder | None" = None,
+    ) -> None:
         if max_tokens < 1:
             raise ValueError(f"max_tokens: must be at least 1, for {FIRST}, got {max_tokens}")
         tokenizer = vocabulary.tokenizer
@@ -51,17 +58,19 @@ class Encoder:
             raise ValueError("sentences: n-grams and affixes do not stand in them")
         self.grams = None if vocabulary.ngrams is None else HashTable(vocabulary.ngrams.hashes)
         self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
-        self.remember(words or CutWords())
+        self.tokens: PieceTokens = PieceTokens(tokenizer) if known is None else known.tokens
+        self.words: CutWords = words or CutWords()
+        self.tokens_of_piece: GrowingLists = GrowingLists() if known is None else known.tokens_of_piece
+        self.affixes_of_piece = GrowingLists()
 
-    def remember(self, words: CutWords) -> None:
-        """Forget all words but some."""
-        self.words = words
-        self.tokens_of_piece, self.affixes_of_piece = GrowingLists(), GrowingLists()
+    def forget(self) -> None:
+        """Forget all words."""
+        self.words, self.tokens_of_piece, self.affixes_of_piece = CutWords(), GrowingLists(), GrowingLists()
 
     def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
         """RaggedBatch without labels of some texts."""
         if len(self.words.strings) > KNOWN_WORDS:
-            self.remember(CutWords())
+            self.forget()
         strings = texts if isinstance(texts, Strings) else strings_from(texts)
         return self.encode_numbers(number_words(self.words.strings, strings, self.vocabulary.sentences))
 
@@ -92,12 +101,11 @@ class Encoder:
     def learn_words(self) -> None:
         """Cut and look up the words that have come since the last time."""
         self.words.cut_new(self.vocabulary.tokenizer)
-        known = len(self.tokens_of_piece.offsets) - 1
-        if len(self.words.pieces) > known:
-            new = self.words.pieces.strings(known)
-            self.tokens_of_piece.append(*tokens_of(self.vocabulary.tokenizer, new))
-            if self.affixes is not None:
-                self.affixes_of_piece.append(*self.affixes.of(new))
+        pieces = self.words.pieces
+        if len(pieces) >= len(self.tokens_of_piece.offsets):
+            self.tokens_of_piece.append(*self.tokens.of(pieces.strings(len(self.tokens_of_piece.offsets) - 1)))
+        if self.affixes is not None and len(pieces) >= len(self.affixes_of_piece.offsets):
+            self.affixes_of_piece.append(*self.affixes.of(pieces.strings(len(self.affixes_of_piece.offsets) - 1)))
 
     def with_first(self, ids: Ints1d, word_ends: Offsets, texts: NumberedTexts) -> RaggedBatch:
         """Put [CLS] in front of each text and cut it to max_tokens. Sentences without tokens are none.
@@ -145,8 +153,23 @@ class Encoder:
         return ids, np.diff(ends[bounds])
 
 
-def tokens_of(tokenizer: Tokenizer, pieces: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
-    """(token ids, counts) of pieces of words as pieces_of() cuts them."""
-    encoding = Tokenizer(tokenizer.model).encode(to_list(pieces), is_pretokenized=True, add_special_tokens=False)
-    counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=len(pieces.offsets) - 1)
-    return np.array(encoding.ids, np.int32), counts
+class PieceTokens:
+    """Finds the tokens of pieces of words: whole words by their hashes, word pieces by the library."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.model = Tokenizer(tokenizer.model)  # without anything that would cut or change a piece once more
+        self.words = None
+        if isinstance(tokenizer.model, models.WordLevel):
+            vocabulary = self.model.get_vocab()
+            self.words, self.ids = hash_table_of(list(vocabulary)), np.array(list(vocabulary.values()), np.int32)
+            self.unknown = vocabulary[UNKNOWN]
+
+    def of(self, pieces: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
+        """(ids of the tokens of all pieces, counts of each piece). pieces: as pieces_of() cuts them."""
+        count = len(pieces.offsets) - 1
+        if self.words is not None:
+            places = self.words.find(hashes_of(pieces.data, pieces.offsets[:-1], pieces.offsets[1:]))
+            return np.where(places < 0, self.unknown, self.ids[places]), np.ones(count, np.int64)
+        encoding = self.model.encode(to_list(pieces), is_pretokenized=True, add_special_tokens=False)
+        counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=count)
+        return np.array(encoding.ids, np.int32), counts

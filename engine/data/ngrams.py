@@ -42,6 +42,8 @@ class GramCounts:
     def add(self, ids: Ints1d, offsets: Offsets) -> None:
         """Count the grams of some texts. ids: (T,), offsets: (B + 1,)."""
         hashes = np.concatenate([hashes for _, hashes in grams_of(ids, offsets, self.longest)])
+        if not len(hashes):
+            return
         self.runs.append(np.unique(hashes, return_counts=True))
         while len(self.runs) > 1 and 2 * len(self.runs[-1][0]) > len(self.runs[-2][0]):
             self.merge_last()
@@ -53,7 +55,7 @@ class GramCounts:
         order = np.argsort(hashes, kind="stable")  # merges what is sorted in linear time
         hashes, counts = hashes[order], counts[order]
         begins = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
-        self.runs[-2:] = [(hashes[begins], np.add.reduceat(counts, begins) if len(counts) else counts)]
+        self.runs[-2:] = [(hashes[begins], np.add.reduceat(counts, begins))]
 
     def vocabulary(self, frequency: int, most: int) -> NGramVocabulary:
         """The NGramVocabulary of at most M = `most` grams that occur at least F = `frequency` times.

@@ -122,20 +122,20 @@ def load_prepared(
     config: DataConfig,
     corpus: Corpus | OpenCorpus,
     folder: Path,
-    meta: dict[str, Any],
+    content: dict[str, Any],
     vocabulary: Vocabulary | None,
     sentences: bool,
     log: Log | None,
 ) -> PreparedData:
-    """PreparedData that prepare_in() has written into a folder. meta: its notes and classes."""
+    """PreparedData that prepare_in() has written into a folder. content: its notes and classes."""
     if log is not None:
-        for note in meta["notes"]:
+        for note in content["notes"]:
             log(note)
     if vocabulary is None:
         tokenizer, ngrams, affixes = (folder / name for name in VOCABULARY_FILES)
         vocabulary = load_vocabulary(tokenizer, ngrams, affixes, config.ngrams, config.affixes, sentences)
     splits = {split: batch_in(folder, split) for split in SPLITS if (folder / f"{split}.ids.npy").exists()}
-    return prepared(corpus, splits, vocabulary, meta["classes"])
+    return prepared(corpus, splits, vocabulary, content["classes"])
 
 
 def prepared(
@@ -166,13 +166,14 @@ def prepare_in(
     if corpus.validation is None and config.validation_fraction:
         rows["train"], rows["validation"] = split_validation(labels, config.validation_fraction, seed)
 
+    of_tokens = None
     if vocabulary is None:
         vocabulary = learn_vocabulary(config, tokenizer, texts, rows["train"], words, log)
         vocabulary = vocabulary._replace(sentences=sentences)
         if config.ngrams > 1:
-            encoder = Encoder(vocabulary._replace(affixes=None), config.max_tokens, words)
-            vocabulary = vocabulary._replace(ngrams=learn_ngrams(config, encoder, texts, rows["train"], log))
-    encoder = Encoder(vocabulary, config.max_tokens, words)
+            of_tokens = Encoder(vocabulary._replace(affixes=None), config.max_tokens, words)
+            vocabulary = vocabulary._replace(ngrams=learn_ngrams(config, of_tokens, texts, rows["train"], log))
+    encoder = Encoder(vocabulary, config.max_tokens, words, of_tokens)
     splits: dict[str, RaggedBatch] = {}
     for split in SPLITS:
         source = getattr(corpus, split)

@@ -95,6 +95,12 @@ def hashes_of(data: Bytes, starts: Ints1d, ends: Ints1d) -> Keys:
     return mixed(hashes)
 
 
+def hash_table_of(strings: Sequence[str]) -> HashTable:
+    """The HashTable of distinct strings, which have their places as numbers."""
+    known = strings_from(strings)
+    return HashTable(hashes_of(known.data, known.offsets[:-1], known.offsets[1:]))
+
+
 def powers_of(base: np.uint64, most: int) -> Keys:
     """(most + 1,) uint64: the powers of a number modulo 2⁶⁴, from the 0th on."""
     powers = np.full(most + 1, base, np.uint64)

@@ -1,13 +1,12 @@
 """Token ids and vocabularies, kept between runs: the same texts are read and encoded once.
 
 Each is a folder, named by a digest of all that decides what it holds (the texts, the settings, the library's version),
-so that nothing here can be out of date. A file meta.json holds the digests of the others. A folder that is damaged, or
-that others may have written, in a cache that several share, is not used: it costs time, never a run.
+so that nothing here can be out of date. A file meta.json holds the digests of the others and its own. A folder that is
+damaged, or that others may have written, in a cache that several share, is not used: it costs time, never a run.
 """
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -22,7 +21,7 @@ import platformdirs
 import tokenizers
 
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, read_json, sha256_of
+from engine.support.files import AnyPath, read_json, sha256_of, write_json
 
 KEPT_FOLDERS = 128
 KEPT_BYTES = 20 * 2**30  # of all folders together
@@ -39,15 +38,18 @@ class TokenCache:
         self.folder = Path(cache_dir or user_folder()) / "tokens"
 
     def find(self, key: str) -> tuple[Path, dict[str, Any]] | None:
-        """(folder, content of its meta.json) of what is kept under a key; None where it is not, or not intact."""
+        """(folder, content as given to keep()) of what is kept under a key; None where it is not, or not intact."""
         folder = self.folder / key
         with contextlib.suppress(OSError, UserError, KeyError, TypeError, AttributeError):
-            if not is_own(folder):
+            if not is_own(folder) or not is_own(folder / META):
                 return None
             meta = read_json(folder / META)
-            if all(is_own(folder / name) and sha256_of(folder / name) == sum for name, sum in meta["sums"].items()):
+            content, sums = meta["content"], meta["sums"]
+            if meta["sum"] == digest(content, sums) and all(
+                is_own(folder / name) and sha256_of(folder / name) == sum for name, sum in sums.items()
+            ):
                 os.utime(folder)  # so that it is not the next to be removed
-                return folder, meta
+                return folder, content
         return None
 
     @contextlib.contextmanager
@@ -71,14 +73,15 @@ class TokenCache:
             shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, folder: Path, key: str, content: dict[str, Any]) -> None:
-        """Keep a begun folder under a key, if this folder allows it. content: of its meta.json, beside the digests."""
+        """Keep a begun folder under a key, if this folder allows it. content: what JSON can hold, for find()."""
         if folder.parent != self.folder:
             return
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 path.chmod(path.stat().st_mode & ~OTHERS_WRITE)
             sums = {path.name: sha256_of(path) for path in folder.iterdir()}
-            (folder / META).write_text(json.dumps({**content, "sums": sums}, ensure_ascii=False), encoding="utf-8")
+            meta = {"content": content, "sums": sums, "sum": digest(content, sums)}
+            write_json(folder / META, meta)
             kept = self.folder / key
             if kept.exists():  # damaged, or another process was faster
                 kept.rename(folder / "replaced")

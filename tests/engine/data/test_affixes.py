@@ -3,14 +3,14 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from engine.data import affixes as module
-from engine.data.affixes import AffixVocabulary, affixes_of, encode_affixes, learn_affixes
+from engine.data.affixes import AffixVocabulary, affixes_of
+from engine.data.strings import spans_of, strings_from, to_list
 from engine.data.tokenizer import train_tokenizer
+from tests.support.encoding import encode_affixes, learn_affixes
 
 TOKENIZER = train_tokenizer(["a word"] * 2, 60)
 WORDS = st.text("ab", min_size=1, max_size=8)
@@ -23,15 +23,26 @@ def words(text):
     return text.replace(",", " , ").split()
 
 
-def test_affixes_are_five_first_and_three_last_characters():
-    """Affixes are the first five and the last three characters of longer words."""
-    assert affixes_of("profits") == ["profi-", "-its"]
-    assert (affixes_of("words"), affixes_of("wor"), affixes_of("")) == (["-rds"], [], [])
+def in_words(word):
+    """The affixes of a word, character by character."""
+    return [word[:5] + "-"] * (len(word) > 5) + ["-" + word[-3:]] * (len(word) > 3)
+
+
+@given(st.lists(st.text(max_size=8)))
+def test_affixes_are_five_first_and_three_last_characters(given_words):
+    """Affixes are the first five and the last three characters of longer words, however many bytes these have."""
+    given_words = ["profits", "words", "wor", "", *(word.encode("utf-8", "replace").decode() for word in given_words)]
+    strings = strings_from(given_words)
+    for affixes, wanted in zip(
+        affixes_of(strings), (lambda w: w[:5] if len(w) > 5 else 0, lambda w: len(w) > 3 and w[-3:])
+    ):
+        found = dict(zip(affixes.words.tolist(), to_list(spans_of(strings.data, affixes.starts, affixes.ends))))
+        assert found == {number: wanted(word) for number, word in enumerate(given_words) if wanted(word)}
 
 
 @given(TEXTS)
 def test_known_are_the_affixes_of_two_different_words(texts):
-    counts = Counter(affix for word in {word for text in texts for word in words(text)} for affix in affixes_of(word))
+    counts = Counter(affix for word in {word for text in texts for word in words(text)} for affix in in_words(word))
     assert learn_affixes(TOKENIZER, texts).known == sorted(affix for affix, count in counts.items() if count > 1)
 
 
@@ -46,7 +57,7 @@ def test_each_text_gets_the_known_affixes_within_max_tokens(texts, others, max_t
         parts = [words(part) for part in text.split(" ")]
         ends = np.cumsum([len(part) for part in parts])
         inside = [word for part, end in zip(parts, ends) if end < max_tokens for word in part]
-        expected.append([affix for word in inside for affix in affixes_of(word) if affix in vocabulary.known])
+        expected.append([affix for word in inside for affix in in_words(word) if affix in vocabulary.known])
     assert [[vocabulary.known[i] for i in ids[start:stop]] for start, stop in zip(offsets, offsets[1:])] == expected
 
 
@@ -60,18 +71,6 @@ def test_words_are_normalized_and_cut_as_the_tokenizer_does():
 def test_a_tokenizer_without_rules_cuts_at_spaces():
     plain = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     assert learn_affixes(plain, ["Aing bing", "A-ing"]).known == ["-ing"]
-
-
-@pytest.mark.parametrize("limit", [0, 2])
-def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch, limit):
-    texts = ["".join(np.random.default_rng(i).choice(list("aaaaabbbb ,"), 60)) for i in range(20)]
-    vocabulary = learn_affixes(TOKENIZER, texts)
-    ids, offsets = encode_affixes(vocabulary, TOKENIZER, texts, 8)
-    assert len(ids) > 50
-    monkeypatch.setattr(module, "KNOWN_PARTS", limit)
-    monkeypatch.setattr("engine.data.tokenizer.CHUNK_TEXTS", 3)
-    again = encode_affixes(vocabulary, TOKENIZER, texts, 8)
-    assert np.array_equal(again[0], ids) and np.array_equal(again[1], offsets)
 
 
 def test_nothing_known_and_no_texts():

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.ngrams import NGramVocabulary, add_ngrams, learn_ngrams, mixed
+from engine.data.hash_table import mixed
+from engine.data.ngrams import NGramVocabulary
+from tests.support.encoding import add_ngrams, learn_ngrams
 
 CLS, TOKENS = 2, 5  # few, so that grams repeat
 TEXTS = st.lists(st.lists(st.integers(0, TOKENS - 1), max_size=7).map(lambda tokens: [CLS, *tokens]), max_size=6)
@@ -40,10 +42,10 @@ def hash_of(gram):
     return value
 
 
-@given(TEXTS, st.integers(2, 4), st.integers(1, 3))
-def test_known_are_the_grams_that_occur_often_enough(texts, longest, frequency):
+@given(TEXTS, st.integers(2, 4), st.integers(1, 3), st.integers(1, 6))
+def test_known_are_the_grams_that_occur_often_enough(texts, longest, frequency, parts):
     counts = Counter(gram for text in texts for gram in grams(text, longest))
-    vocabulary = learn_ngrams(*flat(texts), longest, frequency, 10**6)
+    vocabulary = learn_ngrams(*flat(texts), longest, frequency, 10**6, parts)
     assert vocabulary.hashes.dtype == np.uint64 and vocabulary.longest == longest
     assert vocabulary.hashes.tolist() == sorted(hash_of(gram) for gram, count in counts.items() if count >= frequency)
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from engine.data.affixes import learn_affixes
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
-from engine.data.ngrams import learn_ngrams
 from engine.data.prepare import encode_labelled, encode_plain_texts, prepare
 from engine.data.reading import count_classes, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
-from engine.data.tokenizer import encode_texts, save_tokenizer, train_tokenizer
+from engine.data.tokenizer import save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
+from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
 
 WORDS = "red green blue one two three".split()
 
@@ -91,7 +90,7 @@ def test_ngrams_and_affixes_come_from_the_texts_left():
     assert np.array_equal(data.vocabulary.ngrams.hashes, of_texts.hashes)
     assert len(of_texts.hashes) < len(learn_ngrams(*encode_texts(tokenizer, corpus.train.texts, 9), 2, 1, 10**6).hashes)
     for batch, rows in ((data.train, kept), (data.validation, held_out)):
-        ids, offsets, *_ = data.vocabulary.encode([corpus.train.texts[row] for row in rows], 256)
+        ids, offsets, *_ = encode(data.vocabulary, [corpus.train.texts[row] for row in rows], 256)
         assert np.array_equal(batch.ids, ids) and np.array_equal(batch.offsets, offsets)
 
 
@@ -183,7 +182,7 @@ def test_all_splits_have_sentences_where_they_are_asked_for():
     corpus = Corpus("tiny", sentenced("\n\n"), test=sentenced(" "))
     data = prepare(config(validation_fraction=0.2), corpus, seed=0, sentences=True)
     for batch, texts in ((data.test, corpus.test.texts), *splits_of(data, corpus, 0.2)):
-        expected = data.vocabulary.encode(texts, 256)
+        expected = encode(data.vocabulary, texts, 256)
         assert np.array_equal(batch.ids, expected.ids) and len(batch.labels) == len(texts)
         assert batch.sentence_offsets.tolist() == expected.sentence_offsets.tolist()
     assert len(data.test.sentence_offsets) == 1 + 25

@@ -1,166 +1,191 @@
-"""What was tokenized once is read back, and nothing in the folder can do harm."""
+"""What was read and encoded once is read back, and nothing in the folder can do harm."""
 
 import os
-from pathlib import Path
+import shutil
+import time
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
+from engine.data import prepare as prepare_module
 from engine.data import token_cache
-from engine.data.affixes import encode_affixes, learn_affixes
-from engine.data.token_cache import KEPT_FILES, TokenCache
-from engine.data.tokenizer import encode_sentences, encode_texts, train_tokenizer
+from engine.data.config import DataConfig
+from engine.data.prepare import prepare
+from engine.data.reading import open_corpus
+from engine.data.texts import Corpus, LabelledTexts
+from engine.data.token_cache import DEAD_AFTER, KEPT_FOLDERS, META, TokenCache
+from engine.data.tokenizer import save_tokenizer, train_tokenizer
+from engine.support.errors import UserError
 
-TEXTS = ["red green blue", "one two three one", "", "green two blueish"] * 3
+TEXTS = ["Red green blueish. Green", "one two three one", "", "green two blueish reddish"] * 3
+LABELS = ["a", "b"] * 6
+CONFIG = DataConfig(vocabulary_size=60, ngrams=2, affixes=True, validation_fraction=0.2)
+TINY = Corpus("tiny", LabelledTexts(TEXTS, LABELS), test=LabelledTexts(TEXTS[:4], LABELS[:4]))
 
 
 @pytest.fixture
 def work(monkeypatch):
-    """Counts how often vocabularies are learned and texts are encoded."""
+    """Counts how often texts are read and encoded."""
     done = []
-    for name in ("train_tokenizer", "encode_texts", "encode_sentences", "learn_affixes", "encode_affixes"):
-        function = getattr(token_cache, name)
-        monkeypatch.setattr(
-            token_cache, name, lambda *args, name=name, function=function: (done.append(name), function(*args))[1]
-        )
+    function = prepare_module.prepare_in
+    monkeypatch.setattr(prepare_module, "prepare_in", lambda *args: (done.append(1), function(*args))[1])
     return done
 
 
-def files_of(cache, ending=""):
-    return sorted(path for path in cache.folder.iterdir() if path.name.endswith(ending))
+def entries(cache_dir):
+    return sorted((cache_dir / "tokens").iterdir())
 
 
-def test_a_second_run_trains_and_encodes_nothing(tmp_path, work):
-    """A second run trains and encodes nothing and gets the same."""
-    expected = train_tokenizer(TEXTS, 60)
-    for _ in range(2):
-        cache = TokenCache(tmp_path)
-        tokenizer = cache.tokenizer(TEXTS, 60)
-        ids, offsets = cache.encode(tokenizer, TEXTS, 3)
-        assert tokenizer.to_str() == expected.to_str()
-        for found, right in zip((ids, offsets), encode_texts(expected, TEXTS, 3)):
-            assert found.dtype == right.dtype and np.array_equal(found, right)
-    assert work == ["train_tokenizer", "encode_texts"]
+def same(one, other):
+    return (
+        one.fingerprint() == other.fingerprint()
+        and one.classes == other.classes
+        and one.vocabulary.tokenizer.to_str() == other.vocabulary.tokenizer.to_str()
+        and np.array_equal(one.vocabulary.ngrams.hashes, other.vocabulary.ngrams.hashes)
+        and one.vocabulary.affixes == other.vocabulary.affixes
+    )
 
 
-@pytest.mark.parametrize("change", ["texts", "boundary", "vocabulary", "tokens", "limit", "library"])
-def test_whatever_decides_the_ids_makes_another_file(tmp_path, work, change, monkeypatch):
-    cache = TokenCache(tmp_path)
-    cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
-    texts = {"texts": [*TEXTS[:-1], "red"], "boundary": ["red", "green blue", *TEXTS[1:]]}.get(change, TEXTS)
+def test_a_second_run_reads_and_encodes_nothing(tmp_path, work):
+    """A second run reads and encodes nothing and gets the same."""
+    first, second = (prepare(CONFIG, TINY, 0, cache_dir=tmp_path) for _ in range(2))
+    assert same(first, second) and work == [1]
+    (entry,) = entries(tmp_path)
+    assert not entry.name.startswith(".") and "words.npy" not in [path.name for path in entry.iterdir()]
+
+
+def test_notes_on_files_are_said_again(tmp_path, work):
+    path = tmp_path / "a.tsv"
+    path.write_text("a\tred green\nb\tblue one\n" * 5)
+    said = [[], []]
+    for lines in said:
+        config = CONFIG.replace(train_file=str(path))
+        prepare(config, open_corpus(config), 0, cache_dir=tmp_path / "cache", log=lines.append)
+    assert said[0] == said[1] == [f"train: {path}: TSV, no header; text: column 2; label: column 1; 10 rows"]
+    assert work == [1]
+
+
+CHANGES = {
+    "texts": {"corpus": Corpus("tiny", LabelledTexts([*TEXTS[:-1], "red"], LABELS), test=TINY.test)},
+    "boundary": {"corpus": Corpus("tiny", LabelledTexts(["Red", "green blueish", *TEXTS[2:]], LABELS), test=TINY.test)},
+    "labels": {"corpus": Corpus("tiny", LabelledTexts(TEXTS, LABELS[::-1]), test=TINY.test)},
+    "no test texts": {"corpus": Corpus("tiny", TINY.train)},
+    "moved": {"corpus": Corpus("tiny", TINY.train, TINY.test)},
+    "seed": {"seed": 1},
+    "sentences": {"sentences": True, "config": CONFIG.replace(ngrams=1, affixes=False)},
+    **{
+        name: {"config": CONFIG.replace(**{name: value})}
+        for name, value in {
+            "tokens": "words",
+            "vocabulary_size": 61,
+            "max_tokens": 3,
+            "ngrams": 3,
+            "ngram_frequency": 1,
+            "ngram_vocabulary_size": 2,
+            "affixes": False,
+            "validation_fraction": 0.4,
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_decides_the_ids_makes_another_entry(tmp_path, work, change):
+    prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
+    prepare(**{"config": CONFIG, "corpus": TINY, "seed": 0, "cache_dir": tmp_path, **CHANGES[change]})
+    assert work == [1, 1] and len(entries(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("change", ["library", "format", "tokenizer", "vocabulary"])
+def test_the_library_and_given_vocabularies_count_too(tmp_path, work, monkeypatch, change):
+    path = tmp_path / "tokenizer.json"
+    save_tokenizer(train_tokenizer(TEXTS, 60), path)
+    config = CONFIG.replace(tokenizer=str(path)) if change == "tokenizer" else CONFIG
+    first = prepare(config, TINY, 0, cache_dir=tmp_path)
     if change == "library":
         monkeypatch.setattr(token_cache.tokenizers, "__version__", "another")
-    wanted = 61 if change == "vocabulary" else 60, "words" if change == "tokens" else "wordpieces"
-    ids, offsets = cache.encode(cache.tokenizer(texts, *wanted), texts, 4 if change == "limit" else 5)
-    expected = encode_texts(train_tokenizer(texts, *wanted), texts, 4 if change == "limit" else 5)
-    assert np.array_equal(ids, expected[0]) and np.array_equal(offsets, expected[1])
-    # The two vocabularies of this small corpus are the same, and so are then the ids.
-    assert work.count("encode_texts") == (1 if change == "vocabulary" else 2)
-    assert work.count("train_tokenizer") == (1 if change == "limit" else 2)
+    if change == "format":
+        monkeypatch.setattr(token_cache, "FORMAT", token_cache.FORMAT + 1)
+    save_tokenizer(train_tokenizer([*TEXTS, "red violet violet"], 60), path)
+    given = first.vocabulary if change == "vocabulary" else None
+    prepare(config, TINY, 0, given, cache_dir=tmp_path)
+    assert work == [1, 1]
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "changed"])
-@pytest.mark.parametrize("ending", [".json", ".safetensors"])
-def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
-    cache = TokenCache(tmp_path)
-    expected = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
-    (path,) = files_of(cache, ending)
+@pytest.mark.parametrize("damage", ["cut", "emptied", "changed", "removed", "writable", "a link"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "train.ids.npy", "test.labels.npy", "affixes.json", META])
+def test_a_damaged_entry_is_made_anew(tmp_path, work, damage, name):
+    expected = prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
+    (entry,) = entries(tmp_path)
+    path = entry / name
     content = path.read_bytes()
-    damaged = {"cut": content[: len(content) // 2], "emptied": b"", "changed": content[:-40] + b"\xff" + content[-39:]}[
-        damage
-    ]
-    path.write_bytes(damaged)
-    found = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected))
-    assert work.count({".json": "train_tokenizer", ".safetensors": "encode_texts"}[ending]) == 2
-    assert path.read_bytes() == content
+    if damage == "removed":
+        path.unlink()
+    elif damage == "writable":
+        path.chmod(0o666)
+    elif damage == "a link":
+        path.rename(tmp_path / "moved")
+        path.symlink_to(tmp_path / "moved")
+    else:
+        # The last digit of meta.json belongs to the digest of a file.
+        path.unlink()  # its arrays are in use
+        changed = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+        path.write_bytes({"cut": content[: len(content) // 2], "emptied": b"", "changed": changed}[damage])
+    assert same(prepare(CONFIG, TINY, 0, cache_dir=tmp_path), expected) and work == [1, 1]
+    assert same(prepare(CONFIG, TINY, 0, cache_dir=tmp_path), expected) and work == [1, 1]
 
 
-def test_sentences_are_cut_once_and_kept_beside_the_ids(tmp_path, work):
-    texts = ["Red green. Blue.", "One. Two three. One"]
-    tokenizer = train_tokenizer(texts, 60)
-    for _ in range(2):
-        cache = TokenCache(tmp_path)
-        cache.encode(tokenizer, texts, 9)
-        found = cache.encode_sentences(tokenizer, texts, 9)
-        for one, right in zip(found, encode_sentences(tokenizer, texts, 9), strict=True):
-            assert one.dtype == right.dtype and np.array_equal(one, right)
-    assert work == ["encode_texts", "encode_sentences"]
-    assert len(cache.encode_sentences(tokenizer, texts, 5)[2]) < len(found[2])
-    assert len(cache.encode_sentences(tokenizer, texts[:1], 9)[2]) < len(found[2])
-
-
-def test_a_changed_end_of_a_sentence_does_not_fit_the_sum(tmp_path, work):
-    texts, cache = ["Red green. Blue.", "One. Two three. One"], TokenCache(tmp_path)
-    tokenizer = train_tokenizer(texts, 60)
-    expected = cache.encode_sentences(tokenizer, texts, 9)
-    (path,) = files_of(cache)
-    arrays = safetensors.numpy.load_file(path)
-    arrays["sentence_offsets"][1] += 1
-    safetensors.numpy.save_file(arrays, path)
-    assert np.array_equal(cache.encode_sentences(tokenizer, texts, 9)[2], expected[2])
-    assert work == ["encode_sentences"] * 2
-
-
-AFFIXED = ["walking talking walked", "talked", "", "asking"]
-
-
-def affix_ids(cache, tokenizer, texts=AFFIXED, limit=9, learned_from=AFFIXED):
-    return cache.encode_affixes(cache.learn_affixes(tokenizer, learned_from), tokenizer, texts, limit)
-
-
-def test_affixes_are_learned_and_looked_up_once(tmp_path, work):
-    tokenizer = train_tokenizer(AFFIXED, 60)
-    vocabulary = learn_affixes(tokenizer, AFFIXED)
-    assert vocabulary.known == ["-ing", "-ked"]
-    for _ in range(2):
-        cache = TokenCache(tmp_path)
-        assert cache.learn_affixes(tokenizer, AFFIXED) == vocabulary
-        for found, right in zip(affix_ids(cache, tokenizer), encode_affixes(vocabulary, tokenizer, AFFIXED, 9)):
-            assert found.dtype == right.dtype and np.array_equal(found, right)
-    assert work == ["learn_affixes", "encode_affixes"]
-
-
-@pytest.mark.parametrize("change", [{"texts": AFFIXED[:2]}, {"limit": 2}, {"learned_from": AFFIXED[:1]}])
-def test_whatever_decides_the_affixes_makes_another_file(tmp_path, work, change):
-    tokenizer, cache = train_tokenizer(AFFIXED, 60), TokenCache(tmp_path)
-    before = affix_ids(cache, tokenizer)
-    after = affix_ids(cache, tokenizer, **change)
-    assert work.count("encode_affixes") == 2 and not np.array_equal(before[0], after[0])
-
-
-@pytest.mark.parametrize("content", [b"", b"[1]", b'["-ing"'])
-def test_a_damaged_affix_vocabulary_is_made_anew(tmp_path, work, content):
-    tokenizer, cache = train_tokenizer(AFFIXED, 60), TokenCache(tmp_path)
-    expected = cache.learn_affixes(tokenizer, AFFIXED)
-    (path,) = files_of(cache)
-    path.write_bytes(content)
-    assert cache.learn_affixes(tokenizer, AFFIXED) == expected
-    assert work == ["learn_affixes"] * 2 and path.read_bytes() != content
-
-
-def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, work):
+def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path, work, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
-    for _ in range(2):
-        cache = TokenCache(blocked)
-        ids, _ = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
-        assert len(ids)
-    assert len(work) == 4 and blocked.read_text() == "no folder"
+    first, second = (prepare(CONFIG, TINY, 0, cache_dir=blocked) for _ in range(2))
+    assert same(first, second) and len(work) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and blocked.read_text() == "no folder"
 
 
-def test_the_files_that_were_used_longest_ago_go_first(tmp_path, work):
-    cache = TokenCache(tmp_path)
-    tokenizer = train_tokenizer(TEXTS, 60)
-    cache.encode(tokenizer, TEXTS, 1)
-    (first,) = files_of(cache)
-    for number in range(KEPT_FILES - 1):
-        path = cache.folder / f"{number}.safetensors"
-        path.touch()
+def test_bad_texts_leave_nothing_behind(tmp_path):
+    with pytest.raises(UserError, match="only the class 'a'"):
+        prepare(CONFIG, Corpus("tiny", LabelledTexts(["x", "y"], ["a", "a"])), 0, cache_dir=tmp_path)
+    assert entries(tmp_path) == []
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be written \(No space left\); free some space, or name"):
+        with TokenCache(tmp_path).begun():
+            raise OSError(28, "No space left")
+
+
+def test_the_entries_that_were_used_longest_ago_go_first(tmp_path, work, monkeypatch):
+    prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
+    (first,) = entries(tmp_path)
+    for number in range(KEPT_FOLDERS - 1):
+        path = tmp_path / "tokens" / f"{number}"
+        path.mkdir()
         os.utime(path, (1000 + number, 1000 + number))
     os.utime(first, (1, 1))
-    cache.encode(tokenizer, TEXTS, 1)  # used again: no longer the oldest
-    cache.encode(tokenizer, TEXTS, 2)
-    assert len(files_of(cache)) == KEPT_FILES
-    assert first.exists() and not Path(cache.folder / "0.safetensors").exists()
+    prepare(CONFIG, TINY, 0, cache_dir=tmp_path)  # used again: no longer the oldest
+    prepare(CONFIG, TINY, 1, cache_dir=tmp_path)
+    assert len(entries(tmp_path)) == KEPT_FOLDERS
+    assert first.exists() and not (tmp_path / "tokens" / "0").exists()
+    monkeypatch.setattr(token_cache, "KEPT_BYTES", 1000)
+    prepare(CONFIG, TINY, 2, cache_dir=tmp_path)
+    assert len(entries(tmp_path)) == 1  # the newest stays, however large
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path):
+    old, young = (tmp_path / "tokens" / name for name in (".old", ".young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "train.ids.npy").touch()
+    os.utime(old, (time.time() - DEAD_AFTER - 9,) * 2)
+    prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
+    assert young.exists() and not old.exists()
+
+
+def test_arrays_outlive_their_files(tmp_path):
+    data = prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
+    expected = data.fingerprint()
+    shutil.rmtree(tmp_path)
+    assert data.fingerprint() == expected

@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
-from engine.data import tokenizer as tokenizer_module
+from engine.data import encoder as encoder_module
 from engine.data.config import TOKENS
+from engine.data.encoder import Encoder
+from engine.data.pieces import cuts_at_spaces
 from engine.data.sentences import sentences_of
 from engine.data.tokenizer import (
     SPECIAL_TOKENS,
     check_sentences,
-    chunks,
-    cuts_at_spaces,
-    encode_sentences,
-    encode_texts,
     load_tokenizer,
     save_tokenizer,
     train_tokenizer,
 )
+from engine.data.vocabulary import Vocabulary
 from engine.support.errors import UserError
+from tests.support.encoding import encode_sentences, encode_texts
 from tests.support.paths import ROOT
 
 TEXTS = ["the wave runs, the wave breaks", "Waves broke the pier", "a lake without a wave", "Äpfel"] * 3
@@ -268,18 +268,14 @@ def test_tokens_that_span_spaces_are_found_in_whole_texts():
     assert [tokenizer.id_to_token(i) for i in ids] == ["[CLS]", "is", "new york"]
 
 
-def test_small_chunks_and_a_small_memory_change_nothing(monkeypatch):
+def test_a_small_memory_changes_nothing(monkeypatch):
+    """Words that are forgotten and met again have the same ids."""
     texts = ["the wave", "lake " * 30, "", "waves 中"] * 20
     expected = encode_texts(TOKENIZER, texts, 16)
-    for name, value in (("CHUNK_TEXTS", 3), ("CHUNK_CHARACTERS", 20), ("KNOWN_WORDS", 2)):
-        monkeypatch.setattr(tokenizer_module, name, value)
-    assert all(np.array_equal(a, b) for a, b in zip(expected, encode_texts(TOKENIZER, iter(texts), 16)))
-
-
-def test_chunks_are_bounded_by_texts_and_by_characters(monkeypatch):
-    monkeypatch.setattr(tokenizer_module, "CHUNK_TEXTS", 3)
-    monkeypatch.setattr(tokenizer_module, "CHUNK_CHARACTERS", 10)
-    assert list(map(len, chunks(["a"] * 7 + ["b" * 10] * 2))) == [3, 3, 2, 1]
+    monkeypatch.setattr(encoder_module, "KNOWN_WORDS", 2)
+    encoder = Encoder(Vocabulary(TOKENIZER), 16)
+    found = np.concatenate([encoder.encode([text]).ids for text in texts])
+    assert np.array_equal(found, expected[0]) and len(encoder.words.strings) < 10
 
 
 def test_a_text_of_a_million_characters():

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from engine.data.affixes import learn_affixes
-from engine.data.ngrams import learn_ngrams
-from engine.data.tokenizer import encode_texts, train_tokenizer
+from engine.data.tokenizer import train_tokenizer
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.support.errors import UserError
+from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
 
 TEXTS = ["the red wave", "the red lake", "a red wave"] * 2
 
@@ -20,7 +19,7 @@ def vocabulary():
 
 
 def test_names_are_those_of_the_ids(vocabulary):
-    ids, offsets, *_ = vocabulary.encode(["a red wave", "lake red wave"], 9)
+    ids, offsets, *_ = encode(vocabulary, ["a red wave", "lake red wave"], 9)
     assert vocabulary.names(ids[: offsets[1]]) == [
         "[CLS]",
         "a",
@@ -41,35 +40,35 @@ def test_names_are_those_of_the_ids(vocabulary):
 def test_affixes_stand_behind_ngrams(vocabulary):
     both = vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking", "walked lakes"]))
     assert both.affixes.known == ["-ing"]
-    ids, offsets, *_ = both.encode(["a red wave", "baking a red baking", ""], 9)
+    ids, offsets, *_ = encode(both, ["a red wave", "baking a red baking", ""], 9)
     texts = [both.names(ids[start:stop]) for start, stop in zip(offsets, offsets[1:])]
-    assert texts[0] == vocabulary.names(vocabulary.encode(["a red wave"], 9)[0])
+    assert texts[0] == vocabulary.names(encode(vocabulary, ["a red wave"], 9)[0])
     assert texts[1][-3:] == ["a_red", "-ing", "-ing"] and texts[2] == ["[CLS]"]
     assert ids.max() == both.size() - 1 == vocabulary.size()
     alone = Vocabulary(vocabulary.tokenizer, None, both.affixes)
     assert (
-        alone.names(alone.encode(["a baking"], 9)[0])[-1:] == ["-ing"]
+        alone.names(encode(alone, ["a baking"], 9)[0])[-1:] == ["-ing"]
         and alone.size() == vocabulary.tokenizer.get_vocab_size() + 1
     )
 
 
 def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
-    ids, *_ = vocabulary.encode(["a red wave", "\u2603 red"], 9)
+    ids, *_ = encode(vocabulary, ["a red wave", "\u2603 red"], 9)
     assert (ids == vocabulary.tokenizer.token_to_id("[UNK]")).sum() == 1 and len(ids) > 7
     assert vocabulary.unknown_share(ids) == 1 / 7 and vocabulary.unknown_share(ids[:0]) == 0
 
 
 def test_without_ngrams_ids_are_those_of_the_tokenizer(vocabulary):
     plain = Vocabulary(vocabulary.tokenizer)
-    assert plain.encode(TEXTS, 3)[0].tolist() == encode_texts(plain.tokenizer, TEXTS, 3)[0].tolist()
-    assert plain.size() == plain.tokenizer.get_vocab_size() and plain.names(plain.encode(["red"], 3)[0]) == [
+    assert encode(plain, TEXTS, 3)[0].tolist() == encode_texts(plain.tokenizer, TEXTS, 3)[0].tolist()
+    assert plain.size() == plain.tokenizer.get_vocab_size() and plain.names(encode(plain, ["red"], 3)[0]) == [
         "[CLS]",
         "red",
     ]
 
 
 def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
-    assert vocabulary.names(vocabulary.encode(["a red wave"], 3)[0]) == [
+    assert vocabulary.names(encode(vocabulary, ["a red wave"], 3)[0]) == [
         "[CLS]",
         "a",
         "red",
@@ -82,12 +81,12 @@ def test_ngrams_are_of_the_tokens_that_max_tokens_leaves(vocabulary):
 def test_sentences_are_encoded_where_they_are_asked_for(vocabulary):
     plain = Vocabulary(vocabulary.tokenizer)
     texts = ["A red wave. The red lake.", "a wave"]
-    without, batch = plain.encode(texts, 9), plain._replace(sentences=True).encode(texts, 9)
+    without, batch = encode(plain, texts, 9), encode(plain._replace(sentences=True), texts, 9)
     assert without.sentence_offsets is None and batch.sentence_offsets.tolist() == [0, 5, 9, 12]
     assert np.array_equal(batch.ids, without.ids) and np.array_equal(batch.offsets, without.offsets)
     for other in (vocabulary, plain._replace(affixes=learn_affixes(plain.tokenizer, ["walking talking"]))):
         with pytest.raises(ValueError, match="sentences: n-grams and affixes do not stand in them"):
-            other._replace(sentences=True).encode(texts, 9)
+            encode(other._replace(sentences=True), texts, 9)
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_what_is_saved_is_loaded(vocabulary, files):
     loaded = load_vocabulary(*files, 3, True)
     assert np.array_equal(loaded.ngrams.hashes, vocabulary.ngrams.hashes) and loaded.ngrams.longest == 3
     assert loaded.affixes == vocabulary.affixes and len(loaded.affixes.known) == 2
-    assert [x.tolist() for x in loaded.encode(TEXTS, 9)[:2]] == [x.tolist() for x in vocabulary.encode(TEXTS, 9)[:2]]
+    assert [x.tolist() for x in encode(loaded, TEXTS, 9)[:2]] == [x.tolist() for x in encode(vocabulary, TEXTS, 9)[:2]]
 
 
 def test_only_what_there_is_is_written(vocabulary, files):

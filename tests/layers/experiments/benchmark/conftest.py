@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from engine.benchmark import timing
-from engine.data.tokenizer import encode_sentences, train_tokenizer
+from engine.data.encoder import Encoder
+from engine.data.tokenizer import train_tokenizer
+from engine.data.vocabulary import Vocabulary
 from layers.experiments.benchmark import cpu, workloads
 
 WORDS = "profits rose in the third quarter as bank cut its rate oil fell".split()
@@ -16,7 +18,7 @@ def small_texts():
     texts = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(60)]
     tokenizer = train_tokenizer(texts, 60)
     batches = [
-        workloads.batch_of(encode_sentences(tokenizer, part, 16), rng.integers(0, 3, len(part)))
+        Encoder(Vocabulary(tokenizer, sentences=True), 16).encode(part)._replace(labels=rng.integers(0, 3, len(part)))
         for part in (texts[:40], texts[40:])
     ]
     return workloads.Texts(*batches, 3, tokenizer)
