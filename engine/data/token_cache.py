@@ -22,10 +22,11 @@ import safetensors.numpy
 import tokenizers
 from tokenizers import Tokenizer
 
+from engine.arrays.array_file import write_arrays
 from engine.data.affixes import AffixVocabulary, encode_affixes, learn_affixes, load_affixes, save_affixes
 from engine.data.tokenizer import encode_sentences, encode_texts, load_tokenizer, save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, write_whole
+from engine.support.files import AnyPath
 from engine.types import Ints1d, Offsets
 
 KEPT_FILES = 128
@@ -95,10 +96,7 @@ class TokenCache:
                 return self.used(path, cast(Arrays, found))
         made = make()
         content = {**dict(zip(names, made)), "sum": checksum(*made)}
-        failures = (OSError, safetensors.SafetensorError)
-        self.keep(
-            lambda: write_whole(path, lambda temporary: safetensors.numpy.save_file(content, temporary), failures)
-        )
+        self.keep(lambda: write_arrays(path, content))
         return made
 
     def used(self, path: Path, value: Kept) -> Kept:
@@ -107,7 +105,7 @@ class TokenCache:
             os.utime(path)
         return value
 
-    def keep(self, write: Callable[[], None]) -> None:
+    def keep(self, write: Callable[[], object]) -> None:
         """Write a file if the folder allows it, and remove the oldest of more than KEPT_FILES."""
         with contextlib.suppress(OSError, UserError):
             self.folder.mkdir(parents=True, exist_ok=True)
