@@ -56,7 +56,7 @@ def write_arrays(path: AnyPath, arrays: Mapping[str, Array]) -> Written:
                 digest.update(part)
             for _, array in ordered:
                 host = to_host(array)
-                content = np.ascontiguousarray(host, host.dtype.newbyteorder("<"))
+                content = np.ascontiguousarray(host, host.dtype.newbyteorder("<")).data
                 file.write(content)
                 digest.update(content)
 
