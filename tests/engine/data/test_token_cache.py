@@ -1,5 +1,6 @@
 """What was tokenized once is read back, and nothing in the folder can do harm."""
 
+import json
 import os
 from pathlib import Path
 
@@ -60,21 +61,75 @@ def test_whatever_decides_the_ids_makes_another_file(tmp_path, work, change, mon
     assert work.count("train_tokenizer") == (1 if change == "limit" else 2)
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "changed"])
-@pytest.mark.parametrize("ending", [".json", ".safetensors"])
+def swapped(content):
+    """A vocabulary with two ids exchanged: as good as any other, but not the one that was learned."""
+    saved = json.loads(content)
+    words = saved["model"]["vocab"]
+    words["red"], words["green"] = words["green"], words["red"]
+    return json.dumps(saved).encode()
+
+
+DAMAGES = {
+    "cut": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "no text": lambda content: content[:-40] + b"\xff" + content[-39:],
+    "longer": lambda content: content + b" ",
+    "one bit": lambda content: content[:-4] + bytes([content[-4] ^ 1]) + content[-3:],
+}
+
+
+@pytest.mark.parametrize(
+    "ending, damage", [(e, d) for e in (".json", ".safetensors") for d in DAMAGES.values()] + [(".json", swapped)]
+)
 def test_a_damaged_file_is_made_anew(tmp_path, work, damage, ending):
     cache = TokenCache(tmp_path)
-    expected = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+    expected = cache.encode(cache.tokenizer(TEXTS, 60, "words"), TEXTS, 5)
     (path,) = files_of(cache, ending)
     content = path.read_bytes()
-    damaged = {"cut": content[: len(content) // 2], "emptied": b"", "changed": content[:-40] + b"\xff" + content[-39:]}[
-        damage
-    ]
-    path.write_bytes(damaged)
-    found = cache.encode(cache.tokenizer(TEXTS, 60), TEXTS, 5)
+    path.write_bytes(damage(content))
+    found = cache.encode(cache.tokenizer(TEXTS, 60, "words"), TEXTS, 5)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected))
     assert work.count({".json": "train_tokenizer", ".safetensors": "encode_texts"}[ending]) == 2
     assert path.read_bytes() == content
+
+
+def test_a_file_under_the_key_of_another_is_not_used(tmp_path, work):
+    """A whole file that has been renamed."""
+    cache = TokenCache(tmp_path)
+    cache.tokenizer(TEXTS, 60, "words")
+    (first,) = files_of(cache)
+    cache.tokenizer(TEXTS[1:], 60, "words")
+    (second,) = set(files_of(cache)) - {first}
+    expected = second.read_bytes()
+    first.replace(second.with_name(second.name.partition("-")[0] + "-" + first.name.partition("-")[2]))
+    second.unlink()
+    cache.tokenizer(TEXTS[1:], 60, "words")
+    assert work == ["train_tokenizer"] * 3 and second.read_bytes() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs owners of files as POSIX has them")
+@pytest.mark.parametrize("case", ["owner", "group", "others", "link"])
+def test_what_another_user_may_have_written_is_not_used(tmp_path, work, monkeypatch, case):
+    """Else the owner of a shared folder would decide what the vocabulary of a run is."""
+    before = os.umask(0o002)  # under which files are made that their group may write to
+    try:
+        TokenCache(tmp_path).tokenizer(TEXTS, 60)
+        TokenCache(tmp_path).tokenizer(TEXTS, 60)
+    finally:
+        os.umask(before)
+    assert work == ["train_tokenizer"]
+    (path,) = files_of(TokenCache(tmp_path))
+    if case == "link":
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+    elif case == "owner" and os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    elif case == "owner":
+        monkeypatch.setattr(os, "geteuid", lambda: path.lstat().st_uid + 1)
+    else:
+        path.chmod({"group": 0o664, "others": 0o646}[case])
+    assert TokenCache(tmp_path).tokenizer(TEXTS, 60).to_str() == train_tokenizer(TEXTS, 60).to_str()
+    assert work == ["train_tokenizer"] * 2
 
 
 def test_sentences_are_cut_once_and_kept_beside_the_ids(tmp_path, work):
@@ -91,7 +146,7 @@ def test_sentences_are_cut_once_and_kept_beside_the_ids(tmp_path, work):
     assert len(cache.encode_sentences(tokenizer, texts[:1], 9)[2]) < len(found[2])
 
 
-def test_a_changed_end_of_a_sentence_does_not_fit_the_sum(tmp_path, work):
+def test_a_changed_end_of_a_sentence_does_not_fit_the_digest(tmp_path, work):
     texts, cache = ["Red green. Blue.", "One. Two three. One"], TokenCache(tmp_path)
     tokenizer = train_tokenizer(texts, 60)
     expected = cache.encode_sentences(tokenizer, texts, 9)
@@ -156,11 +211,11 @@ def test_the_files_that_were_used_longest_ago_go_first(tmp_path, work):
     cache.encode(tokenizer, TEXTS, 1)
     (first,) = files_of(cache)
     for number in range(KEPT_FILES - 1):
-        path = cache.folder / f"{number}.safetensors"
+        path = cache.folder / f".{number}.tmp"  # of a killed process: they must not heap up either
         path.touch()
         os.utime(path, (1000 + number, 1000 + number))
     os.utime(first, (1, 1))
     cache.encode(tokenizer, TEXTS, 1)  # used again: no longer the oldest
     cache.encode(tokenizer, TEXTS, 2)
     assert len(files_of(cache)) == KEPT_FILES
-    assert first.exists() and not Path(cache.folder / "0.safetensors").exists()
+    assert first.exists() and not Path(cache.folder / ".0.tmp").exists()
