@@ -102,7 +102,7 @@ class Trainer:
     def train(self) -> None:
         """Run to the end.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers.
+        Raises Interrupted after one of SIGNALS (state saved) and UserError for non-finite numbers.
         """
         progress = self.progress
         self.network.to(self.device)
