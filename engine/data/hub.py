@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
 from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch, shown
 from engine.support.command import install_extra
 from engine.support.errors import UserError, first_line
-from engine.support.files import AnyPath, sha256_of
+from engine.support.files import AnyPath, read_json, sha256_of, write_json
 
 KIND = "dataset"
 
@@ -48,21 +50,54 @@ def cached_file(repository: str, revision: str, file: str, cache_dir: AnyPath | 
 def fetch_file(repository: str, revision: str, file: str, cache_dir: AnyPath | None = None) -> Path:
     """Path of a file of a dataset at a commit (all 40 digits), fetched at first use.
 
-    Raises UserError when it cannot be fetched, and when its bytes are not those that the hub announced.
+    Raises UserError when it cannot be fetched, and when its bytes are not those that the hub announced, or not those of
+    its first download.
     """
+    record, key = digests_file(cache_dir), f"{repository}@{revision}/{file}"
+    first = read_digests(record).get(key)
     path = cached_file(repository, revision, file, cache_dir)
     if path is None:
         path = download(repository, revision, file, cache_dir)
-        if not is_intact(path):
+        digest, announced = digest_of(path), announced_digest(path)
+        if announced not in (None, digest):
             discard(path)
             raise UserError(
                 f"{repository}, {file}: what {endpoint()} sent is not what it announced (wrong sha256); "
                 "nothing was kept:"
                 f" run again, look into HF_ENDPOINT, {OTHERWISE}"
             )
-    elif not is_intact(path):
-        raise damaged(path, "its bytes have changed (wrong sha256)", repository, cache_dir)
+        if first not in (None, digest):
+            discard(path)
+            raise UserError(
+                f"{repository}, {file}: what {endpoint()} sends is not what it sent at the first download "
+                f"(sha256 {digest} instead of {first}); nothing was kept: look into HF_ENDPOINT, "
+                f"delete {record} to trust it, {OTHERWISE}"
+            )
+    else:
+        digest = digest_of(path)
+        if (first or announced_digest(path)) not in (None, digest):
+            raise damaged(path, "its bytes have changed (wrong sha256)", repository, cache_dir)
+    if first is None:
+        with contextlib.suppress(OSError, UserError):  # it cannot be written: the next download is then the first
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_json(record, {**read_digests(record), key: digest})
     return path
+
+
+def digests_file(cache_dir: AnyPath | None) -> Path:
+    """The file that keeps the SHA-256 of each file at its first download; it outlives the hub's own folder."""
+    return Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "hub-digests.json"
+
+
+def read_digests(record: Path) -> dict[str, str]:
+    """{"repository@commit/file": SHA-256} of first downloads. UserError where the file is damaged."""
+    try:
+        return read_json(record) if record.exists() else {}
+    except UserError:
+        raise UserError(
+            f"{record}: the digests of first downloads cannot be read (no JSON object); "
+            "delete the file to trust what is there now"
+        ) from None
 
 
 def download(repository: str, revision: str, file: str, cache_dir: AnyPath | None) -> Path:
@@ -115,24 +150,26 @@ def explain(error: Exception, folder: Path) -> str:
     )
 
 
-def is_intact(path: Path) -> bool:
-    """Whether the sha256 of a kept file is that in the name under which the cache keeps it.
-
-    Always true where it is not named so: small files outside of git-lfs, and file systems without symbolic links.
-    """
-    name = os.path.basename(os.readlink(path)) if path.is_symlink() else ""
-    if not re.fullmatch("[0-9a-f]{64}", name):
-        return True
+def digest_of(path: Path) -> str:
+    """sha256_of() a kept file; UserError where it cannot be read."""
     try:
-        return sha256_of(path) == name
+        return sha256_of(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
+def announced_digest(path: Path) -> str | None:
+    """The SHA-256 that the hub announced: the cache names a kept file by it.
+
+    None where it is not named so: small files outside of git-lfs, and file systems without symbolic links.
+    """
+    name = os.path.basename(os.readlink(path)) if path.is_symlink() else ""
+    return name if re.fullmatch("[0-9a-f]{64}", name) else None
+
+
 def discard(path: Path) -> None:
-    """Take a file out of the cache: the link in the snapshot, and what it points to."""
-    target = path.parent / os.readlink(path)
-    for one in (path, target):
+    """Take a file out of the cache: where it is a link in the snapshot, also what it points to."""
+    for one in (path.resolve(), path):
         one.unlink(missing_ok=True)
 
 

@@ -1,7 +1,8 @@
 """Tokenizers of words, or of word pieces: learned from texts, loaded and saved."""
 
+import json
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -21,6 +22,8 @@ CONTINUATION = "##"
 MINIMUM_FREQUENCY = 2  # a token that occurs once cannot be learned
 FIRST = "[CLS]"  # of every text
 CHUNK_WORDS = 10_000
+WITHOUT_IDS = ("truncation", "padding", "post_processor", "decoder")  # parts of a tokenizer.json that decide no id
+LONGEST_START = 16  # characters before each text
 
 
 class WordCounts(NamedTuple):
@@ -166,6 +169,10 @@ def load_tokenizer(path: AnyPath) -> Tokenizer:
 
 def tokenizer_of_json(path: AnyPath, content: str) -> Tokenizer:
     try:
+        saved = json.loads(content)
+        require_safe(saved)
+        if any(saved.get(part) for part in WITHOUT_IDS):
+            content = json.dumps({**saved, **dict.fromkeys(WITHOUT_IDS)})
         tokenizer = Tokenizer.from_str(content)
         tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
     except Exception as error:  # the library raises bare Exceptions
@@ -180,6 +187,32 @@ def tokenizer_of_json(path: AnyPath, content: str) -> Tokenizer:
             "number them without gaps"
         )
     return tokenizer
+
+
+def require_safe(saved: dict[str, Any]) -> None:
+    """Raise ValueError for parts of a tokenizer.json that on some texts end the process, or never end."""
+    parts = [saved.get("normalizer"), saved.get("pre_tokenizer")]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += part
+        if not isinstance(part, dict):
+            continue
+        parts += part.values()
+        # Told by their fields: the library takes parts without a "type", too.
+        if "precompiled_charsmap" in part:
+            raise ValueError("Precompiled is not supported")
+        if "length" in part:
+            raise ValueError("FixedLength is not supported")
+        if "Regex" in (part.get("pattern") or ()):
+            raise ValueError("a regular expression is not supported")
+        if "content" in part and len(part["content"]) > len(part["pattern"]["String"]):
+            raise ValueError("a replacement longer than its pattern is not supported")
+        if len(part.get("prepend", "")) > LONGEST_START:
+            raise ValueError(f"Prepend with {len(part['prepend'])} characters is not supported")
+    for field in ("continuing_subword_prefix", "dropout"):
+        if "merges" in saved["model"] and saved["model"].get(field):
+            raise ValueError(f"{field} of BPE is not supported")
 
 
 def tokenizer_of_vocabulary(path: AnyPath, content: str) -> Tokenizer:

@@ -10,12 +10,13 @@ import safetensors
 import safetensors.numpy
 from tokenizers import Tokenizer
 
+from engine.arrays.array_file import write_arrays
 from engine.data.affixes import AffixVocabulary, load_affixes, save_affixes
 from engine.data.hash_table import Keys
 from engine.data.ngrams import NGramVocabulary, grams_of
 from engine.data.tokenizer import check_sentences, load_tokenizer, save_tokenizer
 from engine.support.errors import UserError
-from engine.support.files import sha256_of, write_whole
+from engine.support.files import sha256_of
 from engine.types import Ints1d
 
 
@@ -68,12 +69,7 @@ def save_vocabulary(vocabulary: Vocabulary, tokenizer_file: Path, ngrams_file: P
     """
     save_tokenizer(vocabulary.tokenizer, tokenizer_file)
     if vocabulary.ngrams is not None:
-        hashes = {"hashes": vocabulary.ngrams.hashes}
-        write_whole(
-            ngrams_file,
-            lambda temporary: safetensors.numpy.save_file(hashes, temporary),
-            (OSError, safetensors.SafetensorError),
-        )
+        write_arrays(ngrams_file, {"hashes": vocabulary.ngrams.hashes})
     if vocabulary.affixes is not None:
         save_affixes(vocabulary.affixes, affixes_file)
 

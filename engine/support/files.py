@@ -50,14 +50,10 @@ def require_writable(path: AnyPath, option: str | None = None) -> None:
         raise UserError(f"{given}: cannot be written ({reason}); choose a file in a folder that you may write to")
 
 
-def write_whole(
-    path: AnyPath, write: Callable[[Path], object], failures: tuple[type[Exception], ...] = (OSError,)
-) -> None:
+def write_whole(path: AnyPath, write: Callable[[Path], object]) -> None:
     """Call write(temporary path) beside `path`, then rename.
 
-    On failure the old file stays and a UserError names the file.
-
-    failures: exceptions of the writer that mean that the file could not be written (disk full, no permission).
+    Where the writer raises OSError (disk full, no permission) the old file stays and a UserError names the file.
     """
     path = Path(path)
     if not path.name:
@@ -68,15 +64,22 @@ def write_whole(
         with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
             os.fsync(written.fileno())
         os.replace(temporary, path)
-    except failures as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
+    except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({reason}); free some space or choose another folder, "
-            "what was saved before is intact"
+            f"{path}: cannot be written ({error.strerror or first_line(error)}); free some space or choose another "
+            "folder, what was saved before is intact"
         ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def leftovers(folder: AnyPath, name: str = "*") -> list[Path]:
+    """The files that a killed process has left in a folder while it wrote one of this name.
+
+    Always those of the safetensors library too, which earlier versions wrote with and whose names tell nothing.
+    """
+    return [*Path(folder).glob(f".{name}.*.tmp"), *Path(folder).glob(".tmp??????")]
 
 
 def write_text(path: AnyPath, text: str) -> None:

@@ -30,11 +30,10 @@ from engine.support.errors import UserError
 from engine.support.files import write_json
 from engine.support.settings import Settings
 from engine.sweep.baselines import measure_ensemble
-from engine.training.interrupt import Interrupted, SignalWatch
+from engine.training.interrupt import SIGNALS, Interrupted, SignalWatch
 from engine.training.run_settings import settings_of
 from engine.training.session import start_or_resume
 
-HELD = {signal.SIGINT, signal.SIGTERM}
 POLL_SECONDS = 0.05
 # Environment variables that limit the threads of libraries; the last one is that of tokenizers.
 THREADS = (
@@ -62,7 +61,7 @@ def run_jobs(
 ) -> None:
     """Do Jobs, `count` at a time; after each call done(job, None or the reason of its failure).
 
-    Raises Interrupted after SIGINT or SIGTERM, when all processes have saved and ended; at a second Ctrl-C
+    Raises Interrupted after one of SIGNALS, when all processes have saved and ended; at a second Ctrl-C
     KeyboardInterrupt, and kills them.
     """
     waiting, asked = deque(jobs), False
@@ -112,7 +111,7 @@ def signals_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -207,7 +206,7 @@ def take_signals() -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed ends the process that started this one
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def end_with_parent(stream: io.FileIO) -> None:

@@ -6,7 +6,6 @@ Whenever a run is killed, state.json names files that are whole. Never pickle.
 """
 
 import contextlib
-import functools
 import platform
 import sys
 from collections.abc import Iterable
@@ -18,10 +17,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from engine.arrays.backend import to_host
+from engine.arrays.array_file import write_arrays
 from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, read_json, sha256_of, write_json, write_whole
+from engine.support.files import AnyPath, leftovers, read_json, sha256_of, write_json
 from engine.types import Array
 
 FORMAT = 1
@@ -68,15 +67,17 @@ def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: d
     files = {}
     for kind, named in arrays.items():
         path = folder / f"{kind}-{step}.safetensors"
-        host = {name: np.ascontiguousarray(to_host(array)).reshape(array.shape) for name, array in named.items()}
-        write = functools.partial(safetensors.numpy.save_file, host)
-        write_whole(path, write, failures=(OSError, safetensors.SafetensorError))
-        files[kind] = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        files[kind] = {"name": path.name, **write_arrays(path, named)._asdict()}
     versions = {"format": FORMAT, "python": platform.python_version(), "numpy": np.__version__}
     write_json(folder / "state.json", {"step": step, "files": files, "versions": versions, **state})
-    current = {entry["name"] for entry in files.values()}
-    for old in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:  # .tmp: left by a killed process
-        if old.name not in current:
+    remove_others(folder, files)
+
+
+def remove_others(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Remove array files that a checkpoint's state does not name, and the leftovers of killed processes."""
+    names = {entry["name"] for entry in files.values()}
+    for old in [*folder.glob("*.safetensors"), *leftovers(folder)]:
+        if old.name not in names:
             with contextlib.suppress(OSError):
                 old.unlink()
 
@@ -86,7 +87,20 @@ def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, An
 
     UserError when it is missing, damaged or too new.
     """
-    folder = Path(folder)
+    state, entries = read_state(Path(folder), kinds)
+    return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
+
+
+def check_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> dict[str, Any]:
+    """The state of a saved checkpoint whose arrays are whole. UserError as of load_checkpoint()."""
+    state, entries = read_state(Path(folder), kinds)
+    for path, digest in entries.values():
+        require_digest(path, digest)
+    return state
+
+
+def read_state(folder: Path, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, tuple[Path, str]]]:
+    """(state, {kind: (file, SHA-256)}) of a saved checkpoint. UserError as of load_checkpoint()."""
     state = read_json(folder / "state.json")
     try:
         if state["versions"]["format"] > FORMAT:
@@ -102,16 +116,25 @@ def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, An
             f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
             "restore the file or train again"
         ) from None
-    return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
+    return state, entries
+
+
+def require_digest(path: Path, digest: str) -> None:
+    """Raise UserError unless the SHA-256 of a file is `digest`."""
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
+    if found != digest:
+        raise UserError(
+            f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
+        )
 
 
 def load_arrays(path: Path, digest: str) -> dict[str, Array]:
     """The arrays of a safetensors file whose SHA-256 must be `digest`."""
+    require_digest(path, digest)
     try:
-        if sha256_of(path) != digest:
-            raise UserError(
-                f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
-            )
         arrays: dict[str, Array] = safetensors.numpy.load_file(path)
         return arrays
     except (OSError, safetensors.SafetensorError) as error:

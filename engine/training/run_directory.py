@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from engine.data.texts import shown
 from engine.support.command import command_name
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, read_json, read_toml, require_vacant, write_text
+from engine.support.files import AnyPath, leftovers, read_json, read_toml, require_vacant, write_text
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of file systems without locks, which hinder nobody
 NUMBER = (int, float)
@@ -144,7 +144,7 @@ class RunDirectory:
     def files_of_a_start(self) -> list[Path]:
         """The files that are written before anything is trained, and those that a killed process left of them."""
         files = (self.config_file, *self.vocabulary_files)
-        return [*files, *(temporary for file in files for temporary in self.path.glob(f".{file.name}.*.tmp"))]
+        return [*files, *(left for file in files for left in leftovers(self.path, file.name))]
 
     def discard_killed_start(self) -> None:
         """Give up a folder whose process was killed before anything was trained. UserError where it is alive."""

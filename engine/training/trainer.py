@@ -21,7 +21,15 @@ from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
-from engine.training.checkpoint import Progress, load_checkpoint, load_weights, progress_of, save_checkpoint
+from engine.training.checkpoint import (
+    Progress,
+    check_checkpoint,
+    load_checkpoint,
+    load_weights,
+    progress_of,
+    remove_others,
+    save_checkpoint,
+)
 from engine.training.config import TrainingConfig
 from engine.training.evaluation import evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
@@ -67,7 +75,7 @@ class Trainer:
         self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
 
     def resume(self) -> None:
-        """Continue from checkpoints/last. UserError where it is missing, damaged or of other data."""
+        """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
         state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
         for key, value in self.state.items():
             saved = state.get(key)
@@ -85,12 +93,16 @@ class Trainer:
             raise UserError(
                 f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
             ) from None
+        if self.progress.best_epoch:  # the end of the training needs it
+            best = check_checkpoint(self.run.best, ("weights",))
+            remove_others(self.run.best, best["files"])
+        remove_others(self.run.last, state["files"])
         self.run.cut_metrics(self.progress.step)
 
     def train(self) -> None:
         """Run to the end.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (state saved) and UserError for non-finite numbers.
+        Raises Interrupted after one of SIGNALS (state saved) and UserError for non-finite numbers.
         """
         progress = self.progress
         self.network.to(self.device)

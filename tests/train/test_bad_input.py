@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from engine.support.files import sha256_of
+from engine.support.files import sha256_of, write_whole
 from layers.networks import NETWORKS
 from tests.support.paths import ROOT
 
@@ -305,11 +305,14 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, arguments, tr
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
 
-    def full(arrays, path):
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+    def full(path, arrays):
+        def write(temporary):
+            temporary.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
+        write_whole(path, write)
+
+    monkeypatch.setattr("engine.training.checkpoint.write_arrays", full)
     (copy / "result.json").unlink()
     state_file = copy / "checkpoints" / "last" / "state.json"
     state = json.loads(state_file.read_text())

@@ -59,6 +59,31 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, long_arguments, run, n
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs terminals as POSIX has them")
+def test_a_closed_terminal_saves_the_run(tmp_path, long_arguments):
+    """Although nothing can be written there any more, neither a bar nor the last line."""
+    import fcntl
+    import pty
+    import termios
+
+    def take_terminal():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    master, slave = pty.openpty()
+    command = [sys.executable, str(ROOT / "train.py"), *map(str, long_arguments), "--output", str(tmp_path / "cut")]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment, preexec_fn=take_terminal
+    )
+    os.close(slave)
+    wait_for_steps(tmp_path / "cut" / "metrics.jsonl", process)
+    os.close(master)
+    assert process.wait(timeout=60) == 129
+    state = json.loads((tmp_path / "cut" / "checkpoints" / "last" / "state.json").read_text())
+    assert state["step"] == len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) > 40
+
+
 @pytest.mark.thorough
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, long_arguments, run):
     """It leaves only whole files."""

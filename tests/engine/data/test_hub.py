@@ -2,8 +2,11 @@
 
 import dataclasses
 import errno
+import hashlib
+import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +18,7 @@ from engine.data import hub as hub_files
 from engine.data.corpora import CORPORA, load_corpus
 from engine.data.hub import HubCorpus
 from engine.support.errors import UserError
+from tests.support.hub_server import parquet
 from tests.support.paths import ROOT
 
 NEWS = {"text": [" Oil rises", "Ball won ", "Chip made", "Vote held", "Zoë's shares fell"], "label": [2, 1, 3, 0, 2]}
@@ -82,9 +86,12 @@ def test_a_kept_corpus_needs_no_network(news, tmp_path, monkeypatch):
     assert load_corpus("ag_news", tmp_path) == corpus
 
 
-def test_by_default_the_files_are_where_the_hub_keeps_all(news, tmp_path):
+def test_by_default_the_files_are_where_the_hub_keeps_all(news, tmp_path, monkeypatch):
+    """Their digests are in the user's cache folder of this program."""
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
     load_corpus("ag_news")
     assert (tmp_path / "hub-cache" / "datasets--fancyzhx--ag_news" / "snapshots").is_dir()
+    assert len(json.loads((tmp_path / "wave-network" / "hub-digests.json").read_text())) == 2
 
 
 def test_text_columns_are_joined_as_those_of_local_files(hub, tmp_path, monkeypatch):
@@ -161,6 +168,59 @@ def test_a_kept_file_that_has_changed_is_named(news, tmp_path):
     message = failure("ag_news", tmp_path)
     assert message.startswith(f"{path}: the cached file is damaged, its bytes have changed")
     assert f"delete the folder {tmp_path / 'hub' / 'datasets--fancyzhx--ag_news'} and run again" in message
+
+
+def test_other_bytes_than_at_the_first_download_are_refused(news, tmp_path):
+    """Although the hub announces them: the file belongs to a commit, which does not change."""
+    before = load_corpus("ag_news", tmp_path)
+    shutil.rmtree(tmp_path / "hub")
+    assert load_corpus("ag_news", tmp_path) == before
+    shutil.rmtree(tmp_path / "hub")
+    news.publish(CORPORA["ag_news"], train={**NEWS, "label": NEWS["label"][::-1]})
+    message = failure("ag_news", tmp_path)
+    assert message.startswith(
+        f"fancyzhx/ag_news, {TRAIN_FILE}: what {news.url} sends is not what it sent at the first "
+    )
+    assert f"nothing was kept: look into HF_ENDPOINT, delete {tmp_path / 'hub-digests.json'} to trust it," in message
+    assert not CORPORA["ag_news"].is_cached(tmp_path)
+    (tmp_path / "hub-digests.json").unlink()
+    assert load_corpus("ag_news", tmp_path).train.labels == before.train.labels[::-1]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_kept_file_is_held_against_the_first_download(news, tmp_path, monkeypatch, links):
+    """Even where its own name tells no digest."""
+    if not links:
+        monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda *_: False)
+    path = Path(load_corpus("ag_news", tmp_path).train.source)
+    assert path.is_symlink() == links
+    other = parquet({**NEWS, "label": NEWS["label"][::-1]})
+    if links:
+        (blob := path.resolve().with_name(hashlib.sha256(other).hexdigest())).write_bytes(other)
+        path.unlink()
+        path.symlink_to(blob)
+    else:
+        path.write_bytes(other)
+    message = failure("ag_news", tmp_path)
+    assert message.startswith(f"{path}: the cached file is damaged, its bytes have changed")
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"fancyzhx": 5'])
+def test_damaged_records_of_first_downloads_are_named(news, tmp_path, content):
+    record = tmp_path / "hub-digests.json"
+    record.write_text(content)
+    with pytest.raises(
+        UserError, match=f"^{record}: the digests of first downloads cannot be read .*; delete the file"
+    ):
+        load_corpus("ag_news", tmp_path)
+
+
+def test_a_record_that_cannot_be_written_costs_nothing(news, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise UserError("full")
+
+    monkeypatch.setattr(hub_files, "write_json", full)
+    assert len(load_corpus("ag_news", tmp_path).train) == 5
 
 
 @pytest.mark.parametrize(
@@ -350,9 +410,9 @@ def test_only_names_of_sha256_are_held_against_the_bytes(tmp_path):
     """Small files are named by git, and file systems without symbolic links hold the file itself."""
     plain = tmp_path / "plain"
     plain.write_text("x")
-    assert hub_files.is_intact(plain)
-    for name, intact in (("a" * 40, True), ("a" * 64, False)):
+    assert hub_files.announced_digest(plain) is None
+    for name, announced in (("a" * 40, None), ("a" * 64, "a" * 64)):
         (tmp_path / name).write_text("x")
         link = tmp_path / f"link-{len(name)}"
         link.symlink_to(name)
-        assert hub_files.is_intact(link) is intact
+        assert hub_files.announced_digest(link) == announced

@@ -154,6 +154,78 @@ def test_other_files_are_refused_in_one_line(tmp_path, content, message):
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
+def regex(kind):
+    return {"type": kind, "pattern": {"Regex": "(a+)+$"}, "content": "x", "behavior": "Isolated", "invert": False}
+
+
+def replacement(pattern, content):
+    return {"type": "Replace", "pattern": {"String": pattern}, "content": content}
+
+
+FIXED = {"strategy": {"Fixed": 2**31}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+MERGES = {"type": "BPE", "vocab": {"[UNK]": 0, "[CLS]": 1, "a": 2, "b": 3, "ab": 4}, "merges": ["a b"]}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "Precompiled is not supported"),
+        ("normalizer", {"precompiled_charsmap": "AAAA"}, "Precompiled is not supported"),
+        ("normalizer", regex("Replace"), "a regular expression is not supported"),
+        ("normalizer", {"type": "Sequence", "normalizers": [regex("Replace")]}, "a regular expression is not"),
+        ("normalizer", replacement("a", "aa"), "a replacement longer than its pattern is not"),
+        ("normalizer", replacement("", "a"), "a replacement longer than its pattern is not"),
+        ("normalizer", {"type": "Prepend", "prepend": "a" * 99}, "Prepend with 99 characters is not"),
+        ("normalizer", 7, ""),
+        ("pre_tokenizer", regex("Split"), "a regular expression is not supported"),
+        ("pre_tokenizer", {"type": "FixedLength", "length": 0}, "FixedLength is not supported"),
+        ("pre_tokenizer", [[]], ""),
+        ("model", {**MERGES, "continuing_subword_prefix": "####"}, "continuing_subword_prefix of BPE is not"),
+        ("model", {**MERGES, "dropout": 0.5}, "dropout of BPE is not"),
+        ("model", 7, ""),
+    ],
+)
+def test_a_tokenizer_that_could_end_the_process_is_refused(tmp_path, capfd, part, value, message):
+    """Before it is built: the library ends with a panic, with the memory or never."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(bert_json()), part: value}))
+    with pytest.raises(
+        UserError, match=rf"is no tokenizer.json that can be used \(.*{message}.*; give one of the BERT"
+    ):
+        load_tokenizer(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("padding", FIXED),
+        ("padding", {**FIXED, "strategy": "BatchLongest", "pad_to_multiple_of": 2**40}),
+        ("truncation", {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 5}),
+        (
+            "post_processor",
+            {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+                "pair": [],
+                "special_tokens": {},
+            },
+        ),
+        ("decoder", {"type": "WordPiece", "prefix": "##", "cleanup": True}),
+        (
+            "normalizer",
+            {"type": "Sequence", "normalizers": [json.loads(bert_json())["normalizer"], replacement("ab", "b")]},
+        ),
+    ],
+)
+def test_what_decides_no_id_of_a_text_does_no_harm(tmp_path, part, value):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(bert_json()), part: value}))
+    texts = ["the wave runs", "a lake"]
+    found = encode_texts(load_tokenizer(path), texts, 9)
+    assert all(np.array_equal(*pair) for pair in zip(found, encode_texts(train_tokenizer(TEXTS, 60), texts, 9)))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_tokenizer(tmp_path / "vocab.txt")

@@ -107,7 +107,7 @@ def stop_when_started(tmp_path, number, count, times=1):
     return thread
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_all_processes_save_and_starts_no_other(tmp_path, number, code):
     sender = stop_when_started(tmp_path, number, 2)
     ended = {}

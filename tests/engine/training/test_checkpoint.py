@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors
 
 from engine.layer import Layer, Parameter
 from engine.support.errors import UserError
@@ -67,7 +66,8 @@ def test_arrays_come_back_bit_for_bit_and_can_be_trained_on(tmp_path):
 
 def test_a_newer_checkpoint_replaces_the_files_of_the_older_one(tmp_path):
     save(tmp_path, 1)
-    (tmp_path / ".weights-1.safetensors.0123abcd.tmp").write_text("what a killed process was writing")
+    for name in (".weights-1.safetensors.0123abcd.tmp", ".tmpAb3dEf"):
+        (tmp_path / name).write_text("what a killed process was writing")
     save(tmp_path, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "weights-2.safetensors"]
     assert loaded(tmp_path) == 2
@@ -99,20 +99,13 @@ def test_killed_before_the_cleanup_the_newer_checkpoint_counts(tmp_path, monkeyp
     assert (tmp_path / "weights-1.safetensors").exists() and loaded(tmp_path) == 2
 
 
-def disk_full(*_):
-    raise safetensors.SafetensorError("Error while serializing: No space left on device (os error 28)")
-
-
-@pytest.mark.parametrize("failing", ["arrays", "state"])
-def test_a_full_disk_keeps_the_older_checkpoint_and_says_so(tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize("place", [(os, "fsync"), (Path, "write_text")], ids=["arrays", "state"])
+def test_a_full_disk_keeps_the_older_checkpoint_and_says_so(tmp_path, monkeypatch, place):
     def no_space(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     save(tmp_path, 1)
-    if failing == "arrays":
-        monkeypatch.setattr(checkpoint.safetensors.numpy, "save_file", disk_full)
-    else:
-        monkeypatch.setattr(Path, "write_text", no_space)
+    monkeypatch.setattr(*place, no_space)
     with pytest.raises(UserError, match="cannot be written .*No space left on device.*what was saved before is intact"):
         save(tmp_path, 2)
     assert loaded(tmp_path) == 1

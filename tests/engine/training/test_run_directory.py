@@ -71,7 +71,7 @@ def test_a_folder_with_something_else_in_it_is_not_discarded(tmp_path):
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes"]
 
 
-KILLED = ("config.toml", "tokenizer.json", ".ngrams.safetensors.0123abcd.tmp", "lock")
+KILLED = ("config.toml", "tokenizer.json", ".ngrams.safetensors.0123abcd.tmp", ".tmpAb3dEf", "lock")
 
 
 def test_a_killed_start_gives_way_to_a_new_run(tmp_path):

@@ -165,7 +165,8 @@ def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeyp
 
 def test_a_run_killed_while_its_texts_were_read_is_begun_anew(tmp_path, settings):
     directory = session_module.RunDirectory.create(tmp_path / "run")
-    directory.lock_file.touch()
+    for name in ("lock", "tokenizer.json", ".tmpAb3dEf", ".ngrams.safetensors.0123abcd.tmp"):
+        (tmp_path / "run" / name).touch()
     with pytest.raises(UserError, match="run: was stopped before anything was trained; begin it anew"):
         resume(tmp_path / "run")
     with directory.held(), pytest.raises(UserError, match="run: another process is training this run"):

@@ -471,3 +471,31 @@ def test_a_run_of_another_shape_is_refused_by_its_parameter(tmp_path):
     other = build(tmp_path / "run", network=NETWORK.replace(dimension=4), epochs=1)
     with pytest.raises(UserError, match=r"parameter embedding.table has shape \(40, 6\).* needs \(40, 4\)"):
         other.resume()
+
+
+def test_a_damaged_best_checkpoint_is_found_at_resume(tmp_path):
+    """Not after the training has ended, when its weights are loaded."""
+    trainer = build(tmp_path / "run", send(signal.SIGTERM, 2 * STEPS_PER_EPOCH + 1))
+    with pytest.raises(Interrupted):
+        trainer.train()
+    build(tmp_path / "run").resume()
+    (file,) = trainer.run.best.glob("weights-*.safetensors")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=f"{file}: is damaged"):
+        build(tmp_path / "run").resume()
+    file.unlink()
+    with pytest.raises(UserError, match=f"{file}: cannot be read"):
+        build(tmp_path / "run").resume()
+
+
+def test_what_a_killed_save_has_left_is_removed_at_resume(tmp_path):
+    trainer = build(tmp_path / "run", send(signal.SIGTERM, 2 * STEPS_PER_EPOCH + 1))
+    with pytest.raises(Interrupted):
+        trainer.train()
+    before = sorted(trainer.run.path.rglob("*"))
+    for folder in (trainer.run.best, trainer.run.last):
+        for name in (".tmpAb3dEf", ".weights-99.safetensors.0123abcd.tmp", "weights-99.safetensors"):
+            (folder / name).touch()
+    build(tmp_path / "run").resume()
+    assert sorted(trainer.run.path.rglob("*")) == before
