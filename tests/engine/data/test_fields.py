@@ -37,8 +37,6 @@ def contents(draw, suffix):
 OPTIONS = st.sampled_from(
     [{}, {"labels": "ignored"}, {"labels": "optional"}, {"text_columns": ["2"], "label_column": 1}]
 )
-    [{}, {"labels": "ignored"}, {"labels": "optional"}, {"text_columns": ["2"], "label_column": 1}]
-)
 
 
 def read(files):

@@ -20,6 +20,7 @@ from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
 from engine.training.session import open_run, resume_run, start_run
 from layers.networks import CONFIGS, build_network
+from tests.support.encoding import encode
 
 SMALL = {
     "dimension": 6,
@@ -108,7 +109,7 @@ def test_a_run_of_sentences_is_opened_as_one(tmp_path, settings):
     for name, run in (("levelled", levelled), ("plain", settings)):
         start(run, tmp_path / name)
         vocabulary = open_run(tmp_path / name, CONFIGS, build_network).vocabulary
-        assert (vocabulary.encode(["Red. Blue."], 9).sentence_offsets is not None) == (name == "levelled")
+        assert (encode(vocabulary, ["Red. Blue."], 9).sentence_offsets is not None) == (name == "levelled")
 
 
 def test_a_start_that_fails_late_leaves_no_folder(tmp_path, settings, monkeypatch):
