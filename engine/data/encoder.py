@@ -72,11 +72,12 @@ class Encoder:
         if len(self.words.strings) > KNOWN_WORDS:
             self.forget()
         strings = texts if isinstance(texts, Strings) else strings_from(texts)
-        return self.encode_numbers(number_words(self.words.strings, strings, self.vocabulary.sentences))
+        numbered = number_words(self.words.strings, strings, self.vocabulary.sentences)
+        self.learn_words()
+        return self.encode_numbers(numbered)
 
     def encode_numbers(self, texts: NumberedTexts) -> RaggedBatch:
-        """RaggedBatch without labels of texts as numbers of the words that are known here."""
-        self.learn_words()
+        """RaggedBatch without labels of texts as numbers of words that learn_words() has seen; threads may share it."""
         pieces, pieces_before = self.words.of_word.of(texts.numbers)
         if self.by_words:
             ids, token_bounds = self.tokens_of_piece.of(pieces)

@@ -120,6 +120,7 @@ def learn_ngrams(
 ) -> NGramVocabulary:
     """The NGramVocabulary of a DataConfig from the texts of some rows. encoder: of tokens alone."""
     counts = GramCounts(config.ngrams)
+    encoder.learn_words()
     with Phase("learn n-grams", "learned n-grams", len(rows), log) as phase:
         for batch in in_order(lambda some: encoder.encode_numbers(texts.take(some)), chunks_of(texts, rows)):
             counts.add(batch.ids, batch.offsets)
@@ -165,7 +166,7 @@ def encode_rows(
     encoder: Encoder, texts: NumberedTexts, labels: Ints1d, rows: Ints1d, files: BatchFiles, log: Log | None
 ) -> RaggedBatch:
     """The RaggedBatch of some texts that have been read. labels: (B,) class numbers of all."""
-    encoder.learn_words()  # before threads share them
+    encoder.learn_words()
     with Phase("encode", "encoded", len(rows), log) as phase:
         chunks, again = itertools.tee(chunks_of(texts, rows))
         for some, batch in zip(again, in_order(lambda some: encoder.encode_numbers(texts.take(some)), chunks)):

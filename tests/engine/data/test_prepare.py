@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
+from engine.data import learning
+from engine.data import texts as texts_module
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.prepare import encode_labelled, encode_plain_texts, prepare
 from engine.data.reading import count_classes, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import save_tokenizer, train_tokenizer
+from engine.support import parallel
 from engine.support.errors import UserError
 from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
 
@@ -92,6 +95,18 @@ def test_ngrams_and_affixes_come_from_the_texts_left():
     for batch, rows in ((data.train, kept), (data.validation, held_out)):
         ids, offsets, *_ = encode(data.vocabulary, [corpus.train.texts[row] for row in rows], 256)
         assert np.array_equal(batch.ids, ids) and np.array_equal(batch.offsets, offsets)
+
+
+def test_chunks_and_threads_change_nothing(tmp_path, monkeypatch):
+    """Texts that come in many chunks to several threads have the same ids; those of the test texts have new words."""
+    corpus = Corpus("tiny", affixed(60), test=LabelledTexts(["calling crying home", "new words"] * 9, ["a", "b"] * 9))
+    expected = prepare(config(validation_fraction=0.4, **WORDY), corpus, 0, cache_dir=tmp_path / "a")
+    monkeypatch.setattr(learning, "CHUNK_WORDS", 5)
+    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(texts_module, "BLOCK_TEXTS", 7)
+    found = prepare(config(validation_fraction=0.4, **WORDY), corpus, 0, cache_dir=tmp_path / "b")
+    assert found.fingerprint() == expected.fingerprint()
+    assert np.array_equal(found.test.ids, encode(found.vocabulary, corpus.test.texts, 256).ids)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_an_unknown_label_is_named_with_its_place():
 def test_fewer_than_two_classes_are_refused(labels):
     with pytest.raises(UserError, match="^train.csv: .*at least two classes"):
         require_two_classes(class_names(LabelledTexts([""] * len(labels), labels)), "train.csv")
-    require_two_classes(LabelledTexts(["", ""], ["a", "b"]))
+    require_two_classes(["a", "b"], "train.csv")
 
 
 def test_values_are_shown_on_one_short_line():
