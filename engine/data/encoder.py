@@ -60,12 +60,12 @@ class Encoder:
         self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
         self.tokens: PieceTokens = PieceTokens(tokenizer) if known is None else known.tokens
         self.words: CutWords = words or CutWords()
-        self.tokens_of_piece: GrowingLists = GrowingLists() if known is None else known.tokens_of_piece
-        self.affixes_of_piece = GrowingLists()
+        self.of_tokens: WordLists = WordLists() if known is None else known.of_tokens
+        self.of_affixes = WordLists()
 
     def forget(self) -> None:
         """Forget all words."""
-        self.words, self.tokens_of_piece, self.affixes_of_piece = CutWords(), GrowingLists(), GrowingLists()
+        self.words, self.of_tokens, self.of_affixes = CutWords(), WordLists(), WordLists()
 
     def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
         """RaggedBatch without labels of some texts."""
@@ -78,10 +78,8 @@ class Encoder:
 
     def encode_numbers(self, texts: NumberedTexts) -> RaggedBatch:
         """RaggedBatch without labels of texts as numbers of words that learn_words() has seen; threads may share it."""
-        pieces, pieces_before = self.words.of_word.of(texts.numbers)
         if self.by_words:
-            ids, token_bounds = self.tokens_of_piece.of(pieces)
-            batch = self.with_first(ids, token_bounds[pieces_before], texts)
+            batch = self.with_first(*self.of_tokens.by_word.of(texts.numbers), texts)
         else:
             batch = self.encode_whole(texts)
         if self.grams is None and self.affixes is None:
@@ -94,7 +92,7 @@ class Encoder:
                 parts.append(size + found)
                 counts.append(count)
         if self.affixes is not None:
-            found, count = self.affixes_in(pieces, pieces_before, texts.offsets)
+            found, count = self.affixes_in(texts.numbers, texts.offsets)
             parts.append(self.vocabulary.first_affix() + found)
             counts.append(count)
         return RaggedBatch(*side_by_side(parts, np.array(counts)))
@@ -102,11 +100,10 @@ class Encoder:
     def learn_words(self) -> None:
         """Cut and look up the words that have come since the last time."""
         self.words.cut_new(self.vocabulary.tokenizer)
-        pieces = self.words.pieces
-        if len(pieces) >= len(self.tokens_of_piece.offsets):
-            self.tokens_of_piece.append(*self.tokens.of(pieces.strings(len(self.tokens_of_piece.offsets) - 1)))
-        if self.affixes is not None and len(pieces) >= len(self.affixes_of_piece.offsets):
-            self.affixes_of_piece.append(*self.affixes.of(pieces.strings(len(self.affixes_of_piece.offsets) - 1)))
+        if self.by_words:
+            self.of_tokens.learn(self.words, self.tokens)
+        if self.affixes is not None:
+            self.of_affixes.learn(self.words, self.affixes)
 
     def with_first(self, ids: Ints1d, word_ends: Offsets, texts: NumberedTexts) -> RaggedBatch:
         """Put [CLS] in front of each text and cut it to max_tokens. Sentences without tokens are none.
@@ -141,17 +138,31 @@ class Encoder:
         ends = np.cumsum([0] + [len(some) for some in ids])
         return RaggedBatch(np.array([i for some in ids for i in some], np.int32), ends)
 
-    def affixes_in(self, pieces: Ints1d, pieces_before: Offsets, offsets: Offsets) -> tuple[Ints1d, Ints1d]:
-        """(ids of the known affixes of all texts, counts) from the pieces of their words."""
-        bounds = pieces_before[offsets]
-        if len(bounds) > 1 and np.diff(bounds).max() >= self.max_tokens:
-            counts = np.diff(offsets)
-            within = pieces_before[1:] - np.repeat(bounds[:-1], counts) < self.max_tokens  # words that end in time
-            kept = np.repeat(within, np.diff(pieces_before))
-            pieces = pieces[kept]
-            bounds = np.concatenate([[0], np.cumsum(kept)])[bounds]
-        ids, ends = self.affixes_of_piece.of(pieces)
-        return ids, np.diff(ends[bounds])
+    def affixes_in(self, numbers: Ints1d, offsets: Offsets) -> tuple[Ints1d, Ints1d]:
+        """(ids of the known affixes of all texts, how many each has). numbers, offsets: as in NumberedTexts."""
+        pieces = np.concatenate([[0], np.cumsum(np.diff(self.words.of_word.offsets.array())[numbers])])
+        before = pieces[offsets]
+        if len(before) > 1 and np.diff(before).max() >= self.max_tokens:
+            kept = pieces[1:] - np.repeat(before[:-1], np.diff(offsets)) < self.max_tokens
+            numbers, offsets = numbers[kept], np.concatenate([[0], np.cumsum(kept)])[offsets]
+        ids, ends = self.of_affixes.by_word.of(numbers)
+        return ids, np.diff(ends[offsets])
+
+
+class WordLists:
+    """Tokens or affixes of each piece and of each word of CutWords."""
+
+    def __init__(self) -> None:
+        self.by_piece, self.by_word = GrowingLists(), GrowingLists()
+
+    def learn(self, words: CutWords, lists: "PieceTokens | AffixTable") -> None:
+        """Find those of the pieces and words that have come since the last time."""
+        if len(words.pieces) > len(self.by_piece):
+            self.by_piece.append(*lists.of(words.pieces.strings(len(self.by_piece))))
+        if len(words.of_word) > len(self.by_word):
+            pieces, before = words.of_word.since(len(self.by_word))
+            values, ends = self.by_piece.of(pieces)
+            self.by_word.append(values, np.diff(ends[before]))
 
 
 class PieceTokens:

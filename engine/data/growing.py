@@ -40,6 +40,9 @@ class GrowingLists:
     def __init__(self) -> None:
         self.values, self.offsets = GrowingArray(np.int32), GrowingArray(np.int64, [0])
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
     def append(self, values: Ints1d, counts: Ints1d) -> None:
         """Put lists of these lengths behind the last one."""
         self.offsets.append(len(self.values) + np.cumsum(counts, dtype=np.int64))
@@ -48,6 +51,11 @@ class GrowingLists:
     def of(self, numbers: Ints1d) -> tuple[Ints1d, Offsets]:
         """(values, offsets) of the lists of these numbers, one after the other."""
         return gathered_lists(self.values.array(), self.offsets.array(), numbers)
+
+    def since(self, number: int) -> tuple[Ints1d, Offsets]:
+        """(values, offsets) of the lists from a number on."""
+        offsets = self.offsets.array()[number:]
+        return self.values.array()[offsets[0] :], offsets - offsets[0]
 
 
 def gathered_lists(values: Ints1d, offsets: Offsets, rows: Ints1d) -> tuple[Ints1d, Offsets]:

@@ -49,9 +49,8 @@ class CutWords:
 
     def cut_new(self, tokenizer: Tokenizer) -> None:
         """Cut the words that have come since the last time, by the same tokenizer or one that cuts alike."""
-        known = len(self.of_word.offsets) - 1
-        if len(self.strings) > known:
-            self.of_word.append(*pieces_of(tokenizer, self.strings.strings(known), self.pieces))
+        if len(self.strings) > len(self.of_word):
+            self.of_word.append(*pieces_of(tokenizer, self.strings.strings(len(self.of_word)), self.pieces))
 
     def piece_counts(self, occurrences: Ints1d) -> Ints1d:
         """(P,) how often each piece occurs where the words do so often, (W,)."""
