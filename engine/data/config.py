@@ -12,7 +12,10 @@ class DataConfig(Settings):
     """A corpus by name or local files, and how texts become token ids. Empty text means: not given."""
 
     corpus: str = setting("r8", "corpus by name, as the command corpora lists them (not used with train_file)")
-    train_file: str = setting("", "CSV, TSV or JSON lines of labelled training texts, also gzip")
+    train_file: str = setting(
+        "",
+        "CSV, TSV or JSON lines of labelled training texts, also gzip; a pattern, or several files with commas between",
+    )
     validation_file: str = setting("", "labelled texts that choose the best epoch")
     test_file: str = setting("", "labelled texts that are only measured at the end")
     text_columns: str = setting(

@@ -1,7 +1,6 @@
 """Texts and labels from local files, block by block."""
 
 import bisect
-import glob
 import hashlib
 import math
 import os
@@ -19,6 +18,7 @@ from engine.data.tables import MISSING, cell_text, format_of, read_rows
 from engine.data.texts import LabelledTexts, TextBlock, joined, shown
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, sha256_of
+from engine.support.paths import names_of
 from engine.support.text import sanitize
 
 HEAD_BYTES = 1 << 20  # by which format and columns are chosen
@@ -241,19 +241,6 @@ class TextFiles:
         """One line on what was read and what was guessed. count: of texts; labelled: whether they have labels."""
         described = f"{self.files[0].described_columns(labelled)}; {count} row" + ("s" if count != 1 else "")
         return described if len(self.files) == 1 else f"{len(self.files)} files; {described}"
-
-
-def names_of(path: str) -> list[str]:
-    """The files that a path, a pattern, or several of them separated by commas name, each once."""
-    if os.path.exists(path) or not any(sign in path for sign in ",*?["):
-        return [path]
-    names: list[str] = []
-    for part in path.split(",") if "," in path else [path]:
-        found = [part] if os.path.exists(part) or not glob.has_magic(part) else sorted(glob.glob(part, recursive=True))
-        if not found:
-            raise UserError(f"{part}: no file has a name like this; check the pattern")
-        names += found
-    return list(dict.fromkeys(names))
 
 
 def read_texts(path: AnyPath, **options: Any) -> tuple[LabelledTexts, str]:

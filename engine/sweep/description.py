@@ -27,6 +27,7 @@ from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus
 from engine.support.errors import UserError
 from engine.support.files import read_toml
+from engine.support.paths import absolute, names_of
 from engine.support.settings import Settings, checked, nearest
 from engine.sweep.results import CLASSIFIER, COLUMNS, RESERVED
 from engine.training.config import TrainingConfig
@@ -164,8 +165,8 @@ def checked_fields(fields: dict[str, Any], where: str, folder: Path, choices: Ch
         else:
             check_one_of(known[name], value, where)
         if name in FILE_FIELDS and value:
-            value = str(Path(folder, value).resolve())
-            if not Path(value).is_file():
+            value = absolute(value, folder)
+            if not all(Path(file).is_file() for file in with_place(where, names_of, value)):
                 raise UserError(
                     f"{where}: {name}: {value} is no file; "
                     f"give an existing one, its name relative to {Path(folder).resolve()}"

@@ -4,13 +4,13 @@ They come from layers of fields, of which later ones win: a preset, then dicts f
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.data.config import DataConfig
 from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_toml
+from engine.support.paths import absolute
 from engine.support.settings import Settings, allowed, nearest
 from engine.training.config import TrainingConfig
 
@@ -209,7 +209,6 @@ def preset_fields(choices: Choices, preset: str | None, layers: Iterable[Fields]
 
 def pinned(settings: RunSettings) -> RunSettings:
     """The same settings with absolute file names, so that a run can be resumed from any folder."""
-    absolute = {
-        name: str(Path(getattr(settings.data, name)).resolve()) for name in FILE_FIELDS if getattr(settings.data, name)
-    }
-    return settings._replace(data=settings.data.replace(**absolute))
+    given = {name: getattr(settings.data, name) for name in FILE_FIELDS}
+    moved = {name: absolute(value) for name, value in given.items() if value}
+    return settings._replace(data=settings.data.replace(**moved))
