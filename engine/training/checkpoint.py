@@ -6,6 +6,7 @@ Whenever a run is killed, state.json names files that are whole. Never pickle.
 """
 
 import contextlib
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -52,8 +53,16 @@ def progress_of(saved: dict[str, Any]) -> Progress:
     return progress
 
 
-def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: dict[str, dict[str, Array]]) -> None:
+def save_checkpoint(
+    folder: AnyPath,
+    step: int,
+    state: dict[str, Any],
+    arrays: dict[str, dict[str, Array]],
+    twin: AnyPath | None = None,
+) -> None:
     """Save into `folder` a JSON-able dict `state` and `arrays`: {"weights": dict[str, array], "optimizer": …}.
+
+    twin: another checkpoint; its files are linked where they hold the same arrays of the same step.
 
     Raises UserError where a file cannot be written; the checkpoint that was there before is then intact.
     """
@@ -67,10 +76,31 @@ def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: d
     files = {}
     for kind, named in arrays.items():
         path = folder / f"{kind}-{step}.safetensors"
-        files[kind] = {"name": path.name, **write_arrays(path, named)._asdict()}
+        linked = None if twin is None else link(Path(twin), kind, path)
+        files[kind] = linked or {"name": path.name, **write_arrays(path, named)._asdict()}
     versions = {"format": FORMAT, "python": platform.python_version(), "numpy": np.__version__}
     write_json(folder / "state.json", {"step": step, "files": files, "versions": versions, **state})
     remove_others(folder, files)
+
+
+def link(twin: Path, kind: str, path: Path) -> dict[str, Any] | None:
+    """Make a file another name of that of a checkpoint; its entry in state.json, or None where that cannot be done."""
+    with contextlib.suppress(OSError, UserError, KeyError, TypeError):
+        entry: dict[str, Any] = read_json(twin / "state.json")["files"][kind]
+        if entry["name"] == path.name:
+            path.unlink(missing_ok=True)
+            os.link(twin / path.name, path)
+            return entry
+    return None
+
+
+def drop(folder: AnyPath, kind: str) -> None:
+    """Remove arrays of a checkpoint. UserError where its state cannot be read or written."""
+    folder = Path(folder)
+    state = read_json(folder / "state.json")
+    if state["files"].pop(kind, None) is not None:
+        write_json(folder / "state.json", state)
+        remove_others(folder, state["files"])
 
 
 def remove_others(folder: Path, files: dict[str, dict[str, Any]]) -> None:

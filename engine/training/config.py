@@ -60,6 +60,15 @@ class TrainingConfig(Settings):
         "WAVE_IMPLEMENTATION in the environment takes precedence",
         choices=IMPLEMENTATIONS,
     )
+    checkpoint_seconds: int = setting(
+        30,
+        "least seconds between checkpoints to continue from, which take 3 % of the time at most; "
+        "0: one after every epoch",
+        minimum=0,
+    )
+    keep_optimizer: bool = setting(
+        True, "keep the moments of a finished training, from which it could be continued; two thirds of its bytes"
+    )
     patience: int = setting(
         3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0
     )

@@ -21,7 +21,7 @@ from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary,
 from engine.implementation import current, using, worst_differences
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
-from engine.training.checkpoint import load_checkpoint, load_weights
+from engine.training.checkpoint import drop, load_checkpoint, load_weights
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
@@ -252,6 +252,8 @@ def run_to_end(
             f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
         }
     write_json(directory.result_file, result)
+    if not settings.training.keep_optimizer:
+        drop(directory.last, "optimizer")
     return result
 
 

@@ -37,6 +37,7 @@ from engine.training.run_directory import RunDirectory
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
 
 DROPOUT_STREAM = 103
+LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
 METRICS_LINES = 50  # written together: a file append costs as much as a small step
 
 # Called with the trainer after every update, its gradients still in place; returns fields for the step's metrics.
@@ -73,6 +74,7 @@ class Trainer:
         self.epochs = config.epochs_over(self.batches_per_epoch)
         self.pending_metrics: list[dict[str, Any]] = []
         self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
+        self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
@@ -133,10 +135,15 @@ class Trainer:
                 if watch.caught is not None and progress.batch < len(batches):
                     self.save_last()
                     raise Interrupted(watch.caught, self.run.path)
+                if progress.batch < len(batches) and self.checkpoint_is_due():
+                    self.save_last()
                 if len(self.pending_metrics) > METRICS_LINES:
                     self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
             self.fetch_records()
             self.finish_epoch(bar)
+            ends = progress.epoch == self.epochs or self.patience_is_over()
+            if watch.caught is not None or ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
+                self.save_last()
         if watch.caught is not None:
             raise Interrupted(watch.caught, self.run.path)
 
@@ -233,7 +240,7 @@ class Trainer:
         return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
 
     def finish_epoch(self, bar: Any) -> None:
-        """Validate, keep the best weights, save the last ones."""
+        """Validate, and keep the best weights."""
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
@@ -254,12 +261,20 @@ class Trainer:
             progress.best_epoch = progress.epoch
             self.save(self.run.best, ("weights",))
         progress.train_seconds += time.perf_counter() - started
-        self.save_last()
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether so much time has passed since the last checkpoint that another is worth its own."""
+        least = self.config.checkpoint_seconds
+        return bool(least) and time.monotonic() - self.saved_at >= max(least, LEAST_PAUSE * self.saving_took)
 
     def save_last(self) -> None:
+        """Save the state to continue from."""
+        started = time.monotonic()
         self.fetch_records()
         self.flush_metrics()
         self.save(self.run.last, ("weights", "optimizer"))
+        self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - started
 
     def save(self, folder: Path, kinds: Iterable[str]) -> None:
         # the newest update: no loss has seen it yet
@@ -271,7 +286,8 @@ class Trainer:
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
-        save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds})
+        twin = self.run.best if folder == self.run.last else None
+        save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
 
     def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""

@@ -12,7 +12,7 @@ from engine.arrays.ragged import RaggedBatch
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training import trainer as trainer_module
-from engine.training.checkpoint import load_checkpoint
+from engine.training.checkpoint import drop, load_checkpoint
 from engine.training.config import TrainingConfig
 from engine.training.evaluation import evaluate
 from engine.training.interrupt import Interrupted
@@ -25,7 +25,7 @@ VOCABULARY, CLASSES = 40, ["a", "b", "c"]
 NETWORK = WaveNetworkConfig(
     dimension=6, hidden=6, dropout=0.2, token_dropout=0.2, embedding_dropout=0.1, classifier_dropout=0.1
 )
-TRAINING = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.02, patience=0, seed=5)
+TRAINING = TrainingConfig(epochs=3, batch_size=8, learning_rate=0.02, patience=0, seed=5, checkpoint_seconds=0)
 STEPS_PER_EPOCH, STEPS = 5, 15
 
 
@@ -198,6 +198,79 @@ def test_a_run_killed_while_it_saves_resumes_to_the_same_bits(tmp_path, whole, m
     second.resume()
     second.train()
     assert final(second) == expected
+
+
+def saves_of(monkeypatch):
+    """The steps at which checkpoints/last is saved."""
+    steps, save = [], trainer_module.save_checkpoint
+
+    def note(folder, step, *rest):
+        if folder.name == "last":
+            steps.append(step)
+        save(folder, step, *rest)
+
+    monkeypatch.setattr(trainer_module, "save_checkpoint", note)
+    return steps
+
+
+@pytest.mark.parametrize(
+    "least, step_takes, saving_takes, expected",
+    [(0, 1, 9, [5, 10, 15]), (30, 1, 0, [15]), (6, 2, 0, [3, 6, 9, 12, 15]), (6, 3, 1, [2, 13, 15])],
+)
+def test_checkpoints_take_a_small_share_of_the_time(tmp_path, monkeypatch, least, step_takes, saving_takes, expected):
+    """Checkpoints come every few seconds, the rarer the longer they take, and at the end."""
+    clock = [0.0]
+    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: clock[0])
+    steps = saves_of(monkeypatch)
+    save = trainer_module.save_checkpoint
+
+    def slow(folder, *rest):
+        clock[0] += saving_takes * (folder.name == "last")
+        save(folder, *rest)
+
+    monkeypatch.setattr(trainer_module, "save_checkpoint", slow)
+
+    def tick(step):
+        clock[0] += step_takes
+
+    build(tmp_path / "run", tick, checkpoint_seconds=least).train()
+    assert steps == expected
+
+
+def test_a_checkpoint_within_an_epoch_resumes_to_the_same_bits(tmp_path, whole, monkeypatch):
+    update, expected = whole
+    clock = [0.0]
+    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: clock[0])
+    steps = saves_of(monkeypatch)
+
+    def tick(step):
+        clock[0] += 1
+        if step == 13:
+            raise Killed
+
+    with pytest.raises(Killed):
+        build(tmp_path / "run", tick, embedding_update=update, checkpoint_seconds=6).train()
+    assert steps == [6, 12]
+    second = build(tmp_path / "run", embedding_update=update, checkpoint_seconds=6)
+    second.resume()
+    assert second.progress.batch == 2
+    second.train()
+    assert final(second) == expected
+
+
+def test_the_best_weights_are_kept_once(tmp_path):
+    """Where the last weights are the best, both checkpoints name one file, and both are whole."""
+    trainer = build(tmp_path / "run", data=DATA._replace(validation=None), epochs=1)
+    trainer.train()
+    files = [load_checkpoint(folder, ("weights",)) for folder in (trainer.run.best, trainer.run.last)]
+    assert files[0][1].keys() == files[1][1].keys()
+    inodes = {next(folder.glob("weights-*")).stat().st_ino for folder in (trainer.run.best, trainer.run.last)}
+    assert len(inodes) == 1
+    drop(trainer.run.last, "optimizer")
+    assert [path.name for path in trainer.run.last.iterdir() if "optimizer" in path.name] == []
+    assert load_checkpoint(trainer.run.last, ("weights",))[1].keys() == files[1][1].keys()
+    with pytest.raises(UserError, match="state.json: lacks 'optimizer'"):
+        load_checkpoint(trainer.run.last, ("optimizer",))
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
