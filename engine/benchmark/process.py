@@ -1,4 +1,4 @@
-"""Whole commands, each measured in a process of its own: CPU seconds, wall seconds, peak memory, and what it printed."""
+"""Whole commands, each in a process of its own: CPU seconds, wall seconds, peak memory, and what it printed."""
 
 import contextlib
 import json
