@@ -139,7 +139,7 @@ def as_json_object(scale: Scale) -> dict[str, Any]:
 
 
 def write_figure(path: str | Path, scale: Scale) -> None:
-    """Draw CPU seconds and peak memory against rows, all axes logarithmic, and a line of slope 1 that ends where ours does."""
+    """Draw CPU seconds, with a line of slope 1 that ends where ours does, and peak memory; all axes logarithmic."""
     sizes = list(scale.found)
 
     def lines(value: Callable[[Measured], float]) -> dict[str, list[float]]:
