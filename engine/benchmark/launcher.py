@@ -1,16 +1,19 @@
 """Run a command and print what its process used: a script without imports of this project.
 
-    python launcher.py STDOUT STDERR CORES COMMAND…
+    python launcher.py STDOUT STDERR CORES PIPE COMMAND…
 
 prints [exit code, CPU seconds, wall seconds, peak resident bytes] as JSON, of the command and of the processes that it
 waited for. It lies between a program that measures and the command: the kernel counts the memory of a process from that
 of its parent on, and this one is small. CORES: the command runs on so many of the cores that it may use; 0: on all.
+PIPE: the number of an open file that ends when the program that measures has ended: then all of the group is ended.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -28,5 +31,12 @@ def use_of(command: list[str], stdout: str, stderr: str, cores: int) -> tuple[in
     return child.returncode, usage.ru_utime + usage.ru_stime, wall, peak
 
 
+def end_with(pipe: int) -> None:
+    """End this group of processes as soon as the pipe has no writer any more."""
+    os.read(pipe, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    print(json.dumps(use_of(sys.argv[4:], sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    threading.Thread(target=end_with, args=(int(sys.argv[4]),), daemon=True).start()
+    print(json.dumps(use_of(sys.argv[5:], sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,20 +32,22 @@ class ProcessUse(NamedTuple):
 def measured_process(subject: str, command: Sequence[object], cores: int = 0) -> ProcessUse:
     """Run a command to its end in a process of its own. cores: how many it may use, 0 for all.
 
-    An interrupt ends it and what it started. Where it fails, a UserError names the subject and its last words.
+    It ends, with what it started, when this process is interrupted or ends. Where it fails, a UserError names the
+    subject and its last words.
     """
     if not hasattr(os, "wait4"):
         raise UserError(f"measuring {subject}: this system does not tell what a process used; use Linux or macOS")
     threads = dict.fromkeys(THREADS, str(cores)) if cores else {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, open_pipe() as pipe:
         stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
-        launched = [sys.executable, "-I", "-S", str(LAUNCHER), str(stdout), str(stderr), str(cores)]
+        launched = [sys.executable, "-I", "-S", str(LAUNCHER), str(stdout), str(stderr), str(cores), str(pipe)]
         with subprocess.Popen(
             [*launched, *map(str, command)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
             env=child_environment(**threads),
+            pass_fds=[pipe],
             start_new_session=True,  # a group of its own, that can be ended with all that it started
         ) as launcher:
             try:
@@ -60,6 +62,17 @@ def measured_process(subject: str, command: Sequence[object], cores: int = 0) ->
         if code:
             raise UserError(f"measuring {subject} failed: {last_words(stderr, code)}")
         return ProcessUse(cpu, wall, peak, stdout.read_text(encoding="utf-8", errors="replace"))
+
+
+@contextlib.contextmanager
+def open_pipe() -> Iterator[int]:
+    """The reading end of a pipe; its only writing end is this process, while the context lasts."""
+    ends = os.pipe()
+    try:
+        yield ends[0]
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def last_words(stderr: Path, code: int) -> str:

@@ -488,6 +488,7 @@ def main(arguments: list[str]) -> int:
             os.environ.setdefault(emulated_program.VARIABLE, str(choices.output / "kernels"))
             for split, rows in EMULATED_ROWS.items():
                 write_corpus(choices.output / f"{split}.csv", rows, split)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the part that runs would go on
         code = run_parts(choices, parts, lambda line: print(line, flush=True))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ from engine.benchmark.machine import describe_machine
 from engine.benchmark.process import ProcessUse, measured_process
 from engine.data.config import DataConfig
 from engine.data.prepare import read_corpus
-from engine.data.texts import LabelledTexts, class_names, encode_labels, require_two_classes
+from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import format_table
@@ -132,7 +132,6 @@ class WholeProcesses:
         corpus, _ = read_corpus(data, cache_dir)
         if corpus.test is None:
             raise UserError(f"--train-file {data.train_file}: the accuracy needs test texts; give them (--test-file)")
-        require_two_classes(corpus.train)
         encode_labels(corpus.test.labels, class_names(corpus.train), corpus.test)
         self.corpus: Any = corpus
         self.name, self.rows = corpus.name, {"train": len(corpus.train), "test": len(corpus.test)}

@@ -1,15 +1,16 @@
 """Whole processes: what they used is that of the process alone, and a failure is one line."""
 
 import os
+import signal
+import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from engine.benchmark.process import measured_process
 from engine.support.errors import UserError
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell what a process used")
 MIB = 2**20
@@ -59,24 +60,19 @@ def test_a_failure_is_told_in_one_line(code, reason):
     assert str(caught.value) == f"measuring fastText failed: {reason}"
 
 
-def test_an_interrupt_ends_all_that_was_started(tmp_path, monkeypatch):
-    """Also what the process started itself: it would go on writing."""
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_was_started_ends_with_the_program(tmp_path, signal_number):
+    """However that ends, also what the process started itself: it would go on writing."""
     mark = tmp_path / "mark"
     write = f"import time, pathlib\nwhile True:\n pathlib.Path({str(mark)!r}).write_text('x'); time.sleep(0.05)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {write!r}])"
-    main = threading.main_thread().ident
-
-    def interrupt():
+    program = f"from engine.benchmark.process import measured_process\nmeasured_process('it', {python(code)!r})"
+    with subprocess.Popen(python(program), cwd=ROOT, stderr=subprocess.PIPE) as measuring:
         while not mark.exists():
             time.sleep(0.02)
-        import signal
-
-        signal.pthread_kill(main, signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        measured_process("it", python(code))
+        measuring.send_signal(signal_number)
+        measuring.communicate()
     time.sleep(0.2)
     mark.unlink(missing_ok=True)
     time.sleep(0.3)
-    assert not Path(mark).exists()
+    assert not mark.exists()
