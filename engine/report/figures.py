@@ -119,13 +119,15 @@ def save(figure: Figure, file: Any, kind: str) -> None:
 class Panel(NamedTuple):
     """Axes of a picture. lines: name → y for every x, or for the first of them. x: if not that of the picture.
 
-    y_label: given for a panel with a scale of its own. Panels share names and looks, and x and scale unless given.
+    y_label: given for a panel with a scale of its own; x_label: of an x of its own. Panels share names and looks, and x
+    and scale unless given.
     """
 
     title: str
     lines: Mapping[str, ArrayLike]
     x: Any = None
     y_label: str | None = None
+    x_label: str | None = None
 
 
 class Level(NamedTuple):
@@ -172,6 +174,7 @@ def draw_line_plot(
     for axes, panel in zip(column, panels):
         lowest, highest = scale_of(panel, panels, levels)
         axes.set(xscale="log", yscale="log", ylim=(10.0**lowest, 10.0**highest), ylabel=panel.y_label or "")
+        axes.set_xlabel(panel.x_label or "")
         axes.set_xticks(
             ticks(*decades([panel.x])) if x_ticks is None else x_ticks,
             None if x_ticks is None else [f"{x:,}" for x in x_ticks],
@@ -182,7 +185,8 @@ def draw_line_plot(
         axes.set_title(panel.title, pad=10)  # above the crosses on the rim
         draw_levels(axes, levels)
         draw_lines(axes, panel.x, panel.lines)
-    column[-1].set_xlabel(x_label)
+    if x_label:
+        column[-1].set_xlabel(x_label)
     if y_label:
         figure.supylabel(y_label, fontsize="medium")
     handles, names = column[0].get_legend_handles_labels()

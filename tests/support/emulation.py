@@ -106,13 +106,15 @@ def compiled(folder, kernel_file, dtype):
     digest = hashlib.sha256((text + define + SHIM.read_text()).encode()).hexdigest()[:16]
     if digest not in LIBRARIES:
         library = folder / f"{kernel_file.path.stem}-{dtype}-{digest}.so"
-        code = library.with_suffix(".cpp")
-        code.write_text(text)
-        # No contraction of a·b + c: what holds here bit by bit must not hang on how an optimizer groups.
-        command = [COMPILER, "-O1", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", define, "-o", library, code]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{kernel_file.path.name}: g++ refuses it:\n{done.stderr}")
+        if not library.exists():  # else an earlier program compiled it
+            code, made = library.with_suffix(".cpp"), library.with_suffix(".made")
+            code.write_text(text)
+            # No contraction of a·b + c: what holds here bit by bit must not hang on how an optimizer groups.
+            command = [COMPILER, "-O1", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", define, "-o", made, code]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{kernel_file.path.name}: g++ refuses it:\n{done.stderr}")
+            made.rename(library)
         LIBRARIES[digest] = ctypes.CDLL(str(library))
     return LIBRARIES[digest]
 

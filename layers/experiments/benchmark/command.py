@@ -1,6 +1,6 @@
-"""The command benchmark: training and prediction timed, beside PyTorch where it is installed."""
+"""The command benchmark: training and prediction timed beside PyTorch, and whole processes beside fastText."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,6 +10,7 @@ from engine.arrays.backend import resolve_device
 from engine.commands.options import (
     cache_option,
     device_option,
+    field_option,
     figure_option,
     given_options,
     json_option,
@@ -18,56 +19,105 @@ from engine.commands.options import (
     number_option,
     to_json,
 )
+from engine.data.config import DataConfig
 from engine.support.errors import UserError
 
+# The options of each mode, and what it measures.
+MODES: dict[str, tuple[set[str], str]] = {
+    "": (
+        {"device", "corpus", "only", "repeats", "threads", "peer", "figure", "cache_dir", "as_json"},
+        "single figures",
+    ),
+    "--device": ({"device", "only", "repeats", "peer", "as_json"}, "random texts on a GPU"),
+    "--processes": (
+        {"processes", "corpus", "train_file", "test_file", "text_columns", "label_column"}
+        | {"only", "repeats", "threads", "peer", "cache_dir", "as_json"},
+        "whole processes on one corpus",
+    ),
+    "--scale": ({"scale", "rows", "only", "repeats", "threads", "peer", "figure", "as_json"}, "generated corpora"),
+}
 
-@click.command(short_help="Measure the speed, beside PyTorch where it is installed.")
+
+@click.command(short_help="Measure the speed, beside PyTorch, fastText and linear models.")
+@click.option("--processes", is_flag=True, help="Measure whole processes on one corpus, beside fastText and others.")
+@click.option("--scale", is_flag=True, help="Measure growth with the number of rows, beside fastText.")
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
 @click.option(
     "--corpus", metavar="NAME", default="r8", show_default=True, help="Corpus whose texts are trained on and labelled."
 )
-@click.option("--only", metavar="NAMES", help="Figures to measure, comma-separated.  [default: all]")
-@number_option("--repeats", 5, "Measurements of each figure; the median counts.")
+@field_option(DataConfig, "--train-file", "With --processes: own texts in place of a corpus by name.", metavar="FILE")
+@field_option(DataConfig, "--test-file", "With --processes: own test texts.", metavar="FILE")
+@field_option(DataConfig, "--text-columns", "Text columns: names or positions from 1.", metavar="NAMES")
+@field_option(DataConfig, "--label-column", "Label column: name or position from 1.", metavar="NAME")
+@click.option(
+    "--rows", metavar="NUMBERS", help="With --scale: rows, comma-separated.  [default: 10000,100000,1000000,3000000]"
+)
+@click.option("--only", metavar="NAMES", help="Figures, or with --processes and --scale contestants, comma-separated.")
+@number_option("--repeats", 5, "Measurements of each figure; the median counts. With --scale 1 unless given.")
 @number_option(
-    "--threads", 0, "Threads of both engines, except in memory_… and first_step; 0: as many as they take.", least=0
+    "--threads",
+    0,
+    "Threads of both engines, except in memory_… and first_step; 0: as many as they take, and with --processes and "
+    "--scale one core for each process.",
+    least=0,
 )
 @click.option(
     "--peer/--no-peer",
     default=None,
-    help="Measure PyTorch (extra bench) as well, or not.  [default: if it is installed]",
+    help="Measure the others (extra bench) as well, or not.  [default: PyTorch if it is installed]",
 )
 @figure_option("Draw time against size as .svg or .png (extra plots).")
 @cache_option
 @json_option
 @click.pass_context
 def benchmark(
-    ctx: click.Context,
-    /,
-    device: str,
-    corpus: str,
-    only: str | None,
-    repeats: int,
-    threads: int,
-    peer: bool | None,
-    figure: str | None,
-    cache_dir: str | None,
-    as_json: bool,
+    ctx: click.Context, /, device: str, only: str | None, repeats: int, peer: bool | None, as_json: bool, **options: Any
 ) -> None:
     """Measure training, prediction, memory and growth; PyTorch and ours take turns on the same texts.
 
-    On a GPU: steps in batches of 64, 256 and 1,024 texts in float32 and TF32, their parts, memory, and four epochs.
-    Takes about five minutes on two cores. Nothing else should run meanwhile.
+    With --processes: CPU seconds, wall seconds, peak memory and test accuracy of whole processes. With --scale: the
+    same for one epoch over generated corpora of 10,000 to 3,000,000 rows. On a GPU: steps in batches of 64, 256 and
+    1,024 texts in float32 and TF32, their parts, memory, and four epochs.
+    Takes about ten minutes on two cores. Nothing else should run meanwhile.
     """
-    if resolve_device(device) == "cuda":
-        benchmark_gpu(ctx, only, repeats, peer, as_json)
-        return
+    names = names_in(only) if only else []
+    modes = [f"--{name}" for name in ("processes", "scale") if options.pop(name)]
+    if len(modes) > 1:
+        raise UserError(f"{' and '.join(modes)}: measure different things; give one of them")
+    mode = modes[0] if modes else "--device" if resolve_device(device) == "cuda" else ""
+    require_options_of(ctx, mode)
+    if mode == "--processes":
+        benchmark_processes(names, repeats, peer, as_json, **options)
+    elif mode == "--scale":
+        repeats = repeats if given_options(ctx, lambda name: name == "repeats") else 1
+        benchmark_scale(names, repeats, peer, as_json, options)
+    elif mode == "--device":
+        benchmark_gpu(only, repeats, peer, as_json)
+    else:
+        benchmark_cpu(only, repeats, peer, as_json, options)
+
+
+def require_options_of(ctx: click.Context, mode: str) -> None:
+    """Raise UserError where an option is given that has no meaning in the mode, one of MODES."""
+    allowed, what = MODES[mode]
+    given = given_options(ctx, lambda name: name not in allowed)
+    if given and mode:
+        shown = f"--device {ctx.params['device']}" if mode == "--device" else mode
+        raise UserError(f"{shown}: measures {what}, so {', '.join(given)} cannot be given with it; leave it out")
+    if given:
+        raise UserError(f"{given[0]}: goes with {'--scale' if given[0] == '--rows' else '--processes'}; give that too")
+
+
+def benchmark_cpu(only: str | None, repeats: int, peer: bool | None, as_json: bool, options: Mapping[str, Any]) -> None:
+    """The command benchmark on a CPU."""
     from engine.report.figures import require_plots
     from layers.experiments.benchmark.cpu import CpuBenchmark
     from layers.experiments.benchmark.harness import as_json_object, as_table, write_figure
 
+    figure = options["figure"]
     if figure is not None:
         require_plots(figure)
-    measured = CpuBenchmark(corpus, repeats, threads, peer, cache_dir)
+    measured = CpuBenchmark(options["corpus"], repeats, options["threads"], peer, options["cache_dir"])
     chosen = chosen_figures(measured, only)
     if figure is not None and not {"length_exponent", "batch_exponent"} & chosen.keys():
         raise UserError(f"--figure {figure}: draws length_exponent and batch_exponent; name one of them in --only")
@@ -80,20 +130,59 @@ def benchmark(
         make_log(as_json)(f"drawn: {figure}")
 
 
-def benchmark_gpu(ctx: click.Context, only: str | None, repeats: int, peer: bool | None, as_json: bool) -> None:
+def benchmark_gpu(only: str | None, repeats: int, peer: bool | None, as_json: bool) -> None:
     """The command benchmark on a GPU, where some of its options have no meaning."""
     from layers.experiments.benchmark.gpu import GpuBenchmark
     from layers.experiments.benchmark.harness import as_json_object, as_table
 
-    given = given_options(ctx, lambda name: name in ("corpus", "threads", "figure", "cache_dir"))
-    if given:
-        raise UserError(
-            f"--device {ctx.params['device']}: measures random texts on a GPU, so {', '.join(given)} cannot be given "
-            "with it; leave it out"
-        )
     measured = GpuBenchmark("cuda", repeats, peer)
     measure_all(chosen_figures(measured, only).values())
     click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+
+
+def benchmark_processes(
+    only: Sequence[str],
+    repeats: int,
+    peer: bool | None,
+    as_json: bool,
+    threads: int,
+    cache_dir: str | None,
+    figure: None,
+    rows: None,
+    **data: Any,
+) -> None:
+    """The command benchmark --processes. data: fields of DataConfig, None where they are not given."""
+    from layers.experiments.benchmark.whole_processes import WholeProcesses, as_json_object, as_table
+
+    config = DataConfig(**{name: value for name, value in data.items() if value is not None})
+    measured = WholeProcesses(config, only, repeats, threads or 1, peer, cache_dir)
+    with tqdm(total=measured.count, desc="benchmark", unit="process", leave=False, disable=None) as bar:
+        for number, name in enumerate(measured.measure()):
+            bar.set_postfix_str(name)
+            bar.update(number > 1)
+    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+
+
+def benchmark_scale(
+    only: Sequence[str], repeats: int, peer: bool | None, as_json: bool, options: Mapping[str, Any]
+) -> None:
+    """The command benchmark --scale. Ctrl-C shows the sizes that are complete."""
+    from engine.report.figures import require_plots
+    from layers.experiments.benchmark.scale import ROWS, Scale, as_json_object, as_table, write_figure
+
+    figure, rows, log = options["figure"], options["rows"], make_log(as_json)
+    if figure is not None:
+        require_plots(figure)
+    measured = Scale(names_in(rows) if rows else ROWS, only, repeats, options["threads"] or 1, peer)
+    try:
+        for line in measured.measure():
+            log(line)
+    finally:
+        if measured.found:
+            click.echo(to_json(as_json_object(measured)) if as_json else f"\n{as_table(measured)}")
+            if figure is not None:
+                write_figure(figure, measured)
+                log(f"drawn: {figure}")
 
 
 def chosen_figures(measured: Any, only: str | None) -> dict[str, Callable[[], Any]]:

@@ -4,6 +4,9 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import math
+import os
+import shutil
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -89,6 +92,14 @@ def why_no_peer(device: str) -> str | None:
     from layers.experiments.benchmark import torch_peer
 
     return None if torch_peer.has_cuda() else "PyTorch is installed without a usable CUDA"
+
+
+def why_not_compiled(device: str) -> str | None:
+    """None when torch.compile has what it needs for the device, otherwise the reason in a few words."""
+    if device != "cpu":
+        return None
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # which torch.compile calls
+    return None if shutil.which(compiler) else f"there is no C++ compiler ({compiler})"
 
 
 def peer_version(kinds: Iterable[str]) -> str | None:

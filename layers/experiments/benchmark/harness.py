@@ -13,7 +13,14 @@ from engine.report.figures import Panel, write_line_plot
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import format_table
-from layers.experiments.benchmark.contestants import FORMS, Training, equal_contestants, peer_version, why_no_peer
+from layers.experiments.benchmark.contestants import (
+    FORMS,
+    Training,
+    equal_contestants,
+    peer_version,
+    why_no_peer,
+    why_not_compiled,
+)
 from layers.experiments.benchmark.parts import StepLimit
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 
@@ -21,12 +28,13 @@ REMEDIES = {"cpu": f"run {install_extra('bench')}", "cuda": "install a PyTorch t
 
 
 class Row(NamedTuple):
-    """A line of the benchmark. ours, peer: medians in `unit`; ratio: how many times better ours is.
+    """A line of the benchmark. ours, peer, compiled: medians in `unit`; ratio, compiled_ratio: ours is so much better.
 
     share_of_limit: on a CPU, ours over what the products with the weights alone would allow, each computed for every
     token: above 1 where products are saved; on a GPU, the StepLimit over the seconds of ours. share_in_products: the
     time that the products which ours does compute would take at the rate measured, over the time of all. spread:
-    {"ours": (least, largest), "peer": …} of the repeats. None where something does not apply or was not measured.
+    {"ours": (least, largest), "peer": …, "compiled": …} of the repeats. compiled: the peer by torch.compile. None where
+    something does not apply or was not measured.
     """
 
     name: str
@@ -37,6 +45,8 @@ class Row(NamedTuple):
     unit: str
     share_in_products: float | None = None
     spread: dict[str, tuple[float, float]] | None = None
+    compiled: float | None = None
+    compiled_ratio: float | None = None
 
 
 class Benchmark:
@@ -65,6 +75,10 @@ class Benchmark:
             self.notes.append(f"no peer: {missing}")
         if with_peer is False or missing:
             self.kinds = ("ours",)
+        reason = why_not_compiled(device) if "compiled" in self.kinds else None
+        if reason:
+            self.kinds = [kind for kind in self.kinds if kind != "compiled"]
+            self.notes.append(f"no compiled peer: {reason}")
 
     @property
     def with_peer(self) -> bool:
@@ -97,10 +111,19 @@ class Benchmark:
         return copy_bandwidth(self.device, self.clock)
 
     def make_engines(
-        self, network: WaveNetwork, batches: Sequence[RaggedBatch], label: str, precision: str = "float32"
+        self,
+        network: WaveNetwork,
+        batches: Sequence[RaggedBatch],
+        label: str,
+        precision: str = "float32",
+        kinds: Sequence[str] | None = None,
     ) -> dict[str, Training]:
-        """{kind: contestant} with the parameters of the network, after an update with each batch in which all agree."""
-        made, notes = equal_contestants(self.kinds, network, self.device, batches, precision, label, self.remedy)
+        """{kind: contestant} with the parameters of the network, after an update with each batch in which all agree.
+
+        kinds: by default all of the benchmark.
+        """
+        chosen = self.kinds if kinds is None else kinds
+        made, notes = equal_contestants(chosen, network, self.device, batches, precision, label, self.remedy)
         self.notes += [note for note in notes if note not in self.notes]
         return made
 
@@ -120,22 +143,18 @@ class Benchmark:
         share_of_limit: float | None = None,
         share_in_products: float | None = None,
     ) -> None:
-        """Append a Row of the medians of values[kind] beside the peer, and "…_compiled" beside a compiled one."""
+        """Append a Row of the medians of values[kind] and of how many times better ours is."""
         medians = {kind: statistics.median(numbers) for kind, numbers in values.items()}
         spread = {kind: (min(numbers), max(numbers)) for kind, numbers in values.items()}
-        ours, shown = medians["ours"], {"ours": spread["ours"]}
-        for kind in FORMS:
-            peer = medians.get(kind)
-            if peer is None and kind != "peer":
-                continue
-            ratio = None if peer is None else ours / peer if more_is_better else peer / ours
-            both = shown if peer is None else {**shown, "peer": spread[kind]}
-            ending = "" if kind == "peer" else f"_{kind}"
-            self.rows.append(Row(name + ending, ours, peer, ratio, share_of_limit, unit, share_in_products, both))
+        ours = medians["ours"]
+        peer, compiled = (medians.get(kind) for kind in FORMS)
+        ratios = [None if x is None else ours / x if more_is_better else x / ours for x in (peer, compiled)]
+        shares = share_of_limit, unit, share_in_products
+        self.rows.append(Row(name, ours, peer, ratios[0], *shares, spread, compiled, ratios[1]))
 
 
 NAMES = {"ours": "ours", "peer": "PyTorch"}
-HEADINGS = ["measured", "unit", "ours", "PyTorch", "times better", "of the limit", "in products"]
+COMPILED = "compiled: PyTorch by torch.compile; the time of compiling is not counted"
 LIMIT_HEADINGS = ["least of a step", "GFLOP", "MB", "products ms", "memory ms", "both ms"]
 
 
@@ -151,20 +170,17 @@ def as_table(benchmark: Benchmark) -> str:
 
 
 def rows_table(rows: list[Row]) -> str:
-    """A line for each Row."""
-    cells = [
-        (
-            row.name,
-            row.unit,
-            number(row.ours, row.unit),
-            number(row.peer, row.unit),
-            number(row.ratio, "ratio"),
-            share(row.share_of_limit),
-            share(row.share_in_products),
-        )
-        for row in rows
-    ]
-    return format_table(HEADINGS, cells, align="<<>>>>>")
+    """A line for each Row; with columns of the compiled peer where it was measured."""
+    with_compiled = any(row.compiled is not None for row in rows)
+    headings = ["measured", "unit", "ours", "PyTorch", "times better"]
+    headings += [*(["compiled", "times better"] if with_compiled else []), "of the limit", "in products"]
+    cells = []
+    for row in rows:
+        compiled = [number(row.compiled, row.unit), number(row.compiled_ratio, "ratio")] if with_compiled else []
+        peer = [number(row.peer, row.unit), number(row.ratio, "ratio"), *compiled]
+        shares = share(row.share_of_limit), share(row.share_in_products)
+        cells.append([row.name, row.unit, number(row.ours, row.unit), *peer, *shares])
+    return format_table(headings, cells, align="<<" + ">" * (len(headings) - 2))
 
 
 def number(value: float | None, unit: str) -> str:
@@ -181,8 +197,12 @@ def share(value: float | None) -> str:
 
 
 def rate_lines(benchmark: Benchmark) -> list[str]:
-    """The rates that the device reached in this run: of its products and, beside limits, of a copy."""
-    lines = [rate_line(**product) for product in benchmark.products()]
+    """The rates that the device reached in this run: of its products and, beside limits, of a copy.
+
+    Before them a line on the compiled peer, where it was measured.
+    """
+    lines = [COMPILED] if any(row.compiled is not None for row in benchmark.rows) else []
+    lines += [rate_line(**product) for product in benchmark.products()]
     if benchmark.limits:
         lines.append(f"copy: {benchmark.bandwidth / 1e9:,.0f} GB/s read and written")
     return lines
@@ -254,9 +274,15 @@ def as_json_object(benchmark: Benchmark) -> dict[str, Any]:
 
 def write_figure(path: str | Path, benchmark: Benchmark) -> None:
     """Draw seconds of a training step against length of texts and size of a batch, both axes logarithmic."""
-    titles = {"length": "16 texts, by tokens of each", "batch": "texts of 64 tokens, by their number"}
+    titles = {"length": "longer texts", "batch": "more texts"}
+    x_labels = {"length": "tokens of each of 16 texts", "batch": "texts of 64 tokens in a batch"}
     panels = [
-        Panel(titles[quantity], {NAMES[kind]: seconds for kind, seconds in growth["seconds"].items()}, growth["sizes"])
+        Panel(
+            titles[quantity],
+            {NAMES[kind]: seconds for kind, seconds in growth["seconds"].items()},
+            growth["sizes"],
+            x_label=x_labels[quantity],
+        )
         for quantity, growth in benchmark.growth.items()
     ]
-    write_line_plot(path, None, panels, "tokens or texts", "seconds of a training step, d = 128")
+    write_line_plot(path, None, panels, "", "seconds of a training step, d = 128")

@@ -31,6 +31,15 @@ def test_both_axes_are_logarithmic_and_panels_share_them():
     assert (upper.get_xlabel(), lower.get_xlabel(), figure.get_supylabel()) == ("", "x", "y")
 
 
+def test_a_panel_can_name_an_axis_of_its_own():
+    panels = [
+        Panel("a", {"line": [1.0]}, [1.0], x_label="lengths"),
+        Panel("b", {"line": [1.0]}, [2.0], x_label="sizes"),
+    ]
+    figure = draw_line_plot(None, panels, "", "y", ())
+    assert [axes.get_xlabel() for axes in figure.axes] == ["lengths", "sizes"]
+
+
 def test_panels_stand_one_below_the_other():
     """Letters stay as large as in a single panel, however many there are."""
     figure, axes = picture([[1.0, 1.0, 1.0]], [[1.0, 1.0, 1.0]], [[1.0, 1.0, 1.0]])

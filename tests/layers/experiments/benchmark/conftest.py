@@ -66,8 +66,9 @@ class Losing:
 def peer(monkeypatch):
     """The module `torch_peer`. torch.compile then traces and guards, but needs no C++ compiler."""
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[bench]'")
-    from layers.experiments.benchmark import torch_peer
+    from layers.experiments.benchmark import harness, torch_peer
 
+    monkeypatch.setattr(harness, "why_not_compiled", lambda device: None)
     monkeypatch.setattr(torch_peer, "COMPILER", "eager")
     return torch_peer
 

@@ -129,6 +129,26 @@ def test_without_pytorch_a_peer_is_an_error_or_a_note(small, monkeypatch):
     assert CpuBenchmark().with_peer is False and CpuBenchmark().notes == ["no peer: PyTorch is not installed"]
 
 
+def test_the_compiled_peer_is_measured_in_trainings_alone(small, peer, monkeypatch):
+    """All that it trains while the clock runs is compiled before."""
+    benchmark = CpuBenchmark(repeats=3)
+    for name in ("train_d128", "predict_one_d128", "batch_exponent"):
+        benchmark.figures()[name]()
+    train, predict, growth = benchmark.rows
+    assert train.peer > 0 and train.compiled > 0 and train.compiled_ratio == train.ours / train.compiled
+    assert predict.peer > 0 and growth.peer is not None and predict.compiled is growth.compiled is None
+    assert not benchmark.notes and report.as_json_object(benchmark)["machine"]["peer"].endswith("eager and compiled")
+
+
+def test_without_a_compiler_a_line_says_so(small, peer, monkeypatch):
+    monkeypatch.setattr(report, "why_not_compiled", contestants.why_not_compiled)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    benchmark = CpuBenchmark()
+    assert list(benchmark.kinds) == ["ours", "peer"]
+    assert benchmark.notes == ["no compiled peer: there is no C++ compiler (no-such-compiler)"]
+    assert contestants.why_not_compiled("cuda") is None
+
+
 def test_medians_and_not_means_are_compared(small):
     benchmark = CpuBenchmark(with_peer=False)
     benchmark.add("figure", {"ours": [1.0, 1.0, 100.0]}, "ms")
