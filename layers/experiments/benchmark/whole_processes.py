@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from engine.benchmark.machine import describe_machine
 from engine.benchmark.process import ProcessUse, measured_process
 from engine.data.config import DataConfig
-from engine.data.prepare import read_corpus
+from engine.data.reading import read_corpus
 from engine.data.texts import LabelledTexts, class_names, encode_labels
 from engine.support.command import install_extra
 from engine.support.errors import UserError
