@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from engine.arrays.backend import blas_threads
 from engine.arrays.matmul import PRECISIONS, product_precision
-from engine.implementation import IMPLEMENTATIONS, using
 from engine.support.errors import UserError
+from engine.support.implementation import IMPLEMENTATIONS, using
 from engine.support.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")

@@ -21,7 +21,7 @@ from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
 from engine.training.run_directory import RunDirectory
-from engine.training.session import classes_of, open_run, read_run_settings
+from engine.training.trained_run import classes_of, open_run, read_run_settings
 from engine.types import Floats2d
 
 

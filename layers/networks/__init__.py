@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.implementation import current
+from engine.support.implementation import current
 from layers.fast import FUNCTIONS
 from layers.networks.checked_wave_network import CheckedWaveNetwork
-from layers.networks.configs import TransformerConfig, WaveNetworkConfig
+from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
 from layers.networks.parts import TextClassifier
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
@@ -30,6 +30,8 @@ def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dty
 
 __all__ = [
     "CONFIGS",
+    "DEFAULTS",
+    "PRESETS",
     "PlannedWaveNetwork",
     "Transformer",
     "TransformerConfig",

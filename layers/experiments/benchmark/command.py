@@ -21,7 +21,7 @@ from engine.commands.options import (
 from engine.support.errors import UserError
 
 
-@click.command(short_help="Measure the speed, beside PyTorch where it is installed.")
+@click.command()
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
 @click.option(
     "--corpus", metavar="NAME", default="r8", show_default=True, help="Corpus whose texts are trained on and labelled."
