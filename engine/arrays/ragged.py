@@ -105,6 +105,9 @@ def segment_sum_equation(x: Array, offsets: Offsets, dtype: npt.DTypeLike | None
     if xp is not np:
         return reduce_on_device(x, offsets, "sum", total).astype(dtype or x.dtype, copy=False)
     y = np.zeros((len(offsets) - 1, *x.shape[1:]), total)
+    if len(x) <= len(y) and (counts := lengths(offsets)).max(initial=0) <= 1:  # nothing to sum
+        y[counts == 1] = x
+        return y.astype(dtype or x.dtype, copy=False)
     for row, start, stop in nonempty(offsets):
         # A loop over texts: add.reduceat along axis 0 walks down the columns and is 2 to 9 times slower.
         np.add.reduce(x[start:stop], axis=0, dtype=total, out=y[row, ...])

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.commands.options import Project, decoded, device_option, with_option
 from engine.support.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.types import Floats2d
 
 
 def predict_command(project: Project) -> click.Command:
@@ -24,31 +28,46 @@ def predict_command(project: Project) -> click.Command:
         With several runs (--with) that is the class of the largest mean probability.
         A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
         """
-        from engine.arrays.backend import resolve_device
-        from engine.data.prepare import read_lines
-        from engine.training.ensemble import common_classes, mean_probabilities
+        from engine.training.run_directory import RunDirectory
 
-        runs, device = [run_dir, *others], resolve_device(device)
-        classes = common_classes(runs)
+        if device != "cpu":
+            from engine.arrays.backend import resolve_device
+
+            device = resolve_device(device)
+        runs = [run_dir, *others]
+        for path in runs:
+            RunDirectory.open(path)
         if not texts and sys.stdin is None:
             raise UserError(
                 "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
             )
-        if not texts and sys.stdin.isatty():
+        given = [decoded(text, number) for number, text in enumerate(texts, start=1)]
+        if not given and sys.stdin.isatty():
             click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
-        given = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
-        predicted = mean_probabilities(runs, given, project.configs, project.build_network, device)
-        for text, probabilities in zip(given, predicted):
-            best = int(probabilities.argmax())
-            if as_json:
-                line = {
-                    "text": text,
-                    "label": classes[best],
-                    "probability": float(probabilities[best]),
-                    "probabilities": {name: round(float(p), 6) for name, p in zip(classes, probabilities)},
-                }
-                click.echo(json.dumps(line, ensure_ascii=False))
-            else:
-                click.echo(f"{classes[best]}\t{probabilities[best]:.4f}")
+
+        from engine.data.lines import line_blocks
+        from engine.training.prediction import Predictor
+
+        with Predictor(runs, project.configs, project.build_network, device) as predictor:
+            for block, probabilities in predictor.of_blocks([given] if given else line_blocks(sys.stdin.buffer)):
+                click.echo(answers(block, probabilities, predictor.classes, as_json), nl=False)
 
     return predict
+
+
+def answers(texts: list[str], probabilities: "Floats2d", classes: list[str], as_json: bool) -> str:
+    """A line for each text: its class, a tab and its probability, or JSON with all probabilities."""
+    labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
+    if not as_json:
+        most = probabilities.max(axis=1).tolist()
+        return "".join([f"{label}\t{probability:.4f}\n" for label, probability in zip(labels, most)])
+    lines = (
+        {
+            "text": text,
+            "label": label,
+            "probability": max(row),
+            "probabilities": {name: round(p, 6) for name, p in zip(classes, row)},
+        }
+        for text, label, row in zip(texts, labels, probabilities.tolist())
+    )
+    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])

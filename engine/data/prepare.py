@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,22 +159,6 @@ def encode_plain_texts(
 ) -> RaggedBatch:
     """RaggedBatch without labels of a list of strings. coders: as in Vocabulary.encode()."""
     return vocabulary.encode(texts, config.max_tokens, coders)
-
-
-def read_lines(stream: BinaryIO) -> list[str]:
-    """The lines of a binary stream as texts, empty ones included. UserError for bytes that are not UTF-8."""
-    lines = stream.read().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    texts = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            texts.append(line.rstrip(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8"
-            ) from None
-    return texts
 
 
 def count_classes(config: DataConfig) -> int:

@@ -11,6 +11,7 @@ import safetensors
 import safetensors.numpy
 from tokenizers import Tokenizer
 
+from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.arrays.ragged import RaggedBatch, lengths
 from engine.data.affixes import AffixVocabulary, encode_affixes, load_affixes, save_affixes
 from engine.data.ngrams import NGramVocabulary, add_ngrams, grams_of, places_in, side_by_side
@@ -153,9 +154,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 def read_hashes(path: Path) -> Ints1d:
     try:
-        hashes: Ints1d = safetensors.numpy.load_file(path)["hashes"]
+        hashes: Ints1d = read_arrays(path, mapped=True)["hashes"]
         return hashes
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, DamagedFile) as error:
         raise UserError(
             f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again"
         ) from None

@@ -19,6 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from engine.arrays.backend import to_host
+from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.texts import shown
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, sha256_of, write_json, write_whole
@@ -81,8 +82,10 @@ def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: d
                 old.unlink()
 
 
-def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
-    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint.
+def load_checkpoint(
+    folder: AnyPath, kinds: Iterable[str], mapped: bool = False
+) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint. mapped: as in read_arrays().
 
     UserError when it is missing, damaged or too new.
     """
@@ -102,19 +105,16 @@ def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, An
             f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
             "restore the file or train again"
         ) from None
-    return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
+    return state, {kind: load_arrays(path, digest, mapped) for kind, (path, digest) in entries.items()}
 
 
-def load_arrays(path: Path, digest: str) -> dict[str, Array]:
+def load_arrays(path: Path, digest: str, mapped: bool) -> dict[str, Array]:
     """The arrays of a safetensors file whose SHA-256 must be `digest`."""
     try:
-        if sha256_of(path) != digest:
-            raise UserError(
-                f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
-            )
-        arrays: dict[str, Array] = safetensors.numpy.load_file(path)
-        return arrays
-    except (OSError, safetensors.SafetensorError) as error:
+        return read_arrays(path, digest, mapped)
+    except DamagedFile as error:
+        raise UserError(f"{path}: is damaged ({error}); restore the file or train again") from None
+    except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
 
 

@@ -33,10 +33,13 @@ class OpenRun(NamedTuple):
 def open_run(
     path: AnyPath, network_classes: NetworkClasses, build_network: BuildNetwork, device: str = "cpu"
 ) -> OpenRun:
-    """OpenRun of a run directory with its best weights. UserError where it is no run, damaged, or untrained."""
+    """OpenRun of a run directory with its best weights, which stay in their file until they are used.
+
+    UserError where it is no run, damaged, or untrained.
+    """
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
-    state, arrays = load_checkpoint(directory.best, ("weights",))
+    state, arrays = load_checkpoint(directory.best, ("weights",), mapped=True)
     if not settings.matches(state.get("config")):
         raise UserError(
             f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
@@ -44,7 +47,7 @@ def open_run(
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     with using(settings.training.implementation):
-        network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
+        network = build_network(settings.network, vocabulary.size(), len(classes), None)
     load_weights(network, arrays["weights"], directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
 

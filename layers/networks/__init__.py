@@ -20,7 +20,9 @@ NETWORKS: dict[str, dict[str, type[Any]]] = {  # by model and implementation
 }
 
 
-def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32) -> TextClassifier:
+def build_network(
+    config: Any, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
+) -> TextClassifier:
     """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
     implementation = current()
     network: TextClassifier = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
