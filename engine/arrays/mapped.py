@@ -15,6 +15,7 @@ import numpy as np
 from engine.types import Array
 
 LENGTH_BYTES = 8
+READ_BYTES = 1 << 23  # at a time: a thread that does this waits for others after each
 DTYPES = {
     **{f"F{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
     **{f"I{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
@@ -36,9 +37,9 @@ def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> 
     """
     with open(path, "rb") as file:
         if mapped:
-            found = hashlib.sha256()
-            while chunk := file.read(1 << 20):  # not through the mapping, whose pages would then count as memory
-                found.update(chunk)
+            found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
+            while size := file.readinto(read):  # not through the mapping, whose pages would then count as memory
+                found.update(read[:size])
             length = file.tell()
             content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if length else b""
         else:

@@ -15,14 +15,13 @@ from engine.types import Ints1d, Offsets
 
 KNOWN_PARTS = 200_000  # of some 300 bytes each
 UNKNOWN = -1
-CLS = 0  # the part that stands for [CLS]
 
 
 class TextEncoder:
     """Encodes texts as a Vocabulary does. What lies between two spaces, a part, is tokenized once.
 
-    known: the number of each part. tokens, affixes: for each part its token ids, and the ids of its affixes. words: the
-    number of its words.
+    known: the number of each part; None stands for the [CLS] before each text. tokens, affixes: for each part its token
+    ids, and the ids of its affixes. words: the number of its words.
     """
 
     def __init__(self, vocabulary: Vocabulary, max_tokens: int) -> None:
@@ -41,8 +40,8 @@ class TextEncoder:
         self.forget()
 
     def forget(self) -> None:
-        """Know no part but [CLS], which no text can hold."""
-        self.known: dict[str, int] = {}
+        """Know no part but the one that stands for [CLS]."""
+        self.known: dict[str | None, int] = {None: 0}
         self.tokens, self.affixes = Runs(), Runs()
         self.words = np.zeros(1, np.int64)
         self.tokens.extend([[self.vocabulary.tokenizer.token_to_id(FIRST)]])
@@ -71,15 +70,18 @@ class TextEncoder:
         """The numbers of the parts of all texts, each text after [CLS], and where the texts begin."""
         if len(self.known) > KNOWN_PARTS:
             self.forget()
-        words = " ".join(texts).split(" ")
-        numbers = np.fromiter(map(self.known.get, words, repeat(UNKNOWN)), np.int64, len(words))
-        unknown = np.flatnonzero(numbers == UNKNOWN).tolist()
-        if unknown:
-            self.learn(list(dict.fromkeys(words[place] for place in unknown)))
-            numbers[unknown] = [self.known[words[place]] for place in unknown]
-        ends = np.cumsum(np.fromiter((text.count(" ") + 1 for text in texts), np.int64, len(texts)))
-        offsets = np.concatenate([[0], ends])
-        return np.insert(numbers, offsets[:-1], CLS), offsets + np.arange(len(offsets))
+        parts: list[str | None] = []
+        offsets = [0]
+        for text in texts:
+            parts.append(None)
+            parts += text.split(" ")
+            offsets.append(len(parts))
+        numbers = np.fromiter(map(self.known.get, parts, repeat(UNKNOWN)), np.int64, len(parts))
+        if numbers.min() == UNKNOWN:
+            unknown = np.flatnonzero(numbers == UNKNOWN).tolist()
+            self.learn(list(dict.fromkeys(str(parts[place]) for place in unknown)))
+            numbers[unknown] = [self.known[parts[place]] for place in unknown]
+        return numbers, np.array(offsets)
 
     def learn(self, parts: list[str]) -> None:
         """Tokenize parts that are not known yet."""

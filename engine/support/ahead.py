@@ -1,19 +1,25 @@
-"""An iterator that runs ahead of its reader, in a thread of its own."""
+"""Work that goes on in a thread of its own: a call whose result is needed later, an iterator that runs ahead."""
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 END = object()
 
 
-def ahead(items: Iterable[Item], most: int = 2) -> Iterator[Item]:
-    """The same items, the next of which are made while one is used: up to `most` of them wait.
+def begun(function: Callable[[], Item]) -> Callable[[], Item]:
+    """Call a function in a thread; returns a function that waits for its result, or raises its exception."""
+    results = ahead(function() for _ in range(1))
+    return lambda: next(results)
 
-    An exception of `items` comes in its place, after the items before it. Who stops early leaves the thread waiting;
-    it ends with the process.
+
+def ahead(items: Iterable[Item], most: int = 2) -> Iterator[Item]:
+    """The same items, which are made from now on, before they are asked for: up to `most` of them wait.
+
+    An exception of `items` comes in its place, after the items before it. Who stops early leaves the thread waiting; it
+    ends with the process.
     """
     made: queue.Queue[Any] = queue.Queue(most)
 
@@ -25,11 +31,14 @@ def ahead(items: Iterable[Item], most: int = 2) -> Iterator[Item]:
         except BaseException as error:
             made.put((END, error))
 
+    def taken() -> Iterator[Item]:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is END:
+                return
+            yield item
+
     threading.Thread(target=make, daemon=True).start()
-    while True:
-        item, error = made.get()
-        if error is not None:
-            raise error
-        if item is END:
-            return
-        yield item
+    return taken()

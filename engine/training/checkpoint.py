@@ -82,13 +82,17 @@ def save_checkpoint(folder: AnyPath, step: int, state: dict[str, Any], arrays: d
                 old.unlink()
 
 
-def load_checkpoint(
-    folder: AnyPath, kinds: Iterable[str], mapped: bool = False
-) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
-    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint. mapped: as in read_arrays().
+def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
+    """(state, {kind: dict[str, NumPy array]}) of a saved checkpoint.
 
     UserError when it is missing, damaged or too new.
     """
+    state, files = read_state(folder, kinds)
+    return state, {kind: load_arrays(*file) for kind, file in files.items()}
+
+
+def read_state(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, tuple[Path, str]]]:
+    """(state, {kind: (file, its SHA-256)}) of a saved checkpoint. UserError as in load_checkpoint()."""
     folder = Path(folder)
     state = read_json(folder / "state.json")
     try:
@@ -97,7 +101,7 @@ def load_checkpoint(
                 f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; "
                 "update the program"
             )
-        entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
+        return state, {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:
@@ -105,11 +109,10 @@ def load_checkpoint(
             f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
             "restore the file or train again"
         ) from None
-    return state, {kind: load_arrays(path, digest, mapped) for kind, (path, digest) in entries.items()}
 
 
-def load_arrays(path: Path, digest: str, mapped: bool) -> dict[str, Array]:
-    """The arrays of a safetensors file whose SHA-256 must be `digest`."""
+def load_arrays(path: Path, digest: str, mapped: bool = False) -> dict[str, Array]:
+    """The arrays of a safetensors file whose SHA-256 must be `digest`. mapped: as in read_arrays()."""
     try:
         return read_arrays(path, digest, mapped)
     except DamagedFile as error:

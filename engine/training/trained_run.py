@@ -7,14 +7,16 @@ Networks come from the caller's factory `build_network`:
 With seed=None its parameters have no values yet.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.data.vocabulary import Vocabulary, load_vocabulary, vocabulary_digests
+from engine.support.ahead import begun
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json
 from engine.support.implementation import using
-from engine.training.checkpoint import load_checkpoint, load_weights
+from engine.training.checkpoint import load_arrays, load_weights, read_state
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
 
@@ -39,7 +41,8 @@ def open_run(
     """
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
-    state, arrays = load_checkpoint(directory.best, ("weights",), mapped=True)
+    state, files = read_state(directory.best, ("weights",))
+    weights = begun(functools.partial(load_arrays, *files["weights"], mapped=True))  # reads the file for its digest
     if not settings.matches(state.get("config")):
         raise UserError(
             f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
@@ -48,7 +51,7 @@ def open_run(
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     with using(settings.training.implementation):
         network = build_network(settings.network, vocabulary.size(), len(classes), None)
-    load_weights(network, arrays["weights"], directory.best)
+    load_weights(network, weights(), directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
 
 

@@ -1,0 +1,91 @@
+"""The encoder of predictions gives what a Vocabulary gives, with whatever it remembers."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from engine.data import encoder as encoder_module
+from engine.data.affixes import learn_affixes
+from engine.data.encoder import TextEncoder
+from engine.data.ngrams import learn_ngrams
+from engine.data.tokenizer import encode_texts, train_tokenizer
+from engine.data.vocabulary import Vocabulary
+
+LEARNED = [
+    "The quick brown foxes jumped over the lazy dogs, twice.",
+    "the quick brown fox jumps over a lazy dog's tail",
+    "Profits rose; profits fell (again) in the third quarter",
+]
+TEXTS = [
+    *LEARNED,
+    "",
+    " ",
+    "  double  spaces and\ttabs \n and lines ",
+    "[CLS] the [SEP] [UNK] [PAD]",
+    "unknown \u4e2d\u6587 \u00c5ngstr\u00f6m na\u00efve \ufb01re \u2603 e\u0301",
+    "QUICK quick Quick jumped, jumped. JUMPED-OVER 3rd 123456 1,234.5",
+    "a" * 300,
+    " ".join(["the quick"] * 40),
+    "the\x00 quick\ufffd \u200bbrown",
+]
+
+
+def vocabulary_of(tokens="wordpieces", ngrams=1, affixes=False, lowercase=True, sentences=False):
+    tokenizer = train_tokenizer(LEARNED, 120, tokens, lowercase)
+    known = learn_ngrams(*encode_texts(tokenizer, LEARNED, 100), ngrams, 1, 1000) if ngrams > 1 else None
+    return Vocabulary(tokenizer, known, learn_affixes(tokenizer, LEARNED) if affixes else None, sentences)
+
+
+VOCABULARIES = {
+    "tokens": vocabulary_of(),
+    "ngrams": vocabulary_of(ngrams=3),
+    "affixes": vocabulary_of(affixes=True),
+    "both": vocabulary_of(ngrams=2, affixes=True),
+    "words": vocabulary_of("words", ngrams=2, affixes=True),
+    "cased": vocabulary_of(affixes=True, lowercase=False),
+    "sentences": vocabulary_of(sentences=True),
+}
+
+
+def assert_same(found, expected):
+    for name, one, other in zip(expected._fields, found, expected):
+        assert (one is None) == (other is None), name
+        assert other is None or (one.dtype == other.dtype and np.array_equal(one, other)), name
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 7, 256])
+@pytest.mark.parametrize("kind", VOCABULARIES)
+def test_it_encodes_as_the_vocabulary(kind, max_tokens):
+    """At first, again, one text at a time, and none at all."""
+    vocabulary = VOCABULARIES[kind]
+    encode, expected = TextEncoder(vocabulary, max_tokens), vocabulary.encode(TEXTS, max_tokens)
+    for _ in range(2):
+        assert_same(encode(TEXTS), expected)
+    for text in TEXTS:
+        assert_same(encode([text]), vocabulary.encode([text], max_tokens))
+    assert_same(encode([]), vocabulary.encode([], max_tokens))
+
+
+def test_each_part_is_tokenized_once(monkeypatch):
+    asked = []
+    encode_whole = encoder_module.encode_whole
+    monkeypatch.setattr(encoder_module, "encode_whole", lambda _, new: asked.extend(new) or encode_whole(_, new))
+    encode = TextEncoder(VOCABULARIES["both"], 256)
+    encode(["a b a", "b c"])
+    encode(["c d"])
+    assert asked == ["a", "b", "c", "d"]
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(encoder_module, "KNOWN_PARTS", 5)
+    encode = TextEncoder(VOCABULARIES["both"], 256)
+    for text in TEXTS:
+        assert_same(encode([text]), VOCABULARIES["both"].encode([text], 256))
+        assert len(encode.known) <= 5 + 1 + text.count(" ") + 1
+
+
+def test_tokenizers_that_look_across_spaces_take_whole_texts():
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "new york": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(",", "removed")
+    vocabulary = Vocabulary(tokenizer)
+    assert TextEncoder(vocabulary, 9)(["new york,new york,york"]).ids.tolist() == [1, 2, 2, 0]
