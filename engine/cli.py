@@ -52,7 +52,7 @@ class DefaultGroup(click.Group):
 
     def __init__(self, commands: Iterable[LazyCommand], **more: Any) -> None:
         super().__init__("cli", **more)
-        self.lazy = {command.name: command for command in commands}
+        self.lazy = {str(command.name): command for command in commands}
         self.commands.update(self.lazy)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

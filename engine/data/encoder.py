@@ -30,13 +30,16 @@ class TextEncoder:
         if self.whole:
             return
         tokenizer = vocabulary.tokenizer
+        first = tokenizer.token_to_id(FIRST)
+        if first is None:
+            raise ValueError(f"vocabulary: its tokenizer must have the token {FIRST}")
+        self.first: int = first
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
         self.lowercase = words_of(tokenizer, "A") == ["a"]
-        first = vocabulary.first_affix()
         known = () if vocabulary.affixes is None else vocabulary.affixes.known
-        self.affix_ids = {affix: id for id, affix in enumerate(known, start=first)}
+        self.affix_ids = {affix: id for id, affix in enumerate(known, start=vocabulary.first_affix())}
         self.forget()
 
     def forget(self) -> None:
@@ -44,7 +47,7 @@ class TextEncoder:
         self.known: dict[str | None, int] = {None: 0}
         self.tokens, self.affixes = Runs(), Runs()
         self.words = np.zeros(1, np.int64)
-        self.tokens.extend([[self.vocabulary.tokenizer.token_to_id(FIRST)]])
+        self.tokens.extend([[self.first]])
         self.affixes.extend([[]])
 
     def __call__(self, texts: Sequence[str]) -> RaggedBatch:

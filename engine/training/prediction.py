@@ -1,5 +1,6 @@
 """Trained runs that label texts: each by itself, or several by the mean of their class probabilities (ensemble.py)."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from engine.training.trained_run import classes_of, open_run
 from engine.types import Floats2d
 
 BATCH = 1024  # texts at a time
+THREADS = 2
 
 
 def common_classes(paths: Sequence[str | Path]) -> list[str]:
@@ -88,6 +90,15 @@ class Predictor:
         return mean
 
     def of_blocks(self, blocks: Iterable[list[str]]) -> Iterator[tuple[list[str], Floats2d]]:
-        """(texts, probabilities) of each block of texts, in order; the next is read and encoded meanwhile."""
-        for texts, batches in ahead((block, self.encoded(block)) for block in blocks):
-            yield texts, self.of_batches(batches)
+        """(texts, probabilities) of each block of texts, in order.
+
+        The next block is read and encoded meanwhile, and computed where there is a core for it.
+        """
+        encoded = ((texts, self.encoded(texts)) for texts in blocks)
+        return ahead(encoded, lambda block: (block[0], self.of_batches(block[1])), self.threads())
+
+    def threads(self) -> int:
+        """The number of blocks that are computed side by side: one where products take several cores themselves."""
+        settings = {(s.threads, s.implementation, s.precision) for s in (run.settings.training for run in self.runs)}
+        alone = self.device == "cuda" or len(settings) > 1 or self.runs[0].settings.training.threads != 1
+        return 1 if alone else min(THREADS, os.cpu_count() or 1)

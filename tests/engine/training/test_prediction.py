@@ -64,9 +64,12 @@ def test_probabilities_are_the_mean_of_those_of_each_run(runs, monkeypatch, batc
         assert np.allclose(each, expected, rtol=1e-5)
 
 
-def test_blocks_come_in_order(runs):
-    blocks = [TEXTS[:1], TEXTS[1:4], TEXTS[4:], ["red"]]
-    with Predictor(runs[:2], CONFIGS, build_network) as predictor:
+@pytest.mark.parametrize("count, threads", [(1, min(2, os.cpu_count())), (2, 1), (3, 1)])
+def test_blocks_come_in_order(runs, count, threads):
+    """Runs of different threads cannot be computed side by side."""
+    blocks = [TEXTS[:1], TEXTS[1:4], TEXTS[4:], ["red"]] * 3
+    with Predictor(runs[:count], CONFIGS, build_network) as predictor:
+        assert predictor.threads() == threads
         found = list(predictor.of_blocks(blocks))
         assert [texts for texts, _ in found] == blocks
         for texts, probabilities in found:
