@@ -15,6 +15,7 @@ LEARNED = [
     "The quick brown foxes jumped over the lazy dogs, twice.",
     "the quick brown fox jumps over a lazy dog's tail",
     "Profits rose; profits fell (again) in the third quarter",
+    "Profiles were stamped; profiles fell",
 ]
 TEXTS = [
     *LEARNED,
@@ -64,6 +65,14 @@ def test_it_encodes_as_the_vocabulary(kind, max_tokens):
     for text in TEXTS:
         assert_same(encode([text]), vocabulary.encode([text], max_tokens))
     assert_same(encode([]), vocabulary.encode([], max_tokens))
+
+
+def test_a_tokenizer_that_cuts_and_fills_up_is_told_not_to():
+    expected = vocabulary_of(affixes=True).encode(TEXTS, 256)
+    vocabulary = vocabulary_of(affixes=True)
+    vocabulary.tokenizer.enable_truncation(1)
+    vocabulary.tokenizer.enable_padding(length=5)
+    assert_same(TextEncoder(vocabulary, 256)(TEXTS), expected)
 
 
 def test_each_part_is_tokenized_once(monkeypatch):

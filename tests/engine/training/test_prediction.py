@@ -1,5 +1,6 @@
 """Predictions of trained runs, alone and together, from weights that stay in their files."""
 
+import mmap
 import os
 
 import numpy as np
@@ -102,6 +103,13 @@ def test_a_run_is_opened_without_random_numbers(runs, monkeypatch):
         alone(path)
     with pytest.raises(AssertionError, match="a random number"):
         build_network(CONFIGS["wave"](), 9, 2)
+
+
+def test_weights_stay_in_their_file(runs):
+    """No array is a copy."""
+    for path in runs:
+        for name, parameter in open_run(path, CONFIGS, build_network).network.parameters().items():
+            assert isinstance(parameter.value.base, mmap.mmap), name
 
 
 def test_opened_weights_may_be_changed_and_the_file_stays(runs):
