@@ -18,10 +18,7 @@ from engine.cli import command_group, exit_code_of
 from engine.commands import commands
 from engine.commands.options import Project
 from engine.support.command import command_name
-from engine.training.run_settings import Choices
-from layers.experiments.commands import EXPERIMENTS
-from layers.networks import CONFIGS, build_network
-from layers.networks.configs import DEFAULTS, PRESETS
+from layers.experiments import EXPERIMENTS
 
 HELP = f"""Wave Networks (Token2Wave) with every gradient derived and written by hand.
 
@@ -32,8 +29,7 @@ Completion in bash, of the installed command (zsh: zsh_source):
     eval "$(_WAVE_NETWORK_COMPLETE=bash_source wave-network)"
 """
 HERE = Path(__file__).resolve()
-PACKAGES = [HERE.with_name("engine"), HERE.with_name("layers")]
-PROJECT = Project(Choices(CONFIGS, PRESETS, DEFAULTS), build_network, HERE, PACKAGES)
+PROJECT = Project("layers.networks", HERE, [HERE.with_name("engine"), HERE.with_name("layers")])
 cli = command_group(HELP, [*commands(PROJECT), *EXPERIMENTS])
 
 

@@ -45,6 +45,8 @@ def main() -> int:
     prepare()
     try:
         from train import main as run
+
+        return run()  # it imports what the command needs
     except ImportError as error:
         ours = (error.name or "").partition(".")[0] in NAMES
         reason = f"files of wave-network in {HERE} are missing, or another package has replaced them"
@@ -54,7 +56,6 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return run()
 
 
 if __name__ == "__main__":

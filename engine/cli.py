@@ -1,18 +1,22 @@
 """Run a click command; map exceptions and signals to exit codes and one-line messages."""
 
 import contextlib
+import functools
+import importlib
 import io
 import os
 import signal
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from engine import __version__, implementation
+from engine import __version__
 from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
+from engine.support.implementation import current
 from engine.support.text import sanitize
 from engine.training.interrupt import Interrupted
 
@@ -20,8 +24,37 @@ DEFAULT = "train"  # the command that runs where the arguments name none
 COLUMN_WIDTH = 100  # of help texts
 
 
+class LazyCommand(click.Command):
+    """The name and the short help of a command whose module is imported when the command runs.
+
+    place: "module:attribute", the command, or a function of `given` that makes it. short_help: None hides the command.
+    """
+
+    def __init__(self, name: str, place: str, short_help: str | None, *given: Any) -> None:
+        super().__init__(name, short_help=short_help, hidden=short_help is None)
+        self.place, self.given = place, given
+
+    @functools.cached_property
+    def loaded(self) -> click.Command:
+        """The command itself."""
+        module, _, attribute = self.place.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        command: click.Command = found if isinstance(found, click.Command) else found(*self.given)
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        return self.loaded.make_context(info_name, args, parent, **extra)
+
+
 class DefaultGroup(click.Group):
     """A group that runs DEFAULT where the first argument is no command: options of training belong to it alone."""
+
+    def __init__(self, commands: Iterable[LazyCommand], **more: Any) -> None:
+        super().__init__("cli", **more)
+        self.lazy = {str(command.name): command for command in commands}
+        self.commands.update(self.lazy)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = args and (args[0] in self.commands or args[0] in ("--help", "--version"))
@@ -30,18 +63,22 @@ class DefaultGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and the options of DEFAULT too: both can stand first."""
-        items = [*super().shell_complete(ctx, incomplete), *self.commands[DEFAULT].shell_complete(ctx, incomplete)]
+        items = [*super().shell_complete(ctx, incomplete), *self.loaded(DEFAULT).shell_complete(ctx, incomplete)]
         return list({item.value: item for item in items}.values())  # both know --help
 
+    def loaded(self, name: str) -> click.Command:
+        """A command itself, for its options."""
+        return self.lazy[name].loaded
 
-def command_group(help: str, commands: Iterable[click.Command]) -> click.Group:
+
+def command_group(help: str, commands: Iterable[LazyCommand]) -> DefaultGroup:
     """The DefaultGroup of all commands, with --version and --help."""
     context = {"max_content_width": COLUMN_WIDTH, "help_option_names": ["--help"]}
-    group = DefaultGroup("cli", list(commands), help=help, context_settings=context)
+    group = DefaultGroup(commands, help=help, context_settings=context)
     return click.version_option(__version__, prog_name="wave-network")(group)
 
 
-def exit_code_of(group: click.Group, arguments: list[str]) -> int:
+def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
     """Run a command of a group and return its exit code: 2 for what the user can mend, 129 and more for signals."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # where it has no sign for a character, its number
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -49,7 +86,7 @@ def exit_code_of(group: click.Group, arguments: list[str]) -> int:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as during the imports
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if "doctor" not in arguments:  # which shows a wrong value beside everything else
-            implementation.current()
+            current()
         code = group.main(arguments, prog_name=command_name(), standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {sanitize(str(error))}", err=True)
@@ -79,10 +116,10 @@ def exit_code_of(group: click.Group, arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def can_be_resumed(group: click.Group, arguments: list[str]) -> bool:
+def can_be_resumed(group: DefaultGroup, arguments: list[str]) -> bool:
     """Whether the command of these arguments has an option --resume."""
-    command = group.commands.get(arguments[0] if arguments else DEFAULT, group.commands[DEFAULT])
-    return any("--resume" in option.opts for option in command.params)
+    name = arguments[0] if arguments and arguments[0] in group.lazy else DEFAULT
+    return any("--resume" in option.opts for option in group.loaded(name).params)
 
 
 def give_up_output() -> None:

@@ -9,10 +9,8 @@ The setting `implementation` is one of
 It is a field of the training; WAVE_IMPLEMENTATION in the environment takes precedence over it.
 """
 
-import contextlib
 import functools
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +18,12 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.checks import REAL
 from engine.support.errors import UserError
+from engine.support.implementation import VARIABLE
 
-IMPLEMENTATIONS = ("fast", "equations", "check")
-VARIABLE = "WAVE_IMPLEMENTATION"
 # check: the largest ‖difference‖/‖result of the equation‖ that passes.
 TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
 worst_differences: dict[tuple[str, str], float] = {}  # check: (function, dtype) → largest difference / tolerance
-_chosen = ["fast"]
 
 
 class ImplementationError(UserError):
@@ -35,24 +31,6 @@ class ImplementationError(UserError):
 
     def __init__(self, what: str):
         super().__init__(f"{what}; please report this line; {VARIABLE}=equations computes by the equations alone")
-
-
-def current() -> str:
-    """The implementation in use. Raises UserError where WAVE_IMPLEMENTATION holds none."""
-    chosen = os.environ.get(VARIABLE) or _chosen[-1]
-    if chosen not in IMPLEMENTATIONS:
-        raise UserError(f"{VARIABLE}={chosen}: must be one of {', '.join(IMPLEMENTATIONS)}")
-    return chosen
-
-
-@contextlib.contextmanager
-def using(name: str) -> Iterator[None]:
-    """Use an implementation while the context lasts, unless the environment names another one."""
-    _chosen.append(name)
-    try:
-        yield
-    finally:
-        _chosen.pop()
 
 
 Forward = Callable[..., tuple[Any, Any]]

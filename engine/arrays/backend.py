@@ -21,6 +21,7 @@ from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
 from engine.types import Array, Floats
 
+KEPT_BYTES = 31 << 20
 # Objects that hold memory of a device beside CuPy's own pool: they have pool_bytes().
 private_pools: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -173,6 +174,15 @@ def peak_memory_bytes(device: str = "cpu") -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024  # macOS reports bytes, the others KiB
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed blocks for the next arrays, where that is glibc's.
+
+    It keeps blocks of up to the largest size that has been freed, 32 MiB at most; else it gives the temporaries of
+    every batch back to the system, which clears the pages before it hands them out again.
+    """
+    np.empty(KEPT_BYTES, np.uint8)  # freed at once, and never touched
 
 
 def move_together(tree: Any, like: Any) -> Any:

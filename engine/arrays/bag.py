@@ -107,7 +107,7 @@ class Bag(NamedTuple):
         """
         xp = array_module(self.offsets)
         n = self.text_lengths()
-        if keep_empty:
+        if keep_empty or (xp is np and self.inverse is None and n.all()):
             return Bag(None, n, xp.arange(len(n) + 1))
         filled = n > 0
         offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(filled.astype(np.int64))])
@@ -133,9 +133,30 @@ def merge_repeats(bag: Bag, row_count: int) -> Bag:
     xp = array_module(bag.offsets)
     text = bag.texts()
     assert bag.row_index is not None
-    keys, counts = xp.unique(text * row_count + bag.row_index, return_counts=True)
+    keys, counts = unique_counts(text * row_count + bag.row_index)
     offsets = xp.searchsorted(keys, xp.arange(len(bag.offsets)) * row_count)
-    return Bag(keys % row_count, counts.astype(np.int64, copy=False), offsets)
+    return Bag(keys % row_count, counts, offsets)
+
+
+def one_text(ids: Ints1d) -> tuple[Ints1d, Bag]:
+    """The result of distinct_tokens() and merge_repeats() for a single text, whose entries are the rows."""
+    rows, counts = unique_counts(ids)
+    return rows.astype(np.int64, copy=False), Bag(None, counts, np.array([0, len(rows)]))
+
+
+def unique_counts(keys: Ints1d) -> tuple[Ints1d, Ints1d]:
+    """(the different integers, ascending; how often each occurs, int64)."""
+    xp = array_module(keys)
+    if xp is not np:
+        values, counts = xp.unique(keys, return_counts=True)
+        return values, counts.astype(np.int64, copy=False)
+    keys = np.sort(keys)  # np.unique takes several times as long for the keys of one text
+    is_last = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_last[:-1])
+    ends = np.flatnonzero(is_last) + 1
+    counts = ends.copy()
+    counts[1:] -= ends[:-1]
+    return keys[is_last], counts
 
 
 def sum_entries(y: Floats2d, bag: Bag, row_count: int, accumulate: Floats2d | None = None) -> Floats2d:
@@ -169,6 +190,8 @@ def count_matrix(bag: Bag, row_count: int) -> Floats2d:
     """C: (B, U) float64, how often row u stands in text t. Sums over the tokens of texts are then products with it."""
     xp = array_module(bag.offsets)
     texts = len(bag.offsets) - 1
+    if texts == 1 and bag.row_index is None:
+        return bag.weights().astype(np.float64)[None]
     rows = xp.arange(bag.entry_count()) if bag.row_index is None else bag.row_index
     cells = bag.texts() * row_count + rows
     counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)

@@ -44,6 +44,8 @@ def token_counts(offsets: Offsets, counts: Ints1d | None = None) -> Ints1d:
     if counts is None:
         return lengths(offsets)
     xp = array_module(counts, offsets)
+    if len(offsets) == 2 and xp is np:
+        return counts.sum(keepdims=True)
     # Tokens before each row: integers, so differences are exact.
     before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
     return lengths(before[offsets])
@@ -104,7 +106,12 @@ def segment_sum_equation(x: Array, offsets: Offsets, dtype: npt.DTypeLike | None
     total = accumulator_dtype(x.dtype)
     if xp is not np:
         return reduce_on_device(x, offsets, "sum", total).astype(dtype or x.dtype, copy=False)
-    y = np.zeros((len(offsets) - 1, *x.shape[1:]), total)
+    counts = lengths(offsets)
+    if len(x) <= len(counts) and counts.max(initial=0) <= 1:  # nothing to sum
+        y = np.zeros((len(counts), *x.shape[1:]), dtype or x.dtype)
+        y[counts == 1] = x
+        return y
+    y = np.zeros((len(counts), *x.shape[1:]), total)
     for row, start, stop in nonempty(offsets):
         # A loop over texts: add.reduceat along axis 0 walks down the columns and is 2 to 9 times slower.
         np.add.reduce(x[start:stop], axis=0, dtype=total, out=y[row, ...])

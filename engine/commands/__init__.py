@@ -1,24 +1,22 @@
 """The commands that need no equation: train.py hands in the networks."""
 
-import click
-
-from engine.commands.inspect import corpora_command, describe_command, doctor_command, report_command
+from engine.cli import LazyCommand
 from engine.commands.options import Project
-from engine.commands.sweep import accuracy_command, sweep_command, sweep_job_command
-from engine.commands.train import evaluate_command, predict_command, train_command
+
+PLACES = {  # by name: where the command stands, or the function that makes it for a Project, and the short help
+    "train": ("train:train_command", "Train a network and measure it (the default command)."),
+    "evaluate": ("evaluate:evaluate_command", "Measure a trained network on labelled texts."),
+    "predict": ("predict:predict_command", "Label texts with a trained network."),
+    "describe": ("inspect:describe_command", "Show a network's parts, or list all settings."),
+    "accuracy": ("sweep:accuracy_command", "Train corpora, operations and seeds; print a table."),
+    "sweep": ("sweep:sweep_command", "Train the settings and seeds of a file; print a table."),
+    "report": ("inspect:report_command", "Draw the curves of runs and what they confuse, as a page."),
+    "corpora": ("inspect:corpora", "List the corpora by name, and which are cached."),
+    "doctor": ("inspect:doctor_command", "Show what this machine offers, and what to install."),
+    "sweep-job": ("sweep:sweep_job_command", None),  # hidden: a process that a sweep starts
+}
 
 
-def commands(project: Project) -> list[click.Command]:
+def commands(project: Project) -> list[LazyCommand]:
     """All commands of the engine for the networks of a Project."""
-    return [
-        train_command(project),
-        evaluate_command(project),
-        predict_command(project),
-        describe_command(project),
-        accuracy_command(project),
-        sweep_command(project),
-        sweep_job_command(project),
-        report_command(project),
-        corpora_command(),
-        doctor_command(project),
-    ]
+    return [LazyCommand(name, f"{__name__}.{place}", help, project) for name, (place, help) in PLACES.items()]

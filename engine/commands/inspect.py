@@ -9,28 +9,30 @@ import click
 
 from engine.arrays.backend import resolve_device
 from engine.cli import COLUMN_WIDTH
+from engine.commands.fields import (
+    chosen_settings,
+    data_options,
+    network_options,
+    settings_options,
+)
 from engine.commands.options import (
     Project,
     cache_option,
-    chosen_settings,
-    data_options,
     device_option,
     json_option,
     make_log,
-    network_options,
     require_nothing_but,
-    settings_options,
     to_json,
 )
 from engine.data.config import DataConfig
 from engine.training.run_settings import field_rows
-from engine.training.session import open_run
+from engine.training.trained_run import open_run
 
 
 def describe_command(project: Project) -> click.Command:
     """The command describe for the networks of a Project."""
 
-    @click.command(short_help="Show a network's parts, or list all settings.")
+    @click.command()
     @click.argument("run_dir", type=click.Path(), required=False)
     @settings_options(project)
     @data_options
@@ -116,29 +118,24 @@ def sizes_of(data: DataConfig) -> tuple[int, int]:
     return vocabulary, count_classes(data)
 
 
-def corpora_command() -> click.Command:
-    """The command corpora."""
+@click.command()
+@cache_option
+@json_option
+def corpora(cache_dir: str | None, as_json: bool) -> None:
+    """List the corpora by name: rows, classes, size of the download, whether it is cached, source and terms of use.
 
-    @click.command(short_help="List the corpora by name, and which are cached.")
-    @cache_option
-    @json_option
-    def corpora(cache_dir: str | None, as_json: bool) -> None:
-        """List the corpora by name: rows, classes, size of the download, whether it is cached, source and terms of use.
+    Works offline.
+    """
+    from engine.data.corpora import as_text, describe_corpora
 
-        Works offline.
-        """
-        from engine.data.corpora import as_text, describe_corpora
-
-        rows = describe_corpora(cache_dir)
-        click.echo(to_json(rows) if as_json else as_text(rows))
-
-    return corpora
+    rows = describe_corpora(cache_dir)
+    click.echo(to_json(rows) if as_json else as_text(rows))
 
 
 def doctor_command(project: Project) -> click.Command:
     """The command doctor for the kernels in the packages of a Project."""
 
-    @click.command(short_help="Show what this machine offers, and what to install.")
+    @click.command()
     @json_option
     @click.pass_context
     def doctor(ctx: click.Context, /, as_json: bool) -> None:
@@ -159,7 +156,7 @@ def doctor_command(project: Project) -> click.Command:
 def report_command(project: Project) -> click.Command:
     """The command report for the networks of a Project."""
 
-    @click.command(short_help="Draw the curves of runs and what they confuse, as a page.")
+    @click.command()
     @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(), metavar="RUN_DIR...")
     @click.option(
         "--output",

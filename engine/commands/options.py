@@ -1,17 +1,18 @@
 """Options and helpers that several commands share, and the record in which train.py hands in the networks."""
 
+import importlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
-from engine.data.config import DataConfig
 from engine.support.errors import UserError, require_utf8
-from engine.support.settings import Settings
-from engine.training.config import TrainingConfig
-from engine.training.run_settings import Choices, RunSettings, layered_settings, parse_assignments, read_settings_file
+
+if TYPE_CHECKING:
+    from engine.support.settings import Settings
+    from engine.training.run_settings import Choices
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Log: TypeAlias = Callable[[str], None]
@@ -20,21 +21,33 @@ Log: TypeAlias = Callable[[str], None]
 class Project(NamedTuple):
     """The networks that the commands train and measure, and where the program lies: made by train.py.
 
-    choices: the configs of the networks by model, the presets, and the default preset of each model.
-    build_network: function of a config, V token ids, C classes and a seed that returns a network (engine/layer.py).
+    networks: the name of the module with CONFIGS, PRESETS, DEFAULTS and build_network, imported where they are needed.
     program: the file train.py, which a sweep starts in a process for each run.
     packages: the folders whose kernels doctor compiles.
     """
 
-    choices: Choices
-    build_network: Callable[..., Any]
+    networks: str
     program: Path
     packages: list[Path]
 
     @property
-    def configs(self) -> Mapping[str, type[Settings]]:
+    def choices(self) -> "Choices":
+        """The configs of the networks by model, the presets, and the default preset of each model."""
+        from engine.training.run_settings import Choices
+
+        networks = importlib.import_module(self.networks)
+        return Choices(networks.CONFIGS, networks.PRESETS, networks.DEFAULTS)
+
+    @property
+    def configs(self) -> "Mapping[str, type[Settings]]":
         """The configs of the networks by model; the first is the default."""
         return self.choices.classes
+
+    @property
+    def build_network(self) -> Callable[..., Any]:
+        """Function of a config, V token ids, C classes and a seed that returns a network (engine/layer.py)."""
+        build: Callable[..., Any] = importlib.import_module(self.networks).build_network
+        return build
 
 
 def options(*decorators: Decorator) -> Decorator:
@@ -46,33 +59,6 @@ def options(*decorators: Decorator) -> Decorator:
         return function
 
     return decorate
-
-
-class LiveChoice(click.Choice):
-    """A choice among the names that a mapping has when the option is read: what is registered later counts too."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        super().__init__([])
-        self.names = names
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        return tuple(self.names)
-
-    @choices.setter
-    def choices(self, _: Any) -> None:
-        """Ignore what click stores at the start."""
-
-
-def field_option(part: type[Settings], flag: str, help: str | None = None, **more: Any) -> Decorator:
-    """An option that sets the field of its name in a settings class; choices and the default help are the field's."""
-    name = flag[2:].replace("-", "_")
-    metadata = part.fields()[name].metadata
-    free: type[str] | click.Path = click.Path() if more.get("metavar") == "FILE" else str
-    kind = LiveChoice(metadata["choices"]) if metadata["choices"] else free
-    return click.option(
-        flag, name, type=kind, help=help or f"{metadata['help'][0].upper()}{metadata['help'][1:]}.", **more
-    )
 
 
 def device_option(
@@ -99,103 +85,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 cache_option = click.option(
     "--cache-dir", type=click.Path(), metavar="DIR", help="Folder of downloaded corpora and token ids."
 )
-data_options = options(
-    field_option(
-        DataConfig,
-        "--corpus",
-        "Corpus by name, fetched at first use; the command corpora lists them.  [default: r8]",
-        metavar="NAME",
-    ),
-    field_option(DataConfig, "--train-file", "Own texts: CSV, TSV or JSON lines, also gzip.", metavar="FILE"),
-    field_option(
-        DataConfig,
-        "--validation-file",
-        "Texts that choose the best epoch; else split off training.",
-        metavar="FILE",
-    ),
-    field_option(DataConfig, "--test-file", "Texts that are only measured at the end.", metavar="FILE"),
-    field_option(
-        DataConfig,
-        "--text-columns",
-        "Text columns: names or positions from 1, comma-separated.",
-        metavar="NAMES",
-    ),
-    field_option(DataConfig, "--label-column", "Label column: name or position from 1.", metavar="NAME"),
-    field_option(DataConfig, "--tokenizer", "Existing tokenizer.json or BERT vocab.txt.", metavar="FILE"),
-    field_option(DataConfig, "--tokens", "Token type of the learned vocabulary."),
-    field_option(DataConfig, "--vocabulary-size", "Largest size of the learned vocabulary.", metavar="N"),
+with_option = click.option(
+    "--with",
+    "others",
+    type=click.Path(),
+    multiple=True,
+    metavar="RUN_DIR",
+    help="Average the class probabilities with this run's; repeatable.",
 )
-training_options = options(
-    field_option(TrainingConfig, "--epochs", "Passes over the training texts.", metavar="N"),
-    field_option(TrainingConfig, "--batch-size", "Texts per step.", metavar="N"),
-    field_option(TrainingConfig, "--learning-rate", "Peak of AdamW's learning rate.", metavar="RATE"),
-    field_option(TrainingConfig, "--precision", "Format of matrix products; tf32 on a GPU only."),
-    field_option(TrainingConfig, "--seed", "Random seed.", metavar="N"),
-)
-
-
-def settings_options(project: Project) -> Decorator:
-    """The options --preset, --config and --set."""
-    presets, defaults = project.choices.presets, project.choices.defaults
-    return options(
-        click.option(
-            "--preset",
-            type=click.Choice(list(presets)),
-            help=f"Named set of fields.  [default: {', '.join(defaults.values())}, by model]",
-        ),
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(),
-            metavar="FILE.toml",
-            help="Fields from a file, such as a run's config.toml.",
-        ),
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Set any field; describe --fields lists them.",
-        ),
-    )
-
-
-def model_option(project: Project) -> Decorator:
-    """The option --model."""
-    return click.option(
-        "--model",
-        type=click.Choice(list(project.configs)),
-        help="Kind of network.  [default: that of the preset, else wave]",
-    )
-
-
-def network_options(project: Project) -> Decorator:
-    """The option --model and those of the most important fields of a network, of the first model that has the field."""
-
-    def option(flag: str, help: str, **more: Any) -> Decorator:
-        owner = next(part for part in project.configs.values() if flag[2:] in part.fields())
-        return field_option(owner, flag, help, **more)
-
-    return options(
-        model_option(project),
-        option("--operation", "How the two waves are combined."),
-        option("--readout", "How a wave becomes real numbers."),
-        option("--dimension", "Length of a token's embedding.", metavar="D"),
-        option("--blocks", "Number of blocks.", metavar="N"),
-    )
-
-
-def chosen_settings(
-    project: Project,
-    preset: str | None,
-    config_file: str | None,
-    assignments: Collection[str],
-    fields: dict[str, Any],
-) -> RunSettings:
-    """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    first = read_settings_file(config_file, project.configs) if config_file else {}
-    return layered_settings(project.choices, preset, [parse_assignments(assignments), given], first, "--preset")
 
 
 def given_options(ctx: click.Context, chosen: Callable[[str], bool]) -> list[str]:

@@ -9,19 +9,21 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
+from engine.commands.fields import (
+    chosen_settings,
+    model_option,
+    settings_options,
+)
 from engine.commands.options import (
     Decorator,
     Project,
     cache_option,
-    chosen_settings,
     device_option,
     json_option,
     make_log,
-    model_option,
     names_in,
     options,
     require_nothing_but,
-    settings_options,
     to_json,
 )
 from engine.data.corpora import SMALL_CORPORA
@@ -70,7 +72,7 @@ def sweep_options(default: str) -> Decorator:
 def accuracy_command(project: Project) -> click.Command:
     """The command accuracy for the networks of a Project."""
 
-    @click.command(short_help="Train corpora, operations and seeds; print a table.")
+    @click.command()
     @settings_options(project)
     @click.option(
         "--corpora",
@@ -151,7 +153,7 @@ def named_once(option: str, names: list[str]) -> list[str]:
 def sweep_command(project: Project) -> click.Command:
     """The command sweep for the networks of a Project."""
 
-    @click.command(short_help="Train the settings and seeds of a file; print a table.")
+    @click.command()
     @click.argument("file", type=click.Path(), required=False, metavar="[FILE.toml]")
     @sweep_options("sweep")
     @click.pass_context

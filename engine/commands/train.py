@@ -1,7 +1,5 @@
-"""The commands train, evaluate and predict."""
+"""The command train."""
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,23 +7,23 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
+from engine.commands.evaluate import class_table
+from engine.commands.fields import (
+    chosen_settings,
+    data_options,
+    network_options,
+    settings_options,
+    training_options,
+)
 from engine.commands.options import (
     Project,
     cache_option,
-    chosen_settings,
-    data_options,
-    decoded,
     device_option,
     json_option,
     make_log,
-    network_options,
     require_nothing_but,
-    settings_options,
     to_json,
-    training_options,
 )
-from engine.support.errors import UserError
-from engine.support.text import format_table
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
 
@@ -33,7 +31,7 @@ from engine.training.session import resume_run, start_run
 def train_command(project: Project) -> click.Command:
     """The command train for the networks of a Project."""
 
-    @click.command(short_help="Train a network and measure it (the default command).")
+    @click.command()
     @settings_options(project)
     @data_options
     @network_options(project)
@@ -112,118 +110,3 @@ def result_table(result: dict[str, Any]) -> str:
 def percent(share: float | None) -> str:
     """A share in percent, "-" for None."""
     return "-" if share is None else f"{100 * share:.2f} %"
-
-
-def class_table(rows: list[dict[str, Any]]) -> str:
-    """Texts, precision, recall and F1 of each class as text."""
-    cells = [(r["name"], r["texts"], *(f"{100 * r[k]:.1f} %" for k in ("precision", "recall", "f1"))) for r in rows]
-    return format_table(["class", "texts", "precision", "recall", "F1"], cells)
-
-
-with_option = click.option(
-    "--with",
-    "others",
-    type=click.Path(),
-    multiple=True,
-    metavar="RUN_DIR",
-    help="Average the class probabilities with this run's; repeatable.",
-)
-
-
-def evaluate_command(project: Project) -> click.Command:
-    """The command evaluate for the networks of a Project."""
-
-    @click.command(short_help="Measure a trained network on labelled texts.")
-    @click.argument("run_dir", type=click.Path())
-    @with_option
-    @click.option(
-        "--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of RUN_DIR]"
-    )
-    @click.option("--text-columns", metavar="NAMES", help="Text columns: names or positions from 1, comma-separated.")
-    @click.option("--label-column", metavar="NAME", help="Label column: name or position from 1.")
-    @device_option()
-    @cache_option
-    @json_option
-    def evaluate(
-        run_dir: str,
-        others: tuple[str, ...],
-        test_file: str | None,
-        text_columns: str | None,
-        label_column: str | None,
-        device: str,
-        cache_dir: str | None,
-        as_json: bool,
-    ) -> None:
-        """Measure the best checkpoint of RUN_DIR, or the ensemble of several runs, on labelled texts."""
-        from engine.training.ensemble import evaluate_ensemble
-
-        changes = {"text_columns": text_columns, "label_column": label_column}
-        if not test_file and any(changes.values()):
-            raise UserError(
-                "--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out"
-            )
-        columns = {name: value for name, value in changes.items() if value is not None}
-        result, _ = evaluate_ensemble(
-            [run_dir, *others],
-            project.configs,
-            project.build_network,
-            resolve_device(device),
-            cache_dir,
-            test_file,
-            columns,
-            make_log(as_json),
-        )
-        classes = [row._asdict() for row in result.classes]
-        if as_json:
-            click.echo(to_json({**result._asdict(), "classes": classes}))
-            return
-        click.echo(f"\n{class_table(classes)}\n")
-        click.echo(
-            f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}"
-        )
-
-    return evaluate
-
-
-def predict_command(project: Project) -> click.Command:
-    """The command predict for the networks of a Project."""
-
-    @click.command(short_help="Label texts with a trained network.")
-    @click.argument("run_dir", type=click.Path())
-    @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-    @with_option
-    @device_option()
-    @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
-    def predict(run_dir: str, texts: tuple[str, ...], others: tuple[str, ...], device: str, as_json: bool) -> None:
-        """Label each TEXT, or each line of standard input, with its class and probability.
-
-        With several runs (--with) that is the class of the largest mean probability.
-        A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
-        """
-        from engine.data.reading import read_lines
-        from engine.training.ensemble import common_classes, mean_probabilities
-
-        runs, device = [run_dir, *others], resolve_device(device)
-        classes = common_classes(runs)
-        if not texts and sys.stdin is None:
-            raise UserError(
-                "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
-            )
-        if not texts and sys.stdin.isatty():
-            click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
-        given = [decoded(text, number) for number, text in enumerate(texts, start=1)] or read_lines(sys.stdin.buffer)
-        predicted = mean_probabilities(runs, given, project.configs, project.build_network, device)
-        for text, probabilities in zip(given, predicted):
-            best = int(probabilities.argmax())
-            if as_json:
-                line = {
-                    "text": text,
-                    "label": classes[best],
-                    "probability": float(probabilities[best]),
-                    "probabilities": {name: round(float(p), 6) for name, p in zip(classes, probabilities)},
-                }
-                click.echo(json.dumps(line, ensure_ascii=False))
-            else:
-                click.echo(f"{classes[best]}\t{probabilities[best]:.4f}")
-
-    return predict

@@ -10,12 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from engine import implementation
 from engine.arrays.backend import random_generator, why_no_cuda
 from engine.benchmark.machine import decoded_name, describe_machine, dotted_version
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.cuda.compilers import search
 from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
+from engine.support import implementation
 from engine.support.command import install_extra
 from engine.support.errors import first_line
 

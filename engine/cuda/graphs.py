@@ -22,9 +22,9 @@ from engine.arrays import backend
 from engine.arrays.backend import arrays_of, move_together, replaced
 from engine.cuda import cublas
 from engine.cuda.cublas import Cublas
-from engine.implementation import current
 from engine.layer import Parameter, RowSparse
 from engine.support.errors import UserError
+from engine.support.implementation import current
 
 MODES = ("on", "off")
 MOST_GRAPHS = 128  # kept; batches of further sizes are padded and run without

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from engine.arrays.backend import to_host
 from engine.arrays.checks import REAL
-from engine.implementation import compare, current
+from engine.implementation import compare
+from engine.support.implementation import current
 
 HEADER = Path(__file__).with_name("kernels.cuh")
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}

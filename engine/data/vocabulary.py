@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from tokenizers import Tokenizer
 
 from engine.arrays.array_file import write_arrays
+from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.affixes import AffixVocabulary, load_affixes, save_affixes
 from engine.data.hash_table import Keys
 from engine.data.ngrams import NGramVocabulary, grams_of
@@ -116,9 +115,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 def read_hashes(path: Path) -> Keys:
     try:
-        hashes: Keys = safetensors.numpy.load_file(path)["hashes"]
+        hashes: Keys = read_arrays(path, mapped=True)["hashes"]
         return hashes
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, DamagedFile) as error:
         raise UserError(
             f"{path}: the n-grams of the run cannot be read ({error}); restore the file or train again"
         ) from None

@@ -24,7 +24,7 @@ from engine.support.text import sanitize
 from engine.training.config import computing
 from engine.training.evaluation import ClassRow, confusion_counts, predict_classes, score
 from engine.training.run_settings import RunSettings
-from engine.training.session import open_run
+from engine.training.trained_run import open_run
 from engine.types import Array, Floats2d, Ints1d
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from engine.support.errors import UserError
 from engine.support.text import sanitize
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
-from engine.training.session import read_run_settings
+from engine.training.trained_run import read_run_settings
 
 PER_STEP = ("loss", "accuracy", "learning_rate", "gradient_norm")
 VALIDATION = {"accuracy": "validation_accuracy", "loss": "validation_loss"}

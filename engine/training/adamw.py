@@ -31,8 +31,8 @@ from engine.arrays.checks import check_choice
 from engine.arrays.ragged import row_blocks
 from engine.cuda.graphs import GradientGraphs
 from engine.cuda.kernels import uses_kernels
-from engine.implementation import current
 from engine.layer import Parameter, RowSparse
+from engine.support.implementation import current
 from engine.training import adamw_cuda
 from engine.training.adamw_lazy_rows import record_step, take_missed_steps
 from engine.training.config import EMBEDDING_UPDATES

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from engine.arrays.array_file import write_arrays
+from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, leftovers, read_json, sha256_of, write_json
+from engine.support.files import AnyPath, leftovers, read_json, write_json
 from engine.types import Array
 
 FORMAT = 1
@@ -117,20 +116,21 @@ def load_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, An
 
     UserError when it is missing, damaged or too new.
     """
-    state, entries = read_state(Path(folder), kinds)
-    return state, {kind: load_arrays(path, digest) for kind, (path, digest) in entries.items()}
+    state, entries = read_state(folder, kinds)
+    return state, {kind: load_arrays(*entry) for kind, entry in entries.items()}
 
 
 def check_checkpoint(folder: AnyPath, kinds: Iterable[str]) -> dict[str, Any]:
     """The state of a saved checkpoint whose arrays are whole. UserError as of load_checkpoint()."""
-    state, entries = read_state(Path(folder), kinds)
-    for path, digest in entries.values():
-        require_digest(path, digest)
+    state, entries = read_state(folder, kinds)
+    for entry in entries.values():
+        load_arrays(*entry, mapped=True)
     return state
 
 
-def read_state(folder: Path, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, tuple[Path, str]]]:
+def read_state(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], dict[str, tuple[Path, str]]]:
     """(state, {kind: (file, SHA-256)}) of a saved checkpoint. UserError as of load_checkpoint()."""
+    folder = Path(folder)
     state = read_json(folder / "state.json")
     try:
         if state["versions"]["format"] > FORMAT:
@@ -138,7 +138,7 @@ def read_state(folder: Path, kinds: Iterable[str]) -> tuple[dict[str, Any], dict
                 f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; "
                 "update the program"
             )
-        entries = {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
+        return state, {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:
@@ -146,28 +146,15 @@ def read_state(folder: Path, kinds: Iterable[str]) -> tuple[dict[str, Any], dict
             f"{folder / 'state.json'}: is damaged (its versions or its files are of another kind); "
             "restore the file or train again"
         ) from None
-    return state, entries
 
 
-def require_digest(path: Path, digest: str) -> None:
-    """Raise UserError unless the SHA-256 of a file is `digest`."""
+def load_arrays(path: Path, digest: str, mapped: bool = False) -> dict[str, Array]:
+    """The arrays of a safetensors file whose SHA-256 must be `digest`. mapped: as in read_arrays()."""
     try:
-        found = sha256_of(path)
+        return read_arrays(path, digest, mapped)
+    except DamagedFile as error:
+        raise UserError(f"{path}: is damaged ({error}); restore the file or train again") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
-    if found != digest:
-        raise UserError(
-            f"{path}: is damaged (its SHA-256 is not the one in state.json); restore the file or train again"
-        )
-
-
-def load_arrays(path: Path, digest: str) -> dict[str, Array]:
-    """The arrays of a safetensors file whose SHA-256 must be `digest`."""
-    require_digest(path, digest)
-    try:
-        arrays: dict[str, Array] = safetensors.numpy.load_file(path)
-        return arrays
-    except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
 
 

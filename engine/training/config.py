@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from engine.arrays.backend import blas_threads
 from engine.arrays.matmul import PRECISIONS, product_precision
-from engine.implementation import IMPLEMENTATIONS, using
 from engine.support.errors import UserError
+from engine.support.implementation import IMPLEMENTATIONS, using
 from engine.support.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")
@@ -93,9 +93,23 @@ class TrainingConfig(Settings):
         return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
 
 
+_in_force: list[tuple[int, str, str]] = []  # the threads, the implementation and the precision of each context
+
+
 @contextlib.contextmanager
 def computing(training: TrainingConfig, device: str) -> Iterator[None]:
-    """Compute with the threads, the implementation and the precision of a TrainingConfig; "cpu" always has float32."""
+    """Compute with the threads, the implementation and the precision of a TrainingConfig; "cpu" always has float32.
+
+    Within a context of the same nothing is done: looking for the BLAS takes a millisecond.
+    """
     precision = training.precision if device == "cuda" else "float32"
-    with blas_threads(training.threads), product_precision(precision, device), using(training.implementation):
+    wanted = (training.threads, training.implementation, precision)
+    if wanted in _in_force[-1:]:
         yield
+        return
+    with blas_threads(training.threads), product_precision(precision, device), using(training.implementation):
+        _in_force.append(wanted)
+        try:
+            yield
+        finally:
+            _in_force.pop()

@@ -14,48 +14,14 @@ import numpy as np
 
 from engine.data.prepare import encode_plain_texts
 from engine.data.reading import read_test_texts
-from engine.data.texts import encode_labels, listed
-from engine.support.errors import UserError
+from engine.data.texts import encode_labels
 from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
+from engine.training.prediction import common_classes
 from engine.training.run_directory import RunDirectory
-from engine.training.session import classes_of, open_run, read_run_settings
+from engine.training.trained_run import open_run, read_run_settings
 from engine.types import Floats2d
-
-
-def common_classes(paths: Sequence[str | Path]) -> list[str]:
-    """The names of the classes of M ≥ 1 run directories, from small files: before texts are read and networks loaded.
-
-    UserError where a path is no trained run, and where the runs have learned different classes.
-    """
-    classes = classes_of(paths[0])
-    for path in paths[1:]:
-        others = classes_of(path)
-        if others != classes:
-            here, there = (listed(sorted(set(a) - set(b))) or "none" for a, b in ((others, classes), (classes, others)))
-            raise UserError(
-                f"{path}: has learned other classes than {paths[0]} (only here: {here}; only there: {there}); "
-                "take runs of one corpus"
-            )
-    return classes
-
-
-def mean_probabilities(
-    paths: Sequence[str | Path],
-    texts: Sequence[str],
-    network_classes: Mapping[str, type[Settings]],
-    build_network: Callable[..., Any],
-    device: str = "cpu",
-) -> Floats2d:
-    """(N, C) float64 class probabilities of N texts: the mean over the best weights of M ≥ 1 runs of the same classes.
-
-    paths: run directories. texts: N strings, which each run encodes with its own vocabulary. UserError for a run
-    that is damaged.
-    """
-    total: Any = sum(probabilities_of_each(paths, texts, network_classes, build_network, device))
-    mean: Floats2d = total / len(paths)
-    return mean
 
 
 def probabilities_of_each(
@@ -65,7 +31,7 @@ def probabilities_of_each(
     build_network: Callable[..., Any],
     device: str,
 ) -> Iterator[Floats2d]:
-    """The class probabilities of one run after the other, as mean_probabilities() adds them up.
+    """The (N, C) float64 class probabilities of N texts by one run after the other.
 
     One network at a time is in memory.
     """
@@ -94,7 +60,7 @@ def evaluate_ensemble(
 
     They are measured on the test texts of the first run, or on the labelled texts of test_file. columns: fields of
     DataConfig that say how to read that file, where it is other than in training. log: takes a line on what was read.
-    UserError as in common_classes() and mean_probabilities(), where there are no test texts, and for a label that is
+    UserError as in common_classes(), for a run that is damaged, where there are no test texts, and for a label that is
     not among the classes.
     """
     classes = common_classes(paths)

@@ -11,10 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-from filelock import FileLock, Timeout
-
-from engine.data.texts import shown
 from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, leftovers, read_json, read_toml, require_vacant, write_text
@@ -38,6 +34,8 @@ def locked(path: Path, taken: str) -> Iterator[None]:
     The lock vanishes with the process that holds it, however that ends. UserError with the text `taken` where another
     process has it, and where the file cannot be made.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
@@ -178,6 +176,8 @@ class RunDirectory:
 
     def write_config(self, sections: dict[str, dict[str, Any]]) -> None:
         """Write config.toml. sections: dict of dicts of plain values."""
+        import tomli_w
+
         write_text(self.config_file, tomli_w.dumps(sections))
 
     def read_config(self) -> dict[str, Any]:
@@ -204,6 +204,8 @@ class RunDirectory:
         if "texts" not in wrong and wrong_keys(texts, dict.fromkeys(texts, NUMBER)):
             wrong.append("texts")
         if wrong:
+            from engine.data.texts import shown
+
             raise UserError(f"{self.result_file}: {wrong[0]} cannot be {shown(result[wrong[0]])}; {remedy}")
         return result
 

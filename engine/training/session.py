@@ -1,14 +1,9 @@
-"""A run from start to end: data, network, training, result.
-
-Networks come from the caller's factory `build_network`:
-
-    build_network(network_config, vocabulary, classes, seed)      → a network that keeps the contract of engine.layer
-"""
+"""A run from start to end: data, network, training, result. Networks come from a factory, as in trained_run.py."""
 
 import platform
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,31 +12,23 @@ from engine.arrays.backend import peak_memory_bytes, resolve_device
 from engine.arrays.matmul import check_precision
 from engine.data.prepare import PreparedData, prepare
 from engine.data.reading import open_corpus
-from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary, vocabulary_digests
-from engine.implementation import current, using, worst_differences
+from engine.data.vocabulary import save_vocabulary, vocabulary_digests
+from engine.implementation import worst_differences
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
-from engine.training.checkpoint import drop, load_checkpoint, load_weights
+from engine.support.implementation import current, using
+from engine.training.checkpoint import drop
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import NetworkClasses, RunSettings, pinned, settings_of
+from engine.training.run_settings import NetworkClasses, RunSettings, pinned
+from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 
 # Share of unknown tokens above which a vocabulary of words hardly fits the texts (a language without spaces, say).
 MUCH_UNKNOWN = 1 / 3
 
-BuildNetwork: TypeAlias = Callable[..., Any]
 Log: TypeAlias = Callable[[str], object]  # takes lines for the user
-
-
-class OpenRun(NamedTuple):
-    """A trained run, ready to predict: the network with its best weights, on its device."""
-
-    settings: RunSettings
-    network: Any
-    vocabulary: Vocabulary
-    classes: list[str]
 
 
 def start_run(
@@ -154,24 +141,6 @@ def prepare_again(settings: RunSettings, directory: RunDirectory, cache_dir: Any
     return prepare(settings.data, corpus, settings.training.seed, vocabulary_of(directory, settings, state), cache_dir)
 
 
-def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[str, Any]) -> Vocabulary:
-    """The Vocabulary of a run that has begun.
-
-    UserError where its files differ from the digests in the state of a checkpoint, which older versions did not save.
-    """
-    saved = state.get("vocabulary")
-    digests = vocabulary_digests(directory.vocabulary_files)
-    for name, digest in saved.items() if isinstance(saved, dict) else ():
-        if digests.get(name, digest) != digest:
-            raise UserError(
-                f"{directory.path / name}: is not the one that the network was trained with; "
-                "restore the file or train again"
-            )
-    return load_vocabulary(
-        *directory.vocabulary_files, settings.data.ngrams, settings.data.affixes, settings.needs_sentences()
-    )
-
-
 def network_for(settings: RunSettings, build_network: BuildNetwork, data: PreparedData) -> Any:
     """The untrained network of RunSettings for a PreparedData."""
     return build_network(settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed)
@@ -255,48 +224,3 @@ def run_to_end(
     if not settings.training.keep_optimizer:
         drop(directory.last, "optimizer")
     return result
-
-
-def open_run(
-    path: AnyPath, network_classes: NetworkClasses, build_network: BuildNetwork, device: str = "cpu"
-) -> OpenRun:
-    """OpenRun of a run directory with its best weights. UserError where it is no run, damaged, or untrained."""
-    directory = RunDirectory.open(path)
-    settings = read_run_settings(directory, network_classes)
-    state, arrays = load_checkpoint(directory.best, ("weights",))
-    if not settings.matches(state.get("config")):
-        raise UserError(
-            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
-            "restore the file"
-        )
-    vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
-    with using(settings.training.implementation):
-        network = build_network(settings.network, vocabulary.size(), len(classes), settings.training.seed)
-    load_weights(network, arrays["weights"], directory.best)
-    return OpenRun(settings, network.to(device), vocabulary, classes)
-
-
-def classes_of(path: AnyPath) -> list[str]:
-    """The names of the classes that the run in a directory has learned, from a small file.
-
-    UserError where it is no trained run.
-    """
-    directory = RunDirectory.open(path)
-    return labels_in(read_json(directory.best / "state.json"), directory)
-
-
-def labels_in(state: dict[str, Any], directory: RunDirectory) -> list[str]:
-    """The names of the classes in the state of a run's best checkpoint."""
-    classes = state.get("labels")
-    if not isinstance(classes, list):
-        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
-    return classes
-
-
-def read_run_settings(directory: RunDirectory, network_classes: NetworkClasses) -> RunSettings:
-    """RunSettings of a run's config.toml."""
-    sections = directory.read_config()
-    try:
-        return settings_of(sections, network_classes)
-    except UserError as error:
-        raise UserError(f"{directory.config_file}: {error}") from None

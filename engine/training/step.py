@@ -22,8 +22,9 @@ from engine.arrays.backend import array_module, to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda import graphs
 from engine.cuda.kernels import uses_kernels
-from engine.implementation import compare, current
+from engine.implementation import compare
 from engine.layer import Parameter, squared_norm
+from engine.support.implementation import current
 from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
 from engine.types import Array, Floats

@@ -17,16 +17,11 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.text import format_table
-from layers.experiments.benchmark.command import benchmark
 from layers.experiments.benchmark.workloads import VOCABULARY
 from layers.experiments.complexity import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
-from layers.experiments.exercises.command import exercise
-from layers.experiments.reproduction.command import reproduce
-from layers.experiments.study.command import study
-from layers.experiments.trace.command import trace
 
 
-@click.command(short_help="Check every equation against numerical derivatives.")
+@click.command()
 @click.argument("words", metavar="[NAME]...", nargs=-1)
 @number_option("--examples", 3, "Number of random examples of each row.")
 @number_option("--seed", 0, "Random seed of the examples.", least=0)
@@ -64,7 +59,7 @@ def gradcheck(
         ctx.exit(1)
 
 
-@click.command(short_help="Count and measure what models cost as texts get longer.")
+@click.command()
 @click.option(
     "--only",
     type=click.Choice(["growth", "savings", "reductions"]),
@@ -127,7 +122,7 @@ def complexity(only: str | None, models: str, lengths: str, figure: str | None, 
         make_log(as_json)(f"drawn: {figure}")
 
 
-@click.command(short_help="Show the digits that float32 keeps where one token dominates.")
+@click.command()
 @click.option(
     "--scope",
     type=click.Choice(["dimension", "text"]),
@@ -176,6 +171,3 @@ def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: b
         ratios, axes = [row.ratio for row in rows], ("dominating token / others", "relative error in float32")
         write_line_plot(figure, ratios, panels, *axes, levels)
         make_log(as_json)(f"drawn: {figure}")
-
-
-EXPERIMENTS = [gradcheck, precision, trace, exercise, study, reproduce, benchmark, complexity]

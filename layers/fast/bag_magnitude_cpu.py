@@ -17,20 +17,31 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, count_matrix
 from engine.arrays.checks import check_floats
-from engine.arrays.ragged import cut_in_segments, nonempty, segment_sum, spread
+from engine.arrays.ragged import cut_in_segments, lengths, nonempty, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets
 from layers.equations import with_biases
 from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
+DENSE = 64  # numbers of C for each entry of the bag, at most: beyond, sums over groups of texts are faster
+GROUP = 32  # texts, at most
 
 
 class Sums(NamedTuple):
-    """How rows are summed to texts. counts: C (B, U); offsets: (B + 1,), where C is not needed. One of both is None."""
+    """How rows are summed to texts: one of three.
+
+    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. bag: where C would be
+    large; backward makes it.
+    """
 
     counts: Floats2d | None
     offsets: Offsets | None
+    bag: Bag | None = None
+
+    def with_counts(self, rows: int) -> "Sums":
+        """The same with C in place of the bag. rows: U."""
+        return self if self.bag is None else Sums(count_matrix(self.bag, rows), None)
 
 
 class Cache(NamedTuple):
@@ -67,7 +78,7 @@ def forward(
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
     sums_b = sums_a if second is None else sums_of(second, b)
-    G_a, G_b = magnitudes(a, sums_a), magnitudes(b, sums_b)
+    G_a, G_b = magnitudes(sums_a, a, b) if second is None else (*magnitudes(sums_a, a), *magnitudes(sums_b, b))
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
     return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
@@ -75,19 +86,28 @@ def forward(
 
 def sums_of(bag: Bag, x: Floats2d) -> Sums:
     """The Sums over the rows x of a bag."""
-    if bag.row_index is None and bag.counts is None and isinstance(x, np.ndarray):
+    on_host = isinstance(x, np.ndarray)
+    if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
+    if on_host and x.dtype == np.float32 and (len(bag.offsets) - 1) * len(x) > DENSE * bag.entry_count():
+        return Sums(None, None, bag)
     return Sums(count_matrix(bag, len(x)), None)
 
 
-def magnitudes(x: Floats2d, sums: Sums) -> Floats2d:
-    """G: (B, d) in float64.
+def magnitudes(sums: Sums, *rows: Floats2d) -> list[Floats2d]:
+    """G of each of these (U, d): (B, d) in float64.
 
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
-    xp, counts = array_module(x), sums.counts
-    if counts is None:
-        return magnitudes_by_text(x, sums.offsets)
+    if sums.bag is not None:
+        return magnitudes_by_groups(sums.bag, *rows)
+    if sums.counts is None:
+        return [magnitudes_by_text(x, sums.offsets) for x in rows]
+    return [magnitudes_by_counts(x, sums.counts) for x in rows]
+
+
+def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
+    xp = array_module(x)
     if x.dtype == np.float32:
         G = xp.empty((len(counts), x.shape[1]))
         size = max(1, BLOCK_ENTRIES // max(1, len(x)))
@@ -99,6 +119,27 @@ def magnitudes(x: Floats2d, sums: Sums) -> Floats2d:
     scale = abs(x.real).max(axis=0) if len(x) else xp.ones(x.shape[1])
     scale = scale + (scale == 0)
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
+
+
+def magnitudes_by_groups(bag: Bag, *rows: Floats2d) -> list[Floats2d]:
+    """G of float32 rows, texts of about as many entries together: the shorter ones get entries of weight 0."""
+    n, weights = lengths(bag.offsets), bag.weights()
+    row_index = np.arange(len(weights)) if bag.row_index is None else bag.row_index
+    G = [np.zeros((len(n), x.shape[1])) for x in rows]
+    order = np.argsort(n, kind="stable")[np.count_nonzero(n == 0) :]
+    while len(order):
+        longest = n[order[:GROUP]][-1]
+        size = min(GROUP, max(1, BLOCK_ENTRIES // (longest * rows[0].shape[1])))
+        texts, order = order[:size], order[size:]
+        position, count = np.arange(n[texts[-1]]), n[texts][:, None]
+        entries = bag.offsets[texts][:, None] + np.minimum(position, count - 1)
+        of_entries = np.where(position < count, weights[entries], 0.0)[:, None, :]
+        of_rows = row_index[entries]
+        for x, sums in zip(rows, G):
+            squares = np.take(x, of_rows, axis=0).astype(np.float64)
+            squares *= squares
+            sums[texts] = (of_entries @ squares)[:, 0]
+    return [np.sqrt(sums, out=sums) for sums in G]
 
 
 def magnitudes_by_text(x: Floats2d, offsets: Offsets | None) -> Floats2d:
@@ -119,8 +160,10 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     dG_b: Floats2d = dy * G_a
     if texts is not None:
         dG_b = segment_sum(dG_b, texts)
-    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
-    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
+    with_counts = sums_a.with_counts(len(a))
+    da = slopes(a, divide_or_zero(dG_a, G_a), with_counts, dy.dtype)
+    with_counts = with_counts if sums_b is sums_a else sums_b.with_counts(len(b))
+    return da, slopes(b, divide_or_zero(dG_b, G_b), with_counts, dy.dtype)
 
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.implementation import current
+from engine.support.implementation import current
 from layers.fast import FUNCTIONS
 from layers.networks.checked_wave_network import CheckedWaveNetwork
-from layers.networks.configs import TransformerConfig, WaveNetworkConfig
+from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
 from layers.networks.parts import TextClassifier
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
@@ -20,7 +20,9 @@ NETWORKS: dict[str, dict[str, type[Any]]] = {  # by model and implementation
 }
 
 
-def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32) -> TextClassifier:
+def build_network(
+    config: Any, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
+) -> TextClassifier:
     """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
     implementation = current()
     network: TextClassifier = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
@@ -30,6 +32,8 @@ def build_network(config: Any, vocabulary: int, classes: int, seed: int = 0, dty
 
 __all__ = [
     "CONFIGS",
+    "DEFAULTS",
+    "PRESETS",
     "PlannedWaveNetwork",
     "Transformer",
     "TransformerConfig",

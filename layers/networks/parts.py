@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from engine.arrays.backend import array_module, move_together, random_generator, to_device
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, row_blocks
 from engine.implementation import Functions
 from engine.layer import Layer, Parameter, RowSparse
 from engine.support.text import format_table
@@ -59,11 +59,33 @@ def twin_of(value: Any, functions: Functions) -> Any:
     return Parameter(value.value, value.decay) if isinstance(value, Parameter) else value
 
 
+INITIAL_VALUES = 0  # the random stream of the initial parameters
+
+
+def initial_generator(seed: int | None) -> np.random.Generator | None:
+    """The generator of the initial parameters; None for parameters without values, which are then loaded."""
+    return None if seed is None else random_generator(seed, INITIAL_VALUES)
+
+
+def normal(
+    rng: np.random.Generator | None, shape: tuple[int, int], dtype: Any, scale: float = 1.0, divisor: Any = 1.0
+) -> Floats2d:
+    """(n, m) numbers of N(0, 1)·scale/divisor, drawn in float64 a block of rows at a time; zeros that take no memory
+    and cannot be written to without rng.
+    """
+    if rng is None:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    values = np.empty(shape, dtype)
+    for rows in row_blocks(values):
+        values[rows] = rng.standard_normal(values[rows].shape) * scale / divisor
+    return values
+
+
 class Embedding(Part):
     """A table of V rows of d numbers drawn from N(0, scale²). The row of padding does not exist: nothing is padded."""
 
     def __init__(self, rows: int, dimension: int, rng: Any, dtype: Any = np.float32, scale: float = 1.0):
-        self.table = Parameter((rng.standard_normal((rows, dimension)) * scale).astype(dtype))
+        self.table = Parameter(normal(rng, (rows, dimension), dtype, scale))
 
     def forward(self, ids: Ints1d) -> tuple[Floats2d, Any]:
         y, cache = self.functions.embedding_forward(ids, self.table.value)
@@ -77,7 +99,7 @@ class Linear(Part):
     """y = x·W + b with W: (m, h) drawn from N(0, 1/m), so that y has the scale of x, and b = 0 (or none)."""
 
     def __init__(self, inputs: int, outputs: int, rng: Any, dtype: Any = np.float32, bias: bool = True):
-        self.weight = Parameter((rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(dtype))
+        self.weight = Parameter(normal(rng, (inputs, outputs), dtype, divisor=np.sqrt(inputs)))
         self.bias = Parameter(np.zeros(outputs, dtype), decay=False) if bias else None
 
     def values(self) -> tuple[Floats2d, Floats1d | None]:
@@ -126,7 +148,7 @@ class PositionEncoding(Part):
         self.table: Parameter | None = None
         self.constant: Floats2d | None = None
         if kind == "learned":
-            self.table = Parameter((rng.standard_normal((positions, dimension)) * scale).astype(dtype))
+            self.table = Parameter(normal(rng, (positions, dimension), dtype, scale))
         else:
             self.constant = sinusoids(positions, dimension, scale).astype(dtype)
 
@@ -208,9 +230,6 @@ class FeedForward(Part):
         self.expand.accumulate(dexpand, dexpand_bias)
         self.contract.accumulate(dcontract, dcontract_bias)
         return dx
-
-
-INITIAL_VALUES = 0  # the random stream of the initial parameters
 
 
 class LossCache(NamedTuple):

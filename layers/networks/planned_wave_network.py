@@ -69,7 +69,7 @@ class PlannedWaveNetwork(WaveNetwork):
     """
 
     def __init__(
-        self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
+        self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
     ):
         super().__init__(config, vocabulary, classes, seed, dtype)
         self.use(FUNCTIONS["fast"])

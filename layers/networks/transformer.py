@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import move_together, random_generator
+from engine.arrays.backend import move_together
 from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import lengths, positions
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import TransformerConfig
-from layers.networks.parts import INITIAL_VALUES, Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier
+from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier, initial_generator
 
 
 class BlockCache(NamedTuple):
@@ -107,9 +107,9 @@ class Transformer(TextClassifier):
     config: TransformerConfig
 
     def __init__(
-        self, config: TransformerConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
+        self, config: TransformerConfig, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
     ):
-        rng, d = random_generator(seed, INITIAL_VALUES), config.dimension
+        rng, d = initial_generator(seed), config.dimension
         self.config = config
         self.embedding = Embedding(vocabulary, d, rng, dtype, config.embedding_scale)
         self.positions = Embedding(config.positions, d, rng, dtype, config.embedding_scale)

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import host_generator, move_together, random_generator
+from engine.arrays.backend import host_generator, move_together
 from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths, places_of
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.parts import (
-    INITIAL_VALUES,
     Embedding,
     FeedForward,
     LayerNorm,
@@ -22,6 +21,7 @@ from layers.networks.parts import (
     Part,
     PositionEncoding,
     TextClassifier,
+    initial_generator,
 )
 from layers.standard.token_dropout import drop_tokens, kept_tokens
 from layers.wave import READOUTS, Wave
@@ -194,9 +194,9 @@ class WaveNetwork(TextClassifier):
     config: WaveNetworkConfig
 
     def __init__(
-        self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int = 0, dtype: Any = np.float32
+        self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
     ):
-        rng = random_generator(seed, INITIAL_VALUES)
+        rng = initial_generator(seed)
         self.config = config
         self.embedding = Embedding(vocabulary, config.dimension, rng, dtype, config.embedding_scale)
         self.position_encoding: PositionEncoding | None = None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, distinct_tokens, filled_up, merge_repeats, padded, padded_length
+from engine.arrays.bag import Bag, distinct_tokens, filled_up, merge_repeats, one_text, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
@@ -85,14 +85,17 @@ def plan_batch(
     finest = batch.offsets if config.levels == "text" else batch.sentence_offsets
     assert finest is not None
     segments = None if config.levels == "text" else cut_in_segments(finest, batch.offsets)
-    rows, bag = distinct_tokens(batch.ids, finest, vocabulary)
     drops_embeddings = dropping and config.embedding_dropout > 0
     drops_entries = dropping and config.dropout > 0
     has_places = config.position_encoding != "none"
     alone = drops_embeddings or drops_entries or has_places or runs_token_by_token(config)
     # Entries that dropout or places set apart stay apart; [CLS] pooling needs the first token of a text in its place.
-    if config.pooling != "cls" and not alone:
-        bag = merge_repeats(bag, len(rows))
+    merges = config.pooling != "cls" and not alone
+    if merges and not indexed and len(finest) == 2:
+        rows, bag = one_text(batch.ids)
+    else:
+        rows, bag = distinct_tokens(batch.ids, finest, vocabulary)
+        bag = merge_repeats(bag, len(rows)) if merges else bag
     if indexed:
         bag = bag.with_inverse_index(len(rows), expand)
     positions = places = None

@@ -11,8 +11,9 @@ from engine.arrays import ragged
 from engine.arrays.backend import to_device, to_host
 from engine.cuda import segments
 from engine.cuda.kernels import dispatch
-from engine.implementation import VARIABLE, ImplementationError, compare, dispatch_pair, using
+from engine.implementation import ImplementationError, compare, dispatch_pair
 from engine.support.errors import UserError
+from engine.support.implementation import VARIABLE, using
 from engine.training.adamw import AdamW
 from layers.fast import TABLE, bag_pooling_cuda, by_kernels, gelu_cuda
 from layers.networks import PlannedWaveNetwork, WaveNetwork, planned_wave_network

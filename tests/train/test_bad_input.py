@@ -284,6 +284,7 @@ def test_standard_input_that_is_not_utf8(trained):
         [sys.executable, ROOT / "train.py", "predict", trained], input=b"fine\nb\xffd\n", capture_output=True, cwd=ROOT
     )
     refused((outcome.returncode, "", outcome.stderr.decode()), "line 2", "UTF-8")
+    assert outcome.stdout.count(b"\t") == 1  # the line before it is answered
 
 
 def test_disk_full_while_saving(tmp_path, arguments):

@@ -88,6 +88,42 @@ def test_folders_hide_nothing_of_an_editable_installation(tmp_path):
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("wave-network, version ")
 
 
+HEAVY = ("numpy", "tokenizers", "safetensors", "platformdirs", "tqdm", "threadpoolctl", "layers.networks")
+
+
+@pytest.mark.parametrize(
+    "words, code, most",
+    [
+        (["--help"], 0, 170),
+        (["--version"], 0, 170),
+        (["predict", "--help"], 0, 175),
+        (["predict", "none", "text"], 2, 190),
+    ],
+)
+def test_little_is_imported_before_a_command_needs_it(tmp_path, words, code, most):
+    """The start takes a third of the time of NumPy alone. most: modules, those of the bare interpreter included."""
+    program = "import sys, train; code = train.main(sys.argv[1:]); print(*sys.modules, code, file=sys.stderr)"
+    done = command("-c", program, *words, cwd=tmp_path)
+    *modules, last = done.stderr.splitlines()[-1].split()
+    assert last == str(code) and not set(HEAVY) & set(modules)
+    assert len(modules) <= most
+
+
+def test_commands_bear_the_names_of_the_list():
+    """The list of commands is read without importing them; a hidden one has no short help there."""
+    for name, command in train.cli.lazy.items():
+        assert command.loaded.name == name and command.loaded.hidden == command.hidden, name
+        assert command.hidden or command.short_help.endswith("."), name
+
+
+def test_a_library_that_a_command_lacks_is_named(tmp_path):
+    """The command's module is imported when it runs."""
+    (tmp_path / "tokenizers.py").write_text("import no_such_library\n")
+    done = command("-m", "wave_network", "train", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "No module named 'no_such_library'; a library is missing: install" in done.stderr
+
+
 def test_another_train_is_not_named(tmp_path, monkeypatch):
     """A program of the user's that imports this project."""
     monkeypatch.setattr("sys.argv", [str(tmp_path / "train.py")])

@@ -2,13 +2,18 @@
 
 import io
 import json
+import re
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from engine.cli import COLUMN_WIDTH
 from engine.support.files import read_toml
 from layers.experiments.gradcheck.suite import CASES, suite_size
+from tests.support.paths import ROOT
 
 
 def weights_of(run_path, which="last"):
@@ -157,6 +162,51 @@ def test_several_runs_label_texts_by_mean_probabilities(tmp_path, trained, argum
     monkeypatch.setattr(sys, "stdin", None)  # a path is looked at before texts are asked for
     code, out, err = run("predict", trained, "--with", tmp_path / "none")
     assert (code, out, err.count("\n")) == (2, "", 1) and str(tmp_path / "none") in err
+
+
+def predicting(trained, **more):
+    """The process `predict` of a run, whose standard input and output are pipes."""
+    words = [sys.executable, ROOT / "train.py", "predict", trained]
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    return subprocess.Popen(words, cwd=ROOT, **{**pipes, **more})
+
+
+def test_predict_answers_a_line_before_it_reads_the_next(trained):
+    """And ends with 130 at Ctrl-C, what was answered before it is there."""
+    with predicting(trained) as process:
+        for text in (b"goal match\n", b"\n", b"bank loan\nsoup\n"):
+            process.stdin.write(text)
+            process.stdin.flush()
+            for _ in range(text.count(b"\n")):
+                assert process.stdout.readline().count(b"\t") == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read().strip() == b"stopped by SIGINT at once"
+
+
+def test_predict_ends_silently_where_nobody_reads(trained):
+    with predicting(trained) as process:
+        process.stdout.close()
+        process.stdin.write(b"goal match\n" * 1000)
+        process.stdin.close()
+        assert process.wait(20) == 1 and process.stderr.read() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a process")
+def test_predict_takes_no_more_memory_for_more_lines(tmp_path, trained):
+    """Of standard input."""
+    peaks = []
+    for lines in (20_000, 200_000):
+        (tmp_path / "lines").write_text("ball goal bank soup\n" * lines)
+        with open(tmp_path / "lines") as file, predicting(trained, stdin=file, stdout=subprocess.PIPE) as process:
+            answered = 0
+            for _ in process.stdout:
+                answered += 1
+                if answered == lines - 10_000:
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+                    peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]))
+            assert answered == lines
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_predict_reads_lines_and_prints_json_lines(trained, run, monkeypatch):

@@ -73,7 +73,7 @@ def test_a_figure_is_drawn(run, quick, tmp_path):
 
 
 def test_options_have_the_defaults_of_the_measurements():
-    given = {p.name: p for p in train.cli.commands["complexity"].params}
+    given = {p.name: p for p in train.cli.loaded("complexity").params}
     defaults = inspect.signature(complexity_run.Complexity).parameters
     for name in ("device", "texts", "length", "repeats", "budget", "threads", "tokens"):
         assert given[name].default == defaults[name].default

@@ -106,5 +106,5 @@ def test_files_that_are_kept_count_as_cached(hub, tmp_path, run):
 
 
 def test_accuracy_trains_the_small_corpora_unless_told_otherwise():
-    (default,) = [option.default for option in train.cli.commands["accuracy"].params if option.name == "corpora"]
+    (default,) = [option.default for option in train.cli.loaded("accuracy").params if option.name == "corpora"]
     assert default.split(",") == list(SMALL_CORPORA) == ["r8", "r52", "20ng"]

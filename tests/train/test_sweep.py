@@ -439,7 +439,7 @@ def test_examples_in_help_and_documents_can_be_planned(tmp_path):
         (tmp_path / name).touch()
     shown = [(ROOT / page).read_text(encoding="utf-8") for page in ("layers/networks/RESULTS.md", "engine/README.md")]
     ablation, form = re.findall(r"```toml\n(preset.*?)```", "".join(shown), re.DOTALL)
-    helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.cli.commands["sweep"].help, re.DOTALL).group(0)
+    helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.cli.loaded("sweep").help, re.DOTALL).group(0)
     for text, count in ((ablation, 27), (form, 24), (helped, 12)):
         (tmp_path / "shown.toml").write_text(text)
         assert len(plan(read_description(tmp_path / "shown.toml", CHOICES)[0], CHOICES)) == count

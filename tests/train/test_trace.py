@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from engine.training.session import open_run
+from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig, build_network
 from layers.standard import attention, tanh
 

@@ -7,10 +7,10 @@ import click
 from tqdm import tqdm
 
 from engine.arrays.backend import resolve_device
+from engine.commands.fields import field_option
 from engine.commands.options import (
     cache_option,
     device_option,
-    field_option,
     figure_option,
     given_options,
     json_option,
@@ -38,7 +38,7 @@ MODES: dict[str, tuple[set[str], str]] = {
 }
 
 
-@click.command(short_help="Measure the speed, beside PyTorch, fastText and linear models.")
+@click.command()
 @click.option("--processes", is_flag=True, help="Measure whole processes on one corpus, beside fastText and others.")
 @click.option("--scale", is_flag=True, help="Measure growth with the number of rows, beside fastText.")
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")

@@ -13,7 +13,7 @@ from engine.support.errors import UserError, require_utf8
 from layers.experiments.exercises.table import EXERCISES
 
 
-@click.command(short_help="Write a backward pass yourself and have it checked.")
+@click.command()
 @click.argument("name", required=False, type=click.Choice(list(EXERCISES)), metavar="[NAME]")
 @click.option("--output", type=click.Path(), metavar="FILE", help="File to write.  [default: NAME.py]")
 @click.option("--check", "checked", type=click.Path(), metavar="FILE", help="Check the backward in a file.")

@@ -24,7 +24,7 @@ from layers.experiments.reproduction.plan import TABLES
 SHARE = click.FloatRange(0, 1, min_open=True)
 
 
-@click.command(short_help="Repeat the experiments of the paper, beside its figures.")
+@click.command()
 @click.option(
     "--table", "tables", multiple=True, type=click.Choice(TABLES), help="Table to repeat; repeatable.  [default: all]"
 )

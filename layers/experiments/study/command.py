@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
+from engine.commands.fields import (
+    data_options,
+    field_option,
+)
 from engine.commands.options import (
     cache_option,
-    data_options,
     device_option,
-    field_option,
     json_option,
     make_log,
     names_in,
@@ -26,7 +28,7 @@ from layers.experiments.study.plan import RUNS
 from layers.networks import CONFIGS, build_network
 
 
-@click.command(short_help="Train waves and a Transformer side by side, and compare.")
+@click.command()
 @data_options
 @click.option("--dimension", metavar="D", help="Dimension of all networks.  [default: 256]")
 @field_option(TrainingConfig, "--epochs", "Passes over the training texts.  [default: 5]", metavar="N")

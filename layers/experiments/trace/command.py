@@ -2,9 +2,11 @@
 
 import click
 
+from engine.commands.fields import (
+    field_option,
+)
 from engine.commands.options import (
     decoded,
-    field_option,
     given_options,
     json_option,
     make_log,
@@ -13,11 +15,11 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.errors import UserError
-from engine.training.session import open_run
+from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, WaveNetworkConfig, build_network
 
 
-@click.command(short_help="Walk a text through a network and back, every gradient checked.")
+@click.command()
 @click.argument("arguments", nargs=-1, metavar="[RUN_DIR] TEXT")
 @click.option("--label", metavar="NAME", help="Class of the loss.  [default: the predicted one; without RUN_DIR 0]")
 @click.option(

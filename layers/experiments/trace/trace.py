@@ -26,7 +26,7 @@ from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import OPERATIONS
 
 if TYPE_CHECKING:
-    from engine.training.session import OpenRun
+    from engine.training.trained_run import OpenRun
 
 CLASSES = ["0", "1", "2"]  # of a random network
 DIMENSION, HIDDEN, HEADS = 4, 5, 2

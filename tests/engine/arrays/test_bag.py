@@ -13,9 +13,11 @@ from engine.arrays.bag import (
     count_matrix,
     distinct_tokens,
     merge_repeats,
+    one_text,
     padded,
     padded_length,
     sum_entries,
+    unique_counts,
 )
 
 unhurried = settings(max_examples=40, deadline=None)
@@ -89,6 +91,26 @@ def test_merging_keeps_every_text_and_counts_its_tokens(texts):
         assert Counter(dict(zip(rows[row_index].tolist(), counts))) == Counter(text)
 
 
+@unhurried
+@given(st.lists(st.integers(-3, 3), max_size=9), st.sampled_from([np.int32, np.int64]))
+def test_different_integers_are_counted(keys, dtype):
+    values, counts = unique_counts(np.array(keys, dtype))
+    assert list(zip(values.tolist(), counts.tolist())) == sorted(Counter(keys).items()) and counts.dtype == np.int64
+
+
+@unhurried
+@given(st.lists(st.integers(0, VOCABULARY - 1), max_size=8), st.sampled_from([np.int32, np.int64]))
+def test_one_text_is_planned_as_any_batch(text, dtype):
+    """Its entries are its rows."""
+    rows, bag = one_text(np.array(text, dtype))
+    expected_rows, expected = merged_bag([text])
+    assert rows.dtype == np.int64 and np.array_equal(rows, expected_rows) and bag.row_index is None
+    assert np.array_equal(expected.row_index, np.arange(len(rows)))
+    assert np.array_equal(bag.counts, expected.counts) and np.array_equal(bag.offsets, expected.offsets)
+    assert np.array_equal(count_matrix(bag, len(rows)), count_matrix(expected, len(rows)))
+    assert np.array_equal(bag.text_lengths(), [len(text)])
+
+
 @every_kind
 @unhurried
 @given(texts=TEXTS)
@@ -117,7 +139,8 @@ def test_lengths_count_repeated_tokens(kind, texts):
 def test_collapsed_texts_have_one_entry_and_keep_their_lengths(kind, texts):
     bag = any_bag(texts, kind)[1].collapsed()
     filled = [t for t, text in enumerate(texts) if text]
-    assert bag.row_index.tolist() == filled and bag.counts.tolist() == [len(texts[t]) for t in filled]
+    rows = np.arange(len(texts)) if bag.row_index is None else bag.row_index
+    assert rows.tolist() == filled and bag.counts.tolist() == [len(texts[t]) for t in filled]
     assert np.diff(bag.offsets).tolist() == [int(len(text) > 0) for text in texts]
     assert bag.text_lengths().tolist() == [len(text) for text in texts]
 

@@ -17,7 +17,8 @@ from engine.training import ensemble as ensemble_module
 from engine.training.ensemble import evaluate_ensemble
 from engine.training.evaluation import ClassRow, Evaluation, evaluate, predict_probabilities
 from engine.training.run_settings import build_settings
-from engine.training.session import open_run, start_run
+from engine.training.session import start_run
+from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, build_network
 
 SMALL = {"dimension": 6, "hidden": 6, "batch_size": 8, "learning_rate": 0.02, "validation_fraction": 0.2}

@@ -18,7 +18,8 @@ from engine.training.checkpoint import load_checkpoint
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
-from engine.training.session import open_run, resume_run, start_run
+from engine.training.session import resume_run, start_run
+from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, build_network
 from tests.support.encoding import encode
 

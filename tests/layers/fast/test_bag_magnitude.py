@@ -144,6 +144,25 @@ def test_both_directions_stay_on_the_device_of_the_rows(device, dtype):
     assert np.array_equal(on_device.get(), y)
 
 
+@pytest.mark.parametrize("block", [1, 60, bag_magnitude_cpu.BLOCK_ENTRIES])
+@pytest.mark.parametrize("form", [*BAGS, "sentences"])
+def test_groups_of_texts_give_what_counts_give(monkeypatch, form, block):
+    """To the rounding of float64, empty and long texts too; backward makes the matrix of counts."""
+    rng, a, b, bag = case([3, 0, 40, 1, 5, 0, 2, 6, 9], 1, "merged" if form == "sentences" else form)
+    second = of_texts(bag) if form == "sentences" else None
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    dy = rng.standard_normal((len(bag.offsets) - 1, a.shape[1])).astype(np.float32)
+    results = []
+    for dense in (0, 10**9):
+        monkeypatch.setattr(bag_magnitude_cpu, "DENSE", dense)
+        monkeypatch.setattr(bag_magnitude_cpu, "BLOCK_ENTRIES", block)
+        y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
+        assert (cache.sums_a.bag is not None) == (dense == 0) or cache.sums_a.offsets is not None
+        results.append((cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache)))
+    for by_groups, by_counts in zip(*results):
+        assert np.allclose(by_groups, by_counts, rtol=3e-7 if by_groups.dtype == np.float32 else 1e-14, atol=0)
+
+
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 2e-7), (np.float64, 1e-14)])
 @pytest.mark.parametrize("entries", [1, 7, 30])
 def test_the_size_of_blocks_changes_nothing(monkeypatch, dtype, tolerance, entries):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import layers
-from engine.implementation import using
+from engine.support.implementation import using
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import (

@@ -10,7 +10,7 @@ from engine.layer import RowSparse
 from layers.equations import EQUATIONS
 from layers.fast import FUNCTIONS
 from layers.networks.configs import ACTIVATIONS
-from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, twin
+from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, normal, twin
 from layers.standard.gelu import gelu_forward
 from layers.standard.layer_norm import layer_norm_backward, layer_norm_forward
 from layers.standard.linear import linear_backward
@@ -19,6 +19,20 @@ from tests.support.layer_laws import ROWS, SEEDS, assert_equal, examples, random
 
 IDS = st.lists(st.integers(0, 6), max_size=20).map(lambda ids: np.array(ids, np.int64))
 PLAIN = {"gelu": lambda x: gelu_forward(x)[0], "relu": lambda x: relu_forward(x)[0]}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 4), (0, 4), (70_000, 3), (3, 70_000)])
+def test_initial_values_are_one_stream(shape, dtype):
+    """Drawn in blocks they are the numbers that one draw gives, bit for bit."""
+    expected = (np.random.default_rng(3).standard_normal(shape) * 0.3 / np.sqrt(shape[1])).astype(dtype)
+    found = normal(np.random.default_rng(3), shape, dtype, 0.3, np.sqrt(shape[1]))
+    assert found.dtype == dtype and np.array_equal(found, expected)
+
+
+def test_parameters_without_values_take_no_memory():
+    table = Embedding(10**7, 10**4, None).table.value
+    assert table.shape == (10**7, 10**4) and table.dtype == np.float32 and not table.flags.writeable
 
 
 def test_rows_that_do_not_occur_have_no_gradient():

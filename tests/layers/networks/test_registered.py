@@ -5,8 +5,9 @@ import pytest
 
 from engine.arrays.ragged import RaggedBatch
 from engine.gradcheck import assert_gradients
-from engine.implementation import ImplementationError, using
+from engine.implementation import ImplementationError
 from engine.support.errors import UserError
+from engine.support.implementation import using
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network

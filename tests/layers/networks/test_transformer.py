@@ -102,7 +102,7 @@ class Zeros:
 @pytest.mark.parametrize("preset, parameters", [("bert-base", 109_480_704), ("transformer-1", 31_514_112)])
 def test_a_preset_has_the_parameters_of_its_model(preset, parameters, monkeypatch):
     """Without the classifier. BERT base has 1,536 more, for its two types of tokens."""
-    monkeypatch.setattr("layers.networks.transformer.random_generator", lambda *_: Zeros())
+    monkeypatch.setattr("layers.networks.transformer.initial_generator", lambda *_: Zeros())
     config = TransformerConfig(
         **{name: value for name, value in PRESETS[preset].items() if name in TransformerConfig.fields()}
     )

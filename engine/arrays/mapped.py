@@ -1,0 +1,69 @@
+"""The arrays of a safetensors file, without a copy: over a file mapped into memory, or over bytes that were read.
+
+The file begins with the length of a header (8 bytes, little endian), then the header, JSON: dtype, shape and place of
+each array behind it.
+"""
+
+import hashlib
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.types import Array
+
+LENGTH_BYTES = 8
+READ_BYTES = 1 << 23  # at a time: a thread that does this waits for others after each
+DTYPES = {
+    **{f"F{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
+    **{f"I{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
+    "BOOL": np.dtype(bool),
+}
+
+
+class DamagedFile(ValueError):
+    """A file is not the safetensors file that was asked for. The message says why."""
+
+
+def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> dict[str, Array]:
+    """The arrays of a safetensors file by name, which may be written to: the file stays as it is.
+
+    digest: its SHA-256, or None where that is not known. mapped: leave the arrays in the file; what is used of them is
+    loaded when it is, and copied where it is written to. So they stay what they are where another file is renamed to
+    this name, but not where bytes are written into this one. OSError, or DamagedFile.
+    """
+    with open(path, "rb") as file:
+        if mapped:
+            found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
+            while size := file.readinto(read):  # not through the mapping, whose pages would then count as memory
+                found.update(read[:size])
+            length = file.tell()
+            content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if length else b""
+        else:
+            content = bytearray(file.read())
+            found = hashlib.sha256(content)
+    if digest is not None and found.hexdigest() != digest:
+        raise DamagedFile("its SHA-256 is not the one in state.json")
+    return arrays_in(content)
+
+
+def arrays_in(content: Any) -> dict[str, Array]:
+    """The arrays in the bytes of a safetensors file, by name. DamagedFile where they are no such file."""
+    begin = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    try:
+        header = json.loads(content[LENGTH_BYTES:begin])
+        header.pop("__metadata__", None)
+        return {name: array_at(content, begin, **place) for name, place in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedFile(f"it is no safetensors file: {error}") from None
+
+
+def array_at(content: Any, begin: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Array:
+    """One array, which lies at these offsets behind `begin`."""
+    array: Array = np.ndarray(shape, DTYPES[dtype], content, begin + data_offsets[0])
+    if array.nbytes != data_offsets[1] - data_offsets[0]:
+        raise ValueError(f"{array.nbytes} bytes of an array have {data_offsets[1] - data_offsets[0]} bytes of room")
+    return array

@@ -1,0 +1,99 @@
+"""A trained run, opened to predict.
+
+Networks come from the caller's factory `build_network`:
+
+    build_network(network_config, vocabulary, classes, seed)      → a network that keeps the contract of engine.layer
+
+With seed=None its parameters have no values yet.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from engine.data.vocabulary import Vocabulary, load_vocabulary, vocabulary_digests
+from engine.support.ahead import begun
+from engine.support.errors import UserError
+from engine.support.files import AnyPath, read_json
+from engine.support.implementation import using
+from engine.training.checkpoint import load_arrays, load_weights, read_state
+from engine.training.run_directory import RunDirectory
+from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
+
+BuildNetwork: TypeAlias = Callable[..., Any]
+
+
+class OpenRun(NamedTuple):
+    """A trained run, ready to predict: the network with its best weights, on its device."""
+
+    settings: RunSettings
+    network: Any
+    vocabulary: Vocabulary
+    classes: list[str]
+
+
+def open_run(
+    path: AnyPath, network_classes: NetworkClasses, build_network: BuildNetwork, device: str = "cpu"
+) -> OpenRun:
+    """OpenRun of a run directory with its best weights, which stay in their file until they are used.
+
+    UserError where it is no run, damaged, or untrained.
+    """
+    directory = RunDirectory.open(path)
+    settings = read_run_settings(directory, network_classes)
+    state, files = read_state(directory.best, ("weights",))
+    weights = begun(functools.partial(load_arrays, *files["weights"], mapped=True))  # reads the file for its digest
+    if not settings.matches(state.get("config")):
+        raise UserError(
+            f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
+            "restore the file"
+        )
+    vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
+    with using(settings.training.implementation):
+        network = build_network(settings.network, vocabulary.size(), len(classes), None)
+    load_weights(network, weights(), directory.best)
+    return OpenRun(settings, network.to(device), vocabulary, classes)
+
+
+def classes_of(path: AnyPath) -> list[str]:
+    """The names of the classes that the run in a directory has learned, from a small file.
+
+    UserError where it is no trained run.
+    """
+    directory = RunDirectory.open(path)
+    return labels_in(read_json(directory.best / "state.json"), directory)
+
+
+def labels_in(state: dict[str, Any], directory: RunDirectory) -> list[str]:
+    """The names of the classes in the state of a run's best checkpoint."""
+    classes = state.get("labels")
+    if not isinstance(classes, list):
+        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
+    return classes
+
+
+def read_run_settings(directory: RunDirectory, network_classes: NetworkClasses) -> RunSettings:
+    """RunSettings of a run's config.toml."""
+    sections = directory.read_config()
+    try:
+        return settings_of(sections, network_classes)
+    except UserError as error:
+        raise UserError(f"{directory.config_file}: {error}") from None
+
+
+def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[str, Any]) -> Vocabulary:
+    """The Vocabulary of a run that has begun.
+
+    UserError where its files differ from the digests in the state of a checkpoint, which older versions did not save.
+    """
+    saved = state.get("vocabulary")
+    digests = vocabulary_digests(directory.vocabulary_files)
+    for name, digest in saved.items() if isinstance(saved, dict) else ():
+        if digests.get(name, digest) != digest:
+            raise UserError(
+                f"{directory.path / name}: is not the one that the network was trained with; "
+                "restore the file or train again"
+            )
+    return load_vocabulary(
+        *directory.vocabulary_files, settings.data.ngrams, settings.data.affixes, settings.needs_sentences()
+    )
