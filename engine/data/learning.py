@@ -26,7 +26,7 @@ from engine.data.strings import DistinctStrings, spans_of
 from engine.data.texts import TextSource, encode_labels
 from engine.data.tokenizer import WordCounts, learn_tokenizer, untrained
 from engine.data.vocabulary import Vocabulary
-from engine.support.parallel import in_order
+from engine.support.ahead import ahead, cores
 from engine.types import Ints1d, Offsets
 
 CHUNK_WORDS = 300_000  # encoded at a time, in each thread
@@ -122,10 +122,15 @@ def learn_ngrams(
     counts = GramCounts(config.ngrams)
     encoder.learn_words()
     with Phase("learn n-grams", "learned n-grams", len(rows), log) as phase:
-        for batch in in_order(lambda some: encoder.encode_numbers(texts.take(some)), chunks_of(texts, rows)):
+        for _, batch in encoded(encoder, texts, rows):
             counts.add(batch.ids, batch.offsets)
             phase.advance(len(batch.offsets) - 1)
     return counts.vocabulary(config.ngram_frequency, config.ngram_vocabulary_size)
+
+
+def encoded(encoder: Encoder, texts: NumberedTexts, rows: Ints1d) -> Iterator[tuple[Ints1d, RaggedBatch]]:
+    """(some of the rows, their texts encoded), one chunk after the other, in as many threads as there are cores."""
+    return ahead(chunks_of(texts, rows), lambda some: (some, encoder.encode_numbers(texts.take(some))), cores())
 
 
 class BatchFiles:
@@ -168,8 +173,7 @@ def encode_rows(
     """The RaggedBatch of some texts that have been read. labels: (B,) class numbers of all."""
     encoder.learn_words()
     with Phase("encode", "encoded", len(rows), log) as phase:
-        chunks, again = itertools.tee(chunks_of(texts, rows))
-        for some, batch in zip(again, in_order(lambda some: encoder.encode_numbers(texts.take(some)), chunks)):
+        for some, batch in encoded(encoder, texts, rows):
             files.append(batch, labels[some])
             phase.advance(len(some))
     return files.finish()

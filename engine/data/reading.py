@@ -1,6 +1,6 @@
 """The texts that settings name: of a corpus by name, or of files."""
 
-from typing import Any, BinaryIO
+from typing import Any
 
 from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus, load_corpus
@@ -66,22 +66,6 @@ def read_test_texts(
     if not config.test_file:
         raise UserError("this run was trained without test texts; give some with --test-file FILE")
     return read_test_texts(config, config.test_file, cache_dir)
-
-
-def read_lines(stream: BinaryIO) -> list[str]:
-    """The lines of a binary stream as texts, empty ones included. UserError for bytes that are not UTF-8."""
-    lines = stream.read().split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    texts = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            texts.append(line.rstrip(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8"
-            ) from None
-    return texts
 
 
 def count_classes(config: DataConfig) -> int:

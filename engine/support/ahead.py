@@ -1,5 +1,6 @@
 """Work that goes on in threads of its own: a call whose result is needed later, items that are worked on ahead."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +8,11 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def begun(function: Callable[[], Result]) -> Callable[[], Result]:

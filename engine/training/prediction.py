@@ -1,6 +1,5 @@
 """Trained runs that label texts: each by itself, or several by the mean of their class probabilities (ensemble.py)."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from engine.arrays.backend import keep_freed_memory
 from engine.arrays.ragged import RaggedBatch
 from engine.data.encoder import Encoder
 from engine.data.texts import listed
-from engine.support.ahead import ahead
+from engine.support.ahead import ahead, cores
 from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.config import computing
@@ -101,4 +100,4 @@ class Predictor:
         """The number of blocks that are computed side by side: one where products take several cores themselves."""
         settings = {(s.threads, s.implementation, s.precision) for s in (run.settings.training for run in self.runs)}
         alone = self.device == "cuda" or len(settings) > 1 or self.runs[0].settings.training.threads != 1
-        return 1 if alone else min(THREADS, os.cpu_count() or 1)
+        return 1 if alone else min(THREADS, cores())

@@ -14,7 +14,6 @@ from engine.data.prepare import encode_labelled, encode_plain_texts, prepare
 from engine.data.reading import count_classes, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import save_tokenizer, train_tokenizer
-from engine.support import parallel
 from engine.support.errors import UserError
 from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
 
@@ -102,7 +101,7 @@ def test_chunks_and_threads_change_nothing(tmp_path, monkeypatch):
     corpus = Corpus("tiny", affixed(60), test=LabelledTexts(["calling crying home", "new words"] * 9, ["a", "b"] * 9))
     expected = prepare(config(validation_fraction=0.4, **WORDY), corpus, 0, cache_dir=tmp_path / "a")
     monkeypatch.setattr(learning, "CHUNK_WORDS", 5)
-    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(learning, "cores", lambda: 4)
     monkeypatch.setattr(texts_module, "BLOCK_TEXTS", 7)
     found = prepare(config(validation_fraction=0.4, **WORDY), corpus, 0, cache_dir=tmp_path / "b")
     assert found.fingerprint() == expected.fingerprint()

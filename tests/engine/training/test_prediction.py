@@ -16,6 +16,7 @@ from engine.training.run_settings import build_settings
 from engine.training.session import start_run
 from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, build_network
+from tests.support.encoding import encode
 
 SMALL = {"dimension": 6, "hidden": 6, "batch_size": 8, "learning_rate": 0.02, "validation_fraction": 0.2, "epochs": 1}
 DIFFERENT = [
@@ -50,7 +51,7 @@ def runs(tmp_path_factory):
 def alone(path):
     """The probabilities of a run for TEXTS."""
     run = open_run(path, CONFIGS, build_network)
-    return predict_probabilities(run.network, run.vocabulary.encode(TEXTS, run.settings.data.max_tokens))
+    return predict_probabilities(run.network, encode(run.vocabulary, TEXTS, run.settings.data.max_tokens))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1024])

@@ -31,6 +31,7 @@ SMALL = {
     "vocabulary_size": 200,
     "learning_rate": 0.02,
     "validation_fraction": 0.2,
+    "checkpoint_seconds": 0,
 }
 
 
