@@ -6,6 +6,7 @@ known n-grams of these, the shorter ones first, and the known affixes of the wor
 max_tokens − 1, which max_tokens does not count.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ from engine.data.vocabulary import Vocabulary
 from engine.types import Ints1d, Offsets
 
 KNOWN_WORDS = 500_000
+FEW_CHARACTERS = 2000
 FIRST, UNKNOWN = "[CLS]", "[UNK]"
 
 
@@ -60,21 +62,38 @@ class Encoder:
         self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
         self.tokens: PieceTokens = PieceTokens(tokenizer) if known is None else known.tokens
         self.words: CutWords = words or CutWords()
+        self.few: dict[str, int] = {}  # numbers of words that came in few texts
         self.of_tokens: WordLists = WordLists() if known is None else known.of_tokens
         self.of_affixes = WordLists()
 
     def forget(self) -> None:
         """Forget all words."""
         self.words, self.of_tokens, self.of_affixes = CutWords(), WordLists(), WordLists()
+        self.few.clear()
 
     def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
         """RaggedBatch without labels of some texts."""
         if len(self.words.strings) > KNOWN_WORDS:
             self.forget()
-        strings = texts if isinstance(texts, Strings) else strings_from(texts)
-        numbered = number_words(self.words.strings, strings, self.vocabulary.sentences)
+        if not isinstance(texts, Strings) and not self.vocabulary.sentences and sum(map(len, texts)) <= FEW_CHARACTERS:
+            numbered = self.number_few(texts)
+        else:
+            strings = texts if isinstance(texts, Strings) else strings_from(texts)
+            numbered = number_words(self.words.strings, strings, self.vocabulary.sentences)
         self.learn_words()
         return self.encode_numbers(numbered)
+
+    def number_few(self, texts: Sequence[str]) -> NumberedTexts:
+        """number_words() by a dict: for few words that takes a fifth of the time."""
+        parts = [text.split(" ") for text in texts]
+        words = [word for part in parts for word in part]
+        new = [word for word in words if word not in self.few]
+        if new:
+            strings = strings_from(new)
+            numbers = self.words.strings.number(strings.data, strings.offsets[:-1], strings.offsets[1:])
+            self.few.update(zip(new, numbers.tolist()))
+        offsets = np.array([0, *itertools.accumulate(map(len, parts))])
+        return NumberedTexts(np.array([self.few[word] for word in words], np.int32), offsets)
 
     def encode_numbers(self, texts: NumberedTexts) -> RaggedBatch:
         """RaggedBatch without labels of texts as numbers of words that learn_words() has seen; threads may share it."""

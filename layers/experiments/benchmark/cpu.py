@@ -15,17 +15,19 @@ from engine.benchmark import timing
 from engine.benchmark.machine import product_rate
 from engine.benchmark.timing import HostClock, growth_exponent
 from engine.data.batching import ordered_batches, take
+from engine.data.encoder import Encoder
+from engine.data.vocabulary import Vocabulary
 from engine.training.evaluation import predict_probabilities
 from layers.experiments.benchmark.contestants import Training, trial_batches, without_compiling
 from layers.experiments.benchmark.harness import Benchmark
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
 from layers.experiments.benchmark.processes import peak_memory_of_training, seconds_to_first_step
 from layers.experiments.benchmark.workloads import (
+    MAX_TOKENS,
     NETWORKS,
     Texts,
     build,
     config_of,
-    encoder_of,
     further_networks,
     load_texts,
     product_flops,
@@ -178,7 +180,7 @@ class CpuBenchmark(Benchmark):
 
     def one_prediction(self, network: str) -> None:
         """Milliseconds of one short text, from its characters to its probabilities."""
-        encoder = encoder_of(self.texts.tokenizer)
+        encoder = Encoder(Vocabulary(self.texts.tokenizer), MAX_TOKENS)
 
         def predict(training: Training, _: int) -> None:
             for _ in range(ONE_TEXT_CALLS):

@@ -63,18 +63,13 @@ def load_texts(corpus: str, cache_dir: str | Path | None = None) -> Texts:
     texts = load_corpus(corpus, cache_dir)
     names = class_names(texts.train)
     tokenizer = train_tokenizer(texts.train.texts, VOCABULARY)
-    encoder = encoder_of(tokenizer)
+    encoder = Encoder(Vocabulary(tokenizer, sentences=True), MAX_TOKENS)
 
     def encoded(split: LabelledTexts | None) -> RaggedBatch:
         assert split is not None  # a corpus by name has both
         return encoder.encode(split.texts)._replace(labels=encode_labels(split.labels, names, split))
 
     return Texts(encoded(texts.train), encoded(texts.test), len(names), tokenizer)
-
-
-def encoder_of(tokenizer: Tokenizer) -> Encoder:
-    """Encodes texts with their sentences, cut to MAX_TOKENS."""
-    return Encoder(Vocabulary(tokenizer, sentences=True), MAX_TOKENS)
 
 
 def config_of(network: str) -> WaveNetworkConfig:

@@ -6,8 +6,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine.data import encoder as encoder_module
 from engine.data import pieces as pieces_module
-from engine.data.encoder import Encoder
-from engine.data.strings import to_list
+from engine.data.encoder import FEW_CHARACTERS, Encoder
+from engine.data.strings import strings_from, to_list
 from engine.data.tokenizer import train_tokenizer
 from engine.data.vocabulary import Vocabulary
 from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
@@ -60,9 +60,13 @@ def assert_same(found, expected):
 def test_what_is_remembered_changes_nothing(kind, max_tokens):
     """All texts at first and again, one text at a time, and none at all."""
     vocabulary = VOCABULARIES[kind]
-    encoder, expected = Encoder(vocabulary, max_tokens), encode(vocabulary, TEXTS, max_tokens)
+    encoder, expected = Encoder(vocabulary, max_tokens), encode(vocabulary, TEXTS * 3, max_tokens)
+    assert_same(Encoder(vocabulary, max_tokens).encode(strings_from(TEXTS * 3)), expected)
+    one = encode(vocabulary, TEXTS, max_tokens)
+    assert np.array_equal(one.ids, expected.ids[: len(one.ids)]) and sum(map(len, TEXTS)) <= FEW_CHARACTERS
     for _ in range(2):
-        assert_same(encoder.encode(TEXTS), expected)
+        assert_same(encoder.encode(TEXTS), one)
+        assert_same(encoder.encode(TEXTS * 3), expected)
     for text in TEXTS:
         assert_same(encoder.encode([text]), encode(vocabulary, [text], max_tokens))
     assert_same(encoder.encode([]), encode(vocabulary, [], max_tokens))
