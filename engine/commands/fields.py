@@ -71,6 +71,13 @@ training_options = options(
     field_option(TrainingConfig, "--learning-rate", "Peak of AdamW's learning rate.", metavar="RATE"),
     field_option(TrainingConfig, "--precision", "Format of matrix products; tf32 on a GPU only."),
     field_option(TrainingConfig, "--seed", "Random seed.", metavar="N"),
+    click.option(
+        "--no-keep-optimizer",
+        "keep_optimizer",
+        flag_value="false",
+        default=None,
+        help="Drop the optimizer's moments at the end: two thirds of a checkpoint's bytes.",
+    ),
 )
 
 

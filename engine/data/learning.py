@@ -99,6 +99,8 @@ def learn_vocabulary(
 
     words: those that `texts` are numbers of.
     """
+    if tokenizer is not None and not config.affixes:
+        return Vocabulary(tokenizer)
     words.cut_new(tokenizer or untrained())
     occurrences = np.zeros(len(words.strings), np.int64)
     with Phase("learn vocabulary", "learned the vocabulary", len(rows), log) as phase:

@@ -146,6 +146,16 @@ def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings,
     assert all(np.array_equal(array, measured[name]) for name, array in best[1]["weights"].items())
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_finished_run_may_do_without_its_moments(tmp_path, settings, keep):
+    settings = settings._replace(training=settings.training.replace(keep_optimizer=keep))
+    result = start(settings, tmp_path / "run")
+    files = {path.name.partition("-")[0] for path in (tmp_path / "run" / "checkpoints" / "last").iterdir()}
+    assert files == {"state.json", "weights"} | ({"optimizer"} if keep else set())
+    assert resume(tmp_path / "run") == result
+    open_run(tmp_path / "run", CONFIGS, build_network)
+
+
 @pytest.mark.parametrize("fatal_save", [1, 2, 3, 4])
 @pytest.mark.parametrize("leaves_folder", [False, True])
 def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeypatch, fatal_save, leaves_folder):
