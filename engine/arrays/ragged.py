@@ -145,7 +145,15 @@ def gather_rows(x: Array, rows: Ints1d) -> Array:
 
 
 def gather_rows_equation(x: Array, rows: Ints1d) -> Array:
-    return x[rows]
+    return np.take(x, rows, axis=0) if isinstance(x, np.ndarray) else x[rows]  # take() is twice as fast
+
+
+def put_rows(x: Array, rows: Ints1d, values: Array) -> None:
+    """x[rows] = values, in place. x: (U, d), rows: (P,) different ones, values: (P, d)."""
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous and values.flags.c_contiguous and x.nbytes:
+        whole = np.dtype((np.void, x.shape[1] * x.itemsize))  # a row as one item: twice as fast
+        x, values = x.view(whole)[:, 0], values.view(whole)[:, 0]
+    x[rows] = values
 
 
 def nonempty(offsets: Offsets) -> list[tuple[int, int, int]]:

@@ -3,10 +3,11 @@
     G_A,tk = sqrt(Σ_u c_tu·a_uk²)          of a segment t; G_B of the same, or of a text of several segments
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
 
-c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64; where every
-entry has a row of its own, and counts once, they go from text to text instead. Each partial derivative is at most
+c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. In float32
+on the host C is cut into pieces that have few zeros (RowSums), so that time and memory grow with the entries; where
+every entry has a row of its own, and counts once, sums go from text to text instead. Each partial derivative is at most
 √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while
-dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its column in every text of the
+dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row may spoil its column in other texts of the
 batch.
 """
 
@@ -17,31 +18,55 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, count_matrix
 from engine.arrays.checks import check_floats
-from engine.arrays.ragged import cut_in_segments, lengths, nonempty, segment_sum, spread
-from engine.types import Floats1d, Floats2d, Offsets
+from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, cut_in_segments, nonempty, row_blocks, segment_sum, spread
+from engine.types import Floats1d, Floats2d, Ints1d, Offsets
 from layers.equations import with_biases
 from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
-DENSE = 64  # numbers of C for each entry of the bag, at most: beyond, sums over groups of texts are faster
-GROUP = 32  # texts, at most
+OWN = 16  # texts whose rows of their own share a Piece, at most: fewer calls, more zeros
+GROUP = 64  # texts whose rows in common share a Piece, at most
+
+
+class Piece(NamedTuple):
+    """A part of C: its rows from text `first` on, its columns `rows` (n,) as counts (m, n) float64.
+
+    shared: (n,) the numbers of these rows among the shared ones of RowSums; None where no other Piece has them.
+    """
+
+    first: int
+    rows: Ints1d
+    counts: Floats2d
+    shared: Ints1d | None
+
+    def texts(self) -> slice:
+        return slice(self.first, self.first + len(self.counts))
+
+
+class RowSums(NamedTuple):
+    """C of B texts and U rows in pieces: the rows of a single token text by text, the others for GROUP texts together.
+
+    texts: B. source: (U,) where the sum over texts of a row is found in backward: its text, or B + its number among the `shared`
+    rows, or B + shared for 0, where it stands in no text.
+    """
+
+    texts: int
+    pieces: list[Piece]
+    source: Ints1d
+    shared: int
 
 
 class Sums(NamedTuple):
     """How rows are summed to texts: one of three.
 
-    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. bag: where C would be
-    large; backward makes it.
+    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. by_rows: on the host, in
+    float32.
     """
 
     counts: Floats2d | None
     offsets: Offsets | None
-    bag: Bag | None = None
-
-    def with_counts(self, rows: int) -> "Sums":
-        """The same with C in place of the bag. rows: U."""
-        return self if self.bag is None else Sums(count_matrix(self.bag, rows), None)
+    by_rows: RowSums | None = None
 
 
 class Cache(NamedTuple):
@@ -78,7 +103,7 @@ def forward(
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
     sums_b = sums_a if second is None else sums_of(second, b)
-    G_a, G_b = magnitudes(sums_a, a, b) if second is None else (*magnitudes(sums_a, a), *magnitudes(sums_b, b))
+    G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
     return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
@@ -89,21 +114,58 @@ def sums_of(bag: Bag, x: Floats2d) -> Sums:
     on_host = isinstance(x, np.ndarray)
     if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
-    if on_host and x.dtype == np.float32 and (len(bag.offsets) - 1) * len(x) > DENSE * bag.entry_count():
-        return Sums(None, None, bag)
+    if on_host and x.dtype == np.float32:
+        return Sums(None, None, row_sums(bag, len(x), max(1, CACHE_BLOCK_ENTRIES // max(1, x.shape[1]))))
     return Sums(count_matrix(bag, len(x)), None)
 
 
-def magnitudes(sums: Sums, *rows: Floats2d) -> list[Floats2d]:
-    """G of each of these (U, d): (B, d) in float64.
+def row_sums(bag: Bag, rows: int, most: int) -> RowSums:
+    """The RowSums of a bag over U = `rows` rows, in pieces of at most `most` rows."""
+    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
+    row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
+    single = (weights == 1) & (np.bincount(row_index, minlength=rows) == 1)[row_index]
+    own, texts = row_index[single], text[single]
+    pieces = []
+    cuts = np.searchsorted(texts, np.arange(0, B + OWN, OWN)).tolist()
+    for start, stop in ((i, min(i + most, stop)) for start, stop in zip(cuts, cuts[1:]) for i in range(start, stop, most)):
+        of = texts[start:stop]
+        members = np.zeros((of[-1] - of[0] + 1, len(of)))
+        members[of - of[0], np.arange(len(of))] = 1
+        pieces.append(Piece(int(of[0]), own[start:stop], members, None))
+    rest = ~single
+    row_index, text, weights = row_index[rest], text[rest], weights[rest]
+    source = np.full(rows, -1)
+    source[row_index] = 0
+    shared = np.flatnonzero(source == 0)
+    source[shared] = np.arange(len(shared))
+    number, cuts = source[row_index], np.searchsorted(text, np.arange(0, B + GROUP, GROUP)).tolist()
+    for group, (start, stop) in enumerate(zip(cuts, cuts[1:])):
+        if start == stop:
+            continue
+        first, of, columns = group * GROUP, number[start:stop], np.arange(len(shared))
+        if len(cuts) > 2:
+            columns, of = np.unique(of, return_inverse=True)
+        m, n = min(GROUP, B - first), len(columns)
+        counts = np.bincount((text[start:stop] - first) * n + of, weights=weights[start:stop], minlength=m * n)
+        counts = counts.reshape(m, n)
+        for piece in (slice(i, i + most) for i in range(0, n, most)):
+            pieces.append(Piece(first, shared[columns[piece]], counts[:, piece], columns[piece]))
+    source[shared] += B
+    source[source < 0] = B + len(shared)
+    source[own] = texts
+    return RowSums(B, pieces, source, len(shared))
+
+
+def magnitudes(sums: Sums, x: Floats2d) -> Floats2d:
+    """G of x (U, d): (B, d) in float64.
 
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
-    if sums.bag is not None:
-        return magnitudes_by_groups(sums.bag, *rows)
+    if sums.by_rows is not None:
+        return magnitudes_by_rows(x, sums.by_rows)
     if sums.counts is None:
-        return [magnitudes_by_text(x, sums.offsets) for x in rows]
-    return [magnitudes_by_counts(x, sums.counts) for x in rows]
+        return magnitudes_by_text(x, sums.offsets)
+    return magnitudes_by_counts(x, sums.counts)
 
 
 def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
@@ -121,25 +183,13 @@ def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
 
 
-def magnitudes_by_groups(bag: Bag, *rows: Floats2d) -> list[Floats2d]:
-    """G of float32 rows, texts of about as many entries together: the shorter ones get entries of weight 0."""
-    n, weights = lengths(bag.offsets), bag.weights()
-    row_index = np.arange(len(weights)) if bag.row_index is None else bag.row_index
-    G = [np.zeros((len(n), x.shape[1])) for x in rows]
-    order = np.argsort(n, kind="stable")[np.count_nonzero(n == 0) :]
-    while len(order):
-        longest = n[order[:GROUP]][-1]
-        size = min(GROUP, max(1, BLOCK_ENTRIES // (longest * rows[0].shape[1])))
-        texts, order = order[:size], order[size:]
-        position, count = np.arange(n[texts[-1]]), n[texts][:, None]
-        entries = bag.offsets[texts][:, None] + np.minimum(position, count - 1)
-        of_entries = np.where(position < count, weights[entries], 0.0)[:, None, :]
-        of_rows = row_index[entries]
-        for x, sums in zip(rows, G):
-            squares = np.take(x, of_rows, axis=0).astype(np.float64)
-            squares *= squares
-            sums[texts] = (of_entries @ squares)[:, 0]
-    return [np.sqrt(sums, out=sums) for sums in G]
+def magnitudes_by_rows(x: Floats2d, sums: RowSums) -> Floats2d:
+    G = np.zeros((sums.texts, x.shape[1]))
+    for piece in sums.pieces:
+        squares = np.take(x, piece.rows, axis=0).astype(np.float64)
+        squares *= squares
+        G[piece.texts()] += piece.counts @ squares
+    return np.sqrt(G, out=G)
 
 
 def magnitudes_by_text(x: Floats2d, offsets: Offsets | None) -> Floats2d:
@@ -160,10 +210,8 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     dG_b: Floats2d = dy * G_a
     if texts is not None:
         dG_b = segment_sum(dG_b, texts)
-    with_counts = sums_a.with_counts(len(a))
-    da = slopes(a, divide_or_zero(dG_a, G_a), with_counts, dy.dtype)
-    with_counts = with_counts if sums_b is sums_a else sums_b.with_counts(len(b))
-    return da, slopes(b, divide_or_zero(dG_b, G_b), with_counts, dy.dtype)
+    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
+    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
 
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
@@ -173,9 +221,26 @@ def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
         for text, start, stop in nonempty(sums.offsets):
             np.multiply(x[start:stop], h[text], out=dx[start:stop], casting="same_kind")
         return dx
+    if sums.by_rows is not None:
+        return slopes_by_rows(x, h, sums.by_rows, dx)
     assert sums.counts is not None
     size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
     for first in range(0, len(x), size):
         rows = slice(first, first + size)
         dx[rows] = (sums.counts[:, rows].T @ h) * x[rows]
+    return dx
+
+
+def slopes_by_rows(x: Floats2d, h: Floats2d, sums: RowSums, dx: Floats2d) -> Floats2d:
+    """x·(Cᵀ·h), in dx."""
+    of_rows = np.zeros((sums.texts + sums.shared + 1, x.shape[1]))
+    of_rows[: sums.texts] = h
+    of_shared = of_rows[sums.texts :]
+    for piece in sums.pieces:
+        if piece.shared is not None:
+            of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
+    for rows in row_blocks(x):
+        block = np.take(of_rows, sums.source[rows], axis=0)
+        block *= x[rows]
+        dx[rows] = block
     return dx
