@@ -12,11 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.ragged import gather_rows, spread, token_counts
+from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, gather_rows, spread, token_counts
 from engine.cuda.kernels import dispatch
 from engine.cuda.segments import sum_segments
 from engine.layer import sum_rows
 from engine.types import Array, Floats2d, Ints1d, Offsets
+
+
+OWN = 16  # texts whose rows of their own share a Piece, at most: fewer calls, more zeros
+GROUP = 64  # texts whose rows in common share a Piece, at most
 
 
 class InverseIndex(NamedTuple):
@@ -33,18 +37,48 @@ class InverseIndex(NamedTuple):
     tokens: tuple[Ints1d, Ints1d, Offsets] | None = None
 
 
+class Piece(NamedTuple):
+    """A part of C: its rows from text `first` on, its columns `rows` (n,) as counts (m, n) float64.
+
+    shared: (n,) the numbers of these rows among the shared ones of RowSums; None where no other Piece has them.
+    """
+
+    first: int
+    rows: Ints1d
+    counts: Floats2d
+    shared: Ints1d | None
+
+    def texts(self) -> slice:
+        return slice(self.first, self.first + len(self.counts))
+
+
+class RowSums(NamedTuple):
+    """C of B texts and U rows in pieces: the rows of a single token text by text, the others for GROUP texts together.
+
+    texts: B. source: (U,) where the sum over texts of a row is found in backward: its text, or B + its number among the `shared`
+    rows, or B + shared for 0, where it stands in no text.
+    """
+
+    texts: int
+    pieces: list[Piece]
+    source: Ints1d
+    shared: int
+
+
 class Bag(NamedTuple):
     """Which rows of x (U, d) the texts of a batch consist of.
 
     row_index: (P,) int64, the row of x of each entry; None where entry p is row p itself (the identity index).
     counts: (P,) int64, how often the entry occurs in its text; None for once each. With counts no row occurs twice in a
     text. offsets: (B + 1,) int64, cuts the P entries into texts. inverse: for kernels, None elsewhere.
+    row_sums: the result of row_sums(), None where nobody has asked for it yet.
     """
 
     row_index: Ints1d | None
     counts: Ints1d | None
     offsets: Offsets
     inverse: InverseIndex | None = None
+    row_sums: RowSums | None = None
 
     def entry_count(self) -> int:
         """P. Known without a look at the arrays wherever one of P numbers is there."""
@@ -55,7 +89,7 @@ class Bag(NamedTuple):
     def per_entry(self) -> "Bag":
         """The same bag over one row for each entry."""
         inverse = self.inverse and self.inverse._replace(by_row=None, row_starts=None)
-        return self._replace(row_index=None, inverse=inverse)
+        return self._replace(row_index=None, inverse=inverse, row_sums=None)
 
     def with_inverse_index(self, row_count: int, expand: bool = False) -> "Bag":
         """The same bag with its InverseIndex; row_count: U. expand: whether expand() will be asked for."""
@@ -173,6 +207,44 @@ def count_matrix(bag: Bag, row_count: int) -> Floats2d:
     cells = bag.texts() * row_count + rows
     counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)
     return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers
+
+
+def row_sums(bag: Bag, rows: int, columns: int) -> RowSums:
+    """The RowSums of a bag over an array (U, d) on the host; rows: U, columns: d."""
+    most = max(1, CACHE_BLOCK_ENTRIES // max(1, columns))
+    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
+    row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
+    single = (weights == 1) & (np.bincount(row_index, minlength=rows) == 1)[row_index]
+    own, texts = row_index[single], text[single]
+    pieces = []
+    cuts = np.searchsorted(texts, np.arange(0, B + OWN, OWN)).tolist()
+    for start, stop in ((i, min(i + most, stop)) for start, stop in zip(cuts, cuts[1:]) for i in range(start, stop, most)):
+        of = texts[start:stop]
+        members = np.zeros((of[-1] - of[0] + 1, len(of)))
+        members[of - of[0], np.arange(len(of))] = 1
+        pieces.append(Piece(int(of[0]), own[start:stop], members, None))
+    rest = ~single
+    row_index, text, weights = row_index[rest], text[rest], weights[rest]
+    source = np.full(rows, -1)
+    source[row_index] = 0
+    shared = np.flatnonzero(source == 0)
+    source[shared] = np.arange(len(shared))
+    number, cuts = source[row_index], np.searchsorted(text, np.arange(0, B + GROUP, GROUP)).tolist()
+    for group, (start, stop) in enumerate(zip(cuts, cuts[1:])):
+        if start == stop:
+            continue
+        first, of, columns = group * GROUP, number[start:stop], np.arange(len(shared))
+        if len(cuts) > 2:
+            columns, of = np.unique(of, return_inverse=True)
+        m, n = min(GROUP, B - first), len(columns)
+        counts = np.bincount((text[start:stop] - first) * n + of, weights=weights[start:stop], minlength=m * n)
+        counts = counts.reshape(m, n)
+        for piece in (slice(i, i + most) for i in range(0, n, most)):
+            pieces.append(Piece(first, shared[columns[piece]], counts[:, piece], columns[piece]))
+    source[shared] += B
+    source[source < 0] = B + len(shared)
+    source[own] = texts
+    return RowSums(B, pieces, source, len(shared))
 
 
 LEAST = 128  # rows; also what tiles of matrix products are multiples of

@@ -11,50 +11,22 @@ dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row m
 batch.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, count_matrix
+from engine.arrays.bag import Bag, RowSums, count_matrix, row_sums
+from engine.arrays.concurrent import at_once
 from engine.arrays.checks import check_floats
-from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, cut_in_segments, nonempty, row_blocks, segment_sum, spread
-from engine.types import Floats1d, Floats2d, Ints1d, Offsets
+from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
+from engine.types import Floats1d, Floats2d, Offsets
 from layers.equations import with_biases
 from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
-OWN = 16  # texts whose rows of their own share a Piece, at most: fewer calls, more zeros
-GROUP = 64  # texts whose rows in common share a Piece, at most
-
-
-class Piece(NamedTuple):
-    """A part of C: its rows from text `first` on, its columns `rows` (n,) as counts (m, n) float64.
-
-    shared: (n,) the numbers of these rows among the shared ones of RowSums; None where no other Piece has them.
-    """
-
-    first: int
-    rows: Ints1d
-    counts: Floats2d
-    shared: Ints1d | None
-
-    def texts(self) -> slice:
-        return slice(self.first, self.first + len(self.counts))
-
-
-class RowSums(NamedTuple):
-    """C of B texts and U rows in pieces: the rows of a single token text by text, the others for GROUP texts together.
-
-    texts: B. source: (U,) where the sum over texts of a row is found in backward: its text, or B + its number among the `shared`
-    rows, or B + shared for 0, where it stands in no text.
-    """
-
-    texts: int
-    pieces: list[Piece]
-    source: Ints1d
-    shared: int
 
 
 class Sums(NamedTuple):
@@ -103,7 +75,7 @@ def forward(
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
     sums_b = sums_a if second is None else sums_of(second, b)
-    G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
+    G_a, G_b = at_once([lambda: magnitudes(sums_a, a), lambda: magnitudes(sums_b, b)], a)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
     return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
@@ -115,45 +87,8 @@ def sums_of(bag: Bag, x: Floats2d) -> Sums:
     if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
     if on_host and x.dtype == np.float32:
-        return Sums(None, None, row_sums(bag, len(x), max(1, CACHE_BLOCK_ENTRIES // max(1, x.shape[1]))))
+        return Sums(None, None, bag.row_sums or row_sums(bag, *x.shape))
     return Sums(count_matrix(bag, len(x)), None)
-
-
-def row_sums(bag: Bag, rows: int, most: int) -> RowSums:
-    """The RowSums of a bag over U = `rows` rows, in pieces of at most `most` rows."""
-    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
-    row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
-    single = (weights == 1) & (np.bincount(row_index, minlength=rows) == 1)[row_index]
-    own, texts = row_index[single], text[single]
-    pieces = []
-    cuts = np.searchsorted(texts, np.arange(0, B + OWN, OWN)).tolist()
-    for start, stop in ((i, min(i + most, stop)) for start, stop in zip(cuts, cuts[1:]) for i in range(start, stop, most)):
-        of = texts[start:stop]
-        members = np.zeros((of[-1] - of[0] + 1, len(of)))
-        members[of - of[0], np.arange(len(of))] = 1
-        pieces.append(Piece(int(of[0]), own[start:stop], members, None))
-    rest = ~single
-    row_index, text, weights = row_index[rest], text[rest], weights[rest]
-    source = np.full(rows, -1)
-    source[row_index] = 0
-    shared = np.flatnonzero(source == 0)
-    source[shared] = np.arange(len(shared))
-    number, cuts = source[row_index], np.searchsorted(text, np.arange(0, B + GROUP, GROUP)).tolist()
-    for group, (start, stop) in enumerate(zip(cuts, cuts[1:])):
-        if start == stop:
-            continue
-        first, of, columns = group * GROUP, number[start:stop], np.arange(len(shared))
-        if len(cuts) > 2:
-            columns, of = np.unique(of, return_inverse=True)
-        m, n = min(GROUP, B - first), len(columns)
-        counts = np.bincount((text[start:stop] - first) * n + of, weights=weights[start:stop], minlength=m * n)
-        counts = counts.reshape(m, n)
-        for piece in (slice(i, i + most) for i in range(0, n, most)):
-            pieces.append(Piece(first, shared[columns[piece]], counts[:, piece], columns[piece]))
-    source[shared] += B
-    source[source < 0] = B + len(shared)
-    source[own] = texts
-    return RowSums(B, pieces, source, len(shared))
 
 
 def magnitudes(sums: Sums, x: Floats2d) -> Floats2d:
@@ -210,8 +145,9 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     dG_b: Floats2d = dy * G_a
     if texts is not None:
         dG_b = segment_sum(dG_b, texts)
-    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
-    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
+    branches = (a, dG_a, G_a, sums_a), (b, dG_b, G_b, sums_b)
+    da, db = at_once([functools.partial(slopes, x, divide_or_zero(dG, G), sums, dy.dtype) for x, dG, G, sums in branches], a)
+    return da, db
 
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
@@ -241,6 +177,6 @@ def slopes_by_rows(x: Floats2d, h: Floats2d, sums: RowSums, dx: Floats2d) -> Flo
             of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
     for rows in row_blocks(x):
         block = np.take(of_rows, sums.source[rows], axis=0)
-        block *= x[rows]
+        block *= x[rows].astype(np.float64)  # else NumPy converts in small pieces
         dx[rows] = block
     return dx

@@ -3,12 +3,14 @@
 The parameters are those of WaveNetwork, and so are logits, loss and gradients, to rounding. No mathematics of its own.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import move_together
 from engine.arrays.bag import sum_entries
+from engine.arrays.concurrent import at_once
 from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
 from engine.layer import RowSparse
 from engine.types import Floats1d, Floats2d
@@ -89,6 +91,10 @@ class PlannedWaveNetwork(WaveNetwork):
             expand=not self.has_kernels() and needs_inverse_index(table),
         )
 
+    def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch | WavePlan:
+        """The WavePlan of a batch for a training pass on the host, whatever the parameters are by then."""
+        return batch if needs_inverse_index(self.embedding.table.value) else self.plan(batch, rng)
+
     def has_kernels(self) -> bool:
         """Whether there are kernels for the waves, so that nothing needs single tokens."""
         config = self.config
@@ -103,8 +109,9 @@ class PlannedWaveNetwork(WaveNetwork):
         """
         config, table = self.config, self.embedding.table.value
         draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
-        on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1
-        if not on_host or draws or not needs_inverse_index(table):
+        if draws or not needs_inverse_index(table):  # then it may be a WavePlan already
+            return None
+        if not (isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1):
             return None
         if not self.has_kernels() or config.pooling != "mean":
             return None
@@ -189,8 +196,9 @@ class PlannedWaveNetwork(WaveNetwork):
             return y, TokenwiseCache(cache)
         projection = wave_norm = feed_forward = feed_forward_dropout = feed_forward_norm = None
         alike = shares_magnitude(config)
-        a, first_variant = self.variant_forward(block.first_variant, x, alike)
-        b, second_variant = self.variant_forward(block.second_variant, x, alike)
+        variants = block.first_variant, block.second_variant
+        maps = [functools.partial(self.variant_forward, variant, x, alike) for variant in variants]
+        (a, first_variant), (b, second_variant) = at_once(maps, x, products=True)
         if alike:
             y, waves = f.bag_magnitude_forward(a, b, bag, *self.biases(block), second)  # E17
         else:
@@ -251,8 +259,9 @@ class PlannedWaveNetwork(WaveNetwork):
                 pair = pair[0] + of_x[0], pair[1] + of_x[1]
             return map_backward(second, db, cache.second_variant, pair)
         else:
-            dx = first.backward(da, cache.first_variant)
-            dx = second.backward(db, cache.second_variant, dx)
+            branches = (first, da, cache.first_variant), (second, db, cache.second_variant)
+            dx, more = at_once([functools.partial(m.backward, dy, c) for m, dy, c in branches], da, products=True)
+            dx += more
         return sum_entries(dresidual, bag, cache.rows, dx) if adds_input else dx
 
     def variant_forward(

@@ -1,0 +1,39 @@
+"""Functions at once on the cores of the host: NumPy computes large arrays without the lock of the interpreter.
+
+What is computed, and in which order it is summed, does not depend on the number of cores: only who computes it does.
+"""
+
+import contextvars
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import backend
+from engine.support.parallel import cores
+
+LEAST_ENTRIES = 1 << 16  # of the arrays that a function goes through: a thread wakes up in the time of about as many
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, cores() - 1), "at-once")
+
+
+def at_once(functions: list[Callable[[], Any]], like: Any, products: bool = False) -> list[Any]:
+    """The results of functions that do not depend on one another, in threads where that pays, else one by one.
+
+    like: an array of the size and device of what each of them computes. products: whether they consist of matrix
+    products, which BLAS may spread over the cores by itself.
+    """
+    small = not isinstance(like, np.ndarray) or like.size < LEAST_ENTRIES
+    if small or len(functions) < 2 or cores() < 2 or (products and backend.blas_uses_cores()):
+        return [function() for function in functions]
+    others = [_pool().submit(contextvars.copy_context().run, function) for function in functions[1:]]
+    try:
+        first = functions[0]()
+    finally:
+        wait(others)
+    return [first, *(other.result() for other in others)]
