@@ -5,15 +5,16 @@ What is computed, and in which order it is summed, does not depend on the number
 
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from engine.arrays import backend
 from engine.support.parallel import cores
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
 LEAST_ENTRIES = 1 << 16  # of the arrays that a function goes through: a thread wakes up in the time of about as many
 
 
@@ -37,3 +38,18 @@ def at_once(functions: list[Callable[[], Any]], like: Any, products: bool = Fals
     finally:
         wait(others)
     return [first, *(other.result() for other in others)]
+
+
+def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """function(item) for each item, in their order: the next one is computed in a thread while one is used."""
+    if cores() < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = None
+        for item in items:
+            coming, ready = pool.submit(function, item), coming
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()

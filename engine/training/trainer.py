@@ -15,12 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.arrays.backend import keep_freed_memory, random_generator, to_host
+from engine.arrays.concurrent import one_ahead
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
-from engine.support.parallel import cores, in_order
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import Progress, load_checkpoint, load_weights, progress_of, save_checkpoint
 from engine.training.config import TrainingConfig
@@ -117,7 +117,7 @@ class Trainer:
             unit="batch", leave=True, disable=None, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
-            for batch, prepared, rng in in_order(self.prepared, numbered, min(2, cores())):
+            for batch, prepared, rng in one_ahead(self.prepared, numbered):
                 self.train_step(batch, prepared, rng)
                 if self.pending_metrics:
                     bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)

@@ -11,14 +11,12 @@ dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row m
 batch.
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import array_module
 from engine.arrays.bag import Bag, RowSums, count_matrix, row_sums
-from engine.arrays.concurrent import at_once
 from engine.arrays.checks import check_floats
 from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets
@@ -75,7 +73,7 @@ def forward(
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
     sums_b = sums_a if second is None else sums_of(second, b)
-    G_a, G_b = at_once([lambda: magnitudes(sums_a, a), lambda: magnitudes(sums_b, b)], a)
+    G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
     return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
@@ -121,7 +119,7 @@ def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
 def magnitudes_by_rows(x: Floats2d, sums: RowSums) -> Floats2d:
     G = np.zeros((sums.texts, x.shape[1]))
     for piece in sums.pieces:
-        squares = np.take(x, piece.rows, axis=0).astype(np.float64)
+        squares = x.take(piece.rows, axis=0).astype(np.float64)
         squares *= squares
         G[piece.texts()] += piece.counts @ squares
     return np.sqrt(G, out=G)
@@ -145,9 +143,8 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     dG_b: Floats2d = dy * G_a
     if texts is not None:
         dG_b = segment_sum(dG_b, texts)
-    branches = (a, dG_a, G_a, sums_a), (b, dG_b, G_b, sums_b)
-    da, db = at_once([functools.partial(slopes, x, divide_or_zero(dG, G), sums, dy.dtype) for x, dG, G, sums in branches], a)
-    return da, db
+    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
+    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
 
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
@@ -176,7 +173,7 @@ def slopes_by_rows(x: Floats2d, h: Floats2d, sums: RowSums, dx: Floats2d) -> Flo
         if piece.shared is not None:
             of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
     for rows in row_blocks(x):
-        block = np.take(of_rows, sums.source[rows], axis=0)
+        block = of_rows.take(sums.source[rows], axis=0)
         block *= x[rows].astype(np.float64)  # else NumPy converts in small pieces
         dx[rows] = block
     return dx
