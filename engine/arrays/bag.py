@@ -7,6 +7,7 @@ U a quarter.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,8 @@ from engine.cuda.segments import sum_segments
 from engine.layer import sum_rows
 from engine.types import Array, Floats2d, Ints1d, Offsets
 
-
-OWN = 16  # texts whose rows of their own share a Piece, at most: fewer calls, more zeros
-GROUP = 64  # texts whose rows in common share a Piece, at most
+SINGLE_TEXTS = 16  # whose single rows share a Piece, at most: with more there are fewer products, and more zeros
+SHARED_TEXTS = 64  # whose shared rows do, at most
 
 
 class InverseIndex(NamedTuple):
@@ -38,9 +38,10 @@ class InverseIndex(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of C: its rows from text `first` on, its columns `rows` (n,) as counts (m, n) float64.
+    """A part of C (see count_matrix) that has few zeros.
 
-    shared: (n,) the numbers of these rows among the shared ones of RowSums; None where no other Piece has them.
+    first: the first of its m texts. rows: (n,) its columns. counts: (m, n) float64. shared: (n,) the numbers of these
+    rows among the shared ones; None for single ones.
     """
 
     first: int
@@ -53,16 +54,17 @@ class Piece(NamedTuple):
 
 
 class RowSums(NamedTuple):
-    """C of B texts and U rows in pieces: the rows of a single token text by text, the others for GROUP texts together.
+    """C of B texts and U rows in pieces, whose numbers grow with the entries, not with B·U.
 
-    texts: B. source: (U,) where the sum over texts of a row is found in backward: its text, or B + its number among the `shared`
-    rows, or B + shared for 0, where it stands in no text.
+    A row is single if it stands once in the batch, else shared. texts: B. shared: S, how many rows are shared.
+    source: (U,) where the sum over the texts of a row is found among those of texts and of shared rows: t for a single
+    row of text t, B + i for shared row i, B + S for a row that stands nowhere.
     """
 
     texts: int
-    pieces: list[Piece]
-    source: Ints1d
     shared: int
+    source: Ints1d
+    pieces: tuple[Piece, ...]
 
 
 class Bag(NamedTuple):
@@ -209,42 +211,57 @@ def count_matrix(bag: Bag, row_count: int) -> Floats2d:
     return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers
 
 
-def row_sums(bag: Bag, rows: int, columns: int) -> RowSums:
-    """The RowSums of a bag over an array (U, d) on the host; rows: U, columns: d."""
-    most = max(1, CACHE_BLOCK_ENTRIES // max(1, columns))
-    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
+def row_sums(bag: Bag, row_count: int, columns: int) -> RowSums:
+    """The RowSums of a bag over an array (U, d) on the host; row_count: U, columns: d.
+
+    No piece has more rows than make a block of the cache.
+    """
+    B, most = len(bag.offsets) - 1, max(1, CACHE_BLOCK_ENTRIES // max(1, columns))
+    text, weights = bag.texts(), bag.weights()
     row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
-    single = (weights == 1) & (np.bincount(row_index, minlength=rows) == 1)[row_index]
-    own, texts = row_index[single], text[single]
-    pieces = []
-    cuts = np.searchsorted(texts, np.arange(0, B + OWN, OWN)).tolist()
-    for start, stop in ((i, min(i + most, stop)) for start, stop in zip(cuts, cuts[1:]) for i in range(start, stop, most)):
-        of = texts[start:stop]
-        members = np.zeros((of[-1] - of[0] + 1, len(of)))
-        members[of - of[0], np.arange(len(of))] = 1
-        pieces.append(Piece(int(of[0]), own[start:stop], members, None))
+    single = (weights == 1) & (np.bincount(row_index, minlength=row_count) == 1)[row_index]
     rest = ~single
-    row_index, text, weights = row_index[rest], text[rest], weights[rest]
-    source = np.full(rows, -1)
-    source[row_index] = 0
-    shared = np.flatnonzero(source == 0)
-    source[shared] = np.arange(len(shared))
-    number, cuts = source[row_index], np.searchsorted(text, np.arange(0, B + GROUP, GROUP)).tolist()
-    for group, (start, stop) in enumerate(zip(cuts, cuts[1:])):
-        if start == stop:
-            continue
-        first, of, columns = group * GROUP, number[start:stop], np.arange(len(shared))
+    number = np.full(row_count, -1)  # of the shared rows
+    number[row_index[rest]] = 0
+    shared = np.flatnonzero(number == 0)
+    number[shared] = np.arange(len(shared))
+    source = np.where(number < 0, len(shared), number) + B
+    source[row_index[single]] = text[single]
+    pieces = [
+        *single_pieces(row_index[single], text[single], B, most),
+        *shared_pieces(shared, number[row_index[rest]], text[rest], weights[rest], B, most),
+    ]
+    return RowSums(B, len(shared), source, tuple(pieces))
+
+
+def single_pieces(rows: Ints1d, text: Ints1d, texts: int, most: int) -> Iterator[Piece]:
+    """The pieces of rows (n,) that stand once each, in text (n,), which ascends."""
+    cuts = np.searchsorted(text, np.arange(0, texts + SINGLE_TEXTS, SINGLE_TEXTS)).tolist()
+    for group in range(len(cuts) - 1):
+        for start in range(cuts[group], cuts[group + 1], most):
+            part = slice(start, min(start + most, cuts[group + 1]))
+            first, n = int(text[start]), part.stop - start
+            counts = np.zeros((int(text[part.stop - 1]) - first + 1, n))
+            counts[text[part] - first, np.arange(n)] = 1
+            yield Piece(first, rows[part], counts, None)
+
+
+def shared_pieces(
+    rows: Ints1d, number: Ints1d, text: Ints1d, weights: Ints1d, texts: int, most: int
+) -> Iterator[Piece]:
+    """The pieces of rows (S,); number, text and weights (n,) are those of their entries, whose texts ascend."""
+    cuts = np.searchsorted(text, np.arange(0, texts + SHARED_TEXTS, SHARED_TEXTS)).tolist()
+    for group in range(len(cuts) - 1):
+        entries, first = slice(cuts[group], cuts[group + 1]), group * SHARED_TEXTS
+        columns, of_entries = np.arange(len(rows)), number[entries]
         if len(cuts) > 2:
-            columns, of = np.unique(of, return_inverse=True)
-        m, n = min(GROUP, B - first), len(columns)
-        counts = np.bincount((text[start:stop] - first) * n + of, weights=weights[start:stop], minlength=m * n)
-        counts = counts.reshape(m, n)
-        for piece in (slice(i, i + most) for i in range(0, n, most)):
-            pieces.append(Piece(first, shared[columns[piece]], counts[:, piece], columns[piece]))
-    source[shared] += B
-    source[source < 0] = B + len(shared)
-    source[own] = texts
-    return RowSums(B, pieces, source, len(shared))
+            columns, of_entries = np.unique(of_entries, return_inverse=True)
+        m, n = min(SHARED_TEXTS, texts - first), len(columns)
+        cells = (text[entries] - first) * n + of_entries
+        counts = np.bincount(cells, weights=weights[entries], minlength=m * n).reshape(m, n)
+        for start in range(0, n, most):
+            part = slice(start, start + most)
+            yield Piece(first, rows[columns[part]], counts[:, part], columns[part])
 
 
 LEAST = 128  # rows; also what tiles of matrix products are multiples of

@@ -155,8 +155,8 @@ def gather_rows_equation(x: Array, rows: Ints1d) -> Array:
 
 
 def put_rows(x: Array, rows: Ints1d, values: Array) -> None:
-    """x[rows] = values, in place. x: (U, d), rows: (P,) different ones, values: (P, d)."""
-    if isinstance(x, np.ndarray) and x.flags.c_contiguous and values.flags.c_contiguous and x.nbytes:
+    """x[rows] = values, in place. x: (U, d), rows: (P,) different ones, values: (P, d), of one dtype."""
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous and values.flags.c_contiguous and values.nbytes:
         whole = np.dtype((np.void, x.shape[1] * x.itemsize))  # a row as one item: twice as fast
         x, values = x.view(whole)[:, 0], values.view(whole)[:, 0]
     x[rows] = values

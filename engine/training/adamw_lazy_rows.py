@@ -67,7 +67,14 @@ class Rest(NamedTuple):
 
 
 def rest_of(
-    last: Ints2d, until: int, state: dict[str, Any], beta1: float, beta2: float, epsilon: float, dtype: Any, ahead: int = 0
+    last: Ints2d,
+    until: int,
+    state: dict[str, Any],
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    dtype: Any,
+    ahead: int = 0,
 ) -> Rest:
     """The Rest of the steps last < i ≤ until. last: (R, 1), the step at which each row was last touched.
 

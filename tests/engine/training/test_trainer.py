@@ -8,6 +8,8 @@ import signal
 import numpy as np
 import pytest
 
+from engine.arrays import concurrent, ragged
+from engine.arrays.backend import blas_threads
 from engine.arrays.ragged import RaggedBatch
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
@@ -19,7 +21,7 @@ from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.step import learning_rate
 from engine.training.trainer import Trainer
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig
 
 VOCABULARY, CLASSES = 40, ["a", "b", "c"]
 NETWORK = WaveNetworkConfig(
@@ -228,6 +230,37 @@ def test_metrics_have_a_line_per_step(whole):
         )
         assert 0 <= line["accuracy"] <= 1 and line["gradient_norm"] > 0 and math.isfinite(line["loss"])
     assert progress["tokens"] == 3 * len(DATA.train.ids)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_the_number_of_cores_changes_no_bit(tmp_path, monkeypatch, threads):
+    """With several, batches are planned ahead and halves are computed at once; [CLS] and dropout draw the same."""
+    found = []
+    for count in (1, 2):
+        monkeypatch.setattr(concurrent, "cores", lambda count=count: count)
+        monkeypatch.setattr(concurrent, "LEAST_ENTRIES", 1)
+        monkeypatch.setattr(ragged, "CACHE_BLOCK_ENTRIES", 16)
+        for form in ({}, {"readout": "magnitude", "wave_residual": False, "dropout": 0.0, "embedding_dropout": 0.0}):
+            network = PlannedWaveNetwork(NETWORK.replace(**form), VOCABULARY, len(CLASSES), TRAINING.seed)
+            run = RunDirectory(tmp_path / f"{count} {len(form)}")
+            run.path.mkdir()
+            trainer = Trainer(network, TRAINING, DATA, run)
+            with blas_threads(threads):
+                trainer.train()
+            found.append(final(trainer))
+    assert found[:2] == found[2:]
+
+
+def test_the_next_batch_is_prepared_while_one_is_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(concurrent, "cores", lambda: 2)
+    prepared, trainer = [], build(tmp_path / "run")
+    prepare = trainer.prepared
+    monkeypatch.setattr(trainer, "prepared", lambda numbered: prepared.append(numbered[0]) or prepare(numbered))
+    ahead = []
+    trainer.network.hook = lambda step: ahead.append(len(prepared) - step)
+    trainer.train()
+    assert prepared == list(range(1, STEPS + 1))
+    assert set(ahead) <= {0, 1}
 
 
 @pytest.mark.parametrize("batch_size", [2, 7])
