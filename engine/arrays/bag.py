@@ -258,7 +258,8 @@ def shared_pieces(
             columns, of_entries = np.unique(of_entries, return_inverse=True)
         m, n = min(SHARED_TEXTS, texts - first), len(columns)
         cells = (text[entries] - first) * n + of_entries
-        counts = np.bincount(cells, weights=weights[entries], minlength=m * n).reshape(m, n)
+        sums = np.bincount(cells, weights=weights[entries], minlength=m * n)
+        counts: Floats2d = sums.astype(np.float64, copy=False).reshape(m, n)  # of no entries bincount makes integers
         for start in range(0, n, most):
             part = slice(start, start + most)
             yield Piece(first, rows[columns[part]], counts[:, part], columns[part])

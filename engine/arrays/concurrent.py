@@ -5,8 +5,9 @@ What is computed, and in which order it is summed, does not depend on the number
 
 import contextvars
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from engine.arrays import backend
 from engine.support.parallel import cores
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LEAST_ENTRIES = 1 << 16  # of the arrays that a function goes through: a thread wakes up in the time of about as many
 
 
@@ -23,9 +25,14 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, cores() - 1), "at-once")
 
 
-def at_once(functions: list[Callable[[], Any]], like: Any, products: bool = False) -> list[Any]:
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # whose threads stay with the parent
+
+
+def at_once(functions: Sequence[Callable[[], Any]], like: Any, products: bool = False) -> list[Any]:
     """The results of functions that do not depend on one another, in threads where that pays, else one by one.
 
+    The functions do not call at_once() themselves: its threads would wait for one another.
     like: an array of the size and device of what each of them computes. products: whether they consist of matrix
     products, which BLAS may spread over the cores by itself.
     """
@@ -46,7 +53,7 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
         yield from map(function, items)
         return
     with ThreadPoolExecutor(1, "ahead") as pool:
-        coming = None
+        coming: Future[Result] | None = None
         for item in items:
             coming, ready = pool.submit(function, item), coming
             if ready is not None:

@@ -89,13 +89,12 @@ class AdamW:
             state["t"] += 1
             if sparse is not None:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
-            else:
-                t = int(state["t"])
-                arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
-                # Views, so that a 0-d one has a row, too.
-                value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
-                for rows in row_blocks(value):
-                    self.update(value[rows], dense[rows], m[rows], v[rows], t, learning_rate, scale, decay)
+                continue
+            t, arrays = int(state["t"]), (parameter.value, parameter.dense_grad(), state["m"], state["v"])
+            # Views, so that a 0-d one has a row, too.
+            value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
+            for rows in row_blocks(value):
+                self.update(value[rows], dense[rows], m[rows], v[rows], t, learning_rate, scale, decay)
 
     def update_rows(
         self,
