@@ -10,7 +10,7 @@ import copy
 import functools
 import sys
 import weakref
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, overload
 
 import numpy as np
@@ -96,27 +96,14 @@ def to_host(x: Array) -> Array:
     return to_device(x, "cpu")
 
 
-@contextlib.contextmanager
-def blas_threads(count: int) -> Iterator[None]:
+def blas_threads(count: int) -> AbstractContextManager[Any]:
     """Context manager: matrix products of NumPy use `count` threads, or as many as BLAS chooses by itself for 0.
 
     Small products gain little from threads, and lose several times over where another program needs a core: BLAS's
     threads wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
     """
-    _blas_threads.append(count)
-    try:
-        with threadpool_limits(limits=count or None, user_api="blas"):
-            yield
-    finally:
-        _blas_threads.pop()
-
-
-_blas_threads = [0]
-
-
-def blas_uses_cores() -> bool:
-    """Whether BLAS may spread a product over several cores."""
-    return _blas_threads[-1] != 1
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=count or None, user_api="blas")
+    return limits
 
 
 @overload

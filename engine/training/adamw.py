@@ -21,7 +21,6 @@ A RowSparse gradient (of an embedding table) is handled in one of two ways:
   yet taken the steps it missed: its gradient is of an older value.
 """
 
-import functools
 import math
 from typing import Any
 
@@ -29,7 +28,6 @@ import numpy as np
 
 from engine.arrays.backend import array_module, to_device
 from engine.arrays.checks import check_choice
-from engine.arrays.concurrent import at_once
 from engine.arrays.ragged import gather_rows, put_rows, row_blocks
 from engine.cuda.graphs import GradientGraphs
 from engine.cuda.kernels import uses_kernels
@@ -110,8 +108,7 @@ class AdamW:
         tables = parameter.value, state["m"], state["v"]
         betas = self.beta1, self.beta2
         rest = rest_of(gather_rows(state["last"], rows), t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
-
-        def update_block(block: slice) -> None:
+        for block in row_blocks(grad.values):
             value, m, v = (gather_rows(table, rows[block]) for table in tables)
             of_block = rest.of(block)
             take_missed_steps(value, m, v, of_block)
@@ -119,10 +116,6 @@ class AdamW:
             self.update(value, grad.values[block], m, v, t, learning_rate, scale, decay, fading)
             for table, part in zip(tables, (value, m, v)):
                 put_rows(table, rows[block], part)
-
-        blocks = row_blocks(grad.values)
-        halves = [blocks[: len(blocks) // 2], blocks[len(blocks) // 2 :]]
-        at_once([functools.partial(list, map(update_block, half)) for half in halves], grad.values)
         state["last"][rows] = t
         record_step(state, learning_rate, decay, self.beta1, self.beta2)
 

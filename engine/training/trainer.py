@@ -15,12 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.arrays.backend import keep_freed_memory, random_generator, to_host
-from engine.arrays.concurrent import one_ahead
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
+from engine.support.one_ahead import one_ahead
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import Progress, load_checkpoint, load_weights, progress_of, save_checkpoint
 from engine.training.config import TrainingConfig

@@ -3,14 +3,12 @@
 The parameters are those of WaveNetwork, and so are logits, loss and gradients, to rounding. No mathematics of its own.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import move_together
 from engine.arrays.bag import sum_entries
-from engine.arrays.concurrent import at_once
 from engine.arrays.ragged import RaggedBatch, gather_rows, segment_sum
 from engine.layer import RowSparse
 from engine.types import Floats1d, Floats2d
@@ -196,9 +194,8 @@ class PlannedWaveNetwork(WaveNetwork):
             return y, TokenwiseCache(cache)
         projection = wave_norm = feed_forward = feed_forward_dropout = feed_forward_norm = None
         alike = shares_magnitude(config)
-        variants = block.first_variant, block.second_variant
-        maps = [functools.partial(self.variant_forward, variant, x, alike) for variant in variants]
-        (a, first_variant), (b, second_variant) = at_once(maps, x, products=True)
+        a, first_variant = self.variant_forward(block.first_variant, x, alike)
+        b, second_variant = self.variant_forward(block.second_variant, x, alike)
         if alike:
             y, waves = f.bag_magnitude_forward(a, b, bag, *self.biases(block), second)  # E17
         else:
@@ -259,9 +256,8 @@ class PlannedWaveNetwork(WaveNetwork):
                 pair = pair[0] + of_x[0], pair[1] + of_x[1]
             return map_backward(second, db, cache.second_variant, pair)
         else:
-            branches = (first, da, cache.first_variant), (second, db, cache.second_variant)
-            dx, more = at_once([functools.partial(m.backward, dy, c) for m, dy, c in branches], da, products=True)
-            dx += more
+            dx = first.backward(da, cache.first_variant)
+            dx = second.backward(db, cache.second_variant, dx)
         return sum_entries(dresidual, bag, cache.rows, dx) if adds_input else dx
 
     def variant_forward(
