@@ -40,7 +40,9 @@ def add_product(accumulate: Floats2d, a: Floats2d, b: Floats2d) -> Floats2d:
     direct = cublas.of_device(accumulate)
     in_place = accumulate is not a and accumulate is not b and accumulate.flags.c_contiguous
     if direct is None or not in_place or not cublas.supports(a, b):
-        return accumulate + product(a, b)
+        y = product(a, b)
+        y += accumulate
+        return y
     array_module(accumulate, a, b)  # refuses arrays of the host
     direct.multiply(a, b, accumulate, add=True)
     return accumulate

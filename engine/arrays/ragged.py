@@ -140,7 +140,13 @@ def column_sums(x: Floats2d) -> Floats1d:
 
 
 def column_sums_equation(x: Floats2d) -> Floats1d:
-    return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
+    if x.dtype != np.float32 or array_module(x) is not np:
+        return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
+    y = np.zeros(x.shape[1])
+    for rows in row_blocks(x):
+        block = x[rows].astype(np.float64)
+        y += np.ones(len(block)) @ block  # half the time of sum(axis=0)
+    return y.astype(x.dtype)
 
 
 def gather_rows(x: Array, rows: Ints1d) -> Array:
@@ -149,7 +155,15 @@ def gather_rows(x: Array, rows: Ints1d) -> Array:
 
 
 def gather_rows_equation(x: Array, rows: Ints1d) -> Array:
-    return x[rows]
+    return x.take(rows, axis=0) if isinstance(x, np.ndarray) else x[rows]  # take() is twice as fast
+
+
+def put_rows(x: Array, rows: Ints1d, values: Array) -> None:
+    """x[rows] = values, in place. x: (U, d), rows: (P,) different ones, values: (P, d), of one dtype."""
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous and values.flags.c_contiguous and values.nbytes:
+        whole = np.dtype((np.void, x.shape[1] * x.itemsize))  # a row as one item: twice as fast
+        x, values = x.view(whole)[:, 0], values.view(whole)[:, 0]
+    x[rows] = values
 
 
 def nonempty(offsets: Offsets) -> list[tuple[int, int, int]]:

@@ -28,13 +28,13 @@ import numpy as np
 
 from engine.arrays.backend import array_module, to_device
 from engine.arrays.checks import check_choice
-from engine.arrays.ragged import row_blocks
+from engine.arrays.ragged import gather_rows, put_rows, row_blocks
 from engine.cuda.graphs import GradientGraphs
 from engine.cuda.kernels import uses_kernels
 from engine.layer import Parameter, RowSparse
 from engine.support.implementation import current
 from engine.training import adamw_cuda
-from engine.training.adamw_lazy_rows import record_step, take_missed_steps
+from engine.training.adamw_lazy_rows import record_step, rest_of, take_missed_steps
 from engine.training.config import EMBEDDING_UPDATES
 from engine.types import Array, Floats, Floats1d
 
@@ -87,13 +87,12 @@ class AdamW:
             state["t"] += 1
             if sparse is not None:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
-            else:
-                t, factor = float(state["t"]), parameter.value.dtype.type(scale)
-                arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
-                # Views, so that a 0-d one has a row, too.
-                value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
-                for rows in row_blocks(value):
-                    self.update(value[rows], dense[rows] * factor, m[rows], v[rows], t, learning_rate, decay)
+                continue
+            t, arrays = int(state["t"]), (parameter.value, parameter.dense_grad(), state["m"], state["v"])
+            # Views, so that a 0-d one has a row, too.
+            value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
+            for rows in row_blocks(value):
+                self.update(value[rows], dense[rows], m[rows], v[rows], t, learning_rate, scale, decay)
 
     def update_rows(
         self,
@@ -105,14 +104,19 @@ class AdamW:
         decay: float,
     ) -> None:
         """Update the rows of a RowSparse gradient, which are unique: gather, catch up, update, write back."""
-        t = float(state["t"])
+        t, rows = int(state["t"]), grad.rows
+        tables = parameter.value, state["m"], state["v"]
+        betas = self.beta1, self.beta2
+        rest = rest_of(gather_rows(state["last"], rows), t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
         for block in row_blocks(grad.values):
-            rows = grad.rows[block]
-            value, m, v = parameter.value[rows], state["m"][rows], state["v"][rows]
-            last = state["last"][rows]
-            take_missed_steps(value, m, v, last, t - 1, state, self.beta1, self.beta2, self.epsilon)
-            self.update(value, grad.values[block] * value.dtype.type(scale), m, v, t, learning_rate, decay)
-            parameter.value[rows], state["m"][rows], state["v"][rows], state["last"][rows] = value, m, v, t
+            value, m, v = (gather_rows(table, rows[block]) for table in tables)
+            of_block = rest.of(block)
+            take_missed_steps(value, m, v, of_block)
+            fading = of_block.of_m, of_block.of_v
+            self.update(value, grad.values[block], m, v, t, learning_rate, scale, decay, fading)
+            for table, part in zip(tables, (value, m, v)):
+                put_rows(table, rows[block], part)
+        state["last"][rows] = t
         record_step(state, learning_rate, decay, self.beta1, self.beta2)
 
     def catch_up(self) -> None:
@@ -121,30 +125,51 @@ class AdamW:
             if "last" in state and uses_kernels(self.parameters[name].value):
                 adamw_cuda.catch_up(self, self.parameters[name], state)
             elif "last" in state:
-                value, t, last = self.parameters[name].value, float(state["t"]), state["last"]
+                value, t, last = self.parameters[name].value, int(state["t"]), state["last"]
                 for rows in row_blocks(value):
-                    parts = value[rows], state["m"][rows], state["v"][rows], last[rows]
-                    take_missed_steps(*parts, t, state, self.beta1, self.beta2, self.epsilon)
+                    m, v = state["m"][rows], state["v"][rows]
+                    rest = rest_of(last[rows], t, state, self.beta1, self.beta2, self.epsilon, value.dtype)
+                    take_missed_steps(value[rows], m, v, rest)
+                    m *= rest.of_m
+                    v *= rest.of_v
                 last[...] = t
 
     def update(
-        self, value: Floats, grad: Floats, m: Floats, v: Floats, t: float, learning_rate: float, decay: float
+        self,
+        value: Floats,
+        grad: Floats,
+        m: Floats,
+        v: Floats,
+        t: int,
+        learning_rate: float,
+        scale: float,
+        decay: float,
+        fading: tuple[Any, Any] | None = None,
     ) -> None:
-        """The equation, in place on value, m and v; `grad` is a fresh array and serves as scratch."""
-        xp = array_module(value)
-        real = value.dtype.type
-        m *= real(self.beta1)
-        m += grad * real(1 - self.beta1)
-        v *= real(self.beta2)
-        grad *= grad
-        grad *= real(1 - self.beta2)
-        v += grad
-        denominator = xp.sqrt(v, out=grad)
-        denominator *= real(1 / math.sqrt(1 - self.beta2**t))
-        denominator += real(self.epsilon)
+        """The equation, in place on value, m and v.
+
+        fading: the factors of m and v in place of β₁ and β₂. Constants are multiplied with one another first, which
+        takes fewer passes over the arrays.
+        """
+        xp, real = array_module(value), value.dtype.type
+        of_m, of_v = (real(self.beta1), real(self.beta2)) if fading is None else fading
+        root = math.sqrt(1 - self.beta2)
+        scaled = grad * real(scale * root)
+        v *= of_v
+        square = xp.multiply(scaled, scaled)
+        v += square
+        scaled *= real((1 - self.beta1) / root)
+        m *= of_m
+        m += scaled
+        # sqrt(v/(1 − β₂ᵗ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ᵗ))/sqrt(1 − β₂ᵗ)
+        correction = math.sqrt(1 - self.beta2**t)
+        move = xp.sqrt(v, out=square)
+        move += real(self.epsilon * correction)
+        xp.divide(m, move, out=move)
+        move *= real(learning_rate * correction / (1 - self.beta1**t))
         if decay:
             value *= real(1 - learning_rate * decay)
-        value -= real(learning_rate / (1 - self.beta1**t)) * m / denominator
+        value -= move
 
     def state_of(self, name: str, parameter: Parameter, lazy: bool) -> dict[str, Any]:
         """The state of a parameter, zeros at first.

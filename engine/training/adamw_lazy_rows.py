@@ -15,7 +15,7 @@ however long the run is.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,27 +50,64 @@ def with_room(record: Floats1d, t: int) -> Floats1d:
     return record
 
 
-def take_missed_steps(
-    value: Floats2d,
-    m: Floats2d,
-    v: Floats2d,
+class Rest(NamedTuple):
+    """What the steps that rows missed do to them: factors (R, 1) in the dtype of the table.
+
+    θ ← θ·shrink − move·m/(sqrt(v) + epsilon), m ← m·of_m, v ← v·of_v.
+    """
+
+    shrink: Floats2d
+    move: Floats2d
+    epsilon: Floats2d
+    of_m: Floats2d
+    of_v: Floats2d
+
+    def of(self, rows: slice) -> "Rest":
+        return Rest(*(factor[rows] for factor in self))
+
+
+def rest_of(
     last: Ints2d,
-    until: float,
+    until: int,
     state: dict[str, Any],
     beta1: float,
     beta2: float,
     epsilon: float,
-) -> None:
-    """Take the steps last < i ≤ until without a gradient, in place on the rows value, m, v (R, d).
+    dtype: Any,
+    ahead: int = 0,
+) -> Rest:
+    """The Rest of the steps last < i ≤ until. last: (R, 1), the step at which each row was last touched.
 
-    last: (R, 1), the step at which each row was last touched. state: that of the table, with its record.
+    state: that of the table, with its record. ahead: m and v fade by so many steps more.
     """
-    xp, missed, shrunk = array_module(value), state["missed"], state["shrunk"]
-    move, shrink = xp.asarray(missed)[last], xp.exp(float(shrunk[int(until)]) - xp.asarray(shrunk)[last])
-    value *= shrink.astype(value.dtype)
+    xp = array_module(last)
+    missed, shrunk = xp.asarray(state["missed"]), xp.asarray(state["shrunk"])
+    shrink = xp.exp(float(shrunk[until]) - shrunk[last])
     # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).
-    weighed = epsilon * xp.sqrt(1 - beta2 ** (last + 1.0))
-    value -= move.astype(value.dtype) * m / (xp.sqrt(v) + weighed.astype(value.dtype))
-    absent = until - last
-    m *= (beta1**absent).astype(m.dtype)
-    v *= (beta2**absent).astype(v.dtype)
+    first = powers(beta2, until + 2)
+    weighed = xp.asarray(epsilon * np.sqrt(1 - first))[last + 1]
+    absent = until + ahead - last
+    of_m, of_v = (xp.asarray(powers(beta, until + ahead + 1))[absent] for beta in (beta1, beta2))
+    return Rest(*(factor.astype(dtype) for factor in (shrink, missed[last], weighed, of_m, of_v)))
+
+
+def powers(base: float, count: int) -> Floats1d:
+    """base^0 … base^(count − 1), in float64: powers of single steps take longer than to look them up."""
+    table = _powers.get(base)
+    if table is None or len(table) < count:
+        table = _powers[base] = base ** np.arange(2.0 * count)
+    return table[:count]
+
+
+_powers: dict[float, Floats1d] = {}
+
+
+def take_missed_steps(value: Floats2d, m: Floats2d, v: Floats2d, rest: Rest) -> None:
+    """Move the rows `value` (R, d) by the steps that they missed, in place; m and v stay as they were."""
+    xp = array_module(value)
+    move = xp.sqrt(v)
+    move += rest.epsilon
+    xp.divide(m, move, out=move)
+    move *= rest.move
+    value *= rest.shrink
+    value -= move

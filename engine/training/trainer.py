@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from engine.arrays.backend import random_generator, to_host
+from engine.arrays.backend import keep_freed_memory, random_generator, to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
+from engine.support.ahead import ahead, cores
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.checkpoint import (
@@ -35,6 +36,7 @@ from engine.training.evaluation import evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.run_directory import RunDirectory
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
+from engine.types import Ints1d
 
 DROPOUT_STREAM = 103
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
@@ -108,6 +110,7 @@ class Trainer:
         """
         progress = self.progress
         self.network.to(self.device)
+        keep_freed_memory()
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
         with SignalWatch() as watch, np.errstate(all="ignore"):
             while progress.epoch < self.epochs and not self.patience_is_over():
@@ -127,8 +130,10 @@ class Trainer:
             total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
             unit="batch", leave=True, disable=None, dynamic_ncols=True,
         ) as bar:  # fmt: skip
-            for rows in batches[progress.batch :]:
-                self.train_step(take(self.data.train, rows))
+            numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
+            coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
+            for batch, prepared, rng in coming:
+                self.train_step(batch, prepared, rng)
                 if self.pending_metrics:
                     bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)
                 bar.update()
@@ -147,21 +152,31 @@ class Trainer:
         if watch.caught is not None:
             raise Interrupted(watch.caught, self.run.path)
 
-    def train_step(self, batch: RaggedBatch) -> None:
-        """One update.
+    def prepared(self, numbered: tuple[int, Ints1d]) -> tuple[RaggedBatch, Any, Any]:
+        """(batch, what the network makes of it, its generator) of a step, made while earlier steps run.
+
+        numbered: the number of the step and its rows. The generator has drawn what the preparation needs.
+        """
+        step, rows = numbered
+        batch = take(self.data.train, rows)
+        rng = random_generator(self.config.seed, DROPOUT_STREAM, step, device=self.device)
+        prepare = getattr(self.network, "prepared", None)
+        return batch, batch if prepare is None else prepare(batch, rng), rng
+
+    def train_step(self, batch: RaggedBatch, prepared: Any, rng: Any) -> None:
+        """One update; arguments as prepared() makes them.
 
         Its line of metrics becomes pending: at once, or on a device when the next records are fetched.
         """
         config, progress = self.config, self.progress
         started = time.perf_counter()
         step = progress.step + 1
-        rng = random_generator(config.seed, DROPOUT_STREAM, step, device=self.device)
         rate = learning_rate(
             step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate
         )
         line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
-            done = update(self.network, self.optimizer, batch, rng, rate, config.clip_norm)
+            done = update(self.network, self.optimizer, prepared, rng, rate, config.clip_norm)
         except NotFinite as error:
             raise self.diverged(step, error.what, first_nonfinite(error.cache)) from None
         progress.step, progress.batch = step, progress.batch + 1

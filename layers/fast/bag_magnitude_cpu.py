@@ -3,10 +3,11 @@
     G_A,tk = sqrt(Σ_u c_tu·a_uk²)          of a segment t; G_B of the same, or of a text of several segments
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
 
-c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64; where every
-entry has a row of its own, and counts once, they go from text to text instead. Each partial derivative is at most
+c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. In float32
+on the host C is cut into pieces that have few zeros (RowSums), so that time and memory grow with the entries; where
+every entry has a row of its own, and counts once, sums go from text to text instead. Each partial derivative is at most
 √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while
-dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row spoils its column in every text of the
+dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row may spoil its column in other texts of the
 batch.
 """
 
@@ -15,33 +16,27 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, count_matrix
+from engine.arrays.bag import Bag, RowSums, count_matrix, row_sums
 from engine.arrays.checks import check_floats
-from engine.arrays.ragged import cut_in_segments, lengths, nonempty, segment_sum, spread
+from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets
 from layers.equations import with_biases
 from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
 BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
-DENSE = 64  # numbers of C for each entry of the bag, at most: beyond, sums over groups of texts are faster
-GROUP = 32  # texts, at most
 
 
 class Sums(NamedTuple):
     """How rows are summed to texts: one of three.
 
-    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. bag: where C would be
-    large; backward makes it.
+    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. by_rows: on the host, in
+    float32.
     """
 
     counts: Floats2d | None
     offsets: Offsets | None
-    bag: Bag | None = None
-
-    def with_counts(self, rows: int) -> "Sums":
-        """The same with C in place of the bag. rows: U."""
-        return self if self.bag is None else Sums(count_matrix(self.bag, rows), None)
+    by_rows: RowSums | None = None
 
 
 class Cache(NamedTuple):
@@ -78,7 +73,7 @@ def forward(
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
     sums_b = sums_a if second is None else sums_of(second, b)
-    G_a, G_b = magnitudes(sums_a, a, b) if second is None else (*magnitudes(sums_a, a), *magnitudes(sums_b, b))
+    G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
     return y.astype(a.dtype, copy=False), Cache(a, b, G_a, G_b, sums_a, sums_b, texts)
@@ -89,21 +84,21 @@ def sums_of(bag: Bag, x: Floats2d) -> Sums:
     on_host = isinstance(x, np.ndarray)
     if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
-    if on_host and x.dtype == np.float32 and (len(bag.offsets) - 1) * len(x) > DENSE * bag.entry_count():
-        return Sums(None, None, bag)
+    if on_host and x.dtype == np.float32:
+        return Sums(None, None, bag.row_sums or row_sums(bag, *x.shape))
     return Sums(count_matrix(bag, len(x)), None)
 
 
-def magnitudes(sums: Sums, *rows: Floats2d) -> list[Floats2d]:
-    """G of each of these (U, d): (B, d) in float64.
+def magnitudes(sums: Sums, x: Floats2d) -> Floats2d:
+    """G of x (U, d): (B, d) in float64.
 
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
-    if sums.bag is not None:
-        return magnitudes_by_groups(sums.bag, *rows)
+    if sums.by_rows is not None:
+        return magnitudes_by_rows(x, sums.by_rows)
     if sums.counts is None:
-        return [magnitudes_by_text(x, sums.offsets) for x in rows]
-    return [magnitudes_by_counts(x, sums.counts) for x in rows]
+        return magnitudes_by_text(x, sums.offsets)
+    return magnitudes_by_counts(x, sums.counts)
 
 
 def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
@@ -121,25 +116,13 @@ def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
 
 
-def magnitudes_by_groups(bag: Bag, *rows: Floats2d) -> list[Floats2d]:
-    """G of float32 rows, texts of about as many entries together: the shorter ones get entries of weight 0."""
-    n, weights = lengths(bag.offsets), bag.weights()
-    row_index = np.arange(len(weights)) if bag.row_index is None else bag.row_index
-    G = [np.zeros((len(n), x.shape[1])) for x in rows]
-    order = np.argsort(n, kind="stable")[np.count_nonzero(n == 0) :]
-    while len(order):
-        longest = n[order[:GROUP]][-1]
-        size = min(GROUP, max(1, BLOCK_ENTRIES // (longest * rows[0].shape[1])))
-        texts, order = order[:size], order[size:]
-        position, count = np.arange(n[texts[-1]]), n[texts][:, None]
-        entries = bag.offsets[texts][:, None] + np.minimum(position, count - 1)
-        of_entries = np.where(position < count, weights[entries], 0.0)[:, None, :]
-        of_rows = row_index[entries]
-        for x, sums in zip(rows, G):
-            squares = np.take(x, of_rows, axis=0).astype(np.float64)
-            squares *= squares
-            sums[texts] = (of_entries @ squares)[:, 0]
-    return [np.sqrt(sums, out=sums) for sums in G]
+def magnitudes_by_rows(x: Floats2d, sums: RowSums) -> Floats2d:
+    G = np.zeros((sums.texts, x.shape[1]))
+    for piece in sums.pieces:
+        squares = x.take(piece.rows, axis=0).astype(np.float64)
+        squares *= squares
+        G[piece.texts()] += piece.counts @ squares
+    return np.sqrt(G, out=G)
 
 
 def magnitudes_by_text(x: Floats2d, offsets: Offsets | None) -> Floats2d:
@@ -160,10 +143,8 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     dG_b: Floats2d = dy * G_a
     if texts is not None:
         dG_b = segment_sum(dG_b, texts)
-    with_counts = sums_a.with_counts(len(a))
-    da = slopes(a, divide_or_zero(dG_a, G_a), with_counts, dy.dtype)
-    with_counts = with_counts if sums_b is sums_a else sums_b.with_counts(len(b))
-    return da, slopes(b, divide_or_zero(dG_b, G_b), with_counts, dy.dtype)
+    da = slopes(a, divide_or_zero(dG_a, G_a), sums_a, dy.dtype)
+    return da, slopes(b, divide_or_zero(dG_b, G_b), sums_b, dy.dtype)
 
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
@@ -173,9 +154,26 @@ def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
         for text, start, stop in nonempty(sums.offsets):
             np.multiply(x[start:stop], h[text], out=dx[start:stop], casting="same_kind")
         return dx
+    if sums.by_rows is not None:
+        return slopes_by_rows(x, h, sums.by_rows, dx)
     assert sums.counts is not None
     size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
     for first in range(0, len(x), size):
         rows = slice(first, first + size)
         dx[rows] = (sums.counts[:, rows].T @ h) * x[rows]
+    return dx
+
+
+def slopes_by_rows(x: Floats2d, h: Floats2d, sums: RowSums, dx: Floats2d) -> Floats2d:
+    """x·(Cᵀ·h), in dx."""
+    of_rows = np.zeros((sums.texts + sums.shared + 1, x.shape[1]))
+    of_rows[: sums.texts] = h
+    of_shared = of_rows[sums.texts :]
+    for piece in sums.pieces:
+        if piece.shared is not None:
+            of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
+    for rows in row_blocks(x):
+        block = of_rows.take(sums.source[rows], axis=0)
+        block *= x[rows].astype(np.float64)  # else NumPy converts in small pieces
+        dx[rows] = block
     return dx

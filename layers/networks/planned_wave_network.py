@@ -89,6 +89,10 @@ class PlannedWaveNetwork(WaveNetwork):
             expand=not self.has_kernels() and needs_inverse_index(table),
         )
 
+    def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch | WavePlan:
+        """The WavePlan of a batch for a training pass on the host, whatever the parameters are by then."""
+        return batch if needs_inverse_index(self.embedding.table.value) else self.plan(batch, rng)
+
     def has_kernels(self) -> bool:
         """Whether there are kernels for the waves, so that nothing needs single tokens."""
         config = self.config
@@ -103,8 +107,9 @@ class PlannedWaveNetwork(WaveNetwork):
         """
         config, table = self.config, self.embedding.table.value
         draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
-        on_host = isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1
-        if not on_host or draws or not needs_inverse_index(table):
+        if draws or not needs_inverse_index(table):  # then it may be a WavePlan already
+            return None
+        if not (isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1):
             return None
         if not self.has_kernels() or config.pooling != "mean":
             return None

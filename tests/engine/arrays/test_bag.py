@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import bag as bag_module
 from engine.arrays.bag import (
     LEAST,
     Bag,
@@ -16,6 +17,7 @@ from engine.arrays.bag import (
     one_text,
     padded,
     padded_length,
+    row_sums,
     sum_entries,
     unique_counts,
 )
@@ -203,6 +205,47 @@ def test_the_count_matrix_says_how_often_a_row_stands_in_a_text(kind, texts):
 def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
     counts = count_matrix(Bag(np.array([1, 0, 1]), np.array([2, 1, 3]), np.array([0, 2, 2, 3])), 4)
     assert counts.tolist() == [[1, 2, 0, 0], [0] * 4, [0, 3, 0, 0]]
+
+
+def summed(sums, row_count):
+    """C (B, U) from its pieces."""
+    counts = np.zeros((sums.texts, row_count))
+    for piece in sums.pieces:
+        counts[piece.texts(), piece.rows] += piece.counts
+    return counts
+
+
+@pytest.mark.parametrize("most", [1, 2, 100])
+@every_kind
+@unhurried
+@given(texts=TEXTS)
+def test_the_pieces_of_row_sums_are_the_count_matrix(kind, most, texts):
+    """Whatever the size of pieces; `source` finds the sums of C transposed."""
+    ids, bag = any_bag(texts, kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bag_module, "CACHE_BLOCK_ENTRIES", most)
+        patch.setattr(bag_module, "SINGLE_TEXTS", 2)
+        patch.setattr(bag_module, "SHARED_TEXTS", 3)
+        sums = row_sums(bag, len(ids) + 1, 1)  # the last row stands nowhere
+    expected = count_matrix(bag, len(ids) + 1)
+    assert np.array_equal(summed(sums, len(ids) + 1), expected)
+    assert all(len(piece.rows) <= most for piece in sums.pieces)
+    h = np.arange(1.0, len(texts) + 1)
+    shared = np.zeros(sums.shared)
+    for piece in sums.pieces:
+        if piece.shared is not None:
+            shared[piece.shared] += piece.counts.T @ h[piece.texts()]
+    assert np.array_equal(np.concatenate([h, shared, [0]])[sums.source], expected.T @ h)
+
+
+@pytest.mark.parametrize("texts", [64, 1024])
+def test_row_sums_grow_with_the_entries_alone(texts):
+    """At most the texts of both kinds of pieces for each entry, however many texts and rows there are."""
+    ids = np.random.default_rng(0).integers(0, 16 * texts, 16 * texts)
+    rows, bag = distinct_tokens(ids, np.arange(texts + 1) * 16, 16 * texts)
+    bag = merge_repeats(bag, len(rows))
+    numbers = sum(piece.counts.size for piece in row_sums(bag, len(rows), 64).pieces)
+    assert numbers <= (bag_module.SINGLE_TEXTS + bag_module.SHARED_TEXTS) * bag.entry_count()
 
 
 # --- nothing -----------------------------------------------------------------------------------------------------

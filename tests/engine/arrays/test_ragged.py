@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from engine.arrays import ragged
 from engine.arrays.ragged import (
     cache_blocks,
+    column_sums,
     cut_in_segments,
     exclusive_sum,
+    gather_rows,
     lengths,
+    put_rows,
     row_blocks,
     scale_of_columns,
     segment_max,
@@ -226,3 +229,31 @@ def test_scaling_is_by_the_largest_of_each_text_and_column(case):
         assert scale[t, c] == (max(map(abs, entries), default=0.0) or 1.0)
     assert scale_of_columns(x.astype(np.float32), offsets) is None
     assert np.array_equal(scale_of_columns(x + 1e-30j, offsets), scale)
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("columns", [0, 1, 3])
+@pytest.mark.parametrize("rows", [[], [4], [5, 0, 3]])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_rows_are_gathered_and_put_as_by_indexing(dtype, columns, rows, layout):
+    rng = np.random.default_rng(0)
+    x = np.array(10 * rng.standard_normal((6, columns)), dtype, order=layout)
+    rows, expected = np.array(rows, np.int64), x.copy()
+    values = np.array(10 * rng.standard_normal((len(rows), columns)), dtype)
+    expected[rows] = values
+    put_rows(x, rows, values)
+    assert np.array_equal(x, expected)
+    assert np.array_equal(gather_rows(x, rows), values)
+
+
+def test_column_sums_are_those_of_float64_rounded_once(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
+    expected = [math.fsum(column) for column in x.T.tolist()]
+    for block in (10, ragged.CACHE_BLOCK_ENTRIES):
+        monkeypatch.setattr(ragged, "CACHE_BLOCK_ENTRIES", block)
+        y = column_sums(x)
+        assert y.dtype == np.float32 and np.array_equal(y, np.float32(expected))
+    assert column_sums(x[:0]).tolist() == [0, 0, 0]

@@ -19,7 +19,7 @@ from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.step import learning_rate
 from engine.training.trainer import Trainer
-from layers.networks import WaveNetwork, WaveNetworkConfig
+from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig
 
 VOCABULARY, CLASSES = 40, ["a", "b", "c"]
 NETWORK = WaveNetworkConfig(
@@ -301,6 +301,33 @@ def test_metrics_have_a_line_per_step(whole):
         )
         assert 0 <= line["accuracy"] <= 1 and line["gradient_norm"] > 0 and math.isfinite(line["loss"])
     assert progress["tokens"] == 3 * len(DATA.train.ids)
+
+
+def test_the_number_of_cores_changes_no_bit(tmp_path, monkeypatch):
+    """With several, batches are planned ahead, and dropout draws the same."""
+    found = []
+    for count in (1, 2):
+        monkeypatch.setattr(trainer_module, "cores", lambda count=count: count)
+        for form in ({}, {"readout": "magnitude", "wave_residual": False, "dropout": 0.0, "embedding_dropout": 0.0}):
+            network = PlannedWaveNetwork(NETWORK.replace(**form), VOCABULARY, len(CLASSES), TRAINING.seed)
+            run = RunDirectory(tmp_path / f"{count} {len(form)}")
+            run.path.mkdir()
+            trainer = Trainer(network, TRAINING, DATA, run)
+            trainer.train()
+            found.append(final(trainer))
+    assert found[:2] == found[2:]
+
+
+def test_the_next_batch_is_prepared_while_one_is_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "cores", lambda: 2)
+    prepared, trainer = [], build(tmp_path / "run")
+    prepare = trainer.prepared
+    monkeypatch.setattr(trainer, "prepared", lambda numbered: prepared.append(numbered[0]) or prepare(numbered))
+    ahead = []
+    trainer.network.hook = lambda step: ahead.append(len(prepared) - step)
+    trainer.train()
+    assert prepared == list(range(1, STEPS + 1))
+    assert set(ahead) <= {0, 1}
 
 
 @pytest.mark.parametrize("batch_size", [2, 7])

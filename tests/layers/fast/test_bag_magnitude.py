@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.arrays.bag import Bag
+import engine.arrays.bag
+from engine.arrays.bag import Bag, count_matrix, row_sums
 from layers.fast import FUNCTIONS, bag_magnitude_cpu
 from layers.fast.bag_magnitude_cpu import Sums
 from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
@@ -137,30 +138,45 @@ def test_each_partial_derivative_is_bounded(lengths, seed):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_both_directions_stay_on_the_device_of_the_rows(device, dtype):
     rng, a, b, bag = case([3, 0, 1, 4], 0)
-    y, cache = forward(a.astype(dtype), b.astype(dtype), bag)
+    a, b = a.astype(dtype), b.astype(dtype)
+    y, _ = forward(a, b, bag)
     dy = rng.standard_normal(y.shape).astype(dtype)
+    counts = Sums(count_matrix(bag, len(a)), None)  # the form that a device has
+    cache = bag_magnitude_cpu.Cache(
+        a, b, *(bag_magnitude_cpu.magnitudes(counts, x) for x in (a, b)), counts, counts, None
+    )
     assert_computes_on_the_device(device, backward, dy, cache)
-    on_device, _ = forward(*device((a.astype(dtype), b.astype(dtype), bag)))
-    assert np.array_equal(on_device.get(), y)
+    on_device, _ = forward(*device((a, b, bag)))
+    assert np.allclose(on_device.get(), y, rtol=2e-7 if dtype == np.float32 else 0, atol=0)
 
 
-@pytest.mark.parametrize("block", [1, 60, bag_magnitude_cpu.BLOCK_ENTRIES])
+@pytest.mark.parametrize("block", [1, 60, 10**6])
 @pytest.mark.parametrize("form", [*BAGS, "sentences"])
-def test_groups_of_texts_give_what_counts_give(monkeypatch, form, block):
-    """To the rounding of float64, empty and long texts too; backward makes the matrix of counts."""
-    rng, a, b, bag = case([3, 0, 40, 1, 5, 0, 2, 6, 9], 1, "merged" if form == "sentences" else form)
+def test_pieces_of_c_give_what_c_gives(monkeypatch, form, block):
+    """To the rounding of float64, with empty and long texts, and more texts than share a piece."""
+    lengths = [3, 0, 40, 1, 5, 0, 2, 6, 9] * 9
+    rng, a, b, bag = case(lengths, 1, "merged" if form == "sentences" else form)
     second = of_texts(bag) if form == "sentences" else None
     a, b = a.astype(np.float32), b.astype(np.float32)
     dy = rng.standard_normal((len(bag.offsets) - 1, a.shape[1])).astype(np.float32)
-    results = []
-    for dense in (0, 10**9):
-        monkeypatch.setattr(bag_magnitude_cpu, "DENSE", dense)
-        monkeypatch.setattr(bag_magnitude_cpu, "BLOCK_ENTRIES", block)
-        y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
-        assert (cache.sums_a.bag is not None) == (dense == 0) or cache.sums_a.offsets is not None
-        results.append((cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache)))
-    for by_groups, by_counts in zip(*results):
-        assert np.allclose(by_groups, by_counts, rtol=3e-7 if by_groups.dtype == np.float32 else 1e-14, atol=0)
+    monkeypatch.setattr(engine.arrays.bag, "CACHE_BLOCK_ENTRIES", block)
+    y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
+    assert cache.sums_a.by_rows is not None or cache.sums_a.offsets is not None
+    by_pieces = cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache)
+    monkeypatch.setattr(bag_magnitude_cpu, "sums_of", lambda bag, x: Sums(count_matrix(bag, len(x)), None))
+    y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
+    for one, other in zip(by_pieces, (cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache))):
+        assert np.allclose(one, other, rtol=3e-7 if one.dtype == np.float32 else 1e-14, atol=0)
+
+
+def test_pieces_that_a_plan_has_made_are_used():
+    rng, a, b, bag = case([3, 0, 5, 2], 0)
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    y, cache = forward(a, b, bag)
+    planned = bag._replace(row_sums=row_sums(bag, *a.shape))
+    assert forward(a, b, planned)[1].sums_a.by_rows is planned.row_sums
+    other = planned.row_sums._replace(pieces=())
+    assert not np.array_equal(forward(a, b, bag._replace(row_sums=other))[0], y)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 2e-7), (np.float64, 1e-14)])
