@@ -4,11 +4,13 @@ import csv
 import gzip
 import io
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.data import blocks as blocks_module
 from engine.data.files import read_texts
 from engine.support.errors import UserError
 
@@ -332,3 +334,30 @@ def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     path.write_bytes(content.getvalue().encode())
     assert read(path) == ([text.strip() for _, text in rows], [label for label, _ in rows])
+
+
+def test_keys_that_change_from_line_to_line_take_no_memory(tmp_path):
+    """JSON lines whose keys all differ take memory for what they hold, not for each line times each key."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({f"key{i}": i, "text": f"t{i}", "label": i % 2}) + "\n" for i in range(3000)))
+    tracemalloc.start()
+    try:
+        texts, labels = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert texts[-1] == "t2999" and labels[:2] == ["0", "1"]
+    assert peak < 16e6  # 9 million cells would take 72
+
+
+def test_a_packed_file_of_one_endless_line_is_refused_without_unpacking_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks_module, "LONGEST_ROW", 1 << 22)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a" * (1 << 26)))
+    tracemalloc.start()
+    try:
+        message = failure(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert message.startswith(", line 1: what begins here is longer than 4 MiB") and peak < 32e6
