@@ -45,10 +45,10 @@ def drop_tokens(batch: RaggedBatch, kept: Bools | None) -> RaggedBatch:
     xp = array_module(kept)
     tokens = xp.flatnonzero(kept)
     offsets = xp.searchsorted(tokens, batch.offsets).astype(np.int64)  # as many are kept before each bound
-    sentence_offsets = batch.sentence_offsets
+    sentences = batch.sentence_offsets
     return batch._replace(
         ids=batch.ids[tokens],
         offsets=offsets,
-        sentence_offsets=None if sentence_offsets is None else xp.searchsorted(tokens, sentence_offsets).astype(np.int64),
+        sentence_offsets=None if sentences is None else xp.searchsorted(tokens, sentences).astype(np.int64),
         places=tokens - spread(batch.offsets[:-1], offsets, len(tokens)),
     )
