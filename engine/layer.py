@@ -9,6 +9,9 @@ whoever receives one does not write into it. What trains and measures a network 
     loss, cache = network.loss_forward(batch, train, rng)      loss: 0-d; cache.logits (B, C), cache.labels (B,)
     network.loss_backward(cache)                               adds to every parameter's gradient
     network.probabilities(batch)                               (B, C)
+    network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a
+                                                               batch, made ahead in a thread; draws from rng what is
+                                                               drawn before parameters are read
 
 batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """

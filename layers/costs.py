@@ -16,6 +16,7 @@ Dropout does not act. The tests compare every formula with operations counted wh
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from engine.arrays.bag import Bag, row_sums, text_groups
 from layers.fast import wave_pair_cpu
 from layers.standard.attention import block_shape
 from layers.standard.gelu import SINGLE
@@ -154,19 +155,24 @@ BESIDE_NORMS = {  # wave_pair_cpu per entry, beside 6 for each norm: forward, an
 ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
-def bag_magnitude(rows: int, segments: int, d: int, texts: int | None = None, identity_index: bool = False) -> Flops:
-    """texts: of whose magnitudes b takes those, None for the segments; identity_index: entry p is row p itself.
+def bag_magnitude(rows: int, d: int, bag: Bag, second: Bag | None = None) -> Flops:
+    """bag: of whose segments both magnitudes are taken; second: of whose texts those of b, None for the same.
 
-    Each way two products with C (S, U) and two further operations per number of a; with the identity index sums from
-    segment to segment. The biases, which it adds, count with their maps.
+    The biases, which it adds, count with their maps.
     """
-    of_b = segments if texts is None else texts
-    sums = Flops(4 * rows * d, 2 * rows * d)
-    if not identity_index:
-        products = (2 * (segments + of_b) + 2) * rows * d
-        sums = Flops(products, products)
-    gathered = 0 if texts is None else segments
+    segments, of_b = len(bag.offsets) - 1, len((second or bag).offsets) - 1
+    gathered = 0 if second is None else segments
+    sums = sums_over_bag(rows, d, bag) + sums_over_bag(rows, d, second or bag)
     return sums + Flops((2 * segments + of_b) * d, (6 * segments + 4 * of_b + gathered) * d)
+
+
+def sums_over_bag(rows: int, d: int, bag: Bag) -> Flops:
+    """Squares and their sums: of texts, filled up to those of their group, and back to rows, by products if shared."""
+    if bag.row_index is None and bag.counts is None:
+        return Flops(2 * rows * d, rows * d)
+    entries = sum(group.rows.size for group in text_groups(bag, d))
+    products = sum((2 * piece.counts.size + len(piece.shared)) * d for piece in row_sums(bag, rows).pieces)
+    return Flops(3 * entries * d, products + rows * d)
 
 
 def wave_pair(

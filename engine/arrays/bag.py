@@ -13,14 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.ragged import CACHE_BLOCK_ENTRIES, gather_rows, spread, token_counts
+from engine.arrays.ragged import gather_rows, lengths, spread, token_counts
 from engine.cuda.kernels import dispatch
 from engine.cuda.segments import sum_segments
 from engine.layer import sum_rows
-from engine.types import Array, Floats2d, Ints1d, Offsets
+from engine.types import Array, Floats2d, Floats3d, Ints1d, Ints2d, Offsets
 
-SINGLE_TEXTS = 16  # whose single rows share a Piece, at most: with more there are fewer products, and more zeros
-SHARED_TEXTS = 64  # whose shared rows do, at most
+GROUP_TEXTS = 32  # texts of a TextGroup, at most: with more there are fewer calls, and more zeros
+GROUP_ENTRIES = 1 << 19  # numbers of the rows of a TextGroup, at most, where it has several texts: 4 MiB in float64
+SHARED_TEXTS = 64  # texts of a Piece, at most
 
 
 class InverseIndex(NamedTuple):
@@ -37,28 +38,37 @@ class InverseIndex(NamedTuple):
     tokens: tuple[Ints1d, Ints1d, Offsets] | None = None
 
 
-class Piece(NamedTuple):
-    """A part of C (see count_matrix) that has few zeros.
+class TextGroup(NamedTuple):
+    """Texts of about as many entries: the shorter ones are filled up with entries of weight 0.
 
-    first: the first of its m texts. rows: (n,) its columns. counts: (m, n) float64. shared: (n,) the numbers of these
-    rows among the shared ones; None for single ones.
+    texts: (g,), rows: (g, n) the row of each entry, weights: (g, 1, n) float64.
+    """
+
+    texts: Ints1d
+    rows: Ints2d
+    weights: Floats3d
+
+
+class Piece(NamedTuple):
+    """A part of C (see count_matrix) that has few zeros, of rows that stand more than once.
+
+    first: the first of its m texts. shared: (n,) its columns, as numbers of such rows. counts: (m, n) float64.
     """
 
     first: int
-    rows: Ints1d
+    shared: Ints1d
     counts: Floats2d
-    shared: Ints1d | None
 
     def texts(self) -> slice:
         return slice(self.first, self.first + len(self.counts))
 
 
 class RowSums(NamedTuple):
-    """C of B texts and U rows in pieces, whose numbers grow with the entries, not with B·U.
+    """How the rows of texts, (B, d), are summed to U rows, as backward needs it, with numbers that grow with P.
 
-    A row is single if it stands once in the batch, else shared. texts: B. shared: S, how many rows are shared.
-    source: (U,) where the sum over the texts of a row is found among those of texts and of shared rows: t for a single
-    row of text t, B + i for shared row i, B + S for a row that stands nowhere.
+    A row is shared if it stands more than once in the batch. texts: B. shared: S, how many are. source: (U,) where the
+    sum of a row is found among those of texts and of shared rows: t for a row that stands in text t alone, B + i for
+    shared row i, B + S for a row that stands nowhere.
     """
 
     texts: int
@@ -67,20 +77,27 @@ class RowSums(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
+class BagSums(NamedTuple):
+    """What sums in both directions read; made ahead of a step."""
+
+    groups: tuple[TextGroup, ...]
+    rows: RowSums
+
+
 class Bag(NamedTuple):
     """Which rows of x (U, d) the texts of a batch consist of.
 
     row_index: (P,) int64, the row of x of each entry; None where entry p is row p itself (the identity index).
     counts: (P,) int64, how often the entry occurs in its text; None for once each. With counts no row occurs twice in a
     text. offsets: (B + 1,) int64, cuts the P entries into texts. inverse: for kernels, None elsewhere.
-    row_sums: the result of row_sums(), None where nobody has asked for it yet.
+    sums: the result of bag_sums(), None where nobody has asked for it yet.
     """
 
     row_index: Ints1d | None
     counts: Ints1d | None
     offsets: Offsets
     inverse: InverseIndex | None = None
-    row_sums: RowSums | None = None
+    sums: BagSums | None = None
 
     def entry_count(self) -> int:
         """P. Known without a look at the arrays wherever one of P numbers is there."""
@@ -91,7 +108,7 @@ class Bag(NamedTuple):
     def per_entry(self) -> "Bag":
         """The same bag over one row for each entry."""
         inverse = self.inverse and self.inverse._replace(by_row=None, row_starts=None)
-        return self._replace(row_index=None, inverse=inverse, row_sums=None)
+        return self._replace(row_index=None, inverse=inverse, sums=None)
 
     def with_inverse_index(self, row_count: int, expand: bool = False) -> "Bag":
         """The same bag with its InverseIndex; row_count: U. expand: whether expand() will be asked for."""
@@ -234,13 +251,28 @@ def count_matrix(bag: Bag, row_count: int) -> Floats2d:
     return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers
 
 
-def row_sums(bag: Bag, row_count: int, columns: int) -> RowSums:
-    """The RowSums of a bag over an array (U, d) on the host; row_count: U, columns: d.
+def bag_sums(bag: Bag, row_count: int, columns: int) -> BagSums:
+    """The BagSums of a bag over an array (U, d) on the host; row_count: U, columns: d."""
+    return BagSums(tuple(text_groups(bag, columns)), row_sums(bag, row_count))
 
-    No piece has more rows than make a block of the cache.
-    """
-    B, most = len(bag.offsets) - 1, max(1, CACHE_BLOCK_ENTRIES // max(1, columns))
-    text, weights = bag.texts(), bag.weights()
+
+def text_groups(bag: Bag, columns: int) -> Iterator[TextGroup]:
+    """The TextGroups of all texts that have entries, shortest first."""
+    n, weights = lengths(bag.offsets), bag.weights().astype(np.float64)
+    row_index = np.arange(len(weights)) if bag.row_index is None else bag.row_index
+    order = np.argsort(n, kind="stable")[np.count_nonzero(n == 0) :]
+    while len(order):
+        longest = n[order[:GROUP_TEXTS]][-1]
+        size = min(GROUP_TEXTS, max(1, GROUP_ENTRIES // max(1, longest * columns)))
+        texts, order = order[:size], order[size:]
+        position, count = np.arange(n[texts[-1]]), n[texts][:, None]
+        entries = bag.offsets[texts][:, None] + np.minimum(position, count - 1)
+        yield TextGroup(texts, row_index[entries], np.where(position < count, weights[entries], 0.0)[:, None, :])
+
+
+def row_sums(bag: Bag, row_count: int) -> RowSums:
+    """The RowSums of a bag over U = `row_count` rows on the host."""
+    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
     row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
     single = (weights == 1) & (np.bincount(row_index, minlength=row_count) == 1)[row_index]
     rest = ~single
@@ -250,42 +282,23 @@ def row_sums(bag: Bag, row_count: int, columns: int) -> RowSums:
     number[shared] = np.arange(len(shared))
     source = np.where(number < 0, len(shared), number) + B
     source[row_index[single]] = text[single]
-    pieces = [
-        *single_pieces(row_index[single], text[single], B, most),
-        *shared_pieces(shared, number[row_index[rest]], text[rest], weights[rest], B, most),
-    ]
+    pieces = shared_pieces(number[row_index[rest]], text[rest], weights[rest], B, len(shared))
     return RowSums(B, len(shared), source, tuple(pieces))
 
 
-def single_pieces(rows: Ints1d, text: Ints1d, texts: int, most: int) -> Iterator[Piece]:
-    """The pieces of rows (n,) that stand once each, in text (n,), which ascends."""
-    cuts = np.searchsorted(text, np.arange(0, texts + SINGLE_TEXTS, SINGLE_TEXTS)).tolist()
-    for group in range(len(cuts) - 1):
-        for start in range(cuts[group], cuts[group + 1], most):
-            part = slice(start, min(start + most, cuts[group + 1]))
-            first, n = int(text[start]), part.stop - start
-            counts = np.zeros((int(text[part.stop - 1]) - first + 1, n))
-            counts[text[part] - first, np.arange(n)] = 1
-            yield Piece(first, rows[part], counts, None)
-
-
-def shared_pieces(
-    rows: Ints1d, number: Ints1d, text: Ints1d, weights: Ints1d, texts: int, most: int
-) -> Iterator[Piece]:
-    """The pieces of rows (S,); number, text and weights (n,) are those of their entries, whose texts ascend."""
+def shared_pieces(number: Ints1d, text: Ints1d, weights: Ints1d, texts: int, shared: int) -> Iterator[Piece]:
+    """The pieces of S = `shared` rows; number, text and weights (n,) are those of their entries, by ascending text."""
     cuts = np.searchsorted(text, np.arange(0, texts + SHARED_TEXTS, SHARED_TEXTS)).tolist()
     for group in range(len(cuts) - 1):
         entries, first = slice(cuts[group], cuts[group + 1]), group * SHARED_TEXTS
-        columns, of_entries = np.arange(len(rows)), number[entries]
+        columns, of_entries = np.arange(shared), number[entries]
         if len(cuts) > 2:
             columns, of_entries = np.unique(of_entries, return_inverse=True)
         m, n = min(SHARED_TEXTS, texts - first), len(columns)
         cells = (text[entries] - first) * n + of_entries
-        sums = np.bincount(cells, weights=weights[entries], minlength=m * n)
-        counts: Floats2d = sums.astype(np.float64, copy=False).reshape(m, n)  # of no entries bincount makes integers
-        for start in range(0, n, most):
-            part = slice(start, start + most)
-            yield Piece(first, rows[columns[part]], counts[:, part], columns[part])
+        counts = np.bincount(cells, weights=weights[entries], minlength=m * n)
+        matrix: Floats2d = counts.astype(np.float64, copy=False).reshape(m, n)  # of no entries bincount makes integers
+        yield Piece(first, columns, matrix)
 
 
 LEAST = 128  # rows; also what tiles of matrix products are multiples of

@@ -84,8 +84,7 @@ def rest_of(
     missed, shrunk = xp.asarray(state["missed"]), xp.asarray(state["shrunk"])
     shrink = xp.exp(float(shrunk[until]) - shrunk[last])
     # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).
-    first = powers(beta2, until + 2)
-    weighed = xp.asarray(epsilon * np.sqrt(1 - first))[last + 1]
+    weighed = epsilon * xp.sqrt(1 - xp.asarray(powers(beta2, until + 2))[last + 1])
     absent = until + ahead - last
     of_m, of_v = (xp.asarray(powers(beta, until + ahead + 1))[absent] for beta in (beta1, beta2))
     return Rest(*(factor.astype(dtype) for factor in (shrink, missed[last], weighed, of_m, of_v)))

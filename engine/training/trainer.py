@@ -132,8 +132,9 @@ class Trainer:
         ) as bar:  # fmt: skip
             numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
+            started = time.perf_counter()
             for batch, prepared, rng in coming:
-                self.train_step(batch, prepared, rng)
+                self.train_step(batch, prepared, rng, started)
                 if self.pending_metrics:
                     bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)
                 bar.update()
@@ -144,6 +145,7 @@ class Trainer:
                     self.save_last()
                 if len(self.pending_metrics) > METRICS_LINES:
                     self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
+                started = time.perf_counter()
             self.fetch_records()
             self.finish_epoch(bar)
             ends = progress.epoch == self.epochs or self.patience_is_over()
@@ -163,13 +165,12 @@ class Trainer:
         prepare = getattr(self.network, "prepared", None)
         return batch, batch if prepare is None else prepare(batch, rng), rng
 
-    def train_step(self, batch: RaggedBatch, prepared: Any, rng: Any) -> None:
-        """One update; arguments as prepared() makes them.
+    def train_step(self, batch: RaggedBatch, prepared: Any, rng: Any, started: float) -> None:
+        """One update of what prepared() made; started (perf_counter): when this was asked for.
 
         Its line of metrics becomes pending: at once, or on a device when the next records are fetched.
         """
         config, progress = self.config, self.progress
-        started = time.perf_counter()
         step = progress.step + 1
         rate = learning_rate(
             step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate

@@ -4,8 +4,8 @@
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
 
 c_tu: how often row u stands in text t. The sums over tokens are products with C = (c_tu), taken in float64. In float32
-on the host C is cut into pieces that have few zeros (RowSums), so that time and memory grow with the entries; where
-every entry has a row of its own, and counts once, sums go from text to text instead. Each partial derivative is at most
+on the host its zeros are left out (BagSums), so that time and memory grow with the entries; where every entry has a row
+of its own, and counts once, sums go from text to text instead. Each partial derivative is at most
 √c·G_B or √c·G_A. In float64 numbers below 1.5e-154 of their column's largest lose digits, and backward is right while
 dy·G_B and dy·G_A neither over- nor underflow. A NaN or an infinity in a row may spoil its column in other texts of the
 batch.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, RowSums, count_matrix, row_sums
+from engine.arrays.bag import Bag, count_matrix, row_sums, text_groups
 from engine.arrays.checks import check_floats
 from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets
@@ -30,13 +30,13 @@ BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
 class Sums(NamedTuple):
     """How rows are summed to texts: one of three.
 
-    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. by_rows: on the host, in
+    counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. bag: on the host, in
     float32.
     """
 
     counts: Floats2d | None
     offsets: Offsets | None
-    by_rows: RowSums | None = None
+    bag: Bag | None = None
 
 
 class Cache(NamedTuple):
@@ -84,8 +84,8 @@ def sums_of(bag: Bag, x: Floats2d) -> Sums:
     on_host = isinstance(x, np.ndarray)
     if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
-    if on_host and x.dtype == np.float32:
-        return Sums(None, None, bag.row_sums or row_sums(bag, *x.shape))
+    if on_host and x.dtype == np.float32 and len(bag.offsets) > 2:  # the C of a single text is one row
+        return Sums(None, None, bag)
     return Sums(count_matrix(bag, len(x)), None)
 
 
@@ -94,8 +94,8 @@ def magnitudes(sums: Sums, x: Floats2d) -> Floats2d:
 
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
-    if sums.by_rows is not None:
-        return magnitudes_by_rows(x, sums.by_rows)
+    if sums.bag is not None:
+        return magnitudes_by_groups(x, sums.bag)
     if sums.counts is None:
         return magnitudes_by_text(x, sums.offsets)
     return magnitudes_by_counts(x, sums.counts)
@@ -116,12 +116,12 @@ def magnitudes_by_counts(x: Floats2d, counts: Floats2d) -> Floats2d:
     return scale * xp.sqrt(counts @ (x / scale) ** 2)
 
 
-def magnitudes_by_rows(x: Floats2d, sums: RowSums) -> Floats2d:
-    G = np.zeros((sums.texts, x.shape[1]))
-    for piece in sums.pieces:
-        squares = x.take(piece.rows, axis=0).astype(np.float64)
+def magnitudes_by_groups(x: Floats2d, bag: Bag) -> Floats2d:
+    G = np.zeros((len(bag.offsets) - 1, x.shape[1]))
+    for texts, rows, weights in text_groups(bag, x.shape[1]) if bag.sums is None else bag.sums.groups:
+        squares = x.take(rows, axis=0).astype(np.float64)
         squares *= squares
-        G[piece.texts()] += piece.counts @ squares
+        G[texts] = (weights @ squares)[:, 0]
     return np.sqrt(G, out=G)
 
 
@@ -154,8 +154,8 @@ def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
         for text, start, stop in nonempty(sums.offsets):
             np.multiply(x[start:stop], h[text], out=dx[start:stop], casting="same_kind")
         return dx
-    if sums.by_rows is not None:
-        return slopes_by_rows(x, h, sums.by_rows, dx)
+    if sums.bag is not None:
+        return slopes_by_rows(x, h, sums.bag, dx)
     assert sums.counts is not None
     size = max(1, BLOCK_ENTRIES // max(1, x.shape[1]))
     for first in range(0, len(x), size):
@@ -164,14 +164,14 @@ def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
     return dx
 
 
-def slopes_by_rows(x: Floats2d, h: Floats2d, sums: RowSums, dx: Floats2d) -> Floats2d:
+def slopes_by_rows(x: Floats2d, h: Floats2d, bag: Bag, dx: Floats2d) -> Floats2d:
     """x·(Cᵀ·h), in dx."""
+    sums = row_sums(bag, len(x)) if bag.sums is None else bag.sums.rows
     of_rows = np.zeros((sums.texts + sums.shared + 1, x.shape[1]))
     of_rows[: sums.texts] = h
     of_shared = of_rows[sums.texts :]
     for piece in sums.pieces:
-        if piece.shared is not None:
-            of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
+        of_shared[piece.shared] += piece.counts.T @ h[piece.texts()]
     for rows in row_blocks(x):
         block = of_rows.take(sums.source[rows], axis=0)
         block *= x[rows].astype(np.float64)  # else NumPy converts in small pieces

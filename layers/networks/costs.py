@@ -51,8 +51,7 @@ def wave_mixing(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]:
             waves = [costs.wave(tokens, cut, d, config.wave, config.scope) for cut in (segments, texts)]
             parts += [*waves, costs.operation(tokens, d, config.operation), costs.readout(tokens, d, config.readout)]
         elif shares_magnitude(config):
-            texts_of_b = None if second is None else texts
-            parts.append(costs.bag_magnitude(rows, segments, d, texts_of_b, identity and bag.counts is None))
+            parts.append(costs.bag_magnitude(rows, d, bag, second))
         else:
             cells = 0 if second is None else cells_of(bag, second)
             shape = (config.operation, config.readout, config.scope, identity)

@@ -17,13 +17,13 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.arrays.bag import (
     Bag,
+    bag_sums,
     distinct_tokens,
     filled_up,
     merge_repeats,
     one_text,
     padded,
     padded_length,
-    row_sums,
 )
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Ints1d, Offsets
@@ -115,8 +115,8 @@ def plan_batch(
         places = places.with_inverse_index(len(positions)) if indexed else places
     looked_up = drops_embeddings or has_places or runs_token_by_token(config)
     lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)
-    if shares_magnitude(config) and lookup is None and not indexed and isinstance(finest, np.ndarray):
-        bag = bag._replace(row_sums=row_sums(bag, len(rows), config.dimension))
+    if dropping and shares_magnitude(config) and lookup is None and not indexed and isinstance(finest, np.ndarray):
+        bag = bag._replace(sums=bag_sums(bag, len(rows), config.dimension))
     blocks, pooled = plan_blocks(config, bag, segments, drops_entries)
     return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels)
 
@@ -146,7 +146,7 @@ def plan_blocks(
 def recut(bag: Bag, segments: Offsets | None) -> Bag:
     """The same bag cut into texts of whole segments."""
     assert segments is not None
-    recut_bag = bag._replace(offsets=bag.offsets[segments], inverse=None, row_sums=None)
+    recut_bag = bag._replace(offsets=bag.offsets[segments], inverse=None, sums=None)
     if bag.inverse is None:
         return recut_bag
     tokens = bag.inverse.tokens

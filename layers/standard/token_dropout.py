@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.ragged import RaggedBatch, lengths, positions, spread
+from engine.arrays.ragged import RaggedBatch, lengths, spread
 from engine.types import Bools, Offsets
 
 
@@ -43,10 +43,12 @@ def drop_tokens(batch: RaggedBatch, kept: Bools | None) -> RaggedBatch:
     if kept is None:
         return batch
     xp = array_module(kept)
-    before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(kept)])  # kept tokens before each one
+    tokens = xp.flatnonzero(kept)
+    offsets = xp.searchsorted(tokens, batch.offsets).astype(np.int64)  # as many are kept before each bound
+    sentences = batch.sentence_offsets
     return batch._replace(
-        ids=batch.ids[kept],
-        offsets=before[batch.offsets],
-        sentence_offsets=None if batch.sentence_offsets is None else before[batch.sentence_offsets],
-        places=positions(batch.offsets, len(kept))[kept],
+        ids=batch.ids[tokens],
+        offsets=offsets,
+        sentence_offsets=None if sentences is None else xp.searchsorted(tokens, sentences).astype(np.int64),
+        places=tokens - spread(batch.offsets[:-1], offsets, len(tokens)),
     )

@@ -11,13 +11,13 @@ from engine.arrays import bag as bag_module
 from engine.arrays.bag import (
     LEAST,
     Bag,
+    bag_sums,
     count_matrix,
     distinct_tokens,
     merge_repeats,
     one_text,
     padded,
     padded_length,
-    row_sums,
     sum_entries,
     unique_counts,
 )
@@ -207,45 +207,40 @@ def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
     assert counts.tolist() == [[1, 2, 0, 0], [0] * 4, [0, 3, 0, 0]]
 
 
-def summed(sums, row_count):
-    """C (B, U) from its pieces."""
-    counts = np.zeros((sums.texts, row_count))
-    for piece in sums.pieces:
-        counts[piece.texts(), piece.rows] += piece.counts
-    return counts
-
-
-@pytest.mark.parametrize("most", [1, 2, 100])
+@pytest.mark.parametrize("entries", [1, 1000])
 @every_kind
 @unhurried
 @given(texts=TEXTS)
-def test_the_pieces_of_row_sums_are_the_count_matrix(kind, most, texts):
-    """Whatever the size of pieces; `source` finds the sums of C transposed."""
+def test_bag_sums_are_products_with_the_count_matrix(kind, entries, texts):
+    """Groups with C, the sources of rows with C transposed, whatever the size of groups and pieces."""
     ids, bag = any_bag(texts, kind)
+    U = len(ids) + 1  # the last row stands nowhere
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bag_module, "CACHE_BLOCK_ENTRIES", most)
-        patch.setattr(bag_module, "SINGLE_TEXTS", 2)
-        patch.setattr(bag_module, "SHARED_TEXTS", 3)
-        sums = row_sums(bag, len(ids) + 1, 1)  # the last row stands nowhere
-    expected = count_matrix(bag, len(ids) + 1)
-    assert np.array_equal(summed(sums, len(ids) + 1), expected)
-    assert all(len(piece.rows) <= most for piece in sums.pieces)
-    h = np.arange(1.0, len(texts) + 1)
-    shared = np.zeros(sums.shared)
-    for piece in sums.pieces:
-        if piece.shared is not None:
-            shared[piece.shared] += piece.counts.T @ h[piece.texts()]
-    assert np.array_equal(np.concatenate([h, shared, [0]])[sums.source], expected.T @ h)
+        for name, value in (("GROUP_TEXTS", 2), ("GROUP_ENTRIES", entries), ("SHARED_TEXTS", 3)):
+            patch.setattr(bag_module, name, value)
+        groups, rows = bag_sums(bag, U, 1)
+    counts, x, h = count_matrix(bag, U), np.arange(1.0, U + 1), np.arange(1.0, len(texts) + 1)
+    of_texts = np.zeros(len(texts))
+    for group in groups:
+        assert len(group.texts) <= 2
+        of_texts[group.texts] = (group.weights @ x[group.rows][..., None])[:, 0, 0]
+    assert np.array_equal(of_texts, counts @ x)
+    shared = np.zeros(rows.shared)
+    for piece in rows.pieces:
+        assert len(piece.counts) <= 3
+        shared[piece.shared] += piece.counts.T @ h[piece.texts()]
+    assert np.array_equal(np.concatenate([h, shared, [0]])[rows.source], counts.T @ h)
 
 
 @pytest.mark.parametrize("texts", [64, 1024])
-def test_row_sums_grow_with_the_entries_alone(texts):
-    """At most the texts of both kinds of pieces for each entry, however many texts and rows there are."""
+def test_bag_sums_grow_with_the_entries_alone(texts):
+    """At most the texts of a piece for each entry, however many texts and rows there are."""
     ids = np.random.default_rng(0).integers(0, 16 * texts, 16 * texts)
     rows, bag = distinct_tokens(ids, np.arange(texts + 1) * 16, 16 * texts)
     bag = merge_repeats(bag, len(rows))
-    numbers = sum(piece.counts.size for piece in row_sums(bag, len(rows), 64).pieces)
-    assert numbers <= (bag_module.SINGLE_TEXTS + bag_module.SHARED_TEXTS) * bag.entry_count()
+    sums, P = bag_sums(bag, len(rows), 64), bag.entry_count()
+    assert sum(piece.counts.size for piece in sums.rows.pieces) <= bag_module.SHARED_TEXTS * P
+    assert sum(group.rows.size for group in sums.groups) <= 1.5 * P
 
 
 # --- nothing -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from engine.arrays import ragged
 from engine.arrays.ragged import (
     cache_blocks,
-    column_sums,
     cut_in_segments,
     exclusive_sum,
     gather_rows,
@@ -247,13 +246,3 @@ def test_rows_are_gathered_and_put_as_by_indexing(dtype, columns, rows, layout):
     put_rows(x, rows, values)
     assert np.array_equal(x, expected)
     assert np.array_equal(gather_rows(x, rows), values)
-
-
-def test_column_sums_are_those_of_float64_rounded_once(monkeypatch):
-    x = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
-    expected = [math.fsum(column) for column in x.T.tolist()]
-    for block in (10, ragged.CACHE_BLOCK_ENTRIES):
-        monkeypatch.setattr(ragged, "CACHE_BLOCK_ENTRIES", block)
-        y = column_sums(x)
-        assert y.dtype == np.float32 and np.array_equal(y, np.float32(expected))
-    assert column_sums(x[:0]).tolist() == [0, 0, 0]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine.arrays.bag
-from engine.arrays.bag import Bag, count_matrix, row_sums
+from engine.arrays.bag import Bag, bag_sums, count_matrix
 from layers.fast import FUNCTIONS, bag_magnitude_cpu
 from layers.fast.bag_magnitude_cpu import Sums
 from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
@@ -150,18 +150,18 @@ def test_both_directions_stay_on_the_device_of_the_rows(device, dtype):
     assert np.allclose(on_device.get(), y, rtol=2e-7 if dtype == np.float32 else 0, atol=0)
 
 
-@pytest.mark.parametrize("block", [1, 60, 10**6])
+@pytest.mark.parametrize("entries", [1, 60, 10**6])
 @pytest.mark.parametrize("form", [*BAGS, "sentences"])
-def test_pieces_of_c_give_what_c_gives(monkeypatch, form, block):
-    """To the rounding of float64, with empty and long texts, and more texts than share a piece."""
+def test_sums_without_zeros_give_what_c_gives(monkeypatch, form, entries):
+    """To the rounding of float64, with empty and long texts, and more texts than come together."""
     lengths = [3, 0, 40, 1, 5, 0, 2, 6, 9] * 9
     rng, a, b, bag = case(lengths, 1, "merged" if form == "sentences" else form)
     second = of_texts(bag) if form == "sentences" else None
     a, b = a.astype(np.float32), b.astype(np.float32)
     dy = rng.standard_normal((len(bag.offsets) - 1, a.shape[1])).astype(np.float32)
-    monkeypatch.setattr(engine.arrays.bag, "CACHE_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(engine.arrays.bag, "GROUP_ENTRIES", entries)
     y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
-    assert cache.sums_a.by_rows is not None or cache.sums_a.offsets is not None
+    assert cache.sums_a.bag is not None or cache.sums_a.offsets is not None
     by_pieces = cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache)
     monkeypatch.setattr(bag_magnitude_cpu, "sums_of", lambda bag, x: Sums(count_matrix(bag, len(x)), None))
     y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
@@ -169,14 +169,17 @@ def test_pieces_of_c_give_what_c_gives(monkeypatch, form, block):
         assert np.allclose(one, other, rtol=3e-7 if one.dtype == np.float32 else 1e-14, atol=0)
 
 
-def test_pieces_that_a_plan_has_made_are_used():
+def test_sums_that_a_plan_has_made_are_used():
     rng, a, b, bag = case([3, 0, 5, 2], 0)
     a, b = a.astype(np.float32), b.astype(np.float32)
     y, cache = forward(a, b, bag)
-    planned = bag._replace(row_sums=row_sums(bag, *a.shape))
-    assert forward(a, b, planned)[1].sums_a.by_rows is planned.row_sums
-    other = planned.row_sums._replace(pieces=())
-    assert not np.array_equal(forward(a, b, bag._replace(row_sums=other))[0], y)
+    sums = bag_sums(bag, *a.shape)
+    planned, cache_of_planned = forward(a, b, bag._replace(sums=sums))
+    assert_equal((planned, *backward(y, cache_of_planned)), (y, *backward(y, cache)))
+    spoiled = bag._replace(sums=sums._replace(groups=(), rows=sums.rows._replace(source=sums.rows.source * 0)))
+    assert not forward(a, b, spoiled)[0].any()
+    spoiled_cache = cache._replace(sums_a=Sums(None, None, spoiled))
+    assert not np.array_equal(backward(y, spoiled_cache)[0], backward(y, cache)[0])
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 2e-7), (np.float64, 1e-14)])

@@ -30,7 +30,7 @@ def of_entries(length):
 @pytest.mark.parametrize("length", [3, 7])
 def test_modulation(small, length):
     rows = B * length * (12 * D + 8)  # x, a and b, and the token's id
-    own = B * 16 * D + 8 * B * B * length + 8 * B * length  # both magnitudes in float64, C, the text of each entry
+    own = B * 16 * D + 8 * B * length  # both magnitudes in float64, the text of each entry
     assert kept("modulation", length) == rows + own + of_entries(length) + of_texts(1)
 
 

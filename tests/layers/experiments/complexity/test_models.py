@@ -64,7 +64,7 @@ def test_vocabulary_and_classes_are_those_of_the_comparison():
 
 def test_the_mixing_by_hand(small):
     batch = batch_of(2, 5)  # U = P = T = 10 tokens of d = 8
-    assert sum(mixing_flops(build("modulation", 5), batch)) == 2 * (4 * 2 + 2) * 10 * 8 + 13 * 2 * 8
+    assert sum(mixing_flops(build("modulation", 5), batch)) == (2 * 3 + 2 * 1) * 10 * 8 + 13 * 2 * 8
     assert sum(mixing_flops(build("interference", 5), batch)) == (18 + 25) * 80 + 2 * 8 * 2 * 8 + 2 * 80
     attention = (14 * 8 + 13 * 2) * 2 * 25 + (3 * 8 + 2 * 2) * 10
     assert sum(mixing_flops(build("transformer-1", 5), batch)) == attention
