@@ -18,7 +18,7 @@ from engine.cli import command_group, exit_code_of
 from engine.commands import commands
 from engine.commands.options import Project
 from engine.support.command import command_name
-from layers.experiments import EXPERIMENTS
+from layers.experiments.index import EXPERIMENTS
 
 HELP = f"""Wave Networks (Token2Wave) with every gradient derived and written by hand.
 

@@ -122,10 +122,10 @@ def dropout(rows: int, d: int, rate: float) -> Flops:
     return Flops(3 * rows * d, rows * d) if rate else NONE
 
 
-def pooling(entries: int, texts: int, d: int, kind: str = "mean", counted: bool = False) -> Flops:
-    """counted: whether entries have counts."""
+def pooling(entries: int, texts: int, d: int, kind: str = "mean", counted: bool = False, alone: bool = False) -> Flops:
+    """counted: whether entries have counts; alone: whether no text has two, so that nothing is summed."""
     known = {
-        "mean": Flops(((1 + counted) * entries + texts) * d, (counted * entries + texts) * d),
+        "mean": Flops((((not alone) + counted) * entries + texts) * d, (counted * entries + texts) * d),
         "max": Flops((3 * entries + texts) * d, 0),
         "cls": Flops(texts * d, 0),
     }

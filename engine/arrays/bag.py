@@ -243,7 +243,7 @@ def count_matrix(bag: Bag, row_count: int) -> Floats2d:
     """C: (B, U) float64, how often row u stands in text t. Sums over the tokens of texts are then products with it."""
     xp = array_module(bag.offsets)
     texts = len(bag.offsets) - 1
-    if texts == 1 and bag.row_index is None:
+    if texts == 1 and bag.row_index is None and bag.entry_count() == row_count:
         return bag.weights().astype(np.float64)[None]
     rows = xp.arange(bag.entry_count()) if bag.row_index is None else bag.row_index
     cells = bag.texts() * row_count + rows

@@ -69,14 +69,14 @@ training_options = options(
     field_option(TrainingConfig, "--epochs", "Passes over the training texts.", metavar="N"),
     field_option(TrainingConfig, "--batch-size", "Texts per step.", metavar="N"),
     field_option(TrainingConfig, "--learning-rate", "Peak of AdamW's learning rate.", metavar="RATE"),
-    field_option(TrainingConfig, "--precision", "Format of matrix products; tf32 on a GPU only."),
+    field_option(TrainingConfig, "--precision", "Products' format; tf32 on a GPU only."),
     field_option(TrainingConfig, "--seed", "Random seed.", metavar="N"),
     click.option(
         "--no-keep-optimizer",
         "keep_optimizer",
         flag_value="false",
         default=None,
-        help="Drop the optimizer's moments at the end: two thirds of a checkpoint's bytes.",
+        help="Drop the optimizer's moments at the end.",
     ),
 )
 

@@ -33,6 +33,10 @@ class CheckedWaveNetwork(PlannedWaveNetwork):
     call by call. Raises ImplementationError where they differ.
     """
 
+    def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
+        """The batch itself, which the readable network takes too."""
+        return batch
+
     def loss_forward(  # type: ignore[override]
         self, batch: RaggedBatch, train: bool = False, rng: Any = None
     ) -> tuple[Floats, CheckedCache]:

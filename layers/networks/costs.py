@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from engine.arrays.bag import Bag
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths
 from layers import costs
@@ -115,7 +117,8 @@ def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]
             parts.append(feed_forward(out, d, hidden, block.feed_forward.activation))
             parts += [layer_norm(out, d, residual=True), Flops(0, out * d)]
     entries = plan.pooled.entry_count()
-    parts.append(costs.pooling(entries, texts, d, config.pooling, plan.pooled.counts is not None))
+    alone = bool((np.diff(plan.pooled.offsets) <= 1).all())
+    parts.append(costs.pooling(entries, texts, d, config.pooling, plan.pooled.counts is not None, alone))
     if not network.blocks and plan.lookup is None:
         parts.append(Flops(0, entries * d))  # summed over the entries of each row
     return parts

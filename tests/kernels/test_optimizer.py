@@ -79,7 +79,8 @@ def test_a_dense_table_and_more_tensors_than_a_launch_takes(emulated):
     parameters, _, _ = train(np.float64, 3, 1.0, embedding_update="dense", more=70)
     found, _, _ = train(np.float64, 3, 1.0, emulated(), embedding_update="dense", more=70)
     for name in parameters:
-        np.testing.assert_allclose(found[name].value, parameters[name].value, rtol=1e-13)
+        # Where a value and its move cancel, their rounding stays: the terms are of size 1e-2.
+        np.testing.assert_allclose(found[name].value, parameters[name].value, rtol=1e-13, atol=1e-17)
 
 
 def test_sizes_of_a_real_network(emulated):

@@ -376,7 +376,7 @@ def test_divergence_names_step_layer_and_parameter(tmp_path, arguments, run):
     outcome = run(
         *arguments,
         "--learning-rate",
-        "1e38",
+        "1e39",
         "--set",
         "clip_norm=0",
         "--set",

@@ -104,11 +104,11 @@ def test_runs_side_by_side_seeds_and_a_transformer(tmp_path, arguments, files, t
 def test_an_unfinished_run_has_its_curves(tmp_path, arguments, run, page, monkeypatch, without_figures):
     step, steps = trainer_module.Trainer.train_step, []
 
-    def pressing(self, batch):
+    def pressing(self, *given):
         steps.append(0)
         if len(steps) == 9:
             os.kill(os.getpid(), signal.SIGINT)
-        step(self, batch)
+        step(self, *given)
 
     monkeypatch.setattr(trainer_module.Trainer, "train_step", pressing)
     assert run(*arguments, "--output", tmp_path / "stopped")[0] == 130
