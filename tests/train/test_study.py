@@ -81,7 +81,7 @@ def test_the_runs_see_the_same_texts_in_the_same_order(tmp_path, options, run, w
     seen = []
     step = trainer_module.Trainer.train_step
     monkeypatch.setattr(
-        trainer_module.Trainer, "train_step", lambda self, batch: seen.append(batch) or step(self, batch)
+        trainer_module.Trainer, "train_step", lambda self, batch, *more: seen.append(batch) or step(self, batch, *more)
     )
     assert run(*options, "--output", tmp_path / "study")[0] == 0
     thirds = [seen[i * 14 : i * 14 + 14] for i in range(3)]
@@ -102,11 +102,11 @@ def test_a_killed_study_continues_to_the_same_numbers(
     steps = []
     step = trainer_module.Trainer.train_step
 
-    def stopping(self, batch):
+    def stopping(self, *given):
         steps.append(0)
         if len(steps) == at:
             raise Stop
-        step(self, batch)
+        step(self, *given)
 
     monkeypatch.setattr(trainer_module.Trainer, "train_step", stopping)
     with pytest.raises(Stop):
@@ -180,11 +180,11 @@ def test_ctrl_c_saves_and_names_the_study(tmp_path, options, run, without_figure
     steps = []
     step = trainer_module.Trainer.train_step
 
-    def pressing(self, batch):
+    def pressing(self, *given):
         steps.append(0)
         if len(steps) == 17:
             os.kill(os.getpid(), signal.SIGINT)
-        step(self, batch)
+        step(self, *given)
 
     monkeypatch.setattr(trainer_module.Trainer, "train_step", pressing)
     folder = tmp_path / "study"
