@@ -87,6 +87,7 @@ def test_a_closed_terminal_saves_the_run(tmp_path, long_arguments):
 @pytest.mark.thorough
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, long_arguments, run):
     """It leaves only whole files."""
+    long_arguments = [*long_arguments, "--set", "checkpoint_seconds=0"]
     assert run(*long_arguments, "--output", tmp_path / "whole")[0] == 0
     process = start([*long_arguments, "--output", tmp_path / "cut"])
     wait_for_steps(tmp_path / "cut" / "metrics.jsonl", process, 200)
