@@ -1,1 +1,1 @@
-"""The experiments behind the commands: one folder a command; index.py lists them."""
+"""The experiments behind the commands, a folder each; index.py lists them."""
