@@ -1,5 +1,6 @@
 """The commands that look at networks, runs, corpora and the machine: describe, report, corpora, doctor."""
 
+import importlib
 import itertools
 import json
 from collections.abc import Iterable
@@ -145,6 +146,9 @@ def doctor_command(project: Project) -> click.Command:
         """
         from engine.cuda.doctor import as_text, examine
 
+        for folder in project.packages:
+            for source in folder.rglob("*.cu"):  # the module beside it declares its constants
+                importlib.import_module(".".join(source.relative_to(folder.parent).with_suffix("").parts))
         findings = examine(project.packages)
         click.echo(to_json(findings) if as_json else as_text(findings))
         if findings["ok"] is False:

@@ -3,7 +3,10 @@
 For one architecture and float32 or, with ALL_ARCHITECTURES=1, for several and float64 too.
 """
 
+import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import layers
 import layers.networks  # with the modules that launch kernels, which know the constants of these
 from engine.cuda.compilers import TextFile, compilers, kernel_files, search
 from engine.cuda.kernels import HEADER, KernelFile
+from tests.support.paths import ROOT
 
 # A100, H100, RTX 50
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURES") == "1" else ("sm_90",)
@@ -61,6 +65,12 @@ def test_every_kernel_compiles_and_keeps_its_values_in_registers(compiler, compi
     if done.spills is not None:
         assert set(done.spills) == set(done.registers) and done.registers
         assert not any(done.spills.values()), f"bytes that do not fit into registers, stored and loaded: {done.spills}"
+
+
+def test_doctor_compiles_them_in_a_process_that_has_imported_nothing_else(compiler):
+    command = [sys.executable, "train.py", "doctor", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["ok"] is not False, done.stdout
 
 
 def test_a_text_with_an_error_is_refused_with_its_file_and_line(compiler, tmp_path):
