@@ -78,7 +78,7 @@ class RowSums(NamedTuple):
 
 
 class BagSums(NamedTuple):
-    """What sums in both directions read; made ahead of a step."""
+    """The indices that sums in both directions read; made ahead of a step."""
 
     groups: tuple[TextGroup, ...]
     rows: RowSums

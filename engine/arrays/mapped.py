@@ -12,16 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays.array_file import TYPES
 from engine.types import Array
 
 LENGTH_BYTES = 8
 READ_BYTES = 1 << 23  # at a time: a thread that does this waits for others after each
-DTYPES = {
-    **{f"F{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
-    **{f"I{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
-    **{f"U{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
-    "BOOL": np.dtype(bool),
-}
+DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in TYPES.items()}
 
 
 class DamagedFile(ValueError):

@@ -21,7 +21,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_
 
 
 class ProcessUse(NamedTuple):
-    """What a process and the processes that it waited for used, and its standard output."""
+    """The use of a process and of those that it waited for, and its standard output."""
 
     cpu_seconds: float
     wall_seconds: float

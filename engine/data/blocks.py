@@ -34,8 +34,8 @@ class Blocks:
         self.line -= data.count(b"\n")
 
     def __iter__(self) -> Iterator[Block]:
-        ends, last = False, False
-        unpacked = chunks_of(self.path)
+        line_end_seen, last = False, False
+        unpacked = unpacked_chunks(self.path)
         chunk = next(unpacked, b"").removeprefix(BYTE_ORDER_MARK)
         while not last:
             following = next(unpacked, b"")
@@ -47,18 +47,18 @@ class Blocks:
                     f"{self.path}, line {self.line}: what begins here is longer than {LONGEST_ROW >> 20} MiB; is it "
                     "text, one row a line, and is each quote closed?"
                 )
-            if last and not ends and b"\n" not in data and b"\r" in data.rstrip(b"\r"):
+            if last and not line_end_seen and b"\n" not in data and b"\r" in data.rstrip(b"\r"):
                 raise UserError(f"{self.path}: the lines end in CR alone; save the file with LF or CRLF line ends")
             data, self.rest = data[:end], data[end:]
             require_utf8_lines(self.path, data, self.line)
             if data or last:
                 block = Block(data, self.line, last)
-                ends = True
+                line_end_seen = True
                 self.line += data.count(b"\n")
                 yield block
 
 
-def chunks_of(path: AnyPath) -> Iterator[bytes]:
+def unpacked_chunks(path: AnyPath) -> Iterator[bytes]:
     """The bytes of a file, unpacked if it is gzip, in chunks of BLOCK_BYTES. UserError where it cannot be read."""
     try:
         with open(path, "rb") as raw:

@@ -21,12 +21,13 @@ from engine.data.ngrams import find_ngrams, side_by_side
 from engine.data.numbered import NumberedTexts, number_words
 from engine.data.pieces import CutWords, cuts_at_spaces
 from engine.data.strings import Strings, hash_table_of, hashes_of, strings_from, to_list
+from engine.data.tokenizer import FIRST
 from engine.data.vocabulary import Vocabulary
 from engine.types import Ints1d, Offsets
 
 KNOWN_WORDS = 500_000
 FEW_CHARACTERS = 2000
-FIRST, UNKNOWN = "[CLS]", "[UNK]"
+UNKNOWN = "[UNK]"
 
 
 class Encoder:

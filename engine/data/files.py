@@ -190,7 +190,7 @@ class FileTexts:
         return UserError(f"{self.source}, line {line}: the label in {where} is {found}; fill it in or remove the line")
 
     def described_columns(self, labelled: bool = True) -> str:
-        """What was read and what was guessed. labelled: whether there are labels."""
+        """The format and the columns in words, read or guessed. labelled: whether there are labels."""
         parts, columns = [self.format.name], self.columns
         if self.format.name != "plain lines":
             if self.format.delimiter is not None:

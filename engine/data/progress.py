@@ -1,4 +1,4 @@
-"""What the preparation of texts is doing, for people who wait: a bar in a terminal, a line where it took a while."""
+"""Progress of the preparation of texts, for people who wait: a bar in a terminal, a line where it took a while."""
 
 import time
 from collections.abc import Callable

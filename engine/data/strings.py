@@ -131,6 +131,6 @@ class DistinctStrings:
         return numbers
 
     def strings(self, first: int = 0) -> Strings:
-        """Those from a number on."""
+        """The Strings from a number on."""
         begin = self.offsets.array()[first]
         return Strings(self.data.array()[begin:], self.offsets.array()[first:] - begin)
