@@ -12,6 +12,7 @@ from engine.support.implementation import IMPLEMENTATIONS, using
 from engine.support.settings import Settings, setting
 
 EMBEDDING_UPDATES = ("lazy", "dense")
+LONG_EPOCH = 3_000  # steps
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class TrainingConfig(Settings):
         minimum=0,
     )
     batch_size: int = setting(64, "texts per step", minimum=1)
+    largest_batch_size: int = setting(
+        0,
+        f"batch_size is doubled, up to this, while an epoch takes more than {LONG_EPOCH:,} steps; 0: never",
+        minimum=0,
+    )
     learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
     warmup: float = setting(
         0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0
@@ -85,6 +91,13 @@ class TrainingConfig(Settings):
                 "weight_decay: expected learning_rate·weight_decay below 1, "
                 f"got {self.learning_rate} times {self.weight_decay}; lower one of them"
             )
+
+    def batch_size_over(self, texts: int) -> int:
+        """Texts per step where an epoch has so many `texts`: `batch_size`, or more where the epoch is long."""
+        size = self.batch_size
+        while texts > size * LONG_EPOCH and 2 * size <= self.largest_batch_size:
+            size *= 2
+        return size
 
     def epochs_over(self, batches: int) -> int:
         """The number of epochs of that many batches: `epochs`, or fewer to come nearest to the step budget."""

@@ -170,18 +170,23 @@ class Choices(NamedTuple):
     defaults: Mapping[str, str]
 
 
+# {field of training: the field by which a preset changes it with the number of texts}
+CHANGED_BY = {"epochs": "step_budget", "batch_size": "largest_batch_size"}
+
+
 def layered_settings(
     choices: Choices, preset: str | None, layers: Sequence[Fields], first: Fields | None = None, option: str = "preset"
 ) -> RunSettings:
     """RunSettings of a preset (None: that of the model) and dicts of fields, the last of which wins.
 
     first: fields below `layers`, such as a run's whole config.toml, in which a corpus may stand beside files. Within
-    one of `layers` a corpus takes the place of the files of those before it. Where a number of epochs is asked for, the
-    preset's step_budget does not apply. option: how the preset was given, for messages.
+    one of `layers` a corpus takes the place of the files of those before it. What a preset would change in a field that
+    is asked for (CHANGED_BY) does not apply. option: how the preset was given, for messages.
     Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
     """
     asked = {name for layer in (first or {}, *layers) for name in layer}
-    resolved = [{"step_budget": 0} if "epochs" in asked and "step_budget" not in asked else {}, first or {}]
+    fixed = {other: 0 for name, other in CHANGED_BY.items() if name in asked and other not in asked}
+    resolved = [fixed, first or {}]
     for layer in layers:
         if layer.get("train_file") and "corpus" in layer:
             raise UserError("corpus and train_file: both name the training texts; give one of the two")

@@ -72,7 +72,8 @@ class Trainer:
         self.optimizer = AdamW(
             self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
         )
-        self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // config.batch_size)
+        self.batch_size = config.batch_size_over(len(data.train.offsets) - 1)
+        self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // self.batch_size)
         self.epochs = config.epochs_over(self.batches_per_epoch)
         self.pending_metrics: list[dict[str, Any]] = []
         self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
@@ -125,7 +126,7 @@ class Trainer:
     def train_epoch(self, watch: SignalWatch) -> None:
         """The rest of one epoch, its validation and its checkpoints."""
         progress = self.progress
-        batches = epoch_batches(self.data.train.offsets, self.config.batch_size, self.config.seed, progress.epoch)
+        batches = epoch_batches(self.data.train.offsets, self.batch_size, self.config.seed, progress.epoch)
         with tqdm(
             total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
             unit="batch", leave=True, disable=None, dynamic_ncols=True,

@@ -203,6 +203,7 @@ PRESETS = {
         "learning_rate": 5e-4,
         "epochs": 6,
         "step_budget": 2900,
+        "largest_batch_size": 256,
         "threads": 1,
     },
     # The papers' network, the single layer of Fig. 6a: positions, a branch of sentences and one of texts. paper-text:

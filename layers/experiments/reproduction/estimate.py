@@ -50,7 +50,7 @@ def estimate(jobs: Sequence[Job], device: str, cache_dir: str | None) -> list[tu
 def equal_steps(job: Job, data: PreparedData) -> float:
     """Steps of a Job, with what is only labelled as so many steps more."""
     training, (train, validation, test) = job.settings.training, map(texts, (data.train, data.validation, data.test))
-    batches = -(-train // training.batch_size)
+    batches = -(-train // training.batch_size_over(train))
     epochs = training.epochs_over(batches)
     labelled = validation * epochs + test
     if job.kind == "convergence":

@@ -115,14 +115,15 @@ def test_the_default_preset_is_written_down(read, choices):
     assert both.with_preset(choices) == both
 
 
-def test_epochs_asked_for_leave_out_the_step_budget(read, choices):
+@pytest.mark.parametrize(
+    "field, other, preset", [("epochs", "step_budget", (6, 2900)), ("batch_size", "largest_batch_size", (64, 256))]
+)
+def test_a_field_asked_for_is_not_changed_by_another(read, choices, field, other, preset):
     """Unless that is asked for, too."""
-    text = (
-        "seeds = [0]\n"
-        "[grid.change]\na = {}\nb = { epochs = 9 }\nc = { epochs = 9, step_budget = 7 }\nd = { step_budget = 7 }"
-    )
-    found = [(run.settings.training.epochs, run.settings.training.step_budget) for run in plan(read(text)[0], choices)]
-    assert found == [(6, 2900), (9, 0), (9, 7), (6, 7)]
+    changes = f"a = {{}}\nb = {{ {field} = 9 }}\nc = {{ {field} = 9, {other} = 7 }}\nd = {{ {other} = 7 }}"
+    runs = plan(read(f"seeds = [0]\n[grid.change]\n{changes}")[0], choices)
+    found = [(getattr(run.settings.training, field), getattr(run.settings.training, other)) for run in runs]
+    assert found == [preset, (9, 0), (9, 7), (preset[0], 7)]
 
 
 def test_a_corpus_in_an_axis_takes_the_place_of_the_files_of_all(read, choices):

@@ -11,9 +11,10 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
+from engine.training import config as config_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import drop, load_checkpoint
-from engine.training.config import TrainingConfig
+from engine.training.config import LONG_EPOCH, TrainingConfig
 from engine.training.evaluation import evaluate
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
@@ -96,6 +97,33 @@ def test_a_step_budget_ends_training_at_the_nearest_epoch(tmp_path, budget, epoc
     plain.train()
     assert budgeted.progress.step == epochs * STEPS_PER_EPOCH
     assert final(budgeted) == final(plain)
+
+
+@pytest.mark.parametrize(
+    "largest, texts, size",
+    [
+        (0, 10**9, 8),
+        (8, 10**9, 8),
+        (31, 10**9, 16),
+        (32, 10**9, 32),
+        (32, 8 * LONG_EPOCH, 8),
+        (32, 8 * LONG_EPOCH + 1, 16),
+        (32, 16 * LONG_EPOCH + 1, 32),
+    ],
+)
+def test_batches_are_larger_where_epochs_are_long(largest, texts, size):
+    config = TRAINING.replace(batch_size=8, largest_batch_size=largest)
+    assert config.batch_size_over(texts) == size
+
+
+def test_a_long_epoch_takes_as_few_steps_as_larger_batches_need(tmp_path, monkeypatch):
+    monkeypatch.setattr(config_module, "LONG_EPOCH", 2)
+    larger = build(tmp_path / "larger", largest_batch_size=4 * TRAINING.batch_size)
+    asked = build(tmp_path / "asked", batch_size=larger.batch_size)
+    larger.train()
+    asked.train()
+    assert larger.batch_size > TRAINING.batch_size
+    assert final(larger) == final(asked)
 
 
 @pytest.mark.parametrize("budget, epochs", [(1, 1), (5, 1), (6, 2), (9, 2), (10, 3)])
