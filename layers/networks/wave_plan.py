@@ -19,12 +19,10 @@ from engine.arrays.bag import (
     Bag,
     bag_sums,
     distinct_tokens,
-    filled_up,
     merge_repeats,
     one_text,
-    padded,
-    padded_length,
 )
+from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig

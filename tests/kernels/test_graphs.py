@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.backend import random_generator, to_host
-from engine.arrays.bag import padded_length
+from engine.arrays.padding import padded_length
 from engine.cuda import cublas, graphs
 from engine.cuda.graphs import padded_batch, without_graphs
 from engine.support.errors import UserError
