@@ -130,7 +130,7 @@ def check_encoding(encoding: str) -> str:
     """The name of an encoding of text; "" for UTF-8. UserError for an unknown one."""
     try:
         name = codecs.lookup(encoding).name if encoding else ""
-        b"".decode(name or "utf-8")  # LookupError for what is no encoding of text
+        b"aa".decode(name or "utf-8", "replace")  # LookupError for what is no encoding of text
     except (LookupError, ValueError):
         raise UserError(
             f"encoding {encoding!r}: is unknown; name one such as utf-8, utf-16, cp1252, latin-1, gb18030 or shift_jis"

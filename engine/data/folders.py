@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.blocks import Blocks, check_encoding, read_characters
+from engine.data.blocks import Blocks, check_encoding, require_utf8_lines, unpacked_chunks
 from engine.data.fields import regular_fields, texts_of
 from engine.data.strings import spans_of, strings_from, to_list
 from engine.data.tables import Format
@@ -115,7 +115,7 @@ class ClassFolder(ClassSource):
         size = 0
         for path in self.paths():
             paths.append(path)
-            texts.append(read_characters(path, self.encoding).strip())
+            texts.append(whole_text(path, self.encoding))
             size += len(texts[-1])
             if size > BLOCK_CHARACTERS:
                 yield paths, texts
@@ -139,6 +139,13 @@ class ClassFolder(ClassSource):
         for path in self.paths():
             sha.update(f"{path.name} {sha256_of(path)}\n".encode(errors="surrogateescape"))
         return sha.hexdigest()
+
+
+def whole_text(path: AnyPath, encoding: str) -> str:
+    """The text of a whole file, stripped; NUL becomes U+FFFD, as in all files. UserError for what is no text."""
+    data = b"".join(unpacked_chunks(path, encoding))
+    require_utf8_lines(path, data, 1)
+    return data.decode("utf-8-sig").replace("\0", "\ufffd").strip()
 
 
 def visible(folder: Path) -> list[Path]:

@@ -35,7 +35,9 @@ class TableFile:
     ) -> None:
         self.source, self.encoding = os.fspath(path), check_encoding(encoding)
         self.asked = checked_delimiter(delimiter), checked_quote(quotechar)
-        self.stream = None if stream is None else sane_chunks(self.source, stream, self.encoding)
+        self.stream: Iterator[bytes] | None = (
+            None if stream is None else sane_chunks(self.source, stream, self.encoding)
+        )
         self.name = "" if self.stream is not None else content_name(self.source)
         self.whole = False
         form = self.format_by_bytes()
@@ -55,12 +57,12 @@ class TableFile:
             return "parquet"
         if suffix_format(self.name) not in (None, "JSON lines"):
             return None
-        if self.stream is None:
-            first = next(unpacked_chunks(self.source, self.encoding), b"")
-        else:
-            first = next(self.stream, b"")
+        chunks = self.stream or unpacked_chunks(self.source, self.encoding)
+        first = next(chunks, b"")
+        while (begin := first.removeprefix(BYTE_ORDER_MARK).strip()) in (b"", b"[") and (more := next(chunks, b"")):
+            first += more
+        if self.stream is not None:
             self.stream = itertools.chain([first], self.stream)
-        begin = first.removeprefix(BYTE_ORDER_MARK).lstrip()
         named = suffix_format(self.name) == "JSON lines"
         is_array = begin.startswith(b"[") and (named or begin[1:].lstrip().startswith(b"{"))
         return "JSON array" if is_array else None

@@ -53,11 +53,20 @@ class CsvWriter(TableWriter):
 
     def __init__(self, file: TextIO, delimiter: str, names: Sequence[str], added: dict[str, type]) -> None:
         super().__init__(names, added)
-        self.csv = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        self.csv.writerow([*names, *added])
+        self.some, self.all = (
+            csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        self.write_row([*names, *added])
 
     def write(self, rows: Sequence[Row], further: Sequence[Sequence[Any]]) -> None:
-        self.csv.writerows(self.cells(rows, further))
+        for row in self.cells(rows, further):
+            self.write_row(row)
+
+    def write_row(self, row: list[Any]) -> None:
+        """Write a row, in quotes where the csv module would forget them: around a CR."""
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (self.all if has_return else self.some).writerow(row)
 
 
 class JsonWriter(TableWriter):
