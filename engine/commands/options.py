@@ -105,10 +105,10 @@ FILE_OPTIONS = ("text_columns", "label_column", "encoding", "delimiter", "quotec
 
 
 def require_file(flag: str, given: dict[str, str | None]) -> None:
-    """Raise UserError where options say how to read a file that is not given. flag: the option that gives it."""
+    """Raise UserError where options of a file are given without it. flag: the option that gives it."""
     names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if names:
-        raise UserError(f"{', '.join(names)}: how to read {flag} FILE; give it too, or leave this out")
+        raise UserError(f"{', '.join(names)}: goes with {flag} FILE; give it too, or leave this out")
 
 
 def given_options(ctx: click.Context, chosen: Callable[[str], bool]) -> list[str]:

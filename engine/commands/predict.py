@@ -26,15 +26,21 @@ def predict_command(project: Project) -> click.Command:
     @click.command()
     @click.argument("run_dir", type=click.Path())
     @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-    @click.option("--text", "more", multiple=True, metavar="TEXT", help="A text that is the name of a file.")
+    @click.option("--text", "more", multiple=True, metavar="TEXT", help="A TEXT, also the name of a file; repeatable.")
     @click.option(
-        "--file", type=click.Path(), metavar="FILE", help="Label the rows of a file that training reads; -: a pipe."
+        "--file",
+        type=click.Path(),
+        metavar="FILE",
+        help="Label the rows of a file of any format that training reads; - is standard input.",
     )
     @file_options
     @click.option(
-        "--output", type=click.Path(), metavar="FILE", help="CSV, TSV, JSON or parquet.  [default: CSV to stdout]"
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Rows with their labels: .csv, .tsv, .jsonl, .json or .parquet.  [default: CSV on standard output]",
     )
-    @click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Labels to tell.  [default: 1]")
+    @click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Tell the N most probable labels.")
     @click.option(
         "--threshold",
         type=click.FloatRange(0, 1),
@@ -45,7 +51,9 @@ def predict_command(project: Project) -> click.Command:
     @click.option("--probabilities", is_flag=True, help="Tell those of all classes.")
     @with_option
     @device_option()
-    @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
+    @click.option(
+        "--json", "as_json", is_flag=True, help="Print a line of JSON for each text, of a TEXT with all probabilities."
+    )
     def predict(
         run_dir: str,
         texts: tuple[str, ...],
@@ -77,6 +85,8 @@ def predict_command(project: Project) -> click.Command:
             RunDirectory.open(path)
         given = [decoded(text, number) for number, text in enumerate((*texts, *more), start=1)]
         require_one_source(given, file, output, reading)
+        if output is not None and as_json:
+            raise UserError(f"--json: the suffix of --output {output} tells the format; leave one of the two out")
         require_no_file(texts, run_dir)
         if not given and sys.stdin is None and file in (None, "-"):
             raise UserError(

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,9 @@ def test_json_keeps_its_values(trained, tmp_path, run):
             ["--file", "a.csv", "--output", "no/b.csv"],
             "--output no/b.csv: cannot be written (its folder does not exist)",
         ),
-        (["text", "--output", "b.csv"], "--output: how to read --file FILE; give it too, or leave this out"),
-        (["text", "--delimiter", ";"], "--delimiter: how to read --file FILE; give it too, or leave this out"),
+        (["--file", "a.csv", "--output", "b.csv", "--json"], "--json: the suffix of --output b.csv tells the format; "),
+        (["text", "--output", "b.csv"], "--output: goes with --file FILE; give it too, or leave this out"),
+        (["text", "--delimiter", ";"], "--delimiter: goes with --file FILE; give it too, or leave this out"),
         (["--file", "a.csv,b.csv"], "b.csv: has other columns than a.csv; label the files one by one"),
         (["--file", "twice.csv", "--json"], "two columns are named 'n', which only CSV and TSV can hold; write one of"),
     ],
@@ -203,12 +205,14 @@ def test_a_pipe_is_labelled_row_by_row(trained, head, rows, options):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a process")
 def test_more_rows_take_no_more_memory(trained, tmp_path):
+    """Once a file is longer than a block, here of 64 KiB."""
     peaks = []
-    for rows in (20_000, 200_000):
+    for rows in (10_000, 80_000):
         path = tmp_path / "a.csv"
         path.write_text("text,id\n" + "ball goal bank soup,7\n" * rows)
         code = (
-            "import sys, train; code = train.main(sys.argv[1:]); "
+            "import sys, train; from engine.data import blocks; blocks.BLOCK_BYTES = 1 << 16; "
+            "code = train.main(sys.argv[1:]); "
             "print(code, next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
         )
         words = ["predict", trained, "--file", path, "--output", tmp_path / "b.csv"]
@@ -236,3 +240,23 @@ def test_evaluate_counts_unknown_labels_as_wrong(trained, tmp_path, run):
     assert {row["name"]: row["texts"] for row in result["classes"]}["law"] == 2
     code, _, err = run("evaluate", trained, "--test-file", path, "--strict")
     assert code == 2 and f"{path}, line 4: label 'law' is not among the training classes" in err
+
+
+def test_folders_and_archives_train_and_are_measured(tmp_path, run, monkeypatch):
+    """A folder per class trains, the member of a zip archive tests, in another encoding and with an odd delimiter."""
+    monkeypatch.chdir(tmp_path)
+    for number, (label, text) in enumerate(topic_texts(30, 0)):
+        Path("texts", label).mkdir(parents=True, exist_ok=True)
+        Path("texts", label, f"{number}.txt").write_text(text)
+    rows = "".join(f"{label}^{text} é\n" for label, text in topic_texts(9, 1))
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("folder/test.txt", rows.encode("latin-1"))
+        archive.writestr("other.txt", "x")
+    files = ["--train-file", "texts", "--test-file", "a.zip/folder/test.txt"]
+    way = ["--delimiter", "^", "--encoding", "latin-1"]
+    code, _, err = run(*files, *way, *SMALL, "--output", "run")
+    assert code == 2 and "texts: is a folder of classes, whose names are the labels; leave --delimiter out" in err
+    code, out, err = run(*files[:2], *SMALL, "--output", "run", "--json")
+    assert code == 0 and "texts: a folder per class; 30 rows" in err
+    code, out, _ = run("evaluate", "run", "--test-file", files[3], *way)
+    assert code == 0 and "test: a.zip/folder/test.txt: CSV, delimiter '^', no header; text: column 2; label:" in out
