@@ -5,8 +5,17 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
-from engine.commands.options import Project, cache_option, device_option, json_option, make_log, to_json, with_option
-from engine.support.errors import UserError
+from engine.commands.options import (
+    Project,
+    cache_option,
+    device_option,
+    file_options,
+    json_option,
+    make_log,
+    require_file,
+    to_json,
+    with_option,
+)
 from engine.support.text import format_table
 
 
@@ -19,8 +28,9 @@ def evaluate_command(project: Project) -> click.Command:
     @click.option(
         "--test-file", type=click.Path(), metavar="FILE", help="Labelled texts.  [default: the test texts of RUN_DIR]"
     )
-    @click.option("--text-columns", metavar="NAMES", help="Text columns: names or positions from 1, comma-separated.")
+    @file_options
     @click.option("--label-column", metavar="NAME", help="Label column: name or position from 1.")
+    @click.option("--strict", is_flag=True, help="Refuse labels of no class instead of counting them as wrong.")
     @device_option()
     @cache_option
     @json_option
@@ -28,20 +38,20 @@ def evaluate_command(project: Project) -> click.Command:
         run_dir: str,
         others: tuple[str, ...],
         test_file: str | None,
-        text_columns: str | None,
-        label_column: str | None,
+        strict: bool,
         device: str,
         cache_dir: str | None,
         as_json: bool,
+        **changes: str | None,
     ) -> None:
-        """Measure the best checkpoint of RUN_DIR, or the ensemble of several runs, on labelled texts."""
+        """Measure the best checkpoint of RUN_DIR, or the ensemble of several runs, on labelled texts.
+
+        Texts with a label of no class count as wrong.
+        """
         from engine.training.ensemble import evaluate_ensemble
 
-        changes = {"text_columns": text_columns, "label_column": label_column}
-        if not test_file and any(changes.values()):
-            raise UserError(
-                "--text-columns and --label-column say how to read --test-file FILE; give it too, or leave them out"
-            )
+        if not test_file:
+            require_file("--test-file", changes)
         columns = {name: value for name, value in changes.items() if value is not None}
         result, _ = evaluate_ensemble(
             [run_dir, *others],
@@ -52,6 +62,7 @@ def evaluate_command(project: Project) -> click.Command:
             test_file,
             columns,
             make_log(as_json),
+            strict,
         )
         classes = [row._asdict() for row in result.classes]
         if as_json:

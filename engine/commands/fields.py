@@ -46,7 +46,12 @@ data_options = options(
         "Corpus by name, fetched at first use; the command corpora lists them.  [default: r8]",
         metavar="NAME",
     ),
-    field_option(DataConfig, "--train-file", "Own texts: CSV, TSV or JSON lines, also gzip.", metavar="FILE"),
+    field_option(
+        DataConfig,
+        "--train-file",
+        "Own texts: CSV, TSV, JSON, fastText, parquet, also packed; a folder per class.",
+        metavar="FILE",
+    ),
     field_option(
         DataConfig,
         "--validation-file",
@@ -61,6 +66,9 @@ data_options = options(
         metavar="NAMES",
     ),
     field_option(DataConfig, "--label-column", "Label column: name or position from 1.", metavar="NAME"),
+    field_option(DataConfig, "--encoding", "Encoding of the files.  [default: utf-8]", metavar="NAME"),
+    field_option(DataConfig, "--delimiter", "Character between columns of CSV, or tab.  [default: told by content]"),
+    field_option(DataConfig, "--quotechar", 'Character around cells of CSV, or none.  [default: "]'),
     field_option(DataConfig, "--tokenizer", "Existing tokenizer.json or BERT vocab.txt.", metavar="FILE"),
     field_option(DataConfig, "--tokens", "Token type of the learned vocabulary."),
     field_option(DataConfig, "--vocabulary-size", "Largest size of the learned vocabulary.", metavar="N"),

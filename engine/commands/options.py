@@ -95,6 +95,22 @@ with_option = click.option(
 )
 
 
+file_options = options(
+    click.option("--text-columns", metavar="NAMES", help="Text columns: names or positions from 1, comma-separated."),
+    click.option("--encoding", metavar="NAME", help="Encoding of the file.  [default: utf-8]"),
+    click.option("--delimiter", metavar="CHARACTER", help="Character between columns of CSV, or tab."),
+    click.option("--quotechar", metavar="CHARACTER", help="Character around cells of CSV, or none."),
+)
+FILE_OPTIONS = ("text_columns", "label_column", "encoding", "delimiter", "quotechar")
+
+
+def require_file(flag: str, given: dict[str, str | None]) -> None:
+    """Raise UserError where options of a file are given without it. flag: the option that gives it."""
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if names:
+        raise UserError(f"{', '.join(names)}: goes with {flag} FILE; give it too, or leave this out")
+
+
 def given_options(ctx: click.Context, chosen: Callable[[str], bool]) -> list[str]:
     """The options that stand on the command line and whose parameter name chosen(name) accepts."""
     on_line = click.core.ParameterSource.COMMANDLINE

@@ -1,16 +1,23 @@
 """The command predict."""
 
-import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands.options import Project, decoded, device_option, with_option
+from engine.commands.options import (
+    Project,
+    decoded,
+    device_option,
+    file_options,
+    require_file,
+    with_option,
+)
 from engine.support.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.types import Floats2d
+    from engine.data.config import DataConfig
 
 
 def predict_command(project: Project) -> click.Command:
@@ -19,12 +26,51 @@ def predict_command(project: Project) -> click.Command:
     @click.command()
     @click.argument("run_dir", type=click.Path())
     @click.argument("texts", nargs=-1, metavar="[TEXT]...")
+    @click.option("--text", "more", multiple=True, metavar="TEXT", help="A TEXT, also the name of a file; repeatable.")
+    @click.option(
+        "--file",
+        type=click.Path(),
+        metavar="FILE",
+        help="Label the rows of a file of any format that training reads; - is standard input.",
+    )
+    @file_options
+    @click.option(
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Rows with their labels: .csv, .tsv, .jsonl, .json or .parquet.  [default: CSV on standard output]",
+    )
+    @click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Tell the N most probable labels.")
+    @click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        metavar="P",
+        help="Leave the label empty where its probability is smaller.",
+    )
+    @click.option("--probabilities", is_flag=True, help="Tell those of all classes.")
     @with_option
     @device_option()
-    @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text, with all probabilities.")
-    def predict(run_dir: str, texts: tuple[str, ...], others: tuple[str, ...], device: str, as_json: bool) -> None:
-        """Label each TEXT, or each line of standard input, with its class and probability.
+    @click.option(
+        "--json", "as_json", is_flag=True, help="Print a line of JSON for each text, of a TEXT with all probabilities."
+    )
+    def predict(
+        run_dir: str,
+        texts: tuple[str, ...],
+        more: tuple[str, ...],
+        file: str | None,
+        output: str | None,
+        top: int,
+        threshold: float,
+        probabilities: bool,
+        others: tuple[str, ...],
+        device: str,
+        as_json: bool,
+        **reading: str | None,
+    ) -> None:
+        """Label each TEXT, each line of standard input, or each row of --file FILE.
 
+        Prints the class and its probability; with --file all columns of the row before them.
         With several runs (--with) that is the class of the largest mean probability.
         A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
         """
@@ -37,37 +83,68 @@ def predict_command(project: Project) -> click.Command:
         runs = [run_dir, *others]
         for path in runs:
             RunDirectory.open(path)
-        if not texts and sys.stdin is None:
+        given = [decoded(text, number) for number, text in enumerate((*texts, *more), start=1)]
+        require_one_source(given, file, output, reading)
+        if output is not None and as_json:
+            raise UserError(f"--json: the suffix of --output {output} tells the format; leave one of the two out")
+        require_no_file(texts, run_dir)
+        if not given and sys.stdin is None and file in (None, "-"):
             raise UserError(
                 "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
             )
-        given = [decoded(text, number) for number, text in enumerate(texts, start=1)]
-        if not given and sys.stdin.isatty():
+        if not given and file in (None, "-") and sys.stdin.isatty():
             click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
 
+        from engine.commands.answers import InputTable, Wanted, answers, label_file
         from engine.data.lines import line_blocks
         from engine.training.prediction import Predictor
 
+        wanted, table = Wanted(top, threshold, probabilities), None
+        if file is not None:
+            if output is not None:
+                require_output(output)
+            table = InputTable(file, reading_of(project, run_dir, file, reading))
         with Predictor(runs, project.configs, project.build_network, device) as predictor:
-            for block, probabilities in predictor.of_blocks([given] if given else line_blocks(sys.stdin.buffer)):
-                click.echo(answers(block, probabilities, predictor.classes, as_json), nl=False)
+            if table is not None:
+                label_file(predictor, table, wanted, output, as_json, lambda line: click.echo(line, err=True))
+                return
+            for block, found in predictor.of_blocks([given] if given else line_blocks(sys.stdin.buffer)):
+                click.echo(answers(block, found, predictor.classes, wanted, as_json), nl=False)
 
     return predict
 
 
-def answers(texts: list[str], probabilities: "Floats2d", classes: list[str], as_json: bool) -> str:
-    """A line for each text: its class, a tab and its probability, or JSON with all probabilities."""
-    labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
-    if not as_json:
-        most = probabilities.max(axis=1).tolist()
-        return "".join([f"{label}\t{probability:.4f}\n" for label, probability in zip(labels, most)])
-    lines = (
-        {
-            "text": text,
-            "label": label,
-            "probability": max(row),
-            "probabilities": {name: round(p, 6) for name, p in zip(classes, row)},
-        }
-        for text, label, row in zip(texts, labels, probabilities.tolist())
-    )
-    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
+def require_one_source(given: list[str], file: str | None, output: str | None, reading: dict[str, str | None]) -> None:
+    """Raise UserError for texts beside a file, and for options of a file without one."""
+    if file is not None and given:
+        raise UserError(f"--file {file}: labels the rows of a file, so no TEXT can be given with it; leave one out")
+    if file is None:
+        require_file("--file", {**reading, "output": output})
+
+
+def require_no_file(texts: tuple[str, ...], run_dir: str) -> None:
+    """Raise UserError for a text that is the name of a file: its rows are meant, as a rule."""
+    for text in texts:
+        if os.path.isfile(text):
+            raise UserError(
+                f"{text}: is a file; label its rows with --file {text}, or the name itself with --text {text}"
+            )
+
+
+def require_output(output: str) -> None:
+    """Raise UserError unless a table can be written to a file of this name."""
+    from engine.data.writing import checked_suffix
+    from engine.support.files import require_writable
+
+    checked_suffix(output)
+    require_writable(output, "--output")
+
+
+def reading_of(project: Project, run_dir: str, file: str, reading: dict[str, Any]) -> "DataConfig":
+    """The DataConfig that says how to read a file to be labelled: text columns are those of the training."""
+    from engine.data.reading import for_other_file
+    from engine.training.run_directory import RunDirectory
+    from engine.training.trained_run import read_run_settings
+
+    data = read_run_settings(RunDirectory.open(run_dir), project.configs).data
+    return for_other_file(data, file, {name: value for name, value in reading.items() if value is not None})

@@ -1,6 +1,5 @@
 """The text and label columns of a table, chosen as asked for, else by their names, else by their content."""
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,6 +25,11 @@ TEXT_NAMES = (
     "comment", "message", "question", "tweet", "abstract", "summary", "utterance", "news",
 )  # fmt: skip
 HEADER_SAMPLE_ROWS = 100
+SAMPLE_ROWS = 5000  # of which columns are judged by their values
+FEW_ROWS = 20  # too few to judge a column by its values
+HANDFUL = 20  # values, and a fifth of the rows: a column of fewer is no text
+LEAK_ACCURACY = 0.99  # of a column that tells the label
+LEAK_SHARE = 0.25  # of the rows, whose value in this column occurs in others too
 
 
 class Columns(NamedTuple):
@@ -46,16 +50,18 @@ def choose_columns(
     path: str,
     form: Format,
     rows: list[Any],
+    names: list[str] | None,
     text_columns: Sequence[str | int] | None,
     label_column: str | int | None,
     labels: str,
 ) -> Columns:
     """Choose the columns of a table by its first rows.
 
+    names: of the columns, where the format has them; in CSV and TSV they may stand in the first row.
     Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed.
     """
     asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
-    header = find_header(form, rows, asked)
+    header = names if form.delimiter is None else find_header(rows, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
     width = len(header) if header is not None else Counter(map(len, rows)).most_common(1)[0][0]
     text = [find_column(path, column, header, width) for column in text_columns or []]
@@ -72,7 +78,10 @@ def choose_columns(
         raise UserError(
             f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)"
         )
-    return Columns(header, width, text or guess_text(path, header, width, label), label)
+    if not text:
+        has_header = form.delimiter is not None and header is not None
+        text = guess_text(path, header, rows[has_header : has_header + SAMPLE_ROWS], width, label)
+    return Columns(header, width, text, label)
 
 
 def is_position(column: str | int) -> bool:
@@ -80,13 +89,8 @@ def is_position(column: str | int) -> bool:
     return isinstance(column, int) or (column.isascii() and column.isdigit())
 
 
-def find_header(form: Format, rows: list[Any], asked: list[str | int]) -> list[str] | None:
-    """The column names, or None.
-
-    They are the keys of JSON, or a first row where a column is asked for by name or that looks like names.
-    """
-    if form.delimiter is None:
-        return list(dict.fromkeys(itertools.chain.from_iterable(rows))) if form.name == "JSON lines" else None
+def find_header(rows: list[Any], asked: list[str | int]) -> list[str] | None:
+    """The column names, or None: a first row where a column is asked for by name or that looks like names."""
     first = [cell.strip() for cell in rows[0]]
     if any(not is_position(column) for column in asked):
         return first
@@ -151,17 +155,62 @@ def guess_label(rows: list[Any], header: list[str] | None, width: int, text: lis
     return min(ends, key=lambda i: len({row[i] for row in rows if len(row) == width}), default=None)
 
 
-def guess_text(path: str, header: list[str] | None, width: int, label: int | None) -> list[int]:
-    """The indices of the text columns: those with a known name, else all but the label where no doubt is left."""
+def guess_text(path: str, header: list[str] | None, rows: list[Any], width: int, label: int | None) -> list[int]:
+    """The indices of the text columns: those with a known name, else all but the label where no doubt is left.
+
+    Columns of a handful of values are none, unless one has a known name and no other has.
+    """
     rest = [i for i in range(width) if i != label]
-    if header is not None:
-        named = [i for i in rest if header[i].lower() in TEXT_NAMES]
-        if named:
-            return named
-        if len(rest) > 1:
-            rest = []
-    if not rest:
+    named = [] if header is None else [i for i in rest if header[i].lower() in TEXT_NAMES]
+    asked = named or (rest if header is None or len(rest) == 1 else [])
+    texts = [i for i in asked if not is_handful(column_cells(rows, header, i))] or named
+    if not texts:
+        few = ", of few values each" if asked else ""
         raise UserError(
-            f"{path}: cannot tell which column holds the text ({seen(header, width)}); name it (--text-columns)"
+            f"{path}: cannot tell which column holds the text ({seen(header, width)}{few}); name it (--text-columns)"
         )
-    return rest
+    return texts
+
+
+def column_cells(rows: list[Any], header: list[str] | None, index: int) -> list[Any]:
+    """The cells of a column in some rows; None for an empty one, text for arrays and objects."""
+    if header is not None and rows and isinstance(rows[0], dict):
+        cells = [row.get(header[index]) for row in rows]
+    else:
+        cells = [row[index] if index < len(row) else None for row in rows]
+    return [None if cell == "" else repr(cell) if isinstance(cell, (list, dict)) else cell for cell in cells]
+
+
+def is_handful(cells: list[Any]) -> bool:
+    """Whether the filled cells of a column hold too few values for texts: the same ones return again and again."""
+    values = [cell for cell in cells if cell is not None]
+    return len(values) >= FEW_ROWS and len(set(values)) <= min(HANDFUL, len(values) // 5)
+
+
+def label_leaks(columns: Columns, rows: list[Any]) -> list[str]:
+    """A warning for each text column whose value tells the label, by the first rows of a file.
+
+    Only rows count whose value occurs in others too, and only where these are LEAK_SHARE of all at least. rows: lists
+    or dicts, without a header.
+    """
+    if columns.label is None or len(columns.text) < 2:
+        return []
+    warnings = []
+    for index in columns.text:
+        cells = (column_cells(rows[:SAMPLE_ROWS], columns.header, i) for i in (index, columns.label))
+        pairs = [pair for pair in zip(*cells) if None not in pair]
+        of_value = Counter(value for value, _ in pairs)
+        repeated = Counter(pair for pair in pairs if of_value[pair[0]] > 1)
+        most: dict[Any, int] = {}
+        for (value, _), count in repeated.items():
+            most[value] = max(count, most.get(value, 0))
+        count, labels = sum(repeated.values()), {label for _, label in repeated}
+        if len(pairs) >= FEW_ROWS and len(labels) > 1 and count >= LEAK_SHARE * len(pairs):
+            share = sum(most.values()) / count
+            if share >= LEAK_ACCURACY:
+                warnings.append(
+                    f"{columns.describe(index)} is part of the text and tells the label of {100 * share:.0f} % of the "
+                    f"rows whose value there repeats (of the first {len(pairs)}); if it is not known before the label "
+                    "is, leave it out (--text-columns)"
+                )
+    return warnings

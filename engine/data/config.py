@@ -14,7 +14,8 @@ class DataConfig(Settings):
     corpus: str = setting("r8", "corpus by name, as the command corpora lists them (not used with train_file)")
     train_file: str = setting(
         "",
-        "CSV, TSV or JSON lines of labelled training texts, also gzip; a pattern, or several files with commas between",
+        "labelled training texts: CSV, TSV, JSON, fastText or parquet, also gzip or zip; a folder with a folder or a "
+        "file per class; a pattern, or several files with commas between",
     )
     validation_file: str = setting("", "labelled texts that choose the best epoch")
     test_file: str = setting("", "labelled texts that are only measured at the end")
@@ -22,6 +23,11 @@ class DataConfig(Settings):
         "", "columns of the text by name or position from 1, separated by commas; guessed if empty"
     )
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
+    encoding: str = setting("", "encoding of the files, such as cp1252 or utf-16; UTF-8 if empty")
+    delimiter: str = setting(
+        "", "character between the columns of CSV, or comma, semicolon, tab, bar; told by the content if empty"
+    )
+    quotechar: str = setting("", 'character around cells of CSV; " if empty, none where quotes are ordinary characters')
     tokenizer: str = setting(
         "", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts"
     )

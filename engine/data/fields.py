@@ -13,7 +13,7 @@ from engine.data.strings import SPACE, Bytes, DistinctStrings, Strings, spans_of
 from engine.data.tables import Format
 from engine.types import Bools, Ints1d, Ints2d
 
-LINE_END, RETURN, QUOTE = 10, 13, 34
+LINE_END, RETURN = 10, 13
 IS_WHITE = np.isin(np.arange(256), [*range(9, 14), *range(28, 33)])  # what str.strip() removes, of ASCII
 
 
@@ -37,7 +37,9 @@ def regular_fields(block: bytes, form: Format, width: int, header_line: int = -1
 
     width: the number of columns. header_line: of the header, if it is in this block; it is no row.
     """
-    if form.name == "JSON lines" or (form.delimiter is not None and width == 1):
+    if form.delimiter is None and form.name != "plain lines" or form.delimiter is not None and width == 1:
+        return None
+    if not block or not (form.quote + (form.delimiter or "")).isascii():
         return None
     if not block.endswith(b"\n"):
         block += b"\n"
@@ -45,7 +47,7 @@ def regular_fields(block: bytes, form: Format, width: int, header_line: int = -1
     line_ends = row_ends = np.flatnonzero(data == LINE_END)
     nowhere = line_ends[:0]
     marks = nowhere if form.delimiter is None else np.flatnonzero(data == ord(form.delimiter))
-    quotes = np.flatnonzero(data == QUOTE) if form.quoted else nowhere
+    quotes = np.flatnonzero(data == ord(form.quote)) if form.quoted else nowhere
     if len(quotes):
         row_ends, marks = (places[np.searchsorted(quotes, places) % 2 == 0] for places in (row_ends, marks))
     if not len(row_ends):
@@ -60,7 +62,8 @@ def regular_fields(block: bytes, form: Format, width: int, header_line: int = -1
             return None
     row_stops = row_ends - in_return
     if form.delimiter is not None:
-        filled = np.flatnonzero(~IS_WHITE[data]) if form.delimiter == "\t" else marks
+        blank_cells_are_none = form.delimiter == "\t" and not form.quoted
+        filled = np.flatnonzero(~IS_WHITE[data]) if blank_cells_are_none else marks
         kept = np.searchsorted(filled, row_starts) < np.searchsorted(filled, row_stops)
         if not kept.all():  # lines of blanks are no rows
             if any(block[a:b].strip() for a, b in zip(row_starts[~kept].tolist(), row_stops[~kept].tolist())):
@@ -75,7 +78,7 @@ def regular_fields(block: bytes, form: Format, width: int, header_line: int = -1
     ends = np.concatenate([marks, row_stops[:, None]], axis=1)
     doubled: Ints1d = nowhere
     if len(quotes):
-        found = without_quotes(data, quotes, starts, ends)
+        found = without_quotes(data, ord(form.quote), quotes, starts, ends)
         if found is None:
             return None
         starts, ends, doubled = found
@@ -84,11 +87,16 @@ def regular_fields(block: bytes, form: Format, width: int, header_line: int = -1
     return Fields(data, starts[first:], ends[first:], doubled, lines[first:], used)
 
 
-def without_quotes(data: Bytes, quotes: Ints1d, starts: Ints2d, ends: Ints2d) -> tuple[Ints2d, Ints2d, Ints1d] | None:
-    """(starts, ends, places of doubled quotes) of cells within their quotes; None unless all are regular."""
-    enclosed = (data[starts] == QUOTE) & (ends - starts > 1)
+def without_quotes(
+    data: Bytes, quote: int, quotes: Ints1d, starts: Ints2d, ends: Ints2d
+) -> tuple[Ints2d, Ints2d, Ints1d] | None:
+    """(starts, ends, places of doubled quotes) of cells within their quotes; None unless all are regular.
+
+    quotes: places of the character `quote`.
+    """
+    enclosed = (data[starts] == quote) & (ends - starts > 1)
     inside = np.searchsorted(quotes, ends) - np.searchsorted(quotes, starts)
-    if (enclosed != (inside > 0)).any() or (data[ends[enclosed] - 1] != QUOTE).any() or inside.sum() != len(quotes):
+    if (enclosed != (inside > 0)).any() or (data[ends[enclosed] - 1] != quote).any() or inside.sum() != len(quotes):
         return None
     around = np.zeros(len(data) + 1, bool)
     around[starts[enclosed]] = True

@@ -2,36 +2,39 @@
 
 import bisect
 import hashlib
+import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.arrays.checks import check_choice
 from engine.data.blocks import Block, Blocks
-from engine.data.columns import choose_columns
+from engine.data.columns import choose_columns, label_leaks
 from engine.data.fields import cells_of, regular_fields, texts_of
+from engine.data.folders import ClassSource, class_sources
+from engine.data.packed import split_member
 from engine.data.strings import strings_from
-from engine.data.tables import MISSING, cell_text, format_of, read_rows
+from engine.data.table_file import TableFile
+from engine.data.tables import MISSING, Table, cell_text
 from engine.data.texts import LabelledTexts, TextBlock, joined, shown
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, sha256_of
 from engine.support.paths import names_of
 from engine.support.text import sanitize
 
-HEAD_BYTES = 1 << 20  # by which format and columns are chosen
-
 
 class FileTexts:
-    """The texts and labels of a file in CSV, TSV, JSON lines or plain lines (UTF-8, also gzip).
+    """The texts and labels of a file in one of the FORMATS, also packed (gzip, zip).
 
     text_columns: names or positions, one or a sequence; several are joined by a space. label_column: a name or
     position. Positions count from 1, as in cut. Columns that are not given are guessed, by the first MiB of the file,
     from the names in a header; without one the label is the first or last column, whichever repeats its values more,
-    and the text all the others.
+    and the text all the others that hold more than a handful of values.
     labels: "required", "optional" (None where the file has no label column, or an empty one) or "ignored" (None).
+    encoding, delimiter, quotechar, stream: as in TableFile.
     Blank lines are skipped, except in plain lines. UserError, naming file and line, for anything that cannot be read.
     """
 
@@ -41,32 +44,35 @@ class FileTexts:
         text_columns: str | int | Sequence[str | int] | None = None,
         label_column: str | int | None = None,
         labels: str = "required",
+        encoding: str = "",
+        delimiter: str = "",
+        quotechar: str = "",
+        stream: Iterable[bytes] | None = None,
     ) -> None:
         check_choice("labels", labels, ("required", "optional", "ignored"))
         self.source, self.labels = os.fspath(path), labels
         if isinstance(text_columns, (str, int)):
             text_columns = [text_columns]
-        block = next(iter(Blocks(self.source)))
-        cut = block.data.rfind(b"\n", 0, HEAD_BYTES) + 1 if len(block.data) > HEAD_BYTES else len(block.data)
-        cut, whole = cut or len(block.data), block.last and cut == len(block.data)
-        head = block.data[:cut].decode("utf-8")
-        plain = labels != "required" and text_columns is None and label_column is None
-        self.format = format_of(self.source, head, whole, plain)
-        table = read_rows(self.source, self.format, head, last=whole)
-        if not table.rows:
+        plain_lines = labels != "required" and text_columns is None and label_column is None
+        self.file = TableFile(self.source, plain_lines, encoding, delimiter, quotechar, stream)
+        self.format, self.kind, (rows, lines, _) = self.file.format, self.file.kind, self.file.head
+        if not rows:
             raise UserError(f"{self.source}: the file holds no rows; give one with at least one text")
-        self.columns = choose_columns(self.source, self.format, table.rows, text_columns, label_column, labels)
+        names = None
+        if self.kind.header or self.kind.keyed:
+            names = list(self.kind.header or dict.fromkeys(itertools.chain.from_iterable(rows)))
+        self.columns = choose_columns(self.source, self.format, rows, names, text_columns, label_column, labels)
         has_header = self.columns.header is not None and self.format.delimiter is not None
-        self.header_line = table.lines[0] if has_header else 0
-        if whole and len(table.rows) == has_header:
+        self.header_line = lines[0] if has_header else 0
+        if self.file.whole and len(rows) == has_header:
             raise UserError(f"{self.source}: the file holds a header and no rows; give one with at least one text")
+        leaks = label_leaks(self.columns, rows[has_header:])
+        self.warnings = [f"warning: {self.source}: {leak}" for leak in leaks]
 
     def blocks(self) -> Iterator[TextBlock]:
         """The texts of the file, in blocks of consecutive ones."""
-        blocks = Blocks(self.source)
         empty = filled = None  # lines of labels, where they are optional
-        for block in blocks:
-            read = self.regular_block(block, blocks) or self.any_block(block, blocks)
+        for read in self.read_blocks():
             if self.labels == "optional" and read.labels is not None:
                 places = [line for name, line in zip(read.labels, read.lines or ()) if not name]
                 empty = empty or next(iter(places), None)
@@ -77,6 +83,24 @@ class FileTexts:
                     read = read._replace(labels=None)
             if len(read.strings.offsets) > 1:
                 yield read
+
+    def read_blocks(self) -> Iterator[TextBlock]:
+        """The texts of each block or table of the file, with empty labels where they are optional."""
+        if self.kind.tables is None:
+            blocks, each = self.file.blocks()
+            for block in each:
+                yield self.regular_block(block, blocks) or self.text_block(self.file.table_of(block, blocks))
+            return
+        label, header = self.label(), self.columns.header or ()
+        needed = [header[index] for index in (*self.columns.text, *([] if label is None else [label]))]
+        for table in self.file.tables(needed):
+            yield self.text_block(table)
+
+    def rows(self) -> Iterator[tuple[list[Any], list[int], list[str]]]:
+        """(rows with all their cells, the line of each, the text of each), table by table."""
+        for table in self.file.tables():
+            rows, lines = self.rows_below_header(table)
+            yield rows, lines, self.texts_of_rows(rows, lines)
 
     def regular_block(self, block: Block, blocks: Blocks) -> TextBlock | None:
         """The texts of a Block that is regular; None for any other."""
@@ -98,21 +122,29 @@ class FileTexts:
             blocks.take_back(block.data[fields.used :])
         return TextBlock(texts, names, (block.line + fields.lines).tolist(), self.source)
 
-    def any_block(self, block: Block, blocks: Blocks) -> TextBlock:
-        """The texts of any Block."""
-        table = read_rows(self.source, self.format, block.data.decode("utf-8"), block.line, block.last)
-        if table.open_line is not None:
-            line_ends = np.flatnonzero(np.frombuffer(block.data, np.uint8) == ord("\n"))
-            skipped = table.open_line - block.line
-            blocks.take_back(block.data[line_ends[skipped - 1] + 1 if skipped else 0 :])
+    def text_block(self, table: Table) -> TextBlock:
+        """The texts of any rows."""
+        rows, lines = self.rows_below_header(table)
+        texts = strings_from(self.texts_of_rows(rows, lines))
+        label = self.label()
+        names = None if label is None else self.read_labels(rows, lines, label)
+        return TextBlock(texts, names, lines, self.source, unit=self.kind.unit)
+
+    def rows_below_header(self, table: Table) -> tuple[list[Any], list[int]]:
+        """(rows, lines) of a table without its header, no row wider than that."""
         first = bisect.bisect_right(table.lines, self.header_line)
         rows, lines = table.rows[first:], table.lines[first:]
         self.cut_rows(rows, lines)
+        return rows, lines
+
+    def texts_of_rows(self, rows: list[Any], lines: list[int]) -> list[str]:
+        """The text of each row: its text columns, joined by spaces."""
         cells = [self.column_cells(rows, lines, index) for index in self.columns.text]
-        texts = [" ".join(parts).strip() for parts in zip(*cells)]
-        label = self.label()
-        names = None if label is None else self.read_labels(rows, lines, label)
-        return TextBlock(strings_from(texts), names, lines, self.source)
+        return [" ".join(parts).strip() for parts in zip(*cells)]
+
+    def place(self, line: int) -> str:
+        """The place of a row for error messages."""
+        return f"{self.source}, {self.kind.unit} {line}"
 
     def label(self) -> int | None:
         """The index of the column of labels; None where there are none or they are not asked for."""
@@ -125,13 +157,13 @@ class FileTexts:
         """
         width = self.columns.width
         for number, row in enumerate(rows):
-            if len(row) <= width or self.format.name == "JSON lines":
+            if len(row) <= width or self.kind.keyed:
                 continue
             if self.format.name == "TSV" and self.columns.text[-1] == width - 1:
                 rows[number] = [*row[: width - 1], " ".join(row[width - 1 :])]
             elif any(cell.strip() for cell in row[width:]):
                 raise UserError(
-                    f"{self.source}, line {lines[number]}: {len(row)} columns where {width} are expected, "
+                    f"{self.place(lines[number])}: {len(row)} columns where {width} are expected, "
                     f"{shown(row[width])} is too many; put the field that holds the delimiter in double quotes"
                 )
 
@@ -146,12 +178,11 @@ class FileTexts:
                     if isinstance(row, dict) and columns.header is not None
                     else f"{len(row)} columns, but {columns.width} are expected"
                 )
-                raise UserError(f"{self.source}, line {line}: {found}; complete or remove the line")
+                raise UserError(f"{self.place(line)}: {found}; complete or remove the line")
             text = cell_text(cell)
             if text is None:
                 raise UserError(
-                    f"{self.source}, line {line}: {columns.describe(index)} holds {shown(cell)}; "
-                    "give a string or a number"
+                    f"{self.place(line)}: {columns.describe(index)} holds {shown(cell)}; give a string or a number"
                 )
             cells.append(text)
         return cells
@@ -176,7 +207,7 @@ class FileTexts:
         for name in dict.fromkeys(names):
             # Format characters may be part of a word, as in Persian, and stay.
             if sanitize(name) != name:
-                where = f"{self.source}, line {lines[names.index(name)]}: the label {shown(name)}"
+                where = f"{self.place(lines[names.index(name)])}: the label {shown(name)}"
                 raise UserError(
                     f"{where} in {self.columns.describe(label)} holds a character that cannot be printed; remove it, "
                     "or name another label column (--label-column)"
@@ -187,12 +218,16 @@ class FileTexts:
         """The error for a label that is empty or as good as that."""
         assert self.columns.label is not None
         where = self.columns.describe(self.columns.label)
-        return UserError(f"{self.source}, line {line}: the label in {where} is {found}; fill it in or remove the line")
+        return UserError(f"{self.place(line)}: the label in {where} is {found}; fill it in or remove the line")
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the file."""
+        return sha256_of(split_member(self.source).file)
 
     def described_columns(self, labelled: bool = True) -> str:
         """The format and the columns in words, read or guessed. labelled: whether there are labels."""
         parts, columns = [self.format.name], self.columns
-        if self.format.name != "plain lines":
+        if self.format.name != "plain lines" and not self.kind.header:
             if self.format.delimiter is not None:
                 parts[0] += ", no header" if columns.header is None else ", header"
             parts.append("text: " + columns.describe(*columns.text))
@@ -208,13 +243,19 @@ def is_not_finite(cell: Any) -> bool:
 class TextFiles:
     """The texts and labels of one file or of several, one after the other; arguments as those of FileTexts.
 
-    path: of a file, a pattern ("part-*.csv.gz"; files in the order of their names), or several of these, separated by
-    commas. All have the same columns.
+    path: of a file, a folder of classes (folders.py), a pattern ("part-*.csv.gz"; files in the order of their names),
+    or several of these, separated by commas. All have the same columns.
     """
 
     def __init__(self, path: AnyPath, **options: Any) -> None:
         self.source = os.fspath(path)
-        self.files = [FileTexts(name, **options) for name in names_of(self.source)]
+        self.files: list[FileTexts | ClassSource] = []
+        for name in names_of(self.source):
+            if os.path.isdir(name):
+                require_plain_options(name, options)
+                self.files += class_sources(name, options.get("labels", "required"), options.get("encoding", ""))
+            else:
+                self.files.append(FileTexts(name, **options))
         first = self.files[0]
         for file in self.files[1:]:
             if file.described_columns() != first.described_columns():
@@ -223,10 +264,6 @@ class TextFiles:
                     f"({first.described_columns()}); read files of one kind together, or name the columns"
                 )
 
-    def paths(self) -> list[str]:
-        """The paths of the files."""
-        return [file.source for file in self.files]
-
     def blocks(self) -> Iterator[TextBlock]:
         """The texts of all files, in blocks of consecutive ones of one file."""
         for file in self.files:
@@ -234,13 +271,28 @@ class TextFiles:
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the files, of how they are read, and of their columns."""
-        parts = [(file.described_columns(), file.labels, sha256_of(file.source)) for file in self.files]
+        parts = [(file.described_columns(), file.labels, file.digest()) for file in self.files]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def warnings(self) -> list[str]:
+        """A line on each column that seems to tell the label."""
+        return [warning for file in self.files for warning in file.warnings]
 
     def note(self, count: int, labelled: bool = True) -> str:
         """One line on what was read and what was guessed. count: of texts; labelled: whether they have labels."""
-        described = f"{self.files[0].described_columns(labelled)}; {count} row" + ("s" if count != 1 else "")
-        return described if len(self.files) == 1 else f"{len(self.files)} files; {described}"
+        first = self.files[0]
+        described = f"{first.described_columns(labelled)}; {count} row" + ("s" if count != 1 else "")
+        if len(self.files) == 1 or isinstance(first, ClassSource):
+            return described
+        return f"{len(self.files)} files; {described}"
+
+
+def require_plain_options(folder: str, options: dict[str, Any]) -> None:
+    """Raise UserError for options of tables where a folder is given, which has no columns."""
+    for name in ("text_columns", "label_column", "delimiter", "quotechar"):
+        if options.get(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{folder}: is a folder of classes, whose names are the labels; leave {option} out")
 
 
 def read_texts(path: AnyPath, **options: Any) -> tuple[LabelledTexts, str]:

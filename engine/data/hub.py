@@ -19,6 +19,7 @@ from typing import Any
 import platformdirs
 
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
+from engine.data.parquet import parquet_file, require_pyarrow
 from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch, shown
 from engine.support.command import install_extra
 from engine.support.errors import UserError, first_line
@@ -212,38 +213,19 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def require_pyarrow(what: str) -> None:
-    """Raise UserError unless pyarrow can be imported: to be called before anything is fetched.
-
-    what: the file or corpus.
-    """
-    try:
-        importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise UserError(
-            f"{what}: pyarrow reads it and cannot be imported ({first_line(error)}); run {install_extra('hub')}"
-        ) from None
-
-
 def read_parquet(path: Path, text_columns: tuple[str, ...], label_column: str) -> tuple[list[str], list[int]]:
     """(texts, label numbers) of all rows of a parquet file, in their order: text columns are joined by a space.
 
     Raises ValueError, with the reason in words that follow "FILE: ", for a damaged file and for other columns.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     texts: list[str] = []
     numbers: list[int] = []
-    try:
-        with pq.ParquetFile(path) as file:
-            require_columns(file.schema_arrow, text_columns, label_column)
-            for batch in file.iter_batches(columns=[*text_columns, label_column]):  # batches: arrow's copy stays small
-                cells = (batch.column(name).to_pylist() for name in text_columns)
-                texts += [" ".join(cell or "" for cell in row).strip() for row in zip(*cells)]
-                numbers += batch.column(label_column).to_pylist()
-    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is no parquet file that can be read ({first_line(error)})") from None
+    with parquet_file(path) as file:
+        require_columns(file.schema_arrow, text_columns, label_column)
+        for batch in file.iter_batches(columns=[*text_columns, label_column]):  # batches: arrow's copy stays small
+            cells = (batch.column(name).to_pylist() for name in text_columns)
+            texts += [" ".join(cell or "" for cell in row).strip() for row in zip(*cells)]
+            numbers += batch.column(label_column).to_pylist()
     return texts, numbers
 
 

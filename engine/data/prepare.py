@@ -187,13 +187,14 @@ def prepare_in(
 
 
 def note_on(split: str, source: TextSource, count: int, log: Log | None) -> list[str]:
-    """A line on the files of a split that were read, for the log too; none for a corpus by name."""
+    """Lines on the files of a split that were read, for the log too; none for a corpus by name."""
     if not isinstance(source, TextFiles):
         return []
-    note = f"{split}: {source.source}: {source.note(count)}"
+    notes = [f"{split}: {source.source}: {source.note(count)}", *(source.warnings() if split == "train" else [])]
     if log is not None:
-        log(note)
-    return [note]
+        for note in notes:
+            log(note)
+    return notes
 
 
 def encode_labelled(

@@ -1,5 +1,7 @@
 """The texts that settings name: of a corpus by name, or of files."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from engine.data.config import DataConfig
@@ -41,15 +43,28 @@ def read_corpus(config: DataConfig, cache_dir: AnyPath | None = None) -> tuple[C
     for split, files in zip(("train", "validation", "test"), sources):
         if isinstance(files, TextFiles):
             texts = splits[split] = joined(files.blocks(), files.source)
-            notes.append(f"{split}: {files.source}: {files.note(len(texts))}")
+            notes += [f"{split}: {files.source}: {files.note(len(texts))}", *files.warnings()]
     require_two_classes(class_names(splits["train"]), splits["train"].source)
     return Corpus(name, **splits), notes
 
 
 def columns_of(config: DataConfig) -> dict[str, Any]:
-    """The columns of a DataConfig as arguments of read_texts()."""
+    """The columns of a DataConfig, and how its files are read, as arguments of read_texts()."""
     names = [name.strip() for name in config.text_columns.split(",")] if config.text_columns else None
-    return {"text_columns": names, "label_column": config.label_column or None}
+    way = {name: getattr(config, name) for name in ("encoding", "delimiter", "quotechar")}
+    return {"text_columns": names, "label_column": config.label_column or None, **way}
+
+
+def for_other_file(config: DataConfig, path: AnyPath, changes: Mapping[str, str]) -> DataConfig:
+    """The DataConfig that says how to read another file than those of a training.
+
+    Its columns are those of the training, unless it is a folder, which has none; encoding, delimiter and quotes are
+    told anew. changes: fields that are given for this file.
+    """
+    own = {"encoding": "", "delimiter": "", "quotechar": ""}
+    if os.path.isdir(path):
+        own |= {"text_columns": "", "label_column": ""}
+    return config.replace(**{**own, **changes})
 
 
 def read_test_texts(

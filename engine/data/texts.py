@@ -21,7 +21,7 @@ BLOCK_TEXTS = 4096
 class TextBlock(NamedTuple):
     """Consecutive texts of a file or of a list. labels: B strings, or None; lines, source: as in LabelledTexts.
 
-    before: how many texts of a list come before these.
+    before: how many texts of a list come before these. unit: what lines count.
     """
 
     strings: Strings
@@ -29,10 +29,12 @@ class TextBlock(NamedTuple):
     lines: Sequence[int] | None
     source: str
     before: int = 0
+    unit: str = "line"
 
     def place(self, row: int) -> str:
         """The place of a text for error messages."""
-        return place_of(self.source, self.before + row, None if self.lines is None else self.lines[row])
+        line = None if self.lines is None else self.lines[row]
+        return place_of(self.source, self.before + row, line, self.unit)
 
 
 class TextSource(Protocol):
@@ -52,7 +54,7 @@ class LabelledTexts:
     """Texts with their labels and their places in a file.
 
     texts: B strings. labels: B strings, or None. source: the file's name. lines: line of each text, from 1, or None.
-    files: (first text, name) of each file, where there are several.
+    files: (first text, name) of each file, where there are several. unit: what lines count.
     """
 
     texts: list[str]
@@ -60,6 +62,7 @@ class LabelledTexts:
     source: str = "the texts"
     lines: Sequence[int] | None = None
     files: Sequence[tuple[int, str]] = ()
+    unit: str = "line"
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -74,6 +77,7 @@ class LabelledTexts:
                 None if self.lines is None else self.lines[some],
                 self.source,
                 first,
+                self.unit,
             )
 
     def digest(self) -> str:
@@ -87,23 +91,27 @@ class LabelledTexts:
     def place(self, row: int) -> str:
         """The place of a text for error messages: "FILE, line 7" where the line is known, else "FILE, text 7"."""
         source = self.source
+        line = None if self.lines is None else self.lines[row]
         if self.files:
-            source = self.files[bisect.bisect_right([first for first, _ in self.files], row) - 1][1]
-        return place_of(source, row, None if self.lines is None else self.lines[row])
+            first, source = self.files[bisect.bisect_right([first for first, _ in self.files], row) - 1]
+            row -= first
+        return place_of(source, row, line, self.unit)
 
 
-def place_of(source: str, row: int, line: int | None) -> str:
+def place_of(source: str, row: int, line: int | None, unit: str = "line") -> str:
     """The place of a text for error messages: "FILE, line 7" where the line is known, else "FILE, text 7"."""
-    return f"{source}, text {row + 1}" if line is None else f"{source}, line {line}"
+    return f"{source}, text {row + 1}" if line is None else f"{source}, {unit} {line}"
 
 
 def joined(blocks: Iterable[TextBlock], source: str) -> LabelledTexts:
     """The texts of all blocks as LabelledTexts; without labels where a block has none. source: the name of all."""
     texts: list[str] = []
     labels: list[str] | None = []
-    lines: list[int] = []
+    lines: list[int] | None = []
     files: list[tuple[int, str]] = []
+    unit = "line"
     for block in blocks:
+        unit = block.unit
         if not files or files[-1][1] != block.source:
             files.append((len(texts), block.source))
         texts += to_list(block.strings)
@@ -111,8 +119,11 @@ def joined(blocks: Iterable[TextBlock], source: str) -> LabelledTexts:
             labels = None
         elif labels is not None:
             labels += block.labels
-        lines += block.lines or ()
-    return LabelledTexts(texts, labels, source, lines, files if len(files) > 1 else ())
+        if block.lines is None:
+            lines = None
+        elif lines is not None:
+            lines += block.lines
+    return LabelledTexts(texts, labels, source, lines, files if len(files) > 1 else (), unit)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from engine.data.prepare import encode_plain_texts
-from engine.data.reading import read_test_texts
-from engine.data.texts import encode_labels
+from engine.data.reading import for_other_file, read_test_texts
+from engine.data.texts import encode_labels, listed, sorted_names
 from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
@@ -55,22 +55,43 @@ def evaluate_ensemble(
     test_file: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     log: Callable[[str], Any] = print,
+    strict: bool = True,
 ) -> tuple[Evaluation, list[Evaluation]]:
     """(Evaluation of the ensemble, Evaluation of each run alone) of M ≥ 1 run directories.
 
     They are measured on the test texts of the first run, or on the labelled texts of test_file. columns: fields of
     DataConfig that say how to read that file, where it is other than in training. log: takes a line on what was read.
-    UserError as in common_classes(), for a run that is damaged, where there are no test texts, and for a label that is
-    not among the classes.
+    strict: whether a label that is not among the classes is an error; otherwise its texts count as wrong, the measures
+    have a row for it, a line tells their number, and the loss is that of all other texts.
+    UserError as in common_classes(), for a run that is damaged, and where there are no test texts.
     """
     classes = common_classes(paths)
     data = read_run_settings(RunDirectory.open(paths[0]), network_classes).data
-    texts, note = read_test_texts(data.replace(**(columns or {})), test_file, cache_dir)
+    data = data if test_file is None else for_other_file(data, test_file, columns or {})
+    texts, note = read_test_texts(data, test_file, cache_dir)
     log(note)
+    count = len(classes)
+    unknown = [] if strict else sorted_names(set(texts.labels or ()) - set(classes))
+    classes = [*classes, *unknown]
     labels = encode_labels(texts.labels, classes, texts)
+    if unknown:
+        wrong = np.count_nonzero(labels >= count)
+        log(
+            f"{wrong} of {len(labels)} texts have a label that the training did not have ({listed(unknown)}): they "
+            "count as wrong; --strict refuses them"
+        )
+
+    def measured(probabilities: Floats2d) -> Evaluation:
+        padded = np.pad(probabilities, ((0, 0), (0, len(unknown))))
+        result = evaluate_probabilities(labels, padded, classes)
+        if not unknown:
+            return result
+        known = labels < count
+        return result._replace(loss=evaluate_probabilities(labels[known], padded[known], classes).loss)
+
     total: Any = 0
     members = []
     for probabilities in probabilities_of_each(paths, texts.texts, network_classes, build_network, device):
         total = total + probabilities
-        members.append(evaluate_probabilities(labels, probabilities, classes))
-    return evaluate_probabilities(labels, total / len(paths), classes), members
+        members.append(measured(probabilities))
+    return measured(total / len(paths)), members

@@ -52,6 +52,7 @@ def read(files):
 @given(st.sampled_from(sorted(CELLS)).flatmap(lambda suffix: st.tuples(st.just(suffix), contents(suffix))), OPTIONS)
 @example((".tsv", "l\t\u3000\r\n\u3000\t\r\nm\t \x1c\r\n"), {"labels": "ignored"})
 @example((".csv", '\nlabel,text\n"m" ,"\n;a,"\nl,b\n'), {})
+@example((".tsv", '\t\n"\n"l"\t'), {"labels": "ignored"})
 def test_regular_blocks_are_read_as_all_others(tmp_path_factory, file, options):
     suffix, content = file
     path = tmp_path_factory.mktemp("fields") / f"a{suffix}"

@@ -237,9 +237,21 @@ def test_lines_of_blanks_are_skipped(write, delimiter):
         ("a.txt", "just a line\n", ": cannot tell which column holds the label (1 column, no header)"),
         ("a.csv", "label,x,y\n1,a,b\n", ": cannot tell which column holds the text (3 columns: 'label', 'x', 'y')"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"\n', ', line 2: bad JSON \'{"text": "b"\''),
-        ("a.json", '[{"text": "a"}]', ", line 1: expected a JSON object"),
-        ("a.json", "[\n", ", line 1: bad JSON '['"),
-        ("a.jsonl", "[" * 100_000, ", line 1: bad JSON"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n[]', ", line 2: expected a JSON object, got '[]'"),
+        ("a.jsonl", '{"a": ' + "[" * 100_000, ", line 1: bad JSON"),
+        ("a.json", '[{"text": "a"}]', ": cannot tell which column holds the label (1 column: 'text')"),
+        ("a.json", "[\n", ", line 2: expected a JSON object, got the end of the file"),
+        ("a.json", "[]", ": the file holds no rows"),
+        ("a.json", '[{"text": "a", "label": 1},\n {"text": "b" "label": 2}]', ", line 2: bad JSON (Expecting ',' del"),
+        (
+            "a.json",
+            '[{"text": "a", "label": 1}\n {"text": "b"}]',
+            ", line 2: bad JSON, expected a comma or ], got '{\"",
+        ),
+        ("a.json", '[{"text": "a", "label": 1}]\n2', ", line 2: '2' stands behind the array; remove it"),
+        ("a.json", '[{"text": "a",\n"label": 1}, [1]]', ", line 2: expected a JSON object, got '[1]]'"),
+        ("a.json", b'[{"text": "a",\n"label": "\xe9"}]', ", line 2: byte 0xe9 is not UTF-8; save"),
+        ("a.json", "[" * 100_000, ", line 1: expected a JSON object"),
         ("a.jsonl", '{"text": "a", "label": 1}\n\n{"label": "b"}\n', ", line 3: no key 'text'"),
         (
             "a.jsonl",
@@ -317,7 +329,7 @@ def test_one_line_may_end_in_cr(write):
 
 def test_paths_that_cannot_be_read(tmp_path, write):
     assert failure(tmp_path / "none.csv").startswith(": no such file")
-    assert failure(tmp_path).startswith(": is a folder")
+    assert failure(tmp_path).startswith(": the folder is empty")
     assert failure(str(tmp_path / "a\0.csv")).startswith(": cannot be read")
     whole = gzip.compress(b"1\ta\n" * 1000)
     assert failure(write("cut.tsv", whole[:-9])).startswith(": the gzip data is damaged or cut short")

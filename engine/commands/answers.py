@@ -1,0 +1,208 @@
+"""The answers of predict: labels and probabilities as cells, lines of text or JSON; and files labelled row by row."""
+
+import io
+import json
+import os
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+
+from engine.data.blocks import stream_chunks
+from engine.data.config import DataConfig
+from engine.data.files import FileTexts, TextFiles
+from engine.data.folders import ClassSource
+from engine.data.progress import Phase
+from engine.data.reading import columns_of
+from engine.data.texts import shown
+from engine.data.writing import TableWriter, checked_suffix, table_writer, text_writer
+from engine.support.errors import UserError
+from engine.support.files import write_whole
+from engine.training.prediction import Predictor
+from engine.types import Floats2d
+
+PIECE_ROWS = 4096  # labelled at a time
+STDIN = "-"
+DIGITS = 6
+
+
+class Wanted(NamedTuple):
+    """What is told of each text: its `top` labels, none below `threshold`, and all `probabilities` or not."""
+
+    top: int = 1
+    threshold: float = 0.0
+    probabilities: bool = False
+
+    def columns(self, classes: Sequence[str], label: str) -> dict[str, type]:
+        """{name: type} of the columns of cells(). label: the name of the first."""
+        names: dict[str, type] = {}
+        for rank in range(min(self.top, len(classes))):
+            end = f"_{rank + 1}" if rank else ""
+            names.update({f"{label}{end}": str, f"probability{end}": float})
+        return {**names, **({f"p({name})": float for name in classes} if self.probabilities else {})}
+
+    def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
+        """The cells of each text: labels by falling probability, each with its own, then those of all classes.
+
+        The first label is empty where its probability is below the threshold. probabilities: (N, C).
+        """
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
+        most = np.take_along_axis(probabilities, best, axis=1)
+        rows = []
+        for ranks, values, row in zip(best.tolist(), most.tolist(), probabilities.tolist()):
+            cells: list[Any] = []
+            for rank, value in zip(ranks, values):
+                cells += [classes[rank], round(value, DIGITS)]
+            if values[0] < self.threshold:
+                cells[0] = ""
+            rows.append([*cells, *([round(value, DIGITS) for value in row] if self.probabilities else [])])
+        return rows
+
+
+def answers(texts: list[str], probabilities: Floats2d, classes: list[str], wanted: Wanted, as_json: bool) -> str:
+    """A line for each text: labels and probabilities between tabs, or JSON with all probabilities."""
+    rows = wanted.cells(probabilities, classes)
+    if not as_json:
+        return "".join(
+            ["\t".join([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]) + "\n" for row in rows]
+        )
+    names = list(wanted._replace(probabilities=False).columns(classes, "label"))
+    lines = (
+        {
+            "text": text,
+            **dict(zip(names, row)),
+            "probabilities": {name: round(p, DIGITS) for name, p in zip(classes, each)},
+        }
+        for text, row, each in zip(texts, rows, probabilities.tolist())
+    )
+    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
+
+
+class InputTable:
+    """The rows of the files to be labelled. names: of their columns; note: one line on how they are read.
+
+    source: as in TextFiles, or "-" for standard input; a pipe is read as it comes.
+    """
+
+    def __init__(self, source: str, data: DataConfig) -> None:
+        options = {**columns_of(data), "label_column": None, "labels": "ignored"}
+        self.files: Sequence[FileTexts | ClassSource]
+        if source == STDIN or is_pipe(source):
+            stream = sys.stdin.buffer if source == STDIN else open(source, "rb", buffering=0)
+            name = "standard input" if source == STDIN else source
+            self.files = [FileTexts(name, **options, stream=stream_chunks(stream))]
+        else:
+            self.files = TextFiles(source, **options).files
+        first = self.files[0]
+        self.names = names_in(first)
+        for file in self.files:
+            if names_in(file) != self.names:
+                raise UserError(f"{file.source}: has other columns than {first.source}; label the files one by one")
+        self.note = f"{source}: {first.described_columns(labelled=False)}"
+
+    def pieces(self) -> Iterator[tuple[list[Any], list[str], Callable[[int], str]]]:
+        """(rows, their texts, a function of a row's number that names its place) of PIECE_ROWS rows at most."""
+        for file in self.files:
+            tables: Iterator[tuple[list[Any], list[int], list[str]]]
+            if isinstance(file, ClassSource):
+                tables = ((rows, list(range(len(rows))), texts) for rows, texts in file.rows())
+            else:
+                tables = file.rows()
+            for rows, lines, texts in tables:
+                for first in range(0, len(rows), PIECE_ROWS):
+                    some = slice(first, first + PIECE_ROWS)
+                    yield rows[some], texts[some], place_in(file, lines[some])
+
+
+def names_in(file: FileTexts | ClassSource) -> list[str]:
+    """The names of the columns of a file, of a table without a header column1, column2, …"""
+    if isinstance(file, ClassSource):
+        return list(file.header)
+    if file.columns.header is not None:
+        return file.columns.header
+    if file.format.delimiter is None:
+        return ["text"]
+    return [f"column{number}" for number in range(1, file.columns.width + 1)]
+
+
+def place_in(file: FileTexts | ClassSource, lines: Sequence[int]) -> Callable[[int], str]:
+    return lambda row: file.source if isinstance(file, ClassSource) else file.place(lines[row])
+
+
+def is_pipe(path: str) -> bool:
+    """Whether a path is a pipe or the like, which can be read only once."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def label_file(
+    predictor: Predictor,
+    table: InputTable,
+    wanted: Wanted,
+    output: str | None,
+    as_json: bool,
+    log: Callable[[str], None],
+) -> None:
+    """Label the rows of a table and write them with their labels: to the file `output`, or to standard output.
+
+    There they are CSV, or with as_json JSON lines. UserError where a column has the name of an added one.
+    """
+    added = wanted.columns(predictor.classes, "predicted")
+    for name in added:
+        if name in table.names:
+            raise UserError(f"{table.files[0].source}: has a column {shown(name)} already; rename or remove it")
+    log(table.note)
+    if output is None:
+        text = io.StringIO()
+        writer = text_writer(text, ".jsonl" if as_json else ".csv", table.names, added)
+        for _ in labelled(predictor, table, wanted, writer):
+            click.echo(text.getvalue(), nl=False)
+            text.seek(0)
+            text.truncate()
+        click.echo(text.getvalue(), nl=False)
+        return
+    suffix, packed = checked_suffix(output), output.lower().endswith(".gz")
+    counts = np.zeros(2, np.int64)
+
+    def write(path: Path) -> None:
+        with table_writer(path, suffix, packed, table.names, added) as writer, phase:
+            for some in labelled(predictor, table, wanted, writer):
+                counts[:] += some
+                phase.advance(some[0])
+
+    phase = Phase("label", "labelled", None, log)
+    write_whole(output, write)
+    below = f", {counts[1]:,} of them below the threshold {wanted.threshold:g}" if wanted.threshold else ""
+    log(f"{output}: {counts[0]:,} rows labelled{below}")
+
+
+def labelled(predictor: Predictor, table: InputTable, wanted: Wanted, writer: TableWriter) -> Iterator[tuple[int, int]]:
+    """Write all rows with their labels; yields (rows, rows below the threshold) of each piece that was written."""
+    waiting: deque[tuple[list[Any], Callable[[int], str]]] = deque()
+
+    def texts() -> Iterator[list[str]]:
+        for rows, texts, place in table.pieces():
+            waiting.append((rows, place))
+            yield texts
+
+    for _, probabilities in predictor.of_blocks(texts()):
+        rows, place = waiting.popleft()
+        cells = wanted.cells(probabilities, predictor.classes)
+        try:
+            writer.write(rows, cells)
+        except KeyError as error:
+            (name,) = error.args
+            row = next(number for number, row in enumerate(rows) if name in row)
+            raise UserError(
+                f"{place(row)}: has a key {shown(name)} that the first rows lack; write JSON lines "
+                "(--output FILE.jsonl, or --json)"
+            ) from None
+        yield len(rows), sum(row[0] == "" for row in cells)
