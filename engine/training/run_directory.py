@@ -84,7 +84,8 @@ class RunDirectory:
         self.result_file = self.path / "result.json"
         self.lock_file = self.path / "lock"
         self.last = self.path / "checkpoints" / "last"
-        self.best = self.path / "checkpoints" / "best"
+        exported = (self.path / "state.json").exists()  # weights beside it, without checkpoints (engine/serving)
+        self.best = self.path if exported else self.path / "checkpoints" / "best"
 
     @classmethod
     def create(cls, path: AnyPath) -> "RunDirectory":

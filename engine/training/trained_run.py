@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from engine.data.vocabulary import Vocabulary, load_vocabulary, vocabulary_digests
 from engine.support.ahead import begun
 from engine.support.errors import UserError
@@ -19,6 +21,7 @@ from engine.support.implementation import using
 from engine.training.checkpoint import load_arrays, load_weights, read_state
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
+from engine.types import Array
 
 BuildNetwork: TypeAlias = Callable[..., Any]
 
@@ -51,8 +54,13 @@ def open_run(
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
     with using(settings.training.implementation):
         network = build_network(settings.network, vocabulary.size(), len(classes), None)
-    load_weights(network, weights(), directory.best)
+    load_weights(network, in_float32(weights()), directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
+
+
+def in_float32(weights: dict[str, Array]) -> dict[str, Array]:
+    """Weights that were exported in float16 as float32, in which networks compute; others as they are."""
+    return {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in weights.items()}
 
 
 def classes_of(path: AnyPath) -> list[str]:
