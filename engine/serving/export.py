@@ -30,6 +30,10 @@ from engine.training.trained_run import BuildNetwork, OpenRun, open_run
 
 PRECISIONS = ("float16", "float32")
 WEIGHTS = "weights.safetensors"
+CARD, STATE, ONNX = "README.md", "state.json", "model.onnx"
+FILES = (
+    CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json", WEIGHTS, ONNX,
+)  # fmt: skip
 LARGEST = float(np.finfo(np.float16).max)
 
 WriteNetwork = Callable[
@@ -82,7 +86,7 @@ def save_run(
         "versions": {"format": FORMAT, "numpy": np.__version__},
         "files": write(run, directory),
     }
-    write_json(directory.path / "state.json", state)  # last: without it the folder is none
+    write_json(directory.path / STATE, state)  # last: without it the folder is none
 
 
 def without_folders(settings: RunSettings) -> RunSettings:

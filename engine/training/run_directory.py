@@ -84,8 +84,11 @@ class RunDirectory:
         self.result_file = self.path / "result.json"
         self.lock_file = self.path / "lock"
         self.last = self.path / "checkpoints" / "last"
-        exported = (self.path / "state.json").exists()  # weights beside it, without checkpoints (engine/serving)
-        self.best = self.path if exported else self.path / "checkpoints" / "best"
+        self.best = self.path if self.is_exported() else self.path / "checkpoints" / "best"
+
+    def is_exported(self) -> bool:
+        """Whether it is an exported folder (engine/serving): weights beside config.toml, no checkpoints."""
+        return (self.path / "state.json").exists()
 
     @classmethod
     def create(cls, path: AnyPath) -> "RunDirectory":
