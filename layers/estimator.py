@@ -24,6 +24,7 @@ from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.config import TrainingConfig
+from engine.training.run_settings import OF_TEXTS
 from engine.types import Array, Floats2d
 from layers.model import TextModel, make_settings
 from layers.networks import CONFIGS
@@ -37,10 +38,7 @@ except ImportError as error:
     raise ImportError(f"WaveClassifier needs scikit-learn ({error}); run {install_extra('sklearn')}") from None
 
 # Fields that say where texts are read and what is written, and the seed, which is random_state here.
-OTHERS = {
-    "corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column",
-    "seed", "keep_optimizer", "checkpoint_seconds",
-}  # fmt: skip
+OTHERS = {*OF_TEXTS, "seed", "keep_optimizer", "checkpoint_seconds"}
 PARTS: tuple[type[Settings], ...] = (DataConfig, *CONFIGS.values(), TrainingConfig)
 FIELDS = tuple(dict.fromkeys(name for part in PARTS for name in part.fields() if name not in OTHERS))
 LARGEST_SEED = 2**31 - 1
