@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from engine.commands.options import Project, cache_option, json_option, to_json
-from engine.serving.export import CARD, ONNX, PRECISIONS, export_run, save_weights
+from engine.serving.export import CARD, PRECISIONS, export_run, save_weights
 from engine.support.files import write_text
 from engine.training.run_directory import RunDirectory
 
@@ -49,7 +49,7 @@ def export_command(project: Project) -> click.Command:
             write_text(Path(to) / CARD, model_card(run.settings, run.classes, result, precision or "float16"))
         sizes = {str(path): bytes_in(path) for path in (to, run_dir)}
         if as_json:
-            counts = {change.split: {"changed": change.changed, "texts": change.texts} for change in changes}
+            counts = {change.split: change._asdict() for change in changes}
             click.echo(to_json({"folder": to, "bytes": sizes[to], "run_bytes": sizes[run_dir], "labels": counts}))
             return
         click.echo(f"{to}: {sizes[to] / 1e6:,.1f} MB, instead of {sizes[run_dir] / 1e6:,.1f} MB in {run_dir}")
@@ -59,8 +59,8 @@ def export_command(project: Project) -> click.Command:
             if counted
             else "labels that change were not counted: the texts of the run are not at hand"
         )
-        if form == "onnx":
-            click.echo(f"{Path(to) / ONNX}: opened by onnxruntime; its inputs stand in engine/serving/README.md")
+        if changes:
+            click.echo(f"largest difference of a probability: {max(c.largest_difference for c in changes):.1e}")
 
     return export
 

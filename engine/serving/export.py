@@ -4,6 +4,7 @@ A run directory keeps its weights in checkpoints/best, an exported folder beside
 opens the other. Names of training files are kept without their folders.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,17 +23,18 @@ from engine.support.files import AnyPath, require_vacant, write_json
 from engine.support.paths import names_of
 from engine.training.checkpoint import FORMAT
 from engine.training.config import computing
-from engine.training.evaluation import predict_classes
-from engine.training.run_directory import RunDirectory
+from engine.training.evaluation import predict_probabilities
+from engine.training.run_directory import ONNX_FILE, RunDirectory
 from engine.training.run_settings import FILE_FIELDS, NetworkClasses, RunSettings
 from engine.training.session import prepare_again
 from engine.training.trained_run import BuildNetwork, OpenRun, open_run
 
 PRECISIONS = ("float16", "float32")
 WEIGHTS = "weights.safetensors"
-CARD, STATE, ONNX = "README.md", "state.json", "model.onnx"
+CARD, STATE = "README.md", "state.json"
 FILES = (
-    CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json", WEIGHTS, ONNX,
+    CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json",
+    WEIGHTS, ONNX_FILE,
 )  # fmt: skip
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -74,6 +76,18 @@ def save_run(
         raise UserError(
             f"{folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
         ) from error
+    try:
+        fill(directory, run, write, result, device)
+    except BaseException:
+        shutil.rmtree(directory.path)
+        raise
+
+
+def fill(
+    directory: RunDirectory, run: OpenRun, write: WriteNetwork, result: Mapping[str, Any] | None, device: str
+) -> None:
+    """Write the files of save_run() into an empty folder."""
+    files = write(run, directory)
     settings = without_folders(run.settings)
     save_vocabulary(run.vocabulary, *directory.vocabulary_files)
     directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
@@ -84,7 +98,7 @@ def save_run(
         "labels": run.classes,
         "vocabulary": vocabulary_digests(directory.vocabulary_files),
         "versions": {"format": FORMAT, "numpy": np.__version__},
-        "files": write(run, directory),
+        "files": files,
     }
     write_json(directory.path / STATE, state)  # last: without it the folder is none
 
@@ -97,11 +111,15 @@ def without_folders(settings: RunSettings) -> RunSettings:
 
 
 class LabelChanges(NamedTuple):
-    """How many labels of the texts of a split differ between a run and its export."""
+    """How many labels of the texts of a split differ between a run and its export.
+
+    largest_difference: of a probability, over all texts and classes.
+    """
 
     split: str
     changed: int
     texts: int
+    largest_difference: float
 
 
 def texts_are_at_hand(data: DataConfig, cache_dir: AnyPath | None) -> bool:
@@ -141,6 +159,8 @@ def export_run(
     changes = []
     for split, texts in held_out(directory, run, cache_dir).items():
         with computing(run.settings.training, "cpu"):
-            before, after = (predict_classes(each.network, texts)[0] for each in (run, exported))
-        changes.append(LabelChanges(split, int(np.count_nonzero(before != after)), len(before)))
+            before, after = (predict_probabilities(each.network, texts) for each in (run, exported))
+        changed = np.count_nonzero(before.argmax(axis=1) != after.argmax(axis=1))
+        largest = float(np.abs(before - after).max(initial=0))
+        changes.append(LabelChanges(split, int(changed), len(before), largest))
     return run, changes
