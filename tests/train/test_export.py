@@ -67,7 +67,7 @@ def test_labels_that_change_are_counted(tmp_path, trained, run):
     code, out, _ = run("export", trained, "--to", tmp_path / "a")
     assert code == 0
     assert re.search(
-        r"\nlabels that change: 0 of 6 validation and 0 of 15 test labels\nlargest difference .*: \de-0\d\n", out
+        r"\nlabels that change: 0 of 6 validation and 0 of 15 test labels\nlargest difference .*: \d\.\de-0\d\n", out
     )
     model = TextModel.open(trained)
     weight, bias = model.network.classifier.weight, model.network.classifier.bias
