@@ -93,6 +93,17 @@ def test_the_examples_of_the_checker_run(capsys):
     assert checked == [True]
 
 
+@pytest.mark.parametrize("number, library", [(0, "numpy"), (1, "sklearn")])
+def test_the_examples_of_models_run(tmp_path, monkeypatch, capsys, number, library):
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    monkeypatch.chdir(tmp_path)
+    code = examples("engine/serving/README.md")[number]
+    run_example(code)
+    printed = capsys.readouterr().out
+    assert "['sport']" in printed and "total" in printed if number == 0 else "'dimension': " in printed
+    assert len([line for line in code.splitlines() if line]) <= 12
+
+
 def test_the_two_commands_stand_first():
     blocks = re.findall(r"```sh\n(.*?)```", read("README.md"), re.DOTALL)
     commands = [re.sub(r" *#.*", "", line) for line in blocks[0].splitlines()]

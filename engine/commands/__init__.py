@@ -7,6 +7,8 @@ PLACES = {  # by name: where the command stands, or the function that makes it f
     "train": ("train:train_command", "Train a network and measure it (the default command)."),
     "evaluate": ("evaluate:evaluate_command", "Measure a trained network on labelled texts."),
     "predict": ("predict:predict_command", "Label texts with a trained network."),
+    "export": ("export:export_command", "Write a network's weights into a folder that travels."),
+    "hub": ("export:hub_command", "Push an exported network to the Hugging Face hub, or pull one."),
     "describe": ("inspect:describe_command", "Show a network's parts, or list all settings."),
     "accuracy": ("sweep:accuracy_command", "Train corpora, operations and seeds; print a table."),
     "sweep": ("sweep:sweep_command", "Train the settings and seeds of a file; print a table."),

@@ -9,7 +9,14 @@ from engine.commands.options import Decorator, Project, options
 from engine.data.config import DataConfig
 from engine.support.settings import Settings
 from engine.training.config import TrainingConfig
-from engine.training.run_settings import RunSettings, layered_settings, parse_assignments, read_settings_file
+from engine.training.run_directory import RunDirectory
+from engine.training.run_settings import (
+    OF_TEXTS,
+    RunSettings,
+    layered_settings,
+    parse_assignments,
+    read_settings_file,
+)
 
 
 class LiveChoice(click.Choice):
@@ -146,8 +153,28 @@ def chosen_settings(
     config_file: str | None,
     assignments: Collection[str],
     fields: dict[str, Any],
+    init_from: str | None = None,
 ) -> RunSettings:
-    """RunSettings: defaults, then the preset, the file, --set and the options; later ones win."""
+    """RunSettings: defaults, then the preset, the file, --set and the options; later ones win.
+
+    init_from: a run whose settings stand in place of those of the file, unless there is one.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
+    layers = [parse_assignments(assignments), given]
     first = read_settings_file(config_file, project.configs) if config_file else {}
-    return layered_settings(project.choices, preset, [parse_assignments(assignments), given], first, "--preset")
+    if init_from and not config_file:
+        first = settings_to_start_from(init_from, project, {name for layer in layers for name in layer})
+    return layered_settings(project.choices, preset, layers, first, "--preset")
+
+
+def settings_to_start_from(path: str, project: Project, asked: Collection[str]) -> dict[str, Any]:
+    """The fields of a run for another that starts from its weights; those of its texts only where no others are asked.
+
+    asked: the names of the fields that are given beside them.
+    """
+    found = read_settings_file(RunDirectory.open(path).config_file, project.configs)
+    if {"corpus", "train_file"} & set(asked):
+        found = {name: value for name, value in found.items() if name not in OF_TEXTS}
+    if "epochs" in asked:
+        found["step_budget"] = 0
+    return found

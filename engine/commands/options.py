@@ -49,6 +49,12 @@ class Project(NamedTuple):
         build: Callable[..., Any] = importlib.import_module(self.networks).build_network
         return build
 
+    @property
+    def save_onnx(self) -> Callable[..., Any]:
+        """Function that writes the model.onnx of a run into an exported folder (engine/serving/export.py)."""
+        save: Callable[..., Any] = importlib.import_module(f"{self.networks}.onnx_graph").save_onnx
+        return save
+
 
 def options(*decorators: Decorator) -> Decorator:
     """Combine click options into one decorator, in the order in which --help shows them."""

@@ -24,8 +24,11 @@ from engine.commands.options import (
     require_nothing_but,
     to_json,
 )
+from engine.training.config import TrainingConfig
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
+from engine.training.trained_run import open_run
+from engine.training.transfer import Source
 
 
 def train_command(project: Project) -> click.Command:
@@ -43,7 +46,16 @@ def train_command(project: Project) -> click.Command:
         help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]",
     )
     @click.option(
-        "--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings."
+        "--resume",
+        type=click.Path(),
+        metavar="RUN_DIR",
+        help="Continue an interrupted run with its own settings; with --epochs N a finished one, to N in all.",
+    )
+    @click.option(
+        "--init-from",
+        type=click.Path(),
+        metavar="RUN_DIR",
+        help="Start from the weights and settings of this run, with other texts or classes.",
     )
     @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
     @cache_option
@@ -57,6 +69,7 @@ def train_command(project: Project) -> click.Command:
         assignments: tuple[str, ...],
         output: str | None,
         resume: str | None,
+        init_from: str | None,
         device: str | None,
         cache_dir: str | None,
         as_json: bool,
@@ -68,12 +81,16 @@ def train_command(project: Project) -> click.Command:
         """
         log = make_log(as_json)
         if resume is not None:
-            require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
-            result = resume_run(resume, project.configs, project.build_network, device, cache_dir, log)
+            require_nothing_but(ctx, f"--resume {resume}", {"resume", "epochs", "device", "cache_dir", "as_json"})
+            epochs = None if fields["epochs"] is None else TrainingConfig(epochs=fields["epochs"]).epochs
+            result = resume_run(resume, project.configs, project.build_network, device, cache_dir, log, epochs=epochs)
         else:
-            settings = chosen_settings(project, preset, config_file, assignments, fields)
+            settings = chosen_settings(project, preset, config_file, assignments, fields, init_from)
             path, device = output or new_run_path(settings), resolve_device(device or "cpu")
-            result = start_run(settings, project.build_network, path, device, cache_dir, log)
+            source = None
+            if init_from is not None:
+                source = Source(init_from, open_run(init_from, project.configs, project.build_network))
+            result = start_run(settings, project.build_network, path, device, cache_dir, log, source=source)
         click.echo(to_json(result) if as_json else result_table(result))
 
     return train

@@ -16,7 +16,7 @@ from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import predict_probabilities
-from engine.training.trained_run import classes_of, open_run
+from engine.training.trained_run import OpenRun, classes_of, open_run
 from engine.types import Floats2d
 
 BATCH = 1024  # texts at a time
@@ -59,10 +59,20 @@ class Predictor:
     ) -> None:
         """paths: run directories. UserError as in common_classes(), and for a run that is damaged."""
         keep_freed_memory()
-        self.classes, self.device = common_classes(paths), device
-        self.runs = [open_run(path, network_classes, build_network, device) for path in paths]
-        self.encoders = [Encoder(run.vocabulary, run.settings.data.max_tokens) for run in self.runs]
+        classes = common_classes(paths)
+        self.take(classes, [open_run(path, network_classes, build_network, device) for path in paths], device)
+
+    def take(self, classes: list[str], runs: list[OpenRun], device: str) -> None:
+        self.classes, self.device, self.runs = classes, device, runs
+        self.encoders = [Encoder(run.vocabulary, run.settings.data.max_tokens) for run in runs]
         self.context = ExitStack()
+
+    @classmethod
+    def of_run(cls, run: OpenRun, device: str = "cpu") -> "Predictor":
+        """The Predictor of a run that is open."""
+        predictor = cls.__new__(cls)
+        predictor.take(run.classes, [run], device)
+        return predictor
 
     def __enter__(self) -> "Predictor":
         self.context.enter_context(computing(self.runs[0].settings.training, self.device))

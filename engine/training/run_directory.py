@@ -16,6 +16,7 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, leftovers, read_json, read_toml, require_vacant, write_text
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of file systems without locks, which hinder nobody
+ONNX_FILE = "model.onnx"  # of an exported folder, in the place of weights
 NUMBER = (int, float)
 RESULT_KEYS = {
     **dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"), (*NUMBER, type(None))),
@@ -82,9 +83,14 @@ class RunDirectory:
         )
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
+        self.onnx_file = self.path / ONNX_FILE
         self.lock_file = self.path / "lock"
         self.last = self.path / "checkpoints" / "last"
-        self.best = self.path / "checkpoints" / "best"
+        self.best = self.path if self.is_exported() else self.path / "checkpoints" / "best"
+
+    def is_exported(self) -> bool:
+        """Whether it is an exported folder (engine/serving): weights beside config.toml, no checkpoints."""
+        return (self.path / "state.json").exists()
 
     @classmethod
     def create(cls, path: AnyPath) -> "RunDirectory":

@@ -17,6 +17,8 @@ from engine.training.config import TrainingConfig
 Fields: TypeAlias = Mapping[str, Any]  # values by field name
 NetworkClasses: TypeAlias = Mapping[str, type[Settings]]  # settings of networks by the value of their field "model"
 
+OF_TEXTS = ("corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column")  # of DataConfig
+LENGTH = ("epochs", "step_budget")  # of TrainingConfig: how long a run goes on
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
 
 
@@ -38,10 +40,13 @@ class RunSettings(NamedTuple):
     def matches(self, saved: Any) -> bool:
         """Whether these are the settings in the sections() of a checkpoint.
 
-        A field that is missing there is newer than the checkpoint, and had its default.
+        A field that is missing there is newer than the checkpoint, and had its default. The number of epochs may be
+        another: a run can be prolonged.
         """
         try:
-            return settings_of(saved, {self.network.model: type(self.network)}) == self
+            found = settings_of(saved, {self.network.model: type(self.network)})
+            length = {name: getattr(self.training, name) for name in LENGTH}
+            return found._replace(training=found.training.replace(**length)) == self
         except (UserError, AttributeError, KeyError, TypeError):
             return False
 

@@ -17,16 +17,20 @@ from engine.implementation import worst_differences
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
 from engine.support.implementation import current, using
-from engine.training.checkpoint import drop
+from engine.support.paths import absolute
+from engine.training.checkpoint import drop, progress_of
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
+from engine.training.transfer import Source, take_weights
 
 # Share of unknown tokens above which a vocabulary of words hardly fits the texts (a language without spaces, say).
 MUCH_UNKNOWN = 1 / 3
+
+NEW_RUN = "and cannot be continued; start a new run from its weights: --init-from {}"
 
 Log: TypeAlias = Callable[[str], object]  # takes lines for the user
 
@@ -39,10 +43,11 @@ def start_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """Train a new run into the folder `output`; returns the content of result.json.
 
-    log: takes lines for the user; watch: as in Trainer.
+    log: takes lines for the user; watch: as in Trainer. source: the run whose weights are the initial ones.
     """
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
@@ -59,8 +64,12 @@ def start_run(
             )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
+            begun = {"version": __version__, "device": device}
+            if source is not None:
+                log(take_weights(network, data, source))
+                begun["init_from"] = absolute(source.path)
             save_vocabulary(data.vocabulary, *directory.vocabulary_files)
-            directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
+            directory.write_config({"run": begun, **settings.sections()})
         except BaseException:  # Ctrl-C too: an empty run directory is of no use
             directory.discard()
             raise
@@ -76,29 +85,54 @@ def resume_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
-    Returns the content of result.json.
+    epochs: another number of them in all, for which a finished run goes on, too: from its last state, at the learning
+    rate that a schedule of so many epochs has there. Returns the content of result.json.
     """
     directory = RunDirectory.open(path)
+    if directory.is_exported():
+        raise UserError(f"{path}: is an exported network, {NEW_RUN.format(path)}")
     if directory.holds_only_a_start():
         with directory.held():  # else it may be alive
             raise UserError(
                 f"{path}: was stopped before anything was trained; begin it anew, with the command that began it"
             )
     result = directory.result()
-    if result is not None:
+    if result is not None and epochs is None:
         log(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_classes)
+    if epochs is not None:
+        settings = prolonged(settings, directory, epochs)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     check_precision(settings.training.precision, device)
     with directory.held():
         data = prepare_again(settings, directory, cache_dir)
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=True)
+            prolong = epochs is not None
+            return run_to_end(settings, network, directory, data, device, log, watch, resume=True, prolong=prolong)
+
+
+def prolonged(settings: RunSettings, directory: RunDirectory, epochs: int) -> RunSettings:
+    """The settings of a run with another number of epochs in all. UserError where it cannot go on to them."""
+    if not directory.has_checkpoint():
+        raise UserError(f"--epochs {epochs}: {directory.path} holds no state to go on from; resume it without --epochs")
+    state = read_json(directory.last / "state.json")
+    try:
+        trained, kept = progress_of(state["progress"]).epoch, "optimizer" in state["files"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{directory.last / 'state.json'}: is damaged ({error}); restore the file") from None
+    if not kept:
+        raise UserError(
+            f"{directory.path}: was kept without the state of its optimizer, {NEW_RUN.format(directory.path)}"
+        )
+    if epochs <= trained:
+        raise UserError(f"--epochs {epochs}: the run has trained {trained} already; give a larger number")
+    return settings._replace(training=settings.training.replace(epochs=epochs, step_budget=0))
 
 
 def start_or_resume(
@@ -155,8 +189,12 @@ def run_to_end(
     log: Log,
     watch: Watch | None,
     resume: bool,
+    prolong: bool = False,
 ) -> dict[str, Any]:
-    """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
+    """Train (on), evaluate the best checkpoint on the test texts, write result.json.
+
+    prolong: take over the settings, of which the number of epochs is another than that of the run so far.
+    """
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
@@ -184,6 +222,11 @@ def run_to_end(
     trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
     if resume and directory.has_checkpoint():
         trainer.resume()
+        if prolong:
+            trainer.progress.epochs_without_gain = 0
+            directory.write_config({"run": directory.read_config()["run"], **settings.sections()})
+            trainer.save_last()
+            directory.result_file.unlink(missing_ok=True)  # it is unfinished from here on
         log(f"resumed after step {trainer.progress.step}")
     elif resume:
         directory.cut_metrics(0)

@@ -9,7 +9,10 @@ With seed=None its parameters have no values yet.
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from engine.data.vocabulary import Vocabulary, load_vocabulary, vocabulary_digests
 from engine.support.ahead import begun
@@ -19,6 +22,7 @@ from engine.support.implementation import using
 from engine.training.checkpoint import load_arrays, load_weights, read_state
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
+from engine.types import Array
 
 BuildNetwork: TypeAlias = Callable[..., Any]
 
@@ -41,18 +45,36 @@ def open_run(
     """
     directory = RunDirectory.open(path)
     settings = read_run_settings(directory, network_classes)
-    state, files = read_state(directory.best, ("weights",))
-    weights = begun(functools.partial(load_arrays, *files["weights"], mapped=True))  # reads the file for its digest
+    by_onnx = directory.is_exported() and directory.onnx_file.exists()
+    kind = "onnx" if by_onnx else "weights"
+    state, files = read_state(directory.best, (kind,))
+    # Reads the file for its digest.
+    load: Callable[..., Any] = open_onnx if by_onnx else functools.partial(load_arrays, mapped=True)
+    loaded = begun(functools.partial(load, *files[kind]))
     if not settings.matches(state.get("config")):
         raise UserError(
             f"{directory.config_file}: differs from the settings in {directory.best / 'state.json'} that were trained; "
             "restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
+    if by_onnx:
+        return OpenRun(settings, loaded().to(device), vocabulary, classes)
     with using(settings.training.implementation):
         network = build_network(settings.network, vocabulary.size(), len(classes), None)
-    load_weights(network, weights(), directory.best)
+    load_weights(network, in_float32(loaded()), directory.best)
     return OpenRun(settings, network.to(device), vocabulary, classes)
+
+
+def open_onnx(path: Path, digest: str) -> Any:
+    """The OnnxNetwork of a file."""
+    from engine.serving.onnx_network import OnnxNetwork
+
+    return OnnxNetwork(path, digest)
+
+
+def in_float32(weights: dict[str, Array]) -> dict[str, Array]:
+    """Weights that were exported in float16 as float32, in which networks compute; others as they are."""
+    return {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in weights.items()}
 
 
 def classes_of(path: AnyPath) -> list[str]:

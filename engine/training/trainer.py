@@ -49,6 +49,8 @@ Watch: TypeAlias = Callable[["Trainer"], dict[str, Any]]
 class Trainer:
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
+    hide_bar: bool | None = None  # hide the bar of an epoch; None: where standard error is no terminal
+
     def __init__(
         self,
         network: Any,
@@ -129,7 +131,7 @@ class Trainer:
         batches = epoch_batches(self.data.train.offsets, self.batch_size, self.config.seed, progress.epoch)
         with tqdm(
             total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
-            unit="batch", leave=True, disable=None, dynamic_ncols=True,
+            unit="batch", leave=True, disable=self.hide_bar, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)

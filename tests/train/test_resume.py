@@ -167,8 +167,8 @@ def test_a_run_resumes_on_its_own_device_unless_another_is_given(trained, run, m
 
 
 def test_resume_refuses_other_settings(trained, run):
-    code, _, err = run("--resume", trained, "--epochs", "9")
-    assert code == 2 and "--epochs" in err
+    code, _, err = run("--resume", trained, "--batch-size", "9")
+    assert code == 2 and "--batch-size" in err
 
 
 def interrupted(*_, **__):

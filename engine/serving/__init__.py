@@ -1,0 +1,1 @@
+"""Trained networks that travel: exported folders, ONNX, the Hugging Face hub."""

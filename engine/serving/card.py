@@ -1,0 +1,105 @@
+"""The model card of an exported network: a README.md made of its settings and results, and of nothing else."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from engine import __version__
+from engine.data.corpora import CORPORA
+from engine.support.text import markdown_table, sanitize
+from engine.training.run_settings import RunSettings
+
+SHOWN_CLASSES = 200
+FIGURES = (("test accuracy", "test_accuracy"), ("test macro F1", "test_macro_f1"))
+METRICS = (("accuracy", "test_accuracy"), ("f1", "test_macro_f1"))
+
+
+def model_card(settings: RunSettings, classes: Sequence[str], result: dict[str, Any] | None, precision: str) -> str:
+    """Markdown of the card. result: the content of result.json; None where the training was not finished."""
+    named = CORPORA.get(settings.data.corpus) if not settings.data.train_file else None
+    corpus = settings.data.corpus if named else "own texts"
+    parts = [
+        front_matter(corpus, result),
+        f"# A {settings.network.model} network ({settings.network.label()}) for {corpus}",
+        "It labels texts. It was trained by wave-network, an implementation of the Wave Network (Token2Wave) on NumPy "
+        "with hand-written gradients.",
+        "## Use",
+        "With wave-network installed:",
+        '```sh\nwave-network hub pull REPOSITORY --to model\nwave-network predict model "a text"\n```',
+        '```python\nfrom layers import TextModel\n\nmodel = TextModel.open("model")\n'
+        'print(model.predict(["a text"]), model.probabilities(["a text"]))\n```',
+        "## Results",
+        results_of(result),
+        "## Training",
+        training_of(settings, named, result),
+        f"The weights here are in {precision}; networks compute in float32.",
+        markdown_table(["setting", "value"], fields_of(settings), "<<"),
+        f"## Classes ({len(classes):,})",
+        classes_of(classes, result),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def front_matter(corpus: str, result: dict[str, Any] | None) -> str:
+    """The block of metadata that the hub reads; YAML, in which JSON values are valid."""
+    lines = ["---", "library_name: wave-network", "pipeline_tag: text-classification"]
+    lines.append('tags: ["text-classification", "token2wave", "numpy"]')
+    metrics = (
+        [{"type": kind, "value": result[key]} for kind, key in METRICS if result[key] is not None] if result else []
+    )
+    if metrics:
+        dataset = {"name": corpus, "type": corpus, "split": "test"}
+        task = {"type": "text-classification"}
+        entry = {"name": corpus, "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}
+        lines.append(f"model-index: {json.dumps([entry], ensure_ascii=False)}")
+    return "\n".join([*lines, "---"])
+
+
+def results_of(result: dict[str, Any] | None) -> str:
+    """The figures of result.json as a table."""
+    if result is None:
+        return "None: its training was not finished, so that it was not measured."
+    rows = [(name, f"{100 * result[key]:.2f} %") for name, key in FIGURES if result[key] is not None]
+    if result["validation_accuracy"] is not None:
+        epoch = f"epoch {result['best_epoch']} of {result['epochs']}"
+        rows.append(("validation accuracy", f"{100 * result['validation_accuracy']:.2f} % ({epoch})"))
+    if not rows:
+        return "None: there were no texts to measure it on."
+    return markdown_table(["figure", "value"], rows, "<>") + "\n\nMeasured with the weights in float32, on one seed."
+
+
+def training_of(settings: RunSettings, named: Any, result: dict[str, Any] | None) -> str:
+    """Sentences on the texts, the time and the versions of the training, as far as they are known."""
+    found = []
+    if named is not None:
+        found.append(f"Texts: {named.description} By {named.authors}. Source: {named.source}, at {named.revision}.")
+        found.append(f"Terms of use of the texts: {named.terms}.")
+    if result is not None:
+        if texts := result.get("texts"):
+            found.append(", ".join(f"{count:,} {split} texts" for split, count in texts.items()) + ".")
+        found.append(f"{result['parameters']:,} parameters; {result['epochs']} epochs on a {result['device']} device.")
+        found.append(", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items()) + ".")
+    else:
+        found.append(f"Exported by wave-network {__version__}.")
+    return sanitize(" ".join(found))
+
+
+def fields_of(settings: RunSettings) -> list[tuple[str, Any]]:
+    """(name, value) of the settings that are not empty, without the names of files."""
+    hidden = ("corpus", "train_file", "validation_file", "test_file", "tokenizer", "text_columns", "label_column")
+    rows = [row for part in settings for row in part.to_dict().items()]
+    return [(name, value) for name, value in rows if name not in hidden and value != ""]
+
+
+def classes_of(classes: Sequence[str], result: dict[str, Any] | None) -> str:
+    """A row for each class with its F1 on the test texts, or their names alone."""
+    rows = result["classes"] if result else []
+    more = len(classes) - SHOWN_CLASSES
+    rest = f"\n\nand {more:,} more." if more > 0 else ""
+    if not rows:
+        return sanitize(", ".join(classes[:SHOWN_CLASSES])) + rest
+    cells = [
+        (sanitize(row["name"]), row["texts"], *(f"{100 * row[key]:.1f} %" for key in ("precision", "recall", "f1")))
+        for row in rows[:SHOWN_CLASSES]
+    ]
+    return markdown_table(["class", "test texts", "precision", "recall", "F1"], cells) + rest

@@ -1,0 +1,120 @@
+"""TextModel: the Python interface. A network with its vocabulary and classes, trained, saved and opened in a line each.
+
+engine/serving/README.md shows it; estimator.py is the same for scikit-learn.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from engine.arrays.backend import to_host
+from engine.data.prepare import PreparedData
+from engine.data.texts import Corpus
+from engine.data.vocabulary import Vocabulary
+from engine.serving.export import save_run, save_weights
+from engine.support.errors import UserError
+from engine.support.files import AnyPath
+from engine.support.implementation import using
+from engine.training.checkpoint import load_weights
+from engine.training.in_memory import prepare_in_memory, train_in_memory
+from engine.training.prediction import Predictor
+from engine.training.run_settings import Choices, RunSettings, layered_settings, settings_of
+from engine.training.session import network_for
+from engine.training.trained_run import OpenRun, open_run
+from engine.types import Floats2d
+from layers.networks import CONFIGS, DEFAULTS, PRESETS, build_network
+
+
+def make_settings(preset: str | None = None, **fields: Any) -> RunSettings:
+    """RunSettings of a preset, by default that of the model, and of fields that differ from it.
+
+    `python train.py describe --fields` lists them. UserError for an unknown preset or field and a bad value.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
+    return layered_settings(Choices(CONFIGS, PRESETS, DEFAULTS), preset, [fields])
+
+
+class TextModel:
+    """A network that labels texts, with its settings, vocabulary and classes.
+
+    run: what is opened or built. data: the texts it was built for as token ids; None for one that was opened.
+    metrics: the lines that train() left, one a step, the last of an epoch with its validation.
+    """
+
+    def __init__(self, run: OpenRun, data: PreparedData | None = None, device: str = "cpu") -> None:
+        self.run, self.data, self.device = run, data, device
+        self.metrics: list[dict[str, Any]] = []
+        self.predictor: Predictor | None = None
+
+    @classmethod
+    def build(cls, corpus: Corpus, settings: RunSettings | None = None, device: str = "cpu") -> "TextModel":
+        """An untrained TextModel: learn a vocabulary from the texts of a corpus, and draw initial parameters."""
+        settings = settings or make_settings()
+        settings = settings._replace(data=settings.data.replace(corpus=corpus.name))
+        data = prepare_in_memory(settings, corpus)
+        with using(settings.training.implementation):
+            network = network_for(settings, build_network, data).to(device)
+        return cls(OpenRun(settings, network, data.vocabulary, data.classes), data, device)
+
+    @classmethod
+    def open(cls, path: AnyPath, device: str = "cpu") -> "TextModel":
+        """The TextModel in a folder: a run directory, or what save() or the command export has written."""
+        return cls(open_run(path, CONFIGS, build_network, device), None, device)
+
+    def train(self, hide_bar: bool | None = None) -> "TextModel":
+        """Train on the texts of build(); returns self, with the weights of the best epoch. Writes no file.
+
+        hide_bar: of the progress; None hides it where standard error is no terminal.
+        """
+        if self.data is None:
+            raise ValueError("data: this model was opened, not built; build one with TextModel.build(corpus, settings)")
+        self.metrics = train_in_memory(self.run.network, self.run.settings, self.data, self.device, hide_bar)
+        self.predictor = None
+        return self
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the C classes."""
+        return self.run.classes
+
+    @property
+    def network(self) -> Any:
+        """The network (layers/networks)."""
+        return self.run.network
+
+    def probabilities(self, texts: Sequence[str]) -> Floats2d:
+        """(N, C) float64 class probabilities of N texts, the columns as in `classes`."""
+        if self.predictor is None:
+            self.predictor = Predictor.of_run(self.run, self.device)
+        return self.predictor.probabilities(texts)
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable class of each text."""
+        return [self.classes[best] for best in self.probabilities(texts).argmax(axis=1).tolist()]
+
+    def save(self, folder: AnyPath, precision: str = "float32") -> None:
+        """Write the model into a new folder, its weights in float32 or float16. UserError where the folder is taken."""
+        save_run(self.run, folder, save_weights(precision), device=self.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle keeps: no training data, no functions."""
+        run = self.run
+        weights = {name: to_host(parameter.value) for name, parameter in run.network.parameters().items()}
+        vocabulary = (run.vocabulary.tokenizer.to_str(), *run.vocabulary[1:])
+        sections = run.settings.sections()
+        kept = {"sections": sections, "weights": weights, "vocabulary": vocabulary, "classes": run.classes}
+        return {**kept, "device": self.device, "metrics": self.metrics}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        settings = settings_of(state["sections"], CONFIGS)
+        tokenizer, *others = state["vocabulary"]
+        vocabulary = Vocabulary(Tokenizer.from_str(tokenizer), *others)
+        with using(settings.training.implementation):
+            network = build_network(settings.network, vocabulary.size(), len(state["classes"]), None)
+        load_weights(network, {name: np.array(w) for name, w in state["weights"].items()}, "the pickle")
+        run = OpenRun(settings, network.to(state["device"]), vocabulary, state["classes"])
+        self.__init__(run, None, state["device"])  # type: ignore[misc]
+        self.metrics = state["metrics"]

@@ -1,0 +1,258 @@
+"""The commands export and hub: folders that travel, and what opens them."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.arrays.mapped import read_arrays
+from engine.serving import hub as serving_hub
+from engine.serving.card import model_card
+from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from layers import TextModel
+
+TEXTS = ("ball and goal", "bank rate", "", "baking bread with salt")
+
+
+@pytest.fixture
+def exported(tmp_path, trained, run):
+    """exported(*options) → the folder that export has written."""
+
+    def export(*options, folder="exported"):
+        code, out, err = run("export", trained, "--to", tmp_path / folder, *options)
+        assert code == 0, err
+        return tmp_path / folder
+
+    return export
+
+
+def test_an_export_holds_the_weights_alone(trained, exported):
+    """In half the bytes, no moments, and no names of folders."""
+    folder = exported()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "affixes.json", "config.toml", "ngrams.safetensors", "result.json", "state.json", "tokenizer.json",
+        "weights.safetensors",
+    }  # fmt: skip
+    _, arrays = load_checkpoint(trained / "checkpoints" / "best", ["weights"])
+    saved = read_arrays(folder / "weights.safetensors")
+    assert saved.keys() == arrays["weights"].keys()
+    for name, value in arrays["weights"].items():
+        np.testing.assert_array_equal(saved[name], value.astype(np.float16))
+    for path in folder.iterdir():
+        assert str(trained.parent).encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("options, exact", [((), False), (("--weights", "float32"), True)])
+def test_an_export_is_opened_like_a_run(trained, exported, run, options, exact):
+    folder = exported(*options)
+    outputs = [run("predict", path, "--json", *TEXTS) for path in (trained, folder)]
+    assert all(code == 0 for code, _, _ in outputs)
+    of_run, of_export = ([json.loads(line)["probabilities"] for line in out.splitlines()] for _, out, _ in outputs)
+    assert (of_run == of_export) == exact
+    for a, b in zip(of_run, of_export):
+        assert a == pytest.approx(b, abs=2e-3)
+    test_file = trained.parent / "test.tsv"
+    assert run("evaluate", folder, "--test-file", test_file)[0] == run("describe", folder)[0] == 0
+    code, _, err = run("evaluate", folder)
+    assert code == 2 and err.count("\n") == 1 and "test.tsv" in err
+
+
+def test_labels_that_change_are_counted(tmp_path, trained, run):
+    """On texts of which float16 changes some, since all weights are 0 but for differences below its spacing."""
+    code, out, _ = run("export", trained, "--to", tmp_path / "a")
+    assert code == 0
+    assert re.search(
+        r"\nlabels that change: 0 of 6 validation and 0 of 15 test labels\nlargest difference .*: \d\.\de-0\d\n", out
+    )
+    model = TextModel.open(trained)
+    weight, bias = model.network.classifier.weight, model.network.classifier.bias
+    weight.value, bias.value = np.zeros_like(weight.value), np.array([1, 1.0001, 1], np.float32)
+    source = trained / "checkpoints" / "best"
+    state = json.loads((source / "state.json").read_text())
+    weights = {name: p.value for name, p in model.network.parameters().items()}
+    kept = {name: value for name, value in state.items() if name not in ("step", "files", "versions")}
+    save_checkpoint(source, state["step"] + 1, kept, {"weights": weights})
+    code, out, _ = run("export", trained, "--to", tmp_path / "b", "--json")
+    counts = json.loads(out)["labels"]
+    assert code == 0 and counts.keys() == {"validation", "test"}
+    assert [(row["changed"], row["texts"]) for row in counts.values()] == [(6, 6), (15, 15)]
+    code, out, _ = run("export", trained, "--to", tmp_path / "c", "--weights", "float32", "--json")
+    assert code == 0 and {count["changed"] for count in json.loads(out)["labels"].values()} == {0}
+
+
+def test_onnx_predicts_the_same(trained, exported, run):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install -e '.[onnx]'")
+    folder = exported("--format", "onnx")
+    assert not (folder / "weights.safetensors").exists()
+    of_run, of_export = (
+        [json.loads(line) for line in run("predict", path, "--json", *TEXTS)[1].splitlines()]
+        for path in (trained, folder)
+    )
+    for a, b in zip(of_run, of_export, strict=True):
+        assert (a["label"], a["probabilities"]) == (b["label"], pytest.approx(b["probabilities"], abs=1e-5))
+    assert run("evaluate", folder, "--test-file", trained.parent / "test.tsv")[0] == 0
+    for words, message in [
+        (("describe", folder), "shows no parameters; use the run that it was exported from"),
+        (("export", folder, "--to", trained.parent / "again"), "shows no parameters"),
+        (("--init-from", folder, "--train-file", trained.parent / "train.tsv"), "shows no parameters"),
+    ]:
+        code, _, err = run(*words)
+        assert code == 2 and err.count("\n") == 1 and message in err
+    assert not (trained.parent / "again").exists()
+    (folder / "model.onnx").write_bytes(b"x")
+    code, _, err = run("predict", folder, "text")
+    assert code == 2 and err.count("\n") == 1 and "model.onnx: is damaged" in err
+
+
+def test_without_onnx_the_remedy_is_named(tmp_path, trained, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    code, _, err = run("export", trained, "--to", tmp_path / "a", "--format", "onnx")
+    assert code == 2 and err.endswith("run pip install -e '.[onnx]'\n") and not (tmp_path / "a").exists()
+
+
+def test_without_the_texts_nothing_is_counted(tmp_path, trained, run, files):
+    files["train"].unlink()
+    code, out, _ = run("export", trained, "--to", tmp_path / "a")
+    assert code == 0 and "were not counted: the texts of the run are not at hand" in out
+    assert run("export", tmp_path / "a", "--to", tmp_path / "b")[0] == 0  # of an export, too
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"x"), "weights.safetensors: is damaged"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "is not the one that the network was trained"),
+        (lambda folder: (folder / "state.json").write_text("{}"), "state.json: lacks"),
+    ],
+)
+def test_a_damaged_export_is_named(exported, run, change, message):
+    folder = exported()
+    change(folder)
+    code, _, err = run("predict", folder, "text")
+    assert code == 2 and err.count("\n") == 1 and message in err
+
+
+def test_what_cannot_be_exported_is_named(tmp_path, trained, run):
+    model = TextModel.open(trained)
+    bias = model.network.classifier.bias
+    bias.value = np.full_like(bias.value, 1e6)
+    model.save(tmp_path / "large")
+    for words, message in [
+        (("export", tmp_path / "large", "--to", tmp_path / "a"), "classifier.bias: holds 1e+06, beyond the range"),
+        (("export", trained, "--to", trained), "holds something already"),
+        (("export", tmp_path, "--to", tmp_path / "b"), "not a run directory"),
+        (
+            ("export", trained, "--to", tmp_path / "c", "--format", "onnx", "--weights", "float16"),
+            "leave --weights out",
+        ),
+    ]:
+        code, _, err = run(*words)
+        assert code == 2 and message in err, err
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_card_says_what_is_known(trained, exported):
+    folder = exported("--format", "hub")
+    card, result = (folder / "README.md").read_text(), json.loads((folder / "result.json").read_text())
+    assert card.startswith("---\nlibrary_name: wave-network\n") and "pipeline_tag: text-classification\n" in card
+    assert f"| test accuracy | {100 * result['test_accuracy']:.2f} % |" in card and "| dimension | 8 |" in card
+    assert "in float16;" in card and "## Classes (3)" in card and "| sport | 5 |" in card
+    assert str(trained.parent) not in card and "train.tsv" not in card
+    (line,) = [line for line in card.splitlines() if line.startswith("model-index: ")]
+    (entry,) = json.loads(line.removeprefix("model-index: "))
+    assert entry["results"][0]["metrics"][0] == {"type": "accuracy", "value": result["test_accuracy"]}
+    model = TextModel.open(folder)
+    unmeasured = model_card(model.run.settings, ["a", "b|c"], None, "float32")
+    assert "model-index" not in unmeasured and "None: its training was not finished" in unmeasured
+    none = dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"))
+    assert "no texts to measure it on" in model_card(model.run.settings, ["a"], {**result, **none}, "float32")
+
+
+class FakeApi:
+    """Repositories of models as folders: what push and pull ask of HfApi."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.error = root, None
+
+    def create_repo(self, repo_id, private, exist_ok):
+        if self.error:
+            raise self.error
+        assert exist_ok
+        (self.root / repo_id).mkdir(parents=True, exist_ok=True)
+        (self.root / repo_id / ".gitattributes").write_text(f"private={private}")
+
+    def upload_folder(self, repo_id, folder_path, allow_patterns, commit_message):
+        for path in Path(folder_path).iterdir():
+            if path.name in allow_patterns:
+                shutil.copy(path, self.root / repo_id / path.name)
+        return type("Commit", (), {"commit_url": f"hub/{repo_id}/commit/1"})
+
+    def snapshot_download(self, repo_id, revision, local_dir, allow_patterns):
+        if self.error:
+            raise self.error
+        (Path(local_dir) / ".cache").mkdir(parents=True)
+        for path in (self.root / repo_id).iterdir():
+            if path.name in allow_patterns and revision in (None, "main"):
+                shutil.copy(path, Path(local_dir) / path.name)
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """A FakeApi in the place of huggingface_hub's."""
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    api = FakeApi(tmp_path / "repositories")
+    monkeypatch.setattr(serving_hub.hub_library(), "HfApi", lambda: api)
+    return api
+
+
+def test_a_network_goes_to_the_hub_and_comes_back(tmp_path, exported, run, api):
+    folder = exported("--format", "hub")
+    (folder / "notes.txt").write_text("mine")
+    code, out, err = run("hub", "push", folder, "me/texts", "--private")
+    assert (code, out) == (0, "hub/me/texts/commit/1\n"), err
+    stored = {path.name for path in (api.root / "me/texts").iterdir()}
+    assert stored == {path.name for path in folder.iterdir()} - {"notes.txt"} | {".gitattributes"}
+    assert run("hub", "pull", "me/texts", "--to", tmp_path / "pulled")[0] == 0
+    assert not (tmp_path / "pulled" / ".cache").exists()
+    first, second = (run("predict", path, *TEXTS) for path in (folder, tmp_path / "pulled"))
+    assert first == second and first[0] == 0
+
+
+class Refused(Exception):
+    """An error of an HTTP library."""
+
+    def __init__(self, status):
+        super().__init__("refused")
+        self.response = type("Response", (), {"status_code": status})
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (Refused(401), "401; set HF_TOKEN"),
+        (Refused(500), "try again later"),
+        (OSError("no route"), "no route); connect"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_in_a_line(tmp_path, exported, run, api, error, message):
+    folder, api.error = exported("--format", "hub"), error
+    for words in (("push", folder, "me/texts"), ("pull", "me/texts", "--to", tmp_path / "pulled")):
+        code, _, err = run("hub", *words)
+        assert code == 2 and err.count("\n") == 1 and err.startswith("error: me/texts: ") and message in err
+    assert not (tmp_path / "pulled").exists()
+
+
+def test_only_whole_networks_come_and_go(tmp_path, trained, exported, run, api):
+    """A folder without card is not pushed, and what does not open is not kept."""
+    for folder in (trained, exported()):
+        code, _, err = run("hub", "push", folder, "me/texts")
+        assert code == 2 and "--format hub" in err and not api.root.exists()
+    assert run("hub", "push", exported("--format", "hub", folder="card"), "me/texts")[0] == 0
+    (api.root / "me/texts/weights.safetensors").write_bytes(b"x")
+    code, _, err = run("hub", "pull", "me/texts", "--to", tmp_path / "pulled")
+    assert code == 2 and err.count("\n") == 1 and "is damaged" in err and not (tmp_path / "pulled").exists()
