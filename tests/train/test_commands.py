@@ -15,6 +15,8 @@ from engine.support.files import read_toml
 from layers.experiments.gradcheck.suite import CASES, suite_size
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 def weights_of(run_path, which="last"):
     (file,) = (run_path / "checkpoints" / which).glob("weights-*.safetensors")
