@@ -11,6 +11,8 @@ from engine.arrays.backend import why_no_cuda
 from engine.data import token_cache
 from tests.support import examples
 from tests.support.gpu_summary import pytest_terminal_summary  # noqa: F401 (a hook)
+from tests.support.passed import Passed
+from tests.support.passed import add_options as pytest_addoption  # noqa: F401 (a hook)
 
 # No deadline, since cores may stall. On CI the examples are the same every time; elsewhere they are new.
 settings.register_profile("here", deadline=None, derandomize=os.environ.get("CI") == "true")
@@ -20,6 +22,7 @@ settings.load_profile("here")
 def pytest_configure(config):
     """`-m thorough` also selects the tests whose examples are few otherwise."""
     examples.THOROUGH = config.option.markexpr == "thorough"
+    config.pluginmanager.register(Passed(config))
 
 
 @pytest.fixture(autouse=True)
