@@ -6,6 +6,7 @@ wave, standard. engine.cuda is below engine.arrays but for backend and checks. N
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,16 +46,19 @@ def imports_of(module, source=None) -> Iterator[str]:
             yield from (name if name in MODULES else source_module for name in found if name.split(".")[0] in TOP)
 
 
-IMPORTS = {module: sorted(set(imports_of(module)) - {module}) for module in MODULES}
+@cache
+def imports():
+    """{module: the others of this project that it imports}."""
+    return {module: sorted(set(imports_of(module)) - {module}) for module in MODULES}
 
 
 def forbidden(importers, imported):
     """["a imports b", …]: importers, imported: (module) → whether the rule is about it."""
-    pairs = [(a, b) for a, found in IMPORTS.items() if importers(a) for b in found if imported(b)]
+    pairs = [(a, b) for a, found in imports().items() if importers(a) for b in found if imported(b)]
     return [f"{a} imports {b}" for a, b in pairs]
 
 
-def circle_of(imports):
+def circle_of(graph):
     """The modules of one circle of imports, in order; [] without one."""
     done, path = set(), []
 
@@ -64,13 +68,13 @@ def circle_of(imports):
         if module in done:
             return []
         path.append(module)
-        for other in imports.get(module, ()):
+        for other in graph.get(module, ()):
             if found := visit(other):
                 return found
         done.add(path.pop())
         return []
 
-    return next(filter(None, map(visit, imports)), [])
+    return next(filter(None, map(visit, graph)), [])
 
 
 def test_engine_knows_no_equation():
@@ -92,7 +96,7 @@ def test_layers_import_downwards_alone():
     def rank(module):
         return next((rank for package, rank in LAYERS.items() if within(module, package)), None)
 
-    pairs = [(a, b) for a, found in IMPORTS.items() for b in found if None not in (rank(a), rank(b))]
+    pairs = [(a, b) for a, found in imports().items() for b in found if None not in (rank(a), rank(b))]
     assert [f"{a} imports {b}" for a, b in pairs if rank(a) < rank(b)] == []
 
 
@@ -103,7 +107,7 @@ def test_of_arrays_cuda_imports_backend_and_checks_alone():
 
 
 def test_no_module_is_part_of_a_circle():
-    assert circle_of(IMPORTS) == []
+    assert circle_of(imports()) == []
 
 
 def test_the_gradient_check_stands_alone():

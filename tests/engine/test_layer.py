@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.layer import Layer, Parameter, RowSparse, squared_norm, sum_rows
+from tests.support.examples import examples
 
-unhurried = settings(deadline=None)  # a busy machine is no fault of the code
 ROWS = st.lists(st.integers(0, 5), max_size=12)
 
 
@@ -24,7 +24,7 @@ def scattered(rows, values, row_count=6):
     return dense
 
 
-@unhurried
+@examples(100)
 @given(ROWS, st.sampled_from([np.float32, np.float64]), st.sampled_from([np.int32, np.int64]))
 def test_sum_rows_is_a_scatter_add_onto_sorted_unique_rows(rows, dtype, row_dtype):
     values = numbers(rows, dtype)
@@ -40,7 +40,7 @@ def test_sum_rows_sums_float32_without_losing_small_entries():
     assert sum_rows(np.zeros(10, int), values).values.tolist() == [[4.0]]
 
 
-@unhurried
+@examples(100)
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_row_sparse_gradients_add_up_like_dense_ones_and_change_no_one_elses_arrays(parts):
     parameter = Parameter(np.zeros((6, 3)))

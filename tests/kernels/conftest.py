@@ -13,11 +13,17 @@ from tests.support import emulated_device, emulation
 
 @pytest.fixture(scope="session")
 def emulation_folder(tmp_path_factory):
-    """The folder of compiled kernels. Without g++ tests that need it are skipped, or fail where CI=true."""
+    """The folder of compiled kernels, one for all workers of pytest-xdist.
+
+    Without g++ tests that need it are skipped, or fail where CI=true.
+    """
     if emulation.COMPILER is None:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("no g++: kernels cannot be executed on the CPU")
-    return tmp_path_factory.mktemp("emulation")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "emulation"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator, to_device, to_host
@@ -16,6 +16,7 @@ from layers.standard.linear import linear_backward, linear_forward
 from layers.wave import OPERATIONS
 from tests.support.device_networks import LENGTHS, NETWORKS, OTHERS, network_of
 from tests.support.emulated_device import emulated_device
+from tests.support.examples import examples
 
 
 def gradients(network, batch, rng=None):
@@ -159,7 +160,7 @@ def sees_its_text(fields):
     st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any),
     st.integers(0, 99),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_networks_of_any_setting(emulated, fields, lengths, seed):
     config = WaveNetworkConfig(dimension=4, embedding_scale=1.0).replace(**fields)
     # There |Z| is the same in all dimensions: layer norm gets rows of a single number and enlarges its rounding.

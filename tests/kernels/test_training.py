@@ -16,6 +16,8 @@ from layers.fast import bag_pooling_cuda
 from layers.networks import CONFIGS, PlannedWaveNetwork, build_network
 from tests.support.launches import SEGMENTS, UPDATE
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 WORDS = {"sport": "ball goal team win score", "money": "bank rate dollar profit stock"}
 # Without dropout of the classifier: its numbers are drawn where it acts, so they differ between devices.
 SMALL = (

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from engine.cuda import kernels
 
@@ -106,15 +107,16 @@ def compiled(folder, kernel_file, dtype):
     digest = hashlib.sha256((text + define + SHIM.read_text()).encode()).hexdigest()[:16]
     if digest not in LIBRARIES:
         library = folder / f"{kernel_file.path.stem}-{dtype}-{digest}.so"
-        if not library.exists():  # else an earlier program compiled it
-            code, made = library.with_suffix(".cpp"), library.with_suffix(".made")
-            code.write_text(text)
-            # No contraction of a·b + c: what holds here bit by bit must not hang on how an optimizer groups.
-            command = [COMPILER, "-O1", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", define, "-o", made, code]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{kernel_file.path.name}: g++ refuses it:\n{done.stderr}")
-            made.rename(library)
+        with FileLock(library.with_suffix(".lock")):
+            if not library.exists():  # else another program compiled it
+                code, made = library.with_suffix(".cpp"), library.with_suffix(".made")
+                code.write_text(text)
+                # No contraction of a·b + c: what holds here bit by bit must not hang on how an optimizer groups.
+                options = ["-O1", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", define]
+                done = subprocess.run([COMPILER, *options, "-o", made, code], capture_output=True, text=True)
+                if done.returncode:
+                    raise RuntimeError(f"{kernel_file.path.name}: g++ refuses it:\n{done.stderr}")
+                made.rename(library)
         LIBRARIES[digest] = ctypes.CDLL(str(library))
     return LIBRARIES[digest]
 

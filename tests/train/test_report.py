@@ -10,6 +10,8 @@ import pytest
 from engine.training import trainer as trainer_module
 from engine.training.evaluation import predict_classes
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
 

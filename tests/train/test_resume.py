@@ -12,6 +12,8 @@ import pytest
 from engine.training.trainer import Trainer
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 def start(arguments, **more):
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -196,10 +198,9 @@ def test_ctrl_c_tells_of_resume_only_where_there_is_that_option(run, monkeypatch
 @pytest.mark.parametrize("program", [[ROOT / "train.py"], ["-m", "wave_network"]])
 def test_ctrl_c_during_the_imports_ends_without_a_word(tmp_path, program):
     (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a shell lets what it starts in the background ignore it)
     command = [sys.executable, *program, "corpora"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment, preexec_fn=heard)
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
     assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, b"", b"")
 
 

@@ -12,6 +12,8 @@ from engine.training.checkpoint import load_checkpoint
 from engine.training.run_directory import RunDirectory
 from layers.experiments.study.measures import mean_absolute_correlation
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
 SMALL = [

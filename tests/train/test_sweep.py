@@ -19,6 +19,8 @@ from engine.sweep.run import default_jobs
 from layers.networks.configs import DEFAULTS
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 SMALL = """
 seeds = [0, 1]
 [set]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays import bag as bag_module
@@ -18,8 +18,8 @@ from engine.arrays.bag import (
     sum_entries,
     unique_counts,
 )
+from tests.support.examples import examples
 
-unhurried = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 VOCABULARY = 6  # small: nearly every text repeats a token
 TEXTS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=8), max_size=6)  # empty texts and empty batches too
@@ -61,7 +61,7 @@ def pieces(values, offsets):
 # --- what a bag stands for ---------------------------------------------------------------------------------------
 
 
-@unhurried
+@examples(40)
 @given(TEXTS)
 def test_distinct_tokens_are_in_order_and_tokens_find_them(texts):
     ids, offsets = flat(texts)
@@ -77,7 +77,7 @@ def test_token_ids_may_have_any_integer_dtype(dtype):
     assert rows.tolist() == [2, 5] and bag.row_index.tolist() == [1, 0, 1]
 
 
-@unhurried
+@examples(40)
 @given(TEXTS)
 def test_merging_keeps_every_text_and_counts_its_tokens(texts):
     rows, bag = merged_bag(texts)
@@ -90,14 +90,14 @@ def test_merging_keeps_every_text_and_counts_its_tokens(texts):
         assert Counter(dict(zip(rows[row_index].tolist(), counts))) == Counter(text)
 
 
-@unhurried
+@examples(40)
 @given(st.lists(st.integers(-3, 3), max_size=9), st.sampled_from([np.int32, np.int64]))
 def test_different_integers_are_counted(keys, dtype):
     values, counts = unique_counts(np.array(keys, dtype))
     assert list(zip(values.tolist(), counts.tolist())) == sorted(Counter(keys).items()) and counts.dtype == np.int64
 
 
-@unhurried
+@examples(40)
 @given(st.lists(st.integers(0, VOCABULARY - 1), max_size=8), st.sampled_from([np.int32, np.int64]))
 def test_one_text_is_planned_as_any_batch(text, dtype):
     """Its entries are its rows."""
@@ -111,7 +111,7 @@ def test_one_text_is_planned_as_any_batch(text, dtype):
 
 
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS)
 def test_expanded_a_text_has_its_tokens_again(kind, texts):
     ids, bag = any_bag(texts, kind)
@@ -123,7 +123,7 @@ def test_expanded_a_text_has_its_tokens_again(kind, texts):
 
 
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS)
 def test_lengths_count_repeated_tokens(kind, texts):
     _, bag = any_bag(texts, kind)
@@ -133,7 +133,7 @@ def test_lengths_count_repeated_tokens(kind, texts):
 
 
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS)
 def test_collapsed_texts_have_one_entry_and_keep_their_lengths(kind, texts):
     bag = any_bag(texts, kind)[1].collapsed()
@@ -154,7 +154,7 @@ def test_without_row_index_entries_are_the_rows_themselves():
 
 
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS, seed=SEEDS)
 def test_rows_receive_what_their_entries_hand_back(kind, texts, seed):
     ids, bag = any_bag(texts, kind)
@@ -183,7 +183,7 @@ def test_float32_entries_of_a_row_are_summed_in_float64():
 
 
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS)
 def test_the_count_matrix_says_how_often_a_row_stands_in_a_text(kind, texts):
     ids, bag = any_bag(texts, kind)
@@ -206,7 +206,7 @@ def test_a_count_matrix_has_columns_for_rows_that_stand_nowhere():
 
 @pytest.mark.parametrize("entries", [1, 1000])
 @every_kind
-@unhurried
+@examples(40)
 @given(texts=TEXTS)
 def test_bag_sums_are_products_with_the_count_matrix(kind, entries, texts):
     """Groups with C, the sources of rows with C transposed, whatever the size of groups and pieces."""

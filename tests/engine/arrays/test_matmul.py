@@ -18,10 +18,12 @@ from engine.arrays.matmul import (
     rounded_to_tf32,
 )
 from engine.support.errors import UserError
+from tests.support.examples import examples
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
 
 
+@examples(100)
 @given(FLOATS)
 def test_tf32_keeps_eleven_bits_and_rounds_to_the_nearest(x):
     x = np.array([x], np.float32)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays import ragged
@@ -21,8 +21,8 @@ from engine.arrays.ragged import (
     segment_sum,
     spread,
 )
+from tests.support.examples import examples
 
-unhurried = settings(deadline=None)  # a busy machine is no fault of the code
 COUNTS = st.lists(st.integers(0, 6), max_size=8)
 # Ties, zeros of both signs, entries that dominate by more than all digits of a float.
 ENTRIES = st.one_of(
@@ -51,7 +51,7 @@ def columns_of(x, offsets):
             yield t, c, x[offsets[t] : offsets[t + 1], c].tolist()
 
 
-@unhurried
+@examples(100)
 @given(texts())
 def test_segment_sum_is_the_sum_of_each_text(case):
     x, offsets = case
@@ -79,7 +79,7 @@ def test_segments_keep_the_shape_of_a_row(shape):
         assert np.array_equal(segment_max(x - 100, offsets), np.stack([x[1] - 100, np.zeros(shape), x[4] - 100]))
 
 
-@unhurried
+@examples(100)
 @given(texts())
 def test_segment_max_is_the_largest_entry_of_each_text(case):
     x, offsets = case
@@ -87,7 +87,7 @@ def test_segment_max_is_the_largest_entry_of_each_text(case):
     assert all(y[t, c] == max(entries, default=0.0) for t, c, entries in columns_of(x, offsets))
 
 
-@unhurried
+@examples(100)
 @given(COUNTS)
 def test_spread_gives_every_row_the_value_of_its_text(counts):
     offsets = offsets_of(counts)
@@ -96,7 +96,7 @@ def test_spread_gives_every_row_the_value_of_its_text(counts):
     assert spread(y, offsets).tolist() == [y[t].tolist() for t, count in enumerate(counts) for _ in range(count)]
 
 
-@unhurried
+@examples(100)
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), max_size=4))
 def test_segments_are_cut_into_texts(sentences):
     """sentences: the lengths of those of each text. Sums of sentences, summed so, are those of the texts."""
@@ -140,7 +140,7 @@ def others(entries, j):
     return entries[:j] + entries[j + 1 :]
 
 
-@unhurried
+@examples(100)
 @given(texts())
 def test_exclusive_sum_errs_relative_to_the_others_alone(case):
     x, offsets = case
@@ -151,7 +151,7 @@ def test_exclusive_sum_errs_relative_to_the_others_alone(case):
             assert abs(found - math.fsum(rest)) <= (len(entries) + 3) * EPSILON * math.fsum(map(abs, rest))
 
 
-@unhurried
+@examples(100)
 @given(texts(st.floats(0, 1e10, allow_subnormal=False)), st.sampled_from([np.float32, np.float64]))
 def test_exclusive_sums_of_positive_entries_keep_their_digits(case, dtype):
     x, offsets = case[0].astype(dtype), case[1]
@@ -187,7 +187,7 @@ def block_results(x, offsets, function):
     return np.concatenate(parts)
 
 
-@unhurried
+@examples(100)
 @given(texts(), st.integers(1, 40))
 def test_blocks_hold_every_text_once_and_change_no_result(case, entries):
     x, offsets = case
@@ -219,7 +219,7 @@ def test_no_texts_are_one_empty_block():
     assert row_blocks(np.zeros((0, 3))) == []
 
 
-@unhurried
+@examples(100)
 @given(texts())
 def test_scaling_is_by_the_largest_of_each_text_and_column(case):
     x, offsets = case

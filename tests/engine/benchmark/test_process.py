@@ -12,7 +12,10 @@ from engine.benchmark.process import measured_process
 from engine.support.errors import UserError
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell what a process used")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell what a process used"),
+    pytest.mark.usefixtures("signals_of_a_terminal"),
+]
 MIB = 2**20
 
 

@@ -11,6 +11,7 @@ from engine.data.affixes import AffixVocabulary, affixes_of
 from engine.data.strings import spans_of, strings_from, to_list
 from engine.data.tokenizer import train_tokenizer
 from tests.support.encoding import encode_affixes, learn_affixes
+from tests.support.examples import examples
 
 TOKENIZER = train_tokenizer(["a word"] * 2, 60)
 WORDS = st.text("ab", min_size=1, max_size=8)
@@ -28,6 +29,7 @@ def in_words(word):
     return [word[:5] + "-"] * (len(word) > 5) + ["-" + word[-3:]] * (len(word) > 3)
 
 
+@examples(100)
 @given(st.lists(st.text(max_size=8)))
 def test_affixes_are_five_first_and_three_last_characters(given_words):
     """Affixes are the first five and the last three characters of longer words, however many bytes these have."""
@@ -40,12 +42,14 @@ def test_affixes_are_five_first_and_three_last_characters(given_words):
         assert found == {number: wanted(word) for number, word in enumerate(given_words) if wanted(word)}
 
 
+@examples(100)
 @given(TEXTS)
 def test_known_are_the_affixes_of_two_different_words(texts):
     counts = Counter(affix for word in {word for text in texts for word in words(text)} for affix in in_words(word))
     assert learn_affixes(TOKENIZER, texts).known == sorted(affix for affix, count in counts.items() if count > 1)
 
 
+@examples(100)
 @given(TEXTS, TEXTS, st.integers(1, 6))
 def test_each_text_gets_the_known_affixes_within_max_tokens(texts, others, max_tokens):
     """Each text gets the known affixes of the parts within max_tokens."""

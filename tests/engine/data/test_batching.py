@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import epoch_batches, ordered_batches, split_validation, take
 from engine.support.errors import UserError
+from tests.support.examples import examples
 
 COUNTS = st.lists(st.integers(0, 30), max_size=60)
 
@@ -21,6 +22,7 @@ def ragged(counts):
     return RaggedBatch(np.arange(offsets[-1], dtype=np.int32), offsets, np.arange(len(counts)) * 10)
 
 
+@examples(100)
 @given(st.data(), COUNTS)
 def test_take_gathers_the_texts_in_the_order_asked_for(data, counts):
     batch = ragged(counts)
@@ -35,6 +37,7 @@ def test_take_gathers_the_texts_in_the_order_asked_for(data, counts):
     assert (taken.ids.dtype, taken.offsets.dtype) == (np.int32, np.int64)
 
 
+@examples(100)
 @given(st.data(), st.lists(st.lists(st.integers(1, 5), max_size=4), max_size=12))
 def test_take_keeps_the_sentences_of_each_text(data, sentences):
     """Take keeps the sentences of each text, some of which have none and no tokens."""
@@ -56,6 +59,7 @@ def test_take_without_labels_and_beyond_the_end():
         take(batch, np.array([2]))
 
 
+@examples(100)
 @given(COUNTS, st.integers(1, 9), st.integers(0, 5), st.integers(0, 5))
 def test_an_epoch_holds_every_row_once(counts, batch_size, seed, epoch):
     """An epoch holds every row once and depends on seed and epoch alone."""
@@ -79,6 +83,7 @@ def test_epochs_differ_and_lengths_are_alike_within_a_batch():
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5  # batches come shuffled, not by length
 
 
+@examples(100)
 @given(COUNTS, st.integers(1, 9), st.integers(1, 60))
 def test_evaluation_batches_are_a_permutation_within_both_limits(counts, batch_size, token_limit):
     batches = ordered_batches(offsets_of(counts), batch_size, token_limit)
@@ -94,6 +99,7 @@ def test_evaluation_batches_are_a_permutation_within_both_limits(counts, batch_s
         assert len(batch) == batch_size or sum(counts[row] for row in [*batch, following[0]]) > token_limit
 
 
+@examples(100)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0, 0.99), st.integers(0, 3))
 def test_a_validation_split_is_stratified_and_repeatable(labels, fraction, seed):
     labels = np.array(labels)

@@ -1,7 +1,7 @@
 """The cells that NumPy finds are those of the slower reader, whatever the file; blocks of any size change nothing."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.data import blocks as blocks_module
@@ -11,6 +11,7 @@ from engine.data.files import TextFiles
 from engine.data.tables import Format
 from engine.data.texts import joined
 from engine.support.errors import UserError
+from tests.support.examples import examples
 
 CHARACTERS = ["a", "b", " ", '"', '""', "x y", "\n", "\r\n", "\r", ",", "\t", "é", "\u3000", "中", "\x1c", "-", ";"]
 WILD = st.lists(st.sampled_from(CHARACTERS), max_size=4).map("".join)
@@ -48,7 +49,7 @@ def read(files):
         return str(error)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.sampled_from(sorted(CELLS)).flatmap(lambda suffix: st.tuples(st.just(suffix), contents(suffix))), OPTIONS)
 @example((".tsv", "l\t\u3000\r\n\u3000\t\r\nm\t \x1c\r\n"), {"labels": "ignored"})
 @example((".csv", '\nlabel,text\n"m" ,"\n;a,"\nl,b\n'), {})

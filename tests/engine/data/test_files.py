@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.data import blocks as blocks_module
 from engine.data.files import read_texts
 from engine.support.errors import UserError
+from tests.support.examples import examples
 
 
 @pytest.fixture
@@ -339,6 +340,7 @@ def test_paths_that_cannot_be_read(tmp_path, write):
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
 
 
+@examples(100)
 @given(st.lists(st.tuples(st.sampled_from(["x", "y"]), CELLS), min_size=1, max_size=8))
 def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     content = io.StringIO(newline="")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.data.hash_table import mixed
 from engine.data.ngrams import NGramVocabulary
 from tests.support.encoding import add_ngrams, learn_ngrams
+from tests.support.examples import examples
 
 CLS, TOKENS = 2, 5  # few, so that grams repeat
 TEXTS = st.lists(st.lists(st.integers(0, TOKENS - 1), max_size=7).map(lambda tokens: [CLS, *tokens]), max_size=6)
@@ -42,6 +43,7 @@ def hash_of(gram):
     return value
 
 
+@examples(100)
 @given(TEXTS, st.integers(2, 4), st.integers(1, 3), st.integers(1, 6))
 def test_known_are_the_grams_that_occur_often_enough(texts, longest, frequency, parts):
     counts = Counter(gram for text in texts for gram in grams(text, longest))
@@ -50,6 +52,7 @@ def test_known_are_the_grams_that_occur_often_enough(texts, longest, frequency, 
     assert vocabulary.hashes.tolist() == sorted(hash_of(gram) for gram, count in counts.items() if count >= frequency)
 
 
+@examples(100)
 @given(TEXTS, st.integers(1, 5))
 def test_the_most_frequent_stay(texts, most):
     counts = Counter(hash_of(gram) for text in texts for gram in grams(text, 3))
@@ -57,6 +60,7 @@ def test_the_most_frequent_stay(texts, most):
     assert learn_ngrams(*flat(texts), 3, 2, most).hashes.tolist() == sorted(value for _, value in ranked[:most])
 
 
+@examples(100)
 @given(TEXTS, TEXTS, st.integers(2, 4))
 def test_known_grams_follow_their_text_and_others_are_left_out(texts, others, longest):
     vocabulary = learn_ngrams(*flat(texts), longest, 2, 10**6)

@@ -8,6 +8,7 @@ from tokenizers import normalizers
 from engine.data.config import TOKENS
 from engine.data.sentences import sentences_of
 from engine.data.tokenizer import train_tokenizer
+from tests.support.examples import examples
 
 # A bar where a sentence ends.
 CUTS = [
@@ -63,6 +64,7 @@ WORDS = st.sampled_from(["A", "b", "The", "bad"])
 STRINGS = st.lists(st.tuples(WORDS, PIECES | st.text(max_size=4), WORDS).map("".join) | PIECES, max_size=9).map("".join)
 
 
+@examples(100)
 @given(STRINGS)
 def test_sentences_joined_are_the_text(text):
     """Sentences joined are the text, and there is a letter in each of several."""
@@ -82,6 +84,7 @@ def tokenizers_of_all_kinds():
     yield tokenizer
 
 
+@examples(100)
 @given(st.sampled_from(list(tokenizers_of_all_kinds())), STRINGS)
 def test_tokens_of_sentences_are_those_of_the_text(tokenizer, text):
     def ids(text):

@@ -13,6 +13,7 @@ from engine.data.hash_table import HashTable
 from engine.data.pieces import pieces_of, words_of
 from engine.data.strings import DistinctStrings, hashes_of, strings_from, to_list, word_bounds
 from engine.data.tokenizer import untrained
+from tests.support.examples import examples
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 ASCII = st.text(st.characters(max_codepoint=127), max_size=12)
@@ -23,6 +24,7 @@ def hash_in_whole_numbers(data):
     return sum((byte + 1) * int(strings_module.GOLDEN) ** place for place, byte in enumerate(data)) % 2**64
 
 
+@examples(100)
 @given(st.lists(TEXT, max_size=8), st.integers(1, 9))
 def test_hashes_are_those_of_the_definition_whatever_the_stretch(texts, stretch):
     strings = strings_from(texts)
@@ -33,6 +35,7 @@ def test_hashes_are_those_of_the_definition_whatever_the_stretch(texts, stretch)
     assert np.array_equal(found, strings_module.mixed(expected))
 
 
+@examples(100)
 @given(st.lists(st.lists(TEXT, max_size=6), max_size=4))
 def test_strings_are_numbered_as_they_come(parts):
     distinct, expected = DistinctStrings(), {}
@@ -43,6 +46,7 @@ def test_strings_are_numbered_as_they_come(parts):
     assert to_list(distinct.strings()) == list(expected) and len(distinct) == len(expected)
 
 
+@examples(100)
 @given(st.lists(st.text(" ab中", max_size=9), max_size=6))
 def test_words_are_what_stands_between_spaces(texts):
     strings = strings_from(texts)
@@ -59,6 +63,7 @@ def test_words_are_cut_as_by_the_library(lowercase):
     check_pieces(untrained(lowercase), words)
 
 
+@examples(100)
 @given(st.lists((ASCII | TEXT).map(lambda word: word.replace(" ", "")), max_size=8))
 def test_any_words_are_cut_as_by_the_library(words):
     with pytest.MonkeyPatch.context() as patch:
@@ -84,6 +89,7 @@ def check_pieces(tokenizer, words):
 KEYS = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 40) | st.integers(2**64 - 40, 2**64 - 1), max_size=60)
 
 
+@examples(100)
 @given(st.lists(KEYS, max_size=4), KEYS)
 def test_keys_have_their_numbers_however_places_collide(parts, others):
     table, expected = HashTable(), {}
@@ -99,6 +105,7 @@ def test_keys_have_their_numbers_however_places_collide(parts, others):
     ]
 
 
+@examples(100)
 @given(st.lists(st.lists(st.integers(-9, 9), max_size=9), max_size=9))
 def test_arrays_grow_in_memory_and_in_files(tmp_path_factory, parts):
     inside = GrowingArray(np.int32)
@@ -110,6 +117,7 @@ def test_arrays_grow_in_memory_and_in_files(tmp_path_factory, parts):
         assert found.dtype == np.int32 and found.tolist() == [value for part in parts for value in part]
 
 
+@examples(100)
 @given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=9), st.data())
 def test_lists_are_gathered_by_their_numbers(lists, data):
     growing = GrowingLists()

@@ -25,6 +25,7 @@ from engine.data.tokenizer import (
 from engine.data.vocabulary import Vocabulary
 from engine.support.errors import UserError
 from tests.support.encoding import encode_sentences, encode_texts
+from tests.support.examples import examples
 from tests.support.paths import ROOT
 
 TEXTS = ["the wave runs, the wave breaks", "Waves broke the pier", "a lake without a wave", "Äpfel"] * 3
@@ -273,6 +274,7 @@ def split(ids, offsets):
     return [ids[start:stop].tolist() for start, stop in zip(offsets, offsets[1:])]
 
 
+@examples(100)
 @given(st.sampled_from(PIECES_AND_WORDS), st.lists(STRINGS, max_size=5), st.integers(1, 12))
 def test_ids_are_those_of_whole_texts_cut_after_max_tokens(tokenizer, texts, max_tokens):
     assert cuts_at_spaces(tokenizer)
@@ -283,6 +285,7 @@ def test_ids_are_those_of_whole_texts_cut_after_max_tokens(tokenizer, texts, max
     ]
 
 
+@examples(100)
 @given(st.sampled_from(PIECES_AND_WORDS), st.lists(STRINGS | SENTENCES, max_size=5), st.integers(1, 12))
 def test_sentences_change_no_ids_and_end_where_they_end(tokenizer, texts, max_tokens):
     """Sentences change no ids, and end where the tokens of their texts do, as far as max_tokens reaches."""

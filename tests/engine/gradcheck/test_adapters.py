@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gradcheck import assert_gradients, check_gradients, check_properties, from_layer, from_loss, from_objective
+from tests.support.examples import examples
 from tests.support.paths import ROOT
 
 RNG = np.random.default_rng(0)
@@ -271,7 +272,7 @@ def test_objectives_of_every_form_are_checked(name):
 
 
 @given(st.integers(0, 3), st.integers(0, 2), st.floats(0.01, 10.0), st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
+@examples(20)
 def test_one_wrong_entry_of_a_jacobian_is_named(row, column, off, seed):
     a = np.random.default_rng(seed).uniform(0.5, 2.0, (4, 3))
     right = lambda x: a * np.cos(x)  # noqa: E731

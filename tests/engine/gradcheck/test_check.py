@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gradcheck import TOLERANCES, assert_gradients, check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import (
     OFFSETS,
     RIGHT,
@@ -110,7 +111,7 @@ def test_zero_dimensional_input_and_loss():
     assert not check_gradients(forward, lambda dy, x: dy * x, (np.array(3.0),)).ok
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(
     st.sampled_from(sorted(RIGHT)),
     SEEDS,
@@ -135,7 +136,7 @@ def rescale(x, scales):
     return x * next(scales) if x.dtype.kind in "fc" else x
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS, st.sampled_from(["auto", "five_point"]))
 def test_no_false_alarm_with_mixed_magnitudes_in_one_block(seed, method):
     w = normal(seed, 5, 2) * 10.0 ** np.random.default_rng(seed).uniform(-15, 15, (5, 2))

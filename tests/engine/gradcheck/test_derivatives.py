@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gradcheck import TOLERANCES, check_gradients
@@ -10,6 +10,7 @@ from engine.gradcheck.derivatives import Line
 from engine.gradcheck.point import Point
 from engine.gradcheck.precision import DOUBLE
 from engine.gradcheck.richardson import richardson
+from tests.support.examples import examples
 
 SEEDS = st.integers(0, 2**32 - 1)
 SMOOTH = {
@@ -29,7 +30,7 @@ def slope_of(function, x, u=1.0):
 
 @pytest.mark.parametrize("name", SMOOTH)
 @given(st.floats(0.5, 3.0))
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_smooth_functions_keep_eleven_digits(name, x):
     """The estimated error covers what is lost."""
     function, derivative = SMOOTH[name]
@@ -44,7 +45,7 @@ def test_smooth_functions_keep_eleven_digits(name, x):
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_a_gradient_off_by_a_millionth_is_caught(seed):
     """The right one passes."""
     x = np.random.default_rng(seed).normal(size=(3, 4))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from engine.gradcheck import check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import SEEDS, normal, relu, relu_backward, tanh, tanh_backward
 
 WITHIN = {  # computed in float32, or in float16, inside a function of float64
@@ -69,7 +70,7 @@ def test_a_block_of_noise_alone_is_named_as_unchecked():
 
 @pytest.mark.parametrize("phase", [1e6, 1e9])
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_large_phases_are_trusted_to_complex_step(phase, seed):
     """No stencil of a usual step resolves sin at a phase of 10⁹; one of a few thousand roundings agrees."""
     x = phase * normal(seed, 5)

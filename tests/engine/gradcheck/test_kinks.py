@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gradcheck import assert_gradients, check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import (
     SEEDS,
     absolute,
@@ -18,7 +19,7 @@ from tests.support.known_gradients import (
 
 
 @pytest.mark.parametrize("method", ["auto", "five_point"])
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=SEEDS)
 def test_relu_at_zero_is_a_kink(method, seed):
     x = normal(seed, 6)
@@ -105,7 +106,7 @@ def test_the_worst_entry_is_not_one_on_a_kink():
     assert report.failures[0].entry[:3] in ("[1]", "[3]"), str(report)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS, st.floats(-6, 3), st.sampled_from(["auto", "five_point"]))
 def test_away_from_the_kink_absolute_and_relu_are_fine(seed, exponent, method):
     """Distances down to 1e-6 of the other entries: the step shrinks until the kink is out of reach."""
@@ -116,7 +117,7 @@ def test_away_from_the_kink_absolute_and_relu_are_fine(seed, exponent, method):
         assert report.ok and not report.kinks and not report.unresolved, str(report)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(SEEDS, st.floats(-6, -4))
 def test_step_shrinks_near_a_kink_that_is_not_at_zero(seed, exponent):
     """Nearer than about 1e-6 of the input, rounding leaves no step to shrink to, and a kink is reported."""
@@ -142,7 +143,7 @@ def test_jump_is_reported():
     assert len(report.kinks) == 3 and not report.failures, str(report)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS, st.sampled_from([np.exp, np.square, np.sin, lambda x: x**5]))
 def test_curvature_is_no_kink(seed, function):
     derivative = {np.exp: np.exp, np.square: lambda x: 2.0 * x, np.sin: np.cos}.get(function, lambda x: 5.0 * x**4)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gradcheck import check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import SEEDS
 
 COUNTED = {"calls": 0}
@@ -45,7 +46,7 @@ def test_one_wrong_entry_of_many_is_named(method, seed, where):
 
 
 @given(seed=SEEDS, places=st.sets(st.integers(0, 4_999), min_size=2, max_size=9))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_several_wrong_entries_are_all_named(seed, places):
     x = np.random.default_rng(seed).uniform(-1.0, 1.0, 5_000)
     entry = entry_of(check_gradients(sine, wrong_at(sorted(places)), (x,), seed=seed, directions=1))
@@ -86,7 +87,7 @@ def test_the_entry_named_is_a_wrong_one_beside_kinks():
 
 
 @given(seed=SEEDS, size=st.sampled_from([3, 40, 1000]), margin=st.floats(1.5, 10.0))
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_the_detection_limit_is_one(seed, size, margin):
     """An error of a single entry above it is seen, whichever entry has it."""
     rng = np.random.default_rng(seed)

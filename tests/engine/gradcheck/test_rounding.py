@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from engine.gradcheck import assert_gradients, check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import SEEDS, normal, softmax, softmax_backward, tanh, tanh_backward
 
 
@@ -36,7 +37,7 @@ def test_complex_step_is_not_excused_by_the_rounding_of_values():
 
 
 @pytest.mark.parametrize("method", ["auto", "complex_step", "five_point"])
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=SEEDS)
 def test_an_input_without_influence_is_no_failure(method, seed):
     """A bias that the mean takes away again: what is left of it is rounding."""
@@ -58,7 +59,7 @@ def saturated(seed):
     return (np.random.default_rng(seed).uniform(6.0, 16.0, 5),)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS)
 def test_saturated_tanh_is_no_failure_but_a_wrong_one_is(seed):
     right = check_gradients(tanh, tanh_backward, saturated(seed), seed=seed)

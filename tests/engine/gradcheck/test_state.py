@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from engine.gradcheck import check_gradients, check_jacobian
+from tests.support.examples import examples
 from tests.support.known_gradients import SEEDS, normal
 
 
@@ -56,7 +57,7 @@ def test_a_backward_that_writes_is_named(backward, text):
 
 
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_the_absolute_value_of_a_cotangent_is_noticed(seed):
     """A scalar loss has one cotangent, and it is negative; of several the first is."""
     loss = lambda x: (np.sum(x**3), x)  # noqa: E731

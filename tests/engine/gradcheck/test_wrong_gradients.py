@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from engine.gradcheck import assert_gradients, check_gradients
+from tests.support.examples import examples
 from tests.support.known_gradients import (
     RIGHT,
     SCALES,
@@ -123,7 +124,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=SEEDS)
 def test_wrong_gradients_are_caught(name, seed):
     forward, backward, inputs = WRONG[name]
@@ -137,7 +138,7 @@ GROSS = sorted(set(WRONG) - {"1e-9 off", "1e-9 off in one entry", "1e-6 off in o
 
 
 @pytest.mark.parametrize("name", GROSS)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=SEEDS)
 def test_wrong_gradients_are_caught_by_five_point_alone(name, seed):
     forward, backward, inputs = WRONG[name]
@@ -145,7 +146,7 @@ def test_wrong_gradients_are_caught_by_five_point_alone(name, seed):
     assert report.failures, str(report)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS, SCALES, SCALES)
 def test_wrong_sign_is_caught_at_every_scale_of_the_blocks(seed, left, right):
     inputs = (normal(seed, 4, 3, scale=left), normal(seed + 1, 3, 2, scale=right))

@@ -13,7 +13,10 @@ from engine.sweep.workers import Job, ask, run_jobs
 from engine.training.interrupt import Interrupted
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+    pytest.mark.usefixtures("signals_of_a_terminal"),
+]
 
 # A process that does what its job says: the message is a line of Python.
 WORKER = [sys.executable, "-S", "-c", "import json, sys; exec(json.loads(sys.stdin.readline()))"]

@@ -8,6 +8,8 @@ import pytest
 
 from engine.training.interrupt import SIGNALS, Interrupted, SignalWatch
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 @pytest.mark.parametrize("number, code", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_noted_and_has_the_exit_code_of_the_shell(number, code):

@@ -22,6 +22,8 @@ from engine.training.step import learning_rate
 from engine.training.trainer import Trainer
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 VOCABULARY, CLASSES = 40, ["a", "b", "c"]
 NETWORK = WaveNetworkConfig(
     dimension=6, hidden=6, dropout=0.2, token_dropout=0.2, embedding_dropout=0.1, classifier_dropout=0.1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from layers.experiments.study.measures import correlation_matrix, effective_rank, mean_absolute_correlation
+from tests.support.examples import examples
 
 HADAMARD = np.array(
     [[1, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]], np.float64
@@ -81,6 +82,7 @@ def test_a_large_mean_and_huge_and_tiny_columns_do_no_harm():
     assert effective_rank(rows * 1e-200) == pytest.approx(effective_rank(rows), rel=1e-12)
 
 
+@examples(100)
 @given(SEEDS, arrays(float, 6, elements=st.floats(0.01, 100)), st.permutations(range(40)))
 def test_correlation_is_invariant(seed, scales, order):
     """It keeps its value when columns are scaled and rows are permuted."""
@@ -90,6 +92,7 @@ def test_correlation_is_invariant(seed, scales, order):
     )
 
 
+@examples(100)
 @given(SEEDS, st.floats(1e-3, 1e3), st.permutations(range(40)))
 def test_effective_rank_is_invariant(seed, scale, order):
     """It keeps its value when rows are turned, scaled and permuted."""
@@ -98,6 +101,7 @@ def test_effective_rank_is_invariant(seed, scale, order):
     assert effective_rank((rows @ turn * scale + 1)[list(order)]) == pytest.approx(effective_rank(rows), rel=1e-9)
 
 
+@examples(100)
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.floats(-9, 9, width=32)))
 def test_bounds(rows):
     matrix, rank = correlation_matrix(rows), effective_rank(rows)
