@@ -1,6 +1,9 @@
 """The command train."""
 
+import contextlib
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from engine.commands.options import (
     require_nothing_but,
     to_json,
 )
+from engine.support.files import AnyPath
+from engine.training.observers import Observer, TensorBoard
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
 
@@ -45,6 +50,12 @@ def train_command(project: Project) -> click.Command:
     @click.option(
         "--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings."
     )
+    @click.option(
+        "--tensorboard",
+        type=click.Path(),
+        metavar="DIR",
+        help="Write curves for TensorBoard into DIR/<run> (extra tensorboard).",
+    )
     @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
     @cache_option
     @json_option
@@ -57,6 +68,7 @@ def train_command(project: Project) -> click.Command:
         assignments: tuple[str, ...],
         output: str | None,
         resume: str | None,
+        tensorboard: str | None,
         device: str | None,
         cache_dir: str | None,
         as_json: bool,
@@ -68,20 +80,37 @@ def train_command(project: Project) -> click.Command:
         """
         log = make_log(as_json)
         if resume is not None:
-            require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
-            result = resume_run(resume, project.configs, project.build_network, device, cache_dir, log)
+            require_nothing_but(ctx, f"--resume {resume}", {"resume", "tensorboard", "device", "cache_dir", "as_json"})
+            with curves(tensorboard, resume) as observers:
+                result = resume_run(
+                    resume, project.configs, project.build_network, device, cache_dir, log, observers=observers
+                )
         else:
             settings = chosen_settings(project, preset, config_file, assignments, fields)
             path, device = output or new_run_path(settings), resolve_device(device or "cpu")
-            result = start_run(settings, project.build_network, path, device, cache_dir, log)
+            with curves(tensorboard, path) as observers:
+                result = start_run(settings, project.build_network, path, device, cache_dir, log, observers=observers)
         click.echo(to_json(result) if as_json else result_table(result))
 
     return train
 
 
+@contextlib.contextmanager
+def curves(folder: str | None, run_path: AnyPath) -> Iterator[list[Observer]]:
+    """The observers of a training that are asked for: TensorBoard's, where a folder is given."""
+    if folder is None:
+        yield []
+        return
+    with TensorBoard(folder, Path(run_path).resolve().name) as observer:
+        yield [observer]
+
+
 def new_run_path(settings: RunSettings) -> Path:
-    """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists."""
-    corpus = "files" if settings.data.train_file else settings.data.corpus
+    """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists.
+
+    A corpus of files is called by the first part of its name, with "_" for characters that not every system takes.
+    """
+    corpus = re.sub(r"[^\w+=-]+", "_", settings.data.name().strip(".").partition(".")[0]).strip("_") or "files"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.label()}"
     path, number = Path("runs") / name, 2
     while path.exists():

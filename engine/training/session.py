@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.support.implementation import current, using
 from engine.training.checkpoint import drop
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
+from engine.training.observers import EpochLines, Observer, bar_is_shown
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
@@ -39,10 +40,11 @@ def start_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Train a new run into the folder `output`; returns the content of result.json.
 
-    log: takes lines for the user; watch: as in Trainer.
+    log: takes lines for the user; watch, observers: as in Trainer.
     """
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
@@ -65,7 +67,7 @@ def start_run(
             directory.discard()
             raise
         with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=False)
+            return run_to_end(settings, network, directory, data, device, log, watch, observers, resume=False)
 
 
 def resume_run(
@@ -76,6 +78,7 @@ def resume_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
@@ -98,7 +101,7 @@ def resume_run(
         data = prepare_again(settings, directory, cache_dir)
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=True)
+            return run_to_end(settings, network, directory, data, device, log, watch, observers, resume=True)
 
 
 def start_or_resume(
@@ -154,6 +157,7 @@ def run_to_end(
     device: str,
     log: Log,
     watch: Watch | None,
+    observers: Sequence[Observer],
     resume: bool,
 ) -> dict[str, Any]:
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
@@ -181,7 +185,8 @@ def run_to_end(
         "vocabulary": vocabulary_digests(directory.vocabulary_files),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
-    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
+    observers = [*observers, *([] if bar_is_shown() else [EpochLines(log)])]
+    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, observers)
     if resume and directory.has_checkpoint():
         trainer.resume()
         log(f"resumed after step {trainer.progress.step}")
