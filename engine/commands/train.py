@@ -20,6 +20,7 @@ from engine.commands.fields import (
 )
 from engine.commands.options import (
     Project,
+    all_classes_option,
     cache_option,
     device_option,
     json_option,
@@ -54,10 +55,11 @@ def train_command(project: Project) -> click.Command:
         "--tensorboard",
         type=click.Path(),
         metavar="DIR",
-        help="Write curves for TensorBoard into DIR/<run> (extra tensorboard).",
+        help="Write TensorBoard curves into DIR/<run>.",
     )
     @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
     @cache_option
+    @all_classes_option
     @json_option
     @click.pass_context
     def train(
@@ -71,6 +73,7 @@ def train_command(project: Project) -> click.Command:
         tensorboard: str | None,
         device: str | None,
         cache_dir: str | None,
+        all_classes: bool,
         as_json: bool,
         **fields: Any,
     ) -> None:
@@ -80,7 +83,9 @@ def train_command(project: Project) -> click.Command:
         """
         log = make_log(as_json)
         if resume is not None:
-            require_nothing_but(ctx, f"--resume {resume}", {"resume", "tensorboard", "device", "cache_dir", "as_json"})
+            require_nothing_but(
+                ctx, f"--resume {resume}", {"resume", "tensorboard", "device", "cache_dir", "all_classes", "as_json"}
+            )
             with curves(tensorboard, resume) as observers:
                 result = resume_run(
                     resume, project.configs, project.build_network, device, cache_dir, log, observers=observers
@@ -90,7 +95,7 @@ def train_command(project: Project) -> click.Command:
             path, device = output or new_run_path(settings), resolve_device(device or "cpu")
             with curves(tensorboard, path) as observers:
                 result = start_run(settings, project.build_network, path, device, cache_dir, log, observers=observers)
-        click.echo(to_json(result) if as_json else result_table(result))
+        click.echo(to_json(result) if as_json else result_table(result, all_classes))
 
     return train
 
@@ -118,11 +123,11 @@ def new_run_path(settings: RunSettings) -> Path:
     return path
 
 
-def result_table(result: dict[str, Any]) -> str:
-    """The result of a training run as text: a row per class, then the figures."""
+def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
+    """The result of a training run as text: a row per class (of many, some: see class_table), then the figures."""
     lines = [""]
     if result["classes"]:
-        lines += [class_table(result["classes"]), ""]
+        lines += [class_table(result["classes"], all_classes), ""]
     validation = f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"
     figures = [
         ("test accuracy", percent(result["test_accuracy"])),

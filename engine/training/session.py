@@ -26,9 +26,6 @@ from engine.training.run_settings import NetworkClasses, RunSettings, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 
-# Share of unknown tokens above which a vocabulary of words hardly fits the texts (a language without spaces, say).
-MUCH_UNKNOWN = 1 / 3
-
 Log: TypeAlias = Callable[[str], object]  # takes lines for the user
 
 
@@ -168,12 +165,6 @@ def run_to_end(
         f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, "
         f"vocabulary {data.vocabulary.size():,}"
     )
-    unknown = data.vocabulary.unknown_share(data.train.ids)
-    if unknown > MUCH_UNKNOWN:
-        log(
-            f"{100 * unknown:.0f} % of the training tokens are unknown words; "
-            "with tokens=wordpieces they fall into pieces that are known"
-        )
     log(
         f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
         f"run directory {directory.path}"
