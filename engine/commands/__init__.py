@@ -7,7 +7,7 @@ PLACES = {  # by name: where the command stands, or the function that makes it f
     "train": ("train:train_command", "Train a network and measure it (the default command)."),
     "evaluate": ("evaluate:evaluate_command", "Measure a trained network on labelled texts."),
     "predict": ("predict:predict_command", "Label texts with a trained network."),
-    "describe": ("inspect:describe_command", "Show a network's parts, or list all settings."),
+    "describe": ("inspect:describe_command", "Show a run's settings and results, or a network's parts."),
     "accuracy": ("sweep:accuracy_command", "Train corpora, operations and seeds; print a table."),
     "sweep": ("sweep:sweep_command", "Train the settings and seeds of a file; print a table."),
     "report": ("inspect:report_command", "Draw the curves of runs and what they confuse, as a page."),

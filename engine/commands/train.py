@@ -128,8 +128,15 @@ def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
     lines = [""]
     if result["classes"]:
         lines += [class_table(result["classes"], all_classes), ""]
+    figures = result_figures(result)
+    width = max(len(name) for name, _ in figures)
+    return "\n".join(lines + [f"{name:{width}}  {value}" for name, value in figures])
+
+
+def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, figure) of a result, in the order in which they are shown."""
     validation = f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"
-    figures = [
+    return [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),
         ("validation accuracy", validation),
@@ -137,8 +144,6 @@ def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
         ("peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("run directory", result["run_directory"]),
     ]
-    width = max(len(name) for name, _ in figures)
-    return "\n".join(lines + [f"{name:{width}}  {value}" for name, value in figures])
 
 
 def percent(share: float | None) -> str:
