@@ -2,7 +2,6 @@
 
 import importlib
 import itertools
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,8 +25,8 @@ from engine.commands.options import (
     to_json,
 )
 from engine.data.config import DataConfig
-from engine.training.run_settings import field_rows
 from engine.training.run_directory import RunDirectory
+from engine.training.run_settings import field_rows
 from engine.training.trained_run import open_run, read_run_settings
 
 
@@ -69,7 +68,7 @@ def describe_command(project: Project) -> click.Command:
         if list_fields:
             rows = field_rows(settings)
             keys = ("section", "field", "value", "allowed", "meaning")
-            click.echo(json.dumps([dict(zip(keys, row)) for row in rows], indent=2) if as_json else field_list(rows))
+            click.echo(to_json([dict(zip(keys, row)) for row in rows]) if as_json else field_list(rows))
             return
         if run is None:
             network = project.build_network(settings.network, *sizes_of(settings.data), settings.training.seed)

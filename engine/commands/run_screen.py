@@ -28,7 +28,9 @@ def run_screen(directory: RunDirectory, settings: RunSettings, choices: Choices)
         rows = [row for row in result["classes"] if row["texts"]]
         if rows:
             worst = min(rows, key=lambda row: (row["f1"], -row["texts"]))
-            facts.append(("worst class", f"{shown(worst['name'])}, F1 {percent(worst['f1'])}, {worst['texts']:,} texts"))
+            facts.append(
+                ("worst class", f"{shown(worst['name'])}, F1 {percent(worst['f1'])}, {worst['texts']:,} texts")
+            )
     preset, changes = nearest_preset(settings, choices)
     facts.append(("settings", f"preset {preset}{', but' if changes else ''}"))
     facts += [("", f"  {name}={value} (preset: {other})") for name, value, other in changes]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli import COLUMN_WIDTH
+from engine.commands.options import rounded
 from engine.support.files import read_toml
 from layers.experiments.gradcheck.suite import CASES, suite_size
 from tests.support.paths import ROOT
@@ -67,7 +68,7 @@ def test_texts_of_which_words_know_little_are_told_of(tmp_path, run):
 def test_json_output_is_the_result_file(tmp_path, arguments, run):
     code, out, err = run(*arguments, "--output", tmp_path / "new", "--json")
     assert code == 0
-    assert json.loads(out) == json.loads((tmp_path / "new" / "result.json").read_text())
+    assert json.loads(out) == rounded(json.loads((tmp_path / "new" / "result.json").read_text()))
     assert "TSV" in err  # what was guessed of the files is told beside it
 
 
@@ -122,7 +123,7 @@ def test_evaluate_repeats_the_test_accuracy(trained, files, run):
     for more in ([], ["--test-file", files["test"]]):
         code, out, _ = run("evaluate", trained, "--json", *more)
         assert code == 0
-        assert json.loads(out)["accuracy"] == result["test_accuracy"]
+        assert json.loads(out)["accuracy"] == rounded(result["test_accuracy"])
     code, out, _ = run("evaluate", trained)
     assert code == 0
     assert f"accuracy {100 * result['test_accuracy']:.2f} %" in out
