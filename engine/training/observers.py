@@ -99,7 +99,8 @@ class TensorBoard:
     def steps(self, lines: Sequence[dict[str, Any]]) -> None:
         with self.errors():
             if self.writer is None:  # curves from here on that an interrupted process has written do not count
-                self.writer = self.make(str(self.folder), purge_step=lines[0]["step"])
+                first = lines[0]["step"]
+                self.writer = self.make(str(self.folder), purge_step=first, filename_suffix=f".{first}")
             for line in lines:
                 for name in CURVES:
                     self.writer.add_scalar(f"training/{name}", line[name], line["step"])
