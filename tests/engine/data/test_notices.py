@@ -58,8 +58,7 @@ def test_texts_without_a_fault_are_not_told_of(tmp_path):
         (
             Corpus("c", texts(*["a red", "b red"] * 10, "c red", "c green", "'d' green")),
             {},
-            "few texts: 2 of 4 classes have fewer than 10 training texts (3 together, 13.0 % of all): "
-            "\"'d'\" 1, 'c' 2",
+            "few texts: 2 of 4 classes have fewer than 10 training texts (3 together, 13.0 % of all): \"'d'\" 1, 'c' 2",
         ),
         (
             Corpus("c", TRAIN, texts("a red green w0 w0"), texts("b red green w3 w3", "a red  green w3 w3", "a red")),
