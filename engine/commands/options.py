@@ -84,7 +84,7 @@ def figure_option(help: str) -> Decorator:
     return click.option("--figure", type=click.Path(), metavar="FILE", help=help)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, to six digits, instead of a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 all_classes_option = click.option("--all-classes", is_flag=True, help="Show every class, not some of many.")
 cache_option = click.option(
     "--cache-dir", type=click.Path(), metavar="DIR", help="Folder of downloaded corpora and token ids."

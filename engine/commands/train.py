@@ -48,9 +48,7 @@ def train_command(project: Project) -> click.Command:
         metavar="DIR",
         help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]",
     )
-    @click.option(
-        "--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings."
-    )
+    @click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run.")
     @click.option(
         "--tensorboard",
         type=click.Path(),
@@ -77,7 +75,7 @@ def train_command(project: Project) -> click.Command:
         as_json: bool,
         **fields: Any,
     ) -> None:
-        """Train a network, measure it on the test texts, keep everything in a run directory.
+        """Train a network, measure it on test texts, keep everything in a folder.
 
         Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
         """

@@ -77,10 +77,12 @@ def notices(
     splits: Mapping[str, RaggedBatch],
     cut: Mapping[str, tuple[int, int]],
     hashes: Mapping[str, Keys],
+    whole: Keys,
 ) -> list[str]:
     """The notices on splits of texts.
 
-    cut: {split: (texts, tokens)} as of CutCount; hashes: {split: (B,) of its texts}.
+    cut: {split: (texts, tokens)} as of CutCount; hashes: {split: (B,) of its texts}; whole: those of all texts to learn
+    from, before some are split off for validation.
     """
     labels = splits["train"].labels
     assert labels is not None
@@ -88,7 +90,7 @@ def notices(
         cut_notice(config, vocabulary, splits, cut),
         unknown_notice(config, vocabulary, splits),
         few_notice(classes, np.bincount(labels, minlength=len(classes))),
-        duplicates_notice(hashes),
+        duplicates_notice(hashes, whole),
     ]
     return [line for line in found if line is not None]
 
@@ -137,11 +139,12 @@ def few_notice(classes: Sequence[str], counts: Ints1d) -> str | None:
     return f"few texts: {have} ({texts:,} together, {percent(texts, of_all)} of all): {named}{more}"
 
 
-def duplicates_notice(hashes: Mapping[str, Keys]) -> str | None:
-    """The line on validation and test texts that equal a training text."""
-    known, parts = np.unique(hashes["train"]), []
-    for split, some in hashes.items():
-        equal = 0 if split == "train" else int(np.isin(some, known).sum())
+def duplicates_notice(hashes: Mapping[str, Keys], whole: Keys) -> str | None:
+    """The line on validation texts that equal one trained on, and on test texts that equal one of the whole."""
+    parts = []
+    for split, known in (("validation", hashes["train"]), ("test", whole)):
+        some = hashes.get(split, whole[:0])
+        equal = int(np.isin(some, known).sum())
         if equal:
             parts.append(f"{equal:,} of {len(some):,} {NAMES[split]} texts ({percent(equal, len(some))})")
     return f"duplicates: {' and '.join(parts)} are training texts, too" if parts else None

@@ -190,7 +190,7 @@ def prepare_in(
             notes += note_on(split, source, len(splits[split].offsets) - 1, log)
         cut[split] = encoder.cut.take()
     (folder / WORDS).unlink()
-    found = notices(config, vocabulary, classes, splits, cut, hashes)
+    found = notices(config, vocabulary, classes, splits, cut, hashes, train.hashes())
     for notice in found if log is not None else ():
         log(notice)
     return prepared(corpus, splits, vocabulary, classes), notes + found

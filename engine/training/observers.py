@@ -72,7 +72,8 @@ class EpochLines:
             parts.append(f"{duration(left)} left")
         elif end.epoch < end.epochs:
             parts.append("stops early (patience)")
-        self.log(", ".join(parts))
+        with contextlib.suppress(OSError):  # of a pipe or a terminal that has been closed: training goes on
+            self.log(", ".join(parts))
 
 
 def mean(values: Sequence[float]) -> float:

@@ -93,7 +93,7 @@ def test_a_table_of_long_names_fits_a_screen():
 
 def test_all_classes_are_shown_where_that_is_asked_for(tmp_path, run):
     path = tmp_path / "many.tsv"
-    path.write_text("".join(f"class{i % 25:02d}\tword{i % 25} red green {i}\n" for i in range(100)))
+    path.write_text("".join(f"class{i % 25:02d}\tword{i % 25} red green {i}\n" for i in range(200)))
     common = ["--train-file", path, "--test-file", path, *SMALL, "--epochs", "1"]
     for command, *given in (
         ["train", *common, "--output", tmp_path / "new"],

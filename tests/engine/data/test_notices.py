@@ -104,7 +104,7 @@ def test_hashes_are_those_of_the_last_reading():
         read = [block for block in source.blocks()]
     assert len(read) == 1 and len(np.unique(source.hashes())) == len(source.hashes()) == len(TRAIN)
     assert source.digest() == TRAIN.digest() and source.source == TRAIN.source
-    assert duplicates_notice({"train": source.hashes()}) is None
+    assert duplicates_notice({"train": source.hashes()}, source.hashes()) is None
 
 
 def test_cut_texts_are_counted_once(tmp_path):

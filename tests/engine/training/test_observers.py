@@ -54,6 +54,13 @@ def test_each_epoch_has_its_own_loss():
     assert [re.search(r"loss ([\d.]+)", line)[1] for line in lines] == ["1.5000", "3.5000"]
 
 
+def test_a_log_that_nobody_reads_does_not_end_a_training():
+    def closed(line):
+        raise BrokenPipeError
+
+    EpochLines(closed).epoch(END)
+
+
 class Recorder:
     """An Observer that keeps everything."""
 
