@@ -58,6 +58,11 @@ class DefaultGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = args and (args[0] in self.commands or args[0] in ("--help", "--version"))
+        if args and not known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from engine.support.settings import nearest
+
+            names = [name for name, command in self.lazy.items() if not command.hidden]
+            raise UserError(f"no command {args[0]!r}{nearest(args[0], names)}; list them with: {command_name()} --help")
         completes_first = ctx.resilient_parsing and not args
         return super().parse_args(ctx, args if known or completes_first else [DEFAULT, *args])
 

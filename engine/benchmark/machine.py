@@ -65,6 +65,21 @@ def memory_bytes() -> int | None:
         return None
 
 
+def free_memory_bytes(file: str | Path = "/proc/meminfo") -> int | None:
+    """The main memory that programs can still take, or None where the system does not tell."""
+    try:
+        with open(file, encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def describe_device(device: str, cupy: Any = None) -> dict[str, Any]:
     """Describe a device by plain values: for "cuda" name, memory in bytes, driver and versions; {} for "cpu"."""
     if device == "cpu":

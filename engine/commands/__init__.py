@@ -9,7 +9,7 @@ PLACES = {  # by name: where the command stands, or the function that makes it f
     "predict": ("predict:predict_command", "Label texts with a trained network."),
     "export": ("export:export_command", "Write a network's weights into a folder that travels."),
     "hub": ("export:hub_command", "Push an exported network to the Hugging Face hub, or pull one."),
-    "describe": ("inspect:describe_command", "Show a network's parts, or list all settings."),
+    "describe": ("inspect:describe_command", "Show a run's settings and results, or a network's parts."),
     "accuracy": ("sweep:accuracy_command", "Train corpora, operations and seeds; print a table."),
     "sweep": ("sweep:sweep_command", "Train the settings and seeds of a file; print a table."),
     "report": ("inspect:report_command", "Draw the curves of runs and what they confuse, as a page."),

@@ -7,6 +7,7 @@ import click
 from engine.arrays.backend import resolve_device
 from engine.commands.options import (
     Project,
+    all_classes_option,
     cache_option,
     device_option,
     file_options,
@@ -16,7 +17,10 @@ from engine.commands.options import (
     to_json,
     with_option,
 )
-from engine.support.text import format_table
+from engine.support.text import format_table, sanitize
+
+SHOWN_CLASSES = 10  # of the largest, and of the worst
+NAME_CHARACTERS = 40  # of a class in a table: it then fits into 80 columns
 
 
 def evaluate_command(project: Project) -> click.Command:
@@ -33,6 +37,7 @@ def evaluate_command(project: Project) -> click.Command:
     @click.option("--strict", is_flag=True, help="Refuse labels of no class instead of counting them as wrong.")
     @device_option()
     @cache_option
+    @all_classes_option
     @json_option
     def evaluate(
         run_dir: str,
@@ -41,6 +46,7 @@ def evaluate_command(project: Project) -> click.Command:
         strict: bool,
         device: str,
         cache_dir: str | None,
+        all_classes: bool,
         as_json: bool,
         **changes: str | None,
     ) -> None:
@@ -68,7 +74,7 @@ def evaluate_command(project: Project) -> click.Command:
         if as_json:
             click.echo(to_json({**result._asdict(), "classes": classes}))
             return
-        click.echo(f"\n{class_table(classes)}\n")
+        click.echo(f"\n{class_table(classes, all_classes)}\n")
         click.echo(
             f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}"
         )
@@ -76,7 +82,28 @@ def evaluate_command(project: Project) -> click.Command:
     return evaluate
 
 
-def class_table(rows: list[dict[str, Any]]) -> str:
-    """Texts, precision, recall and F1 of each class as text."""
-    cells = [(r["name"], r["texts"], *(f"{100 * r[k]:.1f} %" for k in ("precision", "recall", "f1"))) for r in rows]
+def class_table(rows: list[dict[str, Any]], all_classes: bool = False) -> str:
+    """Texts, precision, recall and F1 of classes as text.
+
+    Of more than twice SHOWN_CLASSES, unless all are asked for, the largest and those of the lowest F1 that have texts.
+    """
+    if all_classes or len(rows) <= 2 * SHOWN_CLASSES:
+        return table_of(rows)
+    largest = sorted(rows, key=lambda row: -row["texts"])[:SHOWN_CLASSES]
+    worst = sorted((row for row in rows if row["texts"]), key=lambda row: (row["f1"], -row["texts"]))[:SHOWN_CLASSES]
+    parts = [f"the {len(largest)} largest of {len(rows):,} classes", table_of(largest)]
+    parts += [f"the {len(worst)} of the lowest F1, worst first (--all-classes shows every class)", table_of(worst)]
+    return "{}\n\n{}\n\n{}\n\n{}".format(*parts)
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """A table of a row for each class."""
+    cells = [
+        (
+            sanitize(r["name"], NAME_CHARACTERS),
+            r["texts"],
+            *(f"{100 * r[k]:.1f} %" for k in ("precision", "recall", "f1")),
+        )
+        for r in rows
+    ]
     return format_table(["class", "texts", "precision", "recall", "F1"], cells)

@@ -2,7 +2,6 @@
 
 import importlib
 import itertools
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,8 +25,9 @@ from engine.commands.options import (
     to_json,
 )
 from engine.data.config import DataConfig
+from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import field_rows
-from engine.training.trained_run import open_run
+from engine.training.trained_run import open_run, read_run_settings
 
 
 def describe_command(project: Project) -> click.Command:
@@ -52,28 +52,39 @@ def describe_command(project: Project) -> click.Command:
         as_json: bool,
         **fields: Any,
     ) -> None:
-        """Show a network's parts, shapes and parameter counts without training it.
+        """Show the settings and results of RUN_DIR, and its network's parts, shapes and parameter counts.
 
-        It is the network of RUN_DIR, or one of the given settings, whose vocabulary then counts at its largest size.
+        Without RUN_DIR it shows the network of the given settings, whose vocabulary counts at its largest size.
         """
-        network = None
+        network, run = None, None
         if run_dir:
             require_nothing_but(ctx, run_dir, {"run_dir", "list_fields", "as_json"})
-            run = open_run(run_dir, project.configs, project.build_network)
-            settings, network = run.settings, run.network
+            run = RunDirectory.open(run_dir)
+            settings = read_run_settings(run, project.configs)
+            if (run.best / "state.json").exists():
+                network = open_run(run_dir, project.configs, project.build_network).network
         else:
             settings = chosen_settings(project, preset, config_file, assignments, fields)
         if list_fields:
             rows = field_rows(settings)
             keys = ("section", "field", "value", "allowed", "meaning")
-            click.echo(json.dumps([dict(zip(keys, row)) for row in rows], indent=2) if as_json else field_list(rows))
+            click.echo(to_json([dict(zip(keys, row)) for row in rows]) if as_json else field_list(rows))
             return
-        network = network or project.build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
+        if run is None:
+            network = project.build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
+        parts = {} if network is None else parts_of(network)
+        if run is not None and as_json:
+            parts = {"run_directory": run_dir, "settings": settings.sections(), "result": run.result(), **parts}
         if as_json:
-            click.echo(json.dumps(parts_of(network), indent=2))
+            click.echo(to_json(parts))
             return
-        click.echo(network.describe())
-        if not run_dir and (words := largest_vocabulary(settings.data)):
+        if run is not None:
+            from engine.commands.run_screen import run_screen
+
+            click.echo(run_screen(run, settings, project.choices) + ("\n" if network is not None else ""))
+        if network is not None:
+            click.echo(network.describe())
+        if run is None and (words := largest_vocabulary(settings.data)):
             click.echo(f"\n{words}")
 
     return describe

@@ -18,6 +18,9 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 Log: TypeAlias = Callable[[str], None]
 
 
+DIGITS = 6  # of numbers that --json prints; files of a run hold all
+
+
 class Project(NamedTuple):
     """The networks that the commands train and measure, and where the program lies: made by train.py.
 
@@ -88,6 +91,7 @@ def figure_option(help: str) -> Decorator:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+all_classes_option = click.option("--all-classes", is_flag=True, help="Show every class, not some of many.")
 cache_option = click.option(
     "--cache-dir", type=click.Path(), metavar="DIR", help="Folder of downloaded corpora and token ids."
 )
@@ -139,8 +143,17 @@ def make_log(as_json: bool) -> Log:
 
 
 def to_json(value: Any, allow_nan: bool = True) -> str:
-    """Indented JSON of a result."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=allow_nan)
+    """Indented JSON of a result, its numbers as rounded() gives them."""
+    return json.dumps(rounded(value), indent=2, ensure_ascii=False, allow_nan=allow_nan)
+
+
+def rounded(value: Any) -> Any:
+    """A tree of dicts and lists whose floats have DIGITS significant digits; whole numbers stay."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def names_in(text: str) -> list[str]:

@@ -1,6 +1,9 @@
 """The command train."""
 
+import contextlib
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from engine.commands.fields import (
 )
 from engine.commands.options import (
     Project,
+    all_classes_option,
     cache_option,
     device_option,
     json_option,
@@ -24,7 +28,9 @@ from engine.commands.options import (
     require_nothing_but,
     to_json,
 )
+from engine.support.files import AnyPath
 from engine.training.config import TrainingConfig
+from engine.training.observers import Observer, TensorBoard
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
 from engine.training.trained_run import open_run
@@ -57,8 +63,15 @@ def train_command(project: Project) -> click.Command:
         metavar="RUN_DIR",
         help="Start from the weights and settings of this run, with other texts or classes.",
     )
+    @click.option(
+        "--tensorboard",
+        type=click.Path(),
+        metavar="DIR",
+        help="Write TensorBoard curves into DIR/<run>.",
+    )
     @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
     @cache_option
+    @all_classes_option
     @json_option
     @click.pass_context
     def train(
@@ -70,35 +83,64 @@ def train_command(project: Project) -> click.Command:
         output: str | None,
         resume: str | None,
         init_from: str | None,
+        tensorboard: str | None,
         device: str | None,
         cache_dir: str | None,
+        all_classes: bool,
         as_json: bool,
         **fields: Any,
     ) -> None:
-        """Train a network, measure it on the test texts, keep everything in a run directory.
+        """Train a network, measure it on test texts, keep everything in a folder.
 
         Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
         """
         log = make_log(as_json)
         if resume is not None:
-            require_nothing_but(ctx, f"--resume {resume}", {"resume", "epochs", "device", "cache_dir", "as_json"})
+            allowed = {"resume", "epochs", "tensorboard", "device", "cache_dir", "all_classes", "as_json"}
+            require_nothing_but(ctx, f"--resume {resume}", allowed)
             epochs = None if fields["epochs"] is None else TrainingConfig(epochs=fields["epochs"]).epochs
-            result = resume_run(resume, project.configs, project.build_network, device, cache_dir, log, epochs=epochs)
+            with curves(tensorboard, resume) as observers:
+                result = resume_run(
+                    resume,
+                    project.configs,
+                    project.build_network,
+                    device,
+                    cache_dir,
+                    log,
+                    epochs=epochs,
+                    observers=observers,
+                )
         else:
             settings = chosen_settings(project, preset, config_file, assignments, fields, init_from)
             path, device = output or new_run_path(settings), resolve_device(device or "cpu")
             source = None
             if init_from is not None:
                 source = Source(init_from, open_run(init_from, project.configs, project.build_network))
-            result = start_run(settings, project.build_network, path, device, cache_dir, log, source=source)
-        click.echo(to_json(result) if as_json else result_table(result))
+            with curves(tensorboard, path) as observers:
+                result = start_run(
+                    settings, project.build_network, path, device, cache_dir, log, observers=observers, source=source
+                )
+        click.echo(to_json(result) if as_json else result_table(result, all_classes))
 
     return train
 
 
+@contextlib.contextmanager
+def curves(folder: str | None, run_path: AnyPath) -> Iterator[list[Observer]]:
+    """The observers of a training that are asked for: TensorBoard's, where a folder is given."""
+    if folder is None:
+        yield []
+        return
+    with TensorBoard(folder, Path(run_path).resolve().name) as observer:
+        yield [observer]
+
+
 def new_run_path(settings: RunSettings) -> Path:
-    """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists."""
-    corpus = "files" if settings.data.train_file else settings.data.corpus
+    """runs/<date-time>-<corpus>-<operation or model>, with a number behind it where that exists.
+
+    A corpus of files is called by the first part of its name, with "_" for characters that not every system takes.
+    """
+    corpus = re.sub(r"[^\w+=-]+", "_", settings.data.name().strip(".").partition(".")[0]).strip("_") or "files"
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{corpus}-{settings.network.label()}"
     path, number = Path("runs") / name, 2
     while path.exists():
@@ -106,13 +148,20 @@ def new_run_path(settings: RunSettings) -> Path:
     return path
 
 
-def result_table(result: dict[str, Any]) -> str:
-    """The result of a training run as text: a row per class, then the figures."""
+def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
+    """The result of a training run as text: a row per class (of many, some: see class_table), then the figures."""
     lines = [""]
     if result["classes"]:
-        lines += [class_table(result["classes"]), ""]
+        lines += [class_table(result["classes"], all_classes), ""]
+    figures = result_figures(result)
+    width = max(len(name) for name, _ in figures)
+    return "\n".join(lines + [f"{name:{width}}  {value}" for name, value in figures])
+
+
+def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, figure) of a result, in the order in which they are shown."""
     validation = f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"
-    figures = [
+    return [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),
         ("validation accuracy", validation),
@@ -120,8 +169,6 @@ def result_table(result: dict[str, Any]) -> str:
         ("peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("run directory", result["run_directory"]),
     ]
-    width = max(len(name) for name, _ in figures)
-    return "\n".join(lines + [f"{name:{width}}  {value}" for name, value in figures])
 
 
 def percent(share: float | None) -> str:

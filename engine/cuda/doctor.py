@@ -4,6 +4,7 @@ Nothing here raises: what cannot be found out is a reason in words. Nothing need
 """
 
 import ctypes
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from engine.arrays.backend import random_generator, why_no_cuda
-from engine.benchmark.machine import decoded_name, describe_machine, dotted_version
+from engine.benchmark.machine import decoded_name, describe_machine, dotted_version, free_memory_bytes
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.cuda.compilers import search
 from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
+from engine.data.token_cache import user_folder
 from engine.support import implementation
 from engine.support.command import install_extra
 from engine.support.errors import first_line
+from engine.support.extras import missing_extras
 
 ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says its own
 CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
@@ -39,6 +42,9 @@ def examine(folders: Sequence[Path]) -> Findings:
     reason = why_no_cuda()
     findings: Findings = {
         "machine": describe_machine(),
+        "memory_free_bytes": free_memory_bytes(),
+        "cache": attempt(cache_facts),
+        "missing_extras": attempt(lambda: missing_extras(is_installed)),
         "cupy": attempt(cupy_version),
         "cupy_packages": [name for name in CUPY_PACKAGES if is_installed(name)],
         "driver": attempt(driver_version),
@@ -79,6 +85,14 @@ def attempt(function: Callable[[], Any]) -> Any:
         return function()
     except Exception as error:  # a broken installation can fail in any way, and a report of what is broken must not
         return missing(first_line(error))
+
+
+def cache_facts() -> Findings:
+    """Describe the cache folder: its path, the bytes of its files, and those that are free on its disk."""
+    folder = Path(user_folder())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {"folder": str(folder), "bytes": size, "free_bytes": shutil.disk_usage(there).free}
 
 
 def cupy_version() -> str:
@@ -170,6 +184,10 @@ def remedies(findings: Findings) -> list[str]:
     other_way = f"with a driver below 580: {install_extra('cuda12')}"
     if is_known(driver):
         other_way = f"the driver supports CUDA {dotted_version(driver)}"
+    if has_no_gpu(findings):
+        needed = "its driver, 580 or newer (in Docker with --gpus all)"
+        lines.append(f"for an NVIDIA GPU: {needed}, and {install}  ({other_way})")
+        return lines + refused(findings)
     if not is_known(driver):
         newer = "580 or newer for CUDA 13, 525 or newer for CUDA 12"
         lines.append(f"{driver['missing']}: for an NVIDIA GPU install its driver ({newer}); in Docker add --gpus all")
@@ -190,6 +208,17 @@ def remedies(findings: Findings) -> list[str]:
         lines.append(NO_DEVICE)
     if not any(is_known(name) for name in findings["compilers"].values()):
         lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
+    return lines + refused(findings)
+
+
+def has_no_gpu(findings: Findings) -> bool:
+    """Whether nothing here speaks of a GPU: no driver and no CuPy."""
+    return not (is_known(findings["driver"]) or is_known(findings["cupy"]) or findings["cupy_packages"])
+
+
+def refused(findings: Findings) -> list[str]:
+    """Lines on a wrong mode of kernels, and on kernels that are refused."""
+    lines: list[str] = []
     if not is_known(findings["implementation"]):
         lines.append(findings["implementation"]["missing"])
     elif findings["implementation"] == "equations":
@@ -200,17 +229,48 @@ def remedies(findings: Findings) -> list[str]:
 
 
 def as_text(findings: Findings) -> str:
-    """The findings for a terminal: a line each, the kernels as a table, messages of compilers, and remedies."""
-    machine, device = findings["machine"], findings["device"]
-    memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.0f} GiB"
+    """The findings for a terminal: a line each, messages of compilers, and remedies.
+
+    Where there is something of a GPU, also all that it needs, and the kernels as a table; so where one is refused.
+    """
+    machine = findings["machine"]
+    facts = [
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+        ("memory", f"{gibibytes(findings['memory_free_bytes'])} free of {gibibytes(machine['memory_bytes'])}"),
+        ("Python", machine["python"]),
+        ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
+        ("implementation", in_words(findings["implementation"])),
+        ("cache folder", in_words(findings["cache"], cache_text)),
+        ("missing extras", in_words(findings["missing_extras"], extras_text)),
+    ]
+    if has_no_gpu(findings):
+        facts += [("GPU", f"none ({findings['driver']['missing']})"), ("kernels", kernel_counts(findings["kernels"]))]
+    else:
+        facts += gpu_facts(findings)
+    lines = listed(facts)
+    if not has_no_gpu(findings) or findings["ok"] is False:
+        lines += ["", kernel_table(findings["kernels"])]
+    for row, name, verdict in refusals(findings["kernels"]):
+        lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
+        lines += [f"  {line}" for line in verdict.splitlines()]
+    lines += ["", "what to do:" if findings["remedies"] else "nothing is missing"]
+    return "\n".join([*lines, *(f"  - {line}" for line in findings["remedies"])])
+
+
+def listed(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """(name, value) as lines."""
+    width = max(len(name) for name, _ in facts)
+    return [f"{name:{width}}  {value}" for name, value in facts]
+
+
+def gpu_facts(findings: Findings) -> list[tuple[str, str]]:
+    """(name, value) of what a GPU needs."""
+    device = findings["device"]
     driver = in_words(findings["driver"], lambda version: f"up to CUDA {dotted_version(version)}")
     if is_known(findings["driver_release"]):
         driver = f"{findings['driver_release']}, {driver}"
     packages = f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""
-    facts = [
-        ("machine", f"{machine['processor']}, {machine['cores']} cores{memory}, {machine['system']}"),
-        ("Python", machine["python"]),
-        ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
+    return [
         ("CuPy", in_words(findings["cupy"]) + packages),
         ("CUDA driver", driver),
         ("CUDA runtime", in_words(findings["runtime"], dotted_version)),
@@ -218,17 +278,32 @@ def as_text(findings: Findings) -> str:
         ("device memory", memory_text(device) if is_known(device) else "-"),
         *((name, in_words(found)) for name, found in findings["libraries"].items() if is_known(device)),
         ("--device auto", "cuda" if is_known(device) else "cpu"),
-        ("implementation", in_words(findings["implementation"])),
         *((f"compiler {kind}", in_words(found)) for kind, found in findings["compilers"].items()),
     ]
-    width = max(len(name) for name, _ in facts)
-    lines = [f"{name:{width}}  {value}" for name, value in facts]
-    lines += ["", kernel_table(findings["kernels"])]
-    for row, name, verdict in refusals(findings["kernels"]):
-        lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
-        lines += [f"  {line}" for line in verdict.splitlines()]
-    lines += ["", "what to do:" if findings["remedies"] else "nothing is missing"]
-    return "\n".join([*lines, *(f"  - {line}" for line in findings["remedies"])])
+
+
+def gibibytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 2**30:.1f} GiB"
+
+
+def cache_text(cache: Findings) -> str:
+    """The cache folder with its size."""
+    return f"{cache['folder']}, {gibibytes(cache['bytes'])}; {gibibytes(cache['free_bytes'])} free"
+
+
+def extras_text(extras: dict[str, list[str]]) -> str:
+    """The extras of which a package is missing, and the command that installs them all."""
+    names = [extra for extra, packages in extras.items() if packages]
+    return f"{', '.join(names)}: {install_extra(','.join(names))}" if names else "none"
+
+
+def kernel_counts(rows: Sequence[Findings]) -> str:
+    """How many kernels compile, and by what, in a line."""
+    found = [(name, verdict) for row in rows for name, verdict in row["compiled"].items()]
+    if not found:
+        return "not checked (no compiler; only a GPU needs them)"
+    good = len(found) - len(refusals(rows))
+    return f"{good} of {len(found)} compile ({', '.join(dict(found))})"
 
 
 def memory_text(device: Findings) -> str:

@@ -1,9 +1,13 @@
 """The settings of the data that a network learns from, as one frozen, validated dataclass."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.support.settings import Settings, setting
+from engine.support.text import sanitize
 
+NAME_CHARACTERS = 60  # of a corpus of files
 TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 
 
@@ -11,7 +15,7 @@ TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 class DataConfig(Settings):
     """A corpus by name or local files, and how texts become token ids. Empty text means: not given."""
 
-    corpus: str = setting("r8", "corpus by name, as the command corpora lists them (not used with train_file)")
+    corpus: str = setting("r8", "corpus by name, as the command corpora lists them; empty beside a train_file")
     train_file: str = setting(
         "",
         "labelled training texts: CSV, TSV, JSON, fastText or parquet, also gzip or zip; a folder with a folder or a "
@@ -56,3 +60,15 @@ class DataConfig(Settings):
     validation_fraction: float = setting(
         0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train_file:
+            object.__setattr__(self, "corpus", "")  # names nothing then
+
+    def name(self) -> str:
+        """The name of the texts: that of the corpus, or of the first training file, with "…" where there are more."""
+        if not self.train_file:
+            return self.corpus
+        first, *more = [self.train_file] if os.path.exists(self.train_file) else self.train_file.split(",")
+        return sanitize(Path(first).name + (", …" if more else ""), NAME_CHARACTERS)

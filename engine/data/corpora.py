@@ -12,6 +12,7 @@ from engine.data.hub import HubCorpus
 from engine.data.texts import Corpus
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
+from engine.support.settings import nearest
 from engine.support.text import format_table
 
 ZHANG = "X. Zhang, J. Zhao, Y. LeCun 2015"
@@ -205,7 +206,8 @@ def known_corpus(name: str) -> TabCorpus | HubCorpus:
     """The corpus of a name; UserError for an unknown one."""
     if name not in CORPORA:
         raise UserError(
-            f"corpus {name!r} is unknown: use one of {', '.join(CORPORA)}, or a file of your own (--train-file)"
+            f"corpus {name!r} is unknown{nearest(name, CORPORA)}: use one of {', '.join(CORPORA)}, "
+            "or a file of your own (--train-file)"
         )
     return CORPORA[name]
 

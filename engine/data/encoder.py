@@ -18,6 +18,7 @@ from engine.data.affixes import AffixTable
 from engine.data.growing import GrowingLists
 from engine.data.hash_table import HashTable
 from engine.data.ngrams import find_ngrams, side_by_side
+from engine.data.notices import CutCount
 from engine.data.numbered import NumberedTexts, number_words
 from engine.data.pieces import CutWords, cuts_at_spaces
 from engine.data.strings import Strings, hash_table_of, hashes_of, strings_from, to_list
@@ -66,6 +67,7 @@ class Encoder:
         self.few: dict[str, int] = {}  # numbers of words that came in few texts
         self.of_tokens: WordLists = WordLists() if known is None else known.of_tokens
         self.of_affixes = WordLists()
+        self.cut = CutCount()
 
     def forget(self) -> None:
         """Forget all words."""
@@ -142,6 +144,7 @@ class Encoder:
             sentences = word_ends[sentences]
             sentences[1:] += np.repeat(texts_before[1:], np.diff(texts.first_sentences))
         if len(offsets) > 1 and np.diff(offsets).max() > self.max_tokens:
+            self.cut.add(np.diff(offsets), self.max_tokens)
             kept = np.arange(len(all_ids)) - np.repeat(offsets[:-1], np.diff(offsets)) < self.max_tokens
             before = np.concatenate([[0], np.cumsum(kept)])
             all_ids, offsets = all_ids[kept], before[offsets]
@@ -154,7 +157,9 @@ class Encoder:
         chosen = [words[number] for number in texts.numbers.tolist()]
         whole = [" ".join(chosen[start:end]) for start, end in zip(bounds, bounds[1:])]
         encoded = self.vocabulary.tokenizer.encode_batch_fast(whole, add_special_tokens=False)
-        ids = [[self.first, *encoding.ids][: self.max_tokens] for encoding in encoded]
+        whole_ids = [[self.first, *encoding.ids] for encoding in encoded]
+        self.cut.add(np.array([len(some) for some in whole_ids], np.int64), self.max_tokens)
+        ids = [some[: self.max_tokens] for some in whole_ids]
         ends = np.cumsum([0] + [len(some) for some in ids])
         return RaggedBatch(np.array([i for some in ids for i in some], np.int32), ends)
 

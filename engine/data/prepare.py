@@ -24,6 +24,7 @@ from engine.data.learning import (
     learn_vocabulary,
     read_numbered,
 )
+from engine.data.notices import HashedSource, notices
 from engine.data.pieces import CutWords
 from engine.data.texts import (
     Corpus,
@@ -154,9 +155,10 @@ def prepare_in(
     sentences: bool,
     log: Log | None,
 ) -> tuple[PreparedData, list[str]]:
-    """(PreparedData whose arrays are files in a folder, notes on the files that were read)."""
+    """(PreparedData whose arrays are files in a folder, notes on the files that were read and notices)."""
     words = CutWords()
-    texts, numbers, names = read_numbered(corpus.train, words.strings, sentences, folder / WORDS, log)
+    train = HashedSource(corpus.train)
+    texts, numbers, names = read_numbered(train, words.strings, sentences, folder / WORDS, log)
     notes = note_on("train", corpus.train, len(numbers), log)
     classes = sorted_names(names)
     require_two_classes(classes, corpus.train.source)
@@ -175,15 +177,23 @@ def prepare_in(
             vocabulary = vocabulary._replace(ngrams=learn_ngrams(config, of_tokens, texts, rows["train"], log))
     encoder = Encoder(vocabulary, config.max_tokens, words, of_tokens)
     splits: dict[str, RaggedBatch] = {}
+    cut, hashes = {}, {}
     for split in SPLITS:
         source = getattr(corpus, split)
         if split in rows:
+            hashes[split] = train.hashes()[rows[split]]
             splits[split] = encode_rows(encoder, texts, labels, rows[split], BatchFiles(folder, split, sentences), log)
         elif source is not None:
-            splits[split] = encode_source(encoder, source, classes, BatchFiles(folder, split, sentences), log)
+            hashed = HashedSource(source)
+            splits[split] = encode_source(encoder, hashed, classes, BatchFiles(folder, split, sentences), log)
+            hashes[split] = hashed.hashes()
             notes += note_on(split, source, len(splits[split].offsets) - 1, log)
+        cut[split] = encoder.cut.take()
     (folder / WORDS).unlink()
-    return prepared(corpus, splits, vocabulary, classes), notes
+    found = notices(config, vocabulary, classes, splits, cut, hashes, train.hashes())
+    for notice in found if log is not None else ():
+        log(notice)
+    return prepared(corpus, splits, vocabulary, classes), notes + found
 
 
 def note_on(split: str, source: TextSource, count: int, log: Log | None) -> list[str]:

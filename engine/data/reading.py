@@ -21,7 +21,7 @@ def open_corpus(config: DataConfig, cache_dir: AnyPath | None = None) -> OpenCor
     paths = config.train_file, config.validation_file, config.test_file
     train, validation, test = (TextFiles(path, **columns_of(config)) if path else None for path in paths)
     assert train is not None
-    return OpenCorpus("files", train, validation, test)
+    return OpenCorpus(config.name(), train, validation, test)
 
 
 def require_training_file(config: DataConfig) -> None:

@@ -24,6 +24,16 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Iterable[object]], al
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def duration(seconds: float) -> str:
+    """A time as people read it, in its two largest units: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
 MISSING = "\N{REPLACEMENT CHARACTER}"
 
 

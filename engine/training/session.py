@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,14 +21,12 @@ from engine.support.paths import absolute
 from engine.training.checkpoint import drop, progress_of
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
+from engine.training.observers import EpochLines, Observer, bar_is_shown
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 from engine.training.transfer import Source, take_weights
-
-# Share of unknown tokens above which a vocabulary of words hardly fits the texts (a language without spaces, say).
-MUCH_UNKNOWN = 1 / 3
 
 NEW_RUN = "and cannot be continued; start a new run from its weights: --init-from {}"
 
@@ -43,11 +41,12 @@ def start_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    observers: Sequence[Observer] = (),
     source: Source | None = None,
 ) -> dict[str, Any]:
     """Train a new run into the folder `output`; returns the content of result.json.
 
-    log: takes lines for the user; watch: as in Trainer. source: the run whose weights are the initial ones.
+    log: takes lines for the user; watch, observers: as in Trainer. source: the run whose weights are the initial ones.
     """
     settings = pinned(settings)
     check_precision(settings.training.precision, device)
@@ -74,7 +73,7 @@ def start_run(
             directory.discard()
             raise
         with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=False)
+            return run_to_end(settings, network, directory, data, device, log, watch, observers, resume=False)
 
 
 def resume_run(
@@ -85,6 +84,7 @@ def resume_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    observers: Sequence[Observer] = (),
     epochs: int | None = None,
 ) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
@@ -114,7 +114,7 @@ def resume_run(
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
             prolong = epochs is not None
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=True, prolong=prolong)
+            return run_to_end(settings, network, directory, data, device, log, watch, observers, True, prolong)
 
 
 def prolonged(settings: RunSettings, directory: RunDirectory, epochs: int) -> RunSettings:
@@ -188,6 +188,7 @@ def run_to_end(
     device: str,
     log: Log,
     watch: Watch | None,
+    observers: Sequence[Observer],
     resume: bool,
     prolong: bool = False,
 ) -> dict[str, Any]:
@@ -202,12 +203,6 @@ def run_to_end(
         f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, "
         f"vocabulary {data.vocabulary.size():,}"
     )
-    unknown = data.vocabulary.unknown_share(data.train.ids)
-    if unknown > MUCH_UNKNOWN:
-        log(
-            f"{100 * unknown:.0f} % of the training tokens are unknown words; "
-            "with tokens=wordpieces they fall into pieces that are known"
-        )
     log(
         f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
         f"run directory {directory.path}"
@@ -219,7 +214,8 @@ def run_to_end(
         "vocabulary": vocabulary_digests(directory.vocabulary_files),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
-    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
+    observers = [*observers, *([] if bar_is_shown() else [EpochLines(log)])]
+    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, observers)
     if resume and directory.has_checkpoint():
         trainer.resume()
         if prolong:

@@ -6,7 +6,7 @@ whole random state: a resumed run ends with the same weights, bit for bit, as on
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -32,8 +32,9 @@ from engine.training.checkpoint import (
     save_checkpoint,
 )
 from engine.training.config import TrainingConfig
-from engine.training.evaluation import evaluate, first_nonfinite
+from engine.training.evaluation import Evaluation, evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
+from engine.training.observers import EpochEnd, Observer
 from engine.training.run_directory import RunDirectory
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
 from engine.types import Ints1d
@@ -61,6 +62,7 @@ class Trainer:
         state: dict[str, Any] | None = None,
         fits: dict[str, Callable[[Any], bool]] | None = None,
         watch: Watch | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Prepare the training of a network.
 
@@ -68,7 +70,7 @@ class Trainer:
         fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
-        self.state, self.fits, self.watch = state or {}, fits or {}, watch
+        self.state, self.fits, self.watch, self.observers = state or {}, fits or {}, watch, observers
         self.progress = Progress()
         self.parameters = network.parameters()
         self.optimizer = AdamW(
@@ -134,6 +136,7 @@ class Trainer:
             unit="batch", leave=True, disable=self.hide_bar, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
+            before = progress.train_seconds
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
             started = time.perf_counter()
             for batch, prepared, rng in coming:
@@ -150,8 +153,14 @@ class Trainer:
                     self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
                 started = time.perf_counter()
             self.fetch_records()
-            self.finish_epoch(bar)
+            seconds = progress.train_seconds - before
+            validation = self.finish_epoch(bar)
             ends = progress.epoch == self.epochs or self.patience_is_over()
+            steps_left = 0 if ends else (self.epochs - progress.epoch) * self.batches_per_epoch
+            texts = sum(len(rows) for _, rows in numbered)
+            end = EpochEnd(progress.epoch, self.epochs, progress.step, steps_left, texts, seconds, validation)
+            for observer in self.observers:
+                observer.epoch(end)
             if watch.caught is not None or ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
                 self.save_last()
         if watch.caught is not None:
@@ -201,7 +210,13 @@ class Trainer:
             "gradient_norm": done.norm,
             "tokens_per_second": speed,
         }
-        self.pending_metrics.append({**line, **measured, **self.watched()})
+        self.add_metrics([{**line, **measured, **self.watched()}])
+
+    def add_metrics(self, lines: list[dict[str, Any]]) -> None:
+        """Make lines of metrics pending, and show them to the observers."""
+        self.pending_metrics += lines
+        for observer in self.observers:
+            observer.steps(lines)
 
     def watched(self) -> dict[str, Any]:
         """The fields that the watch adds to a line of metrics; on a CPU its time does not count as training."""
@@ -216,7 +231,7 @@ class Trainer:
         if records is None:
             return
         lines, bad = records.fetch()
-        self.pending_metrics += lines
+        self.add_metrics(lines)
         self.progress.train_seconds += time.perf_counter() - records.started
         if bad:
             raise self.explained(bad)
@@ -258,9 +273,9 @@ class Trainer:
         )
         return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
 
-    def finish_epoch(self, bar: Any) -> None:
-        """Validate, and keep the best weights."""
-        progress = self.progress
+    def finish_epoch(self, bar: Any) -> Evaluation | None:
+        """Validate, and keep the best weights. Returns the measures of the validation texts, if there are some."""
+        progress, result = self.progress, None
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
         self.optimizer.catch_up()
@@ -280,6 +295,7 @@ class Trainer:
             progress.best_epoch = progress.epoch
             self.save(self.run.best, ("weights",))
         progress.train_seconds += time.perf_counter() - started
+        return result
 
     def checkpoint_is_due(self) -> bool:
         """Whether so much time has passed since the last checkpoint that another is worth its own."""

@@ -1,6 +1,5 @@
 """The commands gradcheck, precision and complexity; other experiments have a command.py in their folder."""
 
-import json
 from typing import Any
 
 import click
@@ -50,7 +49,7 @@ def gradcheck(
     results = list(bar)
     ok = all(result.ok for result in results)
     if as_json:
-        click.echo(json.dumps(json_safe({"ok": ok, "checks": [result._asdict() for result in results]}), indent=2))
+        click.echo(to_json(json_safe({"ok": ok, "checks": [result._asdict() for result in results]})))
     else:
         click.echo(suite_table(results))
         passed = f"{sum(result.ok for result in results)} of {len(results)} checks passed"
@@ -148,7 +147,7 @@ def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: b
     rows = precision_rows(scope, tokens, seed)
     if as_json:
         report = {"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}
-        click.echo(json.dumps(json_safe(report), indent=2))
+        click.echo(to_json(json_safe(report)))
     else:
         names = [f"{part}: {way.replace('_', ' ')}" for part in ("im", "dw") for way in LABELS]
         cells = [

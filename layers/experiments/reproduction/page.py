@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import __version__
-from engine.commands.options import to_json
 from engine.report.figures import WIDTH, looks, write_picture
 from engine.report.html import Picture, inline_svg, render, settings_groups
 from engine.support.files import write_text
@@ -46,7 +46,7 @@ def record_of(state: State) -> dict[str, Any]:
 def write_record(folder: Path, state: State) -> dict[str, Any]:
     """Write reproduction.json, strict JSON, whole or not at all; returns its content."""
     record = record_of(state)
-    write_text(folder / "reproduction.json", to_json(record, allow_nan=False) + "\n")
+    write_text(folder / "reproduction.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return record
 
 

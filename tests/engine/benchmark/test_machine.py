@@ -119,3 +119,12 @@ def test_a_system_that_does_not_tell_is_no_error(monkeypatch):
     monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(OSError))
     monkeypatch.delattr(os, "sysconf", raising=False)
     assert machine.processor_name() and machine.memory_bytes() is None
+
+
+def test_free_memory_is_what_the_system_says(tmp_path):
+    """Where it does not say, it is asked another way."""
+    file = tmp_path / "meminfo"
+    file.write_text("MemTotal:       16000 kB\nMemFree:  1 kB\nMemAvailable:    8000 kB\n")
+    assert machine.free_memory_bytes(file) == 8000 * 1024
+    here, otherwise = machine.free_memory_bytes(), machine.free_memory_bytes(tmp_path / "none")
+    assert all(0 < free <= machine.memory_bytes() for free in (here, otherwise))

@@ -1,6 +1,7 @@
 """Every finding is a value or a reason in words, and what is missing has a remedy."""
 
 import json
+import re
 import sys
 import types
 from importlib import metadata
@@ -112,6 +113,30 @@ def test_without_cupy_and_driver(machine):
     good = {"file": "package/good.cu", "compiled": {"fakecc 1.0": "compiles"}, "device": None}
     assert findings["kernels"] == [good | {"dtype": dtype} for dtype in ("float32", "float64")]
     assert machine.compiler.asked == {doctor.ARCHITECTURE}
+
+
+def test_it_is_short_without_a_gpu(machine, monkeypatch, tmp_path):
+    """And says what else is missing, and what memory and disk are left."""
+    (tmp_path / "cache").mkdir()
+    with open(tmp_path / "cache" / "file", "wb") as file:
+        file.truncate(3 * 2**28)
+    monkeypatch.setattr(doctor, "user_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(doctor, "missing_extras", lambda known: {"plots": [], "hub": ["a", "b"], "tensorboard": ["c"]})
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 5 * 2**30)
+    findings, text = machine.examined()
+    facts = dict(re.findall(r"^(\S[\w ]*?)  +(.*)$", text, re.M))
+    assert len(text.splitlines()) <= 12 and "CUDA runtime" not in text and "good.cu" not in text
+    assert facts["GPU"] == "none (no NVIDIA driver)" and facts["kernels"] == "2 of 2 compile (fakecc 1.0)"
+    assert facts["missing extras"] == "hub, tensorboard: pip install -e '.[hub,tensorboard]'"
+    assert facts["memory"].startswith("5.0 GiB free of ") and findings["memory_free_bytes"] == 5 * 2**30
+    assert facts["cache folder"].startswith(f"{tmp_path / 'cache'}, 0.8 GiB; ")
+    assert findings["cache"]["bytes"] == 3 * 2**28 and findings["cache"]["free_bytes"] > 0
+
+
+def test_a_cache_folder_that_is_not_there(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "user_folder", lambda: tmp_path / "none" / "cache")
+    findings, _ = machine.examined()
+    assert findings["cache"]["bytes"] == 0 and findings["cache"]["free_bytes"] > 0
 
 
 @pytest.mark.parametrize("driver, extra", [(12_040, "cuda12"), (13_000, "cuda13"), (14_010, "cuda13")])

@@ -241,7 +241,7 @@ TSV = "a\tred green\nb\tblue one\na\ttwo\nb\tthree\n"
 def test_files_are_read_with_a_note_each(write):
     files = {f"{split}_file": write(f"{split}.tsv", TSV) for split in ("train", "validation", "test")}
     corpus, notes = read_corpus(config(**files))
-    assert corpus.name == "files" and corpus.train.texts == corpus.test.texts == [
+    assert corpus.name == "train.tsv" and corpus.train.texts == corpus.test.texts == [
         "red green",
         "blue one",
         "two",

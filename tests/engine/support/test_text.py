@@ -1,6 +1,8 @@
-"""Tables line up."""
+"""Tables line up, and times are read at a glance."""
 
-from engine.support.text import format_table, markdown_table
+import pytest
+
+from engine.support.text import duration, format_table, markdown_table
 
 
 def test_columns_are_as_wide_as_their_widest_cell():
@@ -24,3 +26,11 @@ def test_markdown_aligns_and_escapes():
     text = markdown_table(["a", "b|c"], [["x", 1], ["back\\slash", "1 | 2"]])
     assert text.split("\n") == ["| a | b\\|c |", "| --- | ---: |", "| x | 1 |", "| back\\\\slash | 1 \\| 2 |"]
     assert markdown_table(["a", "b"], [], align=">>") == "| a | b |\n| ---: | ---: |"
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3599.7, "1 h 0 min"), (7530, "2 h 5 min")],
+)
+def test_a_time_in_its_two_largest_units(seconds, text):
+    assert duration(seconds) == text
