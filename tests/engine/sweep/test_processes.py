@@ -9,7 +9,8 @@ import time
 import pytest
 
 from engine.support.errors import UserError
-from engine.sweep.workers import Job, ask, run_jobs
+from engine.sweep.jobs import Job, run_jobs
+from engine.sweep.processes import Processes, ask
 from engine.training.interrupt import Interrupted
 from tests.support.paths import ROOT
 
@@ -23,10 +24,10 @@ def jobs(*lines, threads=3):
     return [Job(f"job{number}", line, threads) for number, line in enumerate(lines)]
 
 
-def run(tmp_path, some, count=2):
+def run(tmp_path, some, count=2, ended=None):
     """{name: reason of the failure, or None}, in the order in which the jobs ended."""
-    ended = {}
-    run_jobs(some, count, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason}))
+    ended = {} if ended is None else ended
+    run_jobs(some, Processes(WORKER, tmp_path, count), lambda job, reason: ended.update({job.name: reason}))
     return ended
 
 
@@ -112,9 +113,7 @@ def test_a_signal_lets_all_processes_save_and_starts_no_other(tmp_path, number, 
     sender = stop_when_started(tmp_path, number, 2)
     ended = {}
     with pytest.raises(Interrupted) as caught:
-        run_jobs(
-            jobs(WAITING, WAITING, WAITING), 2, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason})
-        )
+        run(tmp_path, jobs(WAITING, WAITING, WAITING), ended=ended)
     sender.join()
     assert caught.value.exit_code == code and ended == {}  # what was asked to end has not failed
     for name in ("job0", "job1"):
