@@ -231,17 +231,17 @@ class PlacedJob:
     def lost(self) -> Ended | None:
         """Let the job be started again, unless that was often enough."""
         cluster, worker = self.cluster, self.worker or ""
-        where = f"worker {worker} on {cluster.hosts[worker]}"
+        where = f"{worker} on {cluster.hosts[worker]}"
         self.future.cancel()
         self.future = self.worker = None
         if self.asked:
             return self.ended("stopped")
         if self.starts == STARTS:
             return self.ended(
-                f"its worker was lost {STARTS} times, the last time {where}; see to the workers and their memory, "
+                f"its worker was lost {STARTS} times, last {where}; see to the workers and their memory, "
                 f"then continue with --resume {cluster.folder}"
             )
-        cluster.log(f"{self.job.name}: {where} was lost; the run is started again")
+        cluster.log(f"{self.job.name}: worker {where} was lost; the run is started again")
         return None
 
     def ended(self, reason: str | None) -> Ended:
