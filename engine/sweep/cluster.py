@@ -28,7 +28,7 @@ from engine.sweep.jobs import POLL_SECONDS, SAVING_SECONDS, Ended, Job
 from engine.sweep.processes import THREADS, Process, log_of, reason, threads_environment
 from engine.training.interrupt import SIGNALS
 
-CONNECT_SECONDS = 8
+CONNECT_SECONDS = 5
 REFRESH_SECONDS = 1.0  # between two looks at which workers there are
 STARTS = 3  # of a job, where its workers are lost
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a process that was asked to end
@@ -55,6 +55,7 @@ def connected(address: str) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions that differ
         try:
+            asyncio.run(try_to_connect(address))  # a Client that cannot takes as long again to give up
             client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -66,6 +67,15 @@ def connected(address: str) -> Iterator[Any]:
         finally:
             with contextlib.suppress(Exception):
                 client.close()
+
+
+async def try_to_connect(address: str) -> None:
+    """Open a connection to a scheduler and close it. Raises OSError or ValueError where that fails."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    comm = await connect(address, timeout=CONNECT_SECONDS, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 class Cluster:
