@@ -63,6 +63,12 @@ def sweep_options(default: str) -> Decorator:
             metavar="DIR",
             help="Continue an interrupted sweep; finished runs are left as they are.",
         ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Train on the workers of this Dask scheduler, such as tcp://HOST:8786 (extra cluster).  "
+            "[default: in processes of this machine]",
+        ),
         device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed sweep]"),
         cache_option,
         json_option,
@@ -195,6 +201,7 @@ def run_sweep(
     together: int | None,
     output: str | None,
     resume: str | None,
+    scheduler: str | None,
     device: str | None,
     cache_dir: str | None,
     as_json: bool,
@@ -206,10 +213,16 @@ def run_sweep(
     log, command = make_log(True), job_command(project)
 
     def setup(device: str, linear: bool, ensemble: int) -> Setup:
-        return Setup(project.choices, command, resolve_device(device), jobs or 0, linear, ensemble, cache_dir, log)
+        if scheduler is None:
+            device = resolve_device(device)
+        elif device == "auto":
+            raise UserError("--device auto: is of this machine, and --scheduler names others; give cpu or cuda")
+        return Setup(project.choices, command, device, jobs or 0, linear, ensemble, cache_dir, log, scheduler)
 
     if resume is not None:
-        require_nothing_but(ctx, f"--resume {resume}", {"resume", "jobs", "device", "cache_dir", "as_json"})
+        require_nothing_but(
+            ctx, f"--resume {resume}", {"resume", "jobs", "scheduler", "device", "cache_dir", "as_json"}
+        )
         folder, (described, where) = resume, read_sweep(resume, project.choices)
         results = resume_sweep(described, folder, setup(device or where["device"], where["linear"], where["ensemble"]))
     else:
@@ -234,7 +247,7 @@ def sweep_job_command(project: Project) -> click.Command:
     @click.command("sweep-job", hidden=True)
     def sweep_job() -> None:
         """Do one job of a sweep, which stands on standard input: the command sweep starts this one."""
-        from engine.sweep.workers import do_job
+        from engine.sweep.do_job import do_job
 
         do_job(sys.stdin.fileno(), project.configs, project.build_network)
 

@@ -8,6 +8,7 @@ DIR/logs/NAME.log       the output of the process of a run
 DIR/results.json, table.md, table.csv    written after every finished run
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +30,9 @@ from engine.sweep.baselines import (
     with_linear_rows,
 )
 from engine.sweep.description import Description, PlannedRun, plan, read_description, with_place
+from engine.sweep.jobs import SAVING_SECONDS, Job, Launcher, run_jobs
+from engine.sweep.processes import Processes, ask
 from engine.sweep.results import as_csv, as_markdown, sweep_results
-from engine.sweep.workers import Job, ask, run_jobs
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import Choices
@@ -42,9 +44,10 @@ PLAN_FILE = "sweep.toml"
 class Setup(NamedTuple):
     """The circumstances that all runs of a sweep share.
 
-    choices: networks and presets. command: starts a process that does a job (workers.py). device: "cpu" or "cuda".
+    choices: networks and presets. command: starts a process that does a job (do_job.py). device: "cpu" or "cuda".
     jobs: processes at once, 0 for as many as the cores take. linear: whether the linear SVM is measured. ensemble: the
     number of seeds in an ensemble, 0 for none. cache_dir: None for that of the user. log: takes lines for the user.
+    scheduler: the address of a Dask scheduler, on whose workers runs are trained; None for this machine.
     """
 
     choices: Choices
@@ -55,6 +58,7 @@ class Setup(NamedTuple):
     ensemble: int = 0
     cache_dir: str | None = None
     log: Callable[[str], Any] = print
+    scheduler: str | None = None
 
 
 def start_sweep(description: Description, folder: str | Path, setup: Setup) -> dict[str, Any]:
@@ -66,16 +70,17 @@ def start_sweep(description: Description, folder: str | Path, setup: Setup) -> d
     folder = Path(folder)
     require_vacant(folder, PLAN_FILE)
     runs = plan(description, setup.choices)
-    check(runs, runs, description.source, setup)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output {folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
-        ) from error
-    where = {"version": __version__, "device": setup.device, "linear": setup.linear, "ensemble": setup.ensemble}
-    write_text(folder / PLAN_FILE, description.with_preset(setup.choices).to_toml(**where))
-    return run_all(description, runs, folder, setup)
+    with connection(setup) as client:
+        check(runs, runs, description.source, setup)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--output {folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
+            ) from error
+        where = {"version": __version__, "device": setup.device, "linear": setup.linear, "ensemble": setup.ensemble}
+        write_text(folder / PLAN_FILE, description.with_preset(setup.choices).to_toml(**where))
+        return run_all(description, runs, folder, setup, client)
 
 
 def read_sweep(folder: str | Path, choices: Choices) -> tuple[Description, dict[str, Any]]:
@@ -106,8 +111,19 @@ def resume_sweep(description: Description, folder: str | Path, setup: Setup) -> 
         directory = directory_of(folder, run)
         if directory.config_file.exists() and directory.config_file.stat().st_size:
             require_settings(directory, run.settings, setup.choices.classes, str(folder / PLAN_FILE))
-    check(runs, [run for run in runs if directory_of(folder, run).result() is None], description.source, setup)
-    return run_all(description, runs, folder, setup)
+    unfinished = [run for run in runs if directory_of(folder, run).result() is None]
+    with connection(setup) as client:
+        check(runs, unfinished, description.source, setup)
+        return run_all(description, runs, folder, setup, client)
+
+
+def connection(setup: Setup) -> contextlib.AbstractContextManager[Any]:
+    """The connection to the scheduler of a Setup, a distributed.Client; None where there is none."""
+    if setup.scheduler is None:
+        return contextlib.nullcontext()
+    from engine.sweep.cluster import connected
+
+    return connected(setup.scheduler)
 
 
 def directory_of(folder: Path, run: PlannedRun) -> RunDirectory:
@@ -130,8 +146,9 @@ def check(runs: Sequence[PlannedRun], unfinished: Sequence[PlannedRun], source: 
             f"{source}: --ensemble {size} takes the seeds in groups of {size}, but there are {seeds}; "
             f"give a multiple of {size}"
         )
-    for run in runs:
-        with_place(f"{source}: {run.name}", check_precision, run.settings.training.precision, setup.device)
+    if setup.scheduler is None or setup.device == "cpu":  # of their GPUs the workers know
+        for run in runs:
+            with_place(f"{source}: {run.name}", check_precision, run.settings.training.precision, setup.device)
     distinct: dict[Any, PlannedRun] = {}
     for run in unfinished:
         distinct.setdefault((run.settings.data, run.settings.needs_sentences()), run)
@@ -157,8 +174,10 @@ def absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
-def run_all(description: Description, runs: Sequence[PlannedRun], folder: Path, setup: Setup) -> dict[str, Any]:
-    """Run what has no result yet; returns the contents of results.json."""
+def run_all(
+    description: Description, runs: Sequence[PlannedRun], folder: Path, setup: Setup, client: Any
+) -> dict[str, Any]:
+    """Run what has no result yet; returns the contents of results.json. client: of connection()."""
     try:
         for name in ("runs", "logs", *["linear"] * setup.linear, *[FOLDER] * bool(setup.ensemble)):
             (folder / name).mkdir(exist_ok=True)
@@ -169,7 +188,7 @@ def run_all(description: Description, runs: Sequence[PlannedRun], folder: Path, 
     files = {run.name: directory_of(folder, run).result_file for run in runs}
     if setup.linear:
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
-    count = min(len(files), setup.jobs or default_jobs(runs, setup.device))
+    count = len(files)
     found = {name: read_json(path) for name, path in files.items() if path.exists()}
     failed: dict[str, str] = {}
     groups = [group for own in groups_of(runs, setup.ensemble).values() for group in own] if setup.ensemble else []
@@ -178,8 +197,7 @@ def run_all(description: Description, runs: Sequence[PlannedRun], folder: Path, 
         figures = group.known_figures(folder)
         if figures is not None and group.is_ready(found):  # else a run is trained anew
             found[group.name] = figures
-    share = max(1, usable_cores() // count)
-    jobs = [job for job in jobs_of(runs, files, folder, setup, share) if job.name not in found]
+    jobs = [job for job in jobs_of(runs, files, folder, setup) if job.name not in found]
 
     def gather() -> dict[str, Any]:
         results = sweep_results(list(description.axes), description.seeds, runs, found, failed)
@@ -193,26 +211,43 @@ def run_all(description: Description, runs: Sequence[PlannedRun], folder: Path, 
     total = len(found) + len(jobs)
     with tqdm(total=total, initial=len(found), desc="runs", unit="run", leave=False, disable=None) as bar:
 
+        def tell(line: str) -> None:
+            bar.clear()
+            setup.log(line)
+
         def done(job: Job, reason: str | None) -> None:
             if reason is None:
                 found[job.name] = read_json(files[job.name])
             else:
                 failed[job.name] = reason
-            bar.clear()
             ended = f"({len(found) + len(failed)} of {bar.total})"
-            setup.log(f"{job.name}: {outcome(found.get(job.name), reason)} {ended}")
+            tell(f"{job.name}: {outcome(found.get(job.name), reason)} {ended}")
             bar.update()
             gather()
 
         try:
-            run_jobs(jobs, count, setup.command, folder / "logs", done)
+            launcher = launcher_of(runs, count, folder, setup, client, tell)
+            run_jobs(jobs, launcher, done)
             ready = [group for group in groups if group.name not in found and group.is_ready(found)]
             bar.total += len(ready)
-            run_jobs(ensemble_jobs(ready, files, setup, share), count, setup.command, folder / "logs", done)
+            run_jobs(ensemble_jobs(ready, files, setup), launcher, done)
         except Interrupted as stop:
             stop.run_path = folder  # it is the sweep that can be continued
             raise
     return gather()
+
+
+def launcher_of(
+    runs: Sequence[PlannedRun], count: int, folder: Path, setup: Setup, client: Any, log: Callable[[str], Any]
+) -> Launcher:
+    """Where the jobs of a sweep run. count: how many there are; client: of connection(); log: takes lines."""
+    if client is not None:
+        from engine.sweep.cluster import Cluster
+
+        threads = 0 if setup.device == "cuda" else max(1, *(run.settings.training.threads for run in runs))
+        return Cluster(client, setup.command, folder, threads, setup.jobs, log)
+    count = min(count, setup.jobs or default_jobs(runs, setup.device))
+    return Processes(setup.command, folder / "logs", count, max(1, usable_cores() // count))
 
 
 def default_jobs(runs: Sequence[PlannedRun], device: str) -> int:
@@ -223,26 +258,28 @@ def default_jobs(runs: Sequence[PlannedRun], device: str) -> int:
     return max(1, usable_cores() // max(1, threads))
 
 
-def jobs_of(runs: Sequence[PlannedRun], files: Mapping[str, Path], folder: Path, setup: Setup, share: int) -> list[Job]:
-    """The Jobs of all runs and linear peers. share: threads of a run that leaves them to NumPy's BLAS."""
+def jobs_of(runs: Sequence[PlannedRun], files: Mapping[str, Path], folder: Path, setup: Setup) -> list[Job]:
+    """The Jobs of all runs and linear peers."""
     common = {**shared(setup), "plan": str(folder / PLAN_FILE)}
+    if setup.scheduler is not None:
+        common["wait"] = SAVING_SECONDS  # for the process of a worker that was lost
     jobs = []
     for run in runs:
         message = {"kind": "run", "settings": run.settings.sections(), "output": str(files[run.name].parent), **common}
-        jobs.append(Job(run.name, message, run.settings.training.threads or share))
+        jobs.append(Job(run.name, message, run.settings.training.threads))
     for peer in linear_peers(runs) if setup.linear else ():
         message = {"kind": "linear", "data": peer.data.to_dict(), "output": str(files[peer.name]), **common}
-        jobs.append(Job(peer.name, message, share))
+        jobs.append(Job(peer.name, message))
     return jobs
 
 
-def ensemble_jobs(groups: Sequence[Group], files: Mapping[str, Path], setup: Setup, share: int) -> list[Job]:
+def ensemble_jobs(groups: Sequence[Group], files: Mapping[str, Path], setup: Setup) -> list[Job]:
     """The Jobs of Groups whose runs have finished."""
     jobs = []
     for group in groups:
         folders = [str(files[name].parent) for name in group.runs]
         message = {"kind": "ensemble", "runs": folders, "output": str(files[group.name]), **shared(setup)}
-        jobs.append(Job(group.name, message, share))
+        jobs.append(Job(group.name, message))
     return jobs
 
 

@@ -7,6 +7,7 @@ checkpoints/best; while the run is trained, also lock.
 import contextlib
 import errno
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,21 @@ class RunDirectory:
                 yield
         finally:
             self.remove_if_empty()
+
+    def wait_until_free(self, seconds: float) -> None:
+        """Wait until no other process trains this run: one whose worker was lost may still be saving it.
+
+        UserError where one does so for more than that many seconds; with 0 nothing is looked at.
+        """
+        deadline = time.monotonic() + seconds
+        while seconds and self.lock_file.exists():
+            try:
+                with self.held():
+                    return
+            except UserError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def remove_if_empty(self) -> None:
         with contextlib.suppress(OSError):  # not empty

@@ -1,9 +1,12 @@
 """A tiny labelled corpus on disk, the command line in this process, and settings that train in a second."""
 
+import re
+
 import numpy as np
 import pytest
 
 import train
+from tests.support import sweep_runs
 from tests.support.hub_server import hub  # noqa: F401 (a fixture)
 
 TOPICS = {
@@ -76,3 +79,17 @@ def trained(tmp_path, arguments, run):
     code, _, err = run(*arguments, "--output", path)
     assert code == 0, err
     return path
+
+
+@pytest.fixture
+def sweep_file(tmp_path, files):
+    """sweep_file(**replaced) → path of sweep_runs.SMALL beside the tiny corpus, with lines of it replaced by others."""
+
+    def write(**replaced):
+        text = sweep_runs.SMALL
+        for name, line in replaced.items():
+            text = re.sub(rf"^{name} = .*$", line, text, flags=re.MULTILINE)
+        (tmp_path / "sweep.toml").write_text(text)
+        return tmp_path / "sweep.toml"
+
+    return write

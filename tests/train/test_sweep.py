@@ -2,11 +2,8 @@
 
 import itertools
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,73 +15,13 @@ from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
 from layers.networks.configs import DEFAULTS
 from tests.support.paths import ROOT
+from tests.support.sweep_jobs import processes_of
+from tests.support.sweep_runs import start, wait_for, weights
 
 pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
 
-SMALL = """
-seeds = [0, 1]
-[set]
-train_file = "train.tsv"
-test_file = "test.tsv"
-dimension = 8
-hidden = 8
-epochs = 2
-batch_size = 8
-vocabulary_size = 200
-threads = 1
-[grid.change]
-none = {}
-"no dropout" = { token_dropout = 0.0, classifier_dropout = 0.0 }
-"""
 CHOICES = train.PROJECT.choices
 NAMES = ["none-0", "none-1", "no_dropout-0", "no_dropout-1"]
-
-
-@pytest.fixture
-def sweep_file(tmp_path, files):
-    """sweep_file(**replaced) → path of a sweep beside the tiny corpus, with lines of SMALL replaced by others."""
-
-    def write(**replaced):
-        text = SMALL
-        for name, line in replaced.items():
-            text = re.sub(rf"^{name} = .*$", line, text, flags=re.MULTILINE)
-        (tmp_path / "sweep.toml").write_text(text)
-        return tmp_path / "sweep.toml"
-
-    return write
-
-
-def weights(folder):
-    """{run: bytes of its best and last weights and of its optimizer}."""
-    return {
-        run.name: [file.read_bytes() for file in sorted(run.rglob("*.safetensors"))]
-        for run in sorted((folder / "runs").iterdir())
-    }
-
-
-def start(*arguments):
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), "sweep", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def wait_for(condition, process):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
-def processes_of(folder):
-    """The ids of processes that were told of a folder, by their open log files (Linux)."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/1"):
-        try:
-            if os.readlink(link).startswith(str(folder)):
-                found.add(int(link.parts[2]))
-        except OSError:  # of another user, or gone
-            continue
-    return found
 
 
 @pytest.mark.thorough
@@ -324,8 +261,8 @@ def require_ensembles_measured(folder, out, run):
     size = results["ensemble"]
     for row in results["rows"]:
         paths, measured = [folder / "runs" / each["run"] for each in row["runs"]], []
-        for start in range(0, len(paths), size):
-            first, *others = paths[start : start + size]
+        for i in range(0, len(paths), size):
+            first, *others = paths[i : i + size]
             measured.append(
                 json.loads(
                     run(

@@ -25,7 +25,8 @@ from engine.benchmark.machine import usable_cores
 from engine.data.batching import take
 from engine.support.errors import UserError
 from engine.support.files import read_json, read_toml, require_vacant, write_text
-from engine.sweep import workers
+from engine.sweep import jobs as sweep_jobs
+from engine.sweep.processes import Processes
 from engine.training.evaluation import evaluate
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
@@ -170,11 +171,11 @@ def run_all(
         }
         cores = usable_cores()
         each = [
-            workers.Job(name, message, apart[name].settings.training.threads or cores)
+            sweep_jobs.Job(name, message, apart[name].settings.training.threads or cores)
             for name, message in messages.items()
         ]
-        command = [sys.executable, str(PROGRAM), "sweep-job"]
-        workers.run_jobs(each, 1, command, folder / "logs", lambda job, reason: done(apart[job.name], reason))
+        processes = Processes([sys.executable, str(PROGRAM), "sweep-job"], folder / "logs", 1)
+        sweep_jobs.run_jobs(each, processes, lambda job, reason: done(apart[job.name], reason))
         for job in remaining:
             if job.kind == "convergence":
                 done(job, outcome(partial(converge, job, folder, *more)))

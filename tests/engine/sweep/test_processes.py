@@ -1,44 +1,27 @@
 """Jobs in processes: how many at once, with how many threads, how they fail, and that none is left behind."""
 
-import os
 import signal
 import sys
-import threading
 import time
 
 import pytest
 
 from engine.support.errors import UserError
-from engine.sweep.workers import Job, ask, run_jobs
+from engine.sweep.processes import Processes, ask
 from engine.training.interrupt import Interrupted
+from tests.support import sweep_jobs
 from tests.support.paths import ROOT
+from tests.support.sweep_jobs import WAITING, WORKER, is_alive, jobs, require_saved, stop_when_started
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
     pytest.mark.usefixtures("signals_of_a_terminal"),
 ]
 
-# A process that does what its job says: the message is a line of Python.
-WORKER = [sys.executable, "-S", "-c", "import json, sys; exec(json.loads(sys.stdin.readline()))"]
 
-
-def jobs(*lines, threads=3):
-    return [Job(f"job{number}", line, threads) for number, line in enumerate(lines)]
-
-
-def run(tmp_path, some, count=2):
-    """{name: reason of the failure, or None}, in the order in which the jobs ended."""
-    ended = {}
-    run_jobs(some, count, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason}))
-    return ended
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def run(folder, some, count=2, ended=None):
+    """sweep_jobs.run() in local processes, `count` at a time."""
+    return sweep_jobs.run(some, Processes(WORKER, folder, count), ended)
 
 
 def test_a_failure_has_its_reason_and_stops_no_other(tmp_path):
@@ -87,27 +70,7 @@ def test_messages_of_a_job_name_the_command_that_the_user_typed(tmp_path, monkey
     assert ask(WORKER, line) == "python ../train.py"
 
 
-WAITING = (
-    "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(143)));"
-    "signal.pthread_sigmask(signal.SIG_SETMASK, []); print(os.getpid(), flush=True); time.sleep(60)"
-)
 STUBBORN = WAITING.replace("sys.exit(143)", "None")
-
-
-def stop_when_started(tmp_path, number, count, times=1):
-    """Sends signals to this process as soon as `count` logs have a line; the thread that does so."""
-
-    def send():
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and sum(log.stat().st_size > 0 for log in tmp_path.glob("*.log")) < count:
-            time.sleep(0.01)
-        for _ in range(times):
-            os.kill(os.getpid(), number)
-            time.sleep(0.5)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -115,14 +78,10 @@ def test_a_signal_lets_all_processes_save_and_starts_no_other(tmp_path, number, 
     sender = stop_when_started(tmp_path, number, 2)
     ended = {}
     with pytest.raises(Interrupted) as caught:
-        run_jobs(
-            jobs(WAITING, WAITING, WAITING), 2, WORKER, tmp_path, lambda job, reason: ended.update({job.name: reason})
-        )
+        run(tmp_path, jobs(WAITING, WAITING, WAITING), ended=ended)
     sender.join()
     assert caught.value.exit_code == code and ended == {}  # what was asked to end has not failed
-    for name in ("job0", "job1"):
-        pid, saved = (tmp_path / f"{name}.log").read_text().split()
-        assert saved == "saved" and not is_alive(int(pid))
+    require_saved(tmp_path, ["job0", "job1"])
     assert not (tmp_path / "job2.log").exists()
 
 

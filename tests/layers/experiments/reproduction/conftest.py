@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import train
-from engine.sweep import workers
+from engine.sweep import jobs as sweep_jobs
 from engine.training.run_settings import settings_of
 from engine.training.session import start_or_resume
 from layers.networks import CONFIGS, build_network
@@ -56,7 +56,7 @@ def trained(monkeypatch):
     """Let the jobs of processes run in this one; returns the list of their names, in order."""
     names = []
 
-    def run_jobs(jobs, count, command, logs, done):
+    def run_jobs(jobs, launcher, done):
         for job in jobs:
             message = job.message
             start_or_resume(
@@ -66,5 +66,5 @@ def trained(monkeypatch):
             names.append(job.name)
             done(job, None)
 
-    monkeypatch.setattr(workers, "run_jobs", run_jobs)
+    monkeypatch.setattr(sweep_jobs, "run_jobs", run_jobs)
     return names

@@ -56,17 +56,17 @@ def test_all_tables(tmp_path, options, run, trained, monkeypatch):
 
 
 def test_continues_where_it_was_stopped(tmp_path, options, run, trained, monkeypatch):
-    in_process, gathered = runs.workers.run_jobs, tmp_path / "out" / "reproduction.json"
+    in_process, gathered = runs.sweep_jobs.run_jobs, tmp_path / "out" / "reproduction.json"
 
     def stopped(jobs, *more):
         in_process(jobs[:3], *more)
         raise Interrupted(2)
 
-    monkeypatch.setattr(runs.workers, "run_jobs", stopped)
+    monkeypatch.setattr(runs.sweep_jobs, "run_jobs", stopped)
     code, _, err = run(*options, "--table", "1")
     assert code == 130 and f"--resume {tmp_path / 'out'}" in err
     assert sum(job["result"] is not None for job in strict(gathered)["jobs"].values()) == 3
-    monkeypatch.setattr(runs.workers, "run_jobs", in_process)
+    monkeypatch.setattr(runs.sweep_jobs, "run_jobs", in_process)
     assert run(*options, "--table", "1")[0] == 0
     assert len(trained) == len(set(trained)) == 8
 
@@ -100,7 +100,7 @@ def test_convergence_measures_every_tenth_batch(tmp_path, options, run):
 
 
 def test_identical_cells_are_named(tmp_path, options, run, monkeypatch):
-    monkeypatch.setattr(runs.workers, "run_jobs", lambda *_: None)
+    monkeypatch.setattr(runs.sweep_jobs, "run_jobs", lambda *_: None)
     assert run(*options, "--table", "controls", "--seeds", "1")[0] == 0
     rows = strict(tmp_path / "out" / "reproduction.json")["tables"][TITLES["controls"]]
     here = {row["what"]: row["here"] for row in rows}
@@ -117,11 +117,11 @@ def test_what_cannot_be_had_or_fails_is_not_run(tmp_path, options, run, monkeypa
             raise UserError("ag_news: no network")
         return load(name, *more)
 
-    def fails(jobs, count, command, logs, done):
+    def fails(jobs, launcher, done):
         done(jobs[0], "step 3: the loss is nan")
 
     monkeypatch.setattr("layers.experiments.reproduction.protocol.load", without_hub)
-    monkeypatch.setattr(runs.workers, "run_jobs", fails)
+    monkeypatch.setattr(runs.sweep_jobs, "run_jobs", fails)
     code, out, _ = run(*options, "--corpora", "ag_news,toy", "--table", "1")
     assert code == 1 and "not run: ag_news: ag_news: no network" in out
     record = strict(tmp_path / "out" / "reproduction.json")
