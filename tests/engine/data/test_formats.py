@@ -351,12 +351,12 @@ def labelled_rows(count, *columns):
         ("", [lambda n, _: f"words {n}", lambda n, _: f"kind {n % 4}"], [1]),
         ("label,title,text\n", [lambda n, _: f"{n % 2}", lambda n, _: f"words {n}"], [2]),
         ("label,title,more\n", [lambda n, _: f"{n % 2}", lambda n, _: f"words {n}"], [1]),
-        ("label,more\n", [lambda n, _: f"{n % 2} a"], None),
+        ("label,more\n", [lambda n, _: f"{n % 2} a"], [1]),
         ("", [lambda n, _: f"{n % 4}", lambda n, _: f"{n % 5}", lambda n, _: f"{n % 3}"], None),
     ],
 )
 def test_a_column_of_a_handful_of_values_is_no_text(tmp_path, header, columns, text):
-    """Unless its name is that of a text and no other column has one."""
+    """Unless it is the only one beside the label, or alone has the name of a text."""
     path = tmp_path / "a.csv"
     path.write_text(header + labelled_rows(60, *columns))
     if text is None:
