@@ -111,7 +111,6 @@ file_options = options(
     click.option("--delimiter", metavar="CHARACTER", help="Character between columns of CSV, or tab."),
     click.option("--quotechar", metavar="CHARACTER", help="Character around cells of CSV, or none."),
 )
-FILE_OPTIONS = ("text_columns", "label_column", "encoding", "delimiter", "quotechar")
 
 
 def require_file(flag: str, given: dict[str, str | None]) -> None:

@@ -87,7 +87,7 @@ def predict_command(project: Project) -> click.Command:
         require_one_source(given, file, output, reading)
         if output is not None and as_json:
             raise UserError(f"--json: the suffix of --output {output} tells the format; leave one of the two out")
-        require_no_file(texts, run_dir)
+        require_no_file(texts)
         if not given and sys.stdin is None and file in (None, "-"):
             raise UserError(
                 "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
@@ -122,7 +122,7 @@ def require_one_source(given: list[str], file: str | None, output: str | None, r
         require_file("--file", {**reading, "output": output})
 
 
-def require_no_file(texts: tuple[str, ...], run_dir: str) -> None:
+def require_no_file(texts: tuple[str, ...]) -> None:
     """Raise UserError for a text that is the name of a file: its rows are meant, as a rule."""
     for text in texts:
         if os.path.isfile(text):

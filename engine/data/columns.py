@@ -158,14 +158,16 @@ def guess_label(rows: list[Any], header: list[str] | None, width: int, text: lis
 def guess_text(path: str, header: list[str] | None, rows: list[Any], width: int, label: int | None) -> list[int]:
     """The indices of the text columns: those with a known name, else all but the label where no doubt is left.
 
-    Columns of a handful of values are none, unless one has a known name and no other has.
+    Columns of a handful of values are none, unless no other is left or no other has a known name.
     """
     rest = [i for i in range(width) if i != label]
+    if len(rest) == 1:
+        return rest
     named = [] if header is None else [i for i in rest if header[i].lower() in TEXT_NAMES]
-    asked = named or (rest if header is None or len(rest) == 1 else [])
-    texts = [i for i in asked if not is_handful(column_cells(rows, header, i))] or named
+    candidates = named or (rest if header is None else [])
+    texts = [i for i in candidates if not is_handful(column_cells(rows, header, i))] or named
     if not texts:
-        few = ", of few values each" if asked else ""
+        few = ", of few values each" if candidates else ""
         raise UserError(
             f"{path}: cannot tell which column holds the text ({seen(header, width)}{few}); name it (--text-columns)"
         )

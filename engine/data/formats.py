@@ -88,7 +88,9 @@ def format_of(
         kind = "CSV"
     require_quotable(path, kind, delimiter, quote)
     if not delimiter and not quote:
-        return csv_format(guess_delimiter(text)) if kind == "CSV" else tsv_format(path, text, whole, kind)
+        if kind == "CSV":
+            return csv_format(guess_delimiter(text))
+        return tsv_format(path, text, whole) if kind == "TSV" else Format(kind)
     if not delimiter:
         delimiter = "\t" if kind == "TSV" else guess_delimiter(text, '"' if quote == "none" else quote)
     return csv_format(delimiter, quote or '"')
@@ -134,10 +136,8 @@ def is_header(line: str) -> bool:
     return False
 
 
-def tsv_format(path: AnyPath, text: str, whole: bool, kind: str) -> Format:
+def tsv_format(path: AnyPath, text: str, whole: bool) -> Format:
     """TSV: quotes are ordinary characters, unless only reading them as quotes gives rows of equal width."""
-    if kind != "TSV":
-        return Format(kind)
     form, quoted_form = Format("TSV", "\t"), Format("TSV, quoted", "\t", quoted=True)
     rows = tsv_rows(path, form, text).rows
     if rows and '"' in text and (all(is_wrapped(cell) for cell in rows[0]) or len(set(map(len, rows))) > 1):

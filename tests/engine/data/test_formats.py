@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from engine.data import blocks as blocks_module
 from engine.data import folders, json_array, parquet
+from engine.data.config import DataConfig
 from engine.data.files import FileTexts, TextFiles, read_texts
+from engine.data.reading import for_other_file
 from engine.data.signatures import SIGNATURES
 from engine.data.texts import joined
 from engine.data.writing import checked_suffix, table_writer
@@ -198,6 +200,18 @@ def test_a_stream_gives_rows_as_they_come():
     assert seen == [(["one"], 2), (["two\n2"], 4), (["three"], 5)]
 
 
+def test_the_first_row_of_a_stream_goes_on():
+    files = FileTexts("stream", text_columns=2, label_column=1, stream=[b'x,"one\n', b'two"\ny,', b"three"])
+    texts = joined(files.blocks(), "stream")
+    assert (texts.texts, texts.labels, texts.lines) == (["one\ntwo", "three"], ["x", "y"], [1, 3])
+
+
+def test_a_wrong_byte_is_named_by_its_line():
+    files = FileTexts("stream", encoding="cp1252", stream=[b"label,text\nx,a\n", b"y,b\nx,c", b"\x81\n"])
+    with pytest.raises(UserError, match="stream, line 4: byte 0x81 is not cp1252; name another encoding"):
+        list(files.blocks())
+
+
 @pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: signature.what)
 def test_what_is_no_table_is_named(tmp_path, signature):
     """By its first bytes, also within gzip, whatever its name is."""
@@ -296,10 +310,13 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, name, content, options, mes
     assert failure(path, **options).removeprefix(str(path)).startswith(message)
 
 
-def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
+def test_parquet_is_read_by_pyarrow(tmp_path, monkeypatch):
+    """In batches, of the columns that are needed; without it one line says what to install."""
     path = tmp_path / "a.parquet"
     path.write_bytes(parquet_bytes({"label": ["x", "y"], "text": ["a", "b"], "more": [1, 2]}))
-    assert [table.rows[0] for table in parquet.parquet_tables(path, ["text"])] == [{"text": "a"}]
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 1)
+    tables = parquet.parquet_tables(path, ["text"])
+    assert [(table.rows, table.lines) for table in tables] == [([{"text": "a"}], [1]), ([{"text": "b"}], [2])]
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     assert "is a parquet file: pyarrow reads it and cannot be imported" in failure(path)
 
@@ -334,12 +351,12 @@ def labelled_rows(count, *columns):
         ("", [lambda n, _: f"words {n}", lambda n, _: f"kind {n % 4}"], [1]),
         ("label,title,text\n", [lambda n, _: f"{n % 2}", lambda n, _: f"words {n}"], [2]),
         ("label,title,more\n", [lambda n, _: f"{n % 2}", lambda n, _: f"words {n}"], [1]),
-        ("label,more\n", [lambda n, _: f"{n % 2} a"], None),
+        ("label,more\n", [lambda n, _: f"{n % 2} a"], [1]),
         ("", [lambda n, _: f"{n % 4}", lambda n, _: f"{n % 5}", lambda n, _: f"{n % 3}"], None),
     ],
 )
 def test_a_column_of_a_handful_of_values_is_no_text(tmp_path, header, columns, text):
-    """Unless its name is that of a text and no other column has one."""
+    """Unless it is the only one beside the label, or alone has the name of a text."""
     path = tmp_path / "a.csv"
     path.write_text(header + labelled_rows(60, *columns))
     if text is None:
@@ -354,6 +371,7 @@ def test_a_column_of_a_handful_of_values_is_no_text(tmp_path, header, columns, t
         (lambda n, label: f"about {label}{n % 30}", True),
         (lambda n, label: f"about {n % 30}", False),
         (lambda n, label: f"{label} {n}", False),
+        (lambda n, label: f"about {label}" if n % 10 == 0 else f"{n}", False),
     ],
 )
 def test_a_column_that_tells_the_label_is_warned_of(tmp_path, column, leaks):
@@ -389,3 +407,11 @@ def test_what_the_writer_writes_is_read_back(tmp_path_factory, suffix, rows):
 def test_a_suffix_of_no_table(name):
     with pytest.raises(UserError, match="its suffix tells no format of tables; end the name in .csv, "):
         checked_suffix(name)
+
+
+def test_another_file_has_the_columns_of_the_training(tmp_path):
+    """But is read in its own way; a folder has no columns."""
+    trained = DataConfig(text_columns="a,b", label_column="c", delimiter=";", quotechar="'", encoding="cp1252")
+    other = for_other_file(trained, tmp_path / "x.csv", {"encoding": "utf-16"})
+    assert other == DataConfig(text_columns="a,b", label_column="c", encoding="utf-16")
+    assert for_other_file(trained, tmp_path, {}) == DataConfig()
