@@ -105,7 +105,7 @@ def test_the_config_of_a_run_repeats_it(tmp_path, trained, run):
 def test_a_corpus_takes_the_place_of_the_files_of_a_config(tmp_path, trained, run, monkeypatch):
     asked = []
     start_run = "engine.commands.train.start_run"
-    monkeypatch.setattr(start_run, lambda settings, *_: asked.append(settings.data) or {"classes": []})
+    monkeypatch.setattr(start_run, lambda settings, *_, **__: asked.append(settings.data) or {"classes": []})
     run("--config", trained / "config.toml", "--set", "corpus=r52", "--output", tmp_path / "new", "--json")
     run("--config", trained / "config.toml", "--output", tmp_path / "new", "--json")
     (corpus, files) = asked
