@@ -162,10 +162,19 @@ def test_the_card_says_what_is_known(trained, exported):
     assert str(trained.parent) not in card and "train.tsv" not in card
     (line,) = [line for line in card.splitlines() if line.startswith("model-index: ")]
     (entry,) = json.loads(line.removeprefix("model-index: "))
-    assert entry["results"][0]["metrics"][0] == {"type": "accuracy", "value": result["test_accuracy"]}
+    (measured,) = entry["results"]
+    assert {row["name"]: row["value"] for row in measured["metrics"]} == {
+        "accuracy": result["test_accuracy"],
+        "macro F1": result["test_macro_f1"],
+    }
     model = TextModel.open(folder)
     unmeasured = model_card(model.run.settings, ["a", "b|c"], None, "float32")
     assert "model-index" not in unmeasured and "None: its training was not finished" in unmeasured
+    of_corpus = model.run.settings.data.replace(corpus="r8", train_file="")
+    named = model_card(model.run.settings._replace(data=of_corpus), ["a", "b"], result, "float32")
+    assert (
+        "# r8: model wave, modulation\n" in named and "- terms of use of the texts: research purposes only\n" in named
+    )
     none = dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"))
     assert "no texts to measure it on" in model_card(model.run.settings, ["a"], {**result, **none}, "float32")
 
