@@ -82,7 +82,10 @@ def hub_command(project: Project) -> click.Group:
     @click.argument("repository", metavar="OWNER/NAME")
     @click.option("--private", is_flag=True, help="Make a new repository private.")
     def push(folder: str, repository: str, private: bool) -> None:
-        """Upload FOLDER, written by export --format hub, to a repository of models. HF_TOKEN gives the right to."""
+        """Upload a FOLDER that export --format hub has written.
+
+        HF_TOKEN gives the right to. A repository that does not exist is made.
+        """
         from engine.serving.hub import push as push_folder
 
         click.echo(push_folder(folder, repository, project.configs, project.build_network, private))

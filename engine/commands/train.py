@@ -55,13 +55,13 @@ def train_command(project: Project) -> click.Command:
         "--resume",
         type=click.Path(),
         metavar="RUN_DIR",
-        help="Continue an interrupted run with its own settings; with --epochs N a finished one, to N in all.",
+        help="Continue a run with its own settings.",
     )
     @click.option(
         "--init-from",
         type=click.Path(),
         metavar="RUN_DIR",
-        help="Start from the weights and settings of this run, with other texts or classes.",
+        help="Start from a run's weights and settings.",
     )
     @click.option(
         "--tensorboard",
@@ -92,7 +92,7 @@ def train_command(project: Project) -> click.Command:
     ) -> None:
         """Train a network, measure it on test texts, keep everything in a folder.
 
-        Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
+        Ctrl-C saves; --resume RUN_DIR goes on, with --epochs N past the run's end.
         """
         log = make_log(as_json)
         if resume is not None:

@@ -194,7 +194,7 @@ def hub_library() -> Any:
         return importlib.import_module("huggingface_hub")
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"huggingface_hub fetches this corpus and cannot be imported ({first_line(error)});"
+            f"huggingface_hub is needed for the hub and cannot be imported ({first_line(error)});"
             f" run {install_extra('hub')}, and check the environment variables HF_…"
         ) from None
 

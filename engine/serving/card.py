@@ -11,7 +11,7 @@ from engine.training.run_settings import RunSettings
 
 SHOWN_CLASSES = 200
 FIGURES = (("test accuracy", "test_accuracy"), ("test macro F1", "test_macro_f1"))
-METRICS = (("accuracy", "test_accuracy"), ("f1", "test_macro_f1"))
+METRICS = (("accuracy", "accuracy", "test_accuracy"), ("f1", "macro F1", "test_macro_f1"))  # type, name, key
 
 
 def model_card(settings: RunSettings, classes: Sequence[str], result: dict[str, Any] | None, precision: str) -> str:
@@ -20,7 +20,7 @@ def model_card(settings: RunSettings, classes: Sequence[str], result: dict[str, 
     corpus = settings.data.corpus if named else "own texts"
     parts = [
         front_matter(corpus, result),
-        f"# A {settings.network.model} network ({settings.network.label()}) for {corpus}",
+        f"# {corpus}: model {', '.join(dict.fromkeys([settings.network.model, settings.network.label()]))}",
         "It labels texts. It was trained by wave-network, an implementation of the Wave Network (Token2Wave) on NumPy "
         "with hand-written gradients.",
         "## Use",
@@ -44,9 +44,8 @@ def front_matter(corpus: str, result: dict[str, Any] | None) -> str:
     """The block of metadata that the hub reads; YAML, in which JSON values are valid."""
     lines = ["---", "library_name: wave-network", "pipeline_tag: text-classification"]
     lines.append('tags: ["text-classification", "token2wave", "numpy"]')
-    metrics = (
-        [{"type": kind, "value": result[key]} for kind, key in METRICS if result[key] is not None] if result else []
-    )
+    values = [(kind, name, (result or {}).get(key)) for kind, name, key in METRICS]
+    metrics = [{"type": kind, "name": name, "value": value} for kind, name, value in values if value is not None]
     if metrics:
         dataset = {"name": corpus, "type": corpus, "split": "test"}
         task = {"type": "text-classification"}
@@ -65,23 +64,26 @@ def results_of(result: dict[str, Any] | None) -> str:
         rows.append(("validation accuracy", f"{100 * result['validation_accuracy']:.2f} % ({epoch})"))
     if not rows:
         return "None: there were no texts to measure it on."
-    return markdown_table(["figure", "value"], rows, "<>") + "\n\nMeasured with the weights in float32, on one seed."
+    return (
+        markdown_table(["figure", "value"], rows, "<>")
+        + f"\n\nMeasured with the weights in float32; seed {result['seed']}."
+    )
 
 
 def training_of(settings: RunSettings, named: Any, result: dict[str, Any] | None) -> str:
-    """Sentences on the texts, the time and the versions of the training, as far as they are known."""
+    """A list about the texts, the training and the versions, as far as they are known."""
     found = []
     if named is not None:
-        found.append(f"Texts: {named.description} By {named.authors}. Source: {named.source}, at {named.revision}.")
-        found.append(f"Terms of use of the texts: {named.terms}.")
+        found += [f"texts: {named.description}, by {named.authors}", f"source: {named.source}, at {named.revision}"]
+        found += [f"terms of use of the texts: {named.terms}"]
     if result is not None:
         if texts := result.get("texts"):
-            found.append(", ".join(f"{count:,} {split} texts" for split, count in texts.items()) + ".")
-        found.append(f"{result['parameters']:,} parameters; {result['epochs']} epochs on a {result['device']} device.")
-        found.append(", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items()) + ".")
+            found.append(", ".join(f"{count:,} {split}" for split, count in texts.items()) + " texts")
+        found.append(f"{result['parameters']:,} parameters, {result['epochs']} epochs, device {result['device']}")
+        found += [f"{name} {version}" for name, version in result.get("versions", {}).items()]
     else:
-        found.append(f"Exported by wave-network {__version__}.")
-    return sanitize(" ".join(found))
+        found.append(f"exported by wave-network {__version__}")
+    return "\n".join(f"- {sanitize(line)}" for line in found)
 
 
 def fields_of(settings: RunSettings) -> list[tuple[str, Any]]:

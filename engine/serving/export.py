@@ -68,7 +68,7 @@ def save_run(
     result: the content of the run's result.json, if there is one. UserError where the folder is taken or cannot be
     written.
     """
-    require_vacant(folder, "")
+    require_vacant(folder, option="--to")
     directory = RunDirectory(folder)
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def export_run(
     cache_dir: AnyPath | None = None,
 ) -> tuple[OpenRun, list[LabelChanges]]:
     """Export the best weights of a run; returns the run and how many labels of its held-out texts change."""
-    require_vacant(to, "")
+    require_vacant(to, option="--to")
     directory = RunDirectory.open(path)
     run = open_run(path, network_classes, build_network)
     save_run(run, to, write, directory.result(), directory.read_config()["run"].get("device", "cpu"))

@@ -54,7 +54,7 @@ def pull(
 
     UserError where it cannot be fetched, and where it is no such network; the folder is then removed.
     """
-    require_vacant(to, "")
+    require_vacant(to, option="--to")
     api = hub_library().HfApi()
     try:
         with quiet():
@@ -72,7 +72,8 @@ def pull(
 
 def reason(error: Any) -> str:
     """Why the hub did not do what it was asked to, and a remedy."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    found = (getattr(each, "response", None) for each in (error, error.__cause__))
+    status = next((response.status_code for response in found if response is not None), None)
     remedies = {
         401: "set HF_TOKEN to a valid token with the right to write",
         403: "set HF_TOKEN to a token with the right to this repository",

@@ -20,16 +20,16 @@ else:
 AnyPath: TypeAlias = Path | str
 
 
-def require_vacant(path: AnyPath, begun: str) -> None:
+def require_vacant(path: AnyPath, begun: str | None = None, option: str = "--output") -> None:
     """Raise UserError where something is at an output's path already.
 
-    begun: name of the file that marks what can be continued.
+    begun: name of the file that marks what can be continued, if anything can. option: named in the message.
     """
     path = Path(path)
-    require_utf8(str(path), f"--output {str(path)!r}", "choose another name")  # files in the folder name it
+    require_utf8(str(path), f"{option} {str(path)!r}", "choose another name")  # files in the folder name it
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        remedy = f"continue it with --resume {path}, or " if (path / begun).exists() else ""
-        raise UserError(f"--output {path}: holds something already; {remedy}choose a new or empty folder")
+        remedy = f"continue it with --resume {path}, or " if begun and (path / begun).exists() else ""
+        raise UserError(f"{option} {path}: holds something already; {remedy}choose a new or empty folder")
 
 
 def require_writable(path: AnyPath, option: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """TextModel: the Python interface."""
 
 import pickle
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 import layers
 from engine.data.texts import Corpus, LabelledTexts
 from engine.support.errors import UserError
+from engine.training.trainer import Trainer
 from layers import TextModel, make_settings
 from tests.support.paths import ROOT
 from tests.train.conftest import files, run, topic_texts  # noqa: F401 (two of them fixtures)
@@ -52,6 +54,18 @@ def test_training_writes_no_file(tmp_path, monkeypatch):
     model.train()
     assert list(tmp_path.iterdir()) == [] and not np.allclose(before, model.probabilities(TEXTS))
     assert [line["step"] for line in model.metrics] == list(range(1, len(model.metrics) + 1))
+
+
+def test_ctrl_c_ends_a_training_as_it_ends_any_call(monkeypatch):
+    step = Trainer.train_step
+
+    def pressing(self, *given):
+        signal.raise_signal(signal.SIGINT)
+        step(self, *given)
+
+    monkeypatch.setattr(Trainer, "train_step", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        TextModel.build(corpus_of(), make_settings(**FIELDS)).train()
 
 
 def test_it_ends_as_a_run_directory_does(tmp_path, run, files, model):  # noqa: F811

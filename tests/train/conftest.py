@@ -8,6 +8,7 @@ import pytest
 import train
 from tests.support import sweep_runs
 from tests.support.hub_server import hub  # noqa: F401 (a fixture)
+from tests.support.model_hub import model_hub  # noqa: F401 (a fixture)
 
 TOPICS = {
     "sport": "ball goal team winning scoring match",
