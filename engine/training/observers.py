@@ -99,7 +99,7 @@ class TensorBoard:
 
     def steps(self, lines: Sequence[dict[str, Any]]) -> None:
         with self.errors():
-            if self.writer is None and lines:  # an interrupted process may have written curves from here on: they end
+            if self.writer is None and lines:  # what an interrupted process wrote from this step on does not count
                 first = lines[0]["step"]
                 self.writer = self.make(str(self.folder), purge_step=first, filename_suffix=f".{first}")
             for line in lines:
