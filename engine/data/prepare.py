@@ -191,8 +191,9 @@ def prepare_in(
         cut[split] = encoder.cut.take()
     (folder / WORDS).unlink()
     found = notices(config, vocabulary, classes, splits, cut, hashes, train.hashes())
-    for notice in found if log is not None else ():
-        log(notice)
+    if log is not None:
+        for notice in found:
+            log(notice)
     return prepared(corpus, splits, vocabulary, classes), notes + found
 
 

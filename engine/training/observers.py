@@ -41,7 +41,7 @@ class Observer(Protocol):
     """An object that a Trainer tells what happens."""
 
     def steps(self, lines: Sequence[dict[str, Any]]) -> None:
-        """Take lines of metrics.jsonl: of one step, on a device of several."""
+        """Take lines of metrics.jsonl: that of one step, on a device those of several or of none."""
 
     def epoch(self, end: EpochEnd) -> None:
         """Take the end of an epoch, whose steps have all been told."""
@@ -99,7 +99,7 @@ class TensorBoard:
 
     def steps(self, lines: Sequence[dict[str, Any]]) -> None:
         with self.errors():
-            if self.writer is None:  # curves from here on that an interrupted process has written do not count
+            if self.writer is None and lines:  # what an interrupted process wrote from this step on does not count
                 first = lines[0]["step"]
                 self.writer = self.make(str(self.folder), purge_step=first, filename_suffix=f".{first}")
             for line in lines:

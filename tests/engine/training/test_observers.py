@@ -169,6 +169,7 @@ def test_curves_go_on_where_a_run_is_resumed(tmp_path):
     line = dict.fromkeys(observers_module.CURVES, 0.5)
     for first in (1, 3):
         with TensorBoard(tmp_path, "run") as observer:
+            observer.steps([])  # of a device whose first step was not finite
             observer.steps([{**line, "step": first}, {**line, "step": first + 1}])
     with TensorBoard(tmp_path, "nothing"):
         pass
