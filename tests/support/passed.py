@@ -1,7 +1,7 @@
 """Two options for a second run in a fuller environment: it leaves out what passed in the first.
 
-    pytest --passed-to FILE         note the tests that passed
-    pytest --except-passed FILE     run all others: what was skipped, and what a module that was skipped holds
+pytest --passed-to FILE         note the tests that passed
+pytest --except-passed FILE     run all others: what was skipped, and what a module that was skipped holds
 """
 
 import json

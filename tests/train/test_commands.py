@@ -182,7 +182,7 @@ def test_predict_answers_a_line_before_it_reads_the_next(trained):
             for _ in range(text.count(b"\n")):
                 assert process.stdout.readline().count(b"\t") == 1
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == b"stopped by SIGINT at once"
 
 
@@ -191,7 +191,7 @@ def test_predict_ends_silently_where_nobody_reads(trained):
         process.stdout.close()
         process.stdin.write(b"goal match\n" * 1000)
         process.stdin.close()
-        assert process.wait(20) == 1 and process.stderr.read() == b""
+        assert process.wait(60) == 1 and process.stderr.read() == b""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a process")
