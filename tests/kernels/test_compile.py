@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,25 +45,12 @@ print(json.dumps(Reader.texts))
 """
 
 
-def compile_all(compiler):
-    """{(file, dtype): Future of Compiled} of every kernel file, begun at once on all cores."""
-    known = [name for name in ARCHITECTURES if name in compiler.architectures]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [(one, dtype) for one in FILES for dtype in DTYPES]
-        return {(one.path.name, dtype): pool.submit(compiler.compile, one, dtype, *known) for one, dtype in jobs}
-
-
 @pytest.fixture(scope="module", params=["nvcc", "NVRTC"])
 def compiler(request):
     found = search()[request.param]
     if isinstance(found, str):
         pytest.skip(f"no {request.param}: {found}")
     return found
-
-
-@pytest.fixture(scope="module")
-def compiled(compiler):
-    return compile_all(compiler)
 
 
 def test_there_are_kernel_files():
@@ -75,10 +61,10 @@ def test_there_are_kernel_files():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [one.path.name for one in FILES])
-def test_every_kernel_compiles_and_keeps_its_values_in_registers(compiler, compiled, name, dtype, record_property):
-    done = compiled[name, dtype].result()
-    assert done.ok, f"{compiler.name} refuses {name} for {dtype}:\n{done.message}"
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path.name)
+def test_every_kernel_compiles_and_keeps_its_values_in_registers(compiler, file, dtype, record_property):
+    done = compiler.compile(file, dtype, *[name for name in ARCHITECTURES if name in compiler.architectures])
+    assert done.ok, f"{compiler.name} refuses {file.path.name} for {dtype}:\n{done.message}"
     record_property("compiled_by", compiler.name)
     if done.spills is not None:
         assert set(done.spills) == set(done.registers) and done.registers

@@ -16,15 +16,18 @@ from layers.networks.parts import example_batch
 from tests.support.device_networks import NETWORKS, OTHERS, network_of
 from tests.support.emulated_device import emulated_device
 
+MANY = "smoothing, dropped tokens, twice"
 PADDED = {name: fields for name, fields in NETWORKS.items() if name != "dropout"}
 PADDED["no blocks"] = {"blocks": 0}
-PADDED["smoothing, dropped tokens, twice"] = {
+PADDED[MANY] = {
     "operation": "modulation",
     "readout": "magnitude",
     "blocks": 2,
     "label_smoothing": 0.1,
     "token_dropout": 0.4,
 }
+# The others of PADDED run if thorough; tests/kernels/test_networks.py runs the step of every network.
+OFTEN = ("paper", "interference", "two blocks", "one row a text, twice", "sentences", "no blocks", "Fig. 6a", MANY)
 BATCHES = [[5, 1, 20, 0, 3], [2, 2], [9, 1, 1, 7, 30], [0, 4], [6, 0, 9, 9, 9]]
 
 
@@ -44,7 +47,9 @@ def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
     return {name: to_host(p.value).copy() for name, p in network.parameters().items()}, told, optimizer
 
 
-@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.thorough) for name in PADDED]
+)
 @pytest.mark.parametrize(
     "dtype, tolerance", [pytest.param(np.float32, 1e-3, marks=pytest.mark.thorough), (np.float64, 1e-11)]
 )

@@ -183,7 +183,7 @@ def test_predict_answers_a_line_before_it_reads_the_next(trained):
             for _ in range(text.count(b"\n")):
                 assert process.stdout.readline().count(b"\t") == 1
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == b"stopped by SIGINT at once"
 
 
@@ -192,7 +192,7 @@ def test_predict_ends_silently_where_nobody_reads(trained):
         process.stdout.close()
         process.stdin.write(b"goal match\n" * 1000)
         process.stdin.close()
-        assert process.wait(20) == 1 and process.stderr.read() == b""
+        assert process.wait(60) == 1 and process.stderr.read() == b""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a process")
@@ -277,24 +277,19 @@ def test_gradcheck_of_an_unknown_name(run):
     assert "did you mean 'modulation'?" in run("gradcheck", "modulatoin")[2] and run("gradcheck", "")[0] == 2
 
 
-SOME = ("E5 interference", "E6 modulation", "wave pair, modulation, real, dimension")
-
-
 def test_gradcheck_has_exit_code_1_when_a_backward_is_wrong(run, monkeypatch):
     from layers.wave import modulation
 
     monkeypatch.setattr(
         modulation, "times_conjugate", lambda dz, z: type(dz)(dz.re * z.re - dz.im * z.im, dz.im * z.re - dz.re * z.im)
     )
-    some = [case for case in CASES if case.name in SOME]
+    some = [case for case in CASES if case.name in ("E5 interference", "E6 modulation")]
     monkeypatch.setattr("layers.experiments.gradcheck.suite.CASES", some)
     code, out, _ = run("gradcheck", "--examples", "1")
     assert code == 1
     assert "FAIL: E6 modulation, five_point: " in out
-    failed = [line for line in out.splitlines() if line.endswith("FAIL")]
-    assert len(failed) == 2
-    assert any("E6 modulation" in line for line in failed)
-    assert not any("E5 interference" in line for line in failed)
+    (failed,) = [line for line in out.splitlines() if line.endswith("FAIL")]
+    assert failed.startswith("E6 modulation")
 
 
 def test_describe_counts_the_parameters_of_the_paper(run):

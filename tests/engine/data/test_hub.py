@@ -272,19 +272,18 @@ def test_a_refusal_is_explained(news, tmp_path, status, words):
 
 def test_a_hub_that_cannot_be_reached_is_named_at_once(news, tmp_path, monkeypatch):
     news.close()
-    started = time.monotonic()
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits to try again"))
     message = failure("ag_news", tmp_path)
-    assert time.monotonic() - started < 5
     assert f"cannot be fetched from {news.url} (" in message
     assert all(remedy in message for remedy in ("connect to the network", "HF_ENDPOINT", "proxy", "--train-file"))
 
 
 def test_a_hub_that_does_not_answer_is_given_up(news, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.3)
-    news.hold = 20
+    news.hold = 600
     started = time.monotonic()
     message = failure("ag_news", tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert f"cannot be fetched from {news.url} (" in message and len(news.requests) == 1
 
 

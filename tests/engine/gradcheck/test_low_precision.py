@@ -121,7 +121,7 @@ def test_of_many_right_gradients_none_fails(name, dtype, seeds, method):
 
 @pytest.mark.parametrize("dtype, factor", [(np.float32, 1.1), (np.float16, 2.0)])
 @pytest.mark.parametrize("name", KINDS)
-def test_wrong_gradients_fail(name, dtype, factor):
+def test_wrong_gradients_fail(name, dtype, factor, seeds=1):
     forward, backward, _ = KINDS[name]
 
     def wrong(dy, cache):
@@ -129,7 +129,14 @@ def test_wrong_gradients_fail(name, dtype, factor):
         parts = found if isinstance(found, tuple) else (found,)
         return tuple((factor * part).astype(part.dtype) for part in parts)
 
-    for seed in range(3):
+    for seed in range(seeds):
         inputs = inputs_of(name, dtype, seed)
         if inputs is not None:
             assert check_gradients(forward, wrong, inputs, seed=seed).failures
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("dtype, factor", [(np.float32, 1.1), (np.float16, 2.0)])
+@pytest.mark.parametrize("name", KINDS)
+def test_of_many_wrong_gradients_none_passes(name, dtype, factor):
+    test_wrong_gradients_fail(name, dtype, factor, seeds=3)
