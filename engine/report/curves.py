@@ -270,7 +270,7 @@ def legend(figure: Figure, groups: Groups, keys: Collection[str] = (), extra: It
 
     own = [Entry(name, [line_mark(look)]) for look, name in zip(looks(len(groups)), groups)]
     entries = [*own[: len(own) if len(own) > 1 or not keys else 0], *extra, *entries_of(groups, keys)]
-    handles = [tuple(Line2D([], [], **mark) for mark in entry.marks[:MARKS]) for entry in entries]
+    handles: list[Any] = [tuple(Line2D([], [], **mark) for mark in entry.marks[:MARKS]) for entry in entries]
     drawn = figure.legend(
         [handle if len(handle) > 1 else handle[0] for handle in handles],
         ["x"] * len(entries),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".html", ".htm")
 BEGINNING, SETTING_CHARACTERS = 240, 60
-MISTAKES_SHOWN, CLASSES_SHOWN, UNFINISHED_SHOWN = 5, 10, 3  # more of them are folded, or counted
+MISTAKES_SHOWN, CLASSES_SHOWN, MESSAGES_SHOWN = 5, 10, 3  # more of them are folded, or counted
 POINT = 4 / 3  # in pixels
 NO_BREAK = "\N{NO-BREAK SPACE}"
 ON_TOP = ("test accuracy", "test macro F1", "worst class")  # facts that stand above all others
@@ -124,7 +124,7 @@ def page_html(report: Report) -> str:
     return render(
         TEMPLATES / "report.html",
         title=f"Report of {names[0]}" if single else f"Report of {len(names)} runs",
-        messages=[*report.notes, *unfinished_messages(report.runs)],
+        messages=[*report.notes, *unfinished_messages(report.runs), *([] if single else texts_messages(report))],
         single=single,
         figures=cards_of(figures_of(*pairs[0])) if single else [],
         overview=overview(report),
@@ -196,10 +196,22 @@ def differing_table(report: Report) -> tuple[list[str], list[list[str]]]:
 def unfinished_messages(runs: Sequence[Run]) -> list[str]:
     """A sentence for each run that has not finished; of many one for all."""
     unfinished = [run for run in runs if run.result is None]
-    if len(unfinished) <= UNFINISHED_SHOWN:
+    if len(unfinished) <= MESSAGES_SHOWN:
         return [unfinished_message(run) for run in unfinished]
-    names = ", ".join(readable(run.name, NAME_CHARACTERS) for run in unfinished[:UNFINISHED_SHOWN])
+    names = ", ".join(readable(run.name, NAME_CHARACTERS) for run in unfinished[:MESSAGES_SHOWN])
     return [f"{len(unfinished)} of {len(runs)} runs have not finished: {names} and others. Their curves end early."]
+
+
+def texts_messages(report: Report) -> list[str]:
+    """A sentence for each finished run of several whose texts are gone or have changed; of many one for all."""
+    found = []
+    for run, measured in zip(report.runs, report.measured):
+        message = measured.why if isinstance(measured, Unmeasured) else changed_message(run.result or {}, measured)
+        if run.result is not None and message:
+            found.append(f"{readable(run.name, NAME_CHARACTERS)}: {message}")
+    if len(found) <= MESSAGES_SHOWN:
+        return found
+    return [f"The texts of {len(found)} of {len(report.runs)} runs are gone or have changed, as is said with each run."]
 
 
 def unfinished_message(run: Run) -> str:
@@ -353,7 +365,9 @@ def mistakes_caption(measured: Measured) -> str:
     text = f"{wrong:,} of {total:,} {measured.split} texts are labelled wrong"
     if wrong > len(measured.mistakes):
         return f"{text}; these are the {len(measured.mistakes)} with the highest probability of the wrong class."
-    return f"{text}, those with the highest probability of the wrong class first." if wrong else f"{text}."
+    if not wrong:
+        return f"All {total:,} {measured.split} texts are labelled right."
+    return f"{text}, those with the highest probability of the wrong class first."
 
 
 def reliability_caption(calibration: Calibration) -> str:

@@ -79,7 +79,7 @@ def phasors_svg(picture: Phasors) -> str:
     return render(
         TEMPLATES / "phasors.svg",
         width=width,
-        left=CENTRE_X - width / 2,
+        left=CENTRE_X - width // 2,
         height=HEIGHT,
         x=CENTRE_X,
         y=CENTRE_Y,
@@ -93,7 +93,7 @@ def phasors_svg(picture: Phasors) -> str:
     )
 
 
-def picture_width(picture: Phasors) -> float:
+def picture_width(picture: Phasors) -> int:
     """Width of the canvas on which the labels of all tokens have room on either side."""
     copies = Counter(zip(picture.labels, map(complex, picture.numbers)))
     longest = max((width_of(caption_of(label, n), LETTER_SIZE) for (label, _), n in copies.items()), default=0.0)
