@@ -185,11 +185,12 @@ def report_command(project: Project) -> click.Command:
     @cache_option
     @json_option
     def report(run_dirs: tuple[str, ...], output: str, device: str, cache_dir: str | None, as_json: bool) -> None:
-        """Draw loss, accuracy, learning rate and gradient of runs by step, and their confusion matrices, as one page.
+        """Show what runs get wrong, how sure they are, and how they were trained, as one page.
 
-        The curves of all runs lie in the same figures, those of equal settings and different seeds as their mean with a
-        band. The best checkpoint of each finished run gives its confusion matrix on the test texts, figures by class,
-        and the texts it labels wrong with most certainty. Needs matplotlib (extra plots).
+        The best checkpoint of each finished run labels its test texts: accuracy, macro F1 and the worst class,
+        confusion matrix, the texts labelled wrong with most certainty, classes by F1, and calibration. Curves by step
+        follow, those of equal settings and different seeds as their mean with a band, and the settings. A RUN_DIR may
+        be the folder of a sweep and then stands for all its runs. Needs matplotlib (extra plots).
         """
         from engine.report.page import require_page, write_page
         from engine.report.summary import as_json_object, as_table, make_report

@@ -6,10 +6,9 @@ Figure, readable for two classes and for fifty.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,10 +16,11 @@ from engine.data.batching import split_validation
 from engine.data.prepare import encode_labelled
 from engine.data.reading import read_corpus, read_test_texts
 from engine.data.texts import LabelledTexts, class_names, encode_labels
-from engine.report.figures import LOOKS
+from engine.report.calibration import Calibration, calibrate
+from engine.report.figures import LETTER, LOOKS, width_of
+from engine.report.html import readable
 from engine.report.runs import Run
 from engine.support.errors import UserError
-from engine.support.text import sanitize
 from engine.training.config import computing
 from engine.training.evaluation import ClassRow, confusion_counts, predict_classes, score
 from engine.training.run_settings import RunSettings
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-MISTAKES = 10
+MISTAKES = 50
 PAIRS = 10
 MOST_CLASSES = 52  # that a matrix shows: of more, those that are confused most, and the rest as one
 OTHERS = "all others"
 LABEL_CHARACTERS = 28
 SMALLEST_CELL, LARGEST_CELL, SIDE = 13.0, 54.0, 540.0  # in points: of a cell, and of the matrix between these limits
 SMALLEST_NUMBER, LARGEST_NUMBER = 4.5, 10.0  # sizes of the letters in cells
-LETTER, WIDE_LETTER = 0.6, 1.05  # widths in shares of the size; wide letters are Chinese, Japanese and Korean
 DARK = 0.42  # of the colours' scale: numbers on what lies above are white
 TICKS = (0, 1, 10, 30, 60, 100)  # of the colour bar, in percent
 
@@ -66,7 +65,7 @@ class Measured(NamedTuple):
     """Confusions of a run.
 
     split: "test" or "validation". confusion: (C, C) counts, a row for each true class. accuracy, macro_f1, classes: as
-    in an Evaluation (engine/training/evaluation.py). mistakes: the most certain first.
+    in an Evaluation (engine/training/evaluation.py). mistakes: the MISTAKES most certain ones, the most certain first.
     """
 
     split: str
@@ -76,6 +75,7 @@ class Measured(NamedTuple):
     macro_f1: float
     classes: list[ClassRow]
     mistakes: list[Mistake]
+    calibration: Calibration
 
 
 class Unmeasured(NamedTuple):
@@ -84,23 +84,26 @@ class Unmeasured(NamedTuple):
     why: str
 
 
+ReadTexts: TypeAlias = Callable[[RunSettings], tuple[str, LabelledTexts | None]]
+
+
 def measure(
     run: Run,
     network_classes: Mapping[str, Any],
     build_network: Callable[..., Any],
+    read: ReadTexts,
     device: str = "cpu",
-    cache_dir: Path | str | None = None,
 ) -> Measured | Unmeasured:
     """Measure the confusions of a finished Run on its test texts, or without such on those that chose its best epoch.
 
-    Unmeasured where the run is unfinished, or has neither, or they cannot be read any more. UserError where the run
-    itself is damaged.
+    read: gives these texts, as texts_of() does. Unmeasured where the run is unfinished, or has neither, or they cannot
+    be read any more. UserError where the run itself is damaged.
     """
     if run.result is None:
         return Unmeasured("The run has not finished: what it confuses is measured when it has.")
     opened = open_run(run.path, network_classes, build_network, device)
     try:
-        split, texts = texts_of(run.settings, cache_dir)
+        split, texts = read(run.settings)
         if texts is None:
             return Unmeasured(
                 "The run was trained without test texts and without validation texts, so that what it confuses is not "
@@ -126,6 +129,21 @@ def texts_of(settings: RunSettings, cache_dir: Path | str | None) -> tuple[str, 
     return "validation", corpus.validation or held_out(corpus.train, data.validation_fraction, settings.training.seed)
 
 
+def remembering(cache_dir: Path | str | None) -> ReadTexts:
+    """texts_of() for runs one after the other: those that share texts with the run before read them once."""
+    last: list[Any] = []
+
+    def read(settings: RunSettings) -> tuple[str, LabelledTexts | None]:
+        tested = not settings.data.train_file or settings.data.test_file
+        key = settings.data, None if tested else settings.training.seed  # which chose those held out
+        if not last or last[0] != key:
+            last[:] = key, texts_of(settings, cache_dir)
+        found: tuple[str, LabelledTexts | None] = last[1]
+        return found
+
+    return read
+
+
 def held_out(train: LabelledTexts, fraction: float, seed: int) -> LabelledTexts:
     """The training texts that were split off for validation."""
     _, rows = split_validation(encode_labels(train.labels, class_names(train), train), fraction, seed)
@@ -146,7 +164,8 @@ def measured(
         for row in wrong.tolist()
     ]
     confusion = confusion_counts(labels, predicted, len(names))
-    return Measured(split, names, confusion, result.accuracy, result.macro_f1, result.classes, mistakes)
+    calibration = calibrate(labels == predicted, probability)
+    return Measured(split, names, confusion, result.accuracy, result.macro_f1, result.classes, mistakes, calibration)
 
 
 def largest_confusions(names: Sequence[str], confusion: Array) -> list[Confused]:
@@ -171,7 +190,7 @@ def draw_matrix(names: Sequence[str], confusion: Array) -> Figure:
     from matplotlib.figure import Figure
 
     names, confusion = shown_classes(names, confusion)
-    labels = [sanitize(name, LABEL_CHARACTERS) for name in names]
+    labels = [readable(name, LABEL_CHARACTERS) for name in names]
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, SIDE / len(labels)))
     side, size = cell * len(labels), min(9.0, max(6.5, 0.6 * cell))
     beside = max(width_of(label, size) for label in labels) + 24  # ticks and the label of the axis
@@ -210,11 +229,6 @@ def shares_of(confusion: Array) -> Floats2d:
     """Counts → shares of their rows, 0 in a row without texts."""
     shares: Floats2d = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     return shares
-
-
-def width_of(label: str, size: float) -> float:
-    """Approximate width of a text in points."""
-    return size * sum(WIDE_LETTER if unicodedata.east_asian_width(letter) in "WF" else LETTER for letter in label)
 
 
 def draw_cells(axes: Axes, confusion: Array) -> AxesImage:

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from engine.report.figures import GREY, GRID, PANEL_HEIGHT, WIDTH, Look, columns_of, looks
+from engine.report.figures import (
+    GREY,
+    GRID,
+    PANEL_HEIGHT,
+    WIDTH,
+    Look,
+    columns_of,
+    looks,
+    plain_logarithmic_ticks,
+)
 from engine.types import Array, Floats1d
 
 if TYPE_CHECKING:
@@ -23,6 +32,9 @@ if TYPE_CHECKING:
 Curves: TypeAlias = Mapping[str, Any]  # a run
 Groups: TypeAlias = Mapping[str, Sequence[Curves]]
 
+BAND = 0.2  # opacity of the band between the lowest and the highest of the seeds
+POINT_SIZE = 2.0  # diameter of the point of a single step
+MARKS = 3  # that an entry of a legend shows beside each other
 ABOVE = 4  # zorder of dashed lines, which let a solid line below them be seen
 
 
@@ -111,9 +123,8 @@ def draw_learning(groups: Groups) -> Figure:
     for axes, key, scale in ((upper, "loss", 1), (lower, "accuracy", 100)):
         for look, runs in zip(looks(len(groups)), groups.values()):
             draw_validation(axes, runs, key, scale, look)
-    extra = []
-    if any(run["validation"] for run in all_runs(groups)):
-        extra = [validation_mark(GREY, "o") | {"label": "validation"}]
+    checked = [look for look, runs in zip(looks(len(groups)), groups.values()) if any(r["validation"] for r in runs)]
+    extra = [Entry("validation", [validation_mark(color, marker) for color, marker, _ in checked])] if checked else []
     legend(figure, groups, ("loss", "accuracy"), extra)
     return figure
 
@@ -144,6 +155,7 @@ def draw_series(
     window = window_in(groups)
     if within is not None:
         axes.set(yscale="log", ylim=logarithmic_limits(within))
+        plain_logarithmic_ticks(axes.yaxis)
     bottom, top = axes.get_ylim()
     shown = [
         (color, np.asarray(run["step"]), scale * numbers(run[key]))
@@ -151,20 +163,24 @@ def draw_series(
         for run in runs
     ]
     draw_points(axes, [x for _, x, _ in shown], [np.maximum(y, bottom) for *_, y in shown], [c for c, *_ in shown])
-    for number, ((color, marker, dash), runs) in enumerate(zip(looks(len(groups)), groups.values())):
+    for number, (look, runs) in enumerate(zip(looks(len(groups)), groups.values())):
         medians = [np.maximum(running_median(scale * numbers(run[key]), window), bottom) for run in runs]
         x, middle, low, high = shared_line(runs, medians)
-        stride = max(1, len(x) // 8)
-        every = (stride * (number + 1) // (len(groups) + 1), stride)
-        marks: dict[str, Any] = {"marker": marker, "markersize": 4, "markevery": every}
-        axes.plot(x, middle, color=color, linestyle=dash, linewidth=1.6, zorder=above(dash), clip_on=False, **marks)
+        draw_marked_line(axes, x, middle, look, number, len(groups))
         if len(runs) > 1:
-            axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0, zorder=2.5)
-    crosses: dict[str, Any] = {"markersize": 4, "clip_on": False, "zorder": ABOVE, "rasterized": True}
+            axes.fill_between(x, low, high, color=look[0], alpha=BAND, linewidth=0, zorder=2.5)
     for color, x, y in shown:
         lost = x[~np.isfinite(y)]
         if len(lost):
-            axes.plot(lost, np.full(len(lost), top), "x", color=color, **crosses)
+            cross = cross_mark(color) | {"clip_on": False, "zorder": ABOVE, "rasterized": True}
+            axes.plot(lost, np.full(len(lost), top), **cross)
+
+
+def draw_marked_line(axes: Axes, x: Array, y: Floats1d, look: Look, number: int, count: int) -> None:
+    """Draw the line of group `number` of `count` with about eight of its marks, apart from those of other groups."""
+    stride = max(1, len(x) // 8)
+    every = (stride * (number + 1) // (count + 1), stride)
+    axes.plot(x, y, **line_mark(look), markevery=every, zorder=above(look[2]), clip_on=False)
 
 
 def shared_line(runs: Sequence[Curves], values: Sequence[Floats1d]) -> tuple[Array, Floats1d, Floats1d, Floats1d]:
@@ -197,7 +213,8 @@ def draw_points(axes: Axes, steps: Sequence[Array], values: Sequence[Floats1d], 
     color = np.repeat(colors, [len(x) for x in steps])
     order = np.argsort(x, kind="stable")
     faint = min(0.3, 300 / max(map(len, steps)))  # so that a crowd of points does not bury the lines
-    axes.scatter(x[order], y[order], s=4, c=color[order], alpha=faint, linewidths=0, zorder=2, rasterized=True)
+    size = POINT_SIZE**2
+    axes.scatter(x[order], y[order], s=size, c=color[order], alpha=faint, linewidths=0, zorder=2, rasterized=True)
 
 
 def logarithmic_limits(values: Iterable[Floats1d]) -> tuple[float, float]:
@@ -211,7 +228,19 @@ def above(dash: Any) -> int:
     return 3 if dash == "-" else ABOVE
 
 
+def line_mark(look: Look) -> dict[str, Any]:
+    """Properties of the line of a group, as it is drawn and as the legend shows it."""
+    color, marker, dash = look
+    return {"color": color, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.6}
+
+
+def cross_mark(color: str) -> dict[str, Any]:
+    """Properties of a step without a finite number."""
+    return {"color": color, "marker": "x", "linestyle": "", "markersize": 4}
+
+
 def validation_mark(color: str, marker: str) -> dict[str, Any]:
+    """Properties of what was measured on validation texts."""
     return {
         "color": color,
         "marker": marker,
@@ -223,45 +252,59 @@ def validation_mark(color: str, marker: str) -> dict[str, Any]:
     }
 
 
-def legend(figure: Figure, groups: Groups, keys: Collection[str] = (), extra: Iterable[dict[str, Any]] = ()) -> None:
-    """Draw a legend below the panels: the groups, points and lines, and what lies on the rims.
+class Entry(NamedTuple):
+    """A line of a legend. marks: properties of lines, side by side; of many only the first are shown."""
 
-    keys: of the series drawn step by step. extra: properties of further marks, each with a "label".
+    label: str
+    marks: Sequence[dict[str, Any]]
+
+
+def legend(figure: Figure, groups: Groups, keys: Collection[str] = (), extra: Iterable[Entry] = ()) -> None:
+    """Draw a legend below the panels: the groups, then points, lines and rims, in the colours of the groups.
+
+    keys: of the series drawn step by step. extra: further entries. A single group has no entry of its own, where an
+    entry explains its line.
     """
+    from matplotlib.legend_handler import HandlerTuple
     from matplotlib.lines import Line2D
 
-    handles: list[dict[str, Any]] = [
-        {"color": color, "marker": marker, "linestyle": dash, "markersize": 4, "label": name}
-        for (color, marker, dash), name in zip(looks(len(groups)), groups)
-    ]
-    handles += [{"color": GREY, "linestyle": ""} | mark for mark in [*extra, *marks_of(groups, keys)]]
-    names = [handle.pop("label") for handle in handles]
+    own = [Entry(name, [line_mark(look)]) for look, name in zip(looks(len(groups)), groups)]
+    entries = [*own[: len(own) if len(own) > 1 or not keys else 0], *extra, *entries_of(groups, keys)]
+    handles: list[Any] = [tuple(Line2D([], [], **mark) for mark in entry.marks[:MARKS]) for entry in entries]
     drawn = figure.legend(
-        [Line2D([], [], **handle) for handle in handles],
-        ["x"] * len(names),
+        [handle if len(handle) > 1 else handle[0] for handle in handles],
+        ["x"] * len(entries),
         loc="outside lower center",
-        ncols=columns_of(names),
+        ncols=columns_of([entry.label for entry in entries]),
         frameon=False,
         columnspacing=1.5,
+        handlelength=3,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.6)},
     )
-    for text, name in zip(drawn.get_texts(), names):
+    for text, entry in zip(drawn.get_texts(), entries):
         # Set afterwards: matplotlib gives a meaning to a name that begins with _ or holds $.
-        text.set(text=name, parse_math=False)
+        text.set(text=entry.label, parse_math=False)
 
 
-def marks_of(groups: Groups, keys: Collection[str]) -> list[dict[str, Any]]:
-    """Properties of the marks in a legend that explain what is drawn of the series `keys`."""
-    marks: list[dict[str, Any]] = []
+def entries_of(groups: Groups, keys: Collection[str]) -> list[Entry]:
+    """Entries of a legend that explain what is drawn of the series `keys`."""
+    entries: list[Entry] = []
+    look = dict(zip(groups, looks(len(groups))))
     if keys:
         window = window_in(groups)
         lines = f"running median of {window} steps" if window > 1 else "from step to step"
-        marks.append({"marker": ".", "markersize": 3, "alpha": 0.5, "label": "single step"})
-        marks.append({"linestyle": "-", "label": lines})
-    if any(len(runs) > 1 for runs in groups.values()):
-        marks.append({"linestyle": "-", "linewidth": 6, "alpha": 0.2, "label": "lowest to highest of the seeds"})
-    series = {key: [numbers(run[key]) for run in all_runs(groups)] for key in keys}
-    if any(not np.isfinite(y).all() for ys in series.values() for y in ys):
-        marks.append({"marker": "x", "markersize": 4, "label": "no finite number"})
-    if any((y <= 0).any() for key, ys in series.items() if key != "accuracy" for y in ys):
-        marks.append({"label": "zeros lie on the lower rim"})
-    return marks
+        point = {"marker": "o", "linestyle": "", "markersize": POINT_SIZE, "markeredgewidth": 0, "alpha": 0.8}
+        entries.append(Entry("single step", [point | {"color": color} for color, _, _ in look.values()]))
+        entries.append(Entry(lines, [line_mark(one) for one in look.values()]))
+    several = [look[name][0] for name, runs in groups.items() if len(runs) > 1]
+    if several:
+        band = {"linestyle": "-", "linewidth": 6, "alpha": BAND, "solid_capstyle": "butt"}
+        entries.append(Entry("lowest to highest of the seeds", [band | {"color": color} for color in several]))
+    series = {name: {key: [numbers(run[key]) for run in runs] for key in keys} for name, runs in groups.items()}
+    lost = [name for name, own in series.items() if any(not np.isfinite(y).all() for ys in own.values() for y in ys)]
+    if lost:
+        entries.append(Entry("no finite number", [cross_mark(look[name][0]) for name in lost]))
+    positive = [ys for own in series.values() for key, ys in own.items() if key != "accuracy"]
+    if any((y <= 0).any() for ys in positive for y in ys):
+        entries.append(Entry("zeros lie on the lower rim", [{"color": GREY, "linestyle": ""}]))
+    return entries

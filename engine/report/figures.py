@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,8 +39,10 @@ DISTINCT = len(LOOKS) ** 2  # number of looks that differ
 WIDTH, PANEL_HEIGHT = 5.2, 2.6  # inches: panels stand one below the other, to be read on a telephone as well
 LEGEND_CHARACTERS = 68  # in a row of the legend
 MARK_CHARACTERS = 6  # width of the mark beside a name in the legend
+LETTER, WIDE_LETTER = 0.6, 1.05  # widths in shares of the size; wide letters are Chinese, Japanese and Korean
 GREY = "#555555"
 GRID = "#E5E5E5"
+MINUS = "\N{MINUS SIGN}"
 STYLE = {
     "svg.hashsalt": "line_plot",  # ids in the file are else drawn at random
     "svg.fonttype": "path",  # the same letters on every machine
@@ -195,6 +198,31 @@ def draw_line_plot(
         names.append("NaN or infinite")
     figure.legend(handles, names, loc="outside lower center", ncols=columns_of(names), frameon=False, columnspacing=1.5)
     return figure
+
+
+def plain(value: float) -> str:
+    """A number on an axis: 0.6, 20 or 1,000; only very small and very large ones with an exponent."""
+    if value and not 1e-6 <= abs(value) < 1e9:
+        return f"{value:.3g}"
+    digits = f"{value:,.9f}".rstrip("0").rstrip(".")
+    return digits.replace("-", MINUS)
+
+
+def plain_logarithmic_ticks(axis: Any) -> None:
+    """Write the ticks of a logarithmic axis as plain(); those between powers of ten where there are few of these."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return plain(x) if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain())
+
+
+def width_of(label: str, size: float) -> float:
+    """Approximate width of a text in the unit of `size`, that of its letters."""
+    return size * sum(WIDE_LETTER if unicodedata.east_asian_width(letter) in "WF" else LETTER for letter in label)
 
 
 def columns_of(names: Sequence[str]) -> int:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.report.figures import require_module
 from engine.support.command import install_extra
 from engine.support.errors import UserError
-from engine.support.text import sanitize
+from engine.support.text import MISSING, sanitize
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+PICTURES = dict.fromkeys((*range(0x2400, 0x2420), 0x2421), MISSING)  # of control characters, as sanitize() shows them
 SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
@@ -65,9 +66,19 @@ def environment(folder: Path) -> Environment:
     )
 
 
+def readable(text: str, longest: int | None = None) -> str:
+    """The text in one line, sanitized, with U+FFFD for control characters, for which fonts have no glyphs.
+
+    Cut with "…" after `longest`.
+    """
+    return sanitize(" ".join(text.split()), longest).translate(PICTURES)
+
+
 def sanitized(value: object) -> object:
     """A value as a template shows it: text without characters that XML refuses, except where it is markup already."""
-    return sanitize(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return sanitize(value).translate(PICTURES)
 
 
 def inline_svg(text: str, prefix: str, label: str) -> str:
@@ -97,7 +108,7 @@ def inline_svg(text: str, prefix: str, label: str) -> str:
         element.attrib.clear()
         element.attrib.update(attributes)
     style = "stroke-linejoin: round; stroke-linecap: butt"  # what matplotlib's style sheet says of everything
-    root.attrib.update({"xmlns": SPACE[1:-1], "role": "img", "aria-label": sanitize(label), "style": style})
+    root.attrib.update({"xmlns": SPACE[1:-1], "role": "img", "aria-label": readable(label), "style": style})
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from engine.report.html import TEMPLATES, render
-from engine.support.text import sanitize
+from engine.report.figures import width_of
+from engine.report.html import TEMPLATES, readable, render
 
-WIDTH, HEIGHT = 360, 260
+WIDTH, HEIGHT = 360, 260  # of a picture with short labels; long ones make it wider
 CENTRE_X, CENTRE_Y, RADIUS = 180, 130, 96  # of the largest number or circle that is drawn
 LINE = 13  # height of a label
 TOP, BOTTOM = LINE, HEIGHT - 2 * LINE  # where labels may stand
 LABELS = 1 + (BOTTOM - TOP) // LINE  # find room in a column
-LABEL_CHARACTERS, DESCRIPTION_CHARACTERS = 11, 100
+GAP = RADIUS + 17  # from the centre to the labels
+LETTER_SIZE = 11.5  # of labels, as in the style of the page
+LABEL_CHARACTERS, DESCRIPTION_CHARACTERS = 40, 100
 COLOURS = 8  # classes c0 … c7 in the style of the page
 
 
@@ -57,13 +59,13 @@ class Arrow(NamedTuple):
     @property
     def caption(self) -> str:
         """The label beside the picture."""
-        return sanitize(self.label, LABEL_CHARACTERS) + (f" ×{self.copies}" if self.copies > 1 else "")
+        return caption_of(self.label, self.copies)
 
     @property
     def description(self) -> str:
         """The number itself, shown when the pointer rests on the arrow."""
         z, sign = self.number, "+" if self.number.imag >= 0 else "−"
-        label = sanitize(self.label, DESCRIPTION_CHARACTERS)
+        label = readable(self.label, DESCRIPTION_CHARACTERS)
         return f"{label}: {z.real:.4g} {sign} {abs(z.imag):.4g}i, magnitude {abs(z):.4g}"
 
 
@@ -71,22 +73,36 @@ def phasors_svg(picture: Phasors) -> str:
     """SVG text: an element to stand inside HTML. Raises UserError without jinja2."""
     ring = picture.radius if picture.radius is not None and math.isfinite(picture.radius) else None
     arrows = arrows_of(picture, ring or 0.0)
+    width = picture_width(picture)
     # A label stands on the side to which its arrow points; where there is no room for all, those of the first tokens.
     sides = {side: [a for a in arrows if (a.x < CENTRE_X) == (side < 0)][:LABELS] for side in (-1, 1)}
     return render(
         TEMPLATES / "phasors.svg",
-        width=WIDTH,
+        width=width,
+        left=CENTRE_X - width // 2,
         height=HEIGHT,
         x=CENTRE_X,
         y=CENTRE_Y,
         reach=RADIUS + 14,
-        gap=RADIUS + 17,
+        gap=GAP,
         title=picture.title,
         ring=None if ring is None else ring * scale_of(picture, ring),
         caption=f"{picture.circle} = {ring:.4g}" if ring is not None else "",
         arrows=arrows,
         labelled=[(arrow, side) for side, chosen in sides.items() for arrow in spread_out(chosen)],
     )
+
+
+def picture_width(picture: Phasors) -> int:
+    """Width of the canvas on which the labels of all tokens have room on either side."""
+    copies = Counter(zip(picture.labels, map(complex, picture.numbers)))
+    longest = max((width_of(caption_of(label, n), LETTER_SIZE) for (label, _), n in copies.items()), default=0.0)
+    return max(WIDTH, 2 * math.ceil(GAP + 8 + longest))
+
+
+def caption_of(label: str, copies: int) -> str:
+    """The label beside the picture, with the number of equal arrows."""
+    return readable(label, LABEL_CHARACTERS) + (f" ×{copies}" if copies > 1 else "")
 
 
 def scale_of(picture: Phasors, ring: float) -> float:

@@ -1,13 +1,15 @@
 """Run directories as a report reads them, in which settings they differ, and which differ in nothing but their seed."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.report.curves import Curves, is_number
+from engine.report.html import readable
 from engine.support.errors import UserError
-from engine.support.text import sanitize
+from engine.sweep.run import PLAN_FILE
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 from engine.training.trained_run import read_run_settings
@@ -40,6 +42,43 @@ class Group(NamedTuple):
 
     label: str
     runs: list[Run]
+
+
+def runs_in(paths: Sequence[Path | str]) -> tuple[list[Path | str], list[str]]:
+    """(run directories, notes) of run directories and folders of sweeps, which stand for their runs by name.
+
+    Runs of a sweep that have not trained a step yet are left out, and a note says so. UserError where none is left.
+    """
+    found: list[Path | str] = []
+    notes = []
+    for path in paths:
+        if not (Path(path) / PLAN_FILE).is_file():
+            found.append(path)
+            continue
+        folders = sorted(
+            (Path(path) / "runs").glob("*/config.toml"), key=lambda file: in_number_order(file.parent.name)
+        )
+        begun = [file.parent for file in folders if has_step(RunDirectory(file.parent))]
+        if not begun:
+            raise UserError(f"{path}: no run of this sweep has trained a step yet; wait until one has")
+        waiting = len(folders) - len(begun)
+        if waiting:
+            notes.append(
+                f"{path}: {waiting} of {len(folders)} runs {'has' if waiting == 1 else 'have'} not trained a step yet, "
+                f"and {'is' if waiting == 1 else 'are'} left out."
+            )
+        found += begun
+    return found, notes
+
+
+def has_step(directory: RunDirectory) -> bool:
+    """Whether a run has begun to write its steps."""
+    return directory.metrics_file.is_file() and directory.metrics_file.stat().st_size > 0
+
+
+def in_number_order(name: str) -> list[tuple[int, str]]:
+    """A key by which `a-2` comes before `a-10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def read_runs(paths: Sequence[Path | str], network_classes: Mapping[str, Any]) -> list[Run]:
@@ -162,7 +201,7 @@ def label_of(group: Sequence[Run], differing: Mapping[str, Mapping[Path, str]]) 
     difference = ", ".join(f"{name}={short(text)}" for name, text in own.items() if text != ABSENT)
     if len(difference) > DIFFERENCE_CHARACTERS:
         difference = ""
-    name = sanitize(first.name, NAME_CHARACTERS)
+    name = readable(first.name, NAME_CHARACTERS)
     if others:
         return f"{len(group)} seeds" + (f": {difference}" if difference else f" as of {name}")
     return f"{name}: {difference}" if difference else name
@@ -170,4 +209,4 @@ def label_of(group: Sequence[Run], differing: Mapping[str, Mapping[Path, str]]) 
 
 def short(text: str) -> str:
     """A file's name without its folders, cut."""
-    return sanitize(text.replace("\\", "/").rpartition("/")[2] or text, NAME_CHARACTERS)
+    return readable(text.replace("\\", "/").rpartition("/")[2] or text, NAME_CHARACTERS)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from engine.report.confusion import Measured, Unmeasured, largest_confusions, measure
-from engine.report.figures import DISTINCT
-from engine.report.runs import Group, Run, differences, grouped, read_runs
-from engine.support.errors import UserError
-from engine.support.text import format_table, sanitize
+from engine.report.confusion import Measured, Unmeasured, largest_confusions, measure, remembering
+from engine.report.html import readable
+from engine.report.runs import Group, Run, differences, grouped, read_runs, runs_in
+from engine.support.text import format_table
+from engine.training.evaluation import ClassRow
 
 NONE = "–"  # stands for a number that there is not
 NAME_CHARACTERS = 40
@@ -20,6 +20,7 @@ ON_TERMINAL = (
     "parameters",
     "test accuracy",
     "test macro F1",
+    "worst class",
     "validation accuracy",
     "best epoch",
     "training time",
@@ -32,12 +33,28 @@ SEEDS = {  # figures whose means are shown
 
 
 class Report(NamedTuple):
-    """Runs, the confusions of each, their groups, and the settings in which they differ (see differences())."""
+    """Runs, the confusions of each, their groups, and the settings in which they differ (see differences()).
+
+    notes: sentences on runs that were left out.
+    """
 
     runs: Sequence[Run]
     measured: Sequence[Measured | Unmeasured]
     groups: Sequence[Group]
     differing: dict[str, list[str]]
+    notes: Sequence[str] = ()
+
+
+class Figures(NamedTuple):
+    """The figures of a run that come first. split: of the texts, "test" or "validation"; worst: by F1.
+
+    macro_f1 and worst are None where only the accuracy is known.
+    """
+
+    split: str
+    accuracy: float
+    macro_f1: float | None
+    worst: ClassRow | None
 
 
 def make_report(
@@ -47,20 +64,34 @@ def make_report(
     device: str = "cpu",
     cache_dir: Path | str | None = None,
 ) -> Report:
-    """Read and measure the run directories `paths`.
+    """Read and measure the run directories and folders of sweeps `paths`.
 
     UserError where one is none, or damaged; all are read before one is measured.
     """
+    paths, notes = runs_in(paths)
     runs = read_runs(paths, network_classes)
-    groups = grouped(runs)
-    if len(groups) > DISTINCT:
-        raise UserError(
-            f"report: draws at most {DISTINCT} lines that can be told apart, and these runs would give {len(groups)}; "
-            "name fewer of them"
-        )
+    read = remembering(cache_dir)
     bar = tqdm(runs, desc="report", unit="run", leave=False, disable=None)
-    measured = [measure(run, network_classes, build_network, device, cache_dir) for run in bar]
-    return Report(runs, measured, groups, differences(runs))
+    measured = [measure(run, network_classes, build_network, read, device) for run in bar]
+    return Report(runs, measured, grouped(runs), differences(runs), notes)
+
+
+def figures_of(run: Run, measured: Measured | Unmeasured) -> Figures | None:
+    """The Figures of a run as measured now, or else as at the end of its training; None where there are none."""
+    if isinstance(measured, Measured):
+        return Figures(measured.split, measured.accuracy, measured.macro_f1, worst_class(measured.classes))
+    result = run.result or {}
+    if result.get("test_accuracy") is not None:
+        classes = [ClassRow(**row) for row in result["classes"]]
+        return Figures("test", result["test_accuracy"], result["test_macro_f1"], worst_class(classes))
+    if result.get("validation_accuracy") is not None:
+        return Figures("validation", result["validation_accuracy"], None, None)
+    return None
+
+
+def worst_class(classes: Sequence[ClassRow]) -> ClassRow | None:
+    """The class with the lowest F1 of those that have texts; of equal ones that with most texts."""
+    return min((row for row in classes if row.texts), key=lambda row: (row.f1, -row.texts), default=None)
 
 
 def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
@@ -69,10 +100,11 @@ def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
     network: Any = run.settings.network
     classes = len(measured.names) if isinstance(measured, Measured) else len(result.get("classes", ()))
     best = result.get("best_epoch")
+    figures = figures_of(run, measured)
     # Earlier versions kept no "texts".
     texts = {"test": sum(row["texts"] for row in result.get("classes", ())) or None, **result.get("texts", {})}
     return {
-        "corpus": sanitize(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
+        "corpus": readable(Path(data.train_file).name, NAME_CHARACTERS) if data.train_file else data.corpus,
         **{f"{split} texts": number(texts.get(split)) for split in ("training", "validation", "test")},
         "classes": f"{classes:,}" if classes else NONE,
         "network": network.label(),
@@ -80,6 +112,7 @@ def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
         "parameters": number(result.get("parameters")),
         "test accuracy": percent(result.get("test_accuracy")),
         "test macro F1": percent(result.get("test_macro_f1")),
+        "worst class": worst_text(figures and figures.worst),
         "validation accuracy": percent(result.get("validation_accuracy")),
         "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs}{of_epochs(run)}",
         "steps": number(run.curves["step"][-1]),
@@ -89,6 +122,10 @@ def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
         "device": result.get("device", run.made_with["device"]),
         "seed": str(run.settings.training.seed),
     }
+
+
+def worst_text(worst: ClassRow | None) -> str:
+    return NONE if worst is None else f"{readable(worst.name, NAME_CHARACTERS)}, F1 {percent(worst.f1)}"
 
 
 def of_epochs(run: Run) -> str:
@@ -128,7 +165,7 @@ def as_table(report: Report) -> str:
     rows = []
     for run, measured in zip(report.runs, report.measured):
         facts = facts_of(run, measured)
-        rows.append([sanitize(run.name), *(facts[term] for term in ON_TERMINAL)])
+        rows.append([readable(run.name), *(facts[term] for term in ON_TERMINAL)])
     tables = [format_table(["run", *ON_TERMINAL], rows, align="<<" + ">" * (len(ON_TERMINAL) - 1))]
     headings, seeds = seeds_table(report)
     return "\n\n".join(tables + ([format_table(headings, seeds)] if seeds else []))
@@ -138,7 +175,13 @@ def as_json_object(report: Report, page: Path | str) -> dict[str, Any]:
     """Object that --json prints. page: the path of the page."""
     groups = [{"label": group.label, "runs": [run.name for run in group.runs]} for group in report.groups]
     runs = [{**run_object(run), **measured_object(found)} for run, found in zip(report.runs, report.measured)]
-    return {"page": str(page), "differing_settings": report.differing, "groups": groups, "runs": runs}
+    return {
+        "page": str(page),
+        "notes": report.notes,
+        "differing_settings": report.differing,
+        "groups": groups,
+        "runs": runs,
+    }
 
 
 def run_object(run: Run) -> dict[str, Any]:
@@ -160,6 +203,8 @@ def measured_object(found: Measured | Unmeasured) -> dict[str, Any]:
             "split": found.split,
             "accuracy": found.accuracy,
             "macro_f1": found.macro_f1,
+            "expected_calibration_error": found.calibration.error,
+            "calibration": [one._asdict() for one in found.calibration.bins],
             "names": found.names,
             "confusion": found.confusion.tolist(),
             "largest_confusions": [pair._asdict() for pair in largest_confusions(found.names, found.confusion)],

@@ -32,7 +32,7 @@ def page(tmp_path):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Drawing takes longer than the rest of a report."""
-    for name in ("learning_svg", "rates_svg", "matrix_svg"):
+    for name in ("learning_svg", "rates_svg", "matrix_svg", "reliability_svg"):
         monkeypatch.setattr(
             f"engine.report.page.{name}", lambda *_: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
         )
@@ -55,10 +55,13 @@ def test_a_report_counts_what_predict_says(tmp_path, trained, files, run, page):
     ]
     assert found["confusion"] == counts and found["split"] == "test" and sum(map(sum, counts)) == 15
     wrong = [(float(p), text, true, label) for (true, text), (label, p) in zip(rows, predicted) if true != label]
-    assert {(round(m["probability"], 4), m["text"], m["true"], m["predicted"]) for m in found["mistakes"]} == set(
-        sorted(wrong)[-10:]
-    )
-    assert "What trained takes for what" in words_of(page) and page.read_text().count("<svg") == 3
+    assert {(round(m["probability"], 4), m["text"], m["true"], m["predicted"]) for m in found["mistakes"]} == set(wrong)
+    words = words_of(page)
+    assert "Texts labelled wrong" in words and page.read_text().count("<svg") == 4
+    assert all(text in words and true in words and label in words for _, text, true, label in wrong)
+    bins = found["calibration"]
+    error = sum(one["texts"] * abs(one["accuracy"] - one["probability"]) for one in bins) / 15
+    assert found["expected_calibration_error"] == pytest.approx(error) and sum(one["texts"] for one in bins) == 15
 
 
 def test_texts_are_measured_in_batches_as_one_by_one(trained, run, page, monkeypatch, without_figures):
@@ -142,10 +145,35 @@ def test_validation_texts_take_the_place_of_missing_test_texts(tmp_path, argumen
         assert "not the same any more" not in words_of(page)
 
 
+def test_a_sweep_is_all_its_runs(tmp_path, files, run, page, without_figures):
+    """In the order of their names, with one that has not begun told of; a sweep that has not begun is refused."""
+    sweep = tmp_path / "sweep.toml"
+    fields = {"train_file": str(files["train"]), "test_file": str(files["test"]), "dimension": 4, "hidden": 4}
+    fields |= {"epochs": 1, "vocabulary_size": 100, "threads": 1}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    sweep.write_text("seeds = [0, 10, 2]\n[set]\n" + "\n".join(lines) + "\n[grid]\nbatch_size = [8]\n")
+    code, _, err = run("sweep", sweep, "--output", tmp_path / "folder", "--jobs", "1")
+    assert code == 0, err
+    metrics = tmp_path / "folder" / "runs" / "8-2" / "metrics.jsonl"
+    for gone, names in ((False, ["8-0", "8-2", "8-10"]), (True, ["8-0", "8-10"])):
+        if gone:
+            metrics.unlink()
+        code, out, err = run("report", tmp_path / "folder", "--output", page, "--json")
+        told = json.loads(out)
+        assert code == 0 and [one["name"] for one in told["runs"]] == names, err
+        assert len(told["groups"]) == 1  # they differ in their seeds
+        assert ("1 of 3 runs has not trained a step yet" in words_of(page)) == gone == bool(told["notes"])
+    for file in (tmp_path / "folder").rglob("metrics.jsonl"):
+        file.unlink()
+    code, out, err = run("report", tmp_path / "folder", "--output", page)
+    assert code == 2 and out == "" and "no run of this sweep has trained a step yet" in err and err.count("\n") == 1
+
+
 def test_texts_that_are_gone_or_changed_are_told_of(trained, files, run, page, without_figures):
     lines = files["test"].read_text().splitlines(keepends=True)
     files["test"].write_text("".join(lines[:6]))
-    assert run("report", trained, "--output", page)[0] == 0 and "not the same any more" in words_of(page)
+    assert run("report", trained, "--output", page)[0] == 0
+    assert "there were 15 test texts: they have changed since" in words_of(page)
     files["test"].write_text("unknown\tword\n" + "".join(lines))
     code, out, _ = run("report", trained, "--output", page, "--json")
     assert (

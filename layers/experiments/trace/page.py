@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.report.html import render
-from engine.report.phasors import Phasors, colours, phasors_svg
+from engine.report.phasors import Phasors, colours, phasors_svg, picture_width
 from engine.support.errors import UserError
 from engine.support.files import write_text
 from engine.support.text import sanitize
@@ -126,6 +126,7 @@ def page_html(page: Page, to_mathml: Callable[[str], str]) -> str:
         page=page,
         tokens=list(zip(shown, colours(page.tokens))),  # in the colours of their arrows
         phasors=phasors_svg,
+        width=picture_width,
         mathml=cache(to_mathml),  # a linear map occurs many times
     )
 

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from engine.report.html import inline_svg, mathml_converter, render, settings_groups
+from engine.report.html import inline_svg, mathml_converter, readable, render, settings_groups
 from engine.support.errors import UserError
 
 SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
@@ -18,6 +18,24 @@ SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <image xlink:href="data:image/png;base64,
 AA
 AA"/><g id="g"/></g></svg>"""
+
+
+@pytest.mark.parametrize(
+    "text, longest, shown",
+    [
+        ("a\nb\t\r\n c ", None, "a b c"),
+        (
+            "a\0\x1b[2J\x7f",
+            None,
+            "a\N{REPLACEMENT CHARACTER}" + "\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}",
+        ),
+        ("政治 → 🎉", None, "政治 → 🎉"),
+        ("a  bcd", 3, "a …"),
+    ],
+)
+def test_a_text_is_one_line_of_glyphs_that_fonts_have(text, longest, shown):
+    """Line ends are spaces; no picture of a control character is left."""
+    assert readable(text, longest) == shown
 
 
 @pytest.fixture
@@ -36,7 +54,7 @@ def test_values_are_sanitized_and_escaped(template):
     """In content, attributes and macros, except where a template calls a value safe."""
     path = template('<p title="{{ a }}">{{ a }} {{ n }} {{ b | safe }}</p>')
     text = render(path, a="<script>\"'&\0\ud800", n=3, b="<b/>")
-    shown = "&lt;script&gt;&#34;&#39;&amp;␀\N{REPLACEMENT CHARACTER}"
+    shown = "&lt;script&gt;&#34;&#39;&amp;" + 2 * "\N{REPLACEMENT CHARACTER}"
     assert text == f'<p title="{shown}">{shown} 3 <b/></p>'
 
 

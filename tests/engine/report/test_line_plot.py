@@ -5,7 +5,17 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.report.figures import LOOKS, Level, Panel, decades, draw_line_plot, require_plots, ticks, write_line_plot
+from engine.report.figures import (
+    LOOKS,
+    Level,
+    Panel,
+    decades,
+    draw_line_plot,
+    plain,
+    require_plots,
+    ticks,
+    write_line_plot,
+)
 from engine.support.errors import UserError
 
 X = np.array([1.0, 1e3, 1e6])
@@ -80,6 +90,23 @@ def test_lines_differ_in_colour_marker_and_dash():
 )
 def test_decades_hold_all_positive_numbers(lines, expected):
     assert decades([np.array(line) for line in lines]) == expected
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.6, "0.6"),
+        (0.0, "0"),
+        (20.0, "20"),
+        (1e3, "1,000"),
+        (3e-5, "0.00003"),
+        (-0.5, "−0.5"),
+        (0.1 + 0.2, "0.3"),
+        (1e-9, "1e-09"),
+    ],
+)
+def test_numbers_on_axes_are_plain(value, text):
+    assert plain(value) == text
 
 
 @pytest.mark.parametrize("lowest, highest", [(0, 18), (-9, 12), (-1, 1), (3, 3), (-300, 300)])

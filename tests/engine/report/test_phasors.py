@@ -7,7 +7,20 @@ import pytest
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed: pip install -e '.[plots]'")
 
-from engine.report.phasors import BOTTOM, LABELS, LINE, TOP, Phasors, arrows_of, phasors_svg, spread_out
+from engine.report.figures import width_of
+from engine.report.phasors import (
+    BOTTOM,
+    LABELS,
+    LETTER_SIZE,
+    LINE,
+    TOP,
+    WIDTH,
+    Phasors,
+    arrows_of,
+    phasors_svg,
+    picture_width,
+    spread_out,
+)
 
 
 def test_labels_keep_apart_and_inside():
@@ -17,6 +30,29 @@ def test_labels_keep_apart_and_inside():
     assert heights[0] >= TOP - 1e-9 and heights[-1] <= BOTTOM + 1e-9
     lonely = arrows_of(Phasors("", ["a"], [1 + 0j]), 0.0)
     assert spread_out(lonely)[0].label_y == lonely[0].y
+
+
+@pytest.mark.parametrize(
+    "labels, wider",
+    [
+        (["was", "it"], False),
+        (["am_still_waiting_on", "it"], True),
+        (["政治政治政治政治", "it"], True),
+        (["w" * 12] * 2, True),
+    ],
+)
+def test_labels_of_ngrams_are_whole_and_inside(labels, wider):
+    """They stand on both sides; the picture is as wide as the longest asks."""
+    picture = Phasors("", labels, [1 + 0j, -1 + 0j])
+    root = ElementTree.fromstring(phasors_svg(picture))
+    left, _, width, _ = map(float, root.get("viewBox").split())
+    shown = [text for text in root.iter("text") if text.get("text-anchor") and not text.get("class")]
+    assert [text.text for text in shown] == list(reversed(labels)) and width == picture_width(picture)
+    for text in shown:
+        x, size = float(text.get("x")), width_of(text.text, LETTER_SIZE)
+        start = x - size if text.get("text-anchor") == "end" else x
+        assert left <= start and start + size <= left + width
+    assert (width > WIDTH) == wider
 
 
 def test_equal_arrows_are_drawn_once():

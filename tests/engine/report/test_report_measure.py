@@ -6,6 +6,7 @@ import pytest
 from engine.data.config import DataConfig
 from engine.data.prepare import encode_labelled, prepare
 from engine.data.texts import Corpus, LabelledTexts
+from engine.report.calibration import calibrate
 from engine.report.confusion import MISTAKES, PAIRS, Confused, Mistake, held_out, largest_confusions, measured
 
 
@@ -26,6 +27,7 @@ def test_counts_and_mistakes_by_hand():
         1 / 2,
         1 / 2,
     ]
+    assert found.calibration == calibrate(labels == predicted, np.array([0.9, 0.6, 0.8, 0.7, 0.95, 0.4, 0.8]))
     assert largest_confusions(found.names, found.confusion) == [
         Confused("a", "b", 2, 3),
         Confused("b", "a", 1, 2),

@@ -1,11 +1,13 @@
 """Curves of single runs and of seeds that share a line; those of a study are tested with it."""
 
+import re
+
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-from engine.report.curves import draw_learning, running_median
+from engine.report.curves import MARKS, draw_learning, running_median
 from engine.report.figures import DISTINCT, LOOKS, columns_of, looks, svg_text
 
 
@@ -61,6 +63,47 @@ def test_seeds_share_a_line_in_a_band():
         "running median of 7 steps",
         "lowest to highest of the seeds",
     ]
+
+
+def handles_of(figure):
+    """{text of a legend: its marks}."""
+    from matplotlib.offsetbox import DrawingArea
+
+    return dict(zip(legend_of(figure), (area.get_children() for area in figure.legends[0].findobj(DrawingArea))))
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_the_legend_shows_marks_as_they_are_drawn(count):
+    """Validation marks, lines, points and crosses have the colours, markers and dashes of their groups."""
+    runs = [recorded(30, seed) for seed in range(count)]
+    for run in runs:
+        run["loss"][3] = None
+    groups = {f"run {seed}": [run] for seed, run in enumerate(runs)}
+    figure = draw_learning(groups)
+    drawn = figure.axes[0].get_lines()
+    hollow = [line for line in drawn if line.get_markerfacecolor() == "none"]
+    crosses = [line for line in drawn if line.get_marker() == "x"]
+    shown = handles_of(figure)
+
+    def look(line):
+        return line.get_color(), line.get_marker(), line.get_linestyle(), line.get_markersize(), line.get_linewidth()
+
+    for text, own in (
+        ("validation", hollow),
+        ("running median of 7 steps", lines_of(figure.axes[0])),
+        ("no finite number", crosses),
+    ):
+        assert [look(line) for line in shown[text]] == [look(line) for line in own[:MARKS]], text
+    assert [line.get_color() for line in shown["single step"]] == [line.get_color() for line in hollow[:MARKS]]
+    assert ("run 0" in shown) == (count > 1)  # a single line is explained by what it is
+
+
+def test_ticks_are_written_as_plain_numbers():
+    figure = draw_learning({"a": [recorded(30, 1)]})
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    labels = [label.get_text() for label in [*axis.get_majorticklabels(), *axis.get_minorticklabels()]]
+    assert {"0.2", "1"} <= set(labels) and all(re.fullmatch(r"[0-9.]*", label) for label in labels)
 
 
 def test_single_runs_have_no_band():

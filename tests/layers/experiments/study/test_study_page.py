@@ -28,7 +28,9 @@ def test_hostile_names_and_settings_stay_text(make_study):
     study["settings"] = {"train_file": f"/{hostile}.csv", "a<b": {"text": f"{hostile}\0"}}
     text = page_html(study, {"waves": SVG})
     words = words_of(check_page(text))
-    assert all(part in words for part in (f"run {hostile}", f"/{hostile}.csv", "a<b", f"{hostile}␀"))
+    assert all(
+        part in words for part in (f"run {hostile}", f"/{hostile}.csv", "a<b", f"{hostile}\N{REPLACEMENT CHARACTER}")
+    )
     assert "\0" not in text and "<script" not in text
 
 
