@@ -219,7 +219,7 @@ def test_files_and_table_are_those_of_local_runs(tmp_path, sweep_file, run, sche
 
 
 LONG = {
-    "none": "none = { epochs = 12 }",
+    "none": "none = { epochs = 6 }",
     "batch_size": "batch_size = 1",
     "seeds": "seeds = [0]",
     "epochs": "epochs = 1",
@@ -247,9 +247,9 @@ def test_a_run_resumes_where_its_lost_worker_has_left_it(tmp_path, sweep_file, r
 
     killer = threading.Thread(target=kill)
     killer.start()
-    code, out, err = run("sweep", path, "--scheduler", scheduler, "--output", folder, *options)
+    code, _, err = run("sweep", path, "--scheduler", scheduler, "--output", folder, *options)
     killer.join()
-    assert code == 0 and out.count("was lost; the run is started again") == 1, err
+    assert code == 0 and err.count("was lost; the run is started again") == 1, err
     assert "resumed after step" in (folder / "logs" / "none-0.log").read_text()
     assert run("sweep", path, "--output", tmp_path / "whole", *options)[0] == 0
     assert weights(folder) == weights(tmp_path / "whole")
@@ -270,8 +270,7 @@ def test_a_stopped_sweep_goes_on_to_the_same_bits(tmp_path, sweep_file, run, sch
     again = ["sweep", "--resume", folder, "--scheduler", scheduler, *options]
     code, out, err = run(*again)
     assert code == 0 and "resumed after step" in (folder / "logs" / "none-0.log").read_text(), err
-    table = out[out.index("change") :]
-    assert run(*again)[1] == table
+    assert run(*again)[:2] == (0, out)
     assert run("sweep", path, "--output", tmp_path / "whole", *options)[0] == 0
     assert weights(folder) == weights(tmp_path / "whole")
 
