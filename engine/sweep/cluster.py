@@ -32,6 +32,7 @@ CONNECT_SECONDS = 5
 REFRESH_SECONDS = 1.0  # between two looks at which workers there are
 STARTS = 3  # of a job, where its workers are lost
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a process that was asked to end
+OF_WORKERS = {"MALLOC_TRIM_THRESHOLD_"}  # of the environment: set by Dask for its own memory
 PACKAGES = ("numpy", "tokenizers", "distributed")  # whose versions must be those of this process
 
 
@@ -221,8 +222,10 @@ class PlacedJob:
             return self.ended(failure)
         if code is not None and (self.asked or code not in STOPPED):
             return self.ended(reason(code, log_of(self.cluster.folder / "logs", self.job)))
+        if code is not None:  # as by the SIGTERM of a batch system, before the worker itself goes
+            return self.start_again("has stopped it")
         gone = self.worker not in self.cluster.known or self.future.status in ("cancelled", "lost")
-        return self.lost() if gone or code is not None else None
+        return self.start_again("was lost") if gone else None
 
     def result(self) -> tuple[int | None, str | None]:
         """(Exit code, None) at the end of the process, (None, reason) where there was none, else (None, None)."""
@@ -238,8 +241,8 @@ class PlacedJob:
             pass
         return None, None
 
-    def lost(self) -> Ended | None:
-        """Let the job be started again, unless that was often enough."""
+    def start_again(self, why: str) -> Ended | None:
+        """Let the job be started again, unless that was often enough. why: what became of its worker."""
         cluster, worker = self.cluster, self.worker or ""
         where = f"{worker} on {cluster.hosts[worker]}"
         self.future.cancel()
@@ -248,10 +251,10 @@ class PlacedJob:
             return self.ended("stopped")
         if self.starts == STARTS:
             return self.ended(
-                f"its worker was lost {STARTS} times, last {where}; see to the workers and their memory, "
-                f"then continue with --resume {cluster.folder}"
+                f"its worker was lost or has stopped it {STARTS} times, last {where}; "
+                f"see to the workers and their memory, then continue with --resume {cluster.folder}"
             )
-        cluster.log(f"{self.job.name}: worker {where} was lost; the run is started again")
+        cluster.log(f"{self.job.name}: worker {where} {why}; the run is started again")
         return None
 
     def ended(self, reason: str | None) -> Ended:
@@ -335,7 +338,8 @@ async def run_job(
     from distributed import get_worker
 
     tasks, cwd = get_worker().state.tasks, folder if os.path.isdir(folder) else None
-    variables = {**os.environ, **variables}
+    own = {name: value for name, value in os.environ.items() if name not in OF_WORKERS}
+    variables = {**own, **variables}
     process = Process(local_command(command), message, Path(folder, log), variables, cwd=cwd)
     processes[token] = process
     try:

@@ -4,11 +4,12 @@ import contextlib
 import errno
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from engine.support.errors import UserError
-from engine.training.run_directory import locked
+from engine.training.run_directory import RunDirectory, locked
 
 HOLD = """
 import sys
@@ -39,6 +40,17 @@ def test_a_lock_is_refused_until_its_process_is_killed(tmp_path, holder):
     holder.wait()
     with locked(tmp_path / "lock", "taken"):
         assert (tmp_path / "lock").exists()
+
+
+def test_a_run_is_waited_for_until_its_process_ends(tmp_path, holder):
+    """But not longer than asked for; 0 looks at nothing."""
+    directory = RunDirectory(tmp_path)
+    directory.wait_until_free(0)
+    with pytest.raises(UserError, match="another process is training this run"):
+        directory.wait_until_free(0.2)
+    threading.Timer(0.5, holder.kill).start()
+    directory.wait_until_free(60)
+    assert holder.poll() is not None and not (tmp_path / "lock").exists()
 
 
 def test_a_lock_leaves_no_file_and_can_be_had_again(tmp_path):
