@@ -24,6 +24,7 @@ from engine.commands.options import (
     require_nothing_but,
     to_json,
 )
+from engine.training.launchers import launched_ranks
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
 
@@ -64,17 +65,20 @@ def train_command(project: Project) -> click.Command:
     ) -> None:
         """Train a network, measure it on the test texts, keep everything in a run directory.
 
-        Ctrl-C saves and stops; --resume RUN_DIR goes on from there.
+        Ctrl-C saves and stops; --resume RUN_DIR goes on from there. mpiexec -n N … trains on N processes.
         """
-        log = make_log(as_json)
-        if resume is not None:
-            require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
-            result = resume_run(resume, project.configs, project.build_network, device, cache_dir, log)
-        else:
-            settings = chosen_settings(project, preset, config_file, assignments, fields)
-            path, device = output or new_run_path(settings), resolve_device(device or "cpu")
-            result = start_run(settings, project.build_network, path, device, cache_dir, log)
-        click.echo(to_json(result) if as_json else result_table(result))
+        with launched_ranks() as ranks:
+            log = make_log(as_json) if ranks.is_root else lambda line: None
+            given = cache_dir, log, None, ranks
+            if resume is not None:
+                require_nothing_but(ctx, f"--resume {resume}", {"resume", "device", "cache_dir", "as_json"})
+                result = resume_run(resume, project.configs, project.build_network, device, *given)
+            else:
+                settings = chosen_settings(project, preset, config_file, assignments, fields)
+                path, device = output or new_run_path(settings), resolve_device(device or "cpu")
+                result = start_run(settings, project.build_network, path, device, *given)
+            if ranks.is_root:
+                click.echo(to_json(result) if as_json else result_table(result))
 
     return train
 

@@ -3,6 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,8 @@ from engine.training.checkpoint import drop
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import NetworkClasses, RunSettings, pinned
+from engine.training.reduce import ALONE, Alone, require_equal
+from engine.training.run_settings import NetworkClasses, RunSettings, check_ranks, for_ranks, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 
@@ -39,33 +41,44 @@ def start_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    ranks: Alone = ALONE,
 ) -> dict[str, Any]:
     """Train a new run into the folder `output`; returns the content of result.json.
 
-    log: takes lines for the user; watch: as in Trainer.
+    log: takes lines for the user; watch: as in Trainer. ranks: train together, and the root writes all files.
     """
-    settings = pinned(settings)
+    settings = pinned(for_ranks(settings, ranks.size))
     check_precision(settings.training.precision, device)
-    directory = RunDirectory.create(output)
-    with directory.held():
+    output = ranks.of_root(lambda: RunDirectory.create(output).path)
+    directory = RunDirectory(output)
+    with held_by_root(directory, ranks):
         try:
-            data = prepare(
-                settings.data,
-                open_corpus(settings.data, cache_dir),
-                settings.training.seed,
-                cache_dir=cache_dir,
-                sentences=settings.needs_sentences(),
-                log=log,
+            data = ranks.in_turn(
+                lambda: prepare(
+                    settings.data,
+                    open_corpus(settings.data, cache_dir),
+                    settings.training.seed,
+                    cache_dir=cache_dir,
+                    sentences=settings.needs_sentences(),
+                    log=log,
+                )
             )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
-            save_vocabulary(data.vocabulary, *directory.vocabulary_files)
-            directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
+            if ranks.is_root:
+                save_vocabulary(data.vocabulary, *directory.vocabulary_files)
+                directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
         except BaseException:  # Ctrl-C too: an empty run directory is of no use
-            directory.discard()
+            if ranks.is_root:
+                directory.discard()
             raise
         with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=False)
+            return run_to_end(settings, network, directory, data, device, log, watch, resume=False, ranks=ranks)
+
+
+def held_by_root(directory: RunDirectory, ranks: Alone) -> AbstractContextManager[None]:
+    """Context in which the root holds the lock of a run."""
+    return directory.held() if ranks.is_root else nullcontext()
 
 
 def resume_run(
@@ -76,29 +89,37 @@ def resume_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    ranks: Alone = ALONE,
 ) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
-    Returns the content of result.json.
+    Returns the content of result.json. ranks: as in start_run(); all must see the folder.
     """
     directory = RunDirectory.open(path)
-    if directory.holds_only_a_start():
-        with directory.held():  # else it may be alive
-            raise UserError(
-                f"{path}: was stopped before anything was trained; begin it anew, with the command that began it"
-            )
-    result = directory.result()
+    result = ranks.of_root(lambda: begun_result(directory))
     if result is not None:
         log(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_classes)
+    check_ranks(settings, ranks.size, path)
     device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
     check_precision(settings.training.precision, device)
-    with directory.held():
-        data = prepare_again(settings, directory, cache_dir)
+    with held_by_root(directory, ranks):
+        data = ranks.in_turn(lambda: prepare_again(settings, directory, cache_dir))
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
-            return run_to_end(settings, network, directory, data, device, log, watch, resume=True)
+            return run_to_end(settings, network, directory, data, device, log, watch, resume=True, ranks=ranks)
+
+
+def begun_result(directory: RunDirectory) -> dict[str, Any] | None:
+    """The result of a run that has begun, or None while it is unfinished. UserError where it has not."""
+    if directory.holds_only_a_start():
+        with directory.held():  # else it may be alive
+            raise UserError(
+                f"{directory.path}: was stopped before anything was trained; begin it anew, "
+                "with the command that began it"
+            )
+    return directory.result()
 
 
 def start_or_resume(
@@ -155,8 +176,11 @@ def run_to_end(
     log: Log,
     watch: Watch | None,
     resume: bool,
+    ranks: Alone = ALONE,
 ) -> dict[str, Any]:
     """Train (on), evaluate the best checkpoint on the test texts, write result.json."""
+    ranks.use_device(device)
+    together = f", {settings.training.shards} shards on {ranks.size} ranks" if ranks.size > 1 else ""
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
@@ -171,27 +195,29 @@ def run_to_end(
             "with tokens=wordpieces they fall into pieces that are known"
         )
     log(
-        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
+        f"network: {network.parameter_count():,} parameters, device {device}{together}, seed {seed}; "
         f"run directory {directory.path}"
     )
     state = {
         "config": settings.sections(),
         "labels": data.classes,
         "data_fingerprint": data.fingerprint(),
-        "vocabulary": vocabulary_digests(directory.vocabulary_files),
+        "vocabulary": ranks.of_root(lambda: vocabulary_digests(directory.vocabulary_files)),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
-    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch)
-    if resume and directory.has_checkpoint():
+    require_equal(ranks, "the token ids of the texts", state["data_fingerprint"])
+    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, ranks)
+    if resume and ranks.of_root(directory.has_checkpoint):
         trainer.resume()
         log(f"resumed after step {trainer.progress.step}")
     elif resume:
-        directory.cut_metrics(0)
+        if ranks.is_root:
+            directory.cut_metrics(0)
         log(f"{directory.last} holds no state: training starts anew")
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes) if data.test else None
+    test = evaluate(network, data.test, data.classes, ranks=ranks) if data.test else None
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -220,6 +246,10 @@ def run_to_end(
         result["differences"] = {
             f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
         }
+    if ranks.size > 1:
+        result["ranks"] = ranks.size
+    if not ranks.is_root:
+        return result
     write_json(directory.result_file, result)
     if not settings.training.keep_optimizer:
         drop(directory.last, "optimizer")
