@@ -58,9 +58,7 @@ def score(labels: Ints1d, predictions: Ints1d, names: Sequence[str], loss: float
     return Evaluation(float(accuracy), float(f1[occurs].mean()) if occurs.any() else 0.0, float(loss), rows)
 
 
-def predict_probabilities(
-    network: Any, texts: RaggedBatch, batch_size: int = 128, ranks: Alone = ALONE
-) -> Floats2d:
+def predict_probabilities(network: Any, texts: RaggedBatch, batch_size: int = 128, ranks: Alone = ALONE) -> Floats2d:
     """Class probabilities, (N, C) on the host, of a RaggedBatch of N texts on the host, in their order.
 
     ranks: share the batches; each has all probabilities in the end.
@@ -102,7 +100,7 @@ def predict_classes(network: Any, texts: RaggedBatch, batch_size: int = 128) -> 
 
 
 def evaluate(
-    network: Any, texts: RaggedBatch, names: Sequence[str], batch_size: int = 128, ranks: Alone = ALONE
+    network: Any, texts: RaggedBatch, names: Sequence[str], ranks: Alone = ALONE, batch_size: int = 128
 ) -> Evaluation:
     """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch. ranks: share the batches."""
     if texts.labels is None:

@@ -26,7 +26,7 @@ def exchanged(
 ) -> Gradients:
     """The sum over all shards of the gradients of all ranks; the same on every rank.
 
-    parts: what this rank has, by node of the tree; layouts: layout_of() of each rank; like: of each name an array of the
+    parts: what this rank has, by node of the tree; layouts: layout_of() of each rank; like: by name, an array of the
     shape, dtype and device of the dense gradient. Raises ValueError for gradients of several dtypes.
     """
     if ranks.size == 1:
@@ -119,11 +119,12 @@ class Deal:
         for rank in range(self.size):
             for node, name, rows in self.held_by(rank):
                 stop = start + self.piece_size(name, rows, owner)
-                piece: Gradient = incoming[start:stop]
-                if rows is not None:
+                piece, start = incoming[start:stop], stop
+                if rows is None:
+                    parts[name][node] = piece
+                else:
                     own_rows = xp.asarray(rows[self.within(name, rows, owner)])
-                    piece = RowSparse(own_rows, piece.reshape(len(own_rows), self.width(name)))
-                parts[name][node], start = piece, stop
+                    parts[name][node] = RowSparse(own_rows, piece.reshape(len(own_rows), self.width(name)))
         sums = [tree_sum((0, shards), known.get, add) for known in parts.values()]
         return [(s.values if isinstance(s, RowSparse) else s).reshape(-1) for s in sums if s is not None]
 

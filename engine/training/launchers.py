@@ -24,7 +24,7 @@ LOCAL_RANKS = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID",
 
 
 class Place(NamedTuple):
-    """One of `size` ranks that a launcher started. local_rank: among those of its machine; None where it is not told."""
+    """One of `size` ranks that a launcher started. local_rank: among those of its machine; None where it is unknown."""
 
     launcher: str
     size: int
@@ -67,15 +67,13 @@ def launched_ranks() -> Iterator[Alone]:
         if found.rank:
             raise SystemExit(2) from None
         reason = "mpi4py is not installed" if error.name == "mpi4py" else f"mpi4py does not load ({error})"
-        raise UserError(
-            f"{found.launcher} started {found.size} ranks, but {reason}: pip install -e '.[mpi]'"
-        ) from None
+        raise UserError(f"{found.launcher} started {found.size} ranks, but {reason}: pip install -e '.[mpi]'") from None
     if ranks.size != found.size:
         if found.rank:
             raise SystemExit(2)
         raise UserError(
-            f"{found.launcher} started {found.size} ranks, but MPI finds {ranks.size}: start them by the mpiexec of the "
-            "MPI library that mpi4py uses, or by srun --mpi=pmi2"
+            f"{found.launcher} started {found.size} ranks, but MPI finds {ranks.size}; start them by the mpiexec of "
+            "the MPI library that mpi4py uses, or by srun --mpi=pmi2"
         )
     with ranks.ending_together():
         yield ranks

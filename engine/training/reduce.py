@@ -13,8 +13,6 @@ are dealt out evenly, and so are the distinct rows of row-sparse gradients: rows
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-
 from engine.arrays.backend import array_module
 from engine.arrays.ragged import put_rows
 from engine.layer import Gradient, RowSparse

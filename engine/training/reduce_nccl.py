@@ -67,7 +67,7 @@ class NcclTransport:
     def moved(self, values: Array, cuts: list[int] | None, received: Sequence[int]) -> Array:
         """Send values[cuts[r] : cuts[r + 1]] to each rank r, or all of them to each; what comes, in order of ranks."""
         cupy = sys.modules["cupy"]
-        values = cupy.ascontiguousarray(values)
+        source: Any = cupy.ascontiguousarray(values)
         into, starts = cupy.empty(sum(received), values.dtype), np.cumsum([0, *received]).tolist()
         kind = {"float32": self.nccl.NCCL_FLOAT32, "float64": self.nccl.NCCL_FLOAT64}[values.dtype.name]
         stream, size = cupy.cuda.get_current_stream().ptr, values.dtype.itemsize
@@ -75,10 +75,10 @@ class NcclTransport:
         for peer, count in enumerate(received):
             start, stop = (0, len(values)) if cuts is None else cuts[peer : peer + 2]
             if peer == self.rank:
-                into[starts[peer] : starts[peer] + count] = values[start:stop]
+                into[starts[peer] : starts[peer] + count] = source[start:stop]
                 continue
             if stop > start:
-                self.communicator.send(values.data.ptr + size * start, stop - start, kind, peer, stream)
+                self.communicator.send(source.data.ptr + size * start, stop - start, kind, peer, stream)
             if count:
                 self.communicator.recv(into.data.ptr + size * starts[peer], count, kind, peer, stream)
         self.nccl.groupEnd()

@@ -21,8 +21,8 @@ from engine.support.implementation import current, using
 from engine.training.checkpoint import drop
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
-from engine.training.run_directory import RunDirectory
 from engine.training.reduce import ALONE, Alone, require_equal
+from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, check_ranks, for_ranks, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
@@ -217,7 +217,7 @@ def run_to_end(
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes, ranks=ranks) if data.test else None
+    test = evaluate(network, data.test, data.classes, ranks) if data.test else None
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,

@@ -42,14 +42,14 @@ class Shard(NamedTuple):
 
 
 class ShardedBatch(NamedTuple):
-    """A batch of `texts` texts and `tokens` tokens in `count` shards, of which this rank has some: {number: Shard}.
+    """A batch of `texts` texts and `tokens` tokens in shards, of which this rank has some: {number: Shard}.
 
     Shards without texts are left out. key: of the random stream of the step.
     """
 
     texts: int
     tokens: int
-    count: int
+    shard_count: int
     key: tuple[int, ...]
     shards: dict[int, Shard]
 
@@ -118,10 +118,14 @@ def update_in_shards(
     network: Any, optimizer: AdamW, batch: ShardedBatch, learning_rate: float, clip_norm: float, ranks: Alone
 ) -> Update:
     """Train on one batch, as step.update() does. Raises NotFinite on all ranks; nothing was updated then."""
+    parameters = optimizer.parameters
+    first = next(iter(parameters.values())).value
+    if uses_kernels(first) and optimizer.control is None:
+        optimizer.control = adamw_cuda.new_control(first)
     run = ShardPasses(network, optimizer, batch)
-    own = own_shards(ranks, batch.count)
+    own = own_shards(ranks, batch.shard_count)
     parts: dict[Node, Gradients] = {}
-    for node in nodes_within((0, batch.count), own.start, own.stop):
+    for node in nodes_within((0, batch.shard_count), own.start, own.stop):
         gradients = tree_sum(node, run.gradients_of, add_gradients)
         if gradients is not None:
             parts[node] = gradients
@@ -129,16 +133,14 @@ def update_in_shards(
     bad = next((what for what, _ in told if what), None)
     if bad is not None:
         raise NotFinite(bad, run.bad_cache)
-    parameters = optimizer.parameters
     like = {name: p.value for name, p in parameters.items()}
-    first = next(iter(like.values()))
     like[FIGURES] = array_module(first).zeros(2, first.dtype)
-    total = exchanged(ranks, parts, [layout for _, layout in told], batch.count, like)
+    total = exchanged(ranks, parts, [layout for _, layout in told], batch.shard_count, like)
     figures: Any = total.pop(FIGURES)
     for name, parameter in parameters.items():
         parameter.grad = total.get(name)
     loss, hits = figures[0], figures[1]
-    if uses_kernels(first):
+    if optimizer.control is not None:
         adamw_cuda.measure(parameters, figures[:1], clip_norm, optimizer.control)
         optimizer.step(learning_rate, control=optimizer.control)
         return Update(loss, optimizer.control[:1], None, hits)
@@ -181,8 +183,6 @@ class ShardPasses:
     def pass_on_device(self, shard: Shard) -> tuple[Any, Any]:
         """(loss, cache) by kernels, or by CUDA graphs of forward and backward alone: the norm is that of all shards."""
         network, optimizer = self.network, self.optimizer
-        if optimizer.control is None:
-            optimizer.control = adamw_cuda.new_control(next(iter(optimizer.parameters.values())).value)
         padded = graphs.padded_batch(network, shard.prepared, shard.rng)
         if padded is not None:
             optimizer.graphs = optimizer.graphs or graphs.GradientGraphs(lambda *_: None)

@@ -178,9 +178,7 @@ class Trainer:
         step, rows = numbered
         if self.shards > 1:
             key = (self.config.seed, DROPOUT_STREAM, step)
-            sharded = prepared_shards(
-                self.network, self.data.train, rows, key, self.shards, self.ranks, self.device
-            )
+            sharded = prepared_shards(self.network, self.data.train, rows, key, self.shards, self.ranks, self.device)
             return sharded, sharded, None
         batch = take(self.data.train, rows)
         rng = random_generator(self.config.seed, DROPOUT_STREAM, step, device=self.device)
@@ -306,7 +304,7 @@ class Trainer:
         if self.data.validation is None:
             better = True
         else:
-            result = evaluate(self.network, self.data.validation, self.data.classes, ranks=self.ranks)
+            result = evaluate(self.network, self.data.validation, self.data.classes, self.ranks)
             if not math.isfinite(result.loss):
                 raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
             better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
