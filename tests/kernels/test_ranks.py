@@ -23,7 +23,7 @@ from tests.support.thread_ranks import ThreadRanks, on_ranks
 SHARDS, STEPS = 4, 3
 LENGTHS = [5, 1, 20, 0, 3, 2, 7]
 BYTES = {1: 4, 2: 8}
-FIELDS = ["paper", "positions", "dropout"]
+FIELDS = ["dropout", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("paper", "positions"))]
 
 
 class StandInNccl:
@@ -97,7 +97,7 @@ def device(emulation_folder, monkeypatch, record_property):
 
 
 def trained(ranks, fields, device, dtype=np.float32):
-    """(weights as bytes, lines of metrics) after some steps in shards, of which the last has fewer texts than shards."""
+    """(weights, loss, norm and accuracy of each step) of some steps, the last of fewer texts than there are shards."""
     network = network_of(fields, dtype).to(device)
     optimizer, records = AdamW(network.parameters(), weight_decay=0.01), None
     rows, lines = [np.arange(7), np.array([3, 0, 5, 2, 1, 6, 4]), np.array([2, 6, 0])], []
@@ -116,6 +116,7 @@ def trained(ranks, fields, device, dtype=np.float32):
     return {name: to_host(p.value).copy() for name, p in network.parameters().items()}, lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELDS)
 def test_ranks_on_devices_have_the_same_bits(device, name):
     """One rank with all shards, two and four ranks that send their gradients by NCCL."""
@@ -127,7 +128,8 @@ def test_ranks_on_devices_have_the_same_bits(device, name):
             assert all(found[p].tobytes() == value.tobytes() for p, value in weights.items())
 
 
-@pytest.mark.parametrize("name", FIELDS[:2])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two maps", pytest.param("positions", marks=pytest.mark.thorough)])
 def test_shards_on_a_device_learn_what_the_host_learns(device, name):
     weights, lines = trained(ALONE, NETWORKS[name], "cpu", np.float64)
     found, found_lines = trained(ALONE, NETWORKS[name], "cuda", np.float64)

@@ -64,8 +64,6 @@ def test_ranks_without_mpi4py_end_with_one_line(rank, line):
 
 @pytest.mark.parametrize("rank", ["0", "2"])
 def test_a_wrong_option_is_told_by_the_root_alone(rank):
-    returned, err = program(
-        "import sys, train; sys.exit(train.main(['--nonsense']))", **{**MPIEXEC, "PMI_RANK": rank}
-    )
+    returned, err = program("import sys, train; sys.exit(train.main(['--nonsense']))", **{**MPIEXEC, "PMI_RANK": rank})
     assert returned == 2
     assert ("No such option '--nonsense'" in err) == (rank == "0") and (rank == "0" or not err)

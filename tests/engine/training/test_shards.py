@@ -168,7 +168,7 @@ class Caught(ThreadRanks):
         self.passes = passes
 
     def caught(self, number):
-        return super().caught(signal.SIGTERM if self.rank == self.size - 1 and len(self.passes) > 8 else number)
+        return super().caught(signal.SIGTERM if self.rank == self.size - 1 and len(self.passes) > 4 else number)
 
 
 @pytest.mark.parametrize("sizes", [(2, 4), (4, 1), (1, 2)])
