@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from engine.arrays.backend import array_module
 from engine.arrays.ragged import put_rows
 from engine.layer import Gradient, RowSparse
+from engine.support.errors import UserError
 from engine.types import Array, Ints1d
 
 Node: TypeAlias = tuple[int, int]  # the shards start … stop − 1
@@ -82,11 +83,14 @@ class RankFailed(Exception):
 
 
 def require_equal(ranks: Alone, what: str, value: Any) -> None:
-    """Raise ValueError on all ranks where a value differs between them. what: names it."""
+    """Raise UserError on all ranks where a value differs between them. what: names it."""
     values = ranks.gather(value)
     other = next((rank for rank, found in enumerate(values) if found != values[0]), None)
     if other is not None:
-        raise ValueError(f"{what}: differs between ranks 0 and {other}")
+        raise UserError(
+            f"{what} of ranks 0 and {other} differ; start all ranks on processors of one kind, with the same versions, "
+            "files and number of threads"
+        )
 
 
 def halves(node: Node) -> tuple[Node, Node]:

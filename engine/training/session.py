@@ -205,7 +205,7 @@ def run_to_end(
         "vocabulary": ranks.of_root(lambda: vocabulary_digests(directory.vocabulary_files)),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
-    require_equal(ranks, "the token ids of the texts", state["data_fingerprint"])
+    require_equal(ranks, "the token ids", state["data_fingerprint"])
     trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, ranks)
     if resume and ranks.of_root(directory.has_checkpoint):
         trainer.resume()

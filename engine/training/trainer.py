@@ -66,10 +66,9 @@ class Trainer:
     ) -> None:
         """Prepare the training of a network.
 
-        ranks: compute the shards of each batch; all hold the same weights, and the root alone writes.
-
         state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
         fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
+        ranks: compute the shards of each batch; all hold the same weights, and the root alone writes.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
         self.ranks, self.shards = ranks, config.shards or ranks.size
@@ -300,7 +299,7 @@ class Trainer:
         if self.ranks.size > 1:
             weights = [to_host(p.value) for p in self.parameters.values()]
             sums = [zlib.crc32(np.ascontiguousarray(value).data) for value in weights]
-            require_equal(self.ranks, "the weights after an epoch", sums)
+            require_equal(self.ranks, f"epoch {progress.epoch}: the weights", sums)
         if self.data.validation is None:
             better = True
         else:

@@ -85,7 +85,9 @@ class Contestant:
     """A network with its optimizer."""
 
     def __init__(self, preset: str) -> None:
-        fields: dict[str, Any] = {name: value for name, value in PRESETS[preset].items() if name in WaveNetworkConfig.fields()}
+        fields: dict[str, Any] = {
+            name: value for name, value in PRESETS[preset].items() if name in WaveNetworkConfig.fields()
+        }
         self.network = PlannedWaveNetwork(WaveNetworkConfig(**fields), VOCABULARY, CLASSES)
         self.optimizer = AdamW(self.network.parameters(), weight_decay=WEIGHT_DECAY)
         self.steps = 0
