@@ -75,6 +75,7 @@ def train_command(project: Project) -> click.Command:
                 result = resume_run(resume, project.configs, project.build_network, device, *given)
             else:
                 settings = chosen_settings(project, preset, config_file, assignments, fields)
+                ranks.choose_device(device or "cpu")
                 path, device = output or new_run_path(settings), resolve_device(device or "cpu")
                 result = start_run(settings, project.build_network, path, device, *given)
             if ranks.is_root:

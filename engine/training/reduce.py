@@ -29,11 +29,11 @@ Value = TypeVar("Value")
 class Alone:
     """The only rank there is. What it is asked costs nothing and sends nothing.
 
-    rank, size: number of this rank, number of all. All methods but gather() are collective in the same way: every rank
-    calls them in the same order.
+    rank, size: number of this rank, number of all; local_rank: its number among those of its machine. Every rank calls
+    the methods in the same order.
     """
 
-    rank, size = 0, 1
+    rank, size, local_rank = 0, 1, 0
 
     @property
     def is_root(self) -> bool:
@@ -56,8 +56,11 @@ class Alone:
         """The number of the signal at which all ranks stop here. signal: what this one has caught."""
         return signal
 
+    def choose_device(self, name: str) -> None:
+        """Take this rank's GPU where "cuda" or "auto" is asked for, before anything touches one."""
+
     def use_device(self, device: str) -> None:
-        """Compute on "cpu" or "cuda" from now on."""
+        """Exchange arrays of "cpu" or "cuda" from now on."""
 
     def exchange(self, values: Array, sent: Sequence[int], received: Sequence[int]) -> Array:
         """Send values[…] to each rank, and take from each; one-dimensional, in the order of the ranks.

@@ -52,7 +52,11 @@ class MpiRanks(Alone):
         return cls(MPI.COMM_WORLD, local_rank)
 
     def gather(self, value: Value) -> list[Value]:
-        ended, values = self.agreed(None, value)
+        try:
+            ended, values = self.agreed(None, value)
+        except TimeoutError:  # of a rank that was interrupted
+            self.exchanging = True
+            raise KeyboardInterrupt from None
         codes = [code for code in ended if code is not None]
         if codes:
             self.over = True
@@ -101,6 +105,12 @@ class MpiRanks(Alone):
     def caught(self, signal: int | None) -> int | None:
         self.signal = signal
         return self.agreed_signal
+
+    def choose_device(self, name: str) -> None:
+        if name != "cpu":
+            from engine.training.reduce_nccl import take_gpu
+
+            take_gpu(self.local_rank)
 
     def use_device(self, device: str) -> None:
         if device == "cuda":

@@ -4,37 +4,36 @@ Sends and receives are queued on the current stream, behind the backward pass an
 waits on the host. NCCL's own sums would round in an order that depends on the number of ranks; see reduce.py.
 """
 
+import contextlib
+import platform
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from engine.support.errors import first_line
+from engine.training.reduce import Alone
 from engine.types import Array
 
-if TYPE_CHECKING:
-    from engine.training.reduce_mpi import MpiRanks
 
-
-def nccl_transport(ranks: "MpiRanks") -> "NcclTransport | None":
-    """The exchange between GPUs, one for each rank, of which this one uses its own from now on.
+def nccl_transport(ranks: Alone) -> "NcclTransport | None":
+    """The exchange between GPUs, one for each rank.
 
     None, with a warning, where ranks share a GPU, or one has no NCCL: then arrays travel by way of the host.
     """
     import cupy
 
     runtime = cupy.cuda.runtime
-    device = ranks.local_rank % runtime.getDeviceCount()  # Slurm may show each rank a single one
-    cupy.cuda.Device(device).use()
+    device = runtime.getDevice()
     try:
         from cupy.cuda import nccl
 
         trouble = None if nccl.available else "CuPy finds no NCCL (pip install nvidia-nccl-cu13, or -cu12)"
     except Exception as error:  # of a library that does not load, of any kind
         nccl, trouble = None, f"NCCL cannot be loaded ({first_line(error)})"
-    told = ranks.gather((trouble, runtime.deviceGetPCIBusId(device), machine_name()))
+    told = ranks.gather((trouble, runtime.deviceGetPCIBusId(device), platform.node()))
     trouble = next((found for found, _, _ in told if found), None)
     if trouble is None and len({place[1:] for place in told}) < ranks.size:
         trouble = "several ranks share a GPU"
@@ -46,10 +45,13 @@ def nccl_transport(ranks: "MpiRanks") -> "NcclTransport | None":
     return NcclTransport(nccl, nccl.NcclCommunicator(ranks.size, number, ranks.rank), ranks.rank)
 
 
-def machine_name() -> str:
-    import platform
+def take_gpu(local_rank: int) -> None:
+    """Use the GPU of a local rank from now on; without one nothing happens, and resolve_device() says why."""
+    with contextlib.suppress(Exception):
+        import cupy
 
-    return platform.node()
+        count = cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.Device(local_rank % count).use()  # Slurm may show each rank a single one
 
 
 class NcclTransport:

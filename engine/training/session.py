@@ -102,7 +102,9 @@ def resume_run(
         return result
     settings = read_run_settings(directory, network_classes)
     check_ranks(settings, ranks.size, path)
-    device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
+    device = device or directory.read_config()["run"].get("device", "cpu")
+    ranks.choose_device(device)
+    device = resolve_device(device)
     check_precision(settings.training.precision, device)
     with held_by_root(directory, ranks):
         data = ranks.in_turn(lambda: prepare_again(settings, directory, cache_dir))

@@ -13,7 +13,7 @@ from engine.arrays.backend import to_host
 from engine.cuda import cublas
 from engine.training.adamw import AdamW
 from engine.training.reduce import ALONE
-from engine.training.reduce_nccl import NcclTransport, nccl_transport
+from engine.training.reduce_nccl import NcclTransport, nccl_transport, take_gpu
 from engine.training.shards import prepared_shards, update_in_shards
 from engine.training.step import DeviceRecords
 from layers.networks.parts import example_batch
@@ -139,10 +139,18 @@ def test_shards_on_a_device_learn_what_the_host_learns(device, name):
 
 def of_runtime(count, bus_ids, used):
     """The parts of cupy.cuda that nccl_transport() asks."""
-    runtime = types.SimpleNamespace(getDeviceCount=lambda: count, deviceGetPCIBusId=lambda number: bus_ids[number])
-    return types.SimpleNamespace(
-        runtime=runtime, Device=lambda number: types.SimpleNamespace(use=lambda: used.append(number))
+    chosen = threading.local()
+
+    def use(number):
+        chosen.number = number
+        used.append(number)
+
+    runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: count,
+        getDevice=lambda: chosen.number,
+        deviceGetPCIBusId=lambda number: bus_ids[number],
     )
+    return types.SimpleNamespace(runtime=runtime, Device=lambda number: types.SimpleNamespace(use=lambda: use(number)))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,7 @@ def test_each_rank_takes_the_gpu_of_its_local_rank(monkeypatch, count, bus_ids, 
         monkeypatch.setitem(sys.modules, name, module)
 
     def run(ranks):
-        ranks.local_rank = ranks.rank
+        take_gpu(ranks.rank)
         return nccl_transport(ranks)
 
     with warnings.catch_warnings(record=True) as told:
