@@ -23,7 +23,6 @@ from mpi4py import MPI  # noqa: E402
 
 from engine.arrays.backend import array_module  # noqa: E402
 from engine.support.errors import UserError  # noqa: E402
-from engine.training.interrupt import Interrupted  # noqa: E402
 from engine.training.reduce import Alone, RankFailed, Value  # noqa: E402
 from engine.types import Array  # noqa: E402
 
@@ -165,8 +164,9 @@ class MpiRanks(Alone):
 
 def exit_code_of(error: BaseException) -> int:
     """The exit code of a process that ends by an exception, as engine.cli gives it."""
-    if isinstance(error, Interrupted):
-        return error.exit_code
+    own = getattr(error, "exit_code", getattr(error, "code", None))  # Interrupted, ClickException; SystemExit
+    if isinstance(own, int):
+        return own
     if isinstance(error, KeyboardInterrupt):
         return 130
     return 2 if isinstance(error, (UserError, MemoryError, OSError)) else 1
