@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.training.reduce import ALONE, Alone
 
@@ -67,7 +68,7 @@ def launched_ranks() -> Iterator[Alone]:
         if found.rank:
             raise SystemExit(2) from None
         reason = "mpi4py is not installed" if error.name == "mpi4py" else f"mpi4py does not load ({error})"
-        raise UserError(f"{found.launcher} started {found.size} ranks, but {reason}: pip install -e '.[mpi]'") from None
+        raise UserError(f"{found.launcher} started {found.size} ranks, but {reason}: {install_extra('mpi')}") from None
     if ranks.size != found.size:
         if found.rank:
             raise SystemExit(2)

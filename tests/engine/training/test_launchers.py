@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from engine.support.command import install_extra
 from engine.training.launchers import Place, launched_ranks, place
 from engine.training.reduce import ALONE
 from tests.support.paths import ROOT
@@ -59,7 +60,7 @@ def test_ranks_without_mpi4py_end_with_one_line(rank, line):
     code = "import sys; sys.modules['mpi4py'] = None; import train; sys.exit(train.main(['--corpus', 'r8']))"
     returned, err = program(code, **{**MPIEXEC, "PMI_RANK": rank})
     assert returned == 2
-    assert err.rstrip("\n") == (f"error: {line}: pip install -e '.[mpi]'" if line else "")
+    assert err.rstrip("\n") == (f"error: {line}: {install_extra('mpi')}" if line else "")
 
 
 @pytest.mark.parametrize("rank", ["0", "2"])

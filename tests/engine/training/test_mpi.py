@@ -175,8 +175,8 @@ sys.exit(train.main())
         ("raise MemoryError('1 TiB')", 2, r"error: too little memory \(1 TiB\); lower the dimension.*"),
         pytest.param("raise SystemExit(7)", 7, None, marks=pytest.mark.thorough),
         pytest.param(
-            "arguments[0].embedding.table.value[:] = float('nan')", 2, r"error: step 9: the loss is nan, first in network\.blocks.*",
-            marks=pytest.mark.thorough,
+            "arguments[0].embedding.table.value[:] = float('nan')", 2,
+            r"error: step 9: the loss is nan, first in network\.blocks.*", marks=pytest.mark.thorough,
         ),
     ],
 )  # fmt: skip
