@@ -19,6 +19,7 @@ from engine.support.errors import UserError, first_line
 from engine.support.implementation import current
 from engine.support.text import sanitize
 from engine.training.interrupt import Interrupted
+from engine.training.launchers import speaks
 
 DEFAULT = "train"  # the command that runs where the arguments name none
 COLUMN_WIDTH = 100  # of help texts
@@ -97,7 +98,8 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
         click.echo(f"error: {sanitize(str(error))}", err=True)
         return 2
     except click.ClickException as error:
-        error.show()
+        if speaks():
+            error.show()
         return error.exit_code
     except MemoryError as error:
         remedy = "lower the dimension, the size of the vocabulary or the texts at a time"

@@ -146,7 +146,11 @@ class DeviceGenerator:
 
 def same_stream(rng: Any) -> Any:
     """A generator that draws what `rng`, of which nothing was drawn yet, is going to draw. None stays None."""
-    return DeviceGenerator(rng.key[0], rng.key[1:]) if isinstance(rng, DeviceGenerator) else copy.deepcopy(rng)
+    if not isinstance(rng, DeviceGenerator):
+        return copy.deepcopy(rng)
+    same = DeviceGenerator(rng.key[0], rng.key[1:])
+    same.host = copy.deepcopy(rng.host)
+    return same
 
 
 def host_generator(rng: Any, like: Array) -> Any:

@@ -33,6 +33,16 @@ class RaggedBatch(NamedTuple):
     sentence_offsets: Offsets | None = None
     places: Ints1d | None = None
 
+    @property
+    def texts(self) -> int:
+        """B."""
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        """T."""
+        return len(self.ids)
+
 
 def lengths(offsets: Offsets) -> Ints1d:
     """(B,) number of rows of each text."""

@@ -30,6 +30,7 @@ from engine.commands.options import (
 )
 from engine.support.files import AnyPath
 from engine.training.config import TrainingConfig
+from engine.training.launchers import launched_ranks
 from engine.training.observers import Observer, TensorBoard
 from engine.training.run_settings import RunSettings
 from engine.training.session import resume_run, start_run
@@ -93,34 +94,30 @@ def train_command(project: Project) -> click.Command:
         """Train a network, measure it on test texts, keep everything in a folder.
 
         Ctrl-C saves; --resume RUN_DIR goes on, with --epochs N past the run's end.
+        mpiexec -n N … trains on N processes.
         """
-        log = make_log(as_json)
-        if resume is not None:
-            allowed = {"resume", "epochs", "tensorboard", "device", "cache_dir", "all_classes", "as_json"}
-            require_nothing_but(ctx, f"--resume {resume}", allowed)
-            epochs = None if fields["epochs"] is None else TrainingConfig(epochs=fields["epochs"]).epochs
-            with curves(tensorboard, resume) as observers:
-                result = resume_run(
-                    resume,
-                    project.configs,
-                    project.build_network,
-                    device,
-                    cache_dir,
-                    log,
-                    epochs=epochs,
-                    observers=observers,
-                )
-        else:
-            settings = chosen_settings(project, preset, config_file, assignments, fields, init_from)
-            path, device = output or new_run_path(settings), resolve_device(device or "cpu")
-            source = None
-            if init_from is not None:
-                source = Source(init_from, open_run(init_from, project.configs, project.build_network))
-            with curves(tensorboard, path) as observers:
-                result = start_run(
-                    settings, project.build_network, path, device, cache_dir, log, observers=observers, source=source
-                )
-        click.echo(to_json(result) if as_json else result_table(result, all_classes))
+        with launched_ranks() as ranks:
+            log = make_log(as_json) if ranks.is_root else lambda line: None
+            given, curves_in = (cache_dir, log, None, ranks), tensorboard if ranks.is_root else None
+            if resume is not None:
+                allowed = {"resume", "epochs", "tensorboard", "device", "cache_dir", "all_classes", "as_json"}
+                require_nothing_but(ctx, f"--resume {resume}", allowed)
+                epochs = None if fields["epochs"] is None else TrainingConfig(epochs=fields["epochs"]).epochs
+                with curves(curves_in, resume) as observers:
+                    result = resume_run(
+                        resume, project.configs, project.build_network, device, *given, observers, epochs
+                    )
+            else:
+                settings = chosen_settings(project, preset, config_file, assignments, fields, init_from)
+                ranks.choose_device(device or "cpu")
+                path, device = output or new_run_path(settings), resolve_device(device or "cpu")
+                source = None
+                if init_from is not None:
+                    source = Source(init_from, open_run(init_from, project.configs, project.build_network))
+                with curves(curves_in, path) as observers:
+                    result = start_run(settings, project.build_network, path, device, *given, observers, source)
+            if ranks.is_root:
+                click.echo(to_json(result) if as_json else result_table(result, all_classes))
 
     return train
 

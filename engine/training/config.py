@@ -51,6 +51,13 @@ class TrainingConfig(Settings):
     embedding_update: str = setting(
         "lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES
     )
+    shards: int = setting(
+        0,
+        "parts of a batch whose gradients are computed apart, by ranks whose number divides theirs, and summed in one "
+        "order; 0: as many as there are ranks; for more than one, threads=0 means 1",
+        minimum=0,
+        maximum=65_536,
+    )
     threads: int = setting(
         0,
         "threads of matrix products; 0 leaves it to NumPy's BLAS (results agree to the bit for equal numbers only)",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from engine.arrays.backend import array_module, to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import ordered_batches, take
+from engine.training.reduce import ALONE, Alone
 from engine.types import Floats1d, Floats2d, Ints1d
 
 
@@ -57,23 +58,32 @@ def score(labels: Ints1d, predictions: Ints1d, names: Sequence[str], loss: float
     return Evaluation(float(accuracy), float(f1[occurs].mean()) if occurs.any() else 0.0, float(loss), rows)
 
 
-def predict_probabilities(network: Any, texts: RaggedBatch, batch_size: int = 128) -> Floats2d:
-    """Class probabilities, (N, C) on the host, of a RaggedBatch of N texts on the host, in their order."""
+def predict_probabilities(network: Any, texts: RaggedBatch, batch_size: int = 128, ranks: Alone = ALONE) -> Floats2d:
+    """Class probabilities, (N, C) on the host, of a RaggedBatch of N texts on the host, in their order.
+
+    ranks: share the batches; each has all probabilities in the end.
+    """
     if len(texts.offsets) <= 2:
         return to_host(network.probabilities(texts._replace(labels=None)))
     parts, rows = [], []
-    for batch_rows, probabilities in batch_probabilities(network, texts, batch_size):
-        parts.append(probabilities)
-        rows.append(batch_rows)
+    for share in ranks.gather(list(batch_probabilities(network, texts, batch_size, ranks))):
+        for batch_rows, probabilities in share:
+            parts.append(probabilities)
+            rows.append(batch_rows)
     probabilities = np.concatenate(parts)
     ordered = np.empty_like(probabilities)
     ordered[np.concatenate(rows)] = probabilities
     return ordered
 
 
-def batch_probabilities(network: Any, texts: RaggedBatch, batch_size: int) -> Iterator[tuple[Ints1d, Floats2d]]:
-    """Yield (row numbers, (rows, C) probabilities on the host) of batches that together hold each text once."""
-    for rows in ordered_batches(texts.offsets, batch_size):
+def batch_probabilities(
+    network: Any, texts: RaggedBatch, batch_size: int, ranks: Alone = ALONE
+) -> Iterator[tuple[Ints1d, Floats2d]]:
+    """Yield (row numbers, (rows, C) probabilities on the host) of batches that together hold each text once.
+
+    ranks: yield this rank's share of the batches.
+    """
+    for rows in ordered_batches(texts.offsets, batch_size)[ranks.rank :: ranks.size]:
         yield rows, to_host(network.probabilities(take(texts, rows)._replace(labels=None)))
 
 
@@ -89,11 +99,13 @@ def predict_classes(network: Any, texts: RaggedBatch, batch_size: int = 128) -> 
     return classes, probability
 
 
-def evaluate(network: Any, texts: RaggedBatch, names: Sequence[str], batch_size: int = 128) -> Evaluation:
-    """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch."""
+def evaluate(
+    network: Any, texts: RaggedBatch, names: Sequence[str], ranks: Alone = ALONE, batch_size: int = 128
+) -> Evaluation:
+    """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch. ranks: share the batches."""
     if texts.labels is None:
         raise ValueError("texts: must have labels")
-    return evaluate_probabilities(texts.labels, predict_probabilities(network, texts, batch_size), names)
+    return evaluate_probabilities(texts.labels, predict_probabilities(network, texts, batch_size, ranks), names)
 
 
 def evaluate_probabilities(labels: Ints1d, probabilities: Floats2d, names: Sequence[str]) -> Evaluation:

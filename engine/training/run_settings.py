@@ -218,7 +218,32 @@ def preset_fields(choices: Choices, preset: str | None, layers: Iterable[Fields]
 
 
 def pinned(settings: RunSettings) -> RunSettings:
-    """The same settings with absolute file names, so that a run can be resumed from any folder."""
+    """The same settings with absolute file names, so that a run can be resumed from any folder.
+
+    Shards are computed with one thread where none are given, so that they have the same bits on any number of ranks.
+    """
     given = {name: getattr(settings.data, name) for name in FILE_FIELDS}
     moved = {name: absolute(value) for name, value in given.items() if value}
-    return settings._replace(data=settings.data.replace(**moved))
+    settings = settings._replace(data=settings.data.replace(**moved))
+    if settings.training.shards > 1 and not settings.training.threads:
+        settings = settings._replace(training=settings.training.replace(threads=1))
+    return settings
+
+
+def for_ranks(settings: RunSettings, size: int) -> RunSettings:
+    """The settings of a new run on that many ranks: a shard for each, unless shards are given."""
+    if size > 1 and not settings.training.shards:
+        settings = settings._replace(training=settings.training.replace(shards=size))
+    check_ranks(settings, size)
+    return settings
+
+
+def check_ranks(settings: RunSettings, size: int, where: AnyPath = "") -> None:
+    """Raise UserError where that many ranks do not divide the shards of a run. where: names it."""
+    shards = settings.training.shards or 1
+    if shards % size:
+        place = f"{where}: " if where else ""
+        raise UserError(
+            f"{place}shards: expected a multiple of the number of ranks, {size}, got {shards}; "
+            "start a number of ranks that divides it"
+        )

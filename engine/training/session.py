@@ -3,6 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,17 +19,17 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
 from engine.support.implementation import current, using
 from engine.support.paths import absolute
-from engine.training.checkpoint import drop, progress_of
+from engine.training.checkpoint import drop
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
 from engine.training.observers import EpochLines, Observer, bar_is_shown
+from engine.training.prolong import NEW_RUN, prolonged
+from engine.training.reduce import ALONE, Alone, require_equal
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import NetworkClasses, RunSettings, pinned
+from engine.training.run_settings import NetworkClasses, RunSettings, check_ranks, for_ranks, pinned
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 from engine.training.transfer import Source, take_weights
-
-NEW_RUN = "and cannot be continued; start a new run from its weights: --init-from {}"
 
 Log: TypeAlias = Callable[[str], object]  # takes lines for the user
 
@@ -41,25 +42,30 @@ def start_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    ranks: Alone = ALONE,
     observers: Sequence[Observer] = (),
     source: Source | None = None,
 ) -> dict[str, Any]:
     """Train a new run into the folder `output`; returns the content of result.json.
 
-    log: takes lines for the user; watch, observers: as in Trainer. source: the run whose weights are the initial ones.
+    log: takes lines for the user; watch, observers: as in Trainer. ranks: train together, and the root writes all
+    files. source: the run whose weights are the initial ones.
     """
-    settings = pinned(settings)
+    settings = pinned(for_ranks(settings, ranks.size))
     check_precision(settings.training.precision, device)
-    directory = RunDirectory.create(output)
-    with directory.held():
+    output = ranks.of_root(lambda: RunDirectory.create(output).path)
+    directory = RunDirectory(output)
+    with held_by_root(directory, ranks):
         try:
-            data = prepare(
-                settings.data,
-                open_corpus(settings.data, cache_dir),
-                settings.training.seed,
-                cache_dir=cache_dir,
-                sentences=settings.needs_sentences(),
-                log=log,
+            data = ranks.in_turn(
+                lambda: prepare(
+                    settings.data,
+                    open_corpus(settings.data, cache_dir),
+                    settings.training.seed,
+                    cache_dir=cache_dir,
+                    sentences=settings.needs_sentences(),
+                    log=log,
+                )
             )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
@@ -67,13 +73,20 @@ def start_run(
             if source is not None:
                 log(take_weights(network, data, source))
                 begun["init_from"] = absolute(source.path)
-            save_vocabulary(data.vocabulary, *directory.vocabulary_files)
-            directory.write_config({"run": begun, **settings.sections()})
+            if ranks.is_root:
+                save_vocabulary(data.vocabulary, *directory.vocabulary_files)
+                directory.write_config({"run": begun, **settings.sections()})
         except BaseException:  # Ctrl-C too: an empty run directory is of no use
-            directory.discard()
+            if ranks.is_root:
+                directory.discard()
             raise
         with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, log, watch, observers, resume=False)
+            return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers)
+
+
+def held_by_root(directory: RunDirectory, ranks: Alone) -> AbstractContextManager[None]:
+    """Context in which the root holds the lock of a run."""
+    return directory.held() if ranks.is_root else nullcontext()
 
 
 def resume_run(
@@ -84,55 +97,48 @@ def resume_run(
     cache_dir: AnyPath | None = None,
     log: Log = print,
     watch: Watch | None = None,
+    ranks: Alone = ALONE,
     observers: Sequence[Observer] = (),
     epochs: int | None = None,
 ) -> dict[str, Any]:
     """Continue the run in `path`, with the settings and, unless one is given, on the device of its config.toml.
 
-    epochs: another number of them in all, for which a finished run goes on, too: from its last state, at the learning
-    rate that a schedule of so many epochs has there. Returns the content of result.json.
+    ranks: as in start_run(); all must see the folder. epochs: another number of them in all, for which a finished run
+    goes on, too: from its last state, at the learning rate that a schedule of so many epochs has there. Returns the
+    content of result.json.
     """
     directory = RunDirectory.open(path)
-    if directory.is_exported():
-        raise UserError(f"{path}: is an exported network, {NEW_RUN.format(path)}")
-    if directory.holds_only_a_start():
-        with directory.held():  # else it may be alive
-            raise UserError(
-                f"{path}: was stopped before anything was trained; begin it anew, with the command that began it"
-            )
-    result = directory.result()
+    result = ranks.of_root(lambda: begun_result(directory))
     if result is not None and epochs is None:
         log(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_classes)
     if epochs is not None:
         settings = prolonged(settings, directory, epochs)
-    device = resolve_device(device or directory.read_config()["run"].get("device", "cpu"))
+    check_ranks(settings, ranks.size, path)
+    device = device or directory.read_config()["run"].get("device", "cpu")
+    ranks.choose_device(device)
+    device = resolve_device(device)
     check_precision(settings.training.precision, device)
-    with directory.held():
-        data = prepare_again(settings, directory, cache_dir)
+    with held_by_root(directory, ranks):
+        data = ranks.in_turn(lambda: prepare_again(settings, directory, cache_dir))
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
             prolong = epochs is not None
-            return run_to_end(settings, network, directory, data, device, log, watch, observers, True, prolong)
+            return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers, True, prolong)
 
 
-def prolonged(settings: RunSettings, directory: RunDirectory, epochs: int) -> RunSettings:
-    """The settings of a run with another number of epochs in all. UserError where it cannot go on to them."""
-    if not directory.has_checkpoint():
-        raise UserError(f"--epochs {epochs}: {directory.path} holds no state to go on from; resume it without --epochs")
-    state = read_json(directory.last / "state.json")
-    try:
-        trained, kept = progress_of(state["progress"]).epoch, "optimizer" in state["files"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{directory.last / 'state.json'}: is damaged ({error}); restore the file") from None
-    if not kept:
-        raise UserError(
-            f"{directory.path}: was kept without the state of its optimizer, {NEW_RUN.format(directory.path)}"
-        )
-    if epochs <= trained:
-        raise UserError(f"--epochs {epochs}: the run has trained {trained} already; give a larger number")
-    return settings._replace(training=settings.training.replace(epochs=epochs, step_budget=0))
+def begun_result(directory: RunDirectory) -> dict[str, Any] | None:
+    """The result of a run that has begun, or None while it is unfinished. UserError where it has not."""
+    if directory.is_exported():
+        raise UserError(f"{directory.path}: is an exported network, {NEW_RUN.format(directory.path)}")
+    if directory.holds_only_a_start():
+        with directory.held():  # else it may be alive
+            raise UserError(
+                f"{directory.path}: was stopped before anything was trained; begin it anew, "
+                "with the command that began it"
+            )
+    return directory.result()
 
 
 def start_or_resume(
@@ -188,14 +194,17 @@ def run_to_end(
     device: str,
     log: Log,
     watch: Watch | None,
-    observers: Sequence[Observer],
-    resume: bool,
+    ranks: Alone = ALONE,
+    observers: Sequence[Observer] = (),
+    resume: bool = False,
     prolong: bool = False,
 ) -> dict[str, Any]:
     """Train (on), evaluate the best checkpoint on the test texts, write result.json.
 
     prolong: take over the settings, of which the number of epochs is another than that of the run so far.
     """
+    ranks.use_device(device)
+    together = f", {settings.training.shards} shards on {ranks.size} ranks" if ranks.size > 1 else ""
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
@@ -204,33 +213,38 @@ def run_to_end(
         f"vocabulary {data.vocabulary.size():,}"
     )
     log(
-        f"network: {network.parameter_count():,} parameters, device {device}, seed {seed}; "
+        f"network: {network.parameter_count():,} parameters, device {device}{together}, seed {seed}; "
         f"run directory {directory.path}"
     )
     state = {
         "config": settings.sections(),
         "labels": data.classes,
         "data_fingerprint": data.fingerprint(),
-        "vocabulary": vocabulary_digests(directory.vocabulary_files),
+        "vocabulary": ranks.of_root(lambda: vocabulary_digests(directory.vocabulary_files)),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
-    observers = [*observers, *([] if bar_is_shown() else [EpochLines(log)])]
-    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, observers)
-    if resume and directory.has_checkpoint():
+    require_equal(ranks, "the token ids", state["data_fingerprint"])
+    if ranks.is_root and not bar_is_shown():
+        observers = [*observers, EpochLines(log)]
+    trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, ranks, observers)
+    if resume and ranks.of_root(directory.has_checkpoint):
         trainer.resume()
         if prolong:
             trainer.progress.epochs_without_gain = 0
-            directory.write_config({"run": directory.read_config()["run"], **settings.sections()})
+            if ranks.is_root:
+                directory.write_config({"run": directory.read_config()["run"], **settings.sections()})
             trainer.save_last()
-            directory.result_file.unlink(missing_ok=True)  # it is unfinished from here on
+            if ranks.is_root:
+                directory.result_file.unlink(missing_ok=True)  # it is unfinished from here on
         log(f"resumed after step {trainer.progress.step}")
     elif resume:
-        directory.cut_metrics(0)
+        if ranks.is_root:
+            directory.cut_metrics(0)
         log(f"{directory.last} holds no state: training starts anew")
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes) if data.test else None
+    test = evaluate(network, data.test, data.classes, ranks) if data.test else None
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -259,6 +273,10 @@ def run_to_end(
         result["differences"] = {
             f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
         }
+    if ranks.size > 1:
+        result["ranks"] = ranks.size
+    if not ranks.is_root:
+        return result
     write_json(directory.result_file, result)
     if not settings.training.keep_optimizer:
         drop(directory.last, "optimizer")

@@ -46,11 +46,13 @@ class Update(NamedTuple):
     """loss: 0-d; norm: of the whole gradient, before clipping; cache: that of loss_forward.
 
     On a device they hold until the next update, and the cache of a recorded step has only logits and labels.
+    hits: the number of texts classified rightly, of a batch in shards (shards.py), which has no cache of the whole.
     """
 
     loss: Floats
     norm: float | Array
     cache: Any
+    hits: Any = None
 
 
 class NotFinite(ArithmeticError):
@@ -134,7 +136,7 @@ class Bad(NamedTuple):
     """The first step whose loss or gradient was not finite; what: names the number and its value."""
 
     step: int
-    batch: RaggedBatch
+    batch: Any
     what: str
 
 
@@ -143,15 +145,19 @@ class DeviceRecords:
 
     def __init__(self, like: Array, started: float) -> None:
         self.values = array_module(like).zeros((STEPS, 3))  # loss, norm, number of hits
-        self.steps: list[tuple[dict[str, Any], RaggedBatch]] = []
+        self.steps: list[tuple[dict[str, Any], Any]] = []
         self.started = started
 
-    def add(self, update: Any, control: Any, batch: RaggedBatch, line: dict[str, Any]) -> None:
+    def add(self, update: Any, control: Any, batch: Any, line: dict[str, Any]) -> None:
         """Record a step that update() has just queued.
 
-        line: of metrics, whose loss and accuracy are not known yet; batch: on the host.
+        line: of metrics, whose loss and accuracy are not known yet; batch: a RaggedBatch on the host, or ShardedBatch.
         """
-        adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, self.values[len(self.steps)])
+        values = self.values[len(self.steps)]
+        if update.hits is None:
+            adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, values)
+        else:
+            values[...] = array_module(control).stack([update.loss, control[0], update.hits])
         self.steps.append((line, batch))
 
     def is_full(self) -> bool:
@@ -163,13 +169,13 @@ class DeviceRecords:
         Where a step was not finite: (the lines before the first such step, a Bad).
         """
         values = to_host(self.values[: len(self.steps)]).tolist()
-        speed = sum(len(batch.ids) for _, batch in self.steps) / (time.perf_counter() - self.started)
+        speed = sum(batch.tokens for _, batch in self.steps) / (time.perf_counter() - self.started)
         lines: list[dict[str, Any]] = []
         for (line, batch), (loss, norm, hits) in zip(self.steps, values):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
                 return lines, Bad(line["step"], batch, what)
-            accuracy = hits / (len(batch.offsets) - 1)
+            accuracy = hits / batch.texts
             measured = {"loss": loss, "accuracy": accuracy, "gradient_norm": norm, "tokens_per_second": speed}
             lines.append({**line, **measured})
         return lines, None

@@ -6,6 +6,7 @@ whole random state: a resumed run ends with the same weights, bit for bit, as on
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +36,9 @@ from engine.training.config import TrainingConfig
 from engine.training.evaluation import Evaluation, evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.observers import EpochEnd, Observer
+from engine.training.reduce import ALONE, Alone, RankFailed, require_equal
 from engine.training.run_directory import RunDirectory
+from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
 from engine.types import Ints1d
 
@@ -62,14 +65,17 @@ class Trainer:
         state: dict[str, Any] | None = None,
         fits: dict[str, Callable[[Any], bool]] | None = None,
         watch: Watch | None = None,
+        ranks: Alone = ALONE,
         observers: Sequence[Observer] = (),
     ) -> None:
         """Prepare the training of a network.
 
         state: further JSON-able values to keep in every checkpoint (config, labels, data fingerprint).
         fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
+        ranks: compute the shards of each batch; all hold the same weights, and the root alone writes.
         """
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
+        self.ranks, self.shards = ranks, config.shards or ranks.size
         self.state, self.fits, self.watch, self.observers = state or {}, fits or {}, watch, observers
         self.progress = Progress()
         self.parameters = network.parameters()
@@ -85,7 +91,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
-        state, arrays = load_checkpoint(self.run.last, ("weights", "optimizer"))
+        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.last, ("weights", "optimizer")))
         for key, value in self.state.items():
             saved = state.get(key)
             if not (self.fits[key](saved) if key in self.fits else saved == value):
@@ -102,6 +108,8 @@ class Trainer:
             raise UserError(
                 f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
             ) from None
+        if not self.ranks.is_root:
+            return
         if self.progress.best_epoch:  # the end of the training needs it
             best = check_checkpoint(self.run.best, ("weights",))
             remove_others(self.run.best, best["files"])
@@ -133,20 +141,25 @@ class Trainer:
         batches = epoch_batches(self.data.train.offsets, self.batch_size, self.config.seed, progress.epoch)
         with tqdm(
             total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
-            unit="batch", leave=True, disable=self.hide_bar, dynamic_ncols=True,
+            unit="batch", leave=True, disable=self.hide_bar if self.ranks.is_root else True, dynamic_ncols=True,
         ) as bar:  # fmt: skip
             numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
             before = progress.train_seconds
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
             started = time.perf_counter()
             for batch, prepared, rng in coming:
-                self.train_step(batch, prepared, rng, started)
+                try:
+                    self.train_step(batch, prepared, rng, started)
+                except RankFailed:  # before anything was updated
+                    self.save_last()
+                    raise
                 if self.pending_metrics:
                     bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)
                 bar.update()
-                if watch.caught is not None and progress.batch < len(batches):
+                caught = self.ranks.caught(watch.caught)
+                if caught is not None and progress.batch < len(batches):
                     self.save_last()
-                    raise Interrupted(watch.caught, self.run.path)
+                    raise Interrupted(caught, self.run.path)
                 if progress.batch < len(batches) and self.checkpoint_is_due():
                     self.save_last()
                 if len(self.pending_metrics) > METRICS_LINES:
@@ -161,23 +174,29 @@ class Trainer:
             end = EpochEnd(progress.epoch, self.epochs, progress.step, steps_left, texts, seconds, validation)
             for observer in self.observers:
                 observer.epoch(end)
-            if watch.caught is not None or ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
+            caught = self.ranks.caught(watch.caught)
+            if caught is not None or ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
                 self.save_last()
-        if watch.caught is not None:
-            raise Interrupted(watch.caught, self.run.path)
+        caught = self.ranks.caught(watch.caught)
+        if caught is not None:
+            raise Interrupted(caught, self.run.path)
 
-    def prepared(self, numbered: tuple[int, Ints1d]) -> tuple[RaggedBatch, Any, Any]:
+    def prepared(self, numbered: tuple[int, Ints1d]) -> tuple[RaggedBatch | ShardedBatch, Any, Any]:
         """(batch, what the network makes of it, its generator) of a step, made while earlier steps run.
 
         numbered: the number of the step and its rows. The generator has drawn what the preparation needs.
         """
         step, rows = numbered
+        if self.shards > 1:
+            key = (self.config.seed, DROPOUT_STREAM, step)
+            sharded = prepared_shards(self.network, self.data.train, rows, key, self.shards, self.ranks, self.device)
+            return sharded, sharded, None
         batch = take(self.data.train, rows)
         rng = random_generator(self.config.seed, DROPOUT_STREAM, step, device=self.device)
         prepare = getattr(self.network, "prepared", None)
         return batch, batch if prepare is None else prepare(batch, rng), rng
 
-    def train_step(self, batch: RaggedBatch, prepared: Any, rng: Any, started: float) -> None:
+    def train_step(self, batch: RaggedBatch | ShardedBatch, prepared: Any, rng: Any, started: float) -> None:
         """One update of what prepared() made; started (perf_counter): when this was asked for.
 
         Its line of metrics becomes pending: at once, or on a device when the next records are fetched.
@@ -189,21 +208,27 @@ class Trainer:
         )
         line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
-            done = update(self.network, self.optimizer, prepared, rng, rate, config.clip_norm)
+            if isinstance(batch, ShardedBatch):
+                done = update_in_shards(self.network, self.optimizer, batch, rate, config.clip_norm, self.ranks)
+            else:
+                done = update(self.network, self.optimizer, prepared, rng, rate, config.clip_norm)
         except NotFinite as error:
-            raise self.diverged(step, error.what, first_nonfinite(error.cache)) from None
+            raise self.diverged(step, error.what, self.first_nonfinite(error.cache)) from None
         progress.step, progress.batch = step, progress.batch + 1
-        progress.tokens += len(batch.ids)
+        progress.tokens += batch.tokens
         if uses_kernels(done.loss):
             self.records = self.records or DeviceRecords(done.loss, started)
             self.records.add(done, self.optimizer.control, batch, {**line, **self.watched()})
             if self.records.is_full():
                 self.fetch_records()
             return
-        accuracy = float((to_host(done.cache.logits).argmax(axis=1) == batch.labels).mean())
+        if isinstance(batch, ShardedBatch):
+            accuracy = float(done.hits) / batch.texts
+        else:
+            accuracy = float((to_host(done.cache.logits).argmax(axis=1) == batch.labels).mean())
         seconds = time.perf_counter() - started
         progress.train_seconds += seconds
-        speed = len(batch.ids) / seconds
+        speed = batch.tokens / seconds
         measured = {
             "loss": float(done.loss),
             "accuracy": accuracy,
@@ -243,11 +268,21 @@ class Trainer:
         """
         self.network.zero_grad()  # of a later step
         rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
-        loss, cache = self.network.loss_forward(bad.batch, train=True, rng=rng)
-        if not math.isfinite(float(loss)):
-            return self.diverged(bad.step, bad.what, first_nonfinite(cache))
-        self.network.loss_backward(cache)
-        return self.diverged(bad.step, bad.what, None)
+        own = [(bad.batch, rng)]
+        if isinstance(bad.batch, ShardedBatch):
+            own = bad.batch.texts_again(self.device)
+        where = None
+        for batch, rng in own:
+            loss, cache = self.network.loss_forward(batch, train=True, rng=rng)
+            if not math.isfinite(float(loss)):
+                where = first_nonfinite(cache)
+                break
+            self.network.loss_backward(cache)
+        return self.diverged(bad.step, bad.what, next(filter(None, self.ranks.gather(where)), None))
+
+    def first_nonfinite(self, cache: Any) -> str | None:
+        """The place of the first number that is not finite in a cache of this rank, or else of another one."""
+        return next(filter(None, self.ranks.gather(first_nonfinite(cache))), None)
 
     def diverged(self, step: int, what: str, where: str | None) -> UserError:
         """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
@@ -279,10 +314,14 @@ class Trainer:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
         self.optimizer.catch_up()
+        if self.ranks.size > 1:
+            weights = [to_host(p.value) for p in self.parameters.values()]
+            sums = [zlib.crc32(np.ascontiguousarray(value).data) for value in weights]
+            require_equal(self.ranks, f"epoch {progress.epoch}: the weights", sums)
         if self.data.validation is None:
             better = True
         else:
-            result = evaluate(self.network, self.data.validation, self.data.classes)
+            result = evaluate(self.network, self.data.validation, self.data.classes, self.ranks)
             if not math.isfinite(result.loss):
                 raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
             better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
@@ -312,6 +351,8 @@ class Trainer:
         self.saving_took = self.saved_at - started
 
     def save(self, folder: Path, kinds: Iterable[str]) -> None:
+        if not self.ranks.is_root:
+            return
         # the newest update: no loss has seen it yet
         if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
             raise self.diverged(self.progress.step, "the update is not finite", None)
@@ -326,7 +367,7 @@ class Trainer:
 
     def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""
-        _, arrays = load_checkpoint(self.run.best, ("weights",))
+        _, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
         load_weights(self.network, arrays["weights"], self.run.best)
         self.network.to(self.device)
 
@@ -334,7 +375,8 @@ class Trainer:
         """Write the pending lines of metrics, but for the newest `keep`."""
         cut = len(self.pending_metrics) - keep
         if cut > 0:
-            self.run.append_metrics(self.pending_metrics[:cut])
+            if self.ranks.is_root:
+                self.run.append_metrics(self.pending_metrics[:cut])
             self.pending_metrics = self.pending_metrics[cut:]
 
 

@@ -31,6 +31,8 @@ def give_runtime(patch, cupy):
     properties = {"name": b"emulated device", "totalGlobalMem": 2**30}
     runtime = types.SimpleNamespace(
         getDevice=lambda: 0,
+        getDeviceCount=lambda: 1,
+        deviceGetPCIBusId=lambda number: "emulated",
         getDeviceProperties=lambda number: properties,
         driverGetVersion=lambda: 0,
         runtimeGetVersion=lambda: 0,

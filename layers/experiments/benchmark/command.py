@@ -34,6 +34,7 @@ MODES: dict[str, tuple[set[str], str]] = {
         | {"only", "repeats", "threads", "peer", "cache_dir", "as_json"},
         "whole processes on one corpus",
     ),
+    "--ranks": ({"ranks", "only", "repeats", "as_json"}, "steps on the ranks that mpiexec started"),
     "--scale": ({"scale", "rows", "only", "repeats", "threads", "peer", "figure", "as_json"}, "generated corpora"),
 }
 
@@ -41,6 +42,7 @@ MODES: dict[str, tuple[set[str], str]] = {
 @click.command()
 @click.option("--processes", is_flag=True, help="Measure whole processes on one corpus, beside fastText and others.")
 @click.option("--scale", is_flag=True, help="Measure growth with the number of rows, beside fastText.")
+@click.option("--ranks", is_flag=True, help="Measure steps on several ranks, under mpiexec -n N, beside one process.")
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
 @click.option(
     "--corpus", metavar="NAME", default="r8", show_default=True, help="Corpus whose texts are trained on and labelled."
@@ -52,7 +54,11 @@ MODES: dict[str, tuple[set[str], str]] = {
 @click.option(
     "--rows", metavar="NUMBERS", help="With --scale: rows, comma-separated.  [default: 10000,100000,1000000,3000000]"
 )
-@click.option("--only", metavar="NAMES", help="Figures, or with --processes and --scale contestants, comma-separated.")
+@click.option(
+    "--only",
+    metavar="NAMES",
+    help="Figures, comma-separated; with --processes and --scale contestants, with --ranks paper_64 and the like.",
+)
 @number_option("--repeats", 5, "Measurements of each figure; the median counts. With --scale 1 unless given.")
 @number_option(
     "--threads",
@@ -76,18 +82,21 @@ def benchmark(
     """Measure training, prediction, memory and growth; PyTorch and ours take turns on the same texts.
 
     With --processes: CPU seconds, wall seconds, peak memory and test accuracy of whole processes. With --scale: the
-    same for one epoch over generated corpora of 10,000 to 3,000,000 rows. On a GPU: steps in batches of 64, 256 and
-    1,024 texts in float32 and TF32, their parts, memory, and four epochs.
+    same for one epoch over generated corpora of 10,000 to 3,000,000 rows. With --ranks: steps of the presets paper and
+    recommended in batches of 64 and 512 texts on the ranks that mpiexec started. On a GPU: steps in batches of 64, 256
+    and 1,024 texts in float32 and TF32, their parts, memory, and four epochs.
     Takes about ten minutes on two cores. Nothing else should run meanwhile.
     """
     names = names_in(only) if only else []
-    modes = [f"--{name}" for name in ("processes", "scale") if options.pop(name)]
+    modes = [f"--{name}" for name in ("processes", "ranks", "scale") if options.pop(name)]
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)}: measure different things; give one of them")
     mode = modes[0] if modes else "--device" if resolve_device(device) == "cuda" else ""
     require_options_of(ctx, mode)
     if mode == "--processes":
         benchmark_processes(names, repeats, peer, as_json, **options)
+    elif mode == "--ranks":
+        benchmark_ranks(names, repeats, as_json)
     elif mode == "--scale":
         repeats = repeats if given_options(ctx, lambda name: name == "repeats") else 1
         benchmark_scale(names, repeats, peer, as_json, options)
@@ -161,6 +170,20 @@ def benchmark_processes(
             bar.set_postfix_str(name)
             bar.update(number > 1)
     click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+
+
+def benchmark_ranks(names: Sequence[str], repeats: int, as_json: bool) -> None:
+    """The command benchmark --ranks."""
+    from engine.training.launchers import launched_ranks
+    from layers.experiments.benchmark.ranks import as_table, link, measured
+
+    with launched_ranks() as ranks:
+        if ranks.size == 1:
+            raise UserError("--ranks: nothing has started several ranks; put mpiexec -n 2 before the command")
+        rows, seconds = list(measured(ranks, repeats, names)), link(ranks)
+        if ranks.is_root:
+            result = {"ranks": ranks.size, "steps": [row._asdict() for row in rows], "link": seconds}
+            click.echo(to_json(result) if as_json else as_table(rows, ranks, seconds))
 
 
 def benchmark_scale(
