@@ -64,10 +64,12 @@ def launched_ranks() -> Iterator[Alone]:
         from engine.training.reduce_mpi import MpiRanks
 
         ranks = MpiRanks.world(found.local_rank)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no library of MPI
         if found.rank:
             raise SystemExit(2) from None
-        reason = "mpi4py is not installed" if error.name == "mpi4py" else f"mpi4py does not load ({error})"
+        missing = isinstance(error, ImportError) and error.name == "mpi4py"
+        why = " ".join(str(error).splitlines()[:1])
+        reason = "mpi4py is not installed" if missing else f"mpi4py does not load ({why})"
         raise UserError(f"{found.launcher} started {found.size} ranks, but {reason}: {install_extra('mpi')}") from None
     if ranks.size != found.size:
         if found.rank:

@@ -17,7 +17,10 @@ from engine.training.config import TrainingConfig
 Fields: TypeAlias = Mapping[str, Any]  # values by field name
 NetworkClasses: TypeAlias = Mapping[str, type[Settings]]  # settings of networks by the value of their field "model"
 
-OF_TEXTS = ("corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column")  # of DataConfig
+OF_TEXTS = (  # of DataConfig: where texts are, and how their files are read
+    "corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column", "encoding", "delimiter",
+    "quotechar",
+)  # fmt: skip
 LENGTH = ("epochs", "step_budget")  # of TrainingConfig: how long a run goes on
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
 

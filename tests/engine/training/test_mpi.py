@@ -88,9 +88,11 @@ def test_checkpoints_are_the_same_on_any_number_of_ranks(tmp_path, options):
         assert left_in(tmp_path / str(ranks)) == left_in(tmp_path / "0")
     result = json.loads((tmp_path / "4" / "result.json").read_text())
     assert result["ranks"] == 4
-    assert [line.split("(")[0] for line in printed[2].splitlines() if "accuracy" in line or "F1" in line] == [
-        line.split("(")[0] for line in printed[0].splitlines() if "accuracy" in line or "F1" in line
-    ]
+    figures = {
+        ranks: [line.split("(")[0] for line in out.splitlines() if line.startswith(("test", "validation"))]
+        for ranks, out in printed.items()
+    }
+    assert len(figures[0]) == 3 and figures[2] == figures[4] == figures[0]
     assert len(re.findall("corpus files", printed[4])) == 1
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1
 
