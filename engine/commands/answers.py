@@ -103,7 +103,7 @@ class InputTable:
         for file in self.files:
             if names_in(file) != self.names:
                 raise UserError(f"{file.source}: has other columns than {first.source}; label the files one by one")
-        self.note = f"{source}: {first.described_columns(labelled=False)}"
+        self.note = f"{first.source}: {first.described_columns(labelled=False).removesuffix('; no label')}"
 
     def pieces(self) -> Iterator[tuple[list[Any], list[str], Callable[[int], str]]]:
         """(rows, their texts, a function of a row's number that names its place) of PIECE_ROWS rows at most."""

@@ -106,10 +106,10 @@ with_option = click.option(
 
 
 file_options = options(
-    click.option("--text-columns", metavar="NAMES", help="Text columns: names or positions from 1, comma-separated."),
+    click.option("--text-columns", metavar="NAMES", help="Text columns: names or positions from 1, with commas."),
     click.option("--encoding", metavar="NAME", help="Encoding of the file.  [default: utf-8]"),
-    click.option("--delimiter", metavar="CHARACTER", help="Character between columns of CSV, or tab."),
-    click.option("--quotechar", metavar="CHARACTER", help="Character around cells of CSV, or none."),
+    click.option("--delimiter", metavar="SIGN", help="Character between columns of CSV, or tab."),
+    click.option("--quotechar", metavar="SIGN", help="Character around cells of CSV, or none."),
 )
 
 
