@@ -89,7 +89,7 @@ def test_checkpoints_are_the_same_on_any_number_of_ranks(tmp_path, options):
     result = json.loads((tmp_path / "4" / "result.json").read_text())
     assert result["ranks"] == 4
     figures = {
-        ranks: [line.split("(")[0] for line in out.splitlines() if line.startswith(("test", "validation"))]
+        ranks: [line.split("(")[0] for line in out.splitlines() if line.startswith(("test ", "validation "))]
         for ranks, out in printed.items()
     }
     assert len(figures[0]) == 3 and figures[2] == figures[4] == figures[0]
