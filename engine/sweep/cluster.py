@@ -64,6 +64,7 @@ def connected(address: str) -> Iterator[Any]:
                 "and give the address that it prints, such as tcp://HOST:8786"
             ) from None
         try:
+            require_project(client, address)
             yield client
         finally:
             with contextlib.suppress(Exception):
@@ -77,6 +78,16 @@ async def try_to_connect(address: str) -> None:
 
     comm = await connect(address, timeout=CONNECT_SECONDS, **Security().get_connection_args("client"))
     await comm.close()
+
+
+def require_project(client: Any, address: str) -> None:
+    """Raise UserError unless the scheduler has this project, which it needs to read the tasks, in this version."""
+    try:
+        why = difference(versions(), client.run_on_scheduler(versions))
+    except Exception as error:  # of the scheduler
+        why = cannot_import(error, "dask scheduler")
+    if why:
+        raise UserError(f"--scheduler {address}: it {why}")
 
 
 class Cluster:
@@ -135,7 +146,7 @@ class Cluster:
             described = self.describe([worker for worker in there if worker not in {*self.known, *self.refused}])
         except OSError as error:
             raise UserError(
-                f"--scheduler: it was lost ({first_line(error)}), and runs on its workers save and stop; "
+                f"the scheduler was lost ({first_line(error)}), and runs on its workers save and stop; "
                 f"see to it, then continue with --resume {self.folder}"
             ) from None
         expected = bool(self.known) or not self.seen
@@ -172,10 +183,7 @@ class Cluster:
     def judge(self, answer: Any) -> tuple[str, str | None]:
         """(Host, None or why a worker can do no job) from its answer to describe(), which may be an exception."""
         if isinstance(answer, BaseException):
-            return "", (
-                f"cannot import this project ({first_line(answer)}); "
-                f"install wave-network {__version__} in the environment of `dask worker`"
-            )
+            return "", cannot_import(answer, "dask worker")
         differing = difference(versions(), answer["versions"])
         if differing:
             return answer["host"], differing
@@ -309,6 +317,13 @@ def versions() -> dict[str, str]:
         "wave-network": __version__,
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def cannot_import(error: BaseException, command: str) -> str:
+    return (
+        f"cannot import this project ({first_line(error)}); "
+        f"install wave-network {__version__} in the environment of `{command}`"
+    )
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str | None:

@@ -180,6 +180,18 @@ def test_versions_and_a_missing_project_are_told_in_one_line():
     assert missing.startswith("cannot import this project (ModuleNotFoundError(\"No module named 'engine'\")); install")
 
 
+class WithoutProject:
+    """A client whose scheduler runs from elsewhere."""
+
+    def run_on_scheduler(self, function):
+        raise ModuleNotFoundError("No module named 'engine'")
+
+
+def test_a_scheduler_without_the_project_is_named():
+    with pytest.raises(UserError, match="^--scheduler tcp://a:1: it cannot import this project .*`dask scheduler`"):
+        cluster.require_project(WithoutProject(), "tcp://a:1")
+
+
 @pytest.mark.parametrize("threads, slots", [(0, [1, 1]), (1, [8, 3]), (2, [4, 1]), (16, [1, 1])])
 def test_a_worker_does_as_many_jobs_as_it_has_cores_for(threads, slots):
     launcher = cluster.Cluster(None, [], Path("out"), threads, 0, print)
@@ -324,7 +336,7 @@ def test_a_lost_scheduler_is_named_and_runs_save(tmp_path):
         log = tmp_path / "logs" / "job0.log"
         closer = threading.Thread(target=lambda: (wait_for(lambda: log.exists() and log.read_text()), local.close()))
         closer.start()
-        with pytest.raises(UserError, match=rf"it was lost .*continue with --resume {tmp_path}"):
+        with pytest.raises(UserError, match=rf"the scheduler was lost .*continue with --resume {tmp_path}"):
             sweep_jobs.run([Job("job0", WAITING)], cluster.Cluster(client, WORKER, tmp_path, 1, 0, print))
         closer.join()
         wait_for(lambda: not processes_of(tmp_path))
