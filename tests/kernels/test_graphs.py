@@ -15,6 +15,7 @@ from engine.training.step import global_norm, update
 from layers.networks.parts import example_batch
 from tests.support.device_networks import NETWORKS, OTHERS, network_of
 from tests.support.emulated_device import emulated_device
+from tests.support.examples import if_thorough
 
 MANY = "smoothing, dropped tokens, twice"
 PADDED = {name: fields for name, fields in NETWORKS.items() if name != "dropout"}
@@ -47,9 +48,7 @@ def trained(network, steps=BATCHES, rate=1e-2, epochs=1, clip_norm=0.5):
     return {name: to_host(p.value).copy() for name, p in network.parameters().items()}, told, optimizer
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.thorough) for name in PADDED]
-)
+@pytest.mark.parametrize("name", [*OFTEN, *if_thorough(*(name for name in PADDED if name not in OFTEN))])
 @pytest.mark.parametrize(
     "dtype, tolerance", [pytest.param(np.float32, 1e-3, marks=pytest.mark.thorough), (np.float64, 1e-11)]
 )

@@ -17,9 +17,10 @@ from layers.fast import FUNCTIONS
 from layers.standard.layer_norm import EPSILON
 from tests.kernels.test_compile import FOLDERS
 from tests.support.emulation import SIGNATURE
+from tests.support.examples import if_thorough
 from tests.support.twin_checks import assert_kernels_agree
 
-ROWS = (1, 32, 33, 256, 257, 1000, *(pytest.param(n, marks=pytest.mark.thorough) for n in (31, 255, 300, 301)))
+ROWS = (1, 32, 33, 256, 257, 1000, *if_thorough(31, 255, 300, 301))
 FEED_FORWARD = ("gelu_forward", "gelu_backward", "sum_columns", "finish_columns")
 LAYER_NORM = ("layer_norm_forward", "layer_norm_backward", "layer_norm_parameters", "finish_columns")
 MAGNITUDE = ("bag_magnitude_forward", "bag_magnitude_slopes", "bag_magnitude_backward")

@@ -1,4 +1,4 @@
-"""The number of random examples: a quarter of them by default, all where `pytest -m thorough` runs."""
+"""Less by default: a quarter of the random examples, some of the values of a parameter; all under `-m thorough`."""
 
 import pytest
 from hypothesis import settings
@@ -15,3 +15,8 @@ def examples(count, **more):
         return pytest.mark.random_examples(settings(max_examples=wanted, **more)(test))
 
     return decorate
+
+
+def if_thorough(*values):
+    """Values for pytest.mark.parametrize that are tried under `-m thorough` alone."""
+    return [pytest.param(value, marks=pytest.mark.thorough) for value in values]
