@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import train
+from engine.commands.options import rounded
 
 # Writes the result of a run, an accuracy of 0.8 for seed 0 and of 0.9 for others, and adds its name to those started.
 STAND_IN = """
@@ -49,7 +50,7 @@ def test_accuracy_reports_mean_and_spread(tmp_path, run):
         and str(tmp_path / "a") in err
     )
     report = json.loads(out)
-    assert report == json.loads((tmp_path / "a" / "results.json").read_text())
+    assert report == rounded(json.loads((tmp_path / "a" / "results.json").read_text()))
     assert report["seeds"] == [0, 1] and [row["corpus"] for row in report["rows"]] == ["r8", "r52"]
     for row in report["rows"]:
         assert row["mean"] == pytest.approx(0.85) and row["mean_spread"] == pytest.approx(0.05 * 2**0.5)

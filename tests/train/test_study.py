@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from engine.commands.options import rounded
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.run_directory import RunDirectory
@@ -207,7 +208,7 @@ def test_some_of_the_runs_and_json(tmp_path, options, run, without_figures):
     )
     study = json.loads(out)
     assert code == 0 and list(study["runs"]) == ["modulation"] and study["settings"]["modulation"]["readout"] == "both"
-    assert study == json.loads((tmp_path / "study" / "study.json").read_text())
+    assert study == rounded(json.loads((tmp_path / "study" / "study.json").read_text()))
 
 
 @pytest.mark.parametrize(

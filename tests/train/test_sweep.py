@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import train
+from engine.commands.options import rounded
 from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
@@ -77,13 +78,17 @@ def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, sweep_file, r
         "table.md",
     ]
     assert read_toml(folder / "sweep.toml")["preset"] == DEFAULTS["wave"]
-    assert outputs[2] == json.loads((folder / "results.json").read_text())
+    assert outputs[2] == rounded(json.loads((folder / "results.json").read_text()))
     for row, label in zip(outputs[2]["rows"], ["none", "no dropout"]):
         accuracies = [
             json.loads((folder / "runs" / run["run"] / "result.json").read_text())["test_accuracy"]
             for run in row["runs"]
         ]
-        assert row["change"] == label and row["mean"] == pytest.approx(sum(accuracies) / 2) and len(accuracies) == 2
+        assert (
+            row["change"] == label
+            and row["mean"] == pytest.approx(sum(accuracies) / 2, rel=1e-5)
+            and len(accuracies) == 2
+        )
     assert (folder / "table.md").read_text().startswith("| change | seeds | test accuracy |")
     assert (folder / "table.csv").read_text().count("\n") == 3
     assert "3 classes" in (folder / "logs" / "none-0.log").read_text()
@@ -276,7 +281,7 @@ def require_ensembles_measured(folder, out, run):
         ensemble = row["ensemble"]
         assert ensemble["groups"] == ensemble["planned"] == len(measured) == len(paths) // size
         for name in ("accuracy", "macro_f1"):
-            assert ensemble[name] == pytest.approx(sum(figures[name] for figures in measured) / len(measured))
+            assert ensemble[name] == pytest.approx(sum(figures[name] for figures in measured) / len(measured), rel=1e-5)
         line = next(line for line in out.splitlines() if line.startswith(row["change"] + "  "))
         assert f"  {100 * ensemble['accuracy']:.2f} " in line and line.count("±") == (4 if len(measured) > 1 else 3)
 
