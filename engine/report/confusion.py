@@ -111,7 +111,10 @@ def measure(
             )
         batch = encode_labelled(run.settings.data, opened.vocabulary, opened.classes, texts)
     except UserError as error:
-        return Unmeasured(f"What the run confuses is not known, since its texts cannot be read again: {error}")
+        return Unmeasured(
+            "The texts cannot be read again, so that confusions and calibration are not known, and all figures are "
+            f"those of the end of the training: {error}"
+        )
     assert batch.labels is not None
     with computing(opened.settings.training, device):
         predicted, probability = predict_classes(opened.network, batch)

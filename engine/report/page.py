@@ -150,9 +150,8 @@ def cards_of(figures: Figures | None) -> list[tuple[str, str, str]]:
     if figures.macro_f1 is not None:
         cards.append((percent(figures.macro_f1), "macro F1", "the mean over the classes"))
     if figures.worst is not None:
-        cards.append(
-            (percent(figures.worst.f1), "F1 of the worst class", readable(figures.worst.name, NAME_CHARACTERS))
-        )
+        name = readable(figures.worst.name, NAME_CHARACTERS)
+        cards.append((percent(figures.worst.f1), "F1 of the worst class", f"class {name}"))
     return [(figure.replace(" ", NO_BREAK), name, note) for figure, name, note in cards]
 
 

@@ -285,7 +285,7 @@ def test_a_page_begins_with_figures_and_errors(make_run, read, few_figures):
     assert shown == [
         ["90.00\N{NO-BREAK SPACE}%", "test accuracy"],
         ["90.00\N{NO-BREAK SPACE}%", "macro F1", "the mean over the classes"],
-        ["90.00\N{NO-BREAK SPACE}%", "F1 of the worst class", "a"],
+        ["90.00\N{NO-BREAK SPACE}%", "F1 of the worst class", "class a"],
     ]
 
 
@@ -314,7 +314,7 @@ def test_a_text_labelled_wrong_is_shown_whole(make_run, read, few_figures):
     page = check_page(page_html(report_of([run], [found])))
     for item, one in zip(page.iterfind(".//ul[@class='wrong']/li"), found.mistakes):
         summary = item.find("details/summary")
-        assert f"{summary.text} {summary.tail}".strip() == readable(one.text) and len(summary.text) <= BEGINNING
+        assert f"{summary.text}{summary.tail}" == readable(one.text) and len(summary.text) <= BEGINNING
         assert [b.text for b in item.iter("b")] == [one.true, one.predicted]
         assert item.find("span/span").text == percent(one.probability)
 
