@@ -65,7 +65,7 @@ def train_command(project: Project) -> click.Command:
     ) -> None:
         """Train a network, measure it on the test texts, keep everything in a run directory.
 
-        Ctrl-C saves and stops; --resume RUN_DIR goes on from there. mpiexec -n N … trains on N processes.
+        Ctrl-C saves; --resume RUN_DIR goes on. Under mpiexec -n N: N processes.
         """
         with launched_ranks() as ranks:
             log = make_log(as_json) if ranks.is_root else lambda line: None
