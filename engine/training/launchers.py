@@ -7,11 +7,13 @@ ranks, and which of its machine this one is; everything else is asked of MPI. Wi
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.support.command import install_extra
 from engine.support.errors import UserError
-from engine.training.reduce import ALONE, Alone
+
+if TYPE_CHECKING:
+    from engine.training.reduce import Alone
 
 # (launcher, its variables of the number of ranks and of the rank), the most specific first: ranks of mpiexec within a
 # Slurm job see Slurm's variables too, but those count the helpers that mpiexec started there.
@@ -50,7 +52,7 @@ def speaks() -> bool:
 
 
 @contextmanager
-def launched_ranks() -> Iterator[Alone]:
+def launched_ranks() -> Iterator["Alone"]:
     """The ranks that a launcher started, or ALONE; whatever ends one of them within this context ends all.
 
     Only one rank lets its exception out; the others end without a word, with its exit code. UserError without mpi4py,
@@ -58,6 +60,8 @@ def launched_ranks() -> Iterator[Alone]:
     """
     found = place()
     if found is None:
+        from engine.training.reduce import ALONE
+
         yield ALONE
         return
     try:

@@ -59,10 +59,10 @@ class ShardedBatch(NamedTuple):
 
 
 class ShardGenerator:
-    """The random numbers of one shard on the host.
+    """The random numbers of one shard on the host. key: of the step; before: tokens of the shards before.
 
     One number for each token (random() of an int) is what a step without shards would draw for that token; arrays of
-    more dimensions come from a stream of the shard's own. key: of the step; before: tokens of the shards before.
+    more dimensions come from a stream of the shard's own.
     """
 
     def __init__(self, key: tuple[int, ...], number: int, before: int) -> None:
@@ -124,14 +124,11 @@ def update_in_shards(
         optimizer.control = adamw_cuda.new_control(first)
     run = ShardPasses(network, optimizer, batch)
     own = own_shards(ranks, batch.shard_count)
-    parts: dict[Node, Gradients] = {}
-    for node in nodes_within((0, batch.shard_count), own.start, own.stop):
-        gradients = tree_sum(node, run.gradients_of, add_gradients)
-        if gradients is not None:
-            parts[node] = gradients
+    nodes = nodes_within((0, batch.shard_count), own.start, own.stop)
+    sums = {node: tree_sum(node, run.gradients_of, add_gradients) for node in nodes}
+    parts = {node: gradients for node, gradients in sums.items() if gradients is not None}
     told = ranks.gather((run.bad, layout_of(parts)))
-    bad = next((what for what, _ in told if what), None)
-    if bad is not None:
+    if bad := next((what for what, _ in told if what), None):
         raise NotFinite(bad, run.bad_cache)
     like = {name: p.value for name, p in parameters.items()}
     like[FIGURES] = array_module(first).zeros(2, first.dtype)
@@ -164,32 +161,29 @@ class ShardPasses:
         shard = self.batch.shards.get(node[0]) if node[1] - node[0] == 1 else None
         if shard is None or self.bad:
             return None
-        network, parameters = self.network, self.optimizer.parameters
+        loss, cache = self.passed(shard)
+        if self.bad:
+            return None
+        parameters = self.optimizer.parameters
         first = next(iter(parameters.values())).value
-        weight = first.dtype.type((len(shard.texts.offsets) - 1) / self.batch.texts)
-        if uses_kernels(first):
-            loss, cache = self.pass_on_device(shard)
-        else:
-            loss, cache = network.loss_forward(shard.prepared, train=True, rng=shard.rng)
-            if not math.isfinite(loss):
-                self.bad, self.bad_cache = f"the loss is {float(loss)}", cache
-                return None
-            network.zero_grad()
-            network.loss_backward(cache)
+        weight = first.dtype.type(shard.texts.texts / self.batch.texts)
         hits = (cache.logits.argmax(axis=1) == array_module(cache.logits).asarray(cache.labels)).sum()
         found = {name: scaled(p.grad, weight) for name, p in parameters.items() if p.grad is not None}
         return {**found, FIGURES: figures_of(loss * weight, hits, first)}
 
-    def pass_on_device(self, shard: Shard) -> tuple[Any, Any]:
-        """(loss, cache) by kernels, or by CUDA graphs of forward and backward alone: the norm is that of all shards."""
+    def passed(self, shard: Shard) -> tuple[Any, Any]:
+        """(loss, cache) of both passes. CUDA graphs hold these alone: the norm is that of all shards."""
         network, optimizer = self.network, self.optimizer
         padded = graphs.padded_batch(network, shard.prepared, shard.rng)
         if padded is not None:
             optimizer.graphs = optimizer.graphs or graphs.GradientGraphs(lambda *_: None)
             return optimizer.graphs.gradients(network, optimizer, padded, shard.rng, 0.0)
         loss, cache = network.loss_forward(shard.prepared, train=True, rng=shard.rng)
-        network.zero_grad()
-        network.loss_backward(cache)
+        if uses_kernels(loss) or math.isfinite(loss):
+            network.zero_grad()
+            network.loss_backward(cache)
+        else:
+            self.bad, self.bad_cache = f"the loss is {float(loss)}", cache
         return loss, cache
 
 

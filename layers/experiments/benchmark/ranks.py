@@ -1,9 +1,7 @@
 """Steps of one process and of the ranks that mpiexec started, in turns on the same batches of random texts.
 
-    mpiexec -n N python train.py benchmark --ranks
-
 Every rank measures; what is shown is rank 0's. A step is what a training does for a batch: preparation, passes,
-exchange, update. ranks.md says what follows from the figures.
+exchange, update. ranks.md says how to start it, and what follows from the figures.
 """
 
 import statistics
@@ -189,12 +187,10 @@ def link(ranks: Alone, calls: int = 10) -> dict[int, float]:
 
 def as_table(rows: list[Row], ranks: Alone, seconds: dict[int, float]) -> str:
     """The table of all rows, in milliseconds, and the time of messages."""
-    table = [
-        [row.preset, row.texts]
-        + [f"{1e3 * value:.2f}" for value in row[2:9]]
-        + [f"{row.one / row.ranks:.2f}", f"{row.megabytes:.2f}", f"{row.rows:,}"]
-        for row in rows
-    ]
+    table = []
+    for row in rows:
+        last = [f"{row.one / row.ranks:.2f}", f"{row.megabytes:.2f}", f"{row.rows:,}"]
+        table.append([row.preset, row.texts, *(f"{1e3 * value:.2f}" for value in row[2:9]), *last])
     head = [
         "preset", "texts", "one process", "in shards", "passes of a shard", "update", f"{ranks.size} ranks",
         "exchanging", "agreeing", "times faster", "MB sent", "rows",
