@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def connected(address: str) -> Iterator[Any]:
         try:
             asyncio.run(try_to_connect(address))  # a Client that cannot takes as long again to give up
             client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, asyncio.TimeoutError, ValueError) as error:
             raise UserError(
                 f"--scheduler {address}: cannot be reached ({first_line(error)}); start one with `dask scheduler` "
                 "and give the address that it prints, such as tcp://HOST:8786"
@@ -232,7 +233,7 @@ class PlacedJob:
             return self.ended(reason(code, log_of(self.cluster.folder / "logs", self.job)))
         if code is not None:  # as by the SIGTERM of a batch system, before the worker itself goes
             return self.start_again("has stopped it")
-        gone = self.worker not in self.cluster.known or self.future.status in ("cancelled", "lost")
+        gone = self.worker not in self.cluster.known or self.future.status in ("cancelled", "lost", "error")
         return self.start_again("was lost") if gone else None
 
     def result(self) -> tuple[int | None, str | None]:
@@ -245,7 +246,12 @@ class PlacedJob:
             if self.future.status == "error":
                 error = self.future.exception(timeout=REFRESH_SECONDS)
                 return None, None if isinstance(error, KilledWorker) else first_line(error)
-        except (OSError, asyncio.CancelledError):  # not yet: its worker may just have been lost
+        except (
+            OSError,
+            asyncio.TimeoutError,
+            asyncio.CancelledError,
+            CancelledError,
+        ):  # not yet: its worker may just have been lost
             pass
         return None, None
 
