@@ -270,7 +270,9 @@ def test_bad_values(tmp_path, arguments, run, options, words):
     refused(run(*arguments, "--output", tmp_path / "new", *options), *words)
 
 
-@pytest.mark.parametrize("options", [["--operation", "addition"], ["--unknown"], ["--device", "tpu"], ["train", "stray"]])
+@pytest.mark.parametrize(
+    "options", [["--operation", "addition"], ["--unknown"], ["--device", "tpu"], ["train", "stray"]]
+)
 def test_usage_errors_keep_clicks_three_lines(run, options):
     code, _, err = run(*options)
     assert code == 2
