@@ -181,7 +181,7 @@ def test_ctrl_c_tells_of_resume_only_where_there_is_that_option(run, monkeypatch
     for place in (
         "engine.cuda.doctor.examine",
         "engine.commands.train.chosen_settings",
-        "engine.commands.inspect.open_run",
+        "engine.commands.inspect.require_nothing_but",
         "engine.sweep.run.read_sweep",
     ):
         monkeypatch.setattr(place, interrupted)
