@@ -55,10 +55,9 @@ def runs_in(paths: Sequence[Path | str]) -> tuple[list[Path | str], list[str]]:
         if not (Path(path) / PLAN_FILE).is_file():
             found.append(path)
             continue
-        folders = sorted(
-            (Path(path) / "runs").glob("*/config.toml"), key=lambda file: in_number_order(file.parent.name)
-        )
-        begun = [file.parent for file in folders if has_step(RunDirectory(file.parent))]
+        folders = [file.parent for file in (Path(path) / "runs").glob("*/config.toml")]
+        folders.sort(key=lambda folder: in_number_order(folder.name))
+        begun = [folder for folder in folders if has_step(RunDirectory(folder))]
         if not begun:
             raise UserError(f"{path}: no run of this sweep has trained a step yet; wait until one has")
         waiting = len(folders) - len(begun)

@@ -19,6 +19,7 @@ from engine.report.page import (
     MISTAKES_SHOWN,
     best_groups,
     changed_message,
+    classes_rows,
     draw_rates,
     halves,
     matrix_caption,
@@ -305,6 +306,14 @@ def test_of_many_classes_and_texts_most_are_folded(make_run, read, few_figures, 
     assert sorted(row[0].text for row in rows) == sorted(names)
     scores = [float(row[4].text.rstrip(" %")) for row in rows]
     assert scores == sorted(scores) and scores[0] == pytest.approx(100 * min(one.f1 for one in found.classes), abs=0.01)
+
+
+def test_classes_stand_by_their_f1():
+    """The lowest first, of equal ones the largest; those without texts, whose F1 means nothing, last."""
+    rows = [("a", 5, 0.9), ("b", 0, 0.0), ("c", 5, 0.2), ("d", 9, 0.2), ("e", 5, 0.5)]
+    shown = classes_rows([ClassRow(name, texts, 0.25, 0.75, f1) for name, texts, f1 in rows])
+    assert [row[0] for row in shown] == ["d", "c", "e", "a", "b"]
+    assert shown[0] == ["d", "9", "25.00 %", "75.00 %", "20.00 %"]
 
 
 def test_a_text_labelled_wrong_is_shown_whole(make_run, read, few_figures):
