@@ -218,6 +218,8 @@ def files_of(folder):
         content = path.read_bytes()
         if path.suffix in (".json", ".jsonl"):
             content = re.sub(measured, "", content.decode())
+        if path.suffix == ".log":
+            content = re.sub(r"[\d,.]+ texts/s.*", "", content.decode())
         if path.name in ("table.md", "table.csv"):
             content = re.sub(r"[\d.]+ s \|.*|,[\d.]+,\d+$", "", content.decode(), flags=re.MULTILINE)
         found[path.relative_to(folder).as_posix()] = content
