@@ -66,8 +66,9 @@ def export_command(project: Project) -> click.Command:
 
 
 def bytes_in(folder: str) -> int:
-    """The bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    """The bytes of all files in a folder; those of files that are linked, once."""
+    found = [path.stat() for path in Path(folder).rglob("*") if path.is_file()]
+    return sum({(file.st_dev, file.st_ino): file.st_size for file in found}.values())
 
 
 def hub_command(project: Project) -> click.Group:
