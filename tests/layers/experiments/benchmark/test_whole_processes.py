@@ -90,7 +90,7 @@ def test_the_table_compares_with_fasttext(data, started):
     lines = as_table(processes).splitlines()
     assert lines[2].split() == "ours, empty cache 1.00 10.00 1 MiB 50.00 % 0.50".split()
     assert lines[3].split() == "fastText 2.00 20.00 2 MiB 50.00 % 1.00".split()
-    assert lines[4].startswith("files: 8 training, 8 test texts; medians of 1, each on 1 core")
+    assert lines[4].startswith("train.csv: 8 training, 8 test texts; medians of 1, each on 1 core")
     found = json.loads(json.dumps(whole_processes.as_json_object(processes)))
     assert [row["name"] for row in found["results"]] == ["ours_cold", "fasttext"] and found["machine"]["cores"]
     processes.found.pop("fasttext")
