@@ -142,7 +142,10 @@ def test_sigmoid_cross_entropy(emulated, classes, smoothing):
 
 def test_decisions_that_are_all_but_certain(emulated):
     """Loss and gradient are so small that only what is computed beside the 1 agrees."""
-    inputs = np.array([[40.0, -35.0, 38.0], [-40.0, 37.0, -36.0]]), np.array([[True, False, True], [False, True, False]])
+    inputs = (
+        np.array([[40.0, -35.0, 38.0], [-40.0, 37.0, -36.0]]),
+        np.array([[True, False, True], [False, True, False]]),
+    )
     assert_kernels_agree(emulated, "sigmoid_cross_entropy", inputs, SIGMOID_CROSS_ENTROPY)
 
 
