@@ -55,12 +55,14 @@ def evaluate_command(project: Project) -> click.Command:
         )
         classes = [row._asdict() for row in result.classes]
         if as_json:
-            click.echo(to_json({**result._asdict(), "classes": classes}))
+            figures = {name: value for name, value in result._asdict().items() if value is not None}
+            click.echo(to_json({**figures, "classes": classes}))
             return
         click.echo(f"\n{class_table(classes)}\n")
-        click.echo(
-            f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}"
-        )
+        accuracy, macro_f1 = f"accuracy {100 * result.accuracy:.2f} %", f"macro F1 {100 * result.macro_f1:.2f} %"
+        if result.micro_f1 is not None:
+            accuracy, macro_f1 = f"micro F1 {100 * result.micro_f1:.2f} %", f"{macro_f1}, subset {accuracy}"
+        click.echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}")
 
     return evaluate
 

@@ -94,11 +94,20 @@ def result_table(result: dict[str, Any]) -> str:
     lines = [""]
     if result["classes"]:
         lines += [class_table(result["classes"]), ""]
-    validation = f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"
+    best = f"(epoch {result['best_epoch']} of {result['epochs']})"
     figures = [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),
-        ("validation accuracy", validation),
+        ("validation accuracy", f"{percent(result['validation_accuracy'])} {best}"),
+    ]
+    if "test_micro_f1" in result:  # a text may have several labels
+        figures = [
+            ("test micro F1", percent(result["test_micro_f1"])),
+            ("test macro F1", percent(result["test_macro_f1"])),
+            ("test subset accuracy", percent(result["test_accuracy"])),
+            ("validation micro F1", f"{percent(result['validation_micro_f1'])} {best}"),
+        ]
+    figures += [
         ("training time", f"{result['train_seconds']:.1f} s, {result['tokens_per_second']:,.0f} tokens/s"),
         ("peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("run directory", result["run_directory"]),

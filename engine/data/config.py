@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 
+LABELS = ("one", "several")
 TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 
 
@@ -22,6 +24,13 @@ class DataConfig(Settings):
         "", "columns of the text by name or position from 1, separated by commas; guessed if empty"
     )
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
+    labels: str = setting("one", "labels of a text in the files: one, or several and none too", choices=LABELS)
+    label_separator: str = setting(
+        ",", "what stands between the labels of a text, where it may have several; a JSON list needs none"
+    )
+    label_columns: str = setting(
+        "", "columns of 0 and 1, by name or position, separated by commas: a label each, where a text may have several"
+    )
     tokenizer: str = setting(
         "", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts"
     )
@@ -50,3 +59,16 @@ class DataConfig(Settings):
     validation_fraction: float = setting(
         0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.label_separator:
+            raise UserError("label_separator: expected a character or more, got nothing; the default is a comma")
+        if self.label_columns and not self.has_several_labels():
+            raise UserError("label_columns: a text then may have several labels; add --multi-label, or leave it out")
+        if self.label_columns and self.label_column:
+            raise UserError("label_columns and label_column: both name the labels; give one of the two")
+
+    def has_several_labels(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels == "several"

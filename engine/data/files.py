@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from engine.arrays.checks import check_choice
 from engine.data.blocks import Block, Blocks
 from engine.data.columns import choose_columns
 from engine.data.fields import cells_of, regular_fields, texts_of
+from engine.data.label_sets import LabelCells
 from engine.data.strings import strings_from
 from engine.data.tables import MISSING, cell_text, format_of, read_rows
 from engine.data.texts import LabelledTexts, TextBlock, joined, shown
@@ -32,6 +34,8 @@ class FileTexts:
     from the names in a header; without one the label is the first or last column, whichever repeats its values more,
     and the text all the others.
     labels: "required", "optional" (None where the file has no label column, or an empty one) or "ignored" (None).
+    separator: where a text may have several labels, what stands between them (label_sets.py). label_columns: names or
+    positions of columns of 0 and 1, a label each, in place of label_column.
     Blank lines are skipped, except in plain lines. UserError, naming file and line, for anything that cannot be read.
     """
 
@@ -41,6 +45,8 @@ class FileTexts:
         text_columns: str | int | Sequence[str | int] | None = None,
         label_column: str | int | None = None,
         labels: str = "required",
+        separator: str | None = None,
+        label_columns: Sequence[str | int] | None = None,
     ) -> None:
         check_choice("labels", labels, ("required", "optional", "ignored"))
         self.source, self.labels = os.fspath(path), labels
@@ -55,7 +61,10 @@ class FileTexts:
         table = read_rows(self.source, self.format, head, last=whole)
         if not table.rows:
             raise UserError(f"{self.source}: the file holds no rows; give one with at least one text")
-        self.columns = choose_columns(self.source, self.format, table.rows, text_columns, label_column, labels)
+        self.columns = choose_columns(
+            self.source, self.format, table.rows, text_columns, label_column, labels, label_columns
+        )
+        self.sets = None if separator is None else LabelCells(separator, self.columns.label_names())
         has_header = self.columns.header is not None and self.format.delimiter is not None
         self.header_line = table.lines[0] if has_header else 0
         if whole and len(table.rows) == has_header:
@@ -67,7 +76,7 @@ class FileTexts:
         empty = filled = None  # lines of labels, where they are optional
         for block in blocks:
             read = self.regular_block(block, blocks) or self.any_block(block, blocks)
-            if self.labels == "optional" and read.labels is not None:
+            if self.labels == "optional" and read.labels is not None and self.sets is None:
                 places = [line for name, line in zip(read.labels, read.lines or ()) if not name]
                 empty = empty or next(iter(places), None)
                 filled = filled or len(places) < len(read.labels)
@@ -80,7 +89,7 @@ class FileTexts:
 
     def regular_block(self, block: Block, blocks: Blocks) -> TextBlock | None:
         """The texts of a Block that is regular; None for any other."""
-        label = self.label()
+        label, columns = self.label(), self.set_columns()
         if self.columns.text != sorted(set(self.columns.text)):
             return None
         fields = regular_fields(block.data, self.format, self.columns.width, self.header_line - block.line)
@@ -89,6 +98,9 @@ class FileTexts:
         names = None if label is None else cells_of(fields, label)
         if names is not None and any(not name or sanitize(name) != name for name in set(names)):
             return None
+        lines = (block.line + fields.lines).tolist()
+        if columns:
+            names = self.read_sets([cells_of(fields, column) for column in columns], lines)
         texts = texts_of(fields, self.columns.text)
         if names is None and self.format.name == "TSV" and not np.diff(texts.offsets).all():
             return None  # a row of blanks is none
@@ -96,7 +108,7 @@ class FileTexts:
             if block.last:
                 return None
             blocks.take_back(block.data[fields.used :])
-        return TextBlock(texts, names, (block.line + fields.lines).tolist(), self.source)
+        return TextBlock(texts, names, lines, self.source)
 
     def any_block(self, block: Block, blocks: Blocks) -> TextBlock:
         """The texts of any Block."""
@@ -110,13 +122,28 @@ class FileTexts:
         self.cut_rows(rows, lines)
         cells = [self.column_cells(rows, lines, index) for index in self.columns.text]
         texts = [" ".join(parts).strip() for parts in zip(*cells)]
-        label = self.label()
+        label, columns = self.label(), self.set_columns()
         names = None if label is None else self.read_labels(rows, lines, label)
+        if columns:
+            names = self.read_sets([self.column_cells(rows, lines, column) for column in columns], lines)
         return TextBlock(strings_from(texts), names, lines, self.source)
 
     def label(self) -> int | None:
-        """The index of the column of labels; None where there are none or they are not asked for."""
-        return None if self.labels == "ignored" else self.columns.label
+        """The index of the column of labels; None where there are none, several, or they are not asked for."""
+        return None if self.labels == "ignored" or self.sets is not None else self.columns.label
+
+    def set_columns(self) -> list[int]:
+        """The indices of the columns that hold the labels of texts with several; none where there are no such."""
+        return [] if self.labels == "ignored" or self.sets is None else self.columns.label_indices()
+
+    def read_sets(self, columns: list[list[str]], lines: list[int]) -> list[str]:
+        """The labels of each row as a string (label_sets.py). columns: of cells."""
+        assert self.sets is not None
+
+        def wrong(row: int, what: str) -> UserError:
+            return UserError(f"{self.source}, line {lines[row]}: {what}")
+
+        return self.sets.read([tuple(cell.strip() for cell in cells) for cells in zip(*columns)], wrong)
 
     def cut_rows(self, rows: list[Any], lines: list[int]) -> None:
         """Bring rows that are too wide to the width of the table, in place.
@@ -147,7 +174,7 @@ class FileTexts:
                     else f"{len(row)} columns, but {columns.width} are expected"
                 )
                 raise UserError(f"{self.source}, line {line}: {found}; complete or remove the line")
-            text = cell_text(cell)
+            text = json.dumps(cell) if isinstance(cell, list) and index in self.set_columns() else cell_text(cell)
             if text is None:
                 raise UserError(
                     f"{self.source}, line {line}: {columns.describe(index)} holds {shown(cell)}; "
@@ -196,8 +223,9 @@ class FileTexts:
             if self.format.delimiter is not None:
                 parts[0] += ", no header" if columns.header is None else ", header"
             parts.append("text: " + columns.describe(*columns.text))
-            found = columns.label if labelled else None
-            parts.append("no label" if found is None else "label: " + columns.describe(found))
+            found = columns.label_indices() if labelled else []
+            named = "label: " if self.sets is None else "labels: "
+            parts.append(named + columns.describe(*found) if found else "no label")
         return "; ".join(parts)
 
 

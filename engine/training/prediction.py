@@ -17,7 +17,7 @@ from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import predict_probabilities
 from engine.training.trained_run import classes_of, open_run
-from engine.types import Floats2d
+from engine.types import Floats1d, Floats2d
 
 BATCH = 1024  # texts at a time
 THREADS = 2
@@ -40,6 +40,19 @@ def common_classes(paths: Sequence[str | Path]) -> list[str]:
     return classes
 
 
+def require_kind(path: str | Path, several: bool, expected: bool, first: str | Path) -> None:
+    """Raise UserError where a run may give a text several labels and the first run may not, or the other way round."""
+    if several != expected:
+        here, there = ("several" if kind else "one" for kind in (several, expected))
+        raise UserError(f"{path}: labels={here}, but {first} has labels={there}; take runs of one kind")
+
+
+def mean_thresholds(thresholds: Sequence[Floats1d | None]) -> Floats1d | None:
+    """The mean of the thresholds of runs; None where a text has one label."""
+    found = [own for own in thresholds if own is not None]
+    return np.mean(found, axis=0) if found else None
+
+
 class Predictor:
     """M ≥ 1 trained runs of the same classes, which label texts by the mean of their class probabilities.
 
@@ -47,7 +60,8 @@ class Predictor:
             probabilities = predictor.probabilities(["profits rose in the third quarter"])
             label = predictor.classes[int(probabilities[0].argmax())]
 
-    Within the context matrix products have the threads and the precision of the first run.
+    thresholds: (C,), where a text may have several labels, the probabilities from which it gets them, the mean of those
+    of the runs; else None. Within the context matrix products have the threads and the precision of the first run.
     """
 
     def __init__(
@@ -61,6 +75,10 @@ class Predictor:
         keep_freed_memory()
         self.classes, self.device = common_classes(paths), device
         self.runs = [open_run(path, network_classes, build_network, device) for path in paths]
+        thresholds = [run.thresholds for run in self.runs]
+        for path, own in zip(paths, thresholds):
+            require_kind(path, own is not None, thresholds[0] is not None, paths[0])
+        self.thresholds = mean_thresholds(thresholds)
         self.encoders = [Encoder(run.vocabulary, run.settings.data.max_tokens) for run in self.runs]
         self.context = ExitStack()
 

@@ -27,6 +27,7 @@ from engine.layer import Parameter, squared_norm
 from engine.support.implementation import current
 from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
+from engine.training.evaluation import are_right
 from engine.types import Array, Floats
 
 
@@ -151,7 +152,11 @@ class DeviceRecords:
 
         line: of metrics, whose loss and accuracy are not known yet; batch: on the host.
         """
-        adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, self.values[len(self.steps)])
+        logits, labels, into = update.cache.logits, update.cache.labels, self.values[len(self.steps)]
+        if labels.ndim == 2:
+            into[0], into[1], into[2] = update.loss, control[0], are_right(logits, labels).sum()
+        else:
+            adamw_cuda.record(update.loss, control, logits, labels, into)
         self.steps.append((line, batch))
 
     def is_full(self) -> bool:
