@@ -70,7 +70,7 @@ def measure_linear(corpus: Corpus, several_labels: bool = False) -> dict[str, An
     found: dict[str, Any] = {"test_accuracy": None, "test_macro_f1": None, "validation_accuracy": None}
     if corpus.test is not None:
         wanted = encode(corpus.test.labels, classes, corpus.test)
-        predicted = np.asarray(model.predict(corpus.test.texts))
+        predicted = np.asarray(model.predict(corpus.test.texts)).reshape(wanted.shape)  # of one class it is flat
         scored = score_sets(wanted, predicted > 0, classes) if several_labels else score(wanted, predicted, classes)
         found.update(test_accuracy=scored.accuracy, test_macro_f1=scored.macro_f1)
         if several_labels:
@@ -220,7 +220,7 @@ def require_same_texts(folder: str | Path, found: Evaluation, result: Mapping[st
 
     Rounding may differ on another device or with other threads.
     """
-    count = sum(row.texts for row in found.classes)
+    count = max(1, sum(row.texts for row in found.classes))
     if abs(found.accuracy - result["test_accuracy"]) > max(SAME, 1.5 / count):
         now, before = (f"{100 * accuracy:.2f} %" for accuracy in (found.accuracy, result["test_accuracy"]))
         told = f"has a test accuracy of {now} on the test texts as they are now, and of {before} in its result.json"

@@ -184,6 +184,13 @@ def test_all_arrays_go_in_one_copy_and_keep_their_places(copies):
     assert three.host.dtype == np.int64 and len(copies) == 1
 
 
+def test_booleans_keep_their_shape_and_come_with_the_rest(copies):
+    rows = np.array([[True, False, True], [False, True, False]])
+    pair = move_together(Pair(np.array([7, 8]), rows), CopiedArray(np.zeros(1)))
+    assert pair.first.host.tolist() == [7, 8] and len(copies) == 1
+    assert pair.second.host.tolist() == rows.tolist() and pair.second.host.dtype == bool
+
+
 def test_nothing_is_copied_that_is_there_already(copies):
     tree = Pair(np.array([1]), None)
     assert move_together(tree, np.zeros(1)) is tree and move_together(None, CopiedArray(np.zeros(1))) is None
