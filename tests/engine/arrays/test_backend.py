@@ -157,6 +157,12 @@ class CopiedArray:
     def __getitem__(self, key):
         return CopiedArray(self.host[key])
 
+    def reshape(self, shape):
+        return CopiedArray(self.host.reshape(shape))
+
+    def astype(self, dtype):
+        return CopiedArray(self.host.astype(dtype))
+
 
 @pytest.fixture
 def copies(monkeypatch):

@@ -11,7 +11,7 @@ from engine.data import blocks as blocks_module
 from engine.data.batching import split_validation, take
 from engine.data.config import DataConfig
 from engine.data.files import read_texts
-from engine.data.label_sets import strata
+from engine.data.label_sets import LabelCells, strata
 from engine.data.prepare import prepare
 from engine.data.reading import open_corpus, read_corpus
 from engine.data.texts import LABEL_END, LabelledTexts, class_names, encode_label_sets, names_in
@@ -247,3 +247,21 @@ def test_a_corpus_needs_a_label(write):
 def test_settings_that_contradict_each_other_are_refused(fields, message):
     with pytest.raises(UserError, match=message):
         DataConfig(**fields)
+
+
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=";"), min_size=1, max_size=6).filter(
+    lambda name: not name.startswith("[")
+)
+
+
+@given(st.lists(st.lists(NAMES, max_size=4), min_size=1, max_size=6))
+def test_all_three_forms_hold_the_same_sets(rows):
+    """With repeats, in any order: the string of each row is that of its sorted labels."""
+    known = sorted({name for names in rows for name in names})
+    forms = [
+        (LabelCells(";"), [("; ".join(names),) for names in rows]),
+        (LabelCells(";"), [(json.dumps(names),) for names in rows]),
+        (LabelCells(";", known), [tuple(str(int(name in names)) for name in known) for names in rows]),
+    ]
+    for cells, given_rows in forms:
+        assert cells.read(given_rows, AssertionError) == [LABEL_END.join(sorted(set(names))) for names in rows]
