@@ -46,7 +46,7 @@ data_options = options(
         "Corpus by name, fetched at first use; the command corpora lists them.  [default: r8]",
         metavar="NAME",
     ),
-    field_option(DataConfig, "--train-file", "Own texts: CSV, TSV or JSON lines, also gzip.", metavar="FILE"),
+    field_option(DataConfig, "--train-file", "Own texts: CSV, TSV, JSON lines; gzip, too.", metavar="FILE"),
     field_option(
         DataConfig,
         "--validation-file",
@@ -68,7 +68,7 @@ data_options = options(
         default=None,
         help="A text may have several labels, or none.",
     ),
-    field_option(DataConfig, "--label-separator", "What stands between them; a JSON list needs none.", metavar="TEXT"),
+    field_option(DataConfig, "--label-separator", "What stands between them.  [default: ,]", metavar="TEXT"),
     field_option(DataConfig, "--label-columns", "Columns of 0 and 1, a label each.", metavar="NAMES"),
     field_option(DataConfig, "--tokenizer", "Existing tokenizer.json or BERT vocab.txt.", metavar="FILE"),
     field_option(DataConfig, "--tokens", "Token type of the learned vocabulary."),
@@ -104,7 +104,7 @@ def settings_options(project: Project) -> Decorator:
             "config_file",
             type=click.Path(),
             metavar="FILE.toml",
-            help="Fields from a file, such as a run's config.toml.",
+            help="Fields from a file: a run's config.toml.",
         ),
         click.option(
             "--set",

@@ -42,9 +42,7 @@ def train_command(project: Project) -> click.Command:
         metavar="DIR",
         help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]",
     )
-    @click.option(
-        "--resume", type=click.Path(), metavar="RUN_DIR", help="Continue an interrupted run with its own settings."
-    )
+    @click.option("--resume", type=click.Path(), metavar="RUN_DIR", help="Continue a run with its own settings.")
     @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
     @cache_option
     @json_option

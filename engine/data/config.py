@@ -24,7 +24,9 @@ class DataConfig(Settings):
         "", "columns of the text by name or position from 1, separated by commas; guessed if empty"
     )
     label_column: str = setting("", "column of the label by name or position from 1; guessed if empty")
-    labels: str = setting("one", "labels of a text in the files: one, or several and none too", choices=LABELS)
+    labels: str = setting(
+        "one", "labels of a text: one, or several and none too, each class a decision of its own", choices=LABELS
+    )
     label_separator: str = setting(
         ",", "what stands between the labels of a text, where it may have several; a JSON list needs none"
     )

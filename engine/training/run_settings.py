@@ -150,12 +150,16 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def field_rows(settings: RunSettings) -> list[tuple[str, str, Any, str, str]]:
-    """(section, field, value, allowed values, meaning) of every field of RunSettings."""
-    rows = []
+    """(section, field, value, allowed values, meaning) of every field of RunSettings.
+
+    A field that data and network share, such as `labels`, is listed once: it is set once.
+    """
+    rows: dict[str, tuple[str, str, Any, str, str]] = {}
     for section, part in settings._asdict().items():
         for name, field in type(part).fields().items():
-            rows.append((section, name, getattr(part, name), allowed(field), field.metadata["help"]))
-    return rows
+            row = (section, name, getattr(part, name), allowed(field), field.metadata["help"])
+            rows.setdefault(name, row)
+    return list(rows.values())
 
 
 class Choices(NamedTuple):
