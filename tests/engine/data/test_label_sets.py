@@ -265,3 +265,31 @@ def test_all_three_forms_hold_the_same_sets(rows):
     ]
     for cells, given_rows in forms:
         assert cells.read(given_rows, AssertionError) == [LABEL_END.join(sorted(set(names))) for names in rows]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6), unique=True))
+def test_a_cell_that_is_written_is_read_as_the_same_set(names):
+    """Also where a label holds the separator, or looks like a list."""
+    cells = LabelCells(";")
+    assert cells.read([(cells.write(names),)], AssertionError) == [LABEL_END.join(sorted(names))]
+
+
+def test_parquet_holds_sets_as_lists_and_as_columns(tmp_path):
+    """Only the columns of text and labels are read."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    sets = [["sports", "politics"], [], ["politics"]]
+    columns = {name: [int(name in names) for names in sets] for name in ("politics", "sports")}
+    table = pa.table({"text": ["a", "b", "c"], "other": [1, 2, 3], "labels": sets, **columns})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for options in ({}, {"label_columns": ["politics", "sports"]}):
+        found, _ = read_texts(tmp_path / "a.parquet", separator=",", **options)
+        assert [names_in(label) for label in found.labels] == [sorted(names) for names in sets]
+
+
+def test_the_delimiter_and_the_separator_are_two_signs(tmp_path):
+    (tmp_path / "a.txt").write_text("text|labels\nx, y|a;b\nz|\n", encoding="cp1252")
+    config = DataConfig(
+        train_file=str(tmp_path / "a.txt"), labels="several", label_separator=";", delimiter="bar", encoding="cp1252"
+    )
+    corpus, _ = read_corpus(config)
+    assert corpus.train.texts == ["x, y", "z"] and corpus.train.labels == [f"a{LABEL_END}b", ""]
