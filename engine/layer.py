@@ -6,7 +6,7 @@
 `dX` is the gradient of the loss with respect to X, with the shape and dtype of X. Arrays that are handed on may alias;
 whoever receives one does not write into it. What trains and measures a network asks of it, beside being a Layer:
 
-    loss, cache = network.loss_forward(batch, train, rng)      loss: 0-d; cache.logits (B, C), cache.labels (B,)
+    loss, cache = network.loss_forward(batch, train, rng)      loss: 0-d; cache.logits (B, C), cache.labels
     network.loss_backward(cache)                               adds to every parameter's gradient
     network.probabilities(batch)                               (B, C)
     network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a

@@ -137,6 +137,11 @@ def softmax_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> F
     return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)
 
 
+def sigmoid_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> Flops:
+    """smoothing: three more per logit forward if it is not 0."""
+    return Flops((10 + 3 * (smoothing > 0)) * classes * texts, 13 * classes * texts)
+
+
 def attention(text_lengths: Iterable[int], d: int, heads: int) -> Flops:
     """Products 4·d and 10·d per pair of tokens of a text, the softmax 5·H and 8·H; the rest per token."""
     sizes = [int(n) for n in text_lengths if n]

@@ -28,6 +28,7 @@ from layers.standard.pooling import pooling_backward, pooling_forward
 from layers.standard.position_encoding import position_encoding_backward, position_encoding_forward
 from layers.standard.relu import relu_backward, relu_forward
 from layers.standard.residual import residual_backward, residual_forward
+from layers.standard.sigmoid_cross_entropy import sigmoid_cross_entropy_backward, sigmoid_cross_entropy_forward
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from layers.standard.tanh import tanh_backward, tanh_forward
 from layers.wave import OPERATIONS, READOUTS, SCOPES
@@ -56,6 +57,7 @@ EQUATIONS = Functions(
         "pooling": (pooling_forward, pooling_backward),
         "attention": (attention_forward, attention_backward),
         "softmax_cross_entropy": (softmax_cross_entropy_forward, softmax_cross_entropy_backward),
+        "sigmoid_cross_entropy": (sigmoid_cross_entropy_forward, sigmoid_cross_entropy_backward),
     }
 )
 

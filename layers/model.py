@@ -19,11 +19,12 @@ from engine.support.files import AnyPath
 from engine.support.implementation import using
 from engine.training.checkpoint import load_weights
 from engine.training.in_memory import prepare_in_memory, train_in_memory
-from engine.training.prediction import Predictor
+from engine.training.prediction import Predictor, chosen
 from engine.training.run_settings import Choices, RunSettings, layered_settings, settings_of
 from engine.training.session import network_for
+from engine.training.thresholds import HALF
 from engine.training.trained_run import OpenRun, open_run
-from engine.types import Floats2d
+from engine.types import Floats1d, Floats2d
 from layers.networks import CONFIGS, DEFAULTS, PRESETS, build_network
 
 
@@ -57,7 +58,8 @@ class TextModel:
         data = prepare_in_memory(settings, corpus)
         with using(settings.training.implementation):
             network = network_for(settings, build_network, data).to(device)
-        return cls(OpenRun(settings, network, data.vocabulary, data.classes), data, device)
+        thresholds = np.full(len(data.classes), HALF) if settings.data.has_several_labels() else None
+        return cls(OpenRun(settings, network, data.vocabulary, data.classes, thresholds), data, device)
 
     @classmethod
     def open(cls, path: AnyPath, device: str = "cpu") -> "TextModel":
@@ -71,7 +73,10 @@ class TextModel:
         """
         if self.data is None:
             raise ValueError("data: this model was opened, not built; build one with TextModel.build(corpus, settings)")
-        self.metrics = train_in_memory(self.run.network, self.run.settings, self.data, self.device, hide_bar)
+        run = self.run
+        self.metrics, thresholds = train_in_memory(run.network, run.settings, self.data, self.device, hide_bar)
+        if thresholds is not None:
+            self.run = run._replace(thresholds=thresholds)
         self.predictor = None
         return self
 
@@ -91,8 +96,21 @@ class TextModel:
             self.predictor = Predictor.of_run(self.run, self.device)
         return self.predictor.probabilities(texts)
 
+    @property
+    def thresholds(self) -> Floats1d | None:
+        """(C,), where a text may have several labels, the probabilities from which it gets them; else None."""
+        return self.run.thresholds
+
+    def label_sets(self, texts: Sequence[str]) -> list[list[str]]:
+        """The labels of each text that may have several, the most probable first. ValueError where it has one."""
+        if self.thresholds is None:
+            raise ValueError("labels: expected several, got one; call predict(), or train with labels='several'")
+        return [[self.classes[c] for c in chosen(row, self.thresholds)] for row in self.probabilities(texts)]
+
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable class of each text."""
+        """The most probable class of each text. ValueError where it may have several labels."""
+        if self.thresholds is not None:
+            raise ValueError("labels: expected one, got several; call label_sets() or probabilities()")
         return [self.classes[best] for best in self.probabilities(texts).argmax(axis=1).tolist()]
 
     def save(self, folder: AnyPath, precision: str = "float32") -> None:
@@ -106,6 +124,8 @@ class TextModel:
         vocabulary = (run.vocabulary.tokenizer.to_str(), *run.vocabulary[1:])
         sections = run.settings.sections()
         kept = {"sections": sections, "weights": weights, "vocabulary": vocabulary, "classes": run.classes}
+        if run.thresholds is not None:
+            kept["thresholds"] = run.thresholds
         return {**kept, "device": self.device, "metrics": self.metrics}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,6 +135,7 @@ class TextModel:
         with using(settings.training.implementation):
             network = build_network(settings.network, vocabulary.size(), len(state["classes"]), None)
         load_weights(network, {name: np.array(w) for name, w in state["weights"].items()}, "the pickle")
-        run = OpenRun(settings, network.to(state["device"]), vocabulary, state["classes"])
+        network = network.to(state["device"])
+        run = OpenRun(settings, network, vocabulary, state["classes"], state.get("thresholds"))
         self.__init__(run, None, state["device"])  # type: ignore[misc]
         self.metrics = state["metrics"]

@@ -190,7 +190,7 @@ def keep_freed_memory() -> None:
 
 
 def move_together(tree: Any, like: Any) -> Any:
-    """The integer arrays of a tree of tuples where `like` is: those of the host go to a device in a single copy.
+    """The arrays of a tree of tuples where `like` is, integers or booleans: those of the host go there in one copy.
 
     Each copy has its price, however small it is. An array that occurs several times is copied once.
     """
@@ -199,9 +199,11 @@ def move_together(tree: Any, like: Any) -> Any:
     host = [leaf for leaf in arrays_of(tree) if isinstance(leaf, np.ndarray)]
     if not host:
         return tree
-    packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False) for leaf in host]))
-    cuts = np.cumsum([0, *map(len, host)]).tolist()
-    return replaced(tree, host, [packed[start:stop] for start, stop in zip(cuts, cuts[1:])])
+    packed = array_module(like).asarray(np.concatenate([leaf.astype(np.int64, copy=False).ravel() for leaf in host]))
+    cuts = np.cumsum([0, *(leaf.size for leaf in host)]).tolist()
+    moved = [packed[start:stop] for start, stop in zip(cuts, cuts[1:])]
+    moved = [part.reshape(leaf.shape).astype(bool) if leaf.dtype == bool else part for part, leaf in zip(moved, host)]
+    return replaced(tree, host, moved)
 
 
 def arrays_of(tree: Any) -> list:

@@ -21,7 +21,8 @@ CACHE_BLOCK_ENTRIES = 32_768  # float64 temporaries of 256 KiB each: a handful o
 
 
 class RaggedBatch(NamedTuple):
-    """ids: (T,) integer token ids. offsets: (B + 1,) int64. labels: (B,) int64 class numbers, or None to predict.
+    """ids: (T,) integer token ids. offsets: (B + 1,) int64. labels: (B,) int64 class numbers, (B, C) booleans
+    where a text may have several labels, or None to predict.
 
     sentence_offsets: (S + 1,) int64, cuts the T tokens into sentences, so that every text ends where one ends; or None.
     places: (T,) int64, where the tokens stood in their texts before some were left out; None if none were.
@@ -29,7 +30,7 @@ class RaggedBatch(NamedTuple):
 
     ids: Ints1d
     offsets: Offsets
-    labels: Ints1d | None = None
+    labels: Array | None = None
     sentence_offsets: Offsets | None = None
     places: Ints1d | None = None
 

@@ -17,14 +17,15 @@ from engine.data.blocks import stream_chunks
 from engine.data.config import DataConfig
 from engine.data.files import FileTexts, TextFiles
 from engine.data.folders import ClassSource
+from engine.data.label_sets import LabelCells
 from engine.data.progress import Phase
 from engine.data.reading import columns_of
 from engine.data.texts import shown
 from engine.data.writing import TableWriter, checked_suffix, table_writer, text_writer
 from engine.support.errors import UserError
 from engine.support.files import write_whole
-from engine.training.prediction import Predictor
-from engine.types import Floats2d
+from engine.training.prediction import Predictor, chosen
+from engine.types import Floats1d, Floats2d
 
 PIECE_ROWS = 4096  # labelled at a time
 STDIN = "-"
@@ -46,6 +47,10 @@ class Wanted(NamedTuple):
             names.update({f"{label}{end}": str, f"probability{end}": float})
         return {**names, **({f"p({name})": float for name in classes} if self.probabilities else {})}
 
+    def told_of_empty(self, count: int) -> str:
+        """What is told of `count` rows whose label is empty, behind the number of all."""
+        return f", {count:,} of them below the threshold {self.threshold:g}" if self.threshold else ""
+
     def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
         """The cells of each text: labels by falling probability, each with its own, then those of all classes.
 
@@ -64,8 +69,45 @@ class Wanted(NamedTuple):
         return rows
 
 
-def answers(texts: list[str], probabilities: Floats2d, classes: list[str], wanted: Wanted, as_json: bool) -> str:
+class WantedSets(NamedTuple):
+    """What is told of each text that may have several labels: those that reach their thresholds.
+
+    thresholds: C numbers; form: how labels stand in one cell; top: how many of them at most, the most probable ones, or
+    None for all; probabilities: whether those of all classes are told.
+    """
+
+    thresholds: Sequence[float] | Floats1d
+    form: LabelCells
+    top: int | None = None
+    probabilities: bool = False
+
+    def columns(self, classes: Sequence[str], label: str) -> dict[str, type]:
+        """{name: type} of the columns of cells(). label: the name of the first."""
+        return {label: str, **({f"p({name})": float for name in classes} if self.probabilities else {})}
+
+    def told_of_empty(self, count: int) -> str:
+        """What is told of `count` rows without labels, behind the number of all."""
+        return f", {count:,} of them without a label" if count else ""
+
+    def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
+        """The cells of each text: its labels by falling probability, then the probabilities of all classes."""
+        rows = []
+        for row in probabilities:
+            cell = self.form.write([classes[c] for c in self.chosen(row)])
+            rows.append([cell, *([round(p, DIGITS) for p in row.tolist()] if self.probabilities else [])])
+        return rows
+
+    def chosen(self, probabilities: Floats1d) -> list[int]:
+        """The classes that are told of a text, the most probable first. probabilities: (C,)."""
+        return chosen(probabilities, np.asarray(self.thresholds))[: self.top]
+
+
+def answers(
+    texts: list[str], probabilities: Floats2d, classes: list[str], wanted: Wanted | WantedSets, as_json: bool
+) -> str:
     """A line for each text: labels and probabilities between tabs, or JSON with all probabilities."""
+    if isinstance(wanted, WantedSets):
+        return answers_of_sets(texts, probabilities, classes, wanted, as_json)
     rows = wanted.cells(probabilities, classes)
     if not as_json:
         return "".join(
@@ -83,6 +125,22 @@ def answers(texts: list[str], probabilities: Floats2d, classes: list[str], wante
     return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
 
 
+def answers_of_sets(
+    texts: list[str], probabilities: Floats2d, classes: list[str], wanted: WantedSets, as_json: bool
+) -> str:
+    """A line for each text that may have several labels: each with its probability between tabs, or JSON."""
+    lines = []
+    for text, row in zip(texts, probabilities):
+        found = wanted.chosen(row)
+        if as_json:
+            named = {name: round(p, DIGITS) for name, p in zip(classes, row.tolist())}
+            line = {"text": text, "labels": [classes[c] for c in found], "probabilities": named}
+            lines.append(json.dumps(line, ensure_ascii=False))
+        else:
+            lines.append("\t".join(f"{classes[c]}\t{row[c]:.4f}" for c in found))
+    return "".join([line + "\n" for line in lines])
+
+
 class InputTable:
     """The rows of the files to be labelled. names: of their columns; note: one line on how they are read.
 
@@ -90,7 +148,7 @@ class InputTable:
     """
 
     def __init__(self, source: str, data: DataConfig) -> None:
-        options = {**columns_of(data), "label_column": None, "labels": "ignored"}
+        options = columns_of(data) | {"label_column": None, "label_columns": None, "labels": "ignored"}
         self.files: Sequence[FileTexts | ClassSource]
         if source == STDIN or is_pipe(source):
             stream = sys.stdin.buffer if source == STDIN else open(source, "rb", buffering=0)
@@ -146,7 +204,7 @@ def is_pipe(path: str) -> bool:
 def label_file(
     predictor: Predictor,
     table: InputTable,
-    wanted: Wanted,
+    wanted: Wanted | WantedSets,
     output: str | None,
     as_json: bool,
     log: Callable[[str], None],
@@ -180,12 +238,13 @@ def label_file(
 
     phase = Phase("label", "labelled", None, log)
     write_whole(output, write)
-    below = f", {counts[1]:,} of them below the threshold {wanted.threshold:g}" if wanted.threshold else ""
-    log(f"{output}: {counts[0]:,} rows labelled{below}")
+    log(f"{output}: {counts[0]:,} rows labelled{wanted.told_of_empty(int(counts[1]))}")
 
 
-def labelled(predictor: Predictor, table: InputTable, wanted: Wanted, writer: TableWriter) -> Iterator[tuple[int, int]]:
-    """Write all rows with their labels; yields (rows, rows below the threshold) of each piece that was written."""
+def labelled(
+    predictor: Predictor, table: InputTable, wanted: Wanted | WantedSets, writer: TableWriter
+) -> Iterator[tuple[int, int]]:
+    """Write all rows with their labels; yields (rows, rows whose label is empty) of each piece that was written."""
     waiting: deque[tuple[list[Any], Callable[[int], str]]] = deque()
 
     def texts() -> Iterator[list[str]]:

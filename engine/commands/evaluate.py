@@ -34,6 +34,8 @@ def evaluate_command(project: Project) -> click.Command:
     )
     @file_options
     @click.option("--label-column", metavar="NAME", help="Label column: name or position from 1.")
+    @click.option("--label-separator", metavar="TEXT", help="What stands between labels.  [default: as in training]")
+    @click.option("--label-columns", metavar="NAMES", help="Columns of 0 and 1, a label each.")
     @click.option("--strict", is_flag=True, help="Refuse labels of no class instead of counting them as wrong.")
     @device_option()
     @cache_option
@@ -72,12 +74,14 @@ def evaluate_command(project: Project) -> click.Command:
         )
         classes = [row._asdict() for row in result.classes]
         if as_json:
-            click.echo(to_json({**result._asdict(), "classes": classes}))
+            figures = {name: value for name, value in result._asdict().items() if value is not None}
+            click.echo(to_json({**figures, "classes": classes}))
             return
         click.echo(f"\n{class_table(classes, all_classes)}\n")
-        click.echo(
-            f"accuracy {100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %, loss {result.loss:.4f}"
-        )
+        accuracy, macro_f1 = f"accuracy {100 * result.accuracy:.2f} %", f"macro F1 {100 * result.macro_f1:.2f} %"
+        if result.micro_f1 is not None:
+            accuracy, macro_f1 = f"micro F1 {100 * result.micro_f1:.2f} %", f"{macro_f1}, subset {accuracy}"
+        click.echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}")
 
     return evaluate
 

@@ -57,12 +57,21 @@ data_options = options(
     field_option(
         DataConfig,
         "--validation-file",
-        "Texts that choose the best epoch; else split off training.",
+        "Texts to choose the epoch; else split off.",
         metavar="FILE",
     ),
     field_option(DataConfig, "--test-file", "Texts that are only measured at the end.", metavar="FILE"),
     field_option(DataConfig, "--text-columns", "Names or positions from 1, comma-separated.", metavar="NAMES"),
     field_option(DataConfig, "--label-column", "Label column: name or position from 1.", metavar="NAME"),
+    click.option(
+        "--multi-label",
+        "labels",
+        flag_value="several",
+        default=None,
+        help="A text may have several labels, or none.",
+    ),
+    field_option(DataConfig, "--label-separator", "What stands between them.  [default: ,]", metavar="TEXT"),
+    field_option(DataConfig, "--label-columns", "Columns of 0 and 1, a label each.", metavar="NAMES"),
     field_option(DataConfig, "--encoding", "Encoding of the files.  [default: utf-8]", metavar="NAME"),
     field_option(DataConfig, "--delimiter", "Character between columns of CSV, or tab.", metavar="SIGN"),
     field_option(DataConfig, "--quotechar", "Character around cells of CSV, or none.", metavar="SIGN"),
@@ -100,7 +109,7 @@ def settings_options(project: Project) -> Decorator:
             "config_file",
             type=click.Path(),
             metavar="FILE.toml",
-            help="Fields from a file, such as a run's config.toml.",
+            help="Fields from a file: a run's config.toml.",
         ),
         click.option(
             "--set",
@@ -117,7 +126,7 @@ def model_option(project: Project) -> Decorator:
     return click.option(
         "--model",
         type=click.Choice(list(project.configs)),
-        help="Kind of network.  [default: that of the preset, else wave]",
+        help="Kind of network.  [default: by the preset]",
     )
 
 

@@ -17,7 +17,9 @@ from engine.commands.options import (
 from engine.support.errors import UserError
 
 if TYPE_CHECKING:
+    from engine.commands.answers import Wanted, WantedSets
     from engine.data.config import DataConfig
+    from engine.training.prediction import Predictor
 
 
 def predict_command(project: Project) -> click.Command:
@@ -40,13 +42,18 @@ def predict_command(project: Project) -> click.Command:
         metavar="FILE",
         help="Rows with their labels: .csv, .tsv, .jsonl, .json or .parquet.  [default: CSV on standard output]",
     )
-    @click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Tell the N most probable labels.")
+    @click.option(
+        "--top",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Tell the N most probable labels.  [default: 1; of a --multi-label run all above their thresholds]",
+    )
     @click.option(
         "--threshold",
         type=click.FloatRange(0, 1),
-        default=0.0,
         metavar="P",
-        help="Leave the label empty where its probability is smaller.",
+        help="Leave the label empty where its probability is smaller; of a --multi-label run, that of all its labels.  "
+        "[default: 0; of a --multi-label run its own]",
     )
     @click.option("--probabilities", is_flag=True, help="Tell those of all classes.")
     @with_option
@@ -60,8 +67,8 @@ def predict_command(project: Project) -> click.Command:
         more: tuple[str, ...],
         file: str | None,
         output: str | None,
-        top: int,
-        threshold: float,
+        top: int | None,
+        threshold: float | None,
         probabilities: bool,
         others: tuple[str, ...],
         device: str,
@@ -72,6 +79,8 @@ def predict_command(project: Project) -> click.Command:
 
         Prints the class and its probability; with --file all columns of the row before them.
         With several runs (--with) that is the class of the largest mean probability.
+        Of a run trained with --multi-label it prints all labels that reach their thresholds, the most probable first,
+        an empty line where there are none; with --file they stand in one cell, the separator of the run between them.
         A TEXT that begins with a dash comes after two dashes: predict RUN_DIR -- "-5 degrees".
         """
         from engine.training.run_directory import RunDirectory
@@ -95,16 +104,17 @@ def predict_command(project: Project) -> click.Command:
         if not given and file in (None, "-") and sys.stdin.isatty():
             click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
 
-        from engine.commands.answers import InputTable, Wanted, answers, label_file
+        from engine.commands.answers import InputTable, answers, label_file
         from engine.data.lines import line_blocks
         from engine.training.prediction import Predictor
 
-        wanted, table = Wanted(top, threshold, probabilities), None
+        table = None
         if file is not None:
             if output is not None:
                 require_output(output)
             table = InputTable(file, reading_of(project, run_dir, file, reading))
         with Predictor(runs, project.configs, project.build_network, device) as predictor:
+            wanted = wanted_of(predictor, top, threshold, probabilities, table is not None or as_json)
             if table is not None:
                 label_file(predictor, table, wanted, output, as_json, lambda line: click.echo(line, err=True))
                 return
@@ -112,6 +122,21 @@ def predict_command(project: Project) -> click.Command:
                 click.echo(answers(block, found, predictor.classes, wanted, as_json), nl=False)
 
     return predict
+
+
+def wanted_of(
+    predictor: "Predictor", top: int | None, threshold: float | None, probabilities: bool, has_cells: bool
+) -> "Wanted | WantedSets":
+    """What is told of each text by the options. has_cells: whether that is a row of a table or JSON, not a line."""
+    from engine.commands.answers import Wanted, WantedSets
+    from engine.data.label_sets import LabelCells
+
+    if predictor.thresholds is None:
+        return Wanted(top or 1, threshold or 0.0, probabilities)
+    if probabilities and not has_cells:
+        raise UserError("--probabilities: the run gives a text several labels or none; add --json, or use --file")
+    thresholds = predictor.thresholds if threshold is None else [threshold] * len(predictor.classes)
+    return WantedSets(thresholds, LabelCells(predictor.runs[0].settings.data.label_separator), top, probabilities)
 
 
 def require_one_source(given: list[str], file: str | None, output: str | None, reading: dict[str, str | None]) -> None:

@@ -3,23 +3,25 @@
 from typing import Any
 
 from engine.commands.train import percent, result_figures
+from engine.data.config import DataConfig
 from engine.data.texts import shown
 from engine.support.command import command_name
 from engine.support.files import read_json
 from engine.training.run_directory import RunDirectory
-from engine.training.run_settings import FILE_FIELDS, Choices, RunSettings, build_settings, model_of
+from engine.training.run_settings import OF_TEXTS, Choices, RunSettings, build_settings, model_of
 
-OF_TEXTS = ("corpus", *FILE_FIELDS, "text_columns", "label_column")  # have lines of their own
+OWN_LINES = (*OF_TEXTS, "tokenizer")
 
 
 def run_screen(directory: RunDirectory, settings: RunSettings, choices: Choices) -> str:
     """The texts, results and settings of a run, a line each."""
     made, result, data = directory.read_config()["run"], directory.result(), settings.data
+    given = {name for name, value in data.to_dict().items() if value != getattr(DataConfig(), name)} - {"corpus"}
     facts = [
         ("run directory", str(directory.path)),
         ("made by", f"version {made.get('version', '?')}, device {made.get('device', '?')}"),
         ("corpus", data.name() + sizes(result)),
-        *((name.replace("_", " "), getattr(data, name)) for name in OF_TEXTS[1:] if getattr(data, name)),
+        *((name.replace("_", " "), getattr(data, name)) for name in OWN_LINES if name in given),
     ]
     if result is None:
         facts.append(("state", state_of(directory)))
@@ -70,7 +72,7 @@ def nearest_preset(settings: RunSettings, choices: Choices) -> tuple[str, list[t
                 (field, getattr(part, field), getattr(other, field))
                 for part, other in zip(settings, preset)
                 for field in type(part).fields()
-                if field not in OF_TEXTS and getattr(part, field) != getattr(other, field)
+                if field not in OWN_LINES and getattr(part, field) != getattr(other, field)
             ]
             found.append((name, changes))
     default = choices.defaults.get(settings.network.model)

@@ -50,7 +50,7 @@ def train_command(project: Project) -> click.Command:
         "--output",
         type=click.Path(),
         metavar="DIR",
-        help="Run directory.  [default: runs/<date-time>-<corpus>-<network>]",
+        help="Run directory.  [default: runs/<date-time>-…]",
     )
     @click.option(
         "--resume",
@@ -70,7 +70,7 @@ def train_command(project: Project) -> click.Command:
         metavar="DIR",
         help="Write TensorBoard curves into DIR/<run>.",
     )
-    @device_option(None, "cpu, cuda, or auto.  [default: cpu, or that of the resumed run]")
+    @device_option(None, "Device.  [default: cpu, or the resumed run's]")
     @cache_option
     @all_classes_option
     @json_option
@@ -157,11 +157,20 @@ def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
 
 def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, figure) of a result, in the order in which they are shown."""
-    validation = f"{percent(result['validation_accuracy'])} (epoch {result['best_epoch']} of {result['epochs']})"
-    return [
+    best = f"(epoch {result['best_epoch']} of {result['epochs']})"
+    figures = [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),
-        ("validation accuracy", validation),
+        ("validation accuracy", f"{percent(result['validation_accuracy'])} {best}"),
+    ]
+    if "test_micro_f1" in result:  # a text may have several labels
+        figures = [
+            ("test micro F1", percent(result["test_micro_f1"])),
+            ("test macro F1", percent(result["test_macro_f1"])),
+            ("test subset accuracy", percent(result["test_accuracy"])),
+            ("validation micro F1", f"{percent(result['validation_micro_f1'])} {best}"),
+        ]
+    return figures + [
         ("training time", f"{result['train_seconds']:.1f} s, {result['tokens_per_second']:,.0f} tokens/s"),
         ("peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("run directory", result["run_directory"]),

@@ -33,12 +33,25 @@ LEAK_SHARE = 0.25  # of the rows, whose value in this column occurs in others to
 
 
 class Columns(NamedTuple):
-    """The columns of a table. header: their names or None; width: their number; text: indices; label: index or None."""
+    """The columns of a table. header: their names or None; width: their number; text: indices; label: index or None.
+
+    labels: the indices of columns of 0 and 1, each of which is a label; label is then None.
+    """
 
     header: list[str] | None
     width: int
     text: list[int]
     label: int | None
+    labels: tuple[int, ...] = ()
+
+    def label_indices(self) -> list[int]:
+        """The indices of all columns that hold labels."""
+        return list(self.labels) if self.label is None else [self.label]
+
+    def label_names(self) -> list[str] | None:
+        """The labels that columns of 0 and 1 stand for; None where there are no such."""
+        names = [str(i + 1) if self.header is None else self.header[i] for i in self.labels]
+        return names or None
 
     def describe(self, *indices: int) -> str:
         """Name some columns in a message."""
@@ -54,18 +67,28 @@ def choose_columns(
     text_columns: Sequence[str | int] | None,
     label_column: str | int | None,
     labels: str,
+    label_columns: Sequence[str | int] | None = None,
 ) -> Columns:
     """Choose the columns of a table by its first rows.
 
     names: of the columns, where the format has them; in CSV and TSV they may stand in the first row.
     Raises UserError when a column asked for does not exist, the label is asked for as text, or none can be guessed.
     """
-    asked = [*(text_columns or []), *([] if label_column is None else [label_column])]
+    asked = [*(text_columns or []), *([] if label_column is None else [label_column]), *(label_columns or [])]
     header = names if form.delimiter is None else find_header(rows, asked)
     # The usual width of a table without header, so that one odd row cannot redefine all others.
     width = len(header) if header is not None else Counter(map(len, rows)).most_common(1)[0][0]
     text = [find_column(path, column, header, width) for column in text_columns or []]
     label = None if label_column is None else find_column(path, label_column, header, width)
+    has_header = form.delimiter is not None and header is not None
+    below = rows[has_header : has_header + SAMPLE_ROWS]
+    if label_columns:
+        found = tuple(dict.fromkeys(find_column(path, column, header, width) for column in label_columns))
+        both = [i for i in found if i in text]
+        if both:
+            name = Columns(header, width, text, None).describe(both[0])
+            raise UserError(f"{path}: {name} is among the text columns and the label columns; take it out of one")
+        return Columns(header, width, text or guess_text(path, header, below, width, *found), None, found)
     if label is not None and label in text:
         name = Columns(header, width, text, label).describe(label)
         raise UserError(
@@ -78,10 +101,7 @@ def choose_columns(
         raise UserError(
             f"{path}: cannot tell which column holds the label ({seen(header, width)}); name it (--label-column)"
         )
-    if not text:
-        has_header = form.delimiter is not None and header is not None
-        text = guess_text(path, header, rows[has_header : has_header + SAMPLE_ROWS], width, label)
-    return Columns(header, width, text, label)
+    return Columns(header, width, text or guess_text(path, header, below, width, label), label)
 
 
 def is_position(column: str | int) -> bool:
@@ -155,12 +175,12 @@ def guess_label(rows: list[Any], header: list[str] | None, width: int, text: lis
     return min(ends, key=lambda i: len({row[i] for row in rows if len(row) == width}), default=None)
 
 
-def guess_text(path: str, header: list[str] | None, rows: list[Any], width: int, label: int | None) -> list[int]:
+def guess_text(path: str, header: list[str] | None, rows: list[Any], width: int, *labels: int | None) -> list[int]:
     """The indices of the text columns: those with a known name, else all but the label where no doubt is left.
 
     Columns of a handful of values are none, unless no other is left or no other has a known name.
     """
-    rest = [i for i in range(width) if i != label]
+    rest = [i for i in range(width) if i not in labels]
     if len(rest) == 1:
         return rest
     named = [] if header is None else [i for i in rest if header[i].lower() in TEXT_NAMES]

@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
 from engine.support.text import sanitize
 
+LABELS = ("one", "several")
 NAME_CHARACTERS = 60  # of a corpus of files
 TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 
@@ -32,6 +34,15 @@ class DataConfig(Settings):
         "", "character between the columns of CSV, or comma, semicolon, tab, bar; told by the content if empty"
     )
     quotechar: str = setting("", 'character around cells of CSV; " if empty, none where quotes are ordinary characters')
+    labels: str = setting(
+        "one", "labels of a text: one, or several and none too, each class a decision of its own", choices=LABELS
+    )
+    label_separator: str = setting(
+        ",", "what stands between the labels of a text, where it may have several; a JSON list needs none"
+    )
+    label_columns: str = setting(
+        "", "columns of 0 and 1, by name or position, separated by commas: a label each, where a text may have several"
+    )
     tokenizer: str = setting(
         "", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts"
     )
@@ -63,8 +74,18 @@ class DataConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.label_separator:
+            raise UserError("label_separator: expected a character or more, got nothing; the default is a comma")
+        if self.label_columns and not self.has_several_labels():
+            raise UserError("label_columns: a text then may have several labels; add --multi-label, or leave it out")
+        if self.label_columns and self.label_column:
+            raise UserError("label_columns and label_column: both name the labels; give one of the two")
         if self.train_file:
             object.__setattr__(self, "corpus", "")  # names nothing then
+
+    def has_several_labels(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels == "several"
 
     def name(self) -> str:
         """The name of the texts: that of the corpus, or of the first training file, with "…" where there are more."""

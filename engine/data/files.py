@@ -3,6 +3,7 @@
 import bisect
 import hashlib
 import itertools
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from engine.data.blocks import Block, Blocks
 from engine.data.columns import choose_columns, label_leaks
 from engine.data.fields import cells_of, regular_fields, texts_of
 from engine.data.folders import ClassSource, class_sources
+from engine.data.label_sets import LabelCells
 from engine.data.packed import split_member
 from engine.data.strings import strings_from
 from engine.data.table_file import TableFile
@@ -35,6 +37,8 @@ class FileTexts:
     and the text all the others that hold more than a handful of values.
     labels: "required", "optional" (None where the file has no label column, or an empty one) or "ignored" (None).
     encoding, delimiter, quotechar, stream: as in TableFile.
+    separator: where a text may have several labels, what stands between them (label_sets.py). label_columns: names or
+    positions of columns of 0 and 1, a label each, in place of label_column.
     Blank lines are skipped, except in plain lines. UserError, naming file and line, for anything that cannot be read.
     """
 
@@ -47,6 +51,8 @@ class FileTexts:
         encoding: str = "",
         delimiter: str = "",
         quotechar: str = "",
+        separator: str | None = None,
+        label_columns: Sequence[str | int] | None = None,
         stream: Iterable[bytes] | None = None,
     ) -> None:
         check_choice("labels", labels, ("required", "optional", "ignored"))
@@ -61,7 +67,10 @@ class FileTexts:
         names = None
         if self.kind.header or self.kind.keyed:
             names = list(self.kind.header or dict.fromkeys(itertools.chain.from_iterable(rows)))
-        self.columns = choose_columns(self.source, self.format, rows, names, text_columns, label_column, labels)
+        self.columns = choose_columns(
+            self.source, self.format, rows, names, text_columns, label_column, labels, label_columns
+        )
+        self.sets = None if separator is None else LabelCells(separator, self.columns.label_names())
         has_header = self.columns.header is not None and self.format.delimiter is not None
         self.header_line = lines[0] if has_header else 0
         if self.file.whole and len(rows) == has_header:
@@ -73,7 +82,7 @@ class FileTexts:
         """The texts of the file, in blocks of consecutive ones."""
         empty = filled = None  # lines of labels, where they are optional
         for read in self.read_blocks():
-            if self.labels == "optional" and read.labels is not None:
+            if self.labels == "optional" and read.labels is not None and self.sets is None:
                 places = [line for name, line in zip(read.labels, read.lines or ()) if not name]
                 empty = empty or next(iter(places), None)
                 filled = filled or len(places) < len(read.labels)
@@ -92,7 +101,8 @@ class FileTexts:
                 yield self.regular_block(block, blocks) or self.text_block(self.file.table_of(block, blocks))
             return
         label, header = self.label(), self.columns.header or ()
-        needed = [header[index] for index in (*self.columns.text, *([] if label is None else [label]))]
+        labels = self.set_columns() if label is None else [label]
+        needed = [header[index] for index in (*self.columns.text, *labels)]
         for table in self.file.tables(needed):
             yield self.text_block(table)
 
@@ -104,7 +114,7 @@ class FileTexts:
 
     def regular_block(self, block: Block, blocks: Blocks) -> TextBlock | None:
         """The texts of a Block that is regular; None for any other."""
-        label = self.label()
+        label, columns = self.label(), self.set_columns()
         if self.columns.text != sorted(set(self.columns.text)):
             return None
         fields = regular_fields(block.data, self.format, self.columns.width, self.header_line - block.line)
@@ -113,6 +123,9 @@ class FileTexts:
         names = None if label is None else cells_of(fields, label)
         if names is not None and any(not name or sanitize(name) != name for name in set(names)):
             return None
+        lines = (block.line + fields.lines).tolist()
+        if columns:
+            names = self.read_sets([cells_of(fields, column) for column in columns], lines)
         texts = texts_of(fields, self.columns.text)
         if names is None and self.format.name == "TSV" and not np.diff(texts.offsets).all():
             return None  # a row of blanks is none
@@ -120,14 +133,16 @@ class FileTexts:
             if block.last:
                 return None
             blocks.take_back(block.data[fields.used :])
-        return TextBlock(texts, names, (block.line + fields.lines).tolist(), self.source)
+        return TextBlock(texts, names, lines, self.source)
 
     def text_block(self, table: Table) -> TextBlock:
         """The texts of any rows."""
         rows, lines = self.rows_below_header(table)
         texts = strings_from(self.texts_of_rows(rows, lines))
-        label = self.label()
+        label, columns = self.label(), self.set_columns()
         names = None if label is None else self.read_labels(rows, lines, label)
+        if columns:
+            names = self.read_sets([self.column_cells(rows, lines, column) for column in columns], lines)
         return TextBlock(texts, names, lines, self.source, unit=self.kind.unit)
 
     def rows_below_header(self, table: Table) -> tuple[list[Any], list[int]]:
@@ -147,8 +162,21 @@ class FileTexts:
         return f"{self.source}, {self.kind.unit} {line}"
 
     def label(self) -> int | None:
-        """The index of the column of labels; None where there are none or they are not asked for."""
-        return None if self.labels == "ignored" else self.columns.label
+        """The index of the column of labels; None where there are none, several, or they are not asked for."""
+        return None if self.labels == "ignored" or self.sets is not None else self.columns.label
+
+    def set_columns(self) -> list[int]:
+        """The indices of the columns that hold the labels of texts with several; none where there are no such."""
+        return [] if self.labels == "ignored" or self.sets is None else self.columns.label_indices()
+
+    def read_sets(self, columns: list[list[str]], lines: list[int]) -> list[str]:
+        """The labels of each row as a string (label_sets.py). columns: of cells."""
+        assert self.sets is not None
+
+        def wrong(row: int, what: str) -> UserError:
+            return UserError(f"{self.place(lines[row])}: {what}")
+
+        return self.sets.read([tuple(cell.strip() for cell in cells) for cells in zip(*columns)], wrong)
 
     def cut_rows(self, rows: list[Any], lines: list[int]) -> None:
         """Bring rows that are too wide to the width of the table, in place.
@@ -179,7 +207,7 @@ class FileTexts:
                     else f"{len(row)} columns, but {columns.width} are expected"
                 )
                 raise UserError(f"{self.place(line)}: {found}; complete or remove the line")
-            text = cell_text(cell)
+            text = json.dumps(cell) if isinstance(cell, list) and index in self.set_columns() else cell_text(cell)
             if text is None:
                 raise UserError(
                     f"{self.place(line)}: {columns.describe(index)} holds {shown(cell)}; give a string or a number"
@@ -231,8 +259,9 @@ class FileTexts:
             if self.format.delimiter is not None:
                 parts[0] += ", no header" if columns.header is None else ", header"
             parts.append("text: " + columns.describe(*columns.text))
-            found = columns.label if labelled else None
-            parts.append("no label" if found is None else "label: " + columns.describe(found))
+            found = columns.label_indices() if labelled else []
+            named = "label: " if self.sets is None else "labels: "
+            parts.append(named + columns.describe(*found) if found else "no label")
         return "; ".join(parts)
 
 
@@ -289,7 +318,7 @@ class TextFiles:
 
 def require_plain_options(folder: str, options: dict[str, Any]) -> None:
     """Raise UserError for options of tables where a folder is given, which has no columns."""
-    for name in ("text_columns", "label_column", "delimiter", "quotechar"):
+    for name in ("text_columns", "label_column", "label_columns", "delimiter", "quotechar"):
         if options.get(name):
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{folder}: is a folder of classes, whose names are the labels; leave {option} out")

@@ -23,11 +23,11 @@ from engine.data.numbered import NumberedTexts, number_words
 from engine.data.pieces import CutWords
 from engine.data.progress import Phase
 from engine.data.strings import DistinctStrings, spans_of
-from engine.data.texts import TextSource, encode_labels
+from engine.data.texts import TextSource, encode_label_sets, encode_labels
 from engine.data.tokenizer import WordCounts, learn_tokenizer, untrained
 from engine.data.vocabulary import Vocabulary
 from engine.support.ahead import ahead, cores
-from engine.types import Ints1d, Offsets
+from engine.types import Array, Bools, Ints1d, Offsets
 
 CHUNK_WORDS = 300_000  # encoded at a time, in each thread
 
@@ -138,16 +138,16 @@ def encoded(encoder: Encoder, texts: NumberedTexts, rows: Ints1d) -> Iterator[tu
 class BatchFiles:
     """The arrays of a RaggedBatch in files NAME.ids.npy and so on of a folder."""
 
-    def __init__(self, folder: Path, name: str, sentences: bool) -> None:
+    def __init__(self, folder: Path, name: str, sentences: bool, several_labels: bool = False) -> None:
         self.ids = FileArray(folder / f"{name}.ids.npy", np.int32)
         self.offsets = FileArray(folder / f"{name}.offsets.npy", np.int64)
-        self.labels = FileArray(folder / f"{name}.labels.npy", np.int64)
+        self.labels = FileArray(folder / f"{name}.labels.npy", bool if several_labels else np.int64)
         self.sentences = FileArray(folder / f"{name}.sentence_offsets.npy", np.int64) if sentences else None
         for array in (self.offsets, self.sentences):
             if array is not None:
                 array.append([0])
 
-    def append(self, batch: RaggedBatch, labels: Ints1d) -> None:
+    def append(self, batch: RaggedBatch, labels: Ints1d | Bools) -> None:
         """Put texts behind the last one."""
         before = len(self.ids)
         self.ids.append(batch.ids)
@@ -159,34 +159,53 @@ class BatchFiles:
     def finish(self) -> RaggedBatch:
         """The whole batch, mapped."""
         sentences = None if self.sentences is None else self.sentences.finish()
-        return RaggedBatch(self.ids.finish(), self.offsets.finish(), self.labels.finish(), sentences)
+        ids, offsets = self.ids.finish(), self.offsets.finish()
+        return RaggedBatch(ids, offsets, as_labels(self.labels.finish(), len(offsets) - 1), sentences)
+
+
+def as_labels(flat: Array, texts: int) -> Array:
+    """The labels of some texts from their numbers in a file: booleans are a row of classes for each text."""
+    return flat.reshape(texts, len(flat) // max(1, texts)) if flat.dtype == bool else flat
 
 
 def batch_in(folder: Path, name: str) -> RaggedBatch:
     """The RaggedBatch that BatchFiles of this name hold."""
     paths = [folder / f"{name}.{part}.npy" for part in ("ids", "offsets", "labels", "sentence_offsets")]
     ids, offsets, labels = map(mapped, paths[:3])
-    return RaggedBatch(ids, offsets, labels, mapped(paths[3]) if paths[3].exists() else None)
+    sentences = mapped(paths[3]) if paths[3].exists() else None
+    return RaggedBatch(ids, offsets, as_labels(labels, len(offsets) - 1), sentences)
 
 
 def encode_rows(
-    encoder: Encoder, texts: NumberedTexts, labels: Ints1d, rows: Ints1d, files: BatchFiles, log: Log | None
+    encoder: Encoder,
+    texts: NumberedTexts,
+    labels: Ints1d,
+    rows: Ints1d,
+    files: BatchFiles,
+    log: Log | None,
+    sets: Bools | None = None,
 ) -> RaggedBatch:
-    """The RaggedBatch of some texts that have been read. labels: (B,) class numbers of all."""
+    """The RaggedBatch of some texts that have been read. labels: (B,) class numbers, or rows of `sets` (S, C)."""
     encoder.learn_words()
     with Phase("encode", "encoded", len(rows), log) as phase:
         for some, batch in encoded(encoder, texts, rows):
-            files.append(batch, labels[some])
+            files.append(batch, labels[some] if sets is None else sets[labels[some]])
             phase.advance(len(some))
     return files.finish()
 
 
 def encode_source(
-    encoder: Encoder, source: TextSource, classes: list[str], files: BatchFiles, log: Log | None
+    encoder: Encoder,
+    source: TextSource,
+    classes: list[str],
+    files: BatchFiles,
+    log: Log | None,
+    several_labels: bool = False,
 ) -> RaggedBatch:
     """The RaggedBatch of other texts, which are read and encoded at once. UserError for a label of no class."""
     with Phase("read and encode", f"read and encoded {source.source}", None, log) as phase:
         for block in source.blocks():
-            files.append(encoder.encode(block.strings), encode_labels(block.labels, classes, block))
+            encode = encode_label_sets if several_labels else encode_labels
+            files.append(encoder.encode(block.strings), encode(block.labels, classes, block))
             phase.advance(len(block.strings.offsets) - 1)
     return files.finish()

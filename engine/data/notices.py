@@ -16,7 +16,7 @@ from engine.data.hash_table import Keys
 from engine.data.strings import hashes_of
 from engine.data.texts import TextBlock, TextSource, shown
 from engine.data.vocabulary import Vocabulary
-from engine.types import Ints1d
+from engine.types import Array, Ints1d
 
 FEW_TEXTS = 10  # a class with fewer training texts is told of
 NAMED_CLASSES = 3
@@ -89,7 +89,7 @@ def notices(
     found = [
         cut_notice(config, vocabulary, splits, cut),
         unknown_notice(config, vocabulary, splits),
-        few_notice(classes, np.bincount(labels, minlength=len(classes))),
+        few_notice(classes, labels),
         duplicates_notice(hashes, whole),
     ]
     return [line for line in found if line is not None]
@@ -127,14 +127,16 @@ def unknown_notice(config: DataConfig, vocabulary: Vocabulary, splits: Mapping[s
     return f"unknown words: {listed}; {remedy}"
 
 
-def few_notice(classes: Sequence[str], counts: Ints1d) -> str | None:
-    """The line on classes with fewer than FEW_TEXTS training texts. counts: (C,)."""
+def few_notice(classes: Sequence[str], labels: Array) -> str | None:
+    """The line on classes with fewer than FEW_TEXTS training texts. labels: (B,), or (B, C) booleans."""
+    several = labels.ndim == 2
+    counts: Ints1d = labels.sum(axis=0) if several else np.bincount(labels, minlength=len(classes))
     few = sorted(np.flatnonzero(counts < FEW_TEXTS).tolist(), key=lambda number: counts[number])
     if not few:
         return None
     named = ", ".join(f"{shown(classes[number])} {counts[number]}" for number in few[:NAMED_CLASSES])
     more = f" and {len(few) - NAMED_CLASSES:,} more" if len(few) > NAMED_CLASSES else ""
-    texts, of_all = int(counts[few].sum()), int(counts.sum())
+    texts, of_all = int(labels[:, few].any(axis=1).sum() if several else counts[few].sum()), len(labels)
     have = f"{len(few):,} of {len(classes):,} classes have fewer than {FEW_TEXTS} training texts"
     return f"few texts: {have} ({texts:,} together, {percent(texts, of_all)} of all): {named}{more}"
 

@@ -14,6 +14,7 @@ from engine.data.batching import split_validation
 from engine.data.config import DataConfig
 from engine.data.encoder import Encoder
 from engine.data.files import TextFiles
+from engine.data.label_sets import strata
 from engine.data.learning import (
     BatchFiles,
     Log,
@@ -31,8 +32,10 @@ from engine.data.texts import (
     LabelledTexts,
     OpenCorpus,
     TextSource,
+    encode_label_sets,
     encode_labels,
-    require_two_classes,
+    label_matrix,
+    require_classes,
     sorted_names,
 )
 from engine.data.token_cache import TokenCache, digest
@@ -65,7 +68,7 @@ class PreparedData(NamedTuple):
                 if array is None:  # sentence_offsets: digests without are those of older versions
                     continue
                 digest.update(f"{name} {part} {array.dtype} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+                digest.update(np.ascontiguousarray(array).reshape(-1).data)
         return digest.hexdigest()
 
 
@@ -161,12 +164,17 @@ def prepare_in(
     texts, numbers, names = read_numbered(train, words.strings, sentences, folder / WORDS, log)
     notes = note_on("train", corpus.train, len(numbers), log)
     classes = sorted_names(names)
-    require_two_classes(classes, corpus.train.source)
-    places = {name: place for place, name in enumerate(classes)}
-    labels = np.array([places[name] for name in names], np.int64)[numbers]
+    several, sets = config.has_several_labels(), None
+    require_classes(classes, corpus.train.source, several)
+    if several:
+        sets = label_matrix(names, classes)
+        labels, drawn_by = numbers, strata(sets, numbers)
+    else:
+        places = {name: place for place, name in enumerate(classes)}
+        labels = drawn_by = np.array([places[name] for name in names], np.int64)[numbers]
     rows: dict[str, Ints1d] = {"train": np.arange(len(labels))}
     if corpus.validation is None and config.validation_fraction:
-        rows["train"], rows["validation"] = split_validation(labels, config.validation_fraction, seed)
+        rows["train"], rows["validation"] = split_validation(drawn_by, config.validation_fraction, seed)
 
     of_tokens = None
     if vocabulary is None:
@@ -182,10 +190,11 @@ def prepare_in(
         source = getattr(corpus, split)
         if split in rows:
             hashes[split] = train.hashes()[rows[split]]
-            splits[split] = encode_rows(encoder, texts, labels, rows[split], BatchFiles(folder, split, sentences), log)
+            files = BatchFiles(folder, split, sentences, several)
+            splits[split] = encode_rows(encoder, texts, labels, rows[split], files, log, sets)
         elif source is not None:
-            hashed = HashedSource(source)
-            splits[split] = encode_source(encoder, hashed, classes, BatchFiles(folder, split, sentences), log)
+            hashed, files = HashedSource(source), BatchFiles(folder, split, sentences, several)
+            splits[split] = encode_source(encoder, hashed, classes, files, log, several)
             hashes[split] = hashed.hashes()
             notes += note_on(split, source, len(splits[split].offsets) - 1, log)
         cut[split] = encoder.cut.take()
@@ -215,7 +224,8 @@ def encode_labelled(
 
     UserError for a label that is not among its classes.
     """
-    labels = encode_labels(texts.labels, classes, texts)
+    encode = encode_label_sets if config.has_several_labels() else encode_labels
+    labels = encode(texts.labels, classes, texts)
     return encode_plain_texts(config, vocabulary, texts.texts)._replace(labels=labels)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus, load_corpus
 from engine.data.files import TextFiles, read_texts
-from engine.data.texts import Corpus, LabelledTexts, OpenCorpus, class_names, joined, require_two_classes
+from engine.data.texts import Corpus, LabelledTexts, OpenCorpus, class_names, joined, require_classes
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
 
@@ -44,15 +44,23 @@ def read_corpus(config: DataConfig, cache_dir: AnyPath | None = None) -> tuple[C
         if isinstance(files, TextFiles):
             texts = splits[split] = joined(files.blocks(), files.source)
             notes += [f"{split}: {files.source}: {files.note(len(texts))}", *files.warnings()]
-    require_two_classes(class_names(splits["train"]), splits["train"].source)
+    require_classes(class_names(splits["train"]), splits["train"].source, config.has_several_labels())
     return Corpus(name, **splits), notes
 
 
 def columns_of(config: DataConfig) -> dict[str, Any]:
     """The columns of a DataConfig, and how its files are read, as arguments of read_texts()."""
-    names = [name.strip() for name in config.text_columns.split(",")] if config.text_columns else None
-    way = {name: getattr(config, name) for name in ("encoding", "delimiter", "quotechar")}
-    return {"text_columns": names, "label_column": config.label_column or None, **way}
+
+    def names(columns: str) -> list[str] | None:
+        return [name.strip() for name in columns.split(",")] if columns else None
+
+    return {
+        "text_columns": names(config.text_columns),
+        "label_column": config.label_column or None,
+        "label_columns": names(config.label_columns),
+        "separator": config.label_separator if config.has_several_labels() else None,
+        **{name: getattr(config, name) for name in ("encoding", "delimiter", "quotechar")},
+    }
 
 
 def for_other_file(config: DataConfig, path: AnyPath, changes: Mapping[str, str]) -> DataConfig:
@@ -63,7 +71,10 @@ def for_other_file(config: DataConfig, path: AnyPath, changes: Mapping[str, str]
     """
     own = {"encoding": "", "delimiter": "", "quotechar": ""}
     if os.path.isdir(path):
-        own |= {"text_columns": "", "label_column": ""}
+        own |= {"text_columns": "", "label_column": "", "label_columns": ""}
+    for given, other in (("label_column", "label_columns"), ("label_columns", "label_column")):
+        if given in changes:
+            own[other] = ""
     return config.replace(**{**own, **changes})
 
 

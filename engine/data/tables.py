@@ -61,7 +61,8 @@ def fasttext_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: b
             second, _ = split_label(rest)
             if second:
                 raise UserError(
-                    f"{path}, line {number}: has several labels, {shown(label)} and {shown(second)}; leave one"
+                    f"{path}, line {number}: has several labels, {shown(label)} and {shown(second)}; leave one, "
+                    "or write JSON lines for --multi-label"
                 )
             rows.append([label, rest])
             lines.append(number)

@@ -12,16 +12,18 @@ import numpy as np
 from engine.data.strings import Strings, strings_from, to_list
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
-from engine.types import Ints1d
+from engine.types import Bools, Ints1d
 
 SHOWN_CHARACTERS = 60
 BLOCK_TEXTS = 4096
+LABEL_END = "\n"  # between the labels of a text that has several; no label holds it
 
 
 class TextBlock(NamedTuple):
     """Consecutive texts of a file or of a list. labels: B strings, or None; lines, source: as in LabelledTexts.
 
-    before: how many texts of a list come before these. unit: what lines count.
+    Where a text may have several labels, its string holds all of them (label_sets.py). before: how many texts of a list
+    come before these. unit: what lines count.
     """
 
     strings: Strings
@@ -150,9 +152,14 @@ def class_names(train: LabelledTexts) -> list[str]:
     return sorted_names(train.labels or ())
 
 
+def names_in(label: str) -> list[str]:
+    """The labels that a string of labels holds."""
+    return label.split(LABEL_END) if label else []
+
+
 def sorted_names(labels: Iterable[str]) -> list[str]:
-    """Unique labels, sorted; integers by their value."""
-    names = set(labels)
+    """Unique labels, sorted; integers by their value. A string may hold several labels, or none."""
+    names = {name for label in set(labels) for name in names_in(label)}
     if all(re.fullmatch("-?[0-9]+", name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
@@ -190,9 +197,14 @@ def mismatch(data: LabelledTexts, rows: int, classes: int) -> str | None:
     return None
 
 
-def require_two_classes(names: Sequence[str], source: str) -> None:
-    """Raise UserError unless there are two classes at least. source: the file of the training texts."""
-    if len(names) < 2:
+def require_classes(names: Sequence[str], source: str, several: bool = False) -> None:
+    """Raise UserError unless there are two classes at least, or one where a text may have several labels.
+
+    source: the file of the training texts.
+    """
+    if several and not names:
+        raise UserError(f"{source}: no training text has a label; name the column that holds them (--label-column)")
+    if len(names) < 2 and not several:
         found = f"only the class {shown(names[0])}" if names else "no label"
         raise UserError(
             f"{source}: the training labels hold {found}; give at least two classes, "
@@ -212,11 +224,37 @@ def encode_labels(labels: Sequence[str] | None, classes: Sequence[str], where: L
     number = {name: index for index, name in enumerate(classes)}
     for row, label in enumerate(labels):
         if label not in number:
-            raise UserError(
-                f"{where.place(row)}: label {shown(label)} is not among the training classes {listed(classes)}; "
-                "correct it or remove the row"
-            )
+            raise unknown_label(label, classes, where.place(row))
     return np.fromiter((number[label] for label in labels), np.int64, len(labels))
+
+
+def encode_label_sets(labels: Sequence[str] | None, classes: Sequence[str], where: LabelledTexts | TextBlock) -> Bools:
+    """Strings of labels → (B, C) booleans: whether a text has the label of a class. Otherwise as encode_labels()."""
+    if labels is None:
+        raise ValueError("labels: expected a string of labels for each text, got None")
+    known = set(classes)
+    for row, label in enumerate(labels):
+        for name in names_in(label):
+            if name not in known:
+                raise unknown_label(name, classes, where.place(row))
+    return label_matrix(labels, classes)
+
+
+def unknown_label(label: str, classes: Sequence[str], place: str) -> UserError:
+    """The error for a label that no training text has."""
+    return UserError(
+        f"{place}: label {shown(label)} is not among the training classes {listed(classes)}; "
+        "correct it or remove the row"
+    )
+
+
+def label_matrix(labels: Sequence[str], classes: Sequence[str]) -> Bools:
+    """(B, C) booleans: whether a string holds the label of a class. All labels must be among the classes."""
+    number = {name: index for index, name in enumerate(classes)}
+    matrix = np.zeros((len(labels), len(classes)), bool)
+    for row, label in enumerate(labels):
+        matrix[row, [number[name] for name in names_in(label)]] = True
+    return matrix
 
 
 def listed(values: Sequence[object]) -> str:

@@ -101,6 +101,11 @@ def measure(
     """
     if run.result is None:
         return Unmeasured("The run has not finished: what it confuses is measured when it has.")
+    if run.settings.data.has_several_labels():
+        return Unmeasured(
+            "A text may have several labels, so that no class is taken for another; the command evaluate prints the F1 "
+            "of each."
+        )
     opened = open_run(run.path, network_classes, build_network, device)
     try:
         split, texts = read(run.settings)

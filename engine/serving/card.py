@@ -12,22 +12,28 @@ from engine.training.run_settings import RunSettings
 SHOWN_CLASSES = 200
 FIGURES = (("test accuracy", "test_accuracy"), ("test macro F1", "test_macro_f1"))
 METRICS = (("accuracy", "accuracy", "test_accuracy"), ("f1", "macro F1", "test_macro_f1"))  # type, name, key
+SET_FIGURES = (
+    ("test micro F1", "test_micro_f1"), ("test macro F1", "test_macro_f1"), ("test subset accuracy", "test_accuracy"),
+)  # fmt: skip
+SET_METRICS = (("f1", "micro F1", "test_micro_f1"), ("f1", "macro F1", "test_macro_f1"))
 
 
 def model_card(settings: RunSettings, classes: Sequence[str], result: dict[str, Any] | None, precision: str) -> str:
     """Markdown of the card. result: the content of result.json; None where the training was not finished."""
     named = CORPORA.get(settings.data.corpus) if not settings.data.train_file else None
     corpus = settings.data.corpus if named else "own texts"
+    sets = ", each with several labels or none" if settings.data.has_several_labels() else ""
+    call = "label_sets" if settings.data.has_several_labels() else "predict"
     parts = [
         front_matter(corpus, result),
         f"# {corpus}: model {', '.join(dict.fromkeys([settings.network.model, settings.network.label()]))}",
-        "It labels texts. It was trained by wave-network, an implementation of the Wave Network (Token2Wave) on NumPy "
-        "with hand-written gradients.",
+        f"It labels texts{sets}. It was trained by wave-network, an implementation of the Wave Network (Token2Wave) on "
+        "NumPy with hand-written gradients.",
         "## Use",
         "With wave-network installed:",
         '```sh\nwave-network hub pull REPOSITORY --to model\nwave-network predict model "a text"\n```',
         '```python\nfrom layers import TextModel\n\nmodel = TextModel.open("model")\n'
-        'print(model.predict(["a text"]), model.probabilities(["a text"]))\n```',
+        f'print(model.{call}(["a text"]), model.probabilities(["a text"]))\n```',
         "## Results",
         results_of(result),
         "## Training",
@@ -44,7 +50,8 @@ def front_matter(corpus: str, result: dict[str, Any] | None) -> str:
     """The block of metadata that the hub reads; YAML, in which JSON values are valid."""
     lines = ["---", "library_name: wave-network", "pipeline_tag: text-classification"]
     lines.append('tags: ["text-classification", "token2wave", "numpy"]')
-    values = [(kind, name, (result or {}).get(key)) for kind, name, key in METRICS]
+    kinds = SET_METRICS if result and "test_micro_f1" in result else METRICS
+    values = [(kind, name, (result or {}).get(key)) for kind, name, key in kinds]
     metrics = [{"type": kind, "name": name, "value": value} for kind, name, value in values if value is not None]
     if metrics:
         dataset = {"name": corpus, "type": corpus, "split": "test"}
@@ -58,10 +65,14 @@ def results_of(result: dict[str, Any] | None) -> str:
     """The figures of result.json as a table."""
     if result is None:
         return "None: its training was not finished, so that it was not measured."
-    rows = [(name, f"{100 * result[key]:.2f} %") for name, key in FIGURES if result[key] is not None]
-    if result["validation_accuracy"] is not None:
+    several = "test_micro_f1" in result
+    figures = SET_FIGURES if several else FIGURES
+    rows = [(name, f"{100 * result[key]:.2f} %") for name, key in figures if result[key] is not None]
+    name = "micro F1" if several else "accuracy"
+    validation = result[f"validation_{name.lower().replace(' ', '_')}"]
+    if validation is not None:
         epoch = f"epoch {result['best_epoch']} of {result['epochs']}"
-        rows.append(("validation accuracy", f"{100 * result['validation_accuracy']:.2f} % ({epoch})"))
+        rows.append((f"validation {name}", f"{100 * validation:.2f} % ({epoch})"))
     if not rows:
         return "None: there were no texts to measure it on."
     return (

@@ -100,6 +100,8 @@ def fill(
         "versions": {"format": FORMAT, "numpy": np.__version__},
         "files": files,
     }
+    if run.thresholds is not None:
+        state["thresholds"] = run.thresholds.tolist()
     write_json(directory.path / STATE, state)  # last: without it the folder is none
 
 
@@ -113,7 +115,8 @@ def without_folders(settings: RunSettings) -> RunSettings:
 class LabelChanges(NamedTuple):
     """How many labels of the texts of a split differ between a run and its export.
 
-    largest_difference: of a probability, over all texts and classes.
+    Of texts that may have several labels it is the number of those whose set differs. largest_difference: of a
+    probability, over all texts and classes.
     """
 
     split: str
@@ -160,7 +163,10 @@ def export_run(
     for split, texts in held_out(directory, run, cache_dir).items():
         with computing(run.settings.training, "cpu"):
             before, after = (predict_probabilities(each.network, texts) for each in (run, exported))
-        changed = np.count_nonzero(before.argmax(axis=1) != after.argmax(axis=1))
+        if run.thresholds is None:
+            changed = np.count_nonzero(before.argmax(axis=1) != after.argmax(axis=1))
+        else:
+            changed = np.count_nonzero(((before >= run.thresholds) != (after >= run.thresholds)).any(axis=1))
         largest = float(np.abs(before - after).max(initial=0))
         changes.append(LabelChanges(split, int(changed), len(before), largest))
     return run, changes

@@ -16,15 +16,15 @@ import numpy as np
 
 from engine.arrays.backend import peak_memory_bytes
 from engine.data.config import DataConfig
-from engine.data.texts import Corpus, class_names, encode_labels
+from engine.data.texts import Corpus, class_names, encode_label_sets, encode_labels
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.support.settings import Settings
 from engine.sweep.description import Description, PlannedRun
-from engine.sweep.results import CLASSIFIER, OF_A_RUN, mean_and_spread, summary
+from engine.sweep.results import CLASSIFIER, figures_of_run, mean_and_spread, summary
 from engine.training.ensemble import evaluate_ensemble
-from engine.training.evaluation import Evaluation, score
+from engine.training.evaluation import Evaluation, score, score_sets
 from engine.training.run_directory import RunDirectory
 
 LABEL = "TF-IDF + linear SVM"
@@ -41,19 +41,24 @@ def require_linear(option: str) -> None:
         ) from None
 
 
-def measure_linear(corpus: Corpus) -> dict[str, Any]:
+def measure_linear(corpus: Corpus, several_labels: bool = False) -> dict[str, Any]:
     """Fit on all training texts and label the test texts; returns figures by the names they have in a result.json.
 
+    several_labels: whether a text may have several labels, or none: then one SVM for each class against the rest.
     Accuracies are None without test texts. Nothing is validated, and the same texts give the same figures.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
     classes = class_names(corpus.train)
-    labels = encode_labels(corpus.train.labels, classes, corpus.train)
+    encode: Callable[..., Any] = encode_label_sets if several_labels else encode_labels
+    labels = encode(corpus.train.labels, classes, corpus.train)
     started = time.perf_counter()
     solver = LinearSVC(random_state=0)  # draws its order at random
+    if several_labels:
+        solver = OneVsRestClassifier(solver)
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), solver)
     try:
         model.fit(corpus.train.texts, labels)
@@ -64,14 +69,18 @@ def measure_linear(corpus: Corpus) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     found: dict[str, Any] = {"test_accuracy": None, "test_macro_f1": None, "validation_accuracy": None}
     if corpus.test is not None:
-        wanted = encode_labels(corpus.test.labels, classes, corpus.test)
-        scored = score(wanted, np.asarray(model.predict(corpus.test.texts)), classes)
+        wanted = encode(corpus.test.labels, classes, corpus.test)
+        predicted = np.asarray(model.predict(corpus.test.texts)).reshape(wanted.shape)  # of one class it is flat
+        scored = score_sets(wanted, predicted > 0, classes) if several_labels else score(wanted, predicted, classes)
         found.update(test_accuracy=scored.accuracy, test_macro_f1=scored.macro_f1)
+        if several_labels:
+            found["test_micro_f1"] = scored.micro_f1
     return {**found, "train_seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}
 
 
-# Fields of DataConfig: which texts there are to learn from and to label.
+# Fields of DataConfig: which texts there are to learn from and to label, and of texts that may have several labels.
 TEXTS = ("corpus", "train_file", "test_file", "text_columns", "label_column")
+LABEL_SETS = ("labels", "label_separator", "label_columns")
 
 
 class LinearPeer(NamedTuple):
@@ -92,7 +101,8 @@ def texts_of(data: DataConfig) -> str:
     """A name that two DataConfigs with the same texts to learn from and to label have in common."""
     if not data.train_file:
         return data.corpus
-    return hashlib.sha256(json.dumps([getattr(data, name) for name in TEXTS[1:]]).encode()).hexdigest()[:8] + "-files"
+    names = (*TEXTS[1:], *(LABEL_SETS if data.has_several_labels() else ()))
+    return hashlib.sha256(json.dumps([getattr(data, name) for name in names]).encode()).hexdigest()[:8] + "-files"
 
 
 def with_linear_rows(
@@ -106,7 +116,9 @@ def with_linear_rows(
     found: {name of a LinearPeer: its figures}, of those that are measured.
     """
     about_texts = {
-        name for name, axis in description.axes.items() if any(set(TEXTS) & changes.keys() for changes in axis.values())
+        name
+        for name, axis in description.axes.items()
+        if any({*TEXTS, *LABEL_SETS} & changes.keys() for changes in axis.values())
     }
     axes = [*description.axes, *([CLASSIFIER] if about_texts == set(description.axes) else [])]
     place = next(name for name in axes if name not in about_texts)
@@ -127,7 +139,7 @@ def peer_figures(peer: LinearPeer, found: Mapping[str, dict[str, Any]]) -> dict[
     """The figures of a row. Nothing in it is random: it has no seeds."""
     each = []
     if peer.name in found:
-        each.append({"seed": None, "run": peer.name, **{key: found[peer.name].get(key) for key in OF_A_RUN}})
+        each.append({"seed": None, "run": peer.name, **figures_of_run(found[peer.name])})
     return {**summary(each, 1), "seeds": None, "planned": None}
 
 
@@ -208,7 +220,7 @@ def require_same_texts(folder: str | Path, found: Evaluation, result: Mapping[st
 
     Rounding may differ on another device or with other threads.
     """
-    count = sum(row.texts for row in found.classes)
+    count = max(1, sum(row.texts for row in found.classes))
     if abs(found.accuracy - result["test_accuracy"]) > max(SAME, 1.5 / count):
         now, before = (f"{100 * accuracy:.2f} %" for accuracy in (found.accuracy, result["test_accuracy"]))
         told = f"has a test accuracy of {now} on the test texts as they are now, and of {before} in its result.json"

@@ -105,4 +105,4 @@ def measured_linear(config: DataConfig, output: str, cache_dir: str | None) -> N
     from engine.sweep.baselines import measure_linear
 
     corpus, _ = read_corpus(config, cache_dir)
-    write_json(output, measure_linear(corpus))
+    write_json(output, measure_linear(corpus, config.has_several_labels()))

@@ -45,6 +45,7 @@ def mean_interval(values: Sequence[float]) -> list[float] | None:
 
 MEASURED = {"mean": "test_accuracy", "macro_f1": "test_macro_f1", "validation": "validation_accuracy"}
 OF_A_RUN = ("test_accuracy", "test_macro_f1", "validation_accuracy", "train_seconds", "peak_memory_bytes", "best_epoch")
+MICRO_F1 = "test_micro_f1"  # of runs in which a text may have several labels; their accuracy is that of whole sets
 COLUMNS = (
     "seeds", "planned", "mean", "mean_spread", "interval", "macro_f1", "macro_f1_spread", "validation",
     "validation_spread", "seconds", "peak_memory_bytes", "runs",
@@ -72,10 +73,15 @@ def figures_of_row(group: Sequence[Any], found: Mapping[str, dict[str, Any]]) ->
     """The COLUMNS over the runs of one combination that have finished."""
     finished = [run for run in group if run.name in found]
     each = [
-        {"seed": run.settings.training.seed, "run": run.name, **{key: found[run.name].get(key) for key in OF_A_RUN}}
-        for run in finished
+        {"seed": run.settings.training.seed, "run": run.name, **figures_of_run(found[run.name])} for run in finished
     ]
     return summary(each, len(group))
+
+
+def figures_of_run(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of OF_A_RUN in a result.json, and MICRO_F1 where it has one."""
+    more = {MICRO_F1: result[MICRO_F1]} if MICRO_F1 in result else {}
+    return {**{key: result.get(key) for key in OF_A_RUN}, **more}
 
 
 def summary(runs: Sequence[dict[str, Any]], planned: int) -> dict[str, Any]:
@@ -90,6 +96,8 @@ def summary(runs: Sequence[dict[str, Any]], planned: int) -> dict[str, Any]:
         row[name], row[f"{name}_spread"] = mean_and_spread(values)
         if name == "mean":
             row["interval"] = None if row[name] is None else mean_interval(values)
+    if any(MICRO_F1 in run for run in runs):
+        row["micro_f1"], row["micro_f1_spread"] = mean_and_spread([run.get(MICRO_F1) for run in runs])
     row["seconds"] = statistics.mean(run["train_seconds"] for run in runs) if runs else None
     row["peak_memory_bytes"] = max((run["peak_memory_bytes"] for run in runs), default=None)
     return {**row, "runs": runs}
@@ -120,7 +128,8 @@ NOTE = (
     "training: mean seconds of one run; memory: its largest peak"
 )
 ENSEMBLE_NOTE = "; ensemble of {0}: test accuracy of the mean of {0} seeds' class probabilities, over groups of {0}"
-RESERVED = {*CSV_COLUMNS, *ENSEMBLE_COLUMNS}  # names that no axis may have
+MICRO_F1_COLUMNS = ("micro_f1", "micro_f1_spread")  # further ones, where a text may have several labels
+RESERVED = {*CSV_COLUMNS, *ENSEMBLE_COLUMNS, *MICRO_F1_COLUMNS}  # names that no axis may have
 MISSING = "-"
 
 
@@ -139,14 +148,20 @@ def as_csv(results: dict[str, Any]) -> str:
     """One line for each row of the table, in plain numbers; missing ones are left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [*results["axes"], *CSV_COLUMNS, *(ENSEMBLE_COLUMNS if "ensemble" in results else ())]
+    more = [*(ENSEMBLE_COLUMNS if "ensemble" in results else ()), *(MICRO_F1_COLUMNS if has_micro_f1(results) else ())]
+    columns = [*results["axes"], *CSV_COLUMNS, *more]
     writer.writerow(columns)
     for row in results["rows"]:
         low, high = row["interval"] or (None, None)
         ensemble = {name: (row.get("ensemble") or {}).get(key) for name, key in ENSEMBLE_COLUMNS.items()}
         flat = {**row, "interval_low": low, "interval_high": high, **ensemble}
-        writer.writerow([flat[name] for name in columns])
+        writer.writerow([flat.get(name) for name in columns])
     return text.getvalue()
+
+
+def has_micro_f1(results: dict[str, Any]) -> bool:
+    """Whether some row is of runs in which a text may have several labels."""
+    return any("micro_f1" in row for row in results["rows"])
 
 
 def note(results: dict[str, Any]) -> str:
@@ -160,6 +175,12 @@ def cells(results: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
     axes = results["axes"]
     rows = [[*(row[axis] for axis in axes), *figures(row)] for row in results["rows"]]
     headings, align = [*axes, *HEADINGS], "<" * len(axes) + ">" * len(HEADINGS)
+    if has_micro_f1(results):
+        place = headings.index("macro F1")
+        headings.insert(place, "micro F1")
+        align += ">"
+        for row, cell in zip(results["rows"], rows):
+            cell.insert(place, percent(row, "micro_f1") if "micro_f1" in row else MISSING)
     if "ensemble" in results:
         place = len(axes) + HEADINGS.index("test accuracy") + 1
         headings.insert(place, f"ensemble of {results['ensemble']}")

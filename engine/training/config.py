@@ -11,6 +11,7 @@ from engine.support.errors import UserError
 from engine.support.implementation import IMPLEMENTATIONS, using
 from engine.support.settings import Settings, setting
 
+THRESHOLDS = ("one", "each", "half")
 EMBEDDING_UPDATES = ("lazy", "dense")
 LONG_EPOCH = 3_000  # steps
 
@@ -83,7 +84,16 @@ class TrainingConfig(Settings):
         True, "keep the moments of a finished training, from which it could be continued; two thirds of its bytes"
     )
     patience: int = setting(
-        3, "stop after this many epochs without a better validation accuracy; 0 never stops early", minimum=0
+        3,
+        "stop after this many epochs without a better validation accuracy, micro F1 with several labels; "
+        "0 never stops early",
+        minimum=0,
+    )
+    thresholds: str = setting(
+        "one",
+        "where a text may have several labels, the probability from which it gets one: one for all classes or one for "
+        "each, of the largest validation F1, or half: 0.5",
+        choices=THRESHOLDS,
     )
 
     def __post_init__(self) -> None:

@@ -3,7 +3,8 @@
     p(c | text) = 1/M · Σ_m p_m(c | text)        M runs
 
 Runs that differ in their seed err on different texts, and the mean undoes part of that. Its loss is at most the mean of
-their losses, since −log is convex; its accuracy has no such bound. Each run keeps its own vocabulary.
+their losses, since −log is convex; its accuracy has no such bound. Each run keeps its own vocabulary. Where a text may
+have several labels, the thresholds are the mean of those of the runs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +15,14 @@ import numpy as np
 
 from engine.data.prepare import encode_plain_texts
 from engine.data.reading import for_other_file, read_test_texts
-from engine.data.texts import encode_labels, listed, sorted_names
+from engine.data.texts import encode_label_sets, encode_labels, listed, sorted_names
 from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
-from engine.training.prediction import common_classes
+from engine.training.prediction import common_classes, mean_thresholds, require_kind
 from engine.training.run_directory import RunDirectory
 from engine.training.trained_run import open_run, read_run_settings
-from engine.types import Floats2d
+from engine.types import Floats1d, Floats2d
 
 
 def probabilities_of_each(
@@ -30,18 +31,18 @@ def probabilities_of_each(
     network_classes: Mapping[str, type[Settings]],
     build_network: Callable[..., Any],
     device: str,
-) -> Iterator[Floats2d]:
-    """The (N, C) float64 class probabilities of N texts by one run after the other.
+) -> Iterator[tuple[Floats2d, Floats1d | None]]:
+    """The (N, C) float64 class probabilities of N texts by one run after the other, and its thresholds, if any.
 
     One network at a time is in memory.
     """
 
-    def probabilities(path: str | Path) -> Floats2d:
+    def probabilities(path: str | Path) -> tuple[Floats2d, Floats1d | None]:
         run = open_run(path, network_classes, build_network, device)
         batch = encode_plain_texts(run.settings.data, run.vocabulary, texts)
         with computing(run.settings.training, device):
             found: Floats2d = predict_probabilities(run.network, batch).astype(np.float64)
-            return found
+            return found, run.thresholds
 
     return map(probabilities, paths)
 
@@ -70,28 +71,37 @@ def evaluate_ensemble(
     data = data if test_file is None else for_other_file(data, test_file, columns or {})
     texts, note = read_test_texts(data, test_file, cache_dir)
     log(note)
-    count = len(classes)
-    unknown = [] if strict else sorted_names(set(texts.labels or ()) - set(classes))
+    several, count = data.has_several_labels(), len(classes)
+    unknown = [] if strict else sorted_names({*sorted_names(texts.labels or ())} - set(classes))
     classes = [*classes, *unknown]
-    labels = encode_labels(texts.labels, classes, texts)
+    labels = (encode_label_sets if several else encode_labels)(texts.labels, classes, texts)
     if unknown:
-        wrong = np.count_nonzero(labels >= count)
+        wrong = np.count_nonzero(labels[:, count:].any(axis=1) if several else labels >= count)
         log(
             f"{wrong} of {len(labels)} texts have a label that the training did not have ({listed(unknown)}): they "
             "count as wrong; --strict refuses them"
         )
 
-    def measured(probabilities: Floats2d) -> Evaluation:
+    def measured(probabilities: Floats2d, own: Floats1d | None) -> Evaluation:
         padded = np.pad(probabilities, ((0, 0), (0, len(unknown))))
-        result = evaluate_probabilities(labels, padded, classes)
+        if own is None:
+            result = evaluate_probabilities(labels, padded, classes)
+        else:
+            result = evaluate_probabilities(labels, padded, classes, np.pad(own, (0, len(unknown)), constant_values=1))
         if not unknown:
             return result
+        if several:
+            return result._replace(loss=evaluate_probabilities(labels[:, :count], probabilities, classes[:count]).loss)
         known = labels < count
         return result._replace(loss=evaluate_probabilities(labels[known], padded[known], classes).loss)
 
     total: Any = 0
-    members = []
-    for probabilities in probabilities_of_each(paths, texts.texts, network_classes, build_network, device):
+    members, thresholds = [], []
+    for path, (probabilities, own) in zip(
+        paths, probabilities_of_each(paths, texts.texts, network_classes, build_network, device)
+    ):
+        require_kind(path, own is not None, several, paths[0])
         total = total + probabilities
-        members.append(measured(probabilities))
-    return measured(total / len(paths)), members
+        thresholds.append(own)
+        members.append(measured(probabilities, own))
+    return measured(total / len(paths), mean_thresholds(thresholds)), members

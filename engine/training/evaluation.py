@@ -2,8 +2,10 @@
 
     precision_c = TP_c/(TP_c + FP_c)     recall_c = TP_c/(TP_c + FN_c)     F1_c = 2·TP_c/(2·TP_c + FP_c + FN_c)
 
-Macro F1 is the plain mean over the classes that occur among labels or predictions. Also here: the search for the first
-array of a forward pass that is not finite (first_nonfinite).
+Macro F1 is the plain mean over the classes that occur among labels or predictions. Where a text may have several
+labels, micro F1 is that of all decisions together, the TP, FP and FN of all classes added up, and accuracy is the share
+of texts with exactly the right set of labels. Also here: the search for the first array of a forward pass that is not
+finite (first_nonfinite).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +18,7 @@ from engine.arrays.backend import array_module, to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import ordered_batches, take
 from engine.training.reduce import ALONE, Alone
-from engine.types import Floats1d, Floats2d, Ints1d
+from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d
 
 
 class ClassRow(NamedTuple):
@@ -30,12 +32,16 @@ class ClassRow(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Measures of predictions. accuracy, macro_f1: in [0, 1]; loss: mean cross-entropy in nat; classes: a row each."""
+    """Measures of predictions. accuracy, macro_f1: in [0, 1]; loss: mean cross-entropy in nat; classes: a row each.
+
+    micro_f1: in [0, 1] where a text may have several labels; else it would be the accuracy, and is None.
+    """
 
     accuracy: float
     macro_f1: float
     loss: float
     classes: list[ClassRow]
+    micro_f1: float | None = None
 
 
 def confusion_counts(labels: Ints1d, predictions: Ints1d, count: int) -> npt.NDArray[np.int64]:
@@ -49,13 +55,27 @@ def confusion_counts(labels: Ints1d, predictions: Ints1d, count: int) -> npt.NDA
 def score(labels: Ints1d, predictions: Ints1d, names: Sequence[str], loss: float = float("nan")) -> Evaluation:
     """The Evaluation of (B,) predicted class numbers for (B,) labels. names: of the classes. Quotients 0/0 are 0."""
     confusion = confusion_counts(labels, predictions, len(names))
-    hits, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    hits = confusion.diagonal()
+    rows, macro_f1 = class_rows(names, hits, confusion.sum(axis=1), confusion.sum(axis=0))
+    return Evaluation(float(hits.sum() / max(1, len(labels))), macro_f1, float(loss), rows)
+
+
+def class_rows(names: Sequence[str], hits: Ints1d, actual: Ints1d, predicted: Ints1d) -> tuple[list[ClassRow], float]:
+    """(a ClassRow of each class, macro F1). hits, actual, predicted: (C,) numbers of texts. Quotients 0/0 are 0."""
     precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1)
     f1 = 2 * hits / np.maximum(predicted + actual, 1)
     occurs = predicted + actual > 0
     rows = [ClassRow(*row) for row in zip(names, actual.tolist(), precision.tolist(), recall.tolist(), f1.tolist())]
-    accuracy = hits.sum() / max(1, len(labels))
-    return Evaluation(float(accuracy), float(f1[occurs].mean()) if occurs.any() else 0.0, float(loss), rows)
+    return rows, float(f1[occurs].mean()) if occurs.any() else 0.0
+
+
+def score_sets(labels: Bools, predictions: Bools, names: Sequence[str], loss: float = float("nan")) -> Evaluation:
+    """The Evaluation of predicted sets of labels. labels, predictions: (B, C). Quotients 0/0 are 0."""
+    hits, actual, predicted = (array.sum(axis=0) for array in (labels & predictions, labels, predictions))
+    rows, macro_f1 = class_rows(names, hits, actual, predicted)
+    micro_f1 = 2 * hits.sum() / max(1, (actual + predicted).sum())
+    exact = (labels == predictions).all(axis=1).sum() / max(1, len(labels))
+    return Evaluation(float(exact), macro_f1, float(loss), rows, float(micro_f1))
 
 
 def predict_probabilities(network: Any, texts: RaggedBatch, batch_size: int = 128, ranks: Alone = ALONE) -> Floats2d:
@@ -100,22 +120,43 @@ def predict_classes(network: Any, texts: RaggedBatch, batch_size: int = 128) -> 
 
 
 def evaluate(
-    network: Any, texts: RaggedBatch, names: Sequence[str], ranks: Alone = ALONE, batch_size: int = 128
+    network: Any,
+    texts: RaggedBatch,
+    names: Sequence[str],
+    ranks: Alone = ALONE,
+    batch_size: int = 128,
+    thresholds: Floats1d | None = None,
 ) -> Evaluation:
-    """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch. ranks: share the batches."""
+    """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch. ranks: share the batches.
+
+    thresholds: (C,), where a text may have several labels, the probabilities from which it gets them; by default 0.5.
+    """
     if texts.labels is None:
         raise ValueError("texts: must have labels")
-    return evaluate_probabilities(texts.labels, predict_probabilities(network, texts, batch_size, ranks), names)
+    probabilities = predict_probabilities(network, texts, batch_size, ranks)
+    return evaluate_probabilities(texts.labels, probabilities, names, thresholds)
 
 
-def evaluate_probabilities(labels: Ints1d, probabilities: Floats2d, names: Sequence[str]) -> Evaluation:
-    """Evaluation of (N, C) class probabilities for N labels.
+def evaluate_probabilities(
+    labels: Array, probabilities: Floats2d, names: Sequence[str], thresholds: Floats1d | None = None
+) -> Evaluation:
+    """Evaluation of (N, C) class probabilities for N labels, or (N, C) booleans with `thresholds` (C,).
 
     The loss counts a probability as at least the smallest normal float32.
     """
+    if labels.ndim == 2:
+        of_decision = np.where(labels, probabilities, 1 - probabilities.astype(np.float64))
+        loss = -np.log(np.maximum(of_decision, np.finfo(np.float32).tiny)).sum() / max(1, len(labels))
+        return score_sets(labels, probabilities >= (0.5 if thresholds is None else thresholds), names, loss)
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
     return score(labels, probabilities.argmax(axis=1), names, loss)
+
+
+def are_right(logits: Floats2d, labels: Array) -> Bools:
+    """(B,): whether the largest logit is that of the label, or all decisions are right, a yes from probability 0.5."""
+    right: Bools = logits.argmax(axis=1) == labels if labels.ndim == 1 else ((logits >= 0) == labels).all(axis=1)
+    return right
 
 
 def first_nonfinite(cache: Any, path: str = "") -> str | None:

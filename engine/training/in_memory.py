@@ -11,8 +11,10 @@ import numpy as np
 from engine.arrays.backend import to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import split_validation
+from engine.data.config import DataConfig
+from engine.data.label_sets import strata
 from engine.data.prepare import SPLITS, PreparedData, prepare_in
-from engine.data.texts import Corpus, class_names, encode_labels
+from engine.data.texts import Corpus, LabelledTexts, class_names, encode_label_sets, encode_labels
 from engine.data.tokenizer import check_sentences, load_tokenizer
 from engine.support.errors import UserError
 from engine.training.checkpoint import load_weights
@@ -22,7 +24,7 @@ from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 from engine.training.trainer import Trainer
-from engine.types import Array
+from engine.types import Array, Floats1d, Ints1d
 
 
 class NoDirectory(RunDirectory):
@@ -61,8 +63,8 @@ class InMemoryTrainer(Trainer):
 
 def train_in_memory(
     network: Any, settings: RunSettings, data: PreparedData, device: str = "cpu", hide_bar: bool | None = None
-) -> list[dict[str, Any]]:
-    """Train a network, which has its best weights at the end; returns the lines of metrics.
+) -> tuple[list[dict[str, Any]], Floats1d | None]:
+    """Train a network, which has its best weights at the end; returns the lines of metrics and the thresholds, if any.
 
     hide_bar: of the progress; None hides it where standard error is no terminal. Ctrl-C raises KeyboardInterrupt.
     """
@@ -75,7 +77,7 @@ def train_in_memory(
             signal.raise_signal(stop.exit_code - 128)  # to the handlers of the caller
             raise
         trainer.load_best()
-    return trainer.directory.lines
+    return trainer.directory.lines, trainer.thresholds
 
 
 def prepare_in_memory(settings: RunSettings, corpus: Corpus) -> PreparedData:
@@ -88,7 +90,7 @@ def prepare_in_memory(settings: RunSettings, corpus: Corpus) -> PreparedData:
     if tokenizer is not None and settings.needs_sentences():
         check_sentences(tokenizer, data.tokenizer)
     if corpus.validation is None:
-        labels = encode_labels(corpus.train.labels, class_names(corpus.train), corpus.train)
+        labels = classes_drawn_by(data, corpus.train)
         try:
             split_validation(labels, data.validation_fraction, seed)
         except UserError:
@@ -97,6 +99,15 @@ def prepare_in_memory(settings: RunSettings, corpus: Corpus) -> PreparedData:
         found, _ = prepare_in(Path(folder), data, corpus, seed, tokenizer, None, settings.needs_sentences(), None)
         splits: Any = {split: copied(getattr(found, split)) for split in SPLITS}
         return found._replace(**splits)
+
+
+def classes_drawn_by(config: DataConfig, train: LabelledTexts) -> Ints1d:
+    """(B,) the class by which each text is drawn for validation."""
+    classes = class_names(train)
+    if not config.has_several_labels():
+        return encode_labels(train.labels, classes, train)
+    sets = encode_label_sets(train.labels, classes, train)
+    return strata(sets, np.arange(len(sets)))
 
 
 def copied(batch: RaggedBatch | None) -> RaggedBatch | None:

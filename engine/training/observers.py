@@ -64,7 +64,9 @@ class EpochLines:
         parts = [f"epoch {end.epoch:{len(str(end.epochs))}}/{end.epochs}: loss {mean(self.losses):.4f}"]
         self.losses = []
         if end.validation is not None:
-            parts.append(f"validation accuracy {100 * end.validation.accuracy:.2f} %")
+            found = end.validation
+            name, value = ("accuracy", found.accuracy) if found.micro_f1 is None else ("micro F1", found.micro_f1)
+            parts.append(f"validation {name} {100 * value:.2f} %")
             parts.append(f"macro F1 {100 * end.validation.macro_f1:.2f} %")
         parts.append(f"{end.texts / max(end.seconds, 1e-9):,.0f} texts/s")
         if end.steps_left and self.taken:
@@ -110,8 +112,10 @@ class TensorBoard:
         if self.writer is None or end.validation is None:
             return
         with self.errors():
-            for name in ("accuracy", "macro_f1", "loss"):
-                self.writer.add_scalar(f"validation/{name}", getattr(end.validation, name), end.step)
+            for name in ("accuracy", "macro_f1", "loss", "micro_f1"):
+                value = getattr(end.validation, name)
+                if value is not None:
+                    self.writer.add_scalar(f"validation/{name}", value, end.step)
 
     @contextlib.contextmanager
     def errors(self) -> Any:

@@ -17,7 +17,7 @@ from engine.support.settings import Settings
 from engine.training.config import computing
 from engine.training.evaluation import predict_probabilities
 from engine.training.trained_run import OpenRun, classes_of, open_run
-from engine.types import Floats2d
+from engine.types import Floats1d, Floats2d
 
 BATCH = 1024  # texts at a time
 THREADS = 2
@@ -40,6 +40,24 @@ def common_classes(paths: Sequence[str | Path]) -> list[str]:
     return classes
 
 
+def require_kind(path: str | Path, several: bool, expected: bool, first: str | Path) -> None:
+    """Raise UserError where a run may give a text several labels and the first run may not, or the other way round."""
+    if several != expected:
+        here, there = ("several" if kind else "one" for kind in (several, expected))
+        raise UserError(f"{path}: labels={here}, but {first} has labels={there}; take runs of one kind")
+
+
+def mean_thresholds(thresholds: Sequence[Floats1d | None]) -> Floats1d | None:
+    """The mean of the thresholds of runs; None where a text has one label."""
+    found = [own for own in thresholds if own is not None]
+    return np.mean(found, axis=0) if found else None
+
+
+def chosen(probabilities: Floats1d, thresholds: Floats1d) -> list[int]:
+    """The classes whose probability reaches its threshold, the most probable first. Both (C,)."""
+    return [c for c in np.argsort(-probabilities, kind="stable").tolist() if probabilities[c] >= thresholds[c]]
+
+
 class Predictor:
     """M ≥ 1 trained runs of the same classes, which label texts by the mean of their class probabilities.
 
@@ -47,7 +65,8 @@ class Predictor:
             probabilities = predictor.probabilities(["profits rose in the third quarter"])
             label = predictor.classes[int(probabilities[0].argmax())]
 
-    Within the context matrix products have the threads and the precision of the first run.
+    thresholds: (C,), where a text may have several labels, the probabilities from which it gets them, the mean of those
+    of the runs; else None. Within the context matrix products have the threads and the precision of the first run.
     """
 
     def __init__(
@@ -60,10 +79,14 @@ class Predictor:
         """paths: run directories. UserError as in common_classes(), and for a run that is damaged."""
         keep_freed_memory()
         classes = common_classes(paths)
-        self.take(classes, [open_run(path, network_classes, build_network, device) for path in paths], device)
+        runs = [open_run(path, network_classes, build_network, device) for path in paths]
+        for path, run in zip(paths, runs):
+            require_kind(path, run.thresholds is not None, runs[0].thresholds is not None, paths[0])
+        self.take(classes, runs, device)
 
     def take(self, classes: list[str], runs: list[OpenRun], device: str) -> None:
         self.classes, self.device, self.runs = classes, device, runs
+        self.thresholds = mean_thresholds([run.thresholds for run in runs])
         self.encoders = [Encoder(run.vocabulary, run.settings.data.max_tokens) for run in runs]
         self.context = ExitStack()
 

@@ -10,12 +10,15 @@ owner what it has of the entries there, the owner sums them by the tree, and sen
 are dealt out evenly, and so are the distinct rows of row-sparse gradients: rows that no rank has do not travel.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from engine.arrays.backend import array_module
+import numpy as np
+
+from engine.arrays.backend import array_module, to_host
 from engine.arrays.ragged import put_rows
-from engine.layer import Gradient, RowSparse
+from engine.layer import Gradient, Parameter, RowSparse
 from engine.support.errors import UserError
 from engine.types import Array, Ints1d
 
@@ -94,6 +97,13 @@ def require_equal(ranks: Alone, what: str, value: Any) -> None:
             f"{what} of ranks 0 and {other} differ; start all ranks on processors of one kind, with the same versions, "
             "files and number of threads"
         )
+
+
+def require_equal_weights(ranks: Alone, epoch: int, parameters: dict[str, Parameter]) -> None:
+    """Raise UserError on all ranks where weights differ after an epoch."""
+    if ranks.size > 1:
+        weights = [to_host(parameter.value) for parameter in parameters.values()]
+        require_equal(ranks, f"epoch {epoch}: the weights", [zlib.crc32(np.ascontiguousarray(w).data) for w in weights])
 
 
 def halves(node: Node) -> tuple[Node, Node]:

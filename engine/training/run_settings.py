@@ -18,8 +18,8 @@ Fields: TypeAlias = Mapping[str, Any]  # values by field name
 NetworkClasses: TypeAlias = Mapping[str, type[Settings]]  # settings of networks by the value of their field "model"
 
 OF_TEXTS = (  # of DataConfig: where texts are, and how their files are read
-    "corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column", "encoding", "delimiter",
-    "quotechar",
+    "corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column", "labels",
+    "label_separator", "label_columns", "encoding", "delimiter", "quotechar",
 )  # fmt: skip
 LENGTH = ("epochs", "step_budget")  # of TrainingConfig: how long a run goes on
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
@@ -158,12 +158,16 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def field_rows(settings: RunSettings) -> list[tuple[str, str, Any, str, str]]:
-    """(section, field, value, allowed values, meaning) of every field of RunSettings."""
-    rows = []
+    """(section, field, value, allowed values, meaning) of every field of RunSettings.
+
+    A field that data and network share, such as `labels`, is listed once: it is set once.
+    """
+    rows: dict[str, tuple[str, str, Any, str, str]] = {}
     for section, part in settings._asdict().items():
         for name, field in type(part).fields().items():
-            rows.append((section, name, getattr(part, name), allowed(field), field.metadata["help"]))
-    return rows
+            row = (section, name, getattr(part, name), allowed(field), field.metadata["help"])
+            rows.setdefault(name, row)
+    return list(rows.values())
 
 
 class Choices(NamedTuple):

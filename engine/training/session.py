@@ -208,10 +208,11 @@ def run_to_end(
     seed = settings.training.seed
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes = [f"{len(split.offsets) - 1:,} {name}" for name, split in splits.items() if split]
-    log(
-        f"corpus {data.name}: {', '.join(sizes)} texts, {len(data.classes)} classes, "
-        f"vocabulary {data.vocabulary.size():,}"
-    )
+    classes = f"{len(data.classes)} classes"
+    if settings.data.has_several_labels():
+        assert data.train.labels is not None
+        classes += f", {data.train.labels.sum() / len(data.train.labels):.2f} labels a text"
+    log(f"corpus {data.name}: {', '.join(sizes)} texts, {classes}, vocabulary {data.vocabulary.size():,}")
     log(
         f"network: {network.parameter_count():,} parameters, device {device}{together}, seed {seed}; "
         f"run directory {directory.path}"
@@ -244,7 +245,7 @@ def run_to_end(
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes, ranks) if data.test else None
+    test = evaluate(network, data.test, data.classes, ranks, thresholds=trainer.thresholds) if data.test else None
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -267,6 +268,10 @@ def run_to_end(
         "run_directory": str(directory.path),
         "versions": {"program": __version__, "python": platform.python_version(), "numpy": np.__version__},
     }
+    if settings.data.has_several_labels():
+        result["test_micro_f1"] = test.micro_f1 if test else None
+        result["validation_micro_f1"] = progress.best_micro_f1 if data.validation else None
+        result["thresholds"] = None if trainer.thresholds is None else trainer.thresholds.tolist()
     if device == "cuda":
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
     if worst_differences:  # of implementation=check, each as a share of its tolerance

@@ -21,6 +21,7 @@ from engine.data.batching import take
 from engine.layer import Gradient, RowSparse
 from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
+from engine.training.evaluation import are_right
 from engine.training.exchange import exchanged, layout_of
 from engine.training.reduce import Alone, Gradients, Node, add_gradients, nodes_within, tree_sum
 from engine.training.step import NotFinite, Update, clip_scale, global_norm
@@ -167,7 +168,7 @@ class ShardPasses:
         parameters = self.optimizer.parameters
         first = next(iter(parameters.values())).value
         weight = first.dtype.type(shard.texts.texts / self.batch.texts)
-        hits = (cache.logits.argmax(axis=1) == array_module(cache.logits).asarray(cache.labels)).sum()
+        hits = are_right(cache.logits, array_module(cache.logits).asarray(cache.labels)).sum()
         found = {name: scaled(p.grad, weight) for name, p in parameters.items() if p.grad is not None}
         return {**found, FIGURES: figures_of(loss * weight, hits, first)}
 

@@ -27,6 +27,7 @@ from engine.layer import Parameter, squared_norm
 from engine.support.implementation import current
 from engine.training import adamw_cuda
 from engine.training.adamw import AdamW
+from engine.training.evaluation import are_right
 from engine.types import Array, Floats
 
 
@@ -153,11 +154,14 @@ class DeviceRecords:
 
         line: of metrics, whose loss and accuracy are not known yet; batch: a RaggedBatch on the host, or ShardedBatch.
         """
-        values = self.values[len(self.steps)]
-        if update.hits is None:
-            adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, values)
+        into = self.values[len(self.steps)]
+        if update.hits is not None:
+            into[...] = array_module(control).stack([update.loss, control[0], update.hits])
+        elif update.cache.labels.ndim == 2:
+            hits = are_right(update.cache.logits, update.cache.labels).sum()
+            into[0], into[1], into[2] = update.loss, control[0], hits
         else:
-            values[...] = array_module(control).stack([update.loss, control[0], update.hits])
+            adamw_cuda.record(update.loss, control, update.cache.logits, update.cache.labels, into)
         self.steps.append((line, batch))
 
     def is_full(self) -> bool:

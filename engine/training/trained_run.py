@@ -22,18 +22,23 @@ from engine.support.implementation import using
 from engine.training.checkpoint import load_arrays, load_weights, read_state
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
-from engine.types import Array
+from engine.training.thresholds import HALF
+from engine.types import Array, Floats1d
 
 BuildNetwork: TypeAlias = Callable[..., Any]
 
 
 class OpenRun(NamedTuple):
-    """A trained run, ready to predict: the network with its best weights, on its device."""
+    """A trained run, ready to predict: the network with its best weights, on its device.
+
+    thresholds: (C,), where a text may have several labels, the probabilities from which it gets them; else None.
+    """
 
     settings: RunSettings
     network: Any
     vocabulary: Vocabulary
     classes: list[str]
+    thresholds: Floats1d | None = None
 
 
 def open_run(
@@ -57,12 +62,21 @@ def open_run(
             "restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
+    thresholds = thresholds_of(state, len(classes), directory) if settings.data.has_several_labels() else None
     if by_onnx:
-        return OpenRun(settings, loaded().to(device), vocabulary, classes)
+        return OpenRun(settings, loaded().to(device), vocabulary, classes, thresholds)
     with using(settings.training.implementation):
         network = build_network(settings.network, vocabulary.size(), len(classes), None)
     load_weights(network, in_float32(loaded()), directory.best)
-    return OpenRun(settings, network.to(device), vocabulary, classes)
+    return OpenRun(settings, network.to(device), vocabulary, classes, thresholds)
+
+
+def thresholds_of(state: dict[str, Any], classes: int, directory: RunDirectory) -> Floats1d:
+    """(C,) the thresholds in the state of a run's best checkpoint; 0.5 where nothing was validated."""
+    thresholds = np.array(state.get("thresholds", [HALF] * classes))
+    if thresholds.shape != (classes,) or thresholds.dtype.kind != "f":
+        raise UserError(f"{directory.best / 'state.json'}: its thresholds are damaged; restore the file or train again")
+    return thresholds
 
 
 def open_onnx(path: Path, digest: str) -> Any:

@@ -6,7 +6,6 @@ whole random state: a resumed run ends with the same weights, bit for bit, as on
 
 import math
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,14 +32,16 @@ from engine.training.checkpoint import (
     save_checkpoint,
 )
 from engine.training.config import TrainingConfig
-from engine.training.evaluation import Evaluation, evaluate, first_nonfinite
+from engine.training.divergence import diverged
+from engine.training.evaluation import Evaluation, are_right, evaluate, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.observers import EpochEnd, Observer
-from engine.training.reduce import ALONE, Alone, RankFailed, require_equal
+from engine.training.reduce import ALONE, Alone, RankFailed, require_equal_weights
 from engine.training.run_directory import RunDirectory
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
-from engine.types import Ints1d
+from engine.training.thresholds import evaluate_and_choose
+from engine.types import Floats1d, Ints1d
 
 DROPOUT_STREAM = 103
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
@@ -88,6 +89,7 @@ class Trainer:
         self.pending_metrics: list[dict[str, Any]] = []
         self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
         self.saved_at, self.saving_took = time.monotonic(), 0.0
+        self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
 
     def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
@@ -225,7 +227,8 @@ class Trainer:
         if isinstance(batch, ShardedBatch):
             accuracy = float(done.hits) / batch.texts
         else:
-            accuracy = float((to_host(done.cache.logits).argmax(axis=1) == batch.labels).mean())
+            assert batch.labels is not None
+            accuracy = float(are_right(to_host(done.cache.logits), batch.labels).mean())
         seconds = time.perf_counter() - started
         progress.train_seconds += seconds
         speed = batch.tokens / seconds
@@ -285,28 +288,7 @@ class Trainer:
         return next(filter(None, self.ranks.gather(first_nonfinite(cache))), None)
 
     def diverged(self, step: int, what: str, where: str | None) -> UserError:
-        """The error of a run whose numbers stopped being finite: names the step, the layer and the parameter."""
-        bad_values = [name for name, p in self.parameters.items() if first_nonfinite(p.value) is not None]
-        bad_grads = [
-            name
-            for name, p in self.parameters.items()
-            if p.grad is not None and first_nonfinite(p.grad_array()) is not None
-        ]
-        if bad_values:
-            where = f"in the value of parameter {bad_values[0]} (layer {bad_values[0].rpartition('.')[0]})"
-        elif bad_grads:
-            # Backward runs from the last layer to the first, so the last parameter is where it began.
-            where = f"in the gradient of parameter {bad_grads[-1]} (layer {bad_grads[-1].rpartition('.')[0]})"
-        else:
-            where = (
-                f"first in {where} of the forward pass; all parameters are finite"
-                if where
-                else "but every part of it is finite"
-            )
-        saved = (
-            f"the last good state is in {self.run.last}" if self.run.has_checkpoint() else "nothing had been saved yet"
-        )
-        return UserError(f"step {step}: {what}, {where}; lower --learning-rate, {saved}")
+        return diverged(self.parameters, self.run, step, what, where)
 
     def finish_epoch(self, bar: Any) -> Evaluation | None:
         """Validate, and keep the best weights. Returns the measures of the validation texts, if there are some."""
@@ -314,21 +296,31 @@ class Trainer:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
         self.optimizer.catch_up()
-        if self.ranks.size > 1:
-            weights = [to_host(p.value) for p in self.parameters.values()]
-            sums = [zlib.crc32(np.ascontiguousarray(value).data) for value in weights]
-            require_equal(self.ranks, f"epoch {progress.epoch}: the weights", sums)
+        require_equal_weights(self.ranks, progress.epoch, self.parameters)
         if self.data.validation is None:
             better = True
         else:
-            result = evaluate(self.network, self.data.validation, self.data.classes, self.ranks)
+            texts, classes, thresholds = self.data.validation, self.data.classes, None
+            if texts.labels is not None and texts.labels.ndim == 2:
+                result, thresholds = evaluate_and_choose(
+                    self.network, texts, classes, self.config.thresholds, self.ranks
+                )
+            else:
+                result = evaluate(self.network, texts, classes, self.ranks)
             if not math.isfinite(result.loss):
                 raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
-            better = (result.accuracy, -result.loss) > (progress.best_accuracy, -progress.best_loss)
+            score, best = result.accuracy, progress.best_accuracy
             self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
-            bar.set_postfix_str(f"{progress_text(self.pending_metrics[-1])}, validation {result.accuracy:.4f}")
+            if result.micro_f1 is not None:
+                score, best = result.micro_f1, progress.best_micro_f1
+                self.pending_metrics[-1]["validation_micro_f1"] = result.micro_f1
+            better = (score, -result.loss) > (best, -progress.best_loss)
+            bar.set_postfix_str(f"{progress_text(self.pending_metrics[-1])}, validation {score:.4f}")
             if better:
                 progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
+                if result.micro_f1 is not None:
+                    progress.best_micro_f1 = result.micro_f1
+                self.thresholds = thresholds
         progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
         if better:
             progress.best_epoch = progress.epoch
@@ -362,12 +354,15 @@ class Trainer:
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
+        if folder == self.run.best and self.thresholds is not None:
+            state["thresholds"] = self.thresholds.tolist()
         twin = self.run.best if folder == self.run.last else None
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
 
     def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""
-        _, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
+        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
+        self.thresholds = thresholds_in(state)
         load_weights(self.network, arrays["weights"], self.run.best)
         self.network.to(self.device)
 
@@ -378,6 +373,11 @@ class Trainer:
             if self.ranks.is_root:
                 self.run.append_metrics(self.pending_metrics[:cut])
             self.pending_metrics = self.pending_metrics[cut:]
+
+
+def thresholds_in(state: dict[str, Any]) -> Floats1d | None:
+    """(C,) the thresholds in the state of a best checkpoint, or None."""
+    return np.array(state["thresholds"]) if "thresholds" in state else None
 
 
 def progress_text(line: dict[str, Any]) -> str:

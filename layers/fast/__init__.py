@@ -26,6 +26,7 @@ from layers.fast import (
     feed_forward_cuda,
     gelu_cuda,
     layer_norm_cuda,
+    sigmoid_cross_entropy_cuda,
     softmax_cross_entropy_cuda,
     wave_pair_cpu,
     wave_pair_cuda,
@@ -64,6 +65,7 @@ TABLE: dict[str, list[Implementation]] = {
     "feed_forward": [by_kernels(feed_forward_cuda)],
     "gelu": [by_kernels(gelu_cuda)],
     "softmax_cross_entropy": [by_kernels(softmax_cross_entropy_cuda)],
+    "sigmoid_cross_entropy": [by_kernels(sigmoid_cross_entropy_cuda)],
 }
 
 

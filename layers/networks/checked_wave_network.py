@@ -7,7 +7,7 @@ import numpy as np
 from engine.arrays.backend import same_stream
 from engine.arrays.ragged import RaggedBatch
 from engine.implementation import compare
-from engine.types import Floats, Floats2d, Ints1d
+from engine.types import Array, Floats, Floats2d
 from layers.fast import FUNCTIONS
 from layers.networks.parts import twin
 from layers.networks.planned_wave_network import PlannedWaveNetwork
@@ -21,7 +21,7 @@ class CheckedCache(NamedTuple):
 
     network: Any
     logits: Floats2d
-    labels: Ints1d
+    labels: Array
     loss: Any
     step: tuple[RaggedBatch, bool, Any]  # the batch, train, the random stream
 

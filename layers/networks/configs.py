@@ -19,6 +19,7 @@ LEVELS = {  # whose magnitudes the two branches take
     "sentence-text": ("sentence", "text"),
 }
 BLOCK_FORMS = ("normed", "eq8", "fig6b")
+LABELS = ("one", "several")
 VARIANTS = ("embeddings", "wave", "none")
 
 
@@ -78,8 +79,13 @@ class WaveNetworkConfig(Settings):
     dropout: float = setting(
         0.0, "share of the readout's and the feed-forward's entries dropped in training", minimum=0.0, below=1.0
     )
+    labels: str = setting(
+        "one", "labels of a text: one, or several and none too, each with a sigmoid of its own", choices=LABELS
+    )
     classifier_dropout: float = setting(0.0, "share of the pooled entries dropped in training", minimum=0.0, below=1.0)
-    label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
+    label_smoothing: float = setting(
+        0.0, "share of the target spread over all classes, or over yes and no", minimum=0.0, below=1.0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,8 +148,13 @@ class TransformerConfig(Settings):
         minimum=0.0,
         below=1.0,
     )
+    labels: str = setting(
+        "one", "labels of a text: one, or several and none too, each with a sigmoid of its own", choices=LABELS
+    )
     norm_epsilon: float = setting(1e-12, "added to the variance in layer norms", minimum=1e-30)
-    label_smoothing: float = setting(0.0, "share of the target spread evenly over all classes", minimum=0.0, below=1.0)
+    label_smoothing: float = setting(
+        0.0, "share of the target spread over all classes, or over yes and no", minimum=0.0, below=1.0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

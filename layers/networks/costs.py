@@ -19,7 +19,8 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host."""
     texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
     classifier = linear(texts, *network.classifier.weight.value.shape)
-    loss = costs.softmax_cross_entropy(texts, classes, network.config.label_smoothing)
+    loss_of = costs.sigmoid_cross_entropy if network.has_several_labels() else costs.softmax_cross_entropy
+    loss = loss_of(texts, classes, network.config.label_smoothing)
     return total(ENCODERS[network.config.model](network, batch)) + classifier + loss
 
 

@@ -18,6 +18,7 @@ from layers.equations import EQUATIONS, with_compositions
 from layers.standard.dropout import dropout_mask
 from layers.standard.layer_norm import EPSILON
 from layers.standard.position_encoding import sinusoids
+from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
 from layers.standard.softmax_cross_entropy import check_labels, log_softmax
 from layers.wave import Wave
 
@@ -233,11 +234,11 @@ class FeedForward(Part):
 
 
 class LossCache(NamedTuple):
-    """logits: (B, C), for accuracy without a second forward pass; labels: (B,), where the logits are."""
+    """logits: (B, C), for accuracy without a second forward pass; labels: those of the batch, where the logits are."""
 
     network: Any
     logits: Floats2d
-    labels: Ints1d
+    labels: Array
     loss: Any
 
 
@@ -263,20 +264,35 @@ class TextClassifier(Part):
     def loss_forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats, LossCache]:
         """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""
         logits, network = self.forward(batch, train, rng)
-        check_labels(batch.labels, *logits.shape)
         smoothing = self.config.label_smoothing if train else 0.0
-        labels = move_together(batch.labels, logits)
-        loss, cache = self.functions.softmax_cross_entropy_forward(logits, labels, smoothing)
+        if self.has_several_labels():
+            check_targets(batch.labels, *logits.shape)
+            labels = move_together(batch.labels, logits)
+            loss, cache = self.functions.sigmoid_cross_entropy_forward(logits, labels, smoothing)  # E24
+        else:
+            check_labels(batch.labels, *logits.shape)
+            labels = move_together(batch.labels, logits)
+            loss, cache = self.functions.softmax_cross_entropy_forward(logits, labels, smoothing)  # E15
         return loss, LossCache(network, logits, labels, cache)
+
+    def has_several_labels(self) -> bool:
+        """Whether a text may have several labels, or none: each class is then a decision of its own."""
+        return bool(self.config.labels == "several")
 
     def loss_backward(self, cache: LossCache, dloss: float = 1.0) -> None:
         """Add the gradient of the loss to every parameter."""
-        self.backward(self.functions.softmax_cross_entropy_backward(dloss, cache.loss), cache.network)
+        f = self.functions
+        back = f.sigmoid_cross_entropy_backward if self.has_several_labels() else f.softmax_cross_entropy_backward
+        self.backward(back(dloss, cache.loss), cache.network)
 
     def probabilities(self, batch: RaggedBatch) -> Floats2d:
-        """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities."""
+        """batch: RaggedBatch of B texts, labels not needed → (B, C) class probabilities.
+
+        Those of a text sum to 1, unless it may have several labels.
+        """
         logits, _ = self.forward(batch)
-        p: Floats2d = array_module(logits).exp(log_softmax(logits))
+        several = self.has_several_labels()
+        p: Floats2d = sigmoid(logits) if several else array_module(logits).exp(log_softmax(logits))
         return p
 
     def part_rows(self) -> list[tuple[str, list[tuple[int, ...]], int]]:
@@ -298,10 +314,13 @@ class TextClassifier(Part):
         return self.heading() + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")
 
 
-def example_batch(vocabulary: int, classes: int, lengths: list[int], seed: int = 0) -> RaggedBatch:
+def example_batch(
+    vocabulary: int, classes: int, lengths: list[int], seed: int = 0, several_labels: bool = False
+) -> RaggedBatch:
     """A RaggedBatch of random ids, labels and sentences with these text lengths, for checks and measurements."""
     rng = random_generator(seed, 1)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids, labels = rng.integers(0, vocabulary, offsets[-1]), rng.integers(0, classes, len(lengths))
     ends = rng.integers(0, offsets[-1] + 1, len(ids) // 4)
-    return RaggedBatch(ids, offsets, labels, np.union1d(offsets, ends))
+    sets = rng.random((len(lengths), classes)) < 0.4 if several_labels else None
+    return RaggedBatch(ids, offsets, labels if sets is None else sets, np.union1d(offsets, ends))

@@ -102,8 +102,8 @@ class PlannedWaveNetwork(WaveNetwork):
     def padded(self, batch: RaggedBatch, rng: Any) -> tuple[WavePlan, int] | None:
         """(padded WavePlan of a batch with labels on the host, real number of its rows), for a step by a CUDA graph.
 
-        None where padding would not do, or a graph not know: numbers are drawn on the device, or something is computed
-        outside of kernels. Raises ValueError for wrong ids, offsets or labels.
+        None where padding would not do, or a graph not know: numbers are drawn on the device, something is computed
+        outside of kernels, or labels are no list of integers. Raises ValueError for wrong ids, offsets or labels.
         """
         config, table = self.config, self.embedding.table.value
         draws = rng is not None and (config.dropout or config.embedding_dropout or config.classifier_dropout)
@@ -111,7 +111,7 @@ class PlannedWaveNetwork(WaveNetwork):
             return None
         if not (isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1):
             return None
-        if not self.has_kernels() or config.pooling != "mean":
+        if not self.has_kernels() or config.pooling != "mean" or self.has_several_labels():
             return None
         check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)

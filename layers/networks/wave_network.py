@@ -169,7 +169,7 @@ def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
 # Fields that a heading mentions only where they differ from the default.
 UNUSUAL = {
     name: WaveNetworkConfig.fields()[name].default
-    for name in ("position_encoding", "variants", "levels", "wave", "block_form")
+    for name in ("position_encoding", "variants", "levels", "wave", "block_form", "labels")
 }
 
 

@@ -24,7 +24,7 @@ from engine.arrays.bag import (
 )
 from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
-from engine.types import Ints1d, Offsets
+from engine.types import Array, Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 
 
@@ -48,7 +48,7 @@ class WavePlan(NamedTuple):
     or within the first block, because they have places, or because each drops entries of its own; None where they do
     not. positions: (M,) the places to look up, and places: the Bag over them, entries as in lookup; None without
     positions. segments: (B + 1,), how many sentences there are before each text, where there are some. pooled: the Bag
-    that is pooled. labels: (B,) or None.
+    that is pooled. labels: those of the batch.
     """
 
     ids: Ints1d
@@ -58,7 +58,7 @@ class WavePlan(NamedTuple):
     segments: Offsets | None
     blocks: tuple[BlockPlan, ...]
     pooled: Bag
-    labels: Ints1d | None
+    labels: Array | None
 
 
 def shares_magnitude(config: WaveNetworkConfig) -> bool:

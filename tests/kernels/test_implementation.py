@@ -166,9 +166,9 @@ def test_which_kernels_a_step_launches(cuda, name):
 def test_the_equations_run_on_a_device_without_kernels(cuda, monkeypatch, name):
     monkeypatch.setenv(VARIABLE, "equations")
     network = network_of({**NETWORKS, **OTHERS}[name], np.float64)
-    loss, grads = gradients(network, batch_of())
+    loss, grads = gradients(network, batch_of(network=network))
     with cuda() as device:
-        found, found_grads = gradients(network.to("cuda"), batch_of())
+        found, found_grads = gradients(network.to("cuda"), batch_of(network=network))
         assert {kernel for kernel, _ in device.launched} <= SEGMENTS
     assert abs(found - loss) < 1e-13
     for parameter, grad in grads.items():

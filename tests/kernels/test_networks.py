@@ -14,7 +14,7 @@ from layers.networks import WaveNetworkConfig, build_network
 from layers.networks.parts import example_batch
 from layers.standard.linear import linear_backward, linear_forward
 from layers.wave import OPERATIONS
-from tests.support.device_networks import LENGTHS, NETWORKS, OTHERS, network_of
+from tests.support.device_networks import LENGTHS, NETWORKS, OTHERS, batch_of, network_of
 from tests.support.emulated_device import emulated_device
 from tests.support.examples import examples
 
@@ -31,7 +31,7 @@ def gradients(network, batch, rng=None):
 def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
     """With biases, which are 0 at first, and with dropout where there is any: kernels may add biases elsewhere."""
     network, rng = network_of({**NETWORKS, **OTHERS}[name], dtype), random_generator(2)
-    batch = example_batch(50, 3, LENGTHS, 1)
+    batch = batch_of(1, network)
     for p in network.parameters().values():
         if not p.decay:
             p.value += (0.3 * rng.standard_normal(p.value.shape)).astype(dtype)
@@ -39,7 +39,8 @@ def test_loss_and_every_gradient(emulated, name, dtype, tolerance):
     for backwards in (False, True):
         with emulated(backwards) as emulator:
             found, found_grads = gradients(network, batch, random_generator(3))
-        assert {"gather_rows", "softmax_cross_entropy_backward"} <= {kernel for kernel, _ in emulator.launched}
+        loss_kernel = f"{'sigmoid' if network.has_several_labels() else 'softmax'}_cross_entropy_backward"
+        assert {"gather_rows", loss_kernel} <= {kernel for kernel, _ in emulator.launched}
         assert abs(found - loss) <= tolerance
         assert_close(found_grads, grads, tolerance)
 
@@ -53,7 +54,7 @@ def assert_close(found, expected, tolerance):
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
     network = network_of({**NETWORKS, **OTHERS}[name])
-    batches = [example_batch(50, 3, lengths, seed) for seed, lengths in enumerate([LENGTHS, [2, 2], [1], LENGTHS])]
+    batches = [batch_of(seed, network, some) for seed, some in enumerate([LENGTHS, [2, 2], [1], LENGTHS])]
     with cuda() as device:
         optimizer = AdamW(network.to("cuda").parameters(), weight_decay=0.01)
         records = None
@@ -68,6 +69,7 @@ def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
         assert device.waits in (["get"], None) and bad is None
     assert [line["step"] for line in lines] == [0, 1, 2, 3]
     assert all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
+    assert all(0 <= line["accuracy"] <= 1 for line in lines)
 
 
 @pytest.mark.parametrize("name", ["paper", "interference", "two blocks"])
@@ -96,7 +98,8 @@ class InPlace:
 
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 def test_products_that_are_written_into_arrays_spoil_nothing(emulation_folder, monkeypatch, name):
-    network, batch = network_of({**NETWORKS, **OTHERS}[name], np.float64), example_batch(50, 3, LENGTHS, 1)
+    network = network_of({**NETWORKS, **OTHERS}[name], np.float64)
+    batch = batch_of(1, network)
     loss, grads = gradients(network, batch)
     monkeypatch.setattr(cublas, "of_device", lambda x: InPlace())
     with emulated_device(emulation_folder, monkeypatch):

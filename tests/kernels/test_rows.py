@@ -131,6 +131,11 @@ CASES = {
         lambda n: (numbers(n, 3), np.arange(n) % 3, 0.1),
         ("softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "finish_columns"),
     ),
+    "losses of several labels": Case(
+        "sigmoid_cross_entropy",
+        lambda n: (numbers(n, 3), np.arange(3 * n).reshape(n, 3) % 2 == 0, 0.1),
+        ("sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward", "finish_columns"),
+    ),
     "pooled text": Case("bag_pooling", lambda n: (numbers(n, 3), one_text(n)), POOLING),
     "pooled texts": Case("bag_pooling", lambda n: (numbers(n, 3), texts_of_one_row(n)), POOLING),
     "magnitudes of sentences": Case(

@@ -13,6 +13,7 @@ from tests.support.twin_checks import SIZES, assert_kernels_agree, both_pairs
 
 GELU = ("gelu_forward", "gelu_backward")
 POOLING = ("mean_pooling_forward", "mean_pooling_backward")
+SIGMOID_CROSS_ENTROPY = ("sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward", "finish_columns")
 CROSS_ENTROPY = ("softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "finish_columns")
 
 
@@ -128,6 +129,55 @@ def test_an_empty_batch_has_no_loss(emulated):
     with emulated() as emulator:
         loss, cache = FUNCTIONS["fast"].softmax_cross_entropy_forward(np.zeros((0, 3)), np.zeros(0, np.int64))
         dz = FUNCTIONS["fast"].softmax_cross_entropy_backward(1.0, cache)
+    assert loss == 0 and dz.shape == (0, 3) and not emulator.launched
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("classes", [1, 2, 127, 128, 129, 1000])
+def test_sigmoid_cross_entropy(emulated, classes, smoothing):
+    rng = np.random.default_rng(classes)
+    inputs = 5 * rng.standard_normal((4, classes)), rng.random((4, classes)) < 0.3
+    assert_kernels_agree(emulated, "sigmoid_cross_entropy", inputs, SIGMOID_CROSS_ENTROPY, smoothing=smoothing)
+
+
+def test_decisions_that_are_all_but_certain(emulated):
+    """Loss and gradient are so small that only what is computed beside the 1 agrees."""
+    inputs = (
+        np.array([[40.0, -35.0, 38.0], [-40.0, 37.0, -36.0]]),
+        np.array([[True, False, True], [False, True, False]]),
+    )
+    assert_kernels_agree(emulated, "sigmoid_cross_entropy", inputs, SIGMOID_CROSS_ENTROPY)
+
+
+def test_sigmoid_cross_entropy_at_its_limits(emulated):
+    (forward, backward), (equation_forward, equation_backward) = both_pairs("sigmoid_cross_entropy")
+    z = np.array([[1e30, -1e30, 0.0], [-np.inf, np.inf, 0.0], [700.0, -700.0, 0.0]])
+    targets = np.array([[False, True, True], [False, True, False], [True, False, True]])
+    expected, equation_cache = equation_forward(z, targets)
+    gradient = equation_backward(1.0, equation_cache)
+    with emulated():
+        loss, cache = forward(z, targets)
+        assert np.array_equal(backward(1.0, cache), gradient)
+        half, array = backward(np.float64(0.5), cache), backward(np.asarray(0.5), cache)
+    assert abs(loss / expected - 1) < 1e-15 and loss.shape == ()
+    assert np.array_equal(half, array) and np.array_equal(half, 0.5 * gradient)
+
+
+@pytest.mark.parametrize("place", [0, 1, 200])
+def test_a_logit_that_is_nan_spoils_its_decision_alone(emulated, place):
+    forward, backward = FUNCTIONS["fast"].pairs["sigmoid_cross_entropy"]
+    z = np.zeros((2, 201))
+    z[0, place] = np.nan
+    with emulated():
+        loss, cache = forward(z, z > 0)
+        dz = backward(1.0, cache)
+    assert np.isnan(loss) and np.isnan(dz).sum() == 1 and np.isnan(dz[0, place])
+
+
+def test_an_empty_batch_of_decisions_has_no_loss(emulated):
+    with emulated() as emulator:
+        loss, cache = FUNCTIONS["fast"].sigmoid_cross_entropy_forward(np.zeros((0, 3)), np.zeros((0, 3), bool))
+        dz = FUNCTIONS["fast"].sigmoid_cross_entropy_backward(1.0, cache)
     assert loss == 0 and dz.shape == (0, 3) and not emulator.launched
 
 

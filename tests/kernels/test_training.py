@@ -88,6 +88,26 @@ def test_a_run_on_a_device_is_that_of_the_host_and_repeats(tmp_path, arguments, 
     assert not [field for field in found if "differences" in field]
 
 
+def test_several_labels_train_on_a_device_as_on_the_host(tmp_path, on_device):
+    """With the same share of right sets in every step, and the same thresholds."""
+    rng, lines = np.random.default_rng(0), []
+    for _ in range(60):
+        labels = [label for label in WORDS if rng.random() < 0.5]
+        words = [word for label in labels for word in rng.choice(WORDS[label].split(), 3)]
+        lines.append(f"{','.join(labels)}\t{' '.join(['the', *words])}\n")
+    (tmp_path / "train.tsv").write_text("label\ttext\n" + "".join(lines))
+    arguments = ["--train-file", tmp_path / "train.tsv", "--multi-label", *SMALL]
+    assert train.main([*map(str, arguments), "--output", str(tmp_path / "cpu")]) == 0
+    code, device = on_device(*arguments, "--device", "cuda", "--output", tmp_path / "cuda")
+    kernels = {kernel for kernel, _ in device.launched}
+    assert code == 0 and {"sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward"} <= kernels
+    for a, b in zip(metrics_of(tmp_path / "cpu"), metrics_of(tmp_path / "cuda"), strict=True):
+        assert a["accuracy"] == b["accuracy"] and b["loss"] == pytest.approx(a["loss"], rel=1e-4)
+    host, found = result_of(tmp_path / "cpu"), result_of(tmp_path / "cuda")
+    assert found["thresholds"] == host["thresholds"]
+    assert found["validation_micro_f1"] == pytest.approx(host["validation_micro_f1"])
+
+
 @pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])
 def test_a_run_stopped_on_one_device_goes_on_on_another(tmp_path, arguments, on_device, monkeypatch, devices):
     def stop(*_):

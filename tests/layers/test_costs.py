@@ -108,6 +108,13 @@ def test_the_loss_counts_what_runs(smoothing):
     assert costs.softmax_cross_entropy(3, 4, smoothing) == running
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_several_labels_counts_what_runs(smoothing):
+    (forward, backward), targets = FAST["sigmoid_cross_entropy"], np.eye(3, 4) > 0
+    running = counted_flops(lambda: forward(LOGITS, targets, smoothing), lambda cache: backward(1.0, cache))
+    assert costs.sigmoid_cross_entropy(3, 4, smoothing) == running
+
+
 @pytest.mark.parametrize("scores", [8, 4])  # blocks of two rows, and of one
 def test_attention_counts_what_each_block_of_scores_adds(scores, monkeypatch):
     whole = costs.attention([3, 4], 6, 2)

@@ -36,13 +36,14 @@ NETWORKS = {
     "without maps, residual": {"operation": "interference", "variants": "none", "position_encoding": "learned"},
     "Eq. 8": {"readout": "magnitude", "block_form": "eq8", "blocks": 2, "position_encoding": "learned"},
 }
-OTHERS = {  # with parts that no kernel computes
+OTHERS = {  # with parts that no kernel computes, or that no graph takes
     "correlation": {"operation": "correlation", "readout": "both"},
     "max": {"readout": "real", "pooling": "max"},
     "Fig. 6b": {"operation": "interference", "readout": "magnitude", "block_form": "fig6b", "blocks": 2},
     "control": {"wave": "phase-free", "readout": "real", "levels": "sentence-text"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
     "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
+    "several labels": {"readout": "magnitude", "labels": "several", "label_smoothing": 0.1},
 }
 
 
@@ -58,8 +59,9 @@ def network_of(fields, dtype=np.float32):
     return build_network(config.replace(**fields), 50, 3, dtype=dtype)
 
 
-def batch_of(seed=1):
-    return example_batch(50, 3, LENGTHS, seed)
+def batch_of(seed=1, network=None, lengths=LENGTHS):
+    """A batch with the kind of labels that a network learns."""
+    return example_batch(50, 3, lengths, seed, network is not None and network.has_several_labels())
 
 
 def steps(network, count=2, device="cuda", rate=1e-2):
@@ -67,5 +69,5 @@ def steps(network, count=2, device="cuda", rate=1e-2):
     optimizer, losses = AdamW(network.to(device).parameters()), []
     for step in range(count):
         rng = random_generator(0, step, device=device)
-        losses.append(float(update(network, optimizer, batch_of(), rng, rate, 1.0).loss))
+        losses.append(float(update(network, optimizer, batch_of(network=network), rng, rate, 1.0).loss))
     return losses

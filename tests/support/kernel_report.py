@@ -45,6 +45,7 @@ def cases(width):
         "gelu": [(3 * normal((9, width)) + normal(width),)],
         "bag_pooling": [(normal((rows, width)), bag)],
         "softmax_cross_entropy": [(5 * normal((20, width)), rng.integers(0, width, 20), 0.1)],
+        "sigmoid_cross_entropy": [(5 * normal((20, width)), rng.random((20, width)) < 0.3, 0.1)],
     }
 
 

@@ -75,7 +75,11 @@ def run_twin(config, tensors, ids, offsets, labels, masks, smoothing):
     logits, waves = twins.wave_network(config, tensors, ids, offsets, masks)
     if config.readout == "phase" and any(twins.is_near_the_jump(z, offsets) for z in waves):
         return None
-    loss = F.cross_entropy(logits, torch.as_tensor(labels), label_smoothing=smoothing)
+    if config.labels == "several":
+        soft = torch.as_tensor((1 - smoothing) * labels + smoothing / 2)
+        loss = F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") / len(labels)
+    else:
+        loss = F.cross_entropy(logits, torch.as_tensor(labels), label_smoothing=smoothing)
     loss.backward()
     gradients = {name: twins.gradient_of(tensor) for name, tensor in tensors.items()}
     return {"logits": logits.detach().numpy(), "loss": loss.detach().numpy(), **gradients}
@@ -90,7 +94,7 @@ def assert_agrees(config, lengths, seed, train, kind=PlannedWaveNetwork):
     granted, and 1e-13 of the norm of all gradients.
     """
     network = network_of(config, seed % 1000, kind)
-    batch = example_batch(VOCABULARY, CLASSES, lengths, seed)
+    batch = example_batch(VOCABULARY, CLASSES, lengths, seed, network.has_several_labels())
     found, cache = run_ours(network, batch, train, seed)
     ids, offsets, masks, smoothing = batch.ids, batch.offsets, None, 0.0
     if train:
@@ -148,6 +152,18 @@ def test_a_network_without_blocks_agrees_with_autograd(pooling):
 def test_any_network_agrees_with_autograd_on_any_batch(kind, config, lengths, seed, train):
     """In training under all kinds of dropout, with the masks of our forward pass, and smoothing; in prediction."""
     assume(assert_agrees(config, lengths, seed, train, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("train", [False, True])
+def test_several_labels_agree_with_autograd(kind, train):
+    """By the loss of independent decisions; probabilities are the sigmoid."""
+    fields = {"labels": "several", "label_smoothing": 0.2, "dropout": 0.1, "token_dropout": 0.2}
+    config = WaveNetworkConfig(dimension=5, hidden=4, **fields)
+    assert assert_agrees(config, [4, 1, 0, 7], 0, train, kind)
+    network, batch = network_of(config, 0, kind), example_batch(VOCABULARY, CLASSES, [4, 1, 0, 7])
+    logits, _ = twins.wave_network(config, twins.tensors_of(network.parameters()), batch.ids, batch.offsets)
+    twins.assert_close(network.probabilities(batch), torch.sigmoid(logits))
 
 
 def test_probabilities_are_pytorchs_softmax():

@@ -18,6 +18,7 @@ from layers.standard import (
     position_encoding,
     relu,
     residual,
+    sigmoid_cross_entropy,
     softmax_cross_entropy,
     token_dropout,
 )
@@ -187,6 +188,24 @@ def test_softmax_cross_entropy(rows, smoothing, seed):
     compare(
         *pair,
         lambda z: F.cross_entropy(z, torch.as_tensor(labels), label_smoothing=smoothing),
+        [numbers(rng, rows, 4)],
+        seed,
+    )
+
+
+@given(st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.9]), SEEDS)
+@quickly
+def test_sigmoid_cross_entropy(rows, smoothing, seed):
+    rng = np.random.default_rng(seed)
+    targets = rng.random((rows, 4)) < 0.4
+    soft = torch.as_tensor((1 - smoothing) * targets + smoothing / 2)
+    pair = (
+        (lambda z: sigmoid_cross_entropy.sigmoid_cross_entropy_forward(z, targets, smoothing)),
+        sigmoid_cross_entropy.sigmoid_cross_entropy_backward,
+    )
+    compare(
+        *pair,
+        lambda z: F.binary_cross_entropy_with_logits(z, soft, reduction="sum") / rows,
         [numbers(rng, rows, 4)],
         seed,
     )

@@ -27,6 +27,7 @@ PAIRS = {  # of a network's functions
     "wave_pair": "waves",
     "bag_pooling": "pooling",
     "softmax_cross_entropy": "loss",
+    "sigmoid_cross_entropy": "loss",
 }
 FUNCTIONS: list[Target] = [
     (planned_wave_network, "plan_batch", "distinct tokens"),

@@ -228,6 +228,11 @@ def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
     return Problem(*FAST.pairs["softmax_cross_entropy"], inputs)
 
 
+def draw_sigmoid_cross_entropy(smoothing: float, rng: Generator) -> Problem:
+    inputs = (random_rows(rng, 5), rng.random((5, 3)) < 0.4, smoothing)
+    return Problem(*FAST.pairs["sigmoid_cross_entropy"], inputs)
+
+
 def draw_attention(heads: int, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
@@ -281,6 +286,8 @@ CASES = [
     Case("E21 residual", draw_residual),
     Case("E22 position encoding", draw_position_encoding),
     *(Case(f"E23 {kind}, {scope}", partial(draw_wave, kind, scope)) for kind in wave.WAVES for scope in wave.SCOPES),
+    Case("E24 sigmoid cross-entropy", partial(draw_sigmoid_cross_entropy, 0.0)),
+    Case("E24 sigmoid cross-entropy, smoothed", partial(draw_sigmoid_cross_entropy, 0.1)),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,
 ]

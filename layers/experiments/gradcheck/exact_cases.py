@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.types import Array
 from layers import wave
-from layers.standard import gelu, layer_norm, pooling, relu, softmax_cross_entropy
+from layers.standard import gelu, layer_norm, pooling, relu, sigmoid_cross_entropy, softmax_cross_entropy
 
 Outcome: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]  # (found, expected)
 
@@ -147,6 +147,17 @@ def phase_free_zeros() -> Outcome:
     return found, (np.array([[0.0, 4.0], [0.0, 4.0]]), 0.0 * w, np.array([[0.0, 3.0], [0.0, 0.0]]))
 
 
+def decisions_beyond_exp() -> Outcome:
+    """E24: exp(2¹⁰) overflows; a wrong decision costs its logit and has the gradient ±1/B, a right one nothing."""
+    loss, cache = sigmoid_cross_entropy.sigmoid_cross_entropy_forward(
+        np.array([[2.0**10, -(2.0**10)], [2.0**10, -(2.0**11)]]), np.array([[True, False], [False, True]])
+    )
+    return (loss, sigmoid_cross_entropy.sigmoid_cross_entropy_backward(1.0, cache)), (
+        np.array(1.5 * 2.0**10),
+        np.array([[0.0, 0.0], [0.5, -0.5]]),
+    )
+
+
 EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E1, E4 all-zero dimension": all_zero_dimension,
     "E2 phase of a one-token text": phase_of_one_token,
@@ -163,4 +174,5 @@ EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E17 modulation of a zero column": modulation_of_a_zero_column,
     "E20 correlation with itself": correlation_with_itself,
     "E23 phase-free zeros": phase_free_zeros,
+    "E24 decisions beyond exp": decisions_beyond_exp,
 }

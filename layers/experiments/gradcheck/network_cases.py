@@ -46,7 +46,7 @@ def draw_transformer(blocks: int, rng: Generator) -> Problem:
 
 def problem_of(network: WaveNetwork | Transformer, seed: int) -> Problem:
     """Return the loss of a network on a small batch as a Problem; dropout drops the same entries at every call."""
-    batch = example_batch(9, 3, [1, 4, 2, 7], seed)
+    batch = example_batch(9, 3, [1, 4, 2, 7], seed, network.has_several_labels())
 
     def forward() -> Any:
         return network.loss_forward(batch, train=True, rng=random_generator(seed))
@@ -92,6 +92,12 @@ NETWORK_CASES = [
     Case(
         "network, cls pooling, smoothing",
         partial(draw_network, {"pooling": "cls", "label_smoothing": 0.1}),
+        None,
+        products=True,
+    ),
+    Case(
+        "network, several labels, smoothing",
+        partial(draw_network, {"labels": "several", "label_smoothing": 0.1}),
         None,
         products=True,
     ),

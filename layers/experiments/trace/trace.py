@@ -83,6 +83,10 @@ def trained_subject(run: "OpenRun", text: str, origin: str, label: str | None = 
     """The best weights of a run, cast to float64 in place. label: by default the class that they predict."""
     from engine.data.prepare import encode_plain_texts
 
+    if run.network.has_several_labels():
+        raise UserError(
+            f"{origin}: may give a text several labels, which trace does not show; take a run with labels=one"
+        )
     batch = encode_plain_texts(run.settings.data, run.vocabulary, [text])
     network = in_float64(run.network)
     if label is None:

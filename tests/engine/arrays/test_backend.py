@@ -157,6 +157,12 @@ class CopiedArray:
     def __getitem__(self, key):
         return CopiedArray(self.host[key])
 
+    def reshape(self, shape):
+        return CopiedArray(self.host.reshape(shape))
+
+    def astype(self, dtype):
+        return CopiedArray(self.host.astype(dtype))
+
 
 @pytest.fixture
 def copies(monkeypatch):
@@ -182,6 +188,13 @@ def test_all_arrays_go_in_one_copy_and_keep_their_places(copies):
     assert isinstance(pair, Pair) and pair.second is None and same is there
     assert (pair.first.host.tolist(), empty.host.tolist(), three.host.tolist()) == ([1, 2], [], [3])
     assert three.host.dtype == np.int64 and len(copies) == 1
+
+
+def test_booleans_keep_their_shape_and_come_with_the_rest(copies):
+    rows = np.array([[True, False, True], [False, True, False]])
+    pair = move_together(Pair(np.array([7, 8]), rows), CopiedArray(np.zeros(1)))
+    assert pair.first.host.tolist() == [7, 8] and len(copies) == 1
+    assert pair.second.host.tolist() == rows.tolist() and pair.second.host.dtype == bool
 
 
 def test_nothing_is_copied_that_is_there_already(copies):

@@ -90,12 +90,20 @@ def test_texts_that_are_split_off_are_compared_with_the_rest(tmp_path):
 
 def test_of_many_small_classes_three_are_named():
     names = [f"class {number}" for number in range(1002)]
-    counts = np.array([1000, 1000, *[9] * 999, 4])
-    assert few_notice(names, counts) == (
+    labels = np.repeat(np.arange(1002), [1000, 1000, *[9] * 999, 4])
+    assert few_notice(names, labels) == (
         "few texts: 1,000 of 1,002 classes have fewer than 10 training texts (8,995 together, 81.8 % of all): "
         "'class 1001' 4, 'class 2' 9, 'class 3' 9 and 997 more"
     )
-    assert few_notice(names[:2], counts[:2]) is None
+    assert few_notice(names[:2], labels[:2000]) is None
+
+
+def test_a_text_with_two_rare_labels_is_counted_once():
+    sets = np.zeros((50, 3), bool)
+    sets[:, 0] = sets[:4, 1] = sets[2:9, 2] = True
+    assert few_notice(["a", "b", "c"], sets) == (
+        "few texts: 2 of 3 classes have fewer than 10 training texts (9 together, 18.0 % of all): 'b' 4, 'c' 7"
+    )
 
 
 def test_hashes_are_those_of_the_last_reading():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.data.texts import LabelledTexts, class_names, encode_labels, require_two_classes, shown
+from engine.data.texts import LabelledTexts, class_names, encode_labels, require_classes, shown
 from engine.support.errors import UserError
 
 
@@ -32,8 +32,8 @@ def test_an_unknown_label_is_named_with_its_place():
 @pytest.mark.parametrize("labels", [[], ["a", "a"]])
 def test_fewer_than_two_classes_are_refused(labels):
     with pytest.raises(UserError, match="^train.csv: .*at least two classes"):
-        require_two_classes(class_names(LabelledTexts([""] * len(labels), labels)), "train.csv")
-    require_two_classes(["a", "b"], "train.csv")
+        require_classes(class_names(LabelledTexts([""] * len(labels), labels)), "train.csv")
+    require_classes(["a", "b"], "train.csv")
 
 
 def test_values_are_shown_on_one_short_line():

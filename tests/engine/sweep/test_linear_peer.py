@@ -65,3 +65,24 @@ class TestFitted:
     def test_a_label_that_was_not_learned_is_named(self):
         with pytest.raises(UserError, match="test.csv, text 1: label 'c'"):
             measure_linear(Corpus("files", TRAIN, test=LabelledTexts(["red"], ["c"], "test.csv")))
+
+    @pytest.mark.parametrize("classes", [3, 1])
+    def test_of_several_labels_each_class_has_a_model_of_its_own(self, classes):
+        """Against one SVM after the other."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.svm import LinearSVC
+
+        names = ["a", "b", "c"][:classes]
+        sets = [[name for name in chosen if name in names] for chosen in ("a", "ac", "a", "b", "b", "", "ab")]
+        train = LabelledTexts(TRAIN.texts, ["\n".join(labels) for labels in sets], "train.csv")
+        test = LabelledTexts(["red red green", "two", "one red", "blue two"], ["a", "", "\n".join(names[:2]), "a"])
+        predicted = []
+        for name in names:
+            model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC(random_state=0))
+            predicted.append(model.fit(train.texts, [name in labels for labels in sets]).predict(test.texts))
+        wanted = [[name in label.split("\n") for label in test.labels] for name in names]
+        decisions = [(bool(p), w) for row, own in zip(predicted, wanted) for p, w in zip(row, own)]
+        hits, wrong = sum(p and w for p, w in decisions), sum(p != w for p, w in decisions)
+        found = measure_linear(Corpus("files", train, test=test), several_labels=True)
+        assert found["test_micro_f1"] == pytest.approx(2 * hits / (2 * hits + wrong)) and 0 < hits

@@ -318,3 +318,21 @@ def test_equal_texts_have_one_linear_peer(choices):
         planned(choices, ("d",), 0, **files, text_columns="2"),
     ]  # fmt: skip
     assert [peer.after for peer in linear_peers(runs)] == [("b",), ("c",), ("d",)]
+
+
+def test_runs_with_several_labels_have_a_column_of_micro_f1(choices):
+    """Which rows of other runs leave empty."""
+    runs = [planned(choices, (label,), seed) for label in ("several", "one") for seed in (0, 1)]
+    found = {f"several-{seed}": {**result(0.5), "test_micro_f1": 0.8 + 0.1 * seed} for seed in (0, 1)}
+    found |= {"one-0": result(0.5), "one-1": result(0.6)}
+    shown = sweep_results(["labels"], [0, 1], runs, found, {})
+    row, other = shown["rows"]
+    assert row["micro_f1"] == pytest.approx(0.85) and row["runs"][1]["test_micro_f1"] == pytest.approx(0.9)
+    assert "micro_f1" not in other
+    lines = as_text(shown).splitlines()
+    assert lines[0].index("test accuracy") < lines[0].index("micro F1") < lines[0].index("macro F1")
+    assert "85.00 ± 7.07 %" in lines[2] and lines[3].split("  ")[0] == "one"
+    table = list(csv.DictReader(io.StringIO(as_csv(shown))))
+    assert float(table[0]["micro_f1"]) == pytest.approx(0.85) and table[1]["micro_f1"] == ""
+    plain = sweep_results(["labels"], [0, 1], runs[2:], found, {})
+    assert "micro" not in as_text(plain) + as_csv(plain)

@@ -133,9 +133,9 @@ def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings,
     def falling(*arguments):
         return evaluate(*arguments)._replace(accuracy=next(accuracies))
 
-    def look(network, *rest):
+    def look(network, *rest, **named):
         measured.update({name: p.value.copy() for name, p in network.parameters().items()})
-        return evaluate(network, *rest)
+        return evaluate(network, *rest, **named)
 
     accuracies, measured = iter([0.9, 0.8]), {}
     monkeypatch.setattr(trainer_module, "evaluate", falling)

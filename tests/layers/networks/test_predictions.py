@@ -103,6 +103,26 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_logits(kind):
     assert loss == pytest.approx(-np.log(p[np.arange(len(p)), batch.labels]).mean(), rel=1e-13)
 
 
+@both_kinds
+def test_several_labels_are_decisions_of_their_own(kind):
+    """Their probabilities are independent, their losses add up, and a text may have none."""
+    network = network_of(kind, labels="several")
+    batch = example_batch(VOCABULARY, CLASSES, LENGTHS, several_labels=True)
+    batch.labels[0] = False
+    loss, cache = network.loss_forward(batch)
+    p = network.probabilities(batch)
+    assert_equal(p, 1 / (1 + np.exp(-cache.logits)), 1e-14)
+    assert loss == pytest.approx(-np.log(np.where(batch.labels, p, 1 - p)).sum(axis=1).mean(), rel=1e-13)
+
+
+@both_kinds
+@pytest.mark.parametrize("labels, message", [("one", "^labels: "), ("several", "^targets: ")])
+def test_labels_of_the_other_kind_are_refused(kind, labels, message):
+    batch = example_batch(VOCABULARY, CLASSES, LENGTHS, several_labels=labels == "one")
+    with pytest.raises(ValueError, match=message):
+        network_of(kind, labels=labels).loss_forward(batch)
+
+
 def cut(batch, texts):
     """A batch of some of the texts, in this order."""
     pieces = [batch.ids[batch.offsets[t] : batch.offsets[t + 1]] for t in texts]

@@ -34,6 +34,7 @@ WRONG = {
     "spared_tokens": [-1, 2.5],
     "embedding_dropout": [-0.1, 1.0],
     "dropout": [-0.1, 1, "half"],
+    "labels": ["many", "", None],
     "classifier_dropout": [1.5],
     "label_smoothing": [-0.01, 1.0],
 }
