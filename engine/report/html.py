@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURES = dict.fromkeys((*range(0x2400, 0x2420), 0x2421), MISSING)  # of control characters, as sanitize() shows them
+NO_BREAK = "\N{NO-BREAK SPACE}"
 SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 

@@ -17,7 +17,7 @@ from engine.training.trained_run import read_run_settings
 PER_STEP = ("loss", "accuracy", "learning_rate", "gradient_norm")
 VALIDATION = {"accuracy": "validation_accuracy", "loss": "validation_loss"}
 ABSENT = "–"  # stands for a setting that a run does not have
-NAME_CHARACTERS, DIFFERENCE_CHARACTERS = 40, 60  # of a label
+NAME_CHARACTERS, DIFFERENCE_CHARACTERS = 40, 60  # of a name that is shown, and in the label of a group
 
 
 class Run(NamedTuple):

@@ -9,12 +9,11 @@ from tqdm import tqdm
 
 from engine.report.confusion import Measured, Unmeasured, largest_confusions, measure, remembering
 from engine.report.html import readable
-from engine.report.runs import Group, Run, differences, grouped, read_runs, runs_in
+from engine.report.runs import NAME_CHARACTERS, Group, Run, differences, grouped, read_runs, runs_in
 from engine.support.text import format_table
 from engine.training.evaluation import ClassRow
 
 NONE = "–"  # stands for a number that there is not
-NAME_CHARACTERS = 40
 ON_TERMINAL = (
     "network",
     "parameters",

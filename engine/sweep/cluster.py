@@ -1,94 +1,31 @@
-"""Jobs of a sweep on the workers of a Dask scheduler, each in a process of its own beside the worker.
+"""Jobs of a sweep on the workers of a Dask scheduler (cluster_connection.py).
 
-A job is a task that is bound to one worker; there run_job() starts the process as processes.py does, with the worker's
-Python and the worker's copy of this project. All machines see the sweep's folder under one name. A job whose worker is
-lost is started again on another, up to STARTS times; its process, if it is still alive, saves meanwhile, since the
-other end of its pipe is gone. Only run_job(), describe(), stop() and kill() are called on workers.
+A job is a task that is bound to one worker; there run_job() starts its process (cluster_worker.py). All machines see
+the sweep's folder under one name. A job whose worker is lost is started again on another, up to STARTS times; its
+process, if it is still alive, saves meanwhile, since the other end of its pipe is gone.
 """
 
 import asyncio
 import contextlib
-import importlib.metadata
 import os
-import platform
 import secrets
-import socket
-import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
-from engine import __version__
-from engine.support.command import CHECKOUT, VARIABLE, command_name, install_extra
+from engine.support.command import VARIABLE, command_name
 from engine.support.errors import UserError, first_line
-from engine.sweep.jobs import POLL_SECONDS, SAVING_SECONDS, Ended, Job
-from engine.sweep.processes import THREADS, Process, log_of, reason, threads_environment
+from engine.sweep.cluster_connection import cannot_import, difference
+from engine.sweep.cluster_worker import describe, key_of, kill, relocatable, run_job, stop, versions
+from engine.sweep.jobs import Ended, Job
+from engine.sweep.processes import THREADS, log_of, reason, threads_environment
 from engine.training.interrupt import SIGNALS
 
-CONNECT_SECONDS = 5
 REFRESH_SECONDS = 1.0  # between two looks at which workers there are
 STARTS = 3  # of a job, where its workers are lost
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a process that was asked to end
-OF_WORKERS = {"MALLOC_TRIM_THRESHOLD_"}  # of the environment: set by Dask for its own memory
-PACKAGES = ("numpy", "tokenizers", "distributed")  # whose versions must be those of this process
-
-
-# --- the process of the sweep --------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """A distributed.Client of the scheduler at an address. UserError where Dask is missing or does not answer."""
-    try:
-        import dask
-
-        # Its messages would stand between ours, which say the same.
-        quiet = dict.fromkeys(("distributed", "distributed.client"), "critical")
-        dask.config.set({"logging": quiet, "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s"})
-        import distributed
-    except ImportError as error:
-        raise UserError(
-            f"--scheduler {address}: needs Dask, which cannot be imported ({error}); run {install_extra('cluster')}"
-        ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of versions that differ
-        try:
-            asyncio.run(try_to_connect(address))  # a Client that cannot takes as long again to give up
-            client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, asyncio.TimeoutError, ValueError) as error:
-            raise UserError(
-                f"--scheduler {address}: cannot be reached ({first_line(error)}); start one with `dask scheduler` "
-                "and give the address that it prints, such as tcp://HOST:8786"
-            ) from None
-        try:
-            require_project(client, address)
-            yield client
-        finally:
-            with contextlib.suppress(Exception):
-                client.close()
-
-
-async def try_to_connect(address: str) -> None:
-    """Open a connection to a scheduler and close it. Raises OSError or ValueError where that fails."""
-    from distributed import Security
-    from distributed.comm import connect
-
-    comm = await connect(address, timeout=CONNECT_SECONDS, **Security().get_connection_args("client"))
-    await comm.close()
-
-
-def require_project(client: Any, address: str) -> None:
-    """Raise UserError unless the scheduler has this project, which it needs to read the tasks, in this version."""
-    try:
-        why = difference(versions(), client.run_on_scheduler(versions))
-    except Exception as error:  # of the scheduler
-        why = cannot_import(error, "dask scheduler")
-    if why:
-        raise UserError(f"--scheduler {address}: it {why}")
 
 
 class Cluster:
@@ -202,6 +139,7 @@ class PlacedJob:
 
     def __init__(self, cluster: Cluster, job: Job) -> None:
         self.cluster, self.job, self.asked, self.starts = cluster, job, False, 0
+        self.log = log_of(cluster.folder / "logs", job)
         self.future: Any = None
         self.worker: str | None = None
         self.token = ""
@@ -213,10 +151,9 @@ class PlacedJob:
             return
         cluster, self.worker, self.starts, self.token = self.cluster, worker, self.starts + 1, secrets.token_hex(8)
         threads = self.job.threads or max(1, cluster.known[worker] // cluster.slots(worker))
-        log = str(log_of(cluster.folder / "logs", self.job))
         self.future = cluster.client.submit(
-            run_job, self.token, relocatable(cluster.command), self.job.message, log, environment(threads), os.getcwd(),
-            key=key_of(self.token), workers=[worker], allow_other_workers=False, pure=False,
+            run_job, self.token, relocatable(cluster.command), self.job.message, str(self.log), environment(threads),
+            os.getcwd(), key=key_of(self.token), workers=[worker], allow_other_workers=False, pure=False,
         )  # fmt: skip
 
     def poll(self) -> Ended | None:
@@ -230,7 +167,7 @@ class PlacedJob:
         if failure is not None:
             return self.ended(failure)
         if code is not None and (self.asked or code not in STOPPED):
-            return self.ended(reason(code, log_of(self.cluster.folder / "logs", self.job)))
+            return self.ended(reason(code, self.log))
         if code is not None:  # as by the SIGTERM of a batch system, before the worker itself goes
             return self.start_again("has stopped it")
         gone = self.worker not in self.cluster.known or self.future.status in ("cancelled", "lost", "error")
@@ -293,123 +230,7 @@ class PlacedJob:
         return any(answers.values())
 
 
-def key_of(token: str) -> str:
-    """The name of a task of Dask. token: of its job."""
-    return f"wave-network-sweep-{token}"
-
-
 def environment(threads: int) -> dict[str, str]:
     """The variables that a process on a worker does not take from the worker."""
     own = {name: value for name, value in os.environ.items() if name in THREADS or name.startswith("WAVE_")}
     return {**threads_environment(threads), **own, VARIABLE: command_name()}
-
-
-def relocatable(command: Sequence[str]) -> list[str]:
-    """A command for local_command(): Python as "", files of this project by their names in it, with "/"."""
-    return ["" if word == sys.executable else inside_project(word) for word in command]
-
-
-def inside_project(word: str) -> str:
-    path = Path(word)
-    inside = path.is_absolute() and path.is_relative_to(CHECKOUT)
-    return f"./{path.relative_to(CHECKOUT).as_posix()}" if inside else word
-
-
-def versions() -> dict[str, str]:
-    """The versions that a sweep and its workers must have in common: other ones may give other bits."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {
-        "Python": python,
-        "wave-network": __version__,
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
-    }
-
-
-def cannot_import(error: BaseException, command: str) -> str:
-    return (
-        f"cannot import this project ({first_line(error)}); "
-        f"install wave-network {__version__} in the environment of `{command}`"
-    )
-
-
-def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str | None:
-    """What a worker has in other versions than the sweep, in a line; None if nothing."""
-    names = [name for name in here if here[name] != there.get(name)]
-    if not names:
-        return None
-    theirs, ours = (", ".join(f"{name} {found.get(name)}" for name in names) for found in (there, here))
-    return f"has {theirs}, the sweep {ours}; install the same versions on both"
-
-
-# --- the workers ---------------------------------------------------------------------------------------------------
-
-processes: dict[str, Process] = {}  # of this worker, by the token of their job
-
-
-async def run_job(
-    token: str, command: Sequence[str], message: Any, log: str, variables: Mapping[str, str], folder: str
-) -> int:
-    """Do a job in a process of its own; returns its exit code.
-
-    command: of relocatable(). log: its file. variables: of environment(). folder: names of files are relative to it.
-
-    The process is asked to save and end where the task is given up, as when the sweep is killed, and where the worker
-    closes.
-    """
-    from distributed import get_worker
-
-    tasks, cwd = get_worker().state.tasks, folder if os.path.isdir(folder) else None
-    own = {name: value for name, value in os.environ.items() if name not in OF_WORKERS}
-    variables = {**own, **variables}
-    process = Process(local_command(command), message, Path(folder, log), variables, cwd=cwd)
-    processes[token] = process
-    try:
-        while process.code() is None:
-            task = tasks.get(key_of(token))
-            if task is None or task.state == "cancelled":
-                process.stop()
-            await asyncio.sleep(POLL_SECONDS)
-        return process.process.returncode
-    except asyncio.CancelledError:
-        process.stop()
-        deadline = time.monotonic() + SAVING_SECONDS
-        while process.code() is None and time.monotonic() < deadline:
-            await asyncio.sleep(POLL_SECONDS)
-        raise
-    finally:
-        del processes[token]
-        process.kill()
-
-
-def local_command(words: Sequence[str]) -> list[str]:
-    """The command of relocatable() on this machine."""
-    return [sys.executable if not word else str(CHECKOUT / word[2:]) if word[:2] == "./" else word for word in words]
-
-
-def describe(path: str) -> dict[str, Any]:
-    """The worker's "host", its "versions", and why it cannot use the "folder" in which the sweep made the file `path`.
-
-    That is None where it can.
-    """
-    why = None
-    try:
-        os.stat(path)
-        with tempfile.TemporaryFile(dir=os.path.dirname(path)):
-            pass
-    except OSError as error:
-        why = error.strerror or first_line(error)
-    return {"host": socket.gethostname(), "versions": versions(), "folder": why}
-
-
-def stop(token: str) -> bool:
-    """Ask the process of a job to save and end; False where there is none."""
-    if token in processes:
-        processes[token].stop()
-    return token in processes
-
-
-def kill(token: str) -> bool:
-    """End the process of a job at once; False where there is none."""
-    if token in processes:
-        processes[token].process.kill()
-    return token in processes

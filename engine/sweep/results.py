@@ -1,7 +1,7 @@
 """The results of a sweep: a row for each combination with mean and spread over its seeds, as text, Markdown and CSV.
 
 results.json holds axes, seeds, rows, failed. A row holds the label on each axis, COLUMNS, and each seed's figures in
-"runs". Where ensembles were asked for, both have "ensemble" (ensembles.py).
+"runs". Where ensembles were asked for, both have "ensemble" (with_ensembles() in baselines.py).
 
 The 95 % confidence interval of a mean of n values is mean ± t·s/√n with Student's t.
 """

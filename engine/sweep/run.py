@@ -121,7 +121,7 @@ def connection(setup: Setup) -> contextlib.AbstractContextManager[Any]:
     """The connection to the scheduler of a Setup, a distributed.Client; None where there is none."""
     if setup.scheduler is None:
         return contextlib.nullcontext()
-    from engine.sweep.cluster import connected
+    from engine.sweep.cluster_connection import connected
 
     return connected(setup.scheduler)
 

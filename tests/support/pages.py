@@ -33,6 +33,13 @@ def without_pictures(page):
     return re.sub(picture, r"<svg \1/>", without_style(page), flags=re.DOTALL)
 
 
+def leave_out_drawing(monkeypatch, *modules):
+    """Let modules of engine/report give an empty picture for each: drawing takes longer than the rest of a page."""
+    picture = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
+    for module in modules or ("curve_pictures", "run_section"):
+        monkeypatch.setattr(f"engine.report.{module}.svg_text", lambda draw: picture)
+
+
 def check_page(text):
     """The root element of a page, once it is well-formed XML, loads nothing, and no id occurs twice or is missing."""
     assert text.startswith("<!DOCTYPE html>")

@@ -10,6 +10,7 @@ import pytest
 from engine.commands.options import rounded
 from engine.training import trainer as trainer_module
 from engine.training.evaluation import predict_classes
+from tests.support.pages import leave_out_drawing
 
 pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
 
@@ -31,11 +32,7 @@ def page(tmp_path):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Drawing takes longer than the rest of a report."""
-    for name in ("learning_svg", "rates_svg", "matrix_svg", "reliability_svg"):
-        monkeypatch.setattr(
-            f"engine.report.page.{name}", lambda *_: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
-        )
+    leave_out_drawing(monkeypatch)
 
 
 def test_a_report_counts_what_predict_says(tmp_path, trained, files, run, page):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.support.errors import UserError
-from engine.sweep import cluster
+from engine.sweep import cluster, cluster_connection, cluster_worker
 from engine.sweep.jobs import Job
 from engine.sweep.processes import Processes
 from engine.training.interrupt import Interrupted
@@ -56,7 +56,7 @@ def launched(scheduler, tmp_path):
 
     def run(some, ended=None, limit=0):
         lines = []
-        with cluster.connected(scheduler) as client:
+        with cluster_connection.connected(scheduler) as client:
             both_are_there(client)
             launcher = cluster.Cluster(client, WORKER, tmp_path, 1, limit, lines.append)
             return sweep_jobs.run(some, launcher, ended), lines
@@ -156,7 +156,7 @@ def test_a_worker_that_differs_gets_no_runs(scheduler, launched, monkeypatch, tm
     """One is in another folder; the other has another version of the project than both."""
     name = f"/proc/self/cwd/{tmp_path.name}"  # a folder that only processes beside it see
     monkeypatch.chdir(tmp_path.parent)
-    with cluster.connected(scheduler) as client:
+    with cluster_connection.connected(scheduler) as client:
         both_are_there(client)
         first, second = client.nthreads()
         client.run(os.chdir, str(tmp_path.parent), workers=[first])
@@ -165,16 +165,16 @@ def test_a_worker_that_differs_gets_no_runs(scheduler, launched, monkeypatch, tm
         assert sweep_jobs.run(jobs("print(1)", "print(2)"), launcher) == {"job0": None, "job1": None}
         assert len(lines) == 1 and f"worker {second} on " in lines[0] and "it gets no runs" in lines[0]
         assert f"cannot use the sweep's folder {name} (No such file or directory)" in lines[0]
-        monkeypatch.setattr(cluster, "__version__", "9.9")
+        monkeypatch.setattr(cluster_worker, "__version__", "9.9")
         with pytest.raises(UserError, match=r"has wave-network \S+, the sweep wave-network 9.9; .*all 2 workers"):
             launched(jobs("print(1)"))
 
 
 def test_versions_and_a_missing_project_are_told_in_one_line():
     same = {"Python": "3.11", "wave-network": "1.0", "numpy": "2.0"}
-    assert cluster.difference(same, dict(same)) is None
+    assert cluster_connection.difference(same, dict(same)) is None
     told = "has Python 3.12, numpy None, the sweep Python 3.11, numpy 2.0; install the same versions on both"
-    assert cluster.difference(same, {"Python": "3.12", "wave-network": "1.0"}) == told
+    assert cluster_connection.difference(same, {"Python": "3.12", "wave-network": "1.0"}) == told
     launcher = cluster.Cluster(None, [], Path("out"), 1, 0, print)
     missing = launcher.judge(Exception("ModuleNotFoundError(\"No module named 'engine'\")"))[1]
     assert missing.startswith("cannot import this project (ModuleNotFoundError(\"No module named 'engine'\")); install")
@@ -189,7 +189,7 @@ class WithoutProject:
 
 def test_a_scheduler_without_the_project_is_named():
     with pytest.raises(UserError, match="^--scheduler tcp://a:1: it cannot import this project .*`dask scheduler`"):
-        cluster.require_project(WithoutProject(), "tcp://a:1")
+        cluster_connection.require_project(WithoutProject(), "tcp://a:1")
 
 
 @pytest.mark.parametrize("threads, slots", [(0, [1, 1]), (1, [8, 3]), (2, [4, 1]), (16, [1, 1])])
@@ -200,11 +200,12 @@ def test_a_worker_does_as_many_jobs_as_it_has_cores_for(threads, slots):
 
 
 def test_commands_find_the_python_and_the_project_of_a_worker(monkeypatch):
-    words = cluster.relocatable([sys.executable, str(cluster.CHECKOUT / "train.py"), "/other/train.py", "sweep-job"])
+    given = [sys.executable, str(cluster_worker.CHECKOUT / "train.py"), "/other/train.py", "sweep-job"]
+    words = cluster_worker.relocatable(given)
     assert words == ["", "./train.py", "/other/train.py", "sweep-job"]
-    monkeypatch.setattr(cluster, "CHECKOUT", Path("/there"))
+    monkeypatch.setattr(cluster_worker, "CHECKOUT", Path("/there"))
     monkeypatch.setattr(sys, "executable", "/there/python")
-    assert cluster.local_command(words) == ["/there/python", "/there/train.py", "/other/train.py", "sweep-job"]
+    assert cluster_worker.local_command(words) == ["/there/python", "/there/train.py", "/other/train.py", "sweep-job"]
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -325,7 +326,7 @@ def test_a_folder_that_no_worker_sees_is_named(tmp_path, sweep_file, run, schedu
 
 @pytest.mark.parametrize("address, why", [("tcp://127.0.0.1:1", "Timed out"), ("http://host:1", "unknown address")])
 def test_a_scheduler_that_cannot_be_reached_is_named(tmp_path, sweep_file, run, monkeypatch, address, why):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(cluster_connection, "CONNECT_SECONDS", 1)
     code, out, err = run("sweep", sweep_file(), "--scheduler", address, "--output", tmp_path / "out")
     assert code == 2 and out == "" and err.count("\n") == 1 and not (tmp_path / "out").exists()
     assert err.startswith(f"error: --scheduler {address}: cannot be reached ({why}") and "`dask scheduler`" in err
@@ -334,7 +335,7 @@ def test_a_scheduler_that_cannot_be_reached_is_named(tmp_path, sweep_file, run, 
 def test_a_lost_scheduler_is_named_and_runs_save(tmp_path):
     """It is closed while a job runs; the worker, which goes with it, lets the job save."""
     (tmp_path / "logs").mkdir()
-    with local_cluster(1) as local, cluster.connected(local.scheduler_address) as client:
+    with local_cluster(1) as local, cluster_connection.connected(local.scheduler_address) as client:
         log = tmp_path / "logs" / "job0.log"
         closer = threading.Thread(target=lambda: (wait_for(lambda: log.exists() and log.read_text()), local.close()))
         closer.start()

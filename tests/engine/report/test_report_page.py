@@ -11,32 +11,26 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip insta
 pytest.importorskip("jinja2", reason="jinja2 is not installed: pip install -e '.[plots]'")
 
 from engine.report.confusion import MISTAKES, MOST_CLASSES, Unmeasured, measured
+from engine.report.curve_pictures import best_groups, draw_rates
 from engine.report.figures import DISTINCT
 from engine.report.html import readable
 from engine.report.page import (
-    BEGINNING,
     CLASSES_SHOWN,
     MISTAKES_SHOWN,
-    best_groups,
-    changed_message,
-    classes_rows,
-    draw_rates,
-    halves,
-    matrix_caption,
     page_html,
     require_page,
-    run_section,
     shared_settings,
     texts_messages,
     unfinished_message,
     unfinished_messages,
     write_page,
 )
+from engine.report.run_section import BEGINNING, changed_message, classes_rows, halves, matrix_caption, run_section
 from engine.report.runs import differences, grouped
 from engine.report.summary import Report, as_json_object, as_table, facts_of, figures_of, percent, worst_class
 from engine.support.errors import UserError
 from engine.training.evaluation import ClassRow
-from tests.support.pages import assert_golden, check_page, without_pictures, words_of
+from tests.support.pages import assert_golden, check_page, leave_out_drawing, without_pictures, words_of
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = ["<script>alert('a')</script>", 'b" onload="x', "&amp; ]]> --> <style>"]
@@ -70,10 +64,7 @@ def few_settings(monkeypatch):
 
 @pytest.fixture
 def few_figures(monkeypatch):
-    """Drawing takes longer than the rest of a page."""
-    for name in ("learning_svg", "rates_svg", "matrix_svg", "reliability_svg"):
-        picture = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
-        monkeypatch.setattr(f"engine.report.page.{name}", lambda *_, picture=picture: picture)
+    leave_out_drawing(monkeypatch)
 
 
 def test_several_runs_are_shown_as_before(several, tmp_path, few_settings):
@@ -84,8 +75,7 @@ def test_several_runs_are_shown_as_before(several, tmp_path, few_settings):
 
 def test_a_single_run_is_shown_as_before(make_run, read, few_settings, monkeypatch):
     """Without test texts, without mistakes, and with another accuracy than at the end of its training."""
-    for name in ("learning_svg", "rates_svg"):  # drawing takes long
-        monkeypatch.setattr(f"engine.report.page.{name}", lambda groups: '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    leave_out_drawing(monkeypatch, "curve_pictures")
     (run,) = read(make_run("only", dimension=24))
     page = page_html(report_of([run], [measured_of(["a", "b"], split="validation", right=1)]))
     assert_golden(GOLDEN / "single.html", without_pictures(page))
