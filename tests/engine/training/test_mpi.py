@@ -93,7 +93,7 @@ def test_checkpoints_are_the_same_on_any_number_of_ranks(tmp_path, options):
         for ranks, out in printed.items()
     }
     assert len(figures[0]) == 3 and figures[2] == figures[4] == figures[0]
-    assert len(re.findall("corpus files", printed[4])) == 1
+    assert len(re.findall("corpus train.tsv", printed[4])) == 1
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1
 
 
