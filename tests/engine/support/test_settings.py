@@ -9,7 +9,7 @@ from engine.data.config import DataConfig
 from engine.support.errors import UserError
 from engine.support.settings import Settings, allowed, setting
 from engine.training.config import TrainingConfig
-from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file
+from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file, settings_of
 from layers.networks import CONFIGS, TransformerConfig, WaveNetworkConfig
 
 
@@ -83,9 +83,17 @@ def test_settings_and_their_dict_are_the_same():
 ALL = (DataConfig, WaveNetworkConfig, TrainingConfig)
 
 
-def test_no_two_sections_share_a_field_name():
+def test_sections_share_no_field_name_but_labels():
+    """Which decides how files are read and which loss a network has: it is set once, and both have its value."""
     names = [name for cls in ALL for name in cls.fields()]
-    assert len(names) == len(set(names))
+    assert [name for name in set(names) if names.count(name) > 1] == ["labels"]
+    for model in CONFIGS:
+        for value in ("one", "several"):
+            settings = build_settings(CONFIGS, {"model": model, "labels": value})
+            assert settings.data.labels == settings.network.labels == value
+            sections = settings.sections()
+            sections["data"]["labels"] = "several"  # as by hand in a config.toml: the network's counts
+            assert settings_of(sections, CONFIGS) == settings
 
 
 @pytest.mark.parametrize("cls", [*ALL, TransformerConfig])
@@ -146,7 +154,7 @@ def test_a_section_that_does_not_exist_is_an_unknown_field(tmp_path):
 def test_every_field_has_a_row_for_the_reader():
     settings = build_settings(CONFIGS)
     rows = field_rows(settings)
-    assert [row[1] for row in rows] == [name for cls in ALL for name in cls.fields()]
+    assert [row[1] for row in rows] == list(dict.fromkeys(name for cls in ALL for name in cls.fields()))
     assert ("training", "epochs", 4, "a whole number from 1", "passes over the training texts") in rows
 
 
