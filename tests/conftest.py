@@ -22,6 +22,7 @@ settings.load_profile("here")
 def pytest_configure(config):
     """`-m thorough` also selects the tests whose examples are few otherwise."""
     examples.THOROUGH = config.option.markexpr == "thorough"
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
     config.pluginmanager.register(Passed(config))
 
 

@@ -187,7 +187,7 @@ def gradients(network, batch):
 
 def test_check_runs_both_and_remembers_the_worst(cuda, monkeypatch):
     monkeypatch.setenv(VARIABLE, "check")
-    for name in ("paper", "two blocks"):
+    for name in ("paper", "two blocks", "several labels"):
         with cuda():
             steps(network_of(NETWORKS[name]))
     found = implementation.worst_differences

@@ -16,6 +16,8 @@ from layers import TextModel, make_settings
 from tests.support.paths import ROOT
 from tests.train.conftest import files, run, topic_texts  # noqa: F401 (two of them fixtures)
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 FIELDS = {"dimension": 8, "epochs": 3, "learning_rate": 0.01, "batch_size": 8}
 TEXTS = ["ball and goal", "bank rate", "", "baking bread with salt"]
 
