@@ -189,7 +189,7 @@ def test_check_runs_both_and_remembers_the_worst(cuda, monkeypatch):
     monkeypatch.setenv(VARIABLE, "check")
     for name in ("paper", "two blocks", "several labels"):
         with cuda():
-            steps(network_of(NETWORKS[name]))
+            steps(network_of(WAVE_NETWORKS[name]))
     found = implementation.worst_differences
     pairs = {f"{pair} {way}" for pair in set(TABLE) - {"gelu"} for way in ("forward", "backward")}
     assert {name for name, _ in found} >= pairs | {"adamw", "global_norm", "network: loss"}
