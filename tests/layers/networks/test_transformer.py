@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.arrays.ragged import RaggedBatch
@@ -44,13 +44,17 @@ def test_gradient_of_every_parameter(blocks, train_seed, method, tolerance):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), SEEDS)
+@example([0, 5, 3, 5], 323497)
 @examples(10)
 def test_gradient_on_any_batch(lengths, seed):
+    """That of the keys' bias, which moves all scores of a query alike, is 0: nothing but rounding may be seen of it."""
     network = network_of(seed=seed % 1000, blocks=1)
     report = gradient_report(
         network, example_batch(VOCABULARY, CLASSES, lengths, seed), method="complex_step", tolerance=1e-11
     )
-    assert_gradients(report)
+    (zero,) = [row for row in report.rows if row.name == "parameter blocks.0.key.bias"]
+    assert zero.verdict in ("ok", "noise") and abs(zero.analytic) < 1e-14 and abs(zero.numeric) < 1e-14
+    assert [row.name for row in report.rows if row is not zero and row.verdict != "ok"] == []
 
 
 PARTS = [
