@@ -12,7 +12,7 @@ import pytest
 from engine.arrays.backend import to_host
 from engine.cuda import cublas
 from engine.training.adamw import AdamW
-from engine.training.reduce import ALONE
+from engine.training.reduce import ALONE, Alone
 from engine.training.reduce_nccl import NcclTransport, nccl_transport, take_gpu
 from engine.training.shards import prepared_shards, update_in_shards
 from engine.training.step import DeviceRecords
@@ -186,3 +186,28 @@ def test_each_rank_takes_the_gpu_of_its_local_rank(monkeypatch, count, bus_ids, 
         assert [transport.communicator for transport in found] == [(2, b"number", 0), (2, b"number", 1)] and not told
     else:
         assert found == [None, None] and [reason in str(warning.message) for warning in told] == [True]
+
+
+class OneRankOverNccl(Alone):
+    """The only rank, whose arrays go through NCCL all the same."""
+
+    def __init__(self):
+        self.transport = nccl_transport(self)
+
+    def exchange(self, values, sent, received):
+        return self.transport.exchange(values, sent, received)
+
+    def collect(self, values, counts):
+        return self.transport.collect(values, counts)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["dropout", "paper", "positions"])
+def test_one_rank_over_nccl_has_the_bits_of_a_plain_run(cuda_only, name):
+    pytest.importorskip("cupy.cuda.nccl", reason="NCCL is not installed (pip install nvidia-nccl-cu13)")
+    ranks = OneRankOverNccl()
+    assert ranks.transport is not None, "else nothing went through NCCL"
+    expected, lines = trained(ALONE, NETWORKS[name], "cuda")
+    found, found_lines = trained(ranks, NETWORKS[name], "cuda")
+    assert found_lines == lines
+    assert all(found[p].tobytes() == value.tobytes() for p, value in expected.items())
