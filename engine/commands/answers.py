@@ -33,7 +33,7 @@ DIGITS = 6
 
 
 class Wanted(NamedTuple):
-    """What is told of each text: its `top` labels, none below `threshold`, and all `probabilities` or not."""
+    """The answer to each text: its `top` labels, none below `threshold`, and all `probabilities` or not."""
 
     top: int = 1
     threshold: float = 0.0
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
         return {**names, **({f"p({name})": float for name in classes} if self.probabilities else {})}
 
     def told_of_empty(self, count: int) -> str:
-        """What is told of `count` rows whose label is empty, behind the number of all."""
+        """The words on `count` rows whose label is empty, behind the number of all."""
         return f", {count:,} of them below the threshold {self.threshold:g}" if self.threshold else ""
 
     def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
@@ -70,7 +70,7 @@ class Wanted(NamedTuple):
 
 
 class WantedSets(NamedTuple):
-    """What is told of each text that may have several labels: those that reach their thresholds.
+    """The answer to each text that may have several labels: those that reach their thresholds.
 
     thresholds: C numbers; form: how labels stand in one cell; top: how many of them at most, the most probable ones, or
     None for all; probabilities: whether those of all classes are told.
@@ -86,7 +86,7 @@ class WantedSets(NamedTuple):
         return {label: str, **({f"p({name})": float for name in classes} if self.probabilities else {})}
 
     def told_of_empty(self, count: int) -> str:
-        """What is told of `count` rows without labels, behind the number of all."""
+        """The words on `count` rows without labels, behind the number of all."""
         return f", {count:,} of them without a label" if count else ""
 
     def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:

@@ -127,7 +127,7 @@ def predict_command(project: Project) -> click.Command:
 def wanted_of(
     predictor: "Predictor", top: int | None, threshold: float | None, probabilities: bool, has_cells: bool
 ) -> "Wanted | WantedSets":
-    """What is told of each text by the options. has_cells: whether that is a row of a table or JSON, not a line."""
+    """The answer that the options ask for. has_cells: whether it is a row of a table or JSON, not a line."""
     from engine.commands.answers import Wanted, WantedSets
     from engine.data.label_sets import LabelCells
 

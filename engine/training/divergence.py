@@ -1,4 +1,4 @@
-"""What to say when the numbers of a training are not finite any more: where, and what to do."""
+"""The error of a training whose numbers are not finite any more: where it began, and what to do."""
 
 from engine.layer import Parameter
 from engine.support.errors import UserError
