@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.report.calibration import BINS
-from engine.report.confusion import Unmeasured
 from engine.report.curve_pictures import curves_pictures
+from engine.report.errors import Unmeasured
 from engine.report.figures import require_matplotlib
 from engine.report.html import NO_BREAK, TEMPLATES, readable, render, require_jinja2, settings_groups
 from engine.report.run_section import changed_message, run_section
@@ -86,6 +86,10 @@ def cards_of(figures: Figures | None) -> list[tuple[str, str, str]]:
     if figures is None:
         return []
     cards = [(percent(figures.accuracy), f"{figures.split} accuracy", "")]
+    if figures.micro_f1 is not None:
+        cards = [
+            (percent(figures.micro_f1), f"{figures.split} micro F1", f"all labels right: {percent(figures.accuracy)}")
+        ]
     if figures.macro_f1 is not None:
         cards.append((percent(figures.macro_f1), "macro F1", "the mean over the classes"))
     if figures.worst is not None:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engine.report.calibration import Calibration, draw_reliability
-from engine.report.confusion import MOST_CLASSES, OTHERS, Measured, Unmeasured, draw_matrix, largest_confusions
+from engine.report.confusion_matrix import MOST_CLASSES, OTHERS, draw_matrix
+from engine.report.errors import (
+    Errors,
+    Measured,
+    MeasuredSets,
+    Mistake,
+    Unmeasured,
+    largest_confusions,
+)
 from engine.report.figures import svg_text
 from engine.report.html import NO_BREAK, inline_svg, readable
 from engine.report.runs import NAME_CHARACTERS, Run
@@ -50,7 +58,7 @@ class RunSection(NamedTuple):
     reliability_caption: str = ""
 
 
-def run_section(prefix: str, run: Run, measured: Measured | Unmeasured) -> RunSection:
+def run_section(prefix: str, run: Run, measured: Errors) -> RunSection:
     """The section of one run: matrix, largest confusions, texts labelled wrong, classes, calibration.
 
     prefix: of its ids.
@@ -60,6 +68,16 @@ def run_section(prefix: str, run: Run, measured: Measured | Unmeasured) -> RunSe
         rows = [ClassRow(**row) for row in (run.result or {}).get("classes", ())]
         return RunSection(name, measured.why, "test", classes_rows(rows))
     split = measured.split
+    if isinstance(measured, MeasuredSets):
+        return RunSection(
+            name,
+            why="",
+            split=split,
+            classes=classes_rows(measured.classes),
+            warning=changed_message(run.result or {}, measured),
+            mistakes=wrong_texts(measured.mistakes),
+            mistakes_caption=sets_caption(measured),
+        )
     svg = svg_text(lambda: draw_matrix(measured.names, measured.confusion))
     matrix = inline_svg(svg, prefix, f"Confusion matrix of the {split} texts")
     pairs = largest_confusions(measured.names, measured.confusion)
@@ -73,10 +91,7 @@ def run_section(prefix: str, run: Run, measured: Measured | Unmeasured) -> RunSe
         caption=matrix_caption(measured),
         warning=changed_message(run.result or {}, measured),
         confusions=[f"{pair.true} → {pair.predicted}: {pair.texts:,} of {pair.of:,}" for pair in pairs],
-        mistakes=[
-            WrongText(one.true, one.predicted, percent(one.probability), *halves(readable(one.text)))
-            for one in measured.mistakes
-        ],
+        mistakes=wrong_texts(measured.mistakes),
         mistakes_caption=mistakes_caption(measured),
         reliability=inline_svg(
             svg_text(lambda: draw_reliability(measured.calibration)),
@@ -87,6 +102,13 @@ def run_section(prefix: str, run: Run, measured: Measured | Unmeasured) -> RunSe
     )
 
 
+def wrong_texts(mistakes: Sequence[Mistake]) -> list[WrongText]:
+    """Mistakes as texts of the page."""
+    return [
+        WrongText(one.true, one.predicted, percent(one.probability), *halves(readable(one.text))) for one in mistakes
+    ]
+
+
 def halves(text: str) -> tuple[str, str]:
     """(beginning, rest) of a text, between words; a text that is hardly longer than BEGINNING has no rest."""
     if len(text) <= 1.25 * BEGINNING:
@@ -94,6 +116,17 @@ def halves(text: str) -> tuple[str, str]:
     space = text.rfind(" ", BEGINNING // 2, BEGINNING)
     cut = space if space >= 0 else BEGINNING
     return text[:cut], text[cut:].lstrip()
+
+
+def sets_caption(measured: MeasuredSets) -> str:
+    """Say how many texts have other labels than predicted, and which of them are shown."""
+    if not measured.wrong:
+        return f"All labels of all {measured.texts:,} {measured.split} texts are right."
+    shown = f"these are {len(measured.mistakes)}" if measured.wrong > len(measured.mistakes) else "they stand"
+    return (
+        f"{measured.wrong:,} of {measured.texts:,} {measured.split} texts have other labels than predicted; {shown}, "
+        "the surest wrong decision first, below true labels → predicted labels and the probability of that decision."
+    )
 
 
 def mistakes_caption(measured: Measured) -> str:
@@ -143,15 +176,15 @@ def matrix_caption(measured: Measured) -> str:
     return caption
 
 
-def changed_message(result: dict[str, Any], measured: Measured) -> str:
+def changed_message(result: dict[str, Any], measured: Measured | MeasuredSets) -> str:
     """A warning where the texts or what they are labelled are not as at the end of the training, else ""."""
-    before, count = result[f"{measured.split}_accuracy"], measured.confusion.sum()
+    before, count, right = result[f"{measured.split}_accuracy"], *counts_of(measured)
     texts = result.get("texts", {}).get(measured.split, count)
     if before is None:
         return ""
     if texts != count:
         return f"At the end of the training there were {texts:,} {measured.split} texts: they have changed since."
-    same = round(before * count) == measured.confusion.diagonal().sum()
+    same = round(before * count) == right
     if measured.split == "test":
         same = same and [row.get("texts") for row in result["classes"]] == [row.texts for row in measured.classes]
     if same:
@@ -160,6 +193,13 @@ def changed_message(result: dict[str, Any], measured: Measured) -> str:
         f"At the end of the training the accuracy was {percent(before)}: the texts, the program or the device are not "
         "the same any more."
     )
+
+
+def counts_of(measured: Measured | MeasuredSets) -> tuple[int, int]:
+    """(texts, those that are labelled right)."""
+    if isinstance(measured, MeasuredSets):
+        return measured.texts, measured.texts - measured.wrong
+    return int(measured.confusion.sum()), int(measured.confusion.diagonal().sum())
 
 
 def classes_rows(rows: Sequence[ClassRow]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from engine.report.confusion import Measured, Unmeasured, largest_confusions, measure, remembering
+from engine.report.errors import Errors, Measured, MeasuredSets, largest_confusions, measure, remembering
 from engine.report.html import readable
 from engine.report.runs import NAME_CHARACTERS, Group, Run, differences, grouped, read_runs, runs_in
 from engine.support.text import format_table
@@ -38,7 +38,7 @@ class Report(NamedTuple):
     """
 
     runs: Sequence[Run]
-    measured: Sequence[Measured | Unmeasured]
+    measured: Sequence[Errors]
     groups: Sequence[Group]
     differing: dict[str, list[str]]
     notes: Sequence[str] = ()
@@ -47,13 +47,14 @@ class Report(NamedTuple):
 class Figures(NamedTuple):
     """The figures of a run that come first. split: of the texts, "test" or "validation"; worst: by F1.
 
-    macro_f1 and worst are None where only the accuracy is known.
+    macro_f1 and worst are None where only the accuracy is known, micro_f1 where a text has one label.
     """
 
     split: str
     accuracy: float
     macro_f1: float | None
     worst: ClassRow | None
+    micro_f1: float | None = None
 
 
 def make_report(
@@ -75,16 +76,17 @@ def make_report(
     return Report(runs, measured, grouped(runs), differences(runs), notes)
 
 
-def figures_of(run: Run, measured: Measured | Unmeasured) -> Figures | None:
+def figures_of(run: Run, measured: Errors) -> Figures | None:
     """The Figures of a run as measured now, or else as at the end of its training; None where there are none."""
-    if isinstance(measured, Measured):
-        return Figures(measured.split, measured.accuracy, measured.macro_f1, worst_class(measured.classes))
+    if isinstance(measured, (Measured, MeasuredSets)):
+        micro = measured.micro_f1 if isinstance(measured, MeasuredSets) else None
+        return Figures(measured.split, measured.accuracy, measured.macro_f1, worst_class(measured.classes), micro)
     result = run.result or {}
     if result.get("test_accuracy") is not None:
-        classes = [ClassRow(**row) for row in result["classes"]]
-        return Figures("test", result["test_accuracy"], result["test_macro_f1"], worst_class(classes))
+        worst = worst_class([ClassRow(**row) for row in result["classes"]])
+        return Figures("test", result["test_accuracy"], result["test_macro_f1"], worst, result.get("test_micro_f1"))
     if result.get("validation_accuracy") is not None:
-        return Figures("validation", result["validation_accuracy"], None, None)
+        return Figures("validation", result["validation_accuracy"], None, None, result.get("validation_micro_f1"))
     return None
 
 
@@ -93,11 +95,12 @@ def worst_class(classes: Sequence[ClassRow]) -> ClassRow | None:
     return min((row for row in classes if row.texts), key=lambda row: (row.f1, -row.texts), default=None)
 
 
-def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
+def facts_of(run: Run, measured: Errors) -> dict[str, str]:
     """{term: text} for one run, in the order in which they are shown."""
     data, result = run.settings.data, run.result or {}
     network: Any = run.settings.network
-    classes = len(measured.names) if isinstance(measured, Measured) else len(result.get("classes", ()))
+    known = measured.names if isinstance(measured, (Measured, MeasuredSets)) else result.get("classes", ())
+    classes = len(known)
     best = result.get("best_epoch")
     figures = figures_of(run, measured)
     # Earlier versions kept no "texts".
@@ -111,6 +114,7 @@ def facts_of(run: Run, measured: Measured | Unmeasured) -> dict[str, str]:
         "parameters": number(result.get("parameters")),
         "test accuracy": percent(result.get("test_accuracy")),
         "test macro F1": percent(result.get("test_macro_f1")),
+        **({"test micro F1": percent(result["test_micro_f1"])} if result.get("test_micro_f1") is not None else {}),
         "worst class": worst_text(figures and figures.worst),
         "validation accuracy": percent(result.get("validation_accuracy")),
         "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs}{of_epochs(run)}",
@@ -194,7 +198,10 @@ def run_object(run: Run) -> dict[str, Any]:
     }
 
 
-def measured_object(found: Measured | Unmeasured) -> dict[str, Any]:
+def measured_object(found: Errors) -> dict[str, Any]:
+    if isinstance(found, MeasuredSets):
+        rows = {name: [row._asdict() for row in getattr(found, name)] for name in ("classes", "mistakes")}
+        return {"measured": {**found._asdict(), **rows}}
     if not isinstance(found, Measured):
         return {"measured": None, "why": found.why}
     return {

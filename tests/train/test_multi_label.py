@@ -334,8 +334,19 @@ def test_trace_refuses_a_run_with_several_labels(trained, run):
     assert code == 2 and "several labels" in err and err.count("\n") == 1
 
 
-def test_a_report_says_that_there_are_no_confusions(trained, tmp_path, run):
+def test_a_report_shows_the_sets_that_are_wrong(trained, tmp_path, run):
+    """Its figures are those of the training; its sets are those that predict gives."""
     pytest.importorskip("matplotlib")
-    code, _, err = run("report", trained, "--output", tmp_path / "report.html")
+    code, out, err = run("report", trained, "--output", tmp_path / "report.html", "--json")
     assert code == 0, err
-    assert "A text may have several labels" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (found,) = json.loads(out)["runs"]
+    measured, result = found["measured"], found["result"]
+    assert measured["micro_f1"] == pytest.approx(result["test_micro_f1"], rel=1e-5)
+    assert measured["accuracy"] == pytest.approx(1 - measured["wrong"] / measured["texts"], rel=1e-5)
+    assert len(measured["mistakes"]) == min(50, measured["wrong"])
+    for mistake in measured["mistakes"]:
+        predicted = json.loads(run("predict", trained, "--json", "--", mistake["text"])[1])
+        told = set() if mistake["predicted"] == "no label" else set(mistake["predicted"].split(", "))
+        assert told == set(predicted["labels"]) and mistake["true"] != mistake["predicted"]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "test micro F1" in page and "Texts labelled wrong" in page and "Confusions<" not in page

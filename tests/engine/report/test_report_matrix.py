@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-from engine.report.confusion import MOST_CLASSES, OTHERS, draw_matrix, shown_classes
+from engine.report.confusion_matrix import MOST_CLASSES, OTHERS, draw_matrix, shown_classes
 from engine.report.figures import svg_text, width_of
 
 COUNTS = np.array([[7, 3, 0], [1, 120, 0], [0, 0, 0]])

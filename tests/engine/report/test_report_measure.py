@@ -7,7 +7,7 @@ from engine.data.config import DataConfig
 from engine.data.prepare import encode_labelled, prepare
 from engine.data.texts import Corpus, LabelledTexts
 from engine.report.calibration import calibrate
-from engine.report.confusion import MISTAKES, PAIRS, Confused, Mistake, held_out, largest_confusions, measured
+from engine.report.errors import MISTAKES, PAIRS, Confused, Mistake, held_out, largest_confusions, measured
 
 
 def test_counts_and_mistakes_by_hand():
@@ -61,7 +61,7 @@ def test_the_held_out_texts_are_those_that_the_training_held_out(tmp_path, seed)
     )
     config = DataConfig(train_file="file.csv", vocabulary_size=300, validation_fraction=0.25)
     data = prepare(config, Corpus("files", train), seed, cache_dir=tmp_path)
-    texts = held_out(train, 0.25, seed)
+    texts = held_out(train, config, seed)
     batch = encode_labelled(config, data.vocabulary, data.classes, texts)
     assert 0 < len(texts) < 60 and all(np.array_equal(a, b) for a, b in zip(batch, data.validation))
     assert texts.texts[0] == train.texts[texts.lines[0] - 2]  # the line it stood in

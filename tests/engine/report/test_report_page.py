@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 pytest.importorskip("jinja2", reason="jinja2 is not installed: pip install -e '.[plots]'")
 
-from engine.report.confusion import MISTAKES, MOST_CLASSES, Unmeasured, measured
+from engine.report.confusion_matrix import MOST_CLASSES
 from engine.report.curve_pictures import best_groups, draw_rates
+from engine.report.errors import MISTAKES, Unmeasured, measured
 from engine.report.figures import DISTINCT
 from engine.report.html import readable
 from engine.report.page import (
@@ -159,11 +160,11 @@ def test_figures_of_runs_whose_texts_are_gone(make_run, read):
     finished, unfinished = read(make_run("a"), make_run("b", finished=False))
     known = figures_of(finished, Unmeasured("Gone."))
     assert (
-        known == ("test", 0.8, 0.7, ClassRow("a", 10, 0.5, 0.25, 1 / 3))
+        known == ("test", 0.8, 0.7, ClassRow("a", 10, 0.5, 0.25, 1 / 3), None)
         and figures_of(unfinished, Unmeasured("")) is None
     )
     validated = finished._replace(result=finished.result | {"test_accuracy": None})
-    assert figures_of(validated, Unmeasured("")) == ("validation", 0.9, None, None)
+    assert figures_of(validated, Unmeasured("")) == ("validation", 0.9, None, None, None)
     measured_now = measured_of("ab", 20, right=0.5)
     assert figures_of(finished, measured_now)[:3] == ("test", measured_now.accuracy, measured_now.macro_f1)
 
