@@ -18,8 +18,9 @@ from engine.report.curves import (
     panels,
     window_in,
 )
-from engine.report.figures import DISTINCT, Level, draw_levels, looks, plain, svg_text
+from engine.report.figures import DISTINCT, looks, plain, svg_text
 from engine.report.html import Picture, inline_svg
+from engine.report.line_plot import Level, draw_levels
 from engine.report.runs import Group
 
 if TYPE_CHECKING:
