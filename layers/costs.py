@@ -16,7 +16,8 @@ Dropout does not act. The tests compare every formula with operations counted wh
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from engine.arrays.bag import Bag, row_sums, text_groups
+from engine.arrays.bag import Bag
+from engine.arrays.bag_sums import row_sums, text_groups
 from layers.fast import wave_pair_cpu
 from layers.standard.attention import block_shape
 from layers.standard.gelu import SINGLE

@@ -7,21 +7,16 @@ U a quarter.
 """
 
 import functools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.ragged import gather_rows, lengths, spread, token_counts
+from engine.arrays.ragged import gather_rows, spread, token_counts
 from engine.cuda.kernels import dispatch
 from engine.cuda.segments import sum_segments
 from engine.layer import sum_rows
 from engine.types import Array, Floats2d, Floats3d, Ints1d, Ints2d, Offsets
-
-GROUP_TEXTS = 32  # texts of a TextGroup, at most: with more there are fewer calls, and more zeros
-GROUP_ENTRIES = 1 << 19  # numbers of the rows of a TextGroup, at most, where it has several texts: 4 MiB in float64
-SHARED_TEXTS = 64  # texts of a Piece, at most
 
 
 class InverseIndex(NamedTuple):
@@ -50,7 +45,7 @@ class TextGroup(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of C (see count_matrix) that has few zeros, of rows that stand more than once.
+    """A part of C (see count_matrix in bag_sums.py) that has few zeros, of rows that stand more than once.
 
     first: the first of its m texts. shared: (n,) its columns, as numbers of such rows. counts: (m, n) float64.
     """
@@ -90,7 +85,7 @@ class Bag(NamedTuple):
     row_index: (P,) int64, the row of x of each entry; None where entry p is row p itself (the identity index).
     counts: (P,) int64, how often the entry occurs in its text; None for once each. With counts no row occurs twice in a
     text. offsets: (B + 1,) int64, cuts the P entries into texts. inverse: for kernels, None elsewhere.
-    sums: the result of bag_sums(), None where nobody has asked for it yet.
+    sums: the result of bag_sums() in bag_sums.py, None where nobody has asked for it yet.
     """
 
     row_index: Ints1d | None
@@ -237,65 +232,3 @@ def sum_by_inverse_index(y: Floats2d, bag: Bag, accumulate: Floats2d | None) -> 
     """sum_entries by a kernel, which finds the entries of each row by the inverse index."""
     assert bag.inverse is not None and bag.inverse.row_starts is not None
     return sum_segments(y, bag.inverse.row_starts, bag.inverse.by_row, accumulate)
-
-
-def count_matrix(bag: Bag, row_count: int) -> Floats2d:
-    """C: (B, U) float64, how often row u stands in text t. Sums over the tokens of texts are then products with it."""
-    xp = array_module(bag.offsets)
-    texts = len(bag.offsets) - 1
-    if texts == 1 and bag.row_index is None and bag.entry_count() == row_count:
-        return bag.weights().astype(np.float64)[None]
-    rows = xp.arange(bag.entry_count()) if bag.row_index is None else bag.row_index
-    cells = bag.texts() * row_count + rows
-    counts = xp.bincount(cells, weights=bag.weights().astype(np.float64), minlength=texts * row_count)
-    return counts.astype(np.float64, copy=False).reshape(texts, row_count)  # of no entries bincount makes integers
-
-
-def bag_sums(bag: Bag, row_count: int, columns: int) -> BagSums:
-    """The BagSums of a bag over an array (U, d) on the host; row_count: U, columns: d."""
-    return BagSums(tuple(text_groups(bag, columns)), row_sums(bag, row_count))
-
-
-def text_groups(bag: Bag, columns: int) -> Iterator[TextGroup]:
-    """The TextGroups of all texts that have entries, shortest first."""
-    n, weights = lengths(bag.offsets), bag.weights().astype(np.float64)
-    row_index = np.arange(len(weights)) if bag.row_index is None else bag.row_index
-    order = np.argsort(n, kind="stable")[np.count_nonzero(n == 0) :]
-    while len(order):
-        longest = n[order[:GROUP_TEXTS]][-1]
-        size = min(GROUP_TEXTS, max(1, GROUP_ENTRIES // max(1, longest * columns)))
-        texts, order = order[:size], order[size:]
-        position, count = np.arange(n[texts[-1]]), n[texts][:, None]
-        entries = bag.offsets[texts][:, None] + np.minimum(position, count - 1)
-        yield TextGroup(texts, row_index[entries], np.where(position < count, weights[entries], 0.0)[:, None, :])
-
-
-def row_sums(bag: Bag, row_count: int) -> RowSums:
-    """The RowSums of a bag over U = `row_count` rows on the host."""
-    B, text, weights = len(bag.offsets) - 1, bag.texts(), bag.weights()
-    row_index = np.arange(len(text)) if bag.row_index is None else bag.row_index
-    single = (weights == 1) & (np.bincount(row_index, minlength=row_count) == 1)[row_index]
-    rest = ~single
-    number = np.full(row_count, -1)  # of the shared rows
-    number[row_index[rest]] = 0
-    shared = np.flatnonzero(number == 0)
-    number[shared] = np.arange(len(shared))
-    source = np.where(number < 0, len(shared), number) + B
-    source[row_index[single]] = text[single]
-    pieces = shared_pieces(number[row_index[rest]], text[rest], weights[rest], B, len(shared))
-    return RowSums(B, len(shared), source, tuple(pieces))
-
-
-def shared_pieces(number: Ints1d, text: Ints1d, weights: Ints1d, texts: int, shared: int) -> Iterator[Piece]:
-    """The pieces of S = `shared` rows; number, text and weights (n,) are those of their entries, by ascending text."""
-    cuts = np.searchsorted(text, np.arange(0, texts + SHARED_TEXTS, SHARED_TEXTS)).tolist()
-    for group in range(len(cuts) - 1):
-        entries, first = slice(cuts[group], cuts[group + 1]), group * SHARED_TEXTS
-        columns, of_entries = np.arange(shared), number[entries]
-        if len(cuts) > 2:
-            columns, of_entries = np.unique(of_entries, return_inverse=True)
-        m, n = min(SHARED_TEXTS, texts - first), len(columns)
-        cells = (text[entries] - first) * n + of_entries
-        counts = np.bincount(cells, weights=weights[entries], minlength=m * n)
-        matrix: Floats2d = counts.astype(np.float64, copy=False).reshape(m, n)  # of no entries bincount makes integers
-        yield Piece(first, columns, matrix)

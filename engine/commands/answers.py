@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.data.blocks import stream_chunks
 from engine.data.config import DataConfig
-from engine.data.files import FileTexts, TextFiles
+from engine.data.file_texts import FileTexts
+from engine.data.files import TextFiles
 from engine.data.folders import ClassSource
 from engine.data.label_sets import LabelCells
 from engine.data.progress import Phase

@@ -155,7 +155,8 @@ def doctor_command(project: Project) -> click.Command:
 
         Needs no GPU. Exit code 1 if a kernel is refused.
         """
-        from engine.cuda.doctor import as_text, examine
+        from engine.cuda.doctor import examine
+        from engine.cuda.doctor_text import as_text
 
         for folder in project.packages:
             for source in folder.rglob("*.cu"):  # the module beside it declares its constants

@@ -9,28 +9,21 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from engine.arrays.backend import random_generator, why_no_cuda
-from engine.benchmark.machine import decoded_name, describe_machine, dotted_version, free_memory_bytes
+from engine.benchmark.machine import decoded_name, describe_machine, free_memory_bytes
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.cuda.compilers import search
-from engine.cuda.kernel_check import check_kernels, kernel_table, refusals, verdicts
+from engine.cuda.doctor_findings import Findings, attempt, is_known, missing
+from engine.cuda.doctor_remedies import remedies
+from engine.cuda.kernel_check import check_kernels, refusals, verdicts
 from engine.data.token_cache import user_folder
 from engine.support import implementation
-from engine.support.command import install_extra
-from engine.support.errors import first_line
 from engine.support.extras import missing_extras
 
 ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says its own
 CUPY_PACKAGES = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-CUDA_13 = 13_000  # versions as CUDA counts them: 1000·major + 10·minor
-NO_DEVICE = "a driver and CuPy, but no device: nvidia-smi must list one, and CUDA_VISIBLE_DEVICES must not hide it"
-REFUSED = (
-    "a kernel is refused, an error of this program: please report this text; WAVE_IMPLEMENTATION=equations computes "
-    "without kernels"
-)
-Findings: TypeAlias = dict[str, Any]
 
 
 def examine(folders: Sequence[Path]) -> Findings:
@@ -67,24 +60,6 @@ def examine(folders: Sequence[Path]) -> Findings:
     findings["ok"] = not refusals(rows) if any(map(verdicts, rows)) else None
     findings["remedies"] = remedies(findings)
     return findings
-
-
-def missing(reason: str) -> Findings:
-    """A finding that has no value, and why."""
-    return {"missing": reason}
-
-
-def is_known(finding: Any) -> bool:
-    """Whether a finding has a value."""
-    return not (isinstance(finding, dict) and "missing" in finding)
-
-
-def attempt(function: Callable[[], Any]) -> Any:
-    """Call the function; return its result, or the reason why there is none, whatever went wrong."""
-    try:
-        return function()
-    except Exception as error:  # a broken installation can fail in any way, and a report of what is broken must not
-        return missing(first_line(error))
 
 
 def cache_facts() -> Findings:
@@ -171,147 +146,3 @@ def random_numbers() -> str | Findings:
 
 # CuPy loads these libraries at first use, so only use tells whether they are there.
 LIBRARIES: dict[str, Callable[[], Any]] = {"cuBLAS": matrix_product, "cuRAND": random_numbers}
-
-
-def remedies(findings: Findings) -> list[str]:
-    """Lines that say what to install or set, in the order in which to do it."""
-    lines: list[str] = []
-    driver, packages = findings["driver"], findings["cupy_packages"]
-    old_driver = is_known(driver) and driver < CUDA_13
-    extra = "cuda12" if old_driver else "cuda13"
-    own_package = packages[0] if packages else f"cupy-{extra}x"
-    install = install_extra(extra)
-    other_way = f"with a driver below 580: {install_extra('cuda12')}"
-    if is_known(driver):
-        other_way = f"the driver supports CUDA {dotted_version(driver)}"
-    if has_no_gpu(findings):
-        needed = "its driver, 580 or newer (in Docker with --gpus all)"
-        lines.append(f"for an NVIDIA GPU: {needed}, and {install}  ({other_way})")
-        return lines + refused(findings)
-    if not is_known(driver):
-        newer = "580 or newer for CUDA 13, 525 or newer for CUDA 12"
-        lines.append(f"{driver['missing']}: for an NVIDIA GPU install its driver ({newer}); in Docker add --gpus all")
-    if not is_known(findings["cupy"]) and not packages:
-        lines.append(f"no CuPy: {install}  ({other_way})")
-    elif len(packages) > 1:
-        lines.append(f"{' and '.join(packages)} exclude each other: pip uninstall {' '.join(packages)}, then {install}")
-    elif not is_known(findings["cupy"]):
-        lines.append(f"CuPy is broken: pip uninstall {packages[0]}, then {install}  ({other_way})")
-    elif is_known(findings["runtime"]) and is_known(driver) and findings["runtime"] // 1000 > driver // 1000:
-        change = f"pip uninstall {' '.join(packages)}, then {install}; or a newer driver"
-        lines.append(f"CuPy is for CUDA {dotted_version(findings['runtime'])}, {other_way}: {change}")
-    elif not is_known(findings["compilers"]["NVRTC"]):
-        lines.append(f"CuPy finds no compiler for kernels: pip install '{own_package}[ctk]'")
-    elif is_known(findings["device"]) and not all(map(is_known, findings["libraries"].values())):
-        lines.append(f"CuPy lacks a library of CUDA: pip install '{own_package}[ctk]'")
-    elif is_known(driver) and not is_known(findings["device"]):
-        lines.append(NO_DEVICE)
-    if not any(is_known(name) for name in findings["compilers"].values()):
-        lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
-    return lines + refused(findings)
-
-
-def has_no_gpu(findings: Findings) -> bool:
-    """Whether nothing here speaks of a GPU: no driver and no CuPy."""
-    return not (is_known(findings["driver"]) or is_known(findings["cupy"]) or findings["cupy_packages"])
-
-
-def refused(findings: Findings) -> list[str]:
-    """Lines on a wrong mode of kernels, and on kernels that are refused."""
-    lines: list[str] = []
-    if not is_known(findings["implementation"]):
-        lines.append(findings["implementation"]["missing"])
-    elif findings["implementation"] == "equations":
-        lines.append("WAVE_IMPLEMENTATION=equations: kernels are not used on a device; unset it")
-    if findings["ok"] is False:
-        lines.append(REFUSED)
-    return lines
-
-
-def as_text(findings: Findings) -> str:
-    """The findings for a terminal: a line each, messages of compilers, and remedies.
-
-    Where there is something of a GPU, also all that it needs, and the kernels as a table; so where one is refused.
-    """
-    machine = findings["machine"]
-    facts = [
-        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
-        ("memory", f"{gibibytes(findings['memory_free_bytes'])} free of {gibibytes(machine['memory_bytes'])}"),
-        ("Python", machine["python"]),
-        ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
-        ("implementation", in_words(findings["implementation"])),
-        ("cache folder", in_words(findings["cache"], cache_text)),
-        ("missing extras", in_words(findings["missing_extras"], extras_text)),
-    ]
-    if has_no_gpu(findings):
-        facts += [("GPU", f"none ({findings['driver']['missing']})"), ("kernels", kernel_counts(findings["kernels"]))]
-    else:
-        facts += gpu_facts(findings)
-    lines = listed(facts)
-    if not has_no_gpu(findings) or findings["ok"] is False:
-        lines += ["", kernel_table(findings["kernels"])]
-    for row, name, verdict in refusals(findings["kernels"]):
-        lines += ["", f"{row['file']} ({row['dtype']}), refused by {name}:"]
-        lines += [f"  {line}" for line in verdict.splitlines()]
-    lines += ["", "what to do:" if findings["remedies"] else "nothing is missing"]
-    return "\n".join([*lines, *(f"  - {line}" for line in findings["remedies"])])
-
-
-def listed(facts: Sequence[tuple[str, str]]) -> list[str]:
-    """(name, value) as lines."""
-    width = max(len(name) for name, _ in facts)
-    return [f"{name:{width}}  {value}" for name, value in facts]
-
-
-def gpu_facts(findings: Findings) -> list[tuple[str, str]]:
-    """(name, value) of what a GPU needs."""
-    device = findings["device"]
-    driver = in_words(findings["driver"], lambda version: f"up to CUDA {dotted_version(version)}")
-    if is_known(findings["driver_release"]):
-        driver = f"{findings['driver_release']}, {driver}"
-    packages = f" ({', '.join(findings['cupy_packages'])})" if findings["cupy_packages"] else ""
-    return [
-        ("CuPy", in_words(findings["cupy"]) + packages),
-        ("CUDA driver", driver),
-        ("CUDA runtime", in_words(findings["runtime"], dotted_version)),
-        ("device", in_words(device, lambda d: f"{d['name']}, {d['architecture']}, {d['devices']} in all")),
-        ("device memory", memory_text(device) if is_known(device) else "-"),
-        *((name, in_words(found)) for name, found in findings["libraries"].items() if is_known(device)),
-        ("--device auto", "cuda" if is_known(device) else "cpu"),
-        *((f"compiler {kind}", in_words(found)) for kind, found in findings["compilers"].items()),
-    ]
-
-
-def gibibytes(count: int | None) -> str:
-    return "-" if count is None else f"{count / 2**30:.1f} GiB"
-
-
-def cache_text(cache: Findings) -> str:
-    """The cache folder with its size."""
-    return f"{cache['folder']}, {gibibytes(cache['bytes'])}; {gibibytes(cache['free_bytes'])} free"
-
-
-def extras_text(extras: dict[str, list[str]]) -> str:
-    """The extras of which a package is missing, and the command that installs them all."""
-    names = [extra for extra, packages in extras.items() if packages]
-    return f"{', '.join(names)}: {install_extra(','.join(names))}" if names else "none"
-
-
-def kernel_counts(rows: Sequence[Findings]) -> str:
-    """How many kernels compile, and by what, in a line."""
-    found = [(name, verdict) for row in rows for name, verdict in row["compiled"].items()]
-    if not found:
-        return "not checked (no compiler; only a GPU needs them)"
-    good = len(found) - len(refusals(rows))
-    return f"{good} of {len(found)} compile ({', '.join(dict(found))})"
-
-
-def memory_text(device: Findings) -> str:
-    """Free and total memory of a device."""
-    free, total = (f"{device[key] / 2**30:.1f} GiB" for key in ("memory_free_bytes", "memory_total_bytes"))
-    return f"{free} free of {total}"
-
-
-def in_words(finding: Any, form: Callable[[Any], str] = str) -> str:
-    """A finding as text: by `form`, or why it is missing."""
-    return form(finding) if is_known(finding) else f"- ({finding['missing']})"

@@ -8,7 +8,7 @@ import textwrap
 from typing import Any
 
 from engine.data.download import TabCorpus
-from engine.data.hub import HubCorpus
+from engine.data.hub_corpus import HubCorpus
 from engine.data.texts import Corpus
 from engine.support.errors import UserError
 from engine.support.files import AnyPath

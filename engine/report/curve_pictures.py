@@ -6,21 +6,13 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.report.curves import (
-    Groups,
-    all_runs,
-    draw_learning,
-    draw_marked_line,
-    draw_series,
-    learning_caption,
-    legend,
-    numbers,
-    panels,
-    window_in,
-)
-from engine.report.figures import DISTINCT, Level, draw_levels, looks, plain, svg_text
+from engine.report.curve_legend import legend
+from engine.report.curves import draw_learning, draw_marked_line, draw_series, learning_caption, panels
+from engine.report.figures import DISTINCT, looks, plain, svg_text
 from engine.report.html import Picture, inline_svg
+from engine.report.line_plot import Level, draw_levels
 from engine.report.runs import Group
+from engine.report.series import Groups, all_runs, numbers, window_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

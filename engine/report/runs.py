@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.report.curves import Curves, is_number
 from engine.report.html import readable
+from engine.report.series import Curves, is_number
 from engine.support.errors import UserError
 from engine.sweep.run import PLAN_FILE
 from engine.training.run_directory import RunDirectory

@@ -139,7 +139,8 @@ def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: b
     polar: the equations E1, E2, E3. difference: sqrt(G² − w²). closed form: E4, with which networks are trained.
     """
     from engine.gradcheck.report import json_safe
-    from engine.report.figures import Level, Panel, require_plots, write_line_plot
+    from engine.report.figures import require_plots
+    from engine.report.line_plot import Level, Panel, write_line_plot
     from layers.experiments.precision import COLUMNS, LABELS, ROUNDING, TEXTS, precision_rows
 
     if figure is not None:

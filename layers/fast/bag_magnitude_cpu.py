@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, count_matrix, row_sums, text_groups
+from engine.arrays.bag import Bag
+from engine.arrays.bag_sums import count_matrix, row_sums, text_groups
 from engine.arrays.checks import check_floats
 from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets

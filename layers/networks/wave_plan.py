@@ -15,13 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import (
-    Bag,
-    bag_sums,
-    distinct_tokens,
-    merge_repeats,
-    one_text,
-)
+from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, one_text
+from engine.arrays.bag_sums import bag_sums
 from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Array, Ints1d, Offsets

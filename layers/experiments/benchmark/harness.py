@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from engine.arrays.ragged import RaggedBatch
 from engine.benchmark.machine import copy_bandwidth, describe_device, describe_machine
 from engine.benchmark.timing import Clock, take_turns
-from engine.report.figures import Panel, write_line_plot
+from engine.report.line_plot import Panel, write_line_plot
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import format_table

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.benchmark.machine import describe_machine
-from engine.report.figures import Panel, write_line_plot
+from engine.report.line_plot import Panel, write_line_plot
 from engine.support.errors import UserError
 from engine.support.text import format_table
 from layers.experiments.benchmark.scale_corpus import write_corpus

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.benchmark.timing import growth_exponent
-from engine.report.figures import Panel, write_line_plot
+from engine.report.line_plot import Panel, write_line_plot
 from engine.support.text import format_table
 from layers.experiments.complexity import is_wave
 from layers.experiments.complexity.measure import Measurement

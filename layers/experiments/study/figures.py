@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.report.curves import Curves, above, draw_learning, draw_series, legend, numbers, panels
+from engine.report.curve_legend import legend
+from engine.report.curves import above, draw_learning, draw_series, panels
 from engine.report.figures import GRID, LOOKS, WIDTH, Look, columns_of, looks, require_plots, write_picture
+from engine.report.series import Curves, numbers
 from engine.types import Floats1d, Floats2d
 from layers.experiments.study.measures import mean_absolute_correlation
 from layers.experiments.study.plan import PLACES, WAVES, Matrices, Record, check_study, groups_of

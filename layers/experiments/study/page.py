@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.report.curves import learning_caption, median_caption, window_in
+from engine.report.curves import learning_caption, median_caption
 from engine.report.html import Picture, inline_svg, render, settings_groups
+from engine.report.series import window_in
 from engine.support.errors import UserError
 from engine.support.files import write_text
 from layers.experiments.study.plan import PLACES, WAVES, Record, groups_of

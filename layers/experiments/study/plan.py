@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.data.config import DataConfig
-from engine.report.curves import Curves, Groups, is_number
+from engine.report.series import Curves, Groups, is_number
 from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.training.run_settings import RunSettings, build_settings

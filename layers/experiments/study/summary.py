@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.report.curves import Curves, largest, median, numbers, running_median, tenth, window_in
+from engine.report.series import Curves, largest, median, numbers, running_median, tenth, window_in
 from engine.types import Floats1d
 from layers.experiments.study.plan import PLACES, Record, check_study, groups_of
 

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.arrays import bag as bag_module
-from engine.arrays.bag import (
-    Bag,
-    bag_sums,
-    count_matrix,
-    distinct_tokens,
-    merge_repeats,
-    one_text,
-    sum_entries,
-    unique_counts,
-)
+from engine.arrays import bag_sums as bag_sums_module
+from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, one_text, sum_entries, unique_counts
+from engine.arrays.bag_sums import bag_sums, count_matrix
 from tests.support.examples import examples
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -214,7 +206,7 @@ def test_bag_sums_are_products_with_the_count_matrix(kind, entries, texts):
     U = len(ids) + 1  # the last row stands nowhere
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("GROUP_TEXTS", 2), ("GROUP_ENTRIES", entries), ("SHARED_TEXTS", 3)):
-            patch.setattr(bag_module, name, value)
+            patch.setattr(bag_sums_module, name, value)
         groups, rows = bag_sums(bag, U, 1)
     counts, x, h = count_matrix(bag, U), np.arange(1.0, U + 1), np.arange(1.0, len(texts) + 1)
     of_texts = np.zeros(len(texts))
@@ -236,7 +228,7 @@ def test_bag_sums_grow_with_the_entries_alone(texts):
     rows, bag = distinct_tokens(ids, np.arange(texts + 1) * 16, 16 * texts)
     bag = merge_repeats(bag, len(rows))
     sums, P = bag_sums(bag, len(rows), 64), bag.entry_count()
-    assert sum(piece.counts.size for piece in sums.rows.pieces) <= bag_module.SHARED_TEXTS * P
+    assert sum(piece.counts.size for piece in sums.rows.pieces) <= bag_sums_module.SHARED_TEXTS * P
     assert sum(group.rows.size for group in sums.groups) <= 1.5 * P
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from engine.cuda import doctor
 from engine.cuda.compilers import Compiled
+from engine.cuda.doctor_text import as_text
 
 DRIVER = "no NVIDIA driver"
 
@@ -65,7 +66,7 @@ class Machine:
         """(findings, text); the findings are plain values."""
         findings = doctor.examine([self.folder])
         assert json.loads(json.dumps(findings, allow_nan=False)) == findings
-        text = doctor.as_text(findings)
+        text = as_text(findings)
         assert "Traceback" not in text and all(remedy in text for remedy in findings["remedies"])
         return findings, text
 
@@ -259,6 +260,6 @@ def test_folders_without_kernels(machine):
 def test_this_machine(tmp_path):
     (tmp_path / "twice.cu").write_text('extern "C" __global__ void twice(real* x) { x[threadIdx.x] *= 2; }\n')
     findings = doctor.examine([tmp_path])
-    assert findings["ok"] and json.dumps(findings) and doctor.as_text(findings)
+    assert findings["ok"] and json.dumps(findings) and as_text(findings)
     assert doctor.is_installed("numpy") and not doctor.is_installed("no-such-package-anywhere")
     assert findings["machine"]["numpy"] == metadata.version("numpy")

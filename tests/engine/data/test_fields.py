@@ -5,9 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.data import blocks as blocks_module
-from engine.data import files as files_module
+from engine.data import file_texts
 from engine.data.fields import regular_fields
-from engine.data.files import TextFiles
+from engine.data.files import TextFiles, read_texts
 from engine.data.tables import Format
 from engine.data.texts import joined
 from engine.support.errors import UserError
@@ -64,7 +64,7 @@ def test_regular_blocks_are_read_as_all_others(tmp_path_factory, file, options):
         except UserError:
             return
         found = read(files)
-        patch.setattr(files_module, "regular_fields", lambda *args: None)
+        patch.setattr(file_texts, "regular_fields", lambda *args: None)
         expected = read(files)
         patch.undo()
         assert found == expected
@@ -111,7 +111,7 @@ def test_several_files_are_read_one_after_the_other(tmp_path):
     for number in (2, 1):
         (tmp_path / f"part-{number}.csv").write_text(f"text,label\na {number},x\n\nb,y\n")
     for name in (f"{tmp_path}/part-*.csv", f"{tmp_path}/part-1.csv,{tmp_path}/part-2.csv"):
-        texts, note = files_module.read_texts(name)
+        texts, note = read_texts(name)
         assert texts.texts == ["a 1", "b", "a 2", "b"] and texts.place(3) == f"{tmp_path}/part-2.csv, line 4"
         assert note == "2 files; CSV, comma, header; text: 'text' (column 1); label: 'label' (column 2); 4 rows"
     (tmp_path / "part-2.csv").write_text("label,text\nx,a\n")
@@ -120,4 +120,4 @@ def test_several_files_are_read_one_after_the_other(tmp_path):
     with pytest.raises(UserError, match=r"none-\*.csv: no file has a name like this; check the pattern"):
         TextFiles(f"{tmp_path}/none-*.csv")
     (tmp_path / "a,b*.csv").write_text("x,a\ny,b\n")  # a name is a name
-    assert files_module.read_texts(tmp_path / "a,b*.csv")[0].texts == ["a", "b"]
+    assert read_texts(tmp_path / "a,b*.csv")[0].texts == ["a", "b"]

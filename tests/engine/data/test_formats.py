@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from engine.data import blocks as blocks_module
 from engine.data import folders, json_array, parquet
 from engine.data.config import DataConfig
-from engine.data.files import FileTexts, TextFiles, read_texts
+from engine.data.file_texts import FileTexts
+from engine.data.files import TextFiles, read_texts
 from engine.data.reading import for_other_file
 from engine.data.signatures import SIGNATURES
 from engine.data.texts import joined

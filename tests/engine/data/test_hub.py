@@ -16,7 +16,7 @@ import pytest
 
 from engine.data import hub as hub_files
 from engine.data.corpora import CORPORA, load_corpus
-from engine.data.hub import HubCorpus
+from engine.data.hub_corpus import HubCorpus
 from engine.support.errors import UserError
 from tests.support.hub_server import parquet
 from tests.support.paths import ROOT

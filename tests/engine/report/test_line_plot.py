@@ -5,17 +5,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.report.figures import (
-    LOOKS,
-    Level,
-    Panel,
-    decades,
-    draw_line_plot,
-    plain,
-    require_plots,
-    ticks,
-    write_line_plot,
-)
+from engine.report.figures import LOOKS, plain, require_plots
+from engine.report.line_plot import Level, Panel, decades, draw_line_plot, ticks, write_line_plot
 from engine.support.errors import UserError
 
 X = np.array([1.0, 1e3, 1e6])

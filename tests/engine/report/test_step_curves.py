@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install -e '.[plots]'")
 
-from engine.report.curves import MARKS, draw_learning, running_median
+from engine.report.curve_legend import MARKS
+from engine.report.curves import draw_learning
 from engine.report.figures import DISTINCT, LOOKS, columns_of, looks, svg_text
+from engine.report.series import running_median
 
 
 def recorded(steps, seed, validation=(10, 20)):

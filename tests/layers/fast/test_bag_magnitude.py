@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import engine.arrays.bag
-from engine.arrays.bag import Bag, bag_sums, count_matrix
+import engine.arrays.bag_sums
+from engine.arrays.bag import Bag
+from engine.arrays.bag_sums import bag_sums, count_matrix
 from layers.fast import FUNCTIONS, bag_magnitude_cpu
 from layers.fast.bag_magnitude_cpu import Sums
 from layers.wave import modulated_magnitude_backward, modulated_magnitude_forward
@@ -159,7 +160,7 @@ def test_sums_without_zeros_give_what_c_gives(monkeypatch, form, entries):
     second = of_texts(bag) if form == "sentences" else None
     a, b = a.astype(np.float32), b.astype(np.float32)
     dy = rng.standard_normal((len(bag.offsets) - 1, a.shape[1])).astype(np.float32)
-    monkeypatch.setattr(engine.arrays.bag, "GROUP_ENTRIES", entries)
+    monkeypatch.setattr(engine.arrays.bag_sums, "GROUP_ENTRIES", entries)
     y, cache = bag_magnitude_cpu.forward(a, b, bag, None, None, second)
     assert cache.sums_a.bag is not None or cache.sums_a.offsets is not None
     by_pieces = cache.G_a, cache.G_b, *bag_magnitude_cpu.backward(dy, cache)

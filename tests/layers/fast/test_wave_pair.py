@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.arrays.bag import Bag, count_matrix, distinct_tokens, merge_repeats, sum_entries
+from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, sum_entries
+from engine.arrays.bag_sums import count_matrix
 from engine.arrays.ragged import spread
 from layers import equations
 from layers.fast import wave_pair_cpu

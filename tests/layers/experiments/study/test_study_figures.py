@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from engine.report.curves import running_median
 from engine.report.figures import LOOKS, write_picture
+from engine.report.series import running_median
 from engine.support.errors import UserError
 from layers.experiments.study.figures import (
     CELLS,

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.report.curves import running_median, tenth, window_in
+from engine.report.series import running_median, tenth, window_in
 from engine.support.errors import UserError
 from layers.experiments.study.plan import groups_of
 from layers.experiments.study.summary import summarize, summary_table
