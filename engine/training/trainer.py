@@ -6,52 +6,41 @@ whole random state: a resumed run ends with the same weights, bit for bit, as on
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
-from engine.arrays.backend import keep_freed_memory, random_generator, to_host
+from engine.arrays.backend import keep_freed_memory, random_generator
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.ahead import ahead, cores
-from engine.support.errors import UserError
-from engine.training.adamw import AdamW
-from engine.training.checkpoint import (
-    Progress,
-    check_checkpoint,
-    load_checkpoint,
-    load_weights,
-    progress_of,
-    remove_others,
-    save_checkpoint,
-)
+from engine.training.best import fields_of, is_better, keep_figures, score_of
 from engine.training.config import TrainingConfig
-from engine.training.divergence import diverged
-from engine.training.evaluation import Evaluation, are_right, evaluate, first_nonfinite
+from engine.training.divergence import place_again
+from engine.training.evaluation import Evaluation, evaluate
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.observers import EpochEnd, Observer
 from engine.training.reduce import ALONE, Alone, RankFailed, require_equal_weights
 from engine.training.run_directory import RunDirectory
+from engine.training.run_state import RunState
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
-from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
+from engine.training.step import NotFinite, learning_rate, update
+from engine.training.step_metrics import StepMetrics, measured_on_host, progress_text
 from engine.training.thresholds import evaluate_and_choose
 from engine.types import Floats1d, Ints1d
 
 DROPOUT_STREAM = 103
-LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
 METRICS_LINES = 50  # written together: a file append costs as much as a small step
 
 # Called with the trainer after every update, its gradients still in place; returns fields for the step's metrics.
 Watch: TypeAlias = Callable[["Trainer"], dict[str, Any]]
 
 
-class Trainer:
+class Trainer(RunState):
     """Trains any network that keeps the contract of engine.layer on a PreparedData, into a RunDirectory."""
 
     hide_bar: bool | None = None  # hide the bar of an epoch; None: where standard error is no terminal
@@ -75,48 +64,12 @@ class Trainer:
         fits: {key of state: function that says whether the value in a checkpoint will do}; the others must be equal.
         ranks: compute the shards of each batch; all hold the same weights, and the root alone writes.
         """
-        self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
-        self.ranks, self.shards = ranks, config.shards or ranks.size
-        self.state, self.fits, self.watch, self.observers = state or {}, fits or {}, watch, observers
-        self.progress = Progress()
-        self.parameters = network.parameters()
-        self.optimizer = AdamW(
-            self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
-        )
+        super().__init__(network, config, data, run, device, state or {}, fits or {}, ranks)
+        self.shards, self.watch, self.observers = config.shards or ranks.size, watch, observers
         self.batch_size = config.batch_size_over(len(data.train.offsets) - 1)
         self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // self.batch_size)
         self.epochs = config.epochs_over(self.batches_per_epoch)
-        self.pending_metrics: list[dict[str, Any]] = []
-        self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
-        self.saved_at, self.saving_took = time.monotonic(), 0.0
-        self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
-
-    def resume(self) -> None:
-        """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
-        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.last, ("weights", "optimizer")))
-        for key, value in self.state.items():
-            saved = state.get(key)
-            if not (self.fits[key](saved) if key in self.fits else saved == value):
-                raise UserError(
-                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; "
-                    "resume with the same files and settings as before"
-                )
-        load_weights(self.network, arrays["weights"], self.run.last)
-        self.network.to(self.device)
-        self.optimizer.load_arrays(arrays["optimizer"], self.device)
-        try:
-            self.progress = progress_of(state["progress"])
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
-            ) from None
-        if not self.ranks.is_root:
-            return
-        if self.progress.best_epoch:  # the end of the training needs it
-            best = check_checkpoint(self.run.best, ("weights",))
-            remove_others(self.run.best, best["files"])
-        remove_others(self.run.last, state["files"])
-        self.run.cut_metrics(self.progress.step)
+        self.metrics = StepMetrics(run, ranks, observers)
 
     def train(self) -> None:
         """Run to the end.
@@ -132,7 +85,7 @@ class Trainer:
                 try:
                     self.train_epoch(watch)
                 finally:
-                    self.flush_metrics()
+                    self.metrics.flush()
 
     def patience_is_over(self) -> bool:
         return bool(self.config.patience) and self.progress.epochs_without_gain >= self.config.patience
@@ -155,8 +108,8 @@ class Trainer:
                 except RankFailed:  # before anything was updated
                     self.save_last()
                     raise
-                if self.pending_metrics:
-                    bar.set_postfix_str(progress_text(self.pending_metrics[-1]), refresh=False)
+                if self.metrics.pending:
+                    bar.set_postfix_str(progress_text(self.metrics.pending[-1]), refresh=False)
                 bar.update()
                 caught = self.ranks.caught(watch.caught)
                 if caught is not None and progress.batch < len(batches):
@@ -164,8 +117,8 @@ class Trainer:
                     raise Interrupted(caught, self.run.path)
                 if progress.batch < len(batches) and self.checkpoint_is_due():
                     self.save_last()
-                if len(self.pending_metrics) > METRICS_LINES:
-                    self.flush_metrics(keep=1)  # the newest may still receive the epoch's validation figures
+                if len(self.metrics.pending) > METRICS_LINES:
+                    self.metrics.flush(keep=1)  # the newest may still receive the epoch's validation figures
                 started = time.perf_counter()
             self.fetch_records()
             seconds = progress.train_seconds - before
@@ -219,32 +172,12 @@ class Trainer:
         progress.step, progress.batch = step, progress.batch + 1
         progress.tokens += batch.tokens
         if uses_kernels(done.loss):
-            self.records = self.records or DeviceRecords(done.loss, started)
-            self.records.add(done, self.optimizer.control, batch, {**line, **self.watched()})
-            if self.records.is_full():
+            if self.metrics.record(done, self.optimizer.control, batch, {**line, **self.watched()}, started):
                 self.fetch_records()
             return
-        if isinstance(batch, ShardedBatch):
-            accuracy = float(done.hits) / batch.texts
-        else:
-            assert batch.labels is not None
-            accuracy = float(are_right(to_host(done.cache.logits), batch.labels).mean())
-        seconds = time.perf_counter() - started
+        seconds, measured = measured_on_host(done, batch, started)
         progress.train_seconds += seconds
-        speed = batch.tokens / seconds
-        measured = {
-            "loss": float(done.loss),
-            "accuracy": accuracy,
-            "gradient_norm": done.norm,
-            "tokens_per_second": speed,
-        }
-        self.add_metrics([{**line, **measured, **self.watched()}])
-
-    def add_metrics(self, lines: list[dict[str, Any]]) -> None:
-        """Make lines of metrics pending, and show them to the observers."""
-        self.pending_metrics += lines
-        for observer in self.observers:
-            observer.steps(lines)
+        self.metrics.add([{**line, **measured, **self.watched()}])
 
     def watched(self) -> dict[str, Any]:
         """The fields that the watch adds to a line of metrics; on a CPU its time does not count as training."""
@@ -255,131 +188,52 @@ class Trainer:
 
         UserError if a number was not finite.
         """
-        records, self.records = self.records, None
-        if records is None:
-            return
-        lines, bad = records.fetch()
-        self.add_metrics(lines)
-        self.progress.train_seconds += time.perf_counter() - records.started
+        seconds, bad = self.metrics.fetch()
+        self.progress.train_seconds += seconds
         if bad:
-            raise self.explained(bad)
-
-    def explained(self, bad: Bad) -> UserError:
-        """The error of a step on a device that was not finite.
-
-        Nothing was updated since, so it can be taken again to find the place.
-        """
-        self.network.zero_grad()  # of a later step
-        rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
-        own = [(bad.batch, rng)]
-        if isinstance(bad.batch, ShardedBatch):
-            own = bad.batch.texts_again(self.device)
-        where = None
-        for batch, rng in own:
-            loss, cache = self.network.loss_forward(batch, train=True, rng=rng)
-            if not math.isfinite(float(loss)):
-                where = first_nonfinite(cache)
-                break
-            self.network.loss_backward(cache)
-        return self.diverged(bad.step, bad.what, next(filter(None, self.ranks.gather(where)), None))
-
-    def first_nonfinite(self, cache: Any) -> str | None:
-        """The place of the first number that is not finite in a cache of this rank, or else of another one."""
-        return next(filter(None, self.ranks.gather(first_nonfinite(cache))), None)
-
-    def diverged(self, step: int, what: str, where: str | None) -> UserError:
-        return diverged(self.parameters, self.run, step, what, where)
+            rng = random_generator(self.config.seed, DROPOUT_STREAM, bad.step, device=self.device)
+            where = place_again(self.network, bad.batch, rng, self.device)
+            raise self.diverged(bad.step, bad.what, self.first_place(where))
 
     def finish_epoch(self, bar: Any) -> Evaluation | None:
         """Validate, and keep the best weights. Returns the measures of the validation texts, if there are some."""
-        progress, result = self.progress, None
+        progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         started = time.perf_counter()
         self.optimizer.catch_up()
         require_equal_weights(self.ranks, progress.epoch, self.parameters)
-        if self.data.validation is None:
-            better = True
-        else:
-            texts, classes, thresholds = self.data.validation, self.data.classes, None
-            if texts.labels is not None and texts.labels.ndim == 2:
-                result, thresholds = evaluate_and_choose(
-                    self.network, texts, classes, self.config.thresholds, self.ranks
-                )
-            else:
-                result = evaluate(self.network, texts, classes, self.ranks)
-            if not math.isfinite(result.loss):
-                raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
-            score, best = result.accuracy, progress.best_accuracy
-            self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
-            if result.micro_f1 is not None:
-                score, best = result.micro_f1, progress.best_micro_f1
-                self.pending_metrics[-1]["validation_micro_f1"] = result.micro_f1
-            better = (score, -result.loss) > (best, -progress.best_loss)
-            bar.set_postfix_str(f"{progress_text(self.pending_metrics[-1])}, validation {score:.4f}")
+        found, thresholds = self.measured()
+        better = found is None or is_better(found, progress)
+        if found is not None:
+            line = self.metrics.pending[-1]
+            line.update(fields_of(found))
+            bar.set_postfix_str(f"{progress_text(line)}, validation {score_of(found):.4f}")
             if better:
-                progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
-                if result.micro_f1 is not None:
-                    progress.best_micro_f1 = result.micro_f1
+                keep_figures(found, progress)
                 self.thresholds = thresholds
         progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
         if better:
             progress.best_epoch = progress.epoch
             self.save(self.run.best, ("weights",))
         progress.train_seconds += time.perf_counter() - started
-        return result
+        return found
 
-    def checkpoint_is_due(self) -> bool:
-        """Whether so much time has passed since the last checkpoint that another is worth its own."""
-        least = self.config.checkpoint_seconds
-        return bool(least) and time.monotonic() - self.saved_at >= max(least, LEAST_PAUSE * self.saving_took)
+    def measured(self) -> tuple[Evaluation | None, Floats1d | None]:
+        """(measures of the validation texts, None without such; their thresholds, where they may have several labels).
 
-    def save_last(self) -> None:
-        """Save the state to continue from."""
-        started = time.monotonic()
+        UserError where the loss is not finite.
+        """
+        texts, classes, thresholds = self.data.validation, self.data.classes, None
+        if texts is None:
+            return None, None
+        if texts.labels is not None and texts.labels.ndim == 2:
+            found, thresholds = evaluate_and_choose(self.network, texts, classes, self.config.thresholds, self.ranks)
+        else:
+            found = evaluate(self.network, texts, classes, self.ranks)
+        if not math.isfinite(found.loss):
+            raise self.diverged(self.progress.step, f"the validation loss is {found.loss}", "the probabilities")
+        return found, thresholds
+
+    def before_saving(self) -> None:
         self.fetch_records()
-        self.flush_metrics()
-        self.save(self.run.last, ("weights", "optimizer"))
-        self.saved_at = time.monotonic()
-        self.saving_took = self.saved_at - started
-
-    def save(self, folder: Path, kinds: Iterable[str]) -> None:
-        if not self.ranks.is_root:
-            return
-        # the newest update: no loss has seen it yet
-        if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
-            raise self.diverged(self.progress.step, "the update is not finite", None)
-        arrays = {
-            "weights": {name: p.value for name, p in self.parameters.items()},
-            "optimizer": self.optimizer.arrays(),
-        }
-        random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
-        state = {**self.state, "progress": asdict(self.progress), "random": random_state}
-        if folder == self.run.best and self.thresholds is not None:
-            state["thresholds"] = self.thresholds.tolist()
-        twin = self.run.best if folder == self.run.last else None
-        save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
-
-    def load_best(self) -> None:
-        """Put the weights of checkpoints/best into the network."""
-        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
-        self.thresholds = thresholds_in(state)
-        load_weights(self.network, arrays["weights"], self.run.best)
-        self.network.to(self.device)
-
-    def flush_metrics(self, keep: int = 0) -> None:
-        """Write the pending lines of metrics, but for the newest `keep`."""
-        cut = len(self.pending_metrics) - keep
-        if cut > 0:
-            if self.ranks.is_root:
-                self.run.append_metrics(self.pending_metrics[:cut])
-            self.pending_metrics = self.pending_metrics[cut:]
-
-
-def thresholds_in(state: dict[str, Any]) -> Floats1d | None:
-    """(C,) the thresholds in the state of a best checkpoint, or None."""
-    return np.array(state["thresholds"]) if "thresholds" in state else None
-
-
-def progress_text(line: dict[str, Any]) -> str:
-    """Text of the progress bar for a line of metrics."""
-    return f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
+        self.metrics.flush()

@@ -12,6 +12,7 @@ from engine.data.prepare import encode_labelled
 from engine.data.reading import read_test_texts
 from engine.support.errors import UserError
 from engine.training import config as config_module
+from engine.training import run_state as run_state_module
 from engine.training import session as session_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
@@ -167,9 +168,9 @@ def test_a_run_killed_within_any_save_can_be_resumed(tmp_path, settings, monkeyp
             raise KeyboardInterrupt
         save_checkpoint(folder, *rest)
 
-    saves, save_checkpoint = [], trainer_module.save_checkpoint
+    saves, save_checkpoint = [], run_state_module.save_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "save_checkpoint", die)
+        patch.setattr(run_state_module, "save_checkpoint", die)
         with pytest.raises(KeyboardInterrupt):
             start(settings, tmp_path / "run")
     assert timeless(resume(tmp_path / "run")) == timeless(start(settings, tmp_path / "whole"))

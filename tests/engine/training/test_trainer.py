@@ -12,6 +12,7 @@ from engine.arrays.ragged import RaggedBatch
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training import config as config_module
+from engine.training import run_state as run_state_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import drop, load_checkpoint
 from engine.training.config import LONG_EPOCH, TrainingConfig
@@ -217,10 +218,10 @@ def test_a_run_killed_while_it_saves_resumes_to_the_same_bits(tmp_path, whole, m
             raise Killed
         save_checkpoint(folder, *rest)
 
-    save_checkpoint = trainer_module.save_checkpoint
+    save_checkpoint = run_state_module.save_checkpoint
     update, expected = whole
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "save_checkpoint", die)
+        patch.setattr(run_state_module, "save_checkpoint", die)
         with pytest.raises(Killed):
             build(tmp_path / "run", embedding_update=update).train()
     assert saves[-1].name == ("best" if fatal_save == 3 else "last")
@@ -232,14 +233,14 @@ def test_a_run_killed_while_it_saves_resumes_to_the_same_bits(tmp_path, whole, m
 
 def saves_of(monkeypatch):
     """The steps at which checkpoints/last is saved."""
-    steps, save = [], trainer_module.save_checkpoint
+    steps, save = [], run_state_module.save_checkpoint
 
     def note(folder, step, *rest):
         if folder.name == "last":
             steps.append(step)
         save(folder, step, *rest)
 
-    monkeypatch.setattr(trainer_module, "save_checkpoint", note)
+    monkeypatch.setattr(run_state_module, "save_checkpoint", note)
     return steps
 
 
@@ -252,13 +253,13 @@ def test_checkpoints_take_a_small_share_of_the_time(tmp_path, monkeypatch, least
     clock = [0.0]
     monkeypatch.setattr(trainer_module.time, "monotonic", lambda: clock[0])
     steps = saves_of(monkeypatch)
-    save = trainer_module.save_checkpoint
+    save = run_state_module.save_checkpoint
 
     def slow(folder, *rest):
         clock[0] += saving_takes * (folder.name == "last")
         save(folder, *rest)
 
-    monkeypatch.setattr(trainer_module, "save_checkpoint", slow)
+    monkeypatch.setattr(run_state_module, "save_checkpoint", slow)
 
     def tick(step):
         clock[0] += step_takes
@@ -386,7 +387,7 @@ def test_metrics_are_in_the_file_before_a_step_is_saved(tmp_path, monkeypatch):
             found.append((step, len(metrics(trainer))))
 
     found, trainer = [], build(tmp_path / "run")
-    monkeypatch.setattr(trainer_module, "save_checkpoint", look)
+    monkeypatch.setattr(run_state_module, "save_checkpoint", look)
     trainer.train()
     assert found == [(step, step) for step in range(STEPS_PER_EPOCH, STEPS + 1, STEPS_PER_EPOCH)]
 

@@ -1,0 +1,133 @@
+"""The state of a training: network, optimizer and progress, saved in checkpoints and taken back from them."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.data.prepare import PreparedData
+from engine.support.errors import UserError
+from engine.training.adamw import AdamW
+from engine.training.checkpoint import (
+    Progress,
+    check_checkpoint,
+    load_checkpoint,
+    load_weights,
+    progress_of,
+    remove_others,
+    save_checkpoint,
+)
+from engine.training.config import TrainingConfig
+from engine.training.divergence import diverged
+from engine.training.evaluation import first_nonfinite
+from engine.training.reduce import Alone
+from engine.training.run_directory import RunDirectory
+from engine.types import Floats1d
+
+LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
+
+
+class RunState:
+    """What a Trainer trains, and its place in the run; arguments as there."""
+
+    def __init__(
+        self,
+        network: Any,
+        config: TrainingConfig,
+        data: PreparedData,
+        run: RunDirectory,
+        device: str,
+        state: dict[str, Any],
+        fits: dict[str, Callable[[Any], bool]],
+        ranks: Alone,
+    ) -> None:
+        self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
+        self.state, self.fits, self.ranks = state, fits, ranks
+        self.progress = Progress()
+        self.parameters = network.parameters()
+        self.optimizer = AdamW(
+            self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
+        )
+        self.saved_at, self.saving_took = time.monotonic(), 0.0
+        self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
+
+    def resume(self) -> None:
+        """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
+        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.last, ("weights", "optimizer")))
+        for key, value in self.state.items():
+            saved = state.get(key)
+            if not (self.fits[key](saved) if key in self.fits else saved == value):
+                raise UserError(
+                    f"{self.run.last / 'state.json'}: the {key.replace('_', ' ')} differs from that of this run; "
+                    "resume with the same files and settings as before"
+                )
+        load_weights(self.network, arrays["weights"], self.run.last)
+        self.network.to(self.device)
+        self.optimizer.load_arrays(arrays["optimizer"], self.device)
+        try:
+            self.progress = progress_of(state["progress"])
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
+            ) from None
+        if not self.ranks.is_root:
+            return
+        if self.progress.best_epoch:  # the end of the training needs it
+            best = check_checkpoint(self.run.best, ("weights",))
+            remove_others(self.run.best, best["files"])
+        remove_others(self.run.last, state["files"])
+        self.run.cut_metrics(self.progress.step)
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether so much time has passed since the last checkpoint that another is worth its own."""
+        least = self.config.checkpoint_seconds
+        return bool(least) and time.monotonic() - self.saved_at >= max(least, LEAST_PAUSE * self.saving_took)
+
+    def save_last(self) -> None:
+        """Save the state to continue from."""
+        started = time.monotonic()
+        self.before_saving()
+        self.save(self.run.last, ("weights", "optimizer"))
+        self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - started
+
+    def before_saving(self) -> None:
+        """Write what must be in the folder before a state to continue from."""
+
+    def save(self, folder: Path, kinds: Iterable[str]) -> None:
+        if not self.ranks.is_root:
+            return
+        # the newest update: no loss has seen it yet
+        if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
+            raise self.diverged(self.progress.step, "the update is not finite", None)
+        arrays = {
+            "weights": {name: p.value for name, p in self.parameters.items()},
+            "optimizer": self.optimizer.arrays(),
+        }
+        random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
+        state = {**self.state, "progress": asdict(self.progress), "random": random_state}
+        if folder == self.run.best and self.thresholds is not None:
+            state["thresholds"] = self.thresholds.tolist()
+        twin = self.run.best if folder == self.run.last else None
+        save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
+
+    def load_best(self) -> None:
+        """Put the weights of checkpoints/best into the network."""
+        state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
+        self.thresholds = np.array(state["thresholds"]) if "thresholds" in state else None
+        load_weights(self.network, arrays["weights"], self.run.best)
+        self.network.to(self.device)
+
+    def diverged(self, step: int, what: str, where: str | None) -> UserError:
+        return diverged(self.parameters, self.run, step, what, where)
+
+    def first_nonfinite(self, cache: Any) -> str | None:
+        """The place of the first number that is not finite in a cache of this rank, or else of another one."""
+        return self.first_place(first_nonfinite(cache))
+
+    def first_place(self, where: str | None) -> str | None:
+        """The place that this rank has found, or else another one."""
+        return next(filter(None, self.ranks.gather(where)), None)
