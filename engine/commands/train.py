@@ -29,6 +29,7 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.files import AnyPath
+from engine.support.text import epochs_text
 from engine.training.config import TrainingConfig
 from engine.training.launchers import launched_ranks
 from engine.training.observers import Observer, TensorBoard
@@ -157,7 +158,8 @@ def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
 
 def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, figure) of a result, in the order in which they are shown."""
-    best = f"(epoch {result['best_epoch']} of {result['epochs']})"
+    mean = f", mean of {result['best_averaged']} weights" if result.get("best_averaged") else ""
+    best = f"(epoch {epochs_text(result['best_epoch'])} of {epochs_text(result['epochs'])}{mean})"
     figures = [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),

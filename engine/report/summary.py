@@ -10,7 +10,7 @@ from tqdm import tqdm
 from engine.report.errors import Errors, Measured, MeasuredSets, largest_confusions, measure, remembering
 from engine.report.html import readable
 from engine.report.runs import NAME_CHARACTERS, Group, Run, differences, grouped, read_runs, runs_in
-from engine.support.text import format_table
+from engine.support.text import epochs_text, format_table
 from engine.training.evaluation import ClassRow
 
 NONE = "–"  # stands for a number that there is not
@@ -101,7 +101,6 @@ def facts_of(run: Run, measured: Errors) -> dict[str, str]:
     network: Any = run.settings.network
     known = measured.names if isinstance(measured, (Measured, MeasuredSets)) else result.get("classes", ())
     classes = len(known)
-    best = result.get("best_epoch")
     figures = figures_of(run, measured)
     # Earlier versions kept no "texts".
     texts = {"test": sum(row["texts"] for row in result.get("classes", ())) or None, **result.get("texts", {})}
@@ -117,7 +116,7 @@ def facts_of(run: Run, measured: Errors) -> dict[str, str]:
         **({"test micro F1": percent(result["test_micro_f1"])} if result.get("test_micro_f1") is not None else {}),
         "worst class": worst_text(figures and figures.worst),
         "validation accuracy": percent(result.get("validation_accuracy")),
-        "best epoch": f"{best} of {result['epochs']}" if result else f"unfinished, {run.epochs}{of_epochs(run)}",
+        "best epoch": best_epoch(run),
         "steps": number(run.curves["step"][-1]),
         "training time": f"{result['train_seconds']:,.1f} s" if result else NONE,
         "tokens per second": number(result.get("tokens_per_second")),
@@ -129,6 +128,13 @@ def facts_of(run: Run, measured: Errors) -> dict[str, str]:
 
 def worst_text(worst: ClassRow | None) -> str:
     return NONE if worst is None else f"{readable(worst.name, NAME_CHARACTERS)}, F1 {percent(worst.f1)}"
+
+
+def best_epoch(run: Run) -> str:
+    """The number of the best epoch and of all, or how far an unfinished run is."""
+    if not run.result:
+        return f"unfinished, {run.epochs}{of_epochs(run)}"
+    return f"{epochs_text(run.result['best_epoch'])} of {epochs_text(run.result['epochs'])}"
 
 
 def of_epochs(run: Run) -> str:

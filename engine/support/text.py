@@ -34,6 +34,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
+def epochs_text(epochs: float) -> str:
+    """A number of epochs, which may have a fraction: 2, 1.5, 0.33."""
+    return f"{round(epochs, 2):g}"
+
+
 MISSING = "\N{REPLACEMENT CHARACTER}"
 
 

@@ -24,7 +24,7 @@ def keep_figures(found: Evaluation, progress: Progress) -> None:
         progress.best_micro_f1 = found.micro_f1
 
 
-def fields_of(found: Evaluation) -> dict[str, Any]:
-    """The fields of a validation in the line of metrics of its step."""
-    fields = {"validation_accuracy": found.accuracy, "validation_loss": found.loss}
-    return fields if found.micro_f1 is None else {**fields, "validation_micro_f1": found.micro_f1}
+def fields_of(found: Evaluation, prefix: str = "validation") -> dict[str, Any]:
+    """The fields of a validation in the line of metrics of its step. prefix: "averaged" for the mean of weights."""
+    fields = {f"{prefix}_accuracy": found.accuracy, f"{prefix}_loss": found.loss}
+    return fields if found.micro_f1 is None else {**fields, f"{prefix}_micro_f1": found.micro_f1}

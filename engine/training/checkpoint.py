@@ -38,13 +38,20 @@ class Progress:
     best_accuracy: float = -1.0
     best_micro_f1: float = -1.0  # where a text may have several labels
     best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
-    best_epoch: int = 0
-    epochs_without_gain: int = 0
+    best_epoch: float = 0.0  # epochs that the best weights were trained; whole unless validated within one
+    validations_without_gain: int = 0
+    averaged: int = 0  # weights that the mean is of (averaging.py)
+    best_averaged: int = 0  # weights that the best are the mean of; 0: those of the step
+
+    def epochs(self, batches: int) -> float:
+        """The number of epochs trained, of so many batches each: whole, or with a fraction within one."""
+        return self.epoch + self.batch / batches if self.batch else self.epoch
 
 
 def progress_of(saved: dict[str, Any]) -> Progress:
     """The Progress saved in a checkpoint. KeyError or TypeError where it is damaged."""
-    progress = Progress(**saved)
+    renamed = {"epochs_without_gain": "validations_without_gain"}  # by earlier versions, which had one an epoch
+    progress = Progress(**{renamed.get(name, name): value for name, value in dict(saved).items()})
     for name, default in asdict(Progress()).items():
         value = getattr(progress, name)
         counts = isinstance(default, int)
@@ -94,11 +101,11 @@ def link(twin: Path, kind: str, path: Path) -> dict[str, Any] | None:
     return None
 
 
-def drop(folder: AnyPath, kind: str) -> None:
+def drop(folder: AnyPath, *kinds: str) -> None:
     """Remove arrays of a checkpoint. UserError where its state cannot be read or written."""
     folder = Path(folder)
     state = read_json(folder / "state.json")
-    if state["files"].pop(kind, None) is not None:
+    if [kind for kind in kinds if state["files"].pop(kind, None) is not None]:
         write_json(folder / "state.json", state)
         remove_others(folder, state["files"])
 

@@ -14,6 +14,7 @@ from engine.support.settings import Settings, setting
 THRESHOLDS = ("one", "each", "half")
 EMBEDDING_UPDATES = ("lazy", "dense")
 LONG_EPOCH = 3_000  # steps
+VALIDATION_STEPS, MOST_VALIDATIONS = 500, 4  # in an epoch, where their number is left to the program
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,19 @@ class TrainingConfig(Settings):
         "0 never stops early",
         minimum=0,
     )
+    validations: int = setting(
+        1,
+        f"times that the weights are validated within an epoch, its end included; 0: one for {VALIDATION_STEPS} steps, "
+        f"{MOST_VALIDATIONS} at most",
+        minimum=0,
+    )
+    averaging: float = setting(
+        0.0,
+        "share of all steps, at their end, at whose validations the mean of the weights is taken, and validated, too; "
+        "0: none",
+        minimum=0.0,
+        maximum=1.0,
+    )
     thresholds: str = setting(
         "one",
         "where a text may have several labels, the probability from which it gets one: one for all classes or one for "
@@ -121,6 +135,11 @@ class TrainingConfig(Settings):
         if not self.step_budget:
             return self.epochs
         return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+
+    def validations_over(self, batches: int) -> list[int]:
+        """The numbers of batches of an epoch of that many after which it is validated, rising; the last is its end."""
+        count = min(self.validations, batches) or max(1, min(MOST_VALIDATIONS, batches // VALIDATION_STEPS))
+        return [(batches * part + count // 2) // count for part in range(1, count + 1)]
 
 
 _in_force: list[tuple[int, str, str]] = []  # the threads, the implementation and the precision of each context

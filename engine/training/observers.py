@@ -1,12 +1,13 @@
 """Observers of a training: a line an epoch for logs without a terminal, and TensorBoard curves.
 
-A Trainer hands them its lines of metrics as they come, and an EpochEnd after each epoch.
+A Trainer hands them its lines of metrics as they come, and an EpochEnd after each epoch and each validation within.
 """
 
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -14,27 +15,42 @@ from typing import Any, NamedTuple, Protocol
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
-from engine.support.text import duration
+from engine.support.text import duration, epochs_text
+from engine.training.best import score_of
 from engine.training.evaluation import Evaluation
 
 CURVES = ("loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second")  # of a step
 
 
 class EpochEnd(NamedTuple):
-    """The state of a training after an epoch.
+    """The state of a training after an epoch, or after a validation within one.
 
-    epoch: its number, from 1; epochs: the most that there can be; step: of its last update; steps_left: at most, 0 when
-    the training ends here; texts, seconds: trained on in this epoch by this process, and how long that took without
-    validation and checkpoints; validation: None without validation texts.
+    epoch: how many have been trained, with a fraction within one; epochs: the most that there can be; step: of the last
+    update; steps_left: at most, 0 when the training ends here; texts, seconds: trained on by this process since the
+    last EpochEnd or the beginning of the epoch, and how long that took without validation and checkpoints; validation:
+    None without validation texts; averaged: that of the mean of weights, None while there is none.
     """
 
-    epoch: int
+    epoch: float
     epochs: int
     step: int
     steps_left: int
     texts: int
     seconds: float
     validation: Evaluation | None
+    averaged: Evaluation | None = None
+
+
+@dataclass
+class EpochPart:
+    """What a process has trained since the beginning of an epoch, or a validation within.
+
+    before: seconds of training until then; ends: whether the training ends with it.
+    """
+
+    before: float
+    texts: int = 0
+    ends: bool = False
 
 
 class Observer(Protocol):
@@ -44,11 +60,11 @@ class Observer(Protocol):
         """Take lines of metrics.jsonl: that of one step, on a device those of several or of none."""
 
     def epoch(self, end: EpochEnd) -> None:
-        """Take the end of an epoch, whose steps have all been told."""
+        """Take the end of an epoch or of a part of one, whose steps have all been told."""
 
 
 class EpochLines:
-    """An Observer that gives a log one line an epoch."""
+    """An Observer that gives a log one line for an epoch and for each validation within."""
 
     def __init__(self, log: Callable[[str], object]) -> None:
         self.log = log
@@ -61,13 +77,14 @@ class EpochLines:
 
     def epoch(self, end: EpochEnd) -> None:
         self.taken += len(self.losses)
-        parts = [f"epoch {end.epoch:{len(str(end.epochs))}}/{end.epochs}: loss {mean(self.losses):.4f}"]
+        parts = [f"epoch {epochs_text(end.epoch):>{len(str(end.epochs))}}/{end.epochs}: loss {mean(self.losses):.4f}"]
         self.losses = []
         if end.validation is not None:
-            found = end.validation
-            name, value = ("accuracy", found.accuracy) if found.micro_f1 is None else ("micro F1", found.micro_f1)
-            parts.append(f"validation {name} {100 * value:.2f} %")
+            name = "accuracy" if end.validation.micro_f1 is None else "micro F1"
+            parts.append(f"validation {name} {100 * score_of(end.validation):.2f} %")
             parts.append(f"macro F1 {100 * end.validation.macro_f1:.2f} %")
+        if end.averaged is not None:
+            parts.append(f"{100 * score_of(end.averaged):.2f} % with the mean of weights")
         parts.append(f"{end.texts / max(end.seconds, 1e-9):,.0f} texts/s")
         if end.steps_left and self.taken:
             left = (time.perf_counter() - self.started) / self.taken * end.steps_left
@@ -112,10 +129,11 @@ class TensorBoard:
         if self.writer is None or end.validation is None:
             return
         with self.errors():
-            for name in ("accuracy", "macro_f1", "loss", "micro_f1"):
-                value = getattr(end.validation, name)
-                if value is not None:
-                    self.writer.add_scalar(f"validation/{name}", value, end.step)
+            for kind in ("validation", "averaged"):
+                for name in ("accuracy", "macro_f1", "loss", "micro_f1"):
+                    value = getattr(getattr(end, kind), name, None)
+                    if value is not None:
+                        self.writer.add_scalar(f"{kind}/{name}", value, end.step)
 
     @contextlib.contextmanager
     def errors(self) -> Any:

@@ -99,7 +99,7 @@ def require_equal(ranks: Alone, what: str, value: Any) -> None:
         )
 
 
-def require_equal_weights(ranks: Alone, epoch: int, parameters: dict[str, Parameter]) -> None:
+def require_equal_weights(ranks: Alone, epoch: float, parameters: dict[str, Parameter]) -> None:
     """Raise UserError on all ranks where weights differ after an epoch."""
     if ranks.size > 1:
         weights = [to_host(parameter.value) for parameter in parameters.values()]

@@ -25,7 +25,7 @@ RESULT_KEYS = {
     **dict.fromkeys(("seed", "epochs", "best_epoch"), NUMBER),
     "device": str, "run_directory": str, "classes": list,
 }  # fmt: skip
-LATER_KEYS = {"steps": NUMBER, "texts": dict}  # which earlier versions did not write
+LATER_KEYS = {"steps": NUMBER, "best_step": NUMBER, "texts": dict}  # which earlier versions did not write
 CLASS_KEYS = {"name": str, **dict.fromkeys(("texts", "precision", "recall", "f1"), NUMBER)}
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
+from engine.training.averaging import WeightAverage
+from engine.training.best import is_better, keep_figures
 from engine.training.checkpoint import (
     Progress,
     check_checkpoint,
@@ -22,7 +25,7 @@ from engine.training.checkpoint import (
 )
 from engine.training.config import TrainingConfig
 from engine.training.divergence import diverged
-from engine.training.evaluation import first_nonfinite
+from engine.training.evaluation import Evaluation, first_nonfinite
 from engine.training.reduce import Alone
 from engine.training.run_directory import RunDirectory
 from engine.types import Floats1d
@@ -46,11 +49,18 @@ class RunState:
     ) -> None:
         self.network, self.config, self.data, self.run, self.device = network, config, data, run, device
         self.state, self.fits, self.ranks = state, fits, ranks
+        self.batch_size = config.batch_size_over(len(data.train.offsets) - 1)
+        self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // self.batch_size)
+        self.epochs = config.epochs_over(self.batches_per_epoch)
+        # The numbers of batches of an epoch after which weights are validated, or taken into the mean.
+        within = config.validations_over(self.batches_per_epoch)
+        self.validated = within if data.validation is not None or config.averaging else within[-1:]
         self.progress = Progress()
         self.parameters = network.parameters()
         self.optimizer = AdamW(
             self.parameters, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.embedding_update
         )
+        self.average = WeightAverage(self.parameters)
         self.saved_at, self.saving_took = time.monotonic(), 0.0
         self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
 
@@ -73,6 +83,9 @@ class RunState:
             raise UserError(
                 f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
             ) from None
+        if self.progress.averaged:
+            state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.last, ("average",)))
+            self.average.load_arrays(arrays["average"], self.device)
         if not self.ranks.is_root:
             return
         if self.progress.best_epoch:  # the end of the training needs it
@@ -86,11 +99,33 @@ class RunState:
         least = self.config.checkpoint_seconds
         return bool(least) and time.monotonic() - self.saved_at >= max(least, LEAST_PAUSE * self.saving_took)
 
+    def patience_is_over(self) -> bool:
+        """Whether the validations of so many epochs, as many as there are in one, have found nothing better."""
+        most = self.config.patience * len(self.validated)
+        return bool(most) and self.progress.validations_without_gain >= most
+
+    def take(self, found: Evaluation | None, thresholds: Floats1d | None, averaged: int = 0) -> bool:
+        """Make the weights of a validation the best if they are; returns whether they are.
+
+        found, thresholds: None without validation texts. averaged: how many weights they are the mean of.
+        """
+        better = found is None or is_better(found, self.progress)
+        if better:
+            self.progress.best_averaged, self.thresholds = averaged, thresholds
+            if found is not None:
+                keep_figures(found, self.progress)
+        return better
+
+    def save_best(self) -> None:
+        """Save the weights, or their mean if that is better, as the best."""
+        with self.average.in_force() if self.progress.best_averaged else nullcontext():
+            self.save(self.run.best, ("weights",))
+
     def save_last(self) -> None:
         """Save the state to continue from."""
         started = time.monotonic()
         self.before_saving()
-        self.save(self.run.last, ("weights", "optimizer"))
+        self.save(self.run.last, ("weights", "optimizer", *(("average",) if self.progress.averaged else ())))
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - started
 
@@ -106,12 +141,13 @@ class RunState:
         arrays = {
             "weights": {name: p.value for name, p in self.parameters.items()},
             "optimizer": self.optimizer.arrays(),
+            "average": self.average.mean,
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
         if folder == self.run.best and self.thresholds is not None:
             state["thresholds"] = self.thresholds.tolist()
-        twin = self.run.best if folder == self.run.last else None
+        twin = self.run.best if folder == self.run.last and not self.progress.best_averaged else None
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
 
     def load_best(self) -> None:

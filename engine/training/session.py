@@ -231,7 +231,7 @@ def run_to_end(
     if resume and ranks.of_root(directory.has_checkpoint):
         trainer.resume()
         if prolong:
-            trainer.progress.epochs_without_gain = 0
+            trainer.progress.validations_without_gain = trainer.progress.averaged = 0
             if ranks.is_root:
                 directory.write_config({"run": directory.read_config()["run"], **settings.sections()})
             trainer.save_last()
@@ -261,8 +261,9 @@ def run_to_end(
         "implementation": current(),
         "corpus": data.name,
         "texts": {name: len(split.offsets) - 1 for name, split in splits.items() if split},
-        "epochs": progress.epoch,
+        "epochs": progress.epochs(trainer.batches_per_epoch),
         "best_epoch": progress.best_epoch,
+        "best_step": round(progress.best_epoch * trainer.batches_per_epoch),
         "steps": progress.step,
         "classes": [row._asdict() for row in test.classes] if test else [],
         "run_directory": str(directory.path),
@@ -272,6 +273,8 @@ def run_to_end(
         result["test_micro_f1"] = test.micro_f1 if test else None
         result["validation_micro_f1"] = progress.best_micro_f1 if data.validation else None
         result["thresholds"] = None if trainer.thresholds is None else trainer.thresholds.tolist()
+    if settings.training.averaging:
+        result["best_averaged"] = progress.best_averaged
     if device == "cuda":
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
     if worst_differences:  # of implementation=check, each as a share of its tolerance
@@ -284,5 +287,5 @@ def run_to_end(
         return result
     write_json(directory.result_file, result)
     if not settings.training.keep_optimizer:
-        drop(directory.last, "optimizer")
+        drop(directory.last, "optimizer", "average")
     return result

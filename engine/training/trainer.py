@@ -7,10 +7,10 @@ whole random state: a resumed run ends with the same weights, bit for bit, as on
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays.backend import keep_freed_memory, random_generator
 from engine.arrays.ragged import RaggedBatch
@@ -18,18 +18,18 @@ from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.ahead import ahead, cores
-from engine.training.best import fields_of, is_better, keep_figures, score_of
+from engine.training.best import fields_of, score_of
 from engine.training.config import TrainingConfig
 from engine.training.divergence import place_again
 from engine.training.evaluation import Evaluation, evaluate
 from engine.training.interrupt import Interrupted, SignalWatch
-from engine.training.observers import EpochEnd, Observer
+from engine.training.observers import EpochEnd, EpochPart, Observer
 from engine.training.reduce import ALONE, Alone, RankFailed, require_equal_weights
 from engine.training.run_directory import RunDirectory
 from engine.training.run_state import RunState
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import NotFinite, learning_rate, update
-from engine.training.step_metrics import StepMetrics, measured_on_host, progress_text
+from engine.training.step_metrics import StepMetrics, measured_on_host, progress_bar, progress_text
 from engine.training.thresholds import evaluate_and_choose
 from engine.types import Floats1d, Ints1d
 
@@ -66,9 +66,6 @@ class Trainer(RunState):
         """
         super().__init__(network, config, data, run, device, state or {}, fits or {}, ranks)
         self.shards, self.watch, self.observers = config.shards or ranks.size, watch, observers
-        self.batch_size = config.batch_size_over(len(data.train.offsets) - 1)
-        self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // self.batch_size)
-        self.epochs = config.epochs_over(self.batches_per_epoch)
         self.metrics = StepMetrics(run, ranks, observers)
 
     def train(self) -> None:
@@ -87,22 +84,19 @@ class Trainer(RunState):
                 finally:
                     self.metrics.flush()
 
-    def patience_is_over(self) -> bool:
-        return bool(self.config.patience) and self.progress.epochs_without_gain >= self.config.patience
-
     def train_epoch(self, watch: SignalWatch) -> None:
-        """The rest of one epoch, its validation and its checkpoints."""
+        """The rest of one epoch, its validations and its checkpoints, or a part of it where patience ends there."""
         progress = self.progress
         batches = epoch_batches(self.data.train.offsets, self.batch_size, self.config.seed, progress.epoch)
-        with tqdm(
-            total=len(batches), initial=progress.batch, desc=f"epoch {progress.epoch + 1}/{self.epochs}",
-            unit="batch", leave=True, disable=self.hide_bar if self.ranks.is_root else True, dynamic_ncols=True,
-        ) as bar:  # fmt: skip
-            numbered = list(enumerate(batches[progress.batch :], progress.step + 1))
-            before = progress.train_seconds
+        hidden = self.hide_bar if self.ranks.is_root else True
+        with progress_bar(f"epoch {progress.epoch + 1}/{self.epochs}", len(batches), progress.batch, hidden) as bar:
+            part = EpochPart(progress.train_seconds)
+            numbered = takewhile(lambda _: not part.ends, enumerate(batches[progress.batch :], progress.step + 1))
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
             started = time.perf_counter()
             for batch, prepared, rng in coming:
+                if part.ends:  # what was made ahead
+                    continue
                 try:
                     self.train_step(batch, prepared, rng, started)
                 except RankFailed:  # before anything was updated
@@ -111,26 +105,22 @@ class Trainer(RunState):
                 if self.metrics.pending:
                     bar.set_postfix_str(progress_text(self.metrics.pending[-1]), refresh=False)
                 bar.update()
+                part.texts += batch.texts
+                if progress.batch in self.validated:
+                    self.end_part(part, bar)
+                    if part.ends or not progress.batch:  # of the next epoch
+                        continue
                 caught = self.ranks.caught(watch.caught)
-                if caught is not None and progress.batch < len(batches):
+                if caught is not None:
                     self.save_last()
                     raise Interrupted(caught, self.run.path)
-                if progress.batch < len(batches) and self.checkpoint_is_due():
+                if self.checkpoint_is_due():
                     self.save_last()
                 if len(self.metrics.pending) > METRICS_LINES:
                     self.metrics.flush(keep=1)  # the newest may still receive the epoch's validation figures
                 started = time.perf_counter()
-            self.fetch_records()
-            seconds = progress.train_seconds - before
-            validation = self.finish_epoch(bar)
-            ends = progress.epoch == self.epochs or self.patience_is_over()
-            steps_left = 0 if ends else (self.epochs - progress.epoch) * self.batches_per_epoch
-            texts = sum(len(rows) for _, rows in numbered)
-            end = EpochEnd(progress.epoch, self.epochs, progress.step, steps_left, texts, seconds, validation)
-            for observer in self.observers:
-                observer.epoch(end)
             caught = self.ranks.caught(watch.caught)
-            if caught is not None or ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
+            if caught is not None or part.ends or not self.config.checkpoint_seconds or self.checkpoint_is_due():
                 self.save_last()
         caught = self.ranks.caught(watch.caught)
         if caught is not None:
@@ -142,12 +132,11 @@ class Trainer(RunState):
         numbered: the number of the step and its rows. The generator has drawn what the preparation needs.
         """
         step, rows = numbered
+        key = (self.config.seed, DROPOUT_STREAM, step)
         if self.shards > 1:
-            key = (self.config.seed, DROPOUT_STREAM, step)
             sharded = prepared_shards(self.network, self.data.train, rows, key, self.shards, self.ranks, self.device)
             return sharded, sharded, None
-        batch = take(self.data.train, rows)
-        rng = random_generator(self.config.seed, DROPOUT_STREAM, step, device=self.device)
+        batch, rng = take(self.data.train, rows), random_generator(*key, device=self.device)
         prepare = getattr(self.network, "prepared", None)
         return batch, batch if prepare is None else prepare(batch, rng), rng
 
@@ -195,28 +184,48 @@ class Trainer(RunState):
             where = place_again(self.network, bad.batch, rng, self.device)
             raise self.diverged(bad.step, bad.what, self.first_place(where))
 
-    def finish_epoch(self, bar: Any) -> Evaluation | None:
-        """Validate, and keep the best weights. Returns the measures of the validation texts, if there are some."""
-        progress = self.progress
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+    def end_part(self, part: EpochPart, bar: Any) -> None:
+        """End an epoch or a part of it, and perhaps the training: validate, and tell the observers."""
+        progress, batches = self.progress, self.batches_per_epoch
+        self.fetch_records()
+        seconds = progress.train_seconds - part.before
+        if progress.batch == batches:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        found, averaged = self.validate(bar)
+        part.ends = progress.epoch == self.epochs or self.patience_is_over()
+        steps_left = 0 if part.ends else (self.epochs - progress.epoch) * batches - progress.batch
+        done = progress.epochs(batches)
+        end = EpochEnd(done, self.epochs, progress.step, steps_left, part.texts, seconds, found, averaged)
+        for observer in self.observers:
+            observer.epoch(end)
+        part.texts, part.before = 0, progress.train_seconds
+
+    def validate(self, bar: Any) -> tuple[Evaluation | None, Evaluation | None]:
+        """Validate the weights and their mean, and keep the best. Returns the measures of both, as far as there are."""
+        progress, averaged = self.progress, None
         started = time.perf_counter()
         self.optimizer.catch_up()
-        require_equal_weights(self.ranks, progress.epoch, self.parameters)
+        require_equal_weights(self.ranks, progress.epochs(self.batches_per_epoch), self.parameters)
+        if progress.step > (1 - self.config.averaging) * self.epochs * self.batches_per_epoch:
+            progress.averaged += 1
+            self.average.add(progress.averaged)
         found, thresholds = self.measured()
-        better = found is None or is_better(found, progress)
+        gain = self.take(found, thresholds)
+        if progress.averaged > 1:
+            with self.average.in_force():
+                averaged, thresholds = self.measured()
+            gain = self.take(averaged, thresholds, progress.averaged) or gain
+        progress.validations_without_gain = 0 if gain else progress.validations_without_gain + 1
+        if gain:
+            progress.best_epoch = progress.epochs(self.batches_per_epoch)
+            self.save_best()
         if found is not None:
             line = self.metrics.pending[-1]
             line.update(fields_of(found))
             bar.set_postfix_str(f"{progress_text(line)}, validation {score_of(found):.4f}")
-            if better:
-                keep_figures(found, progress)
-                self.thresholds = thresholds
-        progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
-        if better:
-            progress.best_epoch = progress.epoch
-            self.save(self.run.best, ("weights",))
+            line.update({} if averaged is None else fields_of(averaged, "averaged"))
         progress.train_seconds += time.perf_counter() - started
-        return found
+        return found, averaged
 
     def measured(self) -> tuple[Evaluation | None, Floats1d | None]:
         """(measures of the validation texts, None without such; their thresholds, where they may have several labels).

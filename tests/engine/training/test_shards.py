@@ -116,13 +116,13 @@ def test_a_number_that_is_not_finite_stops_all_ranks(bad):
     assert on_ranks(2, run) == ["the loss is nan"] * 2
 
 
-def trained(folder, ranks=ALONE, embedding_update="lazy", hook=None, resume=False):
+def trained(folder, ranks=ALONE, embedding_update="lazy", hook=None, resume=False, **changes):
     """What a training with four shards leaves in its folder, and its best weights."""
     run = RunDirectory(folder)
     run.path.mkdir(exist_ok=True)
     network = PlannedWaveNetwork(NETWORK, VOCABULARY, len(CLASSES), TRAINING.seed)
     network.loss_forward = hooked(network.loss_forward, hook)
-    config = TRAINING.replace(shards=4, epochs=2, embedding_update=embedding_update)
+    config = TRAINING.replace(shards=4, epochs=2, embedding_update=embedding_update, **changes)
     trainer = Trainer(network, config, DATA, run, ranks=ranks)
     if resume:
         trainer.resume()
