@@ -118,11 +118,14 @@ def largest_vocabulary(data: DataConfig) -> str:
         lines.append(f"Up to {data.ngram_vocabulary_size:,} n-grams of the training texts come on top.")
     if data.affixes:
         lines.append("The affixes of their words come on top.")
+    if data.char_ngrams:
+        most = f"{data.char_ngram_vocabulary_size:,} n-grams of {data.char_ngrams} characters"
+        lines.append(f"Up to {most} of their words come on top.")
     return "\n".join(lines)
 
 
 def sizes_of(data: DataConfig) -> tuple[int, int]:
-    """(vocabulary, classes) of a network of these settings, as far as known before training: no n-grams and affixes."""
+    """(vocabulary, classes) of a network of these settings, as far as known before training: tokens alone."""
     from engine.data.reading import count_classes
     from engine.data.tokenizer import load_tokenizer
 

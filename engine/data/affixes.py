@@ -6,8 +6,6 @@ others are left out. fastText (Bojanowski et al., arXiv 1607.04606) takes all se
 some ten tokens a word. The tokenizer determines the words: it cuts the parts that lie between spaces (pieces.py).
 """
 
-import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +13,6 @@ import numpy.typing as npt
 
 from engine.data.hash_table import HashTable, Keys, mixed
 from engine.data.strings import Strings, hashes_of, spans_of, strings_from, to_list
-from engine.support.errors import UserError
-from engine.support.files import AnyPath, write_text
 from engine.types import Ints1d
 
 # A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
@@ -92,23 +88,3 @@ class AffixTable:
 def begins(affix: str) -> bool:
     """Whether an affix as it is written is the beginning of a word."""
     return len(affix) == BEGINNING + 1
-
-
-def save_affixes(vocabulary: AffixVocabulary, path: AnyPath) -> None:
-    """Write an AffixVocabulary; the file is replaced at once or not at all. UserError where it cannot be written."""
-    write_text(path, json.dumps(vocabulary.known, ensure_ascii=False, indent=0))
-
-
-def load_affixes(path: AnyPath) -> AffixVocabulary:
-    """The AffixVocabulary that save_affixes wrote. UserError for anything else."""
-    try:
-        known = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: the affixes of the run cannot be read ({error}); restore the file or train again"
-        ) from None
-    if not isinstance(known, list) or not all(isinstance(affix, str) for affix in known):
-        raise UserError(
-            f"{path}: the affixes of the run cannot be read (it is no list of texts); restore the file or train again"
-        )
-    return AffixVocabulary(known)

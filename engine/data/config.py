@@ -1,6 +1,7 @@
 """The settings of the data that a network learns from, as one frozen, validated dataclass."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from engine.support.settings import Settings, setting
 from engine.support.text import sanitize
 
 LABELS = ("one", "several")
+DIGITS = re.compile("[0-9]{1,2}")
+LONGEST = 12  # characters of an n-gram
 NAME_CHARACTERS = 60  # of a corpus of files
 TOKENS = ("wordpieces", "words")  # token types of a learned vocabulary
 
@@ -68,6 +71,17 @@ class DataConfig(Settings):
         "how words of the training texts begin and end, where two at least do so, are further tokens, "
         "of the first max_tokens - 1 words",
     )
+    char_ngrams: str = setting(
+        "",
+        "lengths of character n-grams, such as 3-5, that are further tokens of the first max_tokens - 1 words, with < "
+        "and > at the ends of a word; empty: none",
+    )
+    char_ngram_frequency: int = setting(
+        2, "character n-grams that fewer different words of the training texts have are unknown", minimum=1
+    )
+    char_ngram_vocabulary_size: int = setting(
+        100000, "largest number of known character n-grams: those that most words have", minimum=1
+    )
     validation_fraction: float = setting(
         0.1, "share of the training texts split off to choose the best epoch", minimum=0.0, below=1.0
     )
@@ -80,12 +94,26 @@ class DataConfig(Settings):
             raise UserError("label_columns: a text then may have several labels; add --multi-label, or leave it out")
         if self.label_columns and self.label_column:
             raise UserError("label_columns and label_column: both name the labels; give one of the two")
+        self.char_ngram_lengths()
         if self.train_file:
             object.__setattr__(self, "corpus", "")  # names nothing then
 
     def has_several_labels(self) -> bool:
         """Whether a text may have several labels, or none."""
         return self.labels == "several"
+
+    def char_ngram_lengths(self) -> range:
+        """The lengths of character n-grams; UserError where they are none."""
+        if not self.char_ngrams:
+            return range(0)
+        first, _, last = self.char_ngrams.partition("-")
+        given = [int(length) if DIGITS.fullmatch(length) else 0 for length in (first, last or first)]
+        if not 1 <= given[0] <= given[1] <= LONGEST or self.char_ngrams.endswith("-"):
+            raise UserError(
+                f"char_ngrams: expected two lengths from 1 to {LONGEST} such as 3-5, or one such as 4, "
+                f"got {self.char_ngrams!r}; empty for none"
+            )
+        return range(given[0], given[1] + 1)
 
     def name(self) -> str:
         """The name of the texts: that of the corpus, or of the first training file, with "…" where there are more."""

@@ -2,8 +2,8 @@
 
 A text is [CLS] and its tokens, cut to max_tokens in total; an empty text is [CLS] alone. There is no [SEP], since a
 sample is one text, and no padding. A "[CLS]" written in a text is ordinary characters. Behind its tokens stand the
-known n-grams of these, the shorter ones first, and the known affixes of the words that end within the first
-max_tokens − 1, which max_tokens does not count.
+known n-grams of these, the shorter ones first, and the known affixes and character n-grams of the words that end within
+the first max_tokens − 1; max_tokens does not count them.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models
 
 from engine.arrays.ragged import RaggedBatch
 from engine.data.affixes import AffixTable
+from engine.data.char_ngrams import CharNGramTable
 from engine.data.growing import GrowingLists
 from engine.data.hash_table import HashTable
 from engine.data.ngrams import find_ngrams, side_by_side
@@ -58,20 +59,22 @@ class Encoder:
         self.by_words = cuts_at_spaces(tokenizer)
         if vocabulary.sentences and not self.by_words:
             raise ValueError("tokenizer: must cut words at spaces, else sentences have other tokens than their text")
-        if vocabulary.sentences and (vocabulary.ngrams is not None or vocabulary.affixes is not None):
+        if vocabulary.sentences and vocabulary.has_more_than_tokens():
             raise ValueError("sentences: n-grams and affixes do not stand in them")
         self.grams = None if vocabulary.ngrams is None else HashTable(vocabulary.ngrams.hashes)
         self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
+        self.char_ngrams = None if vocabulary.char_ngrams is None else CharNGramTable(vocabulary.char_ngrams)
         self.tokens: PieceTokens = PieceTokens(tokenizer) if known is None else known.tokens
         self.words: CutWords = words or CutWords()
         self.few: dict[str, int] = {}  # numbers of words that came in few texts
         self.of_tokens: WordLists = WordLists() if known is None else known.of_tokens
-        self.of_affixes = WordLists()
+        self.of_affixes, self.of_char_ngrams = WordLists(), WordLists()
         self.cut = CutCount()
 
     def forget(self) -> None:
         """Forget all words."""
-        self.words, self.of_tokens, self.of_affixes = CutWords(), WordLists(), WordLists()
+        self.words, self.of_tokens = CutWords(), WordLists()
+        self.of_affixes, self.of_char_ngrams = WordLists(), WordLists()
         self.few.clear()
 
     def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
@@ -104,7 +107,7 @@ class Encoder:
             batch = self.with_first(*self.of_tokens.by_word.of(texts.numbers), texts)
         else:
             batch = self.encode_whole(texts)
-        if self.grams is None and self.affixes is None:
+        if not self.vocabulary.has_more_than_tokens():
             return batch
         parts, counts = [batch.ids], [np.diff(batch.offsets)]
         if self.grams is not None:
@@ -113,10 +116,14 @@ class Encoder:
             for found, count in find_ngrams(batch.ids, batch.offsets, self.grams, self.vocabulary.ngrams.longest):
                 parts.append(size + found)
                 counts.append(count)
-        if self.affixes is not None:
-            found, count = self.affixes_in(texts.numbers, texts.offsets)
-            parts.append(self.vocabulary.first_affix() + found)
-            counts.append(count)
+        for lists, first in (
+            (self.of_affixes, self.vocabulary.first_affix()),
+            (self.of_char_ngrams, self.vocabulary.first_char_ngram()),
+        ):
+            if len(lists.by_word):
+                found, count = self.parts_in(lists, texts)
+                parts.append(first + found)
+                counts.append(count)
         return RaggedBatch(*side_by_side(parts, np.array(counts)))
 
     def learn_words(self) -> None:
@@ -126,6 +133,8 @@ class Encoder:
             self.of_tokens.learn(self.words, self.tokens)
         if self.affixes is not None:
             self.of_affixes.learn(self.words, self.affixes)
+        if self.char_ngrams is not None:
+            self.of_char_ngrams.learn(self.words, self.char_ngrams)
 
     def with_first(self, ids: Ints1d, word_ends: Offsets, texts: NumberedTexts) -> RaggedBatch:
         """Put [CLS] in front of each text and cut it to max_tokens. Sentences without tokens are none.
@@ -163,24 +172,25 @@ class Encoder:
         ends = np.cumsum([0] + [len(some) for some in ids])
         return RaggedBatch(np.array([i for some in ids for i in some], np.int32), ends)
 
-    def affixes_in(self, numbers: Ints1d, offsets: Offsets) -> tuple[Ints1d, Ints1d]:
-        """(ids of the known affixes of all texts, how many each has). numbers, offsets: as in NumberedTexts."""
+    def parts_in(self, lists: "WordLists", texts: NumberedTexts) -> tuple[Ints1d, Ints1d]:
+        """(ids, from 0, of the known affixes or character n-grams of all texts, how many each has)."""
+        numbers, offsets = texts.numbers, texts.offsets
         pieces = np.concatenate([[0], np.cumsum(np.diff(self.words.of_word.offsets.array())[numbers])])
         before = pieces[offsets]
         if len(before) > 1 and np.diff(before).max() >= self.max_tokens:
             kept = pieces[1:] - np.repeat(before[:-1], np.diff(offsets)) < self.max_tokens
             numbers, offsets = numbers[kept], np.concatenate([[0], np.cumsum(kept)])[offsets]
-        ids, ends = self.of_affixes.by_word.of(numbers)
+        ids, ends = lists.by_word.of(numbers)
         return ids, np.diff(ends[offsets])
 
 
 class WordLists:
-    """Tokens or affixes of each piece and of each word of CutWords."""
+    """Tokens, affixes or character n-grams of each piece and of each word of CutWords."""
 
     def __init__(self) -> None:
         self.by_piece, self.by_word = GrowingLists(), GrowingLists()
 
-    def learn(self, words: CutWords, lists: "PieceTokens | AffixTable") -> None:
+    def learn(self, words: CutWords, lists: "PieceTokens | AffixTable | CharNGramTable") -> None:
         """Find those of the pieces and words that have come since the last time."""
         if len(words.pieces) > len(self.by_piece):
             self.by_piece.append(*lists.of(words.pieces.strings(len(self.by_piece))))

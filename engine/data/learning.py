@@ -14,7 +14,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from engine.arrays.ragged import RaggedBatch
-from engine.data.affixes import learn_affixes
+from engine.data.affixes import AffixVocabulary, begins, learn_affixes
+from engine.data.char_ngrams import CharNGramVocabulary, learn_char_ngrams
 from engine.data.config import DataConfig
 from engine.data.encoder import Encoder
 from engine.data.growing import FileArray, GrowingArray, mapped
@@ -22,7 +23,7 @@ from engine.data.ngrams import GramCounts, NGramVocabulary
 from engine.data.numbered import NumberedTexts, number_words
 from engine.data.pieces import CutWords
 from engine.data.progress import Phase
-from engine.data.strings import DistinctStrings, spans_of
+from engine.data.strings import DistinctStrings, Strings, spans_of
 from engine.data.texts import TextSource, encode_label_sets, encode_labels
 from engine.data.tokenizer import WordCounts, learn_tokenizer, untrained
 from engine.data.vocabulary import Vocabulary
@@ -99,7 +100,7 @@ def learn_vocabulary(
 
     words: those that `texts` are numbers of.
     """
-    if tokenizer is not None and not config.affixes:
+    if tokenizer is not None and not (config.affixes or config.char_ngrams):
         return Vocabulary(tokenizer)
     words.cut_new(tokenizer or untrained())
     occurrences = np.zeros(len(words.strings), np.int64)
@@ -114,7 +115,18 @@ def learn_vocabulary(
         if tokenizer is None:
             known = WordCounts(pieces, counts[present])
             tokenizer = learn_tokenizer(known, config.vocabulary_size, config.tokens)
-        return Vocabulary(tokenizer, affixes=learn_affixes(pieces) if config.affixes else None)
+        affixes = learn_affixes(pieces) if config.affixes else None
+        return Vocabulary(tokenizer, affixes=affixes, char_ngrams=char_ngrams_of(config, pieces, affixes))
+
+
+def char_ngrams_of(config: DataConfig, pieces: Strings, affixes: AffixVocabulary | None) -> CharNGramVocabulary | None:
+    """The CharNGramVocabulary of a DataConfig, without what affixes say already; None for none."""
+    if not config.char_ngrams:
+        return None
+    said = [] if affixes is None else affixes.known
+    bordered = [f"<{name[:-1]}" if begins(name) else f"{name[1:]}>" for name in said]
+    sizes = config.char_ngram_frequency, config.char_ngram_vocabulary_size
+    return learn_char_ngrams(pieces, config.char_ngram_lengths(), *sizes, left_out=bordered)
 
 
 def learn_ngrams(

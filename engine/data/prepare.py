@@ -46,7 +46,7 @@ from engine.types import Ints1d
 
 SPLITS = ("train", "validation", "test")
 WORDS = "words.npy"
-VOCABULARY_FILES = ("tokenizer.json", "ngrams.safetensors", "affixes.json")
+VOCABULARY_FILES = ("tokenizer.json", "ngrams.safetensors", "affixes.json", "char_ngrams.json")
 READ_FROM = ("corpus", "train_file", "validation_file", "test_file", "tokenizer")  # whose content is in the key
 
 
@@ -83,10 +83,11 @@ def prepare(
 ) -> PreparedData:
     """PreparedData of a DataConfig and its corpus; `vocabulary` is given when a run is resumed.
 
-    cache_dir: where vocabularies and token ids are kept, by default the user's cache folder. Vocabulary, n-grams and
-    affixes are learned from the texts that are left for training: those held out are then as new to the network as any
-    text that it will meet. sentences: whether a new vocabulary cuts texts into sentences; UserError where the tokenizer
-    of the DataConfig hides their ends. log: takes a line on each file that was read, and on each phase that took long.
+    cache_dir: where vocabularies and token ids are kept, by default the user's cache folder. The vocabulary and all
+    that belongs to it is learned from the texts that are left for training: those held out are then as new to the
+    network as any text that it will meet. sentences: whether a new vocabulary cuts texts into sentences; UserError
+    where the tokenizer of the DataConfig hides their ends. log: takes a line on each file that was read, and on each
+    phase that took long.
     """
     cache = TokenCache(cache_dir)
     tokenizer = None
@@ -116,7 +117,8 @@ def key_of(
     given: tuple[object, ...] = ()
     if vocabulary is not None:
         hashes = b"" if vocabulary.ngrams is None else vocabulary.ngrams.hashes.tobytes()
-        given = (vocabulary.tokenizer.to_str(), hashlib.sha256(hashes).hexdigest(), vocabulary.affixes)
+        of_words = (vocabulary.affixes, vocabulary.char_ngrams)
+        given = (vocabulary.tokenizer.to_str(), hashlib.sha256(hashes).hexdigest(), *of_words)
     elif config.tokenizer:
         given = (sha256_of(config.tokenizer),)
     return digest(sources, sorted(fields.items()), seed, sentences, given)
@@ -136,8 +138,9 @@ def load_prepared(
         for note in content["notes"]:
             log(note)
     if vocabulary is None:
-        tokenizer, ngrams, affixes = (folder / name for name in VOCABULARY_FILES)
-        vocabulary = load_vocabulary(tokenizer, ngrams, affixes, config.ngrams, config.affixes, sentences)
+        tokenizer, ngrams, *of_words = (folder / name for name in VOCABULARY_FILES)
+        kinds = config.affixes, bool(config.char_ngrams)
+        vocabulary = load_vocabulary(tokenizer, ngrams, *of_words, config.ngrams, *kinds, sentences)
     splits = {split: batch_in(folder, split) for split in SPLITS if (folder / f"{split}.ids.npy").exists()}
     return prepared(corpus, splits, vocabulary, content["classes"])
 
@@ -181,7 +184,7 @@ def prepare_in(
         vocabulary = learn_vocabulary(config, tokenizer, texts, rows["train"], words, log)
         vocabulary = vocabulary._replace(sentences=sentences)
         if config.ngrams > 1:
-            of_tokens = Encoder(vocabulary._replace(affixes=None), config.max_tokens, words)
+            of_tokens = Encoder(vocabulary._replace(affixes=None, char_ngrams=None), config.max_tokens, words)
             vocabulary = vocabulary._replace(ngrams=learn_ngrams(config, of_tokens, texts, rows["train"], log))
     encoder = Encoder(vocabulary, config.max_tokens, words, of_tokens)
     splits: dict[str, RaggedBatch] = {}

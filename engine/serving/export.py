@@ -34,7 +34,7 @@ WEIGHTS = "weights.safetensors"
 CARD, STATE = "README.md", "state.json"
 FILES = (
     CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json",
-    WEIGHTS, ONNX_FILE,
+    "char_ngrams.json", WEIGHTS, ONNX_FILE,
 )  # fmt: skip
 LARGEST = float(np.finfo(np.float16).max)
 

@@ -1,7 +1,7 @@
 """A run's folder: its files, and the lock that keeps it to one process at a time.
 
-It holds config.toml, tokenizer.json, ngrams.safetensors, affixes.json, metrics.jsonl, result.json, checkpoints/last and
-checkpoints/best; while the run is trained, also lock.
+It holds config.toml, tokenizer.json, ngrams.safetensors, affixes.json, char_ngrams.json, metrics.jsonl, result.json,
+checkpoints/last and checkpoints/best; while the run is trained, also lock.
 """
 
 import contextlib
@@ -81,6 +81,7 @@ class RunDirectory:
             self.path / "tokenizer.json",
             self.path / "ngrams.safetensors",
             self.path / "affixes.json",
+            self.path / "char_ngrams.json",
         )
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"

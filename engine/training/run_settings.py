@@ -107,10 +107,15 @@ def check_places(settings: RunSettings) -> None:
             "affixes: expected false, got true: the network knows the places of tokens, and affixes have none; "
             "leave it out"
         )
-    if settings.needs_sentences() and (data.ngrams > 1 or data.affixes):
+    if positions is not None and data.char_ngrams:
+        raise UserError(
+            f"char_ngrams: expected none, got {data.char_ngrams}: the network knows the places of tokens, "
+            "and character n-grams have none; leave it out"
+        )
+    if settings.needs_sentences() and (data.ngrams > 1 or data.affixes or data.char_ngrams):
         raise UserError(
             f"levels: expected text, got {network.levels}: n-grams and affixes stand in no sentence; "
-            "set ngrams=1 and affixes=false, or levels=text"
+            "set ngrams=1, affixes=false and char_ngrams=, or levels=text"
         )
 
 

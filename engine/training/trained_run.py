@@ -130,6 +130,6 @@ def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[st
                 f"{directory.path / name}: is not the one that the network was trained with; "
                 "restore the file or train again"
             )
-    return load_vocabulary(
-        *directory.vocabulary_files, settings.data.ngrams, settings.data.affixes, settings.needs_sentences()
-    )
+    data = settings.data
+    kinds = data.affixes, bool(data.char_ngrams)
+    return load_vocabulary(*directory.vocabulary_files, data.ngrams, *kinds, settings.needs_sentences())

@@ -1,7 +1,8 @@
 """The weights of one run as the start of another, which may have another vocabulary and other classes.
 
-Rows of the embedding are matched by what they stand for: tokens and affixes by their text, n-grams by their tokens. The
-classifier is taken over where the classes are the same ones, in whatever order; all other parameters as they are.
+Rows of the embedding are matched by what they stand for: tokens, affixes and character n-grams by their text, n-grams
+by their tokens. The classifier is taken over where the classes are the same ones, in whatever order; all other
+parameters as they are.
 """
 
 from collections.abc import Sequence
@@ -65,15 +66,15 @@ def cut(name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
 
 
 def matching_rows(new: Vocabulary, old: Vocabulary, texts: RaggedBatch) -> tuple[Ints1d, Ints1d]:
-    """(ids of a new vocabulary, those of the same tokens, n-grams and affixes in an old one), each (n,).
+    """(ids of a new vocabulary, those of the same tokens of all kinds in an old one), each (n,).
 
     texts: those whose n-grams the new vocabulary has learned, since it keeps but their hashes.
     """
     pairs = [matching_names(new.tokenizer.get_vocab(), old.tokenizer.get_vocab())]
     if new.ngrams is not None and old.ngrams is not None:
         pairs.append(matching_ngrams(new, old, pairs[0], texts))
-    if new.affixes is not None and old.affixes is not None:
-        pairs.append(matching_names(ids_of_affixes(new), ids_of_affixes(old)))
+    for ids_of in (ids_of_affixes, ids_of_char_ngrams):
+        pairs.append(matching_names(ids_of(new), ids_of(old)))
     return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 
@@ -81,6 +82,12 @@ def ids_of_affixes(vocabulary: Vocabulary) -> dict[str, int]:
     """{affix: id}."""
     known = () if vocabulary.affixes is None else vocabulary.affixes.known
     return {name: number for number, name in enumerate(known, start=vocabulary.first_affix())}
+
+
+def ids_of_char_ngrams(vocabulary: Vocabulary) -> dict[str, int]:
+    """{character n-gram: id}."""
+    known = () if vocabulary.char_ngrams is None else vocabulary.char_ngrams.known
+    return {name: number for number, name in enumerate(known, start=vocabulary.first_char_ngram())}
 
 
 def matching_names(new: dict[str, int], old: dict[str, int]) -> tuple[Ints1d, Ints1d]:

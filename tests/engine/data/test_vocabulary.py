@@ -1,13 +1,14 @@
-"""Tokens, n-grams and affixes together: encoding, names, and the files of a run."""
+"""All kinds of tokens together: encoding, names, and the files of a run."""
 
 import numpy as np
 import pytest
 from tokenizers import AddedToken
 
+from engine.data.char_ngrams import CharNGramVocabulary, learn_char_ngrams
 from engine.data.tokenizer import train_tokenizer
 from engine.data.vocabulary import Vocabulary, load_vocabulary, save_vocabulary
 from engine.support.errors import UserError
-from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
+from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams, words_in
 
 TEXTS = ["the red wave", "the red lake", "a red wave"] * 2
 
@@ -16,6 +17,13 @@ TEXTS = ["the red wave", "the red lake", "a red wave"] * 2
 def vocabulary():
     tokenizer = train_tokenizer(TEXTS, 60)
     return Vocabulary(tokenizer, learn_ngrams(*encode_texts(tokenizer, TEXTS, 9), 3, 2, 1000))
+
+
+def with_parts(vocabulary, texts):
+    """The vocabulary with the affixes and character n-grams of texts."""
+    affixes = learn_affixes(vocabulary.tokenizer, texts)
+    char_ngrams = learn_char_ngrams(words_in(vocabulary.tokenizer, texts), range(6, 8), 2, 1000)
+    return vocabulary._replace(affixes=affixes, char_ngrams=char_ngrams)
 
 
 def test_names_are_those_of_the_ids(vocabulary):
@@ -52,6 +60,17 @@ def test_affixes_stand_behind_ngrams(vocabulary):
     )
 
 
+def test_char_ngrams_stand_behind_affixes(vocabulary):
+    texts = ["walking talking talked", "walked lakes"]
+    whole = with_parts(vocabulary, texts)._replace(char_ngrams=CharNGramVocabulary(["<ba", "ing>", "kin"]))
+    ids, offsets, *_ = encode(whole, ["a baking", "", "king"], 9)
+    found = [whole.names(ids[start:stop]) for start, stop in zip(offsets, offsets[1:])]
+    assert (
+        found[0][-4:] == ["-ing", "<ba", "ing>", "kin"] and found[1] == ["[CLS]"] and found[2][-2:] == ["ing>", "kin"]
+    )
+    assert ids.max() == whole.size() - 1 == whole._replace(char_ngrams=None).size() + 2
+
+
 def test_the_unknown_are_a_share_of_the_tokens_alone(vocabulary):
     ids, *_ = encode(vocabulary, ["a red wave", "\u2603 red"], 9)
     assert (ids == vocabulary.tokenizer.token_to_id("[UNK]")).sum() == 1 and len(ids) > 7
@@ -84,48 +103,49 @@ def test_sentences_are_encoded_where_they_are_asked_for(vocabulary):
     without, batch = encode(plain, texts, 9), encode(plain._replace(sentences=True), texts, 9)
     assert without.sentence_offsets is None and batch.sentence_offsets.tolist() == [0, 5, 9, 12]
     assert np.array_equal(batch.ids, without.ids) and np.array_equal(batch.offsets, without.offsets)
-    for other in (vocabulary, plain._replace(affixes=learn_affixes(plain.tokenizer, ["walking talking"]))):
+    parts = with_parts(plain, ["walking talking"])
+    for other in (vocabulary, parts._replace(char_ngrams=None), parts._replace(affixes=None)):
         with pytest.raises(ValueError, match="sentences: n-grams and affixes do not stand in them"):
             encode(other._replace(sentences=True), texts, 9)
 
 
 @pytest.fixture
 def files(tmp_path):
-    return [tmp_path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json")]
+    return [tmp_path / name for name in ("tokenizer.json", "ngrams.safetensors", "affixes.json", "char_ngrams.json")]
 
 
 def test_what_is_saved_is_loaded(vocabulary, files):
-    vocabulary = vocabulary._replace(
-        affixes=learn_affixes(vocabulary.tokenizer, ["Übergrößen, großen", "walking talking"])
-    )
+    vocabulary = with_parts(vocabulary, ["Übergrößen, großen", "walking talking"])
     save_vocabulary(vocabulary, *files)
-    loaded = load_vocabulary(*files, 3, True)
+    loaded = load_vocabulary(*files, 3, True, True)
     assert np.array_equal(loaded.ngrams.hashes, vocabulary.ngrams.hashes) and loaded.ngrams.longest == 3
     assert loaded.affixes == vocabulary.affixes and len(loaded.affixes.known) == 2
-    assert [x.tolist() for x in encode(loaded, TEXTS, 9)[:2]] == [x.tolist() for x in encode(vocabulary, TEXTS, 9)[:2]]
+    assert loaded.char_ngrams == vocabulary.char_ngrams and "großen" in loaded.char_ngrams.known
+    texts = [*TEXTS, "wälking großen"]
+    assert [x.tolist() for x in encode(loaded, texts, 9)[:2]] == [x.tolist() for x in encode(vocabulary, texts, 9)[:2]]
 
 
 def test_only_what_there_is_is_written(vocabulary, files):
     save_vocabulary(Vocabulary(vocabulary.tokenizer), *files)
-    assert [file.exists() for file in files] == [True, False, False]
-    assert load_vocabulary(*files, 1, False)[1:] == (None, None, False)
+    assert [file.exists() for file in files] == [True, False, False, False]
+    assert load_vocabulary(*files, 1, False)[1:] == (None, None, False, None)
 
 
 def test_a_run_of_sentences_needs_a_tokenizer_that_shows_them(vocabulary, files):
     plain = Vocabulary(vocabulary.tokenizer)
     save_vocabulary(plain, *files)
-    assert load_vocabulary(*files, 1, False, True).sentences
+    assert load_vocabulary(*files, 1, False, sentences=True).sentences
     plain.tokenizer.add_tokens([AddedToken("red wave")])
     save_vocabulary(plain, *files)
     with pytest.raises(UserError, match="tokenizer.json: this tokenizer does not cut words at spaces"):
-        load_vocabulary(*files, 1, False, True)
+        load_vocabulary(*files, 1, False, sentences=True)
     assert not load_vocabulary(*files, 1, False).sentences
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 40, b'{"a": 1}', b'["a", 1]', b'["\xff"]', b"[" * 100_000])
-@pytest.mark.parametrize("damaged, name", [(0, "tokenizer"), (1, "n-grams"), (2, "affixes")])
+@pytest.mark.parametrize("damaged, name", [(0, "tokenizer"), (1, "n-grams"), (2, "affixes"), (3, "character n-grams")])
 def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged, name):
-    save_vocabulary(vocabulary._replace(affixes=learn_affixes(vocabulary.tokenizer, ["walking talking"])), *files)
+    save_vocabulary(with_parts(vocabulary, ["walking talking"]), *files)
     files[damaged].unlink()
     if content is not None:
         files[damaged].write_bytes(content)
@@ -133,7 +153,7 @@ def test_a_damaged_file_is_named_in_one_line(vocabulary, files, content, damaged
         UserError,
         match=rf"{files[damaged].name}: the {name} of the run cannot be read .*; restore the file or train again$",
     ) as caught:
-        load_vocabulary(*files, 3, True)
+        load_vocabulary(*files, 3, True, True)
     assert str(caught.value).startswith(f"{files[damaged]}: ") and str(caught.value).count("; ") == 1
 
 
