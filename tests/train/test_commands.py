@@ -301,8 +301,9 @@ def test_describe_counts_the_parameters_of_the_paper(run):
     assert sum(part["parameters"] for part in report["parts"]) == report["parameters"]
     out = run("describe", "--preset", "paper")[1]
     assert "2,371,592" in out and "at most 30,522 wordpieces" in out and "n-grams" not in out and "affixes" not in out
-    out = run("describe", "--preset", "recommended")[1]
+    out = run("describe", "--preset", "recommended", "--set", "char_ngrams=3-5")[1]
     assert "Up to 400,000 n-grams" in out and "affixes of their words come on top" in out
+    assert "Up to 100,000 n-grams of 3-5 characters of their words come on top." in out
 
 
 def test_describe_shows_a_run_and_lists_all_fields(trained, run):
@@ -346,6 +347,8 @@ def test_a_transformer_is_handled_as_a_wave_network_is(tmp_path, files, argument
     (["--model", "transformer", "--set", "max_tokens=600"], ["max_tokens", "512", "600"]),
     (["--model", "transformer", "--set", "ngrams=2"], ["ngrams", "expected 1", "places"]),
     (["--model", "transformer", "--set", "affixes=true"], ["affixes", "expected false", "places"]),
+    (["--model", "transformer", "--set", "char_ngrams=3-5"], ["char_ngrams", "expected none", "places"]),
+    (["--set", "char_ngrams=5-3"], ["char_ngrams", "from 1 to 12", "'5-3'"]),
     (["--set", "model=tree"], ["model", "tree"]),
 ])  # fmt: skip
 def test_fields_of_the_other_model_are_refused(given, words, run):

@@ -6,11 +6,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engine.data import encoder as encoder_module
 from engine.data import pieces as pieces_module
+from engine.data.char_ngrams import learn_char_ngrams
 from engine.data.encoder import FEW_CHARACTERS, Encoder
 from engine.data.strings import strings_from, to_list
 from engine.data.tokenizer import train_tokenizer
 from engine.data.vocabulary import Vocabulary
-from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
+from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams, words_in
 
 LEARNED = [
     "The quick brown foxes jumped over the lazy dogs, twice.",
@@ -32,16 +33,19 @@ TEXTS = [
 ]
 
 
-def vocabulary_of(tokens="wordpieces", ngrams=1, affixes=False, lowercase=True, sentences=False):
+def vocabulary_of(tokens="wordpieces", ngrams=1, affixes=False, lowercase=True, sentences=False, char_ngrams=False):
     tokenizer = train_tokenizer(LEARNED, 120, tokens, lowercase)
     known = learn_ngrams(*encode_texts(tokenizer, LEARNED, 100), ngrams, 1, 1000) if ngrams > 1 else None
-    return Vocabulary(tokenizer, known, learn_affixes(tokenizer, LEARNED) if affixes else None, sentences)
+    found = learn_char_ngrams(words_in(tokenizer, LEARNED), range(2, 5), 2, 1000) if char_ngrams else None
+    return Vocabulary(tokenizer, known, learn_affixes(tokenizer, LEARNED) if affixes else None, sentences, found)
 
 
 VOCABULARIES = {
     "tokens": vocabulary_of(),
     "ngrams": vocabulary_of(ngrams=3),
     "affixes": vocabulary_of(affixes=True),
+    "characters": vocabulary_of(char_ngrams=True),
+    "all": vocabulary_of("words", ngrams=2, affixes=True, char_ngrams=True),
     "both": vocabulary_of(ngrams=2, affixes=True),
     "words": vocabulary_of("words", ngrams=2, affixes=True),
     "cased": vocabulary_of(affixes=True, lowercase=False),

@@ -10,12 +10,13 @@ from engine.data import learning
 from engine.data import texts as texts_module
 from engine.data.batching import split_validation
 from engine.data.config import DataConfig
+from engine.data.learning import char_ngrams_of
 from engine.data.prepare import encode_labelled, encode_plain_texts, prepare
 from engine.data.reading import count_classes, read_corpus, read_test_texts
 from engine.data.texts import Corpus, LabelledTexts
 from engine.data.tokenizer import save_tokenizer, train_tokenizer
 from engine.support.errors import UserError
-from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams
+from tests.support.encoding import encode, encode_texts, learn_affixes, learn_ngrams, words_in
 
 WORDS = "red green blue one two three".split()
 
@@ -66,7 +67,7 @@ def test_the_vocabulary_is_that_of_the_texts_left_for_training():
     assert all(data.vocabulary.tokenizer.token_to_id(name) is not None for name in names)
 
 
-WORDY = {"tokens": "words", "ngrams": 2, "ngram_frequency": 1, "affixes": True}
+WORDY = {"tokens": "words", "ngrams": 2, "ngram_frequency": 1, "affixes": True, "char_ngrams": "3-5"}
 
 
 def affixed(count):
@@ -81,13 +82,15 @@ def affixed(count):
 
 
 def test_ngrams_and_affixes_come_from_the_texts_left():
-    """N-grams and affixes are those of the texts left for training."""
+    """N-grams, affixes and character n-grams are those of the texts left for training."""
     corpus = Corpus("tiny", affixed(20))
     data = prepare(config(validation_fraction=0.4, **WORDY), corpus, seed=0)
     kept, held_out = split_validation(np.array([0, 1] * 10), 0.4, 0)
     texts = [corpus.train.texts[row] for row in kept]
     tokenizer = data.vocabulary.tokenizer
     assert data.vocabulary.affixes == learn_affixes(tokenizer, texts) != learn_affixes(tokenizer, corpus.train.texts)
+    pieces, said = words_in(tokenizer, texts), data.vocabulary.affixes
+    assert data.vocabulary.char_ngrams == char_ngrams_of(config(**WORDY), pieces, said) and said.known
     of_texts = learn_ngrams(*encode_texts(tokenizer, texts, 9), 2, 1, 10**6)
     assert np.array_equal(data.vocabulary.ngrams.hashes, of_texts.hashes)
     assert len(of_texts.hashes) < len(learn_ngrams(*encode_texts(tokenizer, corpus.train.texts, 9), 2, 1, 10**6).hashes)
@@ -108,16 +111,17 @@ def test_chunks_and_threads_change_nothing(tmp_path, monkeypatch):
     assert np.array_equal(found.test.ids, encode(found.vocabulary, corpus.test.texts, 256).ids)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"tokens": "wordpieces"}, {"ngrams": 1}, {"ngram_frequency": 2}, {"ngram_vocabulary_size": 3}, {"affixes": False}],
-)
-def test_each_field_of_the_vocabulary_decides_it(changes):
+@pytest.mark.parametrize("field, value", [
+    ("tokens", "wordpieces"), ("ngrams", 1), ("ngram_frequency", 2), ("ngram_vocabulary_size", 3), ("affixes", False),
+    ("char_ngrams", ""), ("char_ngrams", "3-3"), ("char_ngram_frequency", 4), ("char_ngram_vocabulary_size", 3),
+])  # fmt: skip
+def test_each_field_of_the_vocabulary_decides_it(field, value):
     corpus = Corpus("tiny", affixed(20))
-    whole, other = (prepare(config(**{**WORDY, **more}), corpus, seed=0).vocabulary for more in ({}, changes))
+    whole, other = (prepare(config(**{**WORDY, **more}), corpus, seed=0).vocabulary for more in ({}, {field: value}))
     assert whole.ngrams is not None and whole.affixes.known and "##" not in str(whole.tokenizer.get_vocab())
     assert other.size() != whole.size()
-    assert (other.ngrams is None, other.affixes is None) == ("ngrams" in changes, "affixes" in changes)
+    lacking = [name for name in ("ngrams", "affixes", "char_ngrams") if getattr(other, name) is None]
+    assert lacking == ([field] if value in (1, False, "") else [])
 
 
 def test_given_validation_texts_leave_the_training_texts_whole():

@@ -19,7 +19,7 @@ from engine.support.errors import UserError
 
 TEXTS = ["Red green blueish. Green", "one two three one", "", "green two blueish reddish"] * 3
 LABELS = ["a", "b"] * 6
-CONFIG = DataConfig(vocabulary_size=60, ngrams=2, affixes=True, validation_fraction=0.2)
+CONFIG = DataConfig(vocabulary_size=60, ngrams=2, affixes=True, char_ngrams="2-3", validation_fraction=0.2)
 TINY = Corpus("tiny", LabelledTexts(TEXTS, LABELS), test=LabelledTexts(TEXTS[:4], LABELS[:4]))
 
 
@@ -42,7 +42,7 @@ def same(one, other):
         and one.classes == other.classes
         and one.vocabulary.tokenizer.to_str() == other.vocabulary.tokenizer.to_str()
         and np.array_equal(one.vocabulary.ngrams.hashes, other.vocabulary.ngrams.hashes)
-        and one.vocabulary.affixes == other.vocabulary.affixes
+        and one.vocabulary[2:] == other.vocabulary[2:]
     )
 
 
@@ -73,7 +73,7 @@ CHANGES = {
     "no test texts": {"corpus": Corpus("tiny", TINY.train)},
     "moved": {"corpus": Corpus("tiny", TINY.train, TINY.test)},
     "seed": {"seed": 1},
-    "sentences": {"sentences": True, "config": CONFIG.replace(ngrams=1, affixes=False)},
+    "sentences": {"sentences": True, "config": CONFIG.replace(ngrams=1, affixes=False, char_ngrams="")},
     **{
         name: {"config": CONFIG.replace(**{name: value})}
         for name, value in {
@@ -84,6 +84,9 @@ CHANGES = {
             "ngram_frequency": 1,
             "ngram_vocabulary_size": 2,
             "affixes": False,
+            "char_ngrams": "2-4",
+            "char_ngram_frequency": 3,
+            "char_ngram_vocabulary_size": 2,
             "validation_fraction": 0.4,
         }.items()
     },
@@ -114,7 +117,9 @@ def test_the_library_and_given_vocabularies_count_too(tmp_path, work, monkeypatc
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "changed", "removed", "writable", "a link"])
-@pytest.mark.parametrize("name", ["tokenizer.json", "train.ids.npy", "test.labels.npy", "affixes.json", META])
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "train.ids.npy", "test.labels.npy", "affixes.json", "char_ngrams.json", META]
+)
 def test_a_damaged_entry_is_made_anew(tmp_path, work, damage, name):
     expected = prepare(CONFIG, TINY, 0, cache_dir=tmp_path)
     (entry,) = entries(tmp_path)

@@ -188,6 +188,14 @@ POSITIONED = {"position_encoding": "sinusoidal", "max_tokens": 512}
         ({**POSITIONED, "max_tokens": 513}, "max_tokens: expected at most the 512 positions of the network, got 513"),
         ({**POSITIONED, "ngrams": 2}, "ngrams: expected 1, got 2: the network knows the places of tokens"),
         ({**POSITIONED, "affixes": True}, "affixes: expected false, got true: the network knows the places of tokens"),
+        (
+            {**POSITIONED, "char_ngrams": "4"},
+            "char_ngrams: expected none, got 4: the network knows the places of tokens",
+        ),
+        (
+            {"levels": "sentence", "char_ngrams": "4"},
+            "levels: expected text, got sentence: .* char_ngrams=, or levels=",
+        ),
         ({"levels": "sentence", "ngrams": 2}, "levels: expected text, got sentence: n-grams and affixes stand in no"),
         ({"levels": "sentence-text", "affixes": True}, "levels: expected text, got sentence-text: .*, or levels=text$"),
     ],
@@ -197,5 +205,5 @@ def test_tokens_need_the_places_that_a_network_asks_for(fields, message):
         build_settings(CONFIGS, fields)
     free = {"position_encoding": "none", "levels": "text"}
     assert not build_settings(CONFIGS, {**fields, **free}).needs_sentences()
-    fitting = {**fields, "levels": "sentence", "ngrams": 1, "affixes": False, "max_tokens": 512}
+    fitting = {**fields, "levels": "sentence", "ngrams": 1, "affixes": False, "char_ngrams": "", "max_tokens": 512}
     assert build_settings(CONFIGS, fitting).needs_sentences()

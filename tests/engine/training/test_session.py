@@ -117,7 +117,7 @@ def test_a_run_of_sentences_is_opened_as_one(tmp_path, settings):
 
 def test_a_start_that_fails_late_leaves_no_folder(tmp_path, settings, monkeypatch):
     """A start that fails after the vocabulary leaves no folder."""
-    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True))
+    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True, char_ngrams="2-4"))
     written = []
 
     def fail(directory, _):
@@ -127,7 +127,8 @@ def test_a_start_that_fails_late_leaves_no_folder(tmp_path, settings, monkeypatc
     monkeypatch.setattr("engine.training.run_directory.RunDirectory.write_config", fail)
     with pytest.raises(OSError, match="full"):
         start(settings, tmp_path / "run")
-    assert {"tokenizer.json", "ngrams.safetensors", "affixes.json"} <= set(written) and not (tmp_path / "run").exists()
+    files = {"tokenizer.json", "ngrams.safetensors", "affixes.json", "char_ngrams.json"}
+    assert files <= set(written) and not (tmp_path / "run").exists()
 
 
 def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings, monkeypatch):
@@ -245,7 +246,7 @@ def test_the_measured_accuracy_is_that_of_the_opened_run(tmp_path, settings):
 
 def test_another_vocabulary_than_that_of_the_training_is_named(tmp_path, settings):
     """Whether it is damaged, of another run, or its tokens have other ids, which shows nowhere else."""
-    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True, tokens="words"))
+    settings = settings._replace(data=settings.data.replace(ngrams=2, affixes=True, tokens="words", char_ngrams="2-4"))
     start(settings, tmp_path / "first")
     shutil.copytree(tmp_path / "first", tmp_path / "run")
     open_run(tmp_path / "run", CONFIGS, build_network)
