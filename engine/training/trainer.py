@@ -124,6 +124,8 @@ class Trainer:
         Raises Interrupted after one of SIGNALS (state saved) and UserError for non-finite numbers.
         """
         progress = self.progress
+        if not progress.step and hasattr(self.network, "learn_counts"):
+            self.network.learn_counts(self.data.train)
         self.network.to(self.device)
         keep_freed_memory()
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.
@@ -349,7 +351,7 @@ class Trainer:
         if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
             raise self.diverged(self.progress.step, "the update is not finite", None)
         arrays = {
-            "weights": {name: p.value for name, p in self.parameters.items()},
+            "weights": {name: p.value for name, p in self.network.state().items()},
             "optimizer": self.optimizer.arrays(),
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
