@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import array_module
+from engine.arrays.backend import array_module, to_host
 from engine.arrays.bag import unique_counts
-from engine.arrays.ragged import RaggedBatch, gather_rows, spread
+from engine.arrays.ragged import RaggedBatch, gather_rows, row_blocks, spread
 from engine.layer import Constant, Parameter, sum_rows
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
@@ -52,9 +52,21 @@ class NaiveBayes(Part):
         labelled = None
         if labels is not None:
             labelled = spread(label_matrix(labels, weight.shape[1]), tokens.offsets, len(tokens.ids))
-        ratios = log_count_ratios(self.counts.value[tokens.ids], self.shares.value.astype(weight.dtype), labelled)
+        ratios = self.ratios(tokens.ids, labelled)
         y, cache = self.functions.naive_bayes_forward(weight, ratios, tokens.offsets)
         return y, (tokens, cache)
+
+    def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
+        """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
+        shares = self.shares.value.astype(self.weight.value.dtype)
+        return log_count_ratios(self.counts.value[ids], shares, labelled)
+
+    def table(self) -> Floats2d:
+        """(V, C): r·(1 + w) of every token, on the host."""
+        table = np.array(to_host(self.weight.value))
+        for rows in row_blocks(table):
+            table[rows] = to_host(self.ratios(rows)) * (1 + table[rows])
+        return table
 
     def backward(self, dy: Floats2d, cache: Any) -> None:
         """dy: (B, C). Adds to the gradient of w: the sum over the texts that hold a token, row-sparse."""
