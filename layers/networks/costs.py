@@ -130,7 +130,7 @@ def shortcut(network: PlannedWaveNetwork, plan: WavePlan) -> list[Flops]:
     if plan.distinct is None:
         return []
     entries, texts, classes = len(plan.distinct.ids), len(plan.distinct.offsets) - 1, len(network.classifier.bias.value)
-    parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, texts, classes)]
+    parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, classes)]
     return [*parts, Flops(texts * classes, entries * classes)]
 
 
