@@ -1,4 +1,4 @@
-"""The contract between networks and everything that runs, checks or trains them: Parameter, RowSparse, Layer.
+"""The contract between networks and everything that runs, checks or trains them: Parameter, Constant, RowSparse, Layer.
 
     y, cache = layer.forward(x, ...)       changes nothing
     dx = layer.backward(dy, cache)         pure but for one thing: it adds to parameter.grad
@@ -12,6 +12,8 @@ whoever receives one does not write into it. What trains and measures a network 
     network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a
                                                                batch, made ahead in a thread; draws from rng what is
                                                                drawn before parameters are read
+    network.learn_counts(texts)                                where it has one: called once, before the first step,
+                                                               with all training texts; fills its Constants
 
 batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """
@@ -108,24 +110,42 @@ class Parameter:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype}, decay={self.decay})"
 
 
+class Constant:
+    """An array that a network computes with and does not train, kept in checkpoints beside its parameters."""
+
+    def __init__(self, value: Array) -> None:
+        self.value = value
+
+
+Kind = TypeVar("Kind", Parameter, Constant)
+
+
 class Layer:
     """Anything with parameters, a forward and a backward.
 
-    Attributes that are Parameters or Layers are found by name.
+    Attributes that are Parameters, Constants or Layers are found by name.
     """
 
     def parameters(self) -> dict[str, Parameter]:
         """The parameters by name, in order of definition; those of an inner layer are called "inner.name"."""
-        found: dict[str, Parameter] = {}
+        return self.found(Parameter)
+
+    def state(self) -> dict[str, Parameter | Constant]:
+        """What a checkpoint keeps: parameters and constants by name."""
+        return {**self.parameters(), **self.found(Constant)}
+
+    def found(self, kind: type[Kind]) -> dict[str, Kind]:
+        """The Parameters or Constants by name."""
+        found: dict[str, Kind] = {}
         for name, part in vars(self).items():
-            if isinstance(part, Parameter):
+            if isinstance(part, kind):
                 found[name] = part
             elif isinstance(part, Layer):
-                found.update({f"{name}.{inner}": p for inner, p in part.parameters().items()})
+                found.update({f"{name}.{inner}": p for inner, p in part.found(kind).items()})
             elif isinstance(part, (list, tuple)):
                 for i, item in enumerate(part):
                     if isinstance(item, Layer):
-                        found.update({f"{name}.{i}.{inner}": p for inner, p in item.parameters().items()})
+                        found.update({f"{name}.{i}.{inner}": p for inner, p in item.found(kind).items()})
         return found
 
     def parameter_count(self) -> int:
@@ -138,10 +158,10 @@ class Layer:
             parameter.grad = None
 
     def to(self: LayerType, device: str) -> LayerType:
-        """Move all parameters to "cpu" or "cuda"; returns self."""
-        for parameter in self.parameters().values():
-            parameter.value = to_device(parameter.value, device)
-            parameter.grad = None
+        """Move all parameters and constants to "cpu" or "cuda"; returns self."""
+        self.zero_grad()
+        for array in self.state().values():
+            array.value = to_device(array.value, device)
         return self
 
 

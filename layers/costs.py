@@ -133,6 +133,16 @@ def pooling(entries: int, texts: int, d: int, kind: str = "mean", counted: bool 
     return known[kind]
 
 
+def naive_bayes(entries: int, classes: int) -> Flops:
+    """entries: distinct tokens, all texts together. 1/√n of their numbers is not counted."""
+    return Flops(4 * entries * classes, entries * classes)
+
+
+def log_count_ratios(entries: int, classes: int) -> Flops:
+    """Constants, made forward from counts."""
+    return Flops((8 * entries + 4) * classes, 0)
+
+
 def softmax_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> Flops:
     """smoothing: one more per logit forward if it is not 0."""
     return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)

@@ -24,6 +24,7 @@ from layers.standard.embedding import embedding_backward, embedding_forward
 from layers.standard.gelu import gelu_backward, gelu_forward
 from layers.standard.layer_norm import layer_norm_backward, layer_norm_forward
 from layers.standard.linear import linear_backward, linear_forward
+from layers.standard.naive_bayes import naive_bayes_backward, naive_bayes_forward
 from layers.standard.pooling import pooling_backward, pooling_forward
 from layers.standard.position_encoding import position_encoding_backward, position_encoding_forward
 from layers.standard.relu import relu_backward, relu_forward
@@ -55,6 +56,7 @@ EQUATIONS = Functions(
         "dropout": (dropout_forward, dropout_backward),
         "residual": (residual_forward, residual_backward),
         "pooling": (pooling_forward, pooling_backward),
+        "naive_bayes": (naive_bayes_forward, naive_bayes_backward),
         "attention": (attention_forward, attention_backward),
         "softmax_cross_entropy": (softmax_cross_entropy_forward, softmax_cross_entropy_backward),
         "sigmoid_cross_entropy": (sigmoid_cross_entropy_forward, sigmoid_cross_entropy_backward),

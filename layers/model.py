@@ -120,7 +120,7 @@ class TextModel:
     def __getstate__(self) -> dict[str, Any]:
         """What pickle keeps: no training data, no functions."""
         run = self.run
-        weights = {name: to_host(parameter.value) for name, parameter in run.network.parameters().items()}
+        weights = {name: to_host(array.value) for name, array in run.network.state().items()}
         vocabulary = (run.vocabulary.tokenizer.to_str(), *run.vocabulary[1:])
         sections = run.settings.sections()
         kept = {"sections": sections, "weights": weights, "vocabulary": vocabulary, "classes": run.classes}

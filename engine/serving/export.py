@@ -47,14 +47,15 @@ def save_weights(precision: str) -> WriteNetwork:
     """A function that writes the weights of a run into an exported folder, in float16 or float32."""
 
     def write(run: OpenRun, directory: RunDirectory) -> dict[str, Any]:
-        weights = {name: to_host(parameter.value) for name, parameter in run.network.parameters().items()}
-        if precision == "float16":
-            for name, value in weights.items():
-                if value.size and max(value.max(), -value.min()) > LARGEST:
-                    raise UserError(
-                        f"{name}: holds {abs(value).max():.4g}, beyond the range of float16; export --weights float32"
-                    )
-        written = write_arrays(directory.path / WEIGHTS, {n: w.astype(precision) for n, w in weights.items()})
+        weights = {name: to_host(array.value) for name, array in run.network.state().items()}
+        for name in run.network.parameters():  # constants stay as they are
+            value = weights[name]
+            if precision == "float16" and value.size and max(value.max(), -value.min()) > LARGEST:
+                raise UserError(
+                    f"{name}: holds {abs(value).max():.4g}, beyond the range of float16; export --weights float32"
+                )
+            weights[name] = value.astype(precision)
+        written = write_arrays(directory.path / WEIGHTS, weights)
         return {"weights": {"name": WEIGHTS, **written._asdict()}}
 
     return write

@@ -167,11 +167,11 @@ def load_arrays(path: Path, digest: str, mapped: bool = False) -> dict[str, Arra
 
 
 def load_weights(network: Any, weights: dict[str, Array], where: AnyPath) -> None:
-    """Put arrays into a network's parameters; UserError when names, shapes or dtypes do not match.
+    """Put arrays into a network's parameters and constants; UserError when names, shapes or dtypes do not match.
 
     `where` names the file.
     """
-    parameters = network.parameters()
+    parameters = network.state()
     for name in [*parameters, *weights]:
         if name not in weights or name not in parameters:
             place = "the checkpoint" if name not in weights else "the network of its config.toml"

@@ -54,7 +54,7 @@ class InMemoryTrainer(Trainer):
             return
         if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
             raise self.diverged(self.progress.step, "the update is not finite", None)
-        self.best_weights = {name: np.array(to_host(p.value)) for name, p in self.parameters.items()}
+        self.best_weights = {name: np.array(to_host(p.value)) for name, p in self.network.state().items()}
 
     def load_best(self) -> None:
         load_weights(self.network, self.best_weights, "the training")

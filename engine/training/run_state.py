@@ -139,7 +139,7 @@ class RunState:
         if first_nonfinite([p.value for p in self.parameters.values()]) is not None:
             raise self.diverged(self.progress.step, "the update is not finite", None)
         arrays = {
-            "weights": {name: p.value for name, p in self.parameters.items()},
+            "weights": {name: p.value for name, p in self.network.state().items()},
             "optimizer": self.optimizer.arrays(),
             "average": self.average.mean,
         }

@@ -74,6 +74,8 @@ class Trainer(RunState):
         Raises Interrupted after one of SIGNALS (state saved) and UserError for non-finite numbers.
         """
         progress = self.progress
+        if not progress.step and hasattr(self.network, "learn_counts"):
+            self.network.learn_counts(self.data.train)
         self.network.to(self.device)
         keep_freed_memory()
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.

@@ -19,6 +19,7 @@ from engine.training.trained_run import OpenRun
 from engine.types import Ints1d
 
 TABLE, CLASSIFIER = "embedding.table", ("classifier.weight", "classifier.bias")
+SHORTCUT = "shortcut.weight"  # a row a token id and a column a class: starts anew
 
 
 class Source(NamedTuple):
@@ -34,7 +35,7 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
     UserError where the two networks have other parameters or shapes, but for vocabulary and classes.
     """
     parameters, given = network.parameters(), source.run.network.parameters()
-    free = {TABLE, *CLASSIFIER}
+    free = {TABLE, *CLASSIFIER, SHORTCUT}
     for name in [*parameters, *given]:
         there, here = (some[name].value.shape if name in some else None for some in (given, parameters))
         if cut(name, there) != cut(name, here):
@@ -62,6 +63,8 @@ def cut(name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """A parameter's shape without the number of token ids and of classes, which may differ."""
     if shape is None:
         return None
+    if name == SHORTCUT:
+        return ()
     return shape[1:] if name == TABLE else shape[:-1] if name in CLASSIFIER else shape
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.support.errors import UserError
 from engine.support.settings import Settings, setting
+from layers.standard.naive_bayes import SHORTCUTS
 from layers.standard.pooling import POOLINGS
 from layers.standard.position_encoding import POSITION_ENCODINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES, WAVES
@@ -78,6 +79,11 @@ class WaveNetworkConfig(Settings):
     embedding_dropout: float = setting(0.0, "share of embedding entries dropped in training", minimum=0.0, below=1.0)
     dropout: float = setting(
         0.0, "share of the readout's and the feed-forward's entries dropped in training", minimum=0.0, below=1.0
+    )
+    shortcut: str = setting(
+        "none",
+        "what is added to the logits: naive-bayes, log-count ratios of a text's tokens, with a weight for each class",
+        choices=SHORTCUTS,
     )
     labels: str = setting(
         "one", "labels of a text: one, or several and none too, each with a sigmoid of its own", choices=LABELS

@@ -122,7 +122,16 @@ def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]
     parts.append(costs.pooling(entries, texts, d, config.pooling, plan.pooled.counts is not None, alone))
     if not network.blocks and plan.lookup is None:
         parts.append(Flops(0, entries * d))  # summed over the entries of each row
-    return parts
+    return parts + shortcut(network, plan)
+
+
+def shortcut(network: PlannedWaveNetwork, plan: WavePlan) -> list[Flops]:
+    """E25, its gradients summed over the texts that hold a token, and added to the logits."""
+    if plan.distinct is None:
+        return []
+    entries, texts, classes = len(plan.distinct.ids), len(plan.distinct.offsets) - 1, len(network.classifier.bias.value)
+    parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, classes)]
+    return [*parts, Flops(texts * classes, entries * classes)]
 
 
 def transformer_mixing(network: Transformer, batch: RaggedBatch) -> list[Flops]:

@@ -115,6 +115,10 @@ def build(graph: Graph, network: WaveNetwork) -> str:
         x = add_block(graph, block, f"blocks.{number}", x, counts, first, second)
     x = add_pooling(graph, x, counts, cuts["text"], config)  # E14
     logits = add_linear(graph, network.classifier, "classifier", x)  # E8
+    if network.shortcut:
+        from layers.networks.onnx_shortcut import add_shortcut
+
+        logits = graph.node("Add", logits, add_shortcut(graph, network.shortcut, cuts["text"]))  # E21
     if network.has_several_labels():
         return graph.node("Sigmoid", logits)
     return graph.node("Softmax", logits, axis=-1)

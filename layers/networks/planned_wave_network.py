@@ -60,6 +60,8 @@ class Cache(NamedTuple):
     pooling: Any
     classifier_dropout: Any
     classifier: Any
+    shortcut: Any
+    shortcut_sum: Any
 
 
 class PlannedWaveNetwork(WaveNetwork):
@@ -111,7 +113,7 @@ class PlannedWaveNetwork(WaveNetwork):
             return None
         if not (isinstance(batch.ids, np.ndarray) and batch.labels is not None and len(batch.offsets) > 1):
             return None
-        if not self.has_kernels() or config.pooling != "mean" or self.has_several_labels():
+        if not self.has_kernels() or config.pooling != "mean" or self.has_several_labels() or self.shortcut:
             return None
         check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)
@@ -139,12 +141,21 @@ class PlannedWaveNetwork(WaveNetwork):
         x, pooling = f.bag_pooling_forward(x, plan.pooled, config.pooling)  # E14
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
         logits, classifier = self.classifier.forward(x)  # E8
-        sizes = (plan, len(plan.ids))
-        return logits, Cache(*sizes, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier)
+        shortcut = shortcut_sum = None
+        if self.shortcut and plan.distinct:
+            y, shortcut = self.shortcut.forward(plan.distinct, plan.labels if train else None)  # E25
+            logits, shortcut_sum = f.residual_forward(logits, y)  # E21
+        return logits, Cache(
+            plan, len(plan.ids), embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier,
+            shortcut, shortcut_sum,
+        )  # fmt: skip
 
     def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         f, plan = self.functions, cache.plan
+        if self.shortcut:
+            dlogits, dy = f.residual_backward(dlogits, cache.shortcut_sum)
+            self.shortcut.backward(dy, cache.shortcut)
         dx = self.classifier.backward(dlogits, cache.classifier)
         dx = f.dropout_backward(dx, cache.classifier_dropout)
         dx = f.bag_pooling_backward(dx, cache.pooling)

@@ -23,6 +23,7 @@ from layers.networks.parts import (
     TextClassifier,
     initial_generator,
 )
+from layers.networks.shortcut import NaiveBayes, distinct_per_text
 from layers.standard.token_dropout import drop_tokens, kept_tokens
 from layers.wave import READOUTS, Wave
 
@@ -169,7 +170,7 @@ def offsets_of(batch: RaggedBatch, level: str) -> Offsets:
 # Fields that a heading mentions only where they differ from the default.
 UNUSUAL = {
     name: WaveNetworkConfig.fields()[name].default
-    for name in ("position_encoding", "variants", "levels", "wave", "block_form", "labels")
+    for name in ("position_encoding", "variants", "levels", "wave", "block_form", "shortcut", "labels")
 }
 
 
@@ -183,6 +184,8 @@ class Cache(NamedTuple):
     pooling: Any
     classifier_dropout: Any
     classifier: Any
+    shortcut: Any
+    shortcut_sum: Any
 
 
 class WaveNetwork(TextClassifier):
@@ -206,6 +209,7 @@ class WaveNetwork(TextClassifier):
             )
         self.blocks = [WaveBlock(config, rng, dtype, last=n == config.blocks) for n in range(1, config.blocks + 1)]
         self.classifier = Linear(config.dimension, classes, rng, dtype)
+        self.shortcut = NaiveBayes(vocabulary, classes, dtype) if config.shortcut == "naive-bayes" else None
 
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
         """batch: RaggedBatch of B texts → logits (B, C), and the Cache. Dropout acts only with train and an rng.
@@ -227,13 +231,22 @@ class WaveNetwork(TextClassifier):
         x, pooling = f.pooling_forward(x, tokens.offsets, config.pooling)  # E14
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
         logits, classifier = self.classifier.forward(x)  # E8
+        shortcut = shortcut_sum = None
+        if self.shortcut:
+            distinct = distinct_per_text(tokens, len(self.embedding.table.value))
+            y, shortcut = self.shortcut.forward(distinct, tokens.labels if train else None)  # E25
+            logits, shortcut_sum = f.residual_forward(logits, y)  # E21
         return logits, Cache(
-            embedding, position_encoding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier
-        )
+            embedding, position_encoding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier,
+            shortcut, shortcut_sum,
+        )  # fmt: skip
 
     def backward(self, dlogits: Floats2d, cache: Any) -> None:
         """dlogits: (B, C). Adds to every parameter's gradient; token ids have none, so nothing is returned."""
         f = self.functions
+        if self.shortcut:
+            dlogits, dy = f.residual_backward(dlogits, cache.shortcut_sum)  # E21
+            self.shortcut.backward(dy, cache.shortcut)  # E25
         dx = self.classifier.backward(dlogits, cache.classifier)  # E8
         dx = f.dropout_backward(dx, cache.classifier_dropout)  # E13
         dx = f.pooling_backward(dx, cache.pooling)  # E14
@@ -243,6 +256,11 @@ class WaveNetwork(TextClassifier):
         if self.position_encoding:
             dx = self.position_encoding.backward(dx, cache.position_encoding)  # E22
         self.embedding.backward(dx, cache.embedding)  # E9
+
+    def learn_counts(self, texts: RaggedBatch) -> None:
+        """Count the labels of all training texts for the ratios of E25, where the config asks for it."""
+        if self.shortcut:
+            self.shortcut.learn(texts)
 
     def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
         """The batch, in training without the tokens that are dropped.

@@ -21,6 +21,7 @@ from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Array, Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
+from layers.networks.shortcut import DistinctTokens, distinct_per_text
 
 
 class BlockPlan(NamedTuple):
@@ -43,7 +44,7 @@ class WavePlan(NamedTuple):
     or within the first block, because they have places, or because each drops entries of its own; None where they do
     not. positions: (M,) the places to look up, and places: the Bag over them, entries as in lookup; None without
     positions. segments: (B + 1,), how many sentences there are before each text, where there are some. pooled: the Bag
-    that is pooled. labels: those of the batch.
+    that is pooled. labels: those of the batch. distinct: the tokens of the shortcut (E25); None without one.
     """
 
     ids: Ints1d
@@ -54,6 +55,7 @@ class WavePlan(NamedTuple):
     blocks: tuple[BlockPlan, ...]
     pooled: Bag
     labels: Array | None
+    distinct: DistinctTokens | None
 
 
 def shares_magnitude(config: WaveNetworkConfig) -> bool:
@@ -111,7 +113,8 @@ def plan_batch(
     if dropping and shares_magnitude(config) and lookup is None and not indexed and isinstance(finest, np.ndarray):
         bag = bag._replace(sums=bag_sums(bag, len(rows), config.dimension))
     blocks, pooled = plan_blocks(config, bag, segments, drops_entries)
-    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels)
+    distinct = None if config.shortcut == "none" else distinct_per_text(batch, vocabulary)
+    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels, distinct)
 
 
 def plan_blocks(
@@ -166,4 +169,4 @@ def pad_plan(config: WaveNetworkConfig, plan: WavePlan) -> WavePlan:
     if plan.lookup is not None:
         lookup, padded_bag = padded_bag, padded_bag.per_entry()
     blocks, pooled = plan_blocks(config, padded_bag, segments, False, keep_empty=segments is not None)
-    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, plan.labels)
+    return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, plan.labels, plan.distinct)

@@ -77,6 +77,7 @@ FORMULAS = {
     "E17, over a bag": (costs.bag_magnitude(4, 5, BAG), "bag_magnitude", (*A_AND_B, BAG)),
     "E18": (costs.attention([3, 4], 6, 2), "attention", (normal(7, 6), normal(7, 6), normal(7, 6), OFFSETS, 2)),
     "E19": (costs.tanh(7, 5), "tanh", (X,)),
+    "E25": (costs.naive_bayes(7, 5), "naive_bayes", (X, X, OFFSETS)),
     "E21": (costs.residual(7, 5), "residual", (X, X)),
     "E22": (costs.position_encoding(7, 5), "position_encoding", (X, np.array([0, 1, 2, 0, 1, 2, 3]), normal(4, 5))),
     **{
@@ -196,6 +197,8 @@ NETWORKS = [
     {"wave": "real", "readout": "magnitude", "position_encoding": "learned"},
     {"wave": "phase-free", "readout": "real", "levels": "sentence-text", "blocks": 2},
     {"wave": "phase-free", "operation": "interference", "readout": "both", "scope": "text"},
+    {"shortcut": "naive-bayes", "readout": "magnitude", "wave_residual": False},
+    {"shortcut": "naive-bayes", "position_encoding": "learned"},
 ]
 TRANSFORMERS = [{}, {"blocks": 2, "label_smoothing": 0.1}, {"blocks": 0}, {"heads": 1, "hidden": 5}]
 EVERY_NETWORK = [
@@ -209,8 +212,8 @@ every_network = pytest.mark.parametrize("kind, fields", EVERY_NETWORK, ids=lambd
 def test_a_network_counts_what_a_step_runs(kind, fields):
     network = kind(**fields)
     counted = step_flops(network, THREE)
-    for parameter in network.parameters().values():
-        parameter.value = parameter.value.view(Counted)
+    for array in network.state().values():
+        array.value = array.value.view(Counted)
     assert counted == counted_flops(lambda: network.loss_forward(THREE, train=True), network.loss_backward)
 
 

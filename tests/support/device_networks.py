@@ -43,6 +43,7 @@ OTHERS = {  # with parts that no kernel computes, or that no graph takes
     "control": {"wave": "phase-free", "readout": "real", "levels": "sentence-text"},
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
     "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
+    "shortcut": {"readout": "magnitude", "shortcut": "naive-bayes", "token_dropout": 0.3},
     "several labels": {"readout": "magnitude", "labels": "several", "label_smoothing": 0.1},
 }
 

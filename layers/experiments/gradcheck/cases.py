@@ -25,6 +25,7 @@ from layers.standard import (
     dropout,
     layer_norm,
     linear,
+    naive_bayes,
     pooling,
     position_encoding,
     residual,
@@ -233,6 +234,19 @@ def draw_sigmoid_cross_entropy(smoothing: float, rng: Generator) -> Problem:
     return Problem(*FAST.pairs["sigmoid_cross_entropy"], inputs)
 
 
+def draw_naive_bayes(rng: Generator) -> Problem:
+    """The gradient of w for ratios of random counts, which are constants; a training text is left out of its own."""
+    offsets = random_offsets(rng)
+    counts = rng.integers(0, 5, (offsets[-1], 4))
+    counts[:, -1] = counts.sum(axis=1)
+    ratios = naive_bayes.log_count_ratios(counts, np.array([0.2, 0.5, 0.3]), rng.random((len(counts), 3)) < 0.4)
+
+    def forward(weight: Floats2d) -> tuple[Floats2d, naive_bayes.Cache]:
+        return naive_bayes.naive_bayes_forward(weight, ratios.astype(weight.real.dtype), offsets)
+
+    return Problem(forward, naive_bayes.naive_bayes_backward, (random_rows(rng, len(counts)),))
+
+
 def draw_attention(heads: int, rng: Generator) -> Problem:
     offsets = random_offsets(rng)
     inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
@@ -288,6 +302,7 @@ CASES = [
     *(Case(f"E23 {kind}, {scope}", partial(draw_wave, kind, scope)) for kind in wave.WAVES for scope in wave.SCOPES),
     Case("E24 sigmoid cross-entropy", partial(draw_sigmoid_cross_entropy, 0.0)),
     Case("E24 sigmoid cross-entropy, smoothed", partial(draw_sigmoid_cross_entropy, 0.1)),
+    Case("E25 naive-Bayes shortcut", draw_naive_bayes),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,
 ]

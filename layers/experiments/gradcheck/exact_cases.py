@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.types import Array
 from layers import wave
-from layers.standard import gelu, layer_norm, pooling, relu, sigmoid_cross_entropy, softmax_cross_entropy
+from layers.standard import gelu, layer_norm, naive_bayes, pooling, relu, sigmoid_cross_entropy, softmax_cross_entropy
 
 Outcome: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]  # (found, expected)
 
@@ -55,6 +55,15 @@ def all_zero_dimension() -> Outcome:
         wave.global_magnitude_backward(np.ones((1, 1)), magnitude_cache),
     )
     return found, (w, w, dz.re, np.zeros((1, 1)), w)
+
+
+def tokens_of_one_text() -> Outcome:
+    """E25: left out of their own ratios, tokens that no other text holds say nothing and get no gradient."""
+    counts, shares = np.array([[1, 0, 1], [1, 0, 1]]), np.array([0.5, 0.5])
+    ratios = naive_bayes.log_count_ratios(counts, shares, np.array([[True, False]] * 2))
+    y, cache = naive_bayes.naive_bayes_forward(np.ones((2, 2)), ratios, TWO)
+    found = (ratios, y, naive_bayes.naive_bayes_backward(np.ones((1, 2)), cache))
+    return found, (np.zeros((2, 2)), np.zeros((1, 2)), np.zeros((2, 2)))
 
 
 def phase_of_one_token() -> Outcome:
@@ -175,4 +184,5 @@ EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E20 correlation with itself": correlation_with_itself,
     "E23 phase-free zeros": phase_free_zeros,
     "E24 decisions beyond exp": decisions_beyond_exp,
+    "E25 tokens of one text": tokens_of_one_text,
 }

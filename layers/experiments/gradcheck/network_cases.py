@@ -19,7 +19,9 @@ def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork]
         **{"dimension": 4, "hidden": 5, "dropout": 0.2, "embedding_dropout": 0.1, "token_dropout": 0.2, **fields}
     )
     seed = int(rng.integers(1 << 30))
-    return problem_of(kind(config, 9, 3, seed, np.float64), seed)
+    network = kind(config, 9, 3, seed, np.float64)
+    network.learn_counts(example_batch(9, 3, [3, 5, 1, 6], seed + 1, network.has_several_labels()))
+    return problem_of(network, seed)
 
 
 def draw_transformer(blocks: int, rng: Generator) -> Problem:
@@ -62,6 +64,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "Fig. 6b, 2 blocks": {"block_form": "fig6b", "blocks": 2, "embedding_scale": 0.2, "readout": "magnitude"},
     "maps of waves": {"variants": "wave", "readout": "magnitude", "position_encoding": "learned", "positions": 9},
     "real control": {"wave": "real", "variants": "none", "readout": "magnitude"},
+    "naive-Bayes shortcut": {"shortcut": "naive-bayes", "readout": "magnitude", "token_dropout": 0.4},
     "phase-free control": {"wave": "phase-free", "operation": "interference", "levels": "sentence-text"},
 }
 NETWORK_CASES = [

@@ -107,6 +107,8 @@ TITLES = {  # by the last part of a name
     "pooler": "pooler",
     "tanh": "activated pooler",
     "classifier": "logits",
+    "shortcut": "naive Bayes",
+    "shortcut_sum": "logits + naive Bayes",
     "loss": "loss",
 }
 
@@ -186,9 +188,10 @@ def equation_of(name: str, call: Call) -> str:
         "readout": lambda: f"{call.arguments[1]} readout",
         "pooling": lambda: f"{call.arguments[2]} pooling",
         "embedding": lambda: "position embedding" if name == "positions" else "embedding",
-        "residual": lambda: "sum" if name == "embedding_sum" else "residual sum",
+        "residual": lambda: "sum" if name in ("embedding_sum", "shortcut_sum") else "residual sum",
         "layer_norm": lambda: "layer norm",
         "softmax_cross_entropy": lambda: "cross-entropy",
+        "naive_bayes": lambda: "naive Bayes",
     }
     return choices.get(call.pair, lambda: call.pair)()
 
@@ -249,6 +252,10 @@ FIXED = {
     "cross-entropy": Equation(
         "E15", "softmax cross-entropy", r"L = -\log\,\hat{q}_a, \quad \hat{q}_c = \frac{e^{z_c}}{\sum_b e^{z_b}}",
         r"dz_c = dL\,(\hat{q}_c - [c = a])",
+    ),
+    "naive Bayes": Equation(
+        "E25", "naive-Bayes shortcut", r"y_c = \frac{1}{\sqrt n} \sum_j r_{jc}\,(1 + w_{jc})",
+        r"dw_{jc} = \frac{r_{jc}}{\sqrt n}\,dy_c",
     ),
     "attention": Equation(
         "E18", "attention",

@@ -48,6 +48,7 @@ def test_texts_are_dealt_out_evenly(texts, bounds):
 NETWORKS = {
     "magnitude": WaveNetworkConfig(dimension=4, hidden=0, readout="magnitude", wave_residual=False, token_dropout=0.5),
     "positions": WaveNetworkConfig(dimension=4, hidden=3, position_encoding="learned", token_dropout=0.5),
+    "shortcut": WaveNetworkConfig(dimension=4, hidden=0, shortcut="naive-bayes", token_dropout=0.5),
     "transformer": TransformerConfig(dimension=4, heads=2, hidden=3, positions=16, dropout=0.0),
 }
 
@@ -61,6 +62,8 @@ def test_a_step_in_shards_is_that_of_the_whole_batch(name, count):
     for network in (whole, cut):
         for parameter in network.parameters().values():
             parameter.value = parameter.value.astype(np.float64)
+        if hasattr(network, "learn_counts"):
+            network.learn_counts(data)
     expected = update(whole, AdamW(whole.parameters()), data, random_generator(*KEY), 0.0, 0.0)
     batch = prepared_shards(cut, data, np.arange(6), KEY, count, ALONE, "cpu")
     assert len(batch.shards) == min(6, count) and (batch.texts, batch.tokens) == (6, len(data.ids))
@@ -116,14 +119,14 @@ def test_a_number_that_is_not_finite_stops_all_ranks(bad):
     assert on_ranks(2, run) == ["the loss is nan"] * 2
 
 
-def trained(folder, ranks=ALONE, embedding_update="lazy", hook=None, resume=False, **changes):
+def trained(folder, ranks=ALONE, embedding_update="lazy", hook=None, resume=False, config=NETWORK, **changes):
     """What a training with four shards leaves in its folder, and its best weights."""
     run = RunDirectory(folder)
     run.path.mkdir(exist_ok=True)
-    network = PlannedWaveNetwork(NETWORK, VOCABULARY, len(CLASSES), TRAINING.seed)
+    network = PlannedWaveNetwork(config, VOCABULARY, len(CLASSES), TRAINING.seed)
     network.loss_forward = hooked(network.loss_forward, hook)
-    config = TRAINING.replace(shards=4, epochs=2, embedding_update=embedding_update, **changes)
-    trainer = Trainer(network, config, DATA, run, ranks=ranks)
+    training = TRAINING.replace(shards=4, epochs=2, embedding_update=embedding_update, **changes)
+    trainer = Trainer(network, training, DATA, run, ranks=ranks)
     if resume:
         trainer.resume()
     trainer.train()
@@ -150,12 +153,14 @@ def left_in(folder):
     return files, [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
 
 
+@pytest.mark.parametrize("shortcut", ["none", "naive-bayes"])
 @pytest.mark.parametrize("embedding_update", ["lazy", "dense"])
-def test_a_training_has_the_same_bits_on_any_number_of_ranks(tmp_path, embedding_update):
+def test_a_training_has_the_same_bits_on_any_number_of_ranks(tmp_path, embedding_update, shortcut):
     """Checkpoints, metrics and best weights, with all kinds of dropout; the last batch of an epoch has three texts."""
-    expected = trained(tmp_path / "alone", ALONE, embedding_update)
+    chosen = {"embedding_update": embedding_update, "config": NETWORK.replace(shortcut=shortcut)}
+    expected = trained(tmp_path / "alone", ALONE, **chosen)
     for size in (2, 4):
-        found = on_ranks(size, lambda ranks: trained(tmp_path / str(ranks.size), ranks, embedding_update))
+        found = on_ranks(size, lambda ranks: trained(tmp_path / str(ranks.size), ranks, **chosen))
         assert all(weights == expected[1] for _, weights in found)
         assert left_in(tmp_path / str(size)) == expected[0]
 

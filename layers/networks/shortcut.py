@@ -1,0 +1,100 @@
+"""The naive-Bayes shortcut (E25) as a part of a network: its weights, and the counts that its ratios are made of."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.arrays.backend import array_module, to_host
+from engine.arrays.bag import unique_counts
+from engine.arrays.ragged import RaggedBatch, gather_rows, row_blocks, spread
+from engine.layer import Constant, Parameter, sum_rows
+from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
+from layers.networks.parts import Part
+from layers.standard.naive_bayes import log_count_ratios
+
+BLOCK_TOKENS = 1 << 18  # of training texts that are counted at once
+
+
+class DistinctTokens(NamedTuple):
+    """ids: (P,) the distinct token ids of each text, ascending within it. offsets: (B + 1,)."""
+
+    ids: Ints1d
+    offsets: Offsets
+
+
+def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
+    """The DistinctTokens of B texts, where those are."""
+    xp, offsets = array_module(batch.offsets), batch.offsets
+    text = spread(xp.arange(len(offsets) - 1), offsets, len(batch.ids))
+    keys, _ = unique_counts(text * vocabulary + batch.ids)
+    return DistinctTokens(keys % vocabulary, xp.searchsorted(keys, xp.arange(len(offsets)) * vocabulary))
+
+
+class NaiveBayes(Part):
+    """y = s·Σ r·(1 + w) of V token ids and C classes, w = 0 at the start.
+
+    counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
+    shares: (C,) float64, of each class. Zero until learn().
+    """
+
+    def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
+        self.weight = Parameter(np.zeros((vocabulary, classes), dtype))
+        self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
+        self.shares = Constant(np.zeros(classes))
+
+    def learn(self, texts: RaggedBatch) -> None:
+        """Count the labels of training texts on the host, which may be mapped from a file."""
+        self.counts.value, self.shares.value = count_labels(texts, *self.weight.value.shape)
+
+    def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
+        """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
+        weight = gather_rows(self.weight.value, tokens.ids)
+        labelled = None
+        if labels is not None:
+            labelled = spread(label_matrix(labels, weight.shape[1]), tokens.offsets, len(tokens.ids))
+        ratios = self.ratios(tokens.ids, labelled)
+        y, cache = self.functions.naive_bayes_forward(weight, ratios, tokens.offsets)
+        return y, (tokens, cache)
+
+    def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
+        """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
+        shares = self.shares.value.astype(self.weight.value.dtype)
+        return log_count_ratios(self.counts.value[ids], shares, labelled)
+
+    def table(self) -> Floats2d:
+        """(V, C): r·(1 + w) of every token, on the host."""
+        table = np.array(to_host(self.weight.value))
+        for rows in row_blocks(table):
+            table[rows] = to_host(self.ratios(rows)) * (1 + table[rows])
+        return table
+
+    def backward(self, dy: Floats2d, cache: Any) -> None:
+        """dy: (B, C). Adds to the gradient of w: the sum over the texts that hold a token, row-sparse."""
+        tokens, of_texts = cache
+        self.weight.accumulate(sum_rows(tokens.ids, self.functions.naive_bayes_backward(dy, of_texts)))
+
+
+def label_matrix(labels: Array, classes: int) -> Bools:
+    """labels: (B,) class numbers, or (B, C) → (B, C), whether a text has a label."""
+    matrix: Bools = labels if labels.ndim == 2 else labels[:, None] == array_module(labels).arange(classes)
+    return matrix
+
+
+def count_labels(texts: RaggedBatch, vocabulary: int, classes: int) -> tuple[Ints2d, Floats1d]:
+    """(counts, shares) as in NaiveBayes, of labelled texts on the host. Memory: that of the counts, and of a block."""
+    if texts.labels is None:
+        raise ValueError("texts: must have labels")
+    counts = np.zeros((vocabulary, classes + 1), np.int32)
+    cells = counts.reshape(-1)
+    starts = np.searchsorted(texts.offsets, np.arange(0, max(1, texts.tokens), BLOCK_TOKENS))
+    for first, end in zip(starts, [*starts[1:], texts.texts]):
+        bounds = np.asarray(texts.offsets[first : end + 1])
+        block = RaggedBatch(np.asarray(texts.ids[bounds[0] : bounds[-1]]), bounds - bounds[0])
+        tokens = distinct_per_text(block, vocabulary)
+        labelled = spread(label_matrix(np.asarray(texts.labels[first:end]), classes), tokens.offsets)
+        entries, column = np.nonzero(labelled)
+        rows = tokens.ids * (classes + 1)
+        which, number = unique_counts(np.concatenate([rows[entries] + column, rows + classes]))
+        cells[which] += number.astype(np.int32)
+    sums = counts.sum(axis=0, dtype=np.float64)
+    return counts, sums[:-1] / max(sums[-1], 1)
