@@ -8,7 +8,9 @@ from engine.support.implementation import current
 from layers.fast import FUNCTIONS
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
+from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.parts import TextClassifier
+from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
@@ -18,6 +20,7 @@ NETWORKS: dict[str, dict[str, type[Any]]] = {  # by model and implementation
     "wave": {"equations": WaveNetwork, "fast": PlannedWaveNetwork, "check": CheckedWaveNetwork},
     "transformer": dict.fromkeys(FUNCTIONS, Transformer),
 }
+SIDE_BY_SIDE = {"equations": HeadsWaveNetwork, "fast": PlannedHeadsNetwork, "check": CheckedHeadsNetwork}  # wave, heads
 
 
 def build_network(
@@ -25,7 +28,8 @@ def build_network(
 ) -> TextClassifier:
     """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
     implementation = current()
-    network: TextClassifier = NETWORKS[config.model][implementation](config, vocabulary, classes, seed, dtype)
+    kinds = SIDE_BY_SIDE if config.model == "wave" and config.heads > 1 else NETWORKS[config.model]
+    network: TextClassifier = kinds[implementation](config, vocabulary, classes, seed, dtype)
     network.use(FUNCTIONS[implementation])
     return network
 

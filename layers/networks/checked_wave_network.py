@@ -33,6 +33,9 @@ class CheckedWaveNetwork(PlannedWaveNetwork):
     call by call. Raises ImplementationError where they differ.
     """
 
+    planned: type[WaveNetwork] = PlannedWaveNetwork
+    readable: type[WaveNetwork] = WaveNetwork
+
     def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
         """The batch itself, which the readable network takes too."""
         return batch
@@ -46,8 +49,8 @@ class CheckedWaveNetwork(PlannedWaveNetwork):
 
     def loss_backward(self, cache: Any, dloss: float = 1.0) -> None:
         super().loss_backward(cache, dloss)
-        planned = self.step_in_float64(PlannedWaveNetwork, "fast", cache.step)
-        readable = self.step_in_float64(WaveNetwork, "equations", cache.step)
+        planned = self.step_in_float64(self.planned, "fast", cache.step)
+        readable = self.step_in_float64(self.readable, "equations", cache.step)
         for name, expected in readable.items():
             compare(f"network: {name}", planned[name], expected, TOLERANCE)
 

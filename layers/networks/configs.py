@@ -31,6 +31,9 @@ class WaveNetworkConfig(Settings):
     model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
     dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
     blocks: int = setting(1, "number of wave blocks", minimum=0)
+    heads: int = setting(
+        1, "networks side by side in one training, whose probabilities are averaged", minimum=1, maximum=1_000
+    )
     position_encoding: str = setting("none", "positions added to the embeddings", choices=POSITION_ENCODINGS)
     positions: int = setting(512, "most tokens of a text, where there is a position encoding", minimum=1)
     position_scale: float = setting(
