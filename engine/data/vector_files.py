@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from engine.data.blocks import BYTE_ORDER_MARK
 from engine.data.packed import unpacked
 from engine.data.texts import shown
 from engine.support.errors import UserError
@@ -96,13 +97,13 @@ class TextVectors(VectorFile):
 
     def read_head(self) -> tuple[int, int | None]:
         with unpacked(self.path) as file:
-            first = file.readline(LONGEST).removeprefix(b"\xef\xbb\xbf").split()
+            first = file.readline(LONGEST).removeprefix(BYTE_ORDER_MARK).rstrip(b" \r\n").split(b" ")
         self.has_header = len(first) == 2 and all(field.isdigit() for field in first)
         if self.has_header:
             return int(first[1]), int(first[0])
         bad = next((field for field in first[1:] if not is_number(field)), None)
         if len(first) < 2 or bad is not None:
-            found = "nothing" if not first else shown((bad or first[0]).decode("utf-8", "replace"))
+            found = shown((bad or first[0]).decode("utf-8", "replace"))
             self.wrong(1, f"expected a word and its numbers, with spaces between, got {found}", f"give {KINDS}")
         return len(first) - 1, None
 
@@ -113,7 +114,7 @@ class TextVectors(VectorFile):
                 if number == 1:
                     if self.has_header:
                         continue
-                    line = line.removeprefix(b"\xef\xbb\xbf")
+                    line = line.removeprefix(BYTE_ORDER_MARK)
                 line = line.rstrip(b" \r\n")
                 if not line:
                     continue
@@ -138,7 +139,8 @@ class TextVectors(VectorFile):
     def numbers(self, number: int, raw: bytes) -> Floats1d:
         fields = raw.split(b" ")
         try:
-            return np.array([float(field) for field in fields], np.float32)
+            with np.errstate(over="ignore"):  # values() refuses what is infinite then
+                return np.array([float(field) for field in fields], np.float32)
         except ValueError:
             bad = next(field for field in fields if not is_number(field)).decode("utf-8", "replace")
             self.wrong(number, f"{shown(bad)} is no number", f"{FETCH}, or remove the line")
