@@ -9,6 +9,8 @@ whoever receives one does not write into it. What trains and measures a network 
     loss, cache = network.loss_forward(batch, train, rng)      loss: 0-d; cache.logits (B, C), cache.labels
     network.loss_backward(cache)                               adds to every parameter's gradient
     network.probabilities(batch)                               (B, C)
+    network.embedding_table()                                  where it has one: the Parameter (V, d) whose row i
+                                                               is that of token id i; word vectors may initialise it
     network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a
                                                                batch, made ahead in a thread; draws from rng what is
                                                                drawn before parameters are read
@@ -70,16 +72,23 @@ class Parameter:
     """A trainable array and its gradient.
 
     value: float32 or float64 array. grad: None after zero_grad(), else an array like value or a RowSparse.
-    decay: whether weight decay applies (matrices yes; biases and norm gains no).
+    decay: whether weight decay applies (matrices yes; biases and norm gains no). frozen: None, or of a table with
+    row-sparse gradients (V,) booleans: rows that are never updated; no gradient of theirs is kept.
     """
 
     def __init__(self, value: Floats, decay: bool = True) -> None:
         self.value = value
         self.grad: Gradient | None = None
         self.decay = decay
+        self.frozen: Array | None = None
 
     def accumulate(self, grad: Gradient) -> None:
         """Add a gradient to what earlier backward passes left here."""
+        if self.frozen is not None:
+            if not isinstance(grad, RowSparse):
+                raise ValueError("grad: must be row-sparse where rows are frozen")
+            learning = ~self.frozen[grad.rows]
+            grad = RowSparse(grad.rows[learning], grad.values[learning])
         if self.grad is None:
             self.grad = grad
         elif isinstance(grad, RowSparse) and isinstance(self.grad, RowSparse):
@@ -162,6 +171,9 @@ class Layer:
         self.zero_grad()
         for array in self.state().values():
             array.value = to_device(array.value, device)
+        for parameter in self.parameters().values():
+            if parameter.frozen is not None:
+                parameter.frozen = to_device(parameter.frozen, device)
         return self
 
 

@@ -22,6 +22,7 @@ from engine.training.in_memory import prepare_in_memory, train_in_memory
 from engine.training.prediction import Predictor, chosen
 from engine.training.run_settings import Choices, RunSettings, layered_settings, settings_of
 from engine.training.session import network_for
+from engine.training.start_vectors import place_vectors, read_start_vectors
 from engine.training.thresholds import HALF
 from engine.training.trained_run import OpenRun, open_run
 from engine.types import Floats1d, Floats2d
@@ -57,9 +58,11 @@ class TextModel:
         settings = settings._replace(data=settings.data.replace(corpus=corpus.name))
         data = prepare_in_memory(settings, corpus)
         with using(settings.training.implementation):
-            network = network_for(settings, build_network, data).to(device)
+            network = network_for(settings, build_network, data)
+        if settings.data.vectors:
+            place_vectors(network, read_start_vectors(network, settings, data), settings.training.freeze_vectors)
         thresholds = np.full(len(data.classes), HALF) if settings.data.has_several_labels() else None
-        return cls(OpenRun(settings, network, data.vocabulary, data.classes, thresholds), data, device)
+        return cls(OpenRun(settings, network.to(device), data.vocabulary, data.classes, thresholds), data, device)
 
     @classmethod
     def open(cls, path: AnyPath, device: str = "cpu") -> "TextModel":

@@ -76,6 +76,7 @@ data_options = options(
     field_option(DataConfig, "--delimiter", "Character between columns of CSV, or tab.", metavar="SIGN"),
     field_option(DataConfig, "--quotechar", "Character around cells of CSV, or none.", metavar="SIGN"),
     field_option(DataConfig, "--tokenizer", "Existing tokenizer.json or BERT vocab.txt.", metavar="FILE"),
+    field_option(DataConfig, "--vectors", "Word vectors to start from: .vec, .txt, .bin.", metavar="FILE"),
     field_option(DataConfig, "--tokens", "Token type of the learned vocabulary."),
     field_option(DataConfig, "--vocabulary-size", "Largest size of the learned vocabulary.", metavar="N"),
 )
@@ -176,4 +177,5 @@ def settings_to_start_from(path: str, project: Project, asked: Collection[str]) 
         found = {name: value for name, value in found.items() if name not in OF_TEXTS}
     if "epochs" in asked:
         found["step_budget"] = 0
+    found.update(vectors="", freeze_vectors=False)  # its weights have come out of them
     return found

@@ -10,7 +10,7 @@ from engine.support.files import read_json
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import OF_TEXTS, Choices, RunSettings, build_settings, model_of
 
-OWN_LINES = (*OF_TEXTS, "tokenizer")
+OWN_LINES = (*OF_TEXTS, "tokenizer", "vectors")
 
 
 def run_screen(directory: RunDirectory, settings: RunSettings, choices: Choices) -> str:

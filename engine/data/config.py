@@ -49,6 +49,9 @@ class DataConfig(Settings):
     tokenizer: str = setting(
         "", "existing tokenizer.json or BERT vocab.txt; empty learns a vocabulary from the training texts"
     )
+    vectors: str = setting(
+        "", "file of word vectors for the initial embeddings: .vec, GloVe's .txt, .bin or .safetensors, also .gz"
+    )
     tokens: str = setting(
         "wordpieces",
         "token type of the learned vocabulary: words, all others are unknown, or wordpieces, into which others fall",

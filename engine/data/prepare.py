@@ -47,7 +47,8 @@ from engine.types import Ints1d
 SPLITS = ("train", "validation", "test")
 WORDS = "words.npy"
 VOCABULARY_FILES = ("tokenizer.json", "ngrams.safetensors", "affixes.json", "char_ngrams.json")
-READ_FROM = ("corpus", "train_file", "validation_file", "test_file", "tokenizer")  # whose content is in the key
+# Fields that are not in the key: of these files the content is, and vectors change no token id.
+READ_FROM = ("corpus", "train_file", "validation_file", "test_file", "tokenizer", "vectors")
 
 
 class PreparedData(NamedTuple):

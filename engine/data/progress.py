@@ -10,12 +10,17 @@ LONG = 2.0  # seconds, from which a phase has a line of its own
 
 
 class Phase:
-    """One phase. name: in the bar; done: in the line ("read train.csv"); total: of texts, or None; log: takes lines."""
+    """One phase. name: in the bar; done: in the line ("read train.csv"); total: of texts, or None; log: takes lines.
 
-    def __init__(self, name: str, done: str, total: int | None, log: Callable[[str], object] | None) -> None:
-        self.done, self.log, self.count, self.started = done, log, 0, time.perf_counter()
+    unit: what is counted.
+    """
+
+    def __init__(
+        self, name: str, done: str, total: int | None, log: Callable[[str], object] | None, unit: str = "texts"
+    ) -> None:
+        self.done, self.log, self.count, self.started, self.unit = done, log, 0, time.perf_counter(), unit
         self.bar = tqdm(
-            desc=name, total=total, unit=" texts", unit_scale=True, leave=False, disable=None, delay=LONG / 2
+            desc=name, total=total, unit=f" {unit}", unit_scale=True, leave=False, disable=None, delay=LONG / 2
         )
 
     def advance(self, texts: int) -> None:
@@ -32,4 +37,5 @@ class Phase:
         self.bar.close()
         seconds = time.perf_counter() - self.started
         if kind is None and seconds >= LONG and self.log is not None:
-            self.log(f"{self.done}: {self.count:,} texts in {seconds:.1f} s, {self.count / seconds:,.0f} texts/s")
+            speed = f"{self.count / seconds:,.0f} {self.unit}/s"
+            self.log(f"{self.done}: {self.count:,} {self.unit} in {seconds:.1f} s, {speed}")

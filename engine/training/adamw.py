@@ -122,6 +122,8 @@ class AdamW:
     def catch_up(self) -> None:
         """Let every row of lazily updated tables take the steps it missed; to be called before tables are read."""
         for name, state in self.state.items():
+            if (frozen := self.parameters[name].frozen) is not None:
+                state["last"][frozen] = int(state["t"])  # they have missed nothing: no step, no decay
             if "last" in state and uses_kernels(self.parameters[name].value):
                 adamw_cuda.catch_up(self, self.parameters[name], state)
             elif "last" in state:

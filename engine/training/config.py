@@ -53,6 +53,9 @@ class TrainingConfig(Settings):
     embedding_update: str = setting(
         "lazy", "update only the rows of a batch, or all (AdamW to the letter)", choices=EMBEDDING_UPDATES
     )
+    freeze_vectors: bool = setting(
+        False, "keep the embeddings that come from word vectors (vectors) as they are; all others are trained"
+    )
     shards: int = setting(
         0,
         "parts of a batch whose gradients are computed apart, by ranks whose number divides theirs, and summed in one "
@@ -116,6 +119,11 @@ class TrainingConfig(Settings):
             raise UserError(
                 f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, "
                 f"got {self.beta1}; or set embedding_update=dense"
+            )
+        if self.freeze_vectors and self.embedding_update != "lazy":
+            raise UserError(
+                f"freeze_vectors: expected embedding_update=lazy, got {self.embedding_update}, which updates all rows; "
+                "set one of the two"
             )
         if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
             raise UserError(

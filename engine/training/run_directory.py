@@ -1,7 +1,7 @@
 """A run's folder: its files, and the lock that keeps it to one process at a time.
 
-It holds config.toml, tokenizer.json, ngrams.safetensors, affixes.json, char_ngrams.json, metrics.jsonl, result.json,
-checkpoints/last and checkpoints/best; while the run is trained, also lock.
+It holds config.toml, tokenizer.json, ngrams.safetensors, affixes.json, char_ngrams.json, vectors.safetensors,
+metrics.jsonl, result.json, checkpoints/last and checkpoints/best; while the run is trained, also lock.
 """
 
 import contextlib
@@ -83,6 +83,7 @@ class RunDirectory:
             self.path / "affixes.json",
             self.path / "char_ngrams.json",
         )
+        self.vectors_file = self.path / "vectors.safetensors"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.onnx_file = self.path / ONNX_FILE
@@ -164,7 +165,7 @@ class RunDirectory:
 
     def files_of_a_start(self) -> list[Path]:
         """The files that are written before anything is trained, and those that a killed process left of them."""
-        files = (self.config_file, *self.vocabulary_files)
+        files = (self.config_file, *self.vocabulary_files, self.vectors_file)
         return [*files, *(left for file in files for left in leftovers(self.path, file.name))]
 
     def discard_killed_start(self) -> None:

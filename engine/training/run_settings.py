@@ -22,7 +22,7 @@ OF_TEXTS = (  # of DataConfig: where texts are, and how their files are read
     "label_separator", "label_columns", "encoding", "delimiter", "quotechar",
 )  # fmt: skip
 LENGTH = ("epochs", "step_budget")  # of TrainingConfig: how long a run goes on
-FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer")  # of DataConfig: names of files
+FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer", "vectors")  # of DataConfig: names of files
 
 
 class RunSettings(NamedTuple):
@@ -209,7 +209,27 @@ def layered_settings(
             raise UserError("corpus and train_file: both name the training texts; give one of the two")
         cleared = dict.fromkeys(("train_file", "validation_file", "test_file"), "") if "corpus" in layer else {}
         resolved.append({**cleared, **layer})
-    return build_settings(choices.classes, preset_fields(choices, preset, resolved, option), *resolved)
+    settings = build_settings(choices.classes, preset_fields(choices, preset, resolved, option), *resolved)
+    return fitted_to_vectors(settings, "dimension" in asked)
+
+
+def fitted_to_vectors(settings: RunSettings, fixed: bool) -> RunSettings:
+    """The same settings with the dimension of the file of word vectors, if one is named.
+
+    fixed: whether the dimension was asked for; UserError where that of the file is another. UserError, too, where
+    nothing can be frozen.
+    """
+    path = settings.data.vectors
+    if not path:
+        if settings.training.freeze_vectors:
+            raise UserError("freeze_vectors: there are no word vectors to freeze; name a file (--vectors FILE)")
+        return settings
+    from engine.data.vectors import open_vectors, require_dimension
+
+    dimension = open_vectors(path).dimension
+    if fixed:
+        require_dimension(path, dimension, settings.network.dimension)
+    return settings._replace(network=settings.network.replace(dimension=dimension))
 
 
 def preset_fields(choices: Choices, preset: str | None, layers: Iterable[Fields], option: str) -> Fields:

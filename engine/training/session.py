@@ -27,6 +27,7 @@ from engine.training.prolong import NEW_RUN, prolonged
 from engine.training.reduce import ALONE, Alone, require_equal
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, check_ranks, for_ranks, pinned
+from engine.training.start_vectors import begin_vectors, resume_vectors, vectors_digest
 from engine.training.trained_run import BuildNetwork, read_run_settings, vocabulary_of
 from engine.training.trainer import Trainer, Watch
 from engine.training.transfer import Source, take_weights
@@ -69,6 +70,7 @@ def start_run(
             )
             with using(settings.training.implementation):
                 network = network_for(settings, build_network, data)
+            begin_vectors(network, settings, data, directory, ranks, log, source is not None)
             begun = {"version": __version__, "device": device}
             if source is not None:
                 log(take_weights(network, data, source))
@@ -124,6 +126,7 @@ def resume_run(
         data = ranks.in_turn(lambda: prepare_again(settings, directory, cache_dir))
         with computing(settings.training, device):
             network = network_for(settings, build_network, data)
+            resume_vectors(network, settings, directory, ranks)
             prolong = epochs is not None
             return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers, True, prolong)
 
@@ -222,6 +225,7 @@ def run_to_end(
         "labels": data.classes,
         "data_fingerprint": data.fingerprint(),
         "vocabulary": ranks.of_root(lambda: vocabulary_digests(directory.vocabulary_files)),
+        **vectors_digest(settings, directory, ranks),
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
     require_equal(ranks, "the token ids", state["data_fingerprint"])

@@ -57,7 +57,11 @@ def twin_of(value: Any, functions: Functions) -> Any:
         return twin(value, functions, type(value))
     if isinstance(value, list):
         return [twin_of(item, functions) for item in value]
-    return Parameter(value.value, value.decay) if isinstance(value, Parameter) else value
+    if isinstance(value, Parameter):
+        made = Parameter(value.value, value.decay)
+        made.frozen = value.frozen
+        return made
+    return value
 
 
 INITIAL_VALUES = 0  # the random stream of the initial parameters
@@ -260,6 +264,10 @@ class TextClassifier(Part):
     def heading(self) -> str:
         """The kind of network and its choices, in a line."""
         raise NotImplementedError
+
+    def embedding_table(self) -> Parameter:
+        """The table of the embeddings of token ids (V, d)."""
+        return self.embedding.table
 
     def loss_forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats, LossCache]:
         """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""

@@ -115,6 +115,8 @@ class PlannedWaveNetwork(WaveNetwork):
             return None
         if not self.has_kernels() or config.pooling != "mean" or self.has_several_labels() or self.shortcut:
             return None
+        if self.embedding.table.frozen is not None:  # how many rows have a gradient is then known on the device alone
+            return None
         check_labels(batch.labels, len(batch.offsets) - 1, self.classifier.weight.value.shape[1])
         plan = self.plan(batch, rng)
         return pad_plan(config, plan), len(plan.ids)
