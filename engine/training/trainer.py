@@ -32,16 +32,17 @@ from engine.training.checkpoint import (
     save_checkpoint,
 )
 from engine.training.config import TrainingConfig
+from engine.training.decision import Decision, decision_in, evaluate_and_decide
 from engine.training.divergence import diverged
-from engine.training.evaluation import Evaluation, are_right, evaluate, first_nonfinite
+from engine.training.evaluation import Evaluation, are_right, first_nonfinite
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.observers import EpochEnd, Observer
 from engine.training.reduce import ALONE, Alone, RankFailed, require_equal_weights
 from engine.training.run_directory import RunDirectory
+from engine.training.selection import score_of, take_if_better, validation_figures
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import Bad, DeviceRecords, NotFinite, learning_rate, update
-from engine.training.thresholds import evaluate_and_choose
-from engine.types import Floats1d, Ints1d
+from engine.types import Ints1d
 
 DROPOUT_STREAM = 103
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
@@ -89,7 +90,8 @@ class Trainer:
         self.pending_metrics: list[dict[str, Any]] = []
         self.records: DeviceRecords | None = None  # of steps on a device that have not been fetched yet
         self.saved_at, self.saving_took = time.monotonic(), 0.0
-        self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
+        self.decision = Decision()  # of the best epoch
+        network.temperature = 1.0  # until load_best()
 
     def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
@@ -300,27 +302,16 @@ class Trainer:
         if self.data.validation is None:
             better = True
         else:
-            texts, classes, thresholds = self.data.validation, self.data.classes, None
-            if texts.labels is not None and texts.labels.ndim == 2:
-                result, thresholds = evaluate_and_choose(
-                    self.network, texts, classes, self.config.thresholds, self.ranks
-                )
-            else:
-                result = evaluate(self.network, texts, classes, self.ranks)
+            texts, classes, config = self.data.validation, self.data.classes, self.config
+            result, decision = evaluate_and_decide(self.network, texts, classes, config, self.ranks)
             if not math.isfinite(result.loss):
                 raise self.diverged(progress.step, f"the validation loss is {result.loss}", "the probabilities")
-            score, best = result.accuracy, progress.best_accuracy
-            self.pending_metrics[-1].update(validation_accuracy=result.accuracy, validation_loss=result.loss)
-            if result.micro_f1 is not None:
-                score, best = result.micro_f1, progress.best_micro_f1
-                self.pending_metrics[-1]["validation_micro_f1"] = result.micro_f1
-            better = (score, -result.loss) > (best, -progress.best_loss)
+            self.pending_metrics[-1].update(validation_figures(result, config.select))
+            score = abs(score_of(result, config.select))
             bar.set_postfix_str(f"{progress_text(self.pending_metrics[-1])}, validation {score:.4f}")
+            better = take_if_better(result, progress, config.select)
             if better:
-                progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
-                if result.micro_f1 is not None:
-                    progress.best_micro_f1 = result.micro_f1
-                self.thresholds = thresholds
+                self.decision = decision
         progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
         if better:
             progress.best_epoch = progress.epoch
@@ -354,15 +345,17 @@ class Trainer:
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
-        if folder == self.run.best and self.thresholds is not None:
-            state["thresholds"] = self.thresholds.tolist()
+        if folder == self.run.best:
+            state.update(self.decision.state())
         twin = self.run.best if folder == self.run.last else None
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
 
     def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""
         state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
-        self.thresholds = thresholds_in(state)
+        several = "thresholds" in state
+        self.decision = decision_in(state, len(self.data.classes), several, self.run.best / "state.json")
+        self.network.temperature = self.decision.temperature
         load_weights(self.network, arrays["weights"], self.run.best)
         self.network.to(self.device)
 
@@ -373,11 +366,6 @@ class Trainer:
             if self.ranks.is_root:
                 self.run.append_metrics(self.pending_metrics[:cut])
             self.pending_metrics = self.pending_metrics[cut:]
-
-
-def thresholds_in(state: dict[str, Any]) -> Floats1d | None:
-    """(C,) the thresholds in the state of a best checkpoint, or None."""
-    return np.array(state["thresholds"]) if "thresholds" in state else None
 
 
 def progress_text(line: dict[str, Any]) -> str:

@@ -187,6 +187,8 @@ def build(graph: Graph, network: WaveNetwork) -> str:
         x = add_block(graph, block, f"blocks.{number}", x, counts, first, second)
     x = add_pooling(graph, x, counts, cuts["text"], config)  # E14
     logits = add_linear(graph, network.classifier, "classifier", x)  # E8
+    if network.temperature != 1:
+        logits = graph.node("Div", logits, graph.constant(network.temperature))
     if network.has_several_labels():
         return graph.node("Sigmoid", logits)
     return graph.node("Softmax", logits, axis=-1)

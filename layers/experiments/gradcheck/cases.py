@@ -5,6 +5,7 @@ of their own. Dropout is checked with a generator that starts anew at every call
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -223,14 +224,26 @@ def draw_bag_pooling(functions: Functions, kind: str, rng: Generator) -> Problem
     return Problem(functions.bag_pooling_forward, functions.bag_pooling_backward, inputs)
 
 
-def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
+def draw_softmax_cross_entropy(smoothing: float, weighted: bool, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5), rng.integers(0, 3, 5), smoothing)
-    return Problem(*FAST.pairs["softmax_cross_entropy"], inputs)
+    return loss_problem("softmax_cross_entropy", inputs, rng.uniform(0.2, 5.0, 3) if weighted else None)
 
 
-def draw_sigmoid_cross_entropy(smoothing: float, rng: Generator) -> Problem:
+def draw_sigmoid_cross_entropy(smoothing: float, weighted: bool, rng: Generator) -> Problem:
     inputs = (random_rows(rng, 5), rng.random((5, 3)) < 0.4, smoothing)
-    return Problem(*FAST.pairs["sigmoid_cross_entropy"], inputs)
+    return loss_problem("sigmoid_cross_entropy", inputs, rng.uniform(0.2, 5.0, (2, 3)) if weighted else None)
+
+
+def loss_problem(name: str, inputs: tuple[Any, ...], weights: Any) -> Problem:
+    """The Problem of a loss, whose weights of classes, if any, are constants."""
+    forward, backward = FAST.pairs[name]
+    if weights is None:
+        return Problem(forward, backward, inputs)
+
+    def weighted(z: Any, labels: Any, smoothing: float) -> Any:
+        return forward(z, labels, smoothing, array_module(z).asarray(weights, z.real.dtype))
+
+    return Problem(weighted, backward, inputs)
 
 
 def draw_attention(heads: int, rng: Generator) -> Problem:
@@ -274,8 +287,9 @@ CASES = [
     *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
     *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, FAST, kind)) for kind in pooling.POOLINGS),
     Case("E14 pooling over a bag, by equations", partial(draw_bag_pooling, FUNCTIONS["equations"], "mean")),
-    Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
-    Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
+    Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0, False)),
+    Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1, False)),
+    Case("E15 cross-entropy, smoothed, weighted", partial(draw_softmax_cross_entropy, 0.1, True)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
     Case("E17 magnitude of a modulation, sentences", draw_modulated_magnitude_of_sentences),
     Case("E17 magnitude of a modulation, counts", partial(draw_bag_magnitude, FAST)),
@@ -286,8 +300,9 @@ CASES = [
     Case("E21 residual", draw_residual),
     Case("E22 position encoding", draw_position_encoding),
     *(Case(f"E23 {kind}, {scope}", partial(draw_wave, kind, scope)) for kind in wave.WAVES for scope in wave.SCOPES),
-    Case("E24 sigmoid cross-entropy", partial(draw_sigmoid_cross_entropy, 0.0)),
-    Case("E24 sigmoid cross-entropy, smoothed", partial(draw_sigmoid_cross_entropy, 0.1)),
+    Case("E24 sigmoid cross-entropy", partial(draw_sigmoid_cross_entropy, 0.0, False)),
+    Case("E24 sigmoid cross-entropy, smoothed", partial(draw_sigmoid_cross_entropy, 0.1, False)),
+    Case("E24 sigmoid cross-entropy, smoothed, weighted", partial(draw_sigmoid_cross_entropy, 0.1, True)),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,
 ]

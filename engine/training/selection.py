@@ -1,0 +1,49 @@
+"""Which epoch is the best one: the field `select` names the validation figure that decides, ties go to the lower loss.
+
+accuracy    the share of texts with the right label; micro F1 where a text may have several
+macro_f1    the mean of the F1 of the classes, a rare one counting as much as a frequent one
+loss        the mean cross-entropy, without weights of classes
+"""
+
+from engine.training.checkpoint import Progress
+from engine.training.evaluation import Evaluation
+
+
+def score_of(result: Evaluation, select: str) -> float:
+    """The figure that decides, as a number that is better the larger it is."""
+    if select == "loss":
+        return -result.loss
+    if select == "macro_f1":
+        return result.macro_f1
+    return result.accuracy if result.micro_f1 is None else result.micro_f1
+
+
+def best_score(progress: Progress, select: str, several: bool) -> float:
+    """score_of() the best epoch so far. several: whether a text may have several labels."""
+    if select == "loss":
+        return -progress.best_loss
+    if select == "macro_f1":
+        return progress.best_macro_f1
+    return progress.best_micro_f1 if several else progress.best_accuracy
+
+
+def take_if_better(result: Evaluation, progress: Progress, select: str) -> bool:
+    """Whether an epoch is better than the best so far, whose figures in `progress` are then replaced by its own."""
+    best = best_score(progress, select, result.micro_f1 is not None)
+    better = (score_of(result, select), -result.loss) > (best, -progress.best_loss)
+    if better:
+        progress.best_accuracy, progress.best_loss = result.accuracy, result.loss
+        progress.best_macro_f1 = result.macro_f1
+        if result.micro_f1 is not None:
+            progress.best_micro_f1 = result.micro_f1
+    return better
+
+
+def validation_figures(result: Evaluation, select: str) -> dict[str, float]:
+    """The fields that the validation of an epoch adds to its last line of metrics."""
+    figures = {"validation_accuracy": result.accuracy, "validation_loss": result.loss}
+    if result.micro_f1 is not None:
+        figures["validation_micro_f1"] = result.micro_f1
+    if select == "macro_f1":
+        figures["validation_macro_f1"] = result.macro_f1
+    return figures
