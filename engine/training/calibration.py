@@ -88,6 +88,12 @@ def logits_of(probabilities: Floats2d, several: bool) -> Floats2d:
     return np.log(p) - np.log1p(-p)
 
 
+def sigmoid(z: Floats2d) -> Floats2d:
+    """σ(z) = 1/(1 + exp(−z)), which does not overflow."""
+    p: Floats2d = (1 + np.tanh(z / 2)) / 2
+    return p
+
+
 def softmax(z: Floats2d) -> Floats2d:
     """softmax over the last axis."""
     exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
@@ -98,13 +104,13 @@ def softmax(z: Floats2d) -> Floats2d:
 def tempered(probabilities: Floats2d, temperature: float, several: bool) -> Floats2d:
     """(N, C) probabilities at a temperature, from those at temperature 1. several: of independent decisions."""
     z = logits_of(probabilities, several) / temperature
-    return 1 / (1 + np.exp(-z)) if several else softmax(z)
+    return sigmoid(z) if several else softmax(z)
 
 
 def derivatives(labels: Array, z: Floats2d, beta: float) -> tuple[float, float]:
     """(f′, f″) at β. labels: (N,) classes, or (N, C) booleans. z: (N, C) logits."""
     if labels.ndim == 2:
-        p = 1 / (1 + np.exp(-beta * z))
+        p = sigmoid(beta * z)
         slopes, curvatures = (z * (p - labels)).sum(axis=1), (z**2 * p * (1 - p)).sum(axis=1)
     else:
         p = softmax(beta * z)

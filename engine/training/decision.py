@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.arrays.backend import to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
 from engine.training.calibration import fit_temperature, tempered
+from engine.training.checkpoint import Progress
 from engine.training.class_factors import choose_factors
 from engine.training.config import TrainingConfig
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
@@ -75,3 +77,19 @@ def evaluate_and_decide(
         factors = choose_factors(labels, probabilities)
     result = evaluate_probabilities(labels, probabilities, names, thresholds, factors)
     return result, Decision(temperature, thresholds, factors)
+
+
+def chosen_figures(
+    config: TrainingConfig, progress: Progress, decision: Decision, network: Any, classes: Sequence[str]
+) -> dict[str, Any]:
+    """The entries of result.json about weights, selection and decisions that are not as by default."""
+    found: dict[str, Any] = {}
+    if config.select == "macro_f1" and progress.best_macro_f1 >= 0:
+        found["validation_macro_f1"] = progress.best_macro_f1
+    if decision.temperature != 1:
+        found["temperature"] = decision.temperature
+    if decision.factors is not None:
+        found["factors"] = dict(zip(classes, decision.factors.tolist()))
+    if config.class_weights != "none":  # of a yes, where a text may have several labels
+        found["class_weights"] = dict(zip(classes, np.atleast_2d(to_host(network.class_weights))[-1].tolist()))
+    return found

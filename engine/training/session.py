@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine import __version__
-from engine.arrays.backend import peak_memory_bytes, resolve_device, to_host
+from engine.arrays.backend import peak_memory_bytes, resolve_device
 from engine.arrays.matmul import check_precision
 from engine.data.prepare import PreparedData, prepare
 from engine.data.reading import open_corpus
@@ -19,10 +19,10 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
 from engine.support.implementation import current, using
 from engine.support.paths import absolute
-from engine.training.checkpoint import Progress, drop
+from engine.training.checkpoint import drop
 from engine.training.class_weights import weigh_classes
 from engine.training.config import computing
-from engine.training.decision import Decision
+from engine.training.decision import chosen_figures
 from engine.training.evaluation import evaluate
 from engine.training.observers import EpochLines, Observer, bar_is_shown
 from engine.training.prolong import NEW_RUN, prolonged
@@ -191,22 +191,6 @@ def network_for(settings: RunSettings, build_network: BuildNetwork, data: Prepar
     return network
 
 
-def chosen_figures(
-    settings: RunSettings, progress: Progress, decision: Decision, network: Any, classes: Sequence[str]
-) -> dict[str, Any]:
-    """The entries of result.json about weights, selection and decisions that are not as by default."""
-    found: dict[str, Any] = {}
-    if settings.training.select == "macro_f1" and progress.best_macro_f1 >= 0:
-        found["validation_macro_f1"] = progress.best_macro_f1
-    if decision.temperature != 1:
-        found["temperature"] = decision.temperature
-    if decision.factors is not None:
-        found["factors"] = dict(zip(classes, decision.factors.tolist()))
-    if settings.training.class_weights != "none":  # of a yes, where a text may have several labels
-        found["class_weights"] = dict(zip(classes, np.atleast_2d(to_host(network.class_weights))[-1].tolist()))
-    return found
-
-
 def run_to_end(
     settings: RunSettings,
     network: Any,
@@ -268,8 +252,9 @@ def run_to_end(
     trainer.load_best()
     test, decision = None, trainer.decision
     if data.test:
-        rules = {"thresholds": decision.thresholds, "factors": decision.factors}
-        test = evaluate(network, data.test, data.classes, ranks, **rules)
+        test = evaluate(
+            network, data.test, data.classes, ranks, thresholds=decision.thresholds, factors=decision.factors
+        )
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -298,7 +283,7 @@ def run_to_end(
         result["thresholds"] = None if decision.thresholds is None else decision.thresholds.tolist()
     else:
         result["test_calibration_error"] = test.calibration_error if test else None
-    result.update(chosen_figures(settings, progress, decision, network, data.classes))
+    result.update(chosen_figures(settings.training, progress, decision, network, data.classes))
     if device == "cuda":
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
     if worst_differences:  # of implementation=check, each as a share of its tolerance

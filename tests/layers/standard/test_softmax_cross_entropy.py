@@ -94,6 +94,14 @@ def test_weights_of_one_change_no_bit(dtype, smoothing):
     assert found.dtype == dtype and to_bytes(found) == to_bytes(softmax_cross_entropy_backward(0.3, cache))
 
 
+def test_the_weighted_example_of_the_chapter():
+    z, labels = np.log([[1.0, 2.0, 5.0], [1.0, 1.0, 2.0]]), np.array([1, 2])
+    loss, cache = softmax_cross_entropy_forward(z, labels, 0.0, np.array([1.0, 0.5, 1.5]))
+    assert round(float(loss), 4) == 0.8664
+    dz = [[0.03125, -0.1875, 0.15625], [0.1875, 0.1875, -0.375]]
+    assert np.max(abs(softmax_cross_entropy_backward(1.0, cache) - dz)) <= 1e-15
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.25])
 def test_a_weight_of_three_is_three_texts(smoothing):
     """Loss times number of texts, and the gradient of a text and of its copies together."""
