@@ -143,14 +143,18 @@ def log_count_ratios(entries: int, classes: int) -> Flops:
     return Flops((8 * entries + 4) * classes, 0)
 
 
-def softmax_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> Flops:
-    """smoothing: one more per logit forward if it is not 0."""
-    return Flops(((5 + (smoothing > 0)) * classes + 4) * texts, (3 * classes + 2) * texts)
+def softmax_cross_entropy(texts: int, classes: int, smoothing: float = 0.0, weighted: bool = False) -> Flops:
+    """smoothing: one more per logit forward if it is not 0; weighted: whether classes have weights."""
+    smoothed = smoothing > 0
+    forward = (5 + smoothed + (weighted and smoothed)) * classes + 4 + weighted
+    return Flops(forward * texts, ((3 + weighted) * classes + 2) * texts)
 
 
-def sigmoid_cross_entropy(texts: int, classes: int, smoothing: float = 0.0) -> Flops:
-    """smoothing: three more per logit forward if it is not 0."""
-    return Flops((10 + 3 * (smoothing > 0)) * classes * texts, 13 * classes * texts)
+def sigmoid_cross_entropy(texts: int, classes: int, smoothing: float = 0.0, weighted: bool = False) -> Flops:
+    """smoothing: three more per logit forward if it is not 0; weighted: whether decisions have weights."""
+    smoothed = smoothing > 0
+    forward = 10 + 3 * smoothed + weighted * (1 + smoothed)
+    return Flops(forward * classes * texts, (13 + weighted) * classes * texts)
 
 
 def attention(text_lengths: Iterable[int], d: int, heads: int) -> Flops:

@@ -23,6 +23,8 @@ from engine.data.texts import Corpus, LabelledTexts, shown
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.settings import Settings
+from engine.training.class_factors import decide
+from engine.training.class_weights import given_weights
 from engine.training.config import TrainingConfig
 from engine.training.run_settings import OF_TEXTS
 from engine.types import Array, Floats2d
@@ -82,6 +84,7 @@ class WaveClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"y: expected two classes at least, got one class, {shown(self.classes_.tolist()[0])}")
         given = {name: getattr(self, name) for name in FIELDS if getattr(self, name) is not None}
+        given.update(self._weights_by_number())
         corpus = Corpus("texts of fit()", LabelledTexts(texts, [str(number) for number in numbers.tolist()], "X"))
         try:
             model = TextModel.build(corpus, make_settings(self.preset, seed=self._seed(), **given), self.device)
@@ -102,8 +105,8 @@ class WaveClassifier(ClassifierMixin, BaseEstimator):
         return normalized
 
     def predict(self, X: Any) -> Array:
-        """(N,): the most probable class of each text, in the dtype of y."""
-        best = self.predict_proba(X).argmax(axis=1)
+        """(N,): the class of each text, in the dtype of y: the most probable one, unless decision is "thresholds"."""
+        best = decide(self.predict_proba(X), self.model_.run.factors)
         labels: Array = self.classes_[best]
         return labels
 
@@ -128,6 +131,19 @@ class WaveClassifier(ClassifierMixin, BaseEstimator):
         labels: Array = column_or_1d(y, warn=True)
         check_classification_targets(labels)
         return labels
+
+    def _weights_by_number(self) -> dict[str, str]:
+        """class_weight_values, if any, with the numbers of the classes, which are their names here, for the classes."""
+        if not getattr(self, "class_weight_values", None):
+            return {}
+        try:
+            names = [str(name) for name in self.classes_.tolist()]
+            weights = given_weights(self.class_weight_values, names)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return {
+            "class_weight_values": ",".join(f"{number}={weight!r}" for number, weight in enumerate(weights.tolist()))
+        }
 
     def _seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)):

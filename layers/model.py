@@ -18,6 +18,8 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath
 from engine.support.implementation import using
 from engine.training.checkpoint import load_weights
+from engine.training.class_factors import decide
+from engine.training.decision import Decision, decision_in
 from engine.training.in_memory import prepare_in_memory, train_in_memory
 from engine.training.prediction import Predictor, chosen
 from engine.training.run_settings import Choices, RunSettings, layered_settings, settings_of
@@ -77,9 +79,9 @@ class TextModel:
         if self.data is None:
             raise ValueError("data: this model was opened, not built; build one with TextModel.build(corpus, settings)")
         run = self.run
-        self.metrics, thresholds = train_in_memory(run.network, run.settings, self.data, self.device, hide_bar)
-        if thresholds is not None:
-            self.run = run._replace(thresholds=thresholds)
+        self.metrics, decision = train_in_memory(run.network, run.settings, self.data, self.device, hide_bar)
+        if decision.thresholds is not None or decision.factors is not None:
+            self.run = run._replace(thresholds=decision.thresholds, factors=decision.factors)
         self.predictor = None
         return self
 
@@ -111,10 +113,10 @@ class TextModel:
         return [[self.classes[c] for c in chosen(row, self.thresholds)] for row in self.probabilities(texts)]
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable class of each text. ValueError where it may have several labels."""
+        """The class of each text: the most probable one, by the factors of the run. ValueError for several labels."""
         if self.thresholds is not None:
             raise ValueError("labels: expected one, got several; call label_sets() or probabilities()")
-        return [self.classes[best] for best in self.probabilities(texts).argmax(axis=1).tolist()]
+        return [self.classes[best] for best in decide(self.probabilities(texts), self.run.factors).tolist()]
 
     def save(self, folder: AnyPath, precision: str = "float32") -> None:
         """Write the model into a new folder, its weights in float32 or float16. UserError where the folder is taken."""
@@ -127,8 +129,7 @@ class TextModel:
         vocabulary = (run.vocabulary.tokenizer.to_str(), *run.vocabulary[1:])
         sections = run.settings.sections()
         kept = {"sections": sections, "weights": weights, "vocabulary": vocabulary, "classes": run.classes}
-        if run.thresholds is not None:
-            kept["thresholds"] = run.thresholds
+        kept.update(Decision(run.network.temperature, run.thresholds, run.factors).state())
         return {**kept, "device": self.device, "metrics": self.metrics}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -139,6 +140,9 @@ class TextModel:
             network = build_network(settings.network, vocabulary.size(), len(state["classes"]), None)
         load_weights(network, {name: np.array(w) for name, w in state["weights"].items()}, "the pickle")
         network = network.to(state["device"])
-        run = OpenRun(settings, network, vocabulary, state["classes"], state.get("thresholds"))
+        several, classes = settings.data.has_several_labels(), state["classes"]
+        decision = decision_in(state, len(classes), several, "the pickle")
+        network.temperature = decision.temperature
+        run = OpenRun(settings, network, vocabulary, classes, decision.thresholds, decision.factors)
         self.__init__(run, None, state["device"])  # type: ignore[misc]
         self.metrics = state["metrics"]

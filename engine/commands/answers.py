@@ -34,11 +34,15 @@ DIGITS = 6
 
 
 class Wanted(NamedTuple):
-    """The answer to each text: its `top` labels, none below `threshold`, and all `probabilities` or not."""
+    """The answer to each text: its `top` labels, none below `threshold`, and all `probabilities` or not.
+
+    factors: (C,) by which probabilities are multiplied to put the labels in order, or None.
+    """
 
     top: int = 1
     threshold: float = 0.0
     probabilities: bool = False
+    factors: Floats1d | None = None
 
     def columns(self, classes: Sequence[str], label: str) -> dict[str, type]:
         """{name: type} of the columns of cells(). label: the name of the first."""
@@ -53,11 +57,13 @@ class Wanted(NamedTuple):
         return f", {count:,} of them below the threshold {self.threshold:g}" if self.threshold else ""
 
     def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
-        """The cells of each text: labels by falling probability, each with its own, then those of all classes.
+        """The cells of each text: labels by falling probability times factor, each with its probability, then those of
+        all classes.
 
         The first label is empty where its probability is below the threshold. probabilities: (N, C).
         """
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
+        weighted = probabilities if self.factors is None else probabilities * self.factors
+        best = np.argsort(-weighted, axis=1, kind="stable")[:, : self.top]
         most = np.take_along_axis(probabilities, best, axis=1)
         rows = []
         for ranks, values, row in zip(best.tolist(), most.tolist(), probabilities.tolist()):

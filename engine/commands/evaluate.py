@@ -81,7 +81,9 @@ def evaluate_command(project: Project) -> click.Command:
         accuracy, macro_f1 = f"accuracy {100 * result.accuracy:.2f} %", f"macro F1 {100 * result.macro_f1:.2f} %"
         if result.micro_f1 is not None:
             accuracy, macro_f1 = f"micro F1 {100 * result.micro_f1:.2f} %", f"{macro_f1}, subset {accuracy}"
-        click.echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}")
+        error = result.calibration_error
+        calibration = "" if error is None else f", expected calibration error {100 * error:.2f} %"
+        click.echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}{calibration}")
 
     return evaluate
 

@@ -132,7 +132,7 @@ def wanted_of(
     from engine.data.label_sets import LabelCells
 
     if predictor.thresholds is None:
-        return Wanted(top or 1, threshold or 0.0, probabilities)
+        return Wanted(top or 1, threshold or 0.0, probabilities, predictor.factors)
     if probabilities and not has_cells:
         raise UserError("--probabilities: the run gives a text several labels or none; add --json, or use --file")
     thresholds = predictor.thresholds if threshold is None else [threshold] * len(predictor.classes)

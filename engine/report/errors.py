@@ -13,9 +13,9 @@ from engine.data.config import DataConfig
 from engine.data.prepare import encode_labelled
 from engine.data.reading import read_corpus, read_test_texts
 from engine.data.texts import LabelledTexts
-from engine.report.calibration import Calibration, calibrate
 from engine.report.runs import Run
 from engine.support.errors import UserError
+from engine.training.calibration import Calibration, calibrate
 from engine.training.config import computing
 from engine.training.evaluation import (
     ClassRow,
@@ -131,7 +131,7 @@ def measure(
         if opened.thresholds is not None:
             probabilities = predict_probabilities(opened.network, batch)
             return measured_sets(split, opened.classes, texts.texts, batch.labels, probabilities, opened.thresholds)
-        predicted, probability = predict_classes(opened.network, batch)
+        predicted, probability = predict_classes(opened.network, batch, factors=opened.factors)
     return measured(split, opened.classes, texts.texts, batch.labels, predicted, probability)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.report.calibration import BINS
 from engine.report.curve_pictures import curves_pictures
 from engine.report.errors import Unmeasured
 from engine.report.figures import require_matplotlib
@@ -17,6 +16,7 @@ from engine.report.summary import NONE, Figures, Report, facts_of, figures_of, o
 from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.files import require_writable, write_text
+from engine.training.calibration import BINS
 
 ENDINGS = (".html", ".htm")
 SETTING_CHARACTERS = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine.report.calibration import Calibration, draw_reliability
+from engine.report.calibration import draw_reliability
 from engine.report.confusion_matrix import MOST_CLASSES, OTHERS, draw_matrix
 from engine.report.errors import (
     Errors,
@@ -19,6 +19,7 @@ from engine.report.figures import svg_text
 from engine.report.html import NO_BREAK, inline_svg, readable
 from engine.report.runs import NAME_CHARACTERS, Run
 from engine.report.summary import percent
+from engine.training.calibration import Calibration
 from engine.training.evaluation import ClassRow
 
 BEGINNING = 240  # characters of a text that are shown before the rest is folded

@@ -22,7 +22,9 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, require_vacant, write_json
 from engine.support.paths import names_of
 from engine.training.checkpoint import FORMAT
+from engine.training.class_factors import decide
 from engine.training.config import computing
+from engine.training.decision import Decision
 from engine.training.evaluation import predict_probabilities
 from engine.training.run_directory import ONNX_FILE, RunDirectory
 from engine.training.run_settings import FILE_FIELDS, NetworkClasses, RunSettings
@@ -101,8 +103,7 @@ def fill(
         "versions": {"format": FORMAT, "numpy": np.__version__},
         "files": files,
     }
-    if run.thresholds is not None:
-        state["thresholds"] = run.thresholds.tolist()
+    state.update(Decision(run.network.temperature, run.thresholds, run.factors).state())
     write_json(directory.path / STATE, state)  # last: without it the folder is none
 
 
@@ -165,7 +166,7 @@ def export_run(
         with computing(run.settings.training, "cpu"):
             before, after = (predict_probabilities(each.network, texts) for each in (run, exported))
         if run.thresholds is None:
-            changed = np.count_nonzero(before.argmax(axis=1) != after.argmax(axis=1))
+            changed = np.count_nonzero(decide(before, run.factors) != decide(after, run.factors))
         else:
             changed = np.count_nonzero(((before >= run.thresholds) != (after >= run.thresholds)).any(axis=1))
         largest = float(np.abs(before - after).max(initial=0))

@@ -16,6 +16,8 @@ from engine.types import Floats2d
 class OnnxNetwork:
     """The network of a model.onnx, which has no parameters that one could see or train."""
 
+    temperature = 1.0  # its graph divides by that of the run
+
     def __init__(self, path: Path, digest: str) -> None:
         """digest: hexadecimal SHA-256 of the file. UserError where that differs, or onnxruntime is missing."""
         try:

@@ -37,6 +37,7 @@ class Progress:
     train_seconds: float = 0.0
     best_accuracy: float = -1.0
     best_micro_f1: float = -1.0  # where a text may have several labels
+    best_macro_f1: float = -1.0
     best_loss: float = sys.float_info.max  # finite, so that state.json is plain JSON
     best_epoch: float = 0.0  # epochs that the best weights were trained; whole unless validated within one
     validations_without_gain: int = 0

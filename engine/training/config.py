@@ -10,8 +10,12 @@ from engine.arrays.matmul import PRECISIONS, product_precision
 from engine.support.errors import UserError
 from engine.support.implementation import IMPLEMENTATIONS, using
 from engine.support.settings import Settings, setting
+from engine.training.calibration import CALIBRATIONS
+from engine.training.class_factors import DECISIONS
+from engine.training.class_weights import CLASS_WEIGHTS, check_class_weights
 
 THRESHOLDS = ("one", "each", "half")
+SELECT = ("accuracy", "macro_f1", "loss")
 EMBEDDING_UPDATES = ("lazy", "dense")
 LONG_EPOCH = 3_000  # steps
 VALIDATION_STEPS, MOST_VALIDATIONS = 500, 4  # in an epoch, where their number is left to the program
@@ -89,8 +93,7 @@ class TrainingConfig(Settings):
     )
     patience: int = setting(
         3,
-        "stop after this many epochs without a better validation accuracy, micro F1 with several labels; "
-        "0 never stops early",
+        "stop after this many epochs without a better validation figure, that of select; 0 never stops early",
         minimum=0,
     )
     validations: int = setting(
@@ -112,9 +115,33 @@ class TrainingConfig(Settings):
         "each, of the largest validation F1, or half: 0.5",
         choices=THRESHOLDS,
     )
+    class_weights: str = setting(
+        "none",
+        "weights of the training texts by their class, 1 on average: balanced by 1/n of a class of n texts, sqrt by "
+        "its root, or given",
+        choices=CLASS_WEIGHTS,
+    )
+    class_weight_values: str = setting(
+        "", "of class_weights=given: numbers in proportion to the weights, such as spam=5,ham=1; 1 for other classes"
+    )
+    select: str = setting(
+        "accuracy",
+        "validation figure of the best epoch; with several labels a text, accuracy stands for micro F1",
+        choices=SELECT,
+    )
+    decision: str = setting(
+        "argmax",
+        "where a text has one label: the most probable class, or probabilities divided by thresholds of classes that "
+        "raise the validation macro F1",
+        choices=DECISIONS,
+    )
+    calibration: str = setting(
+        "none", "divide the logits of probabilities by a temperature fitted to validation texts", choices=CALIBRATIONS
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_class_weights(self.class_weights, self.class_weight_values)
         if self.embedding_update == "lazy" and self.beta1 >= math.sqrt(self.beta2):
             raise UserError(
                 f"beta1: expected a number below sqrt(beta2) = {math.sqrt(self.beta2):.4g} for lazy updates, "

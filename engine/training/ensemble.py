@@ -4,7 +4,8 @@
 
 Runs that differ in their seed err on different texts, and the mean undoes part of that. Its loss is at most the mean of
 their losses, since −log is convex; its accuracy has no such bound. Each run keeps its own vocabulary. Where a text may
-have several labels, the thresholds are the mean of those of the runs.
+have several labels, the thresholds are the mean of those of the runs; where it has one, the factors of classes
+(class_factors.py) are the geometric mean. Each run's probabilities are at its own temperature.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from engine.data.prepare import encode_plain_texts
 from engine.data.reading import for_other_file, read_test_texts
 from engine.data.texts import encode_label_sets, encode_labels, listed, sorted_names
 from engine.support.settings import Settings
+from engine.training.class_factors import mean_factors
 from engine.training.config import computing
 from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
 from engine.training.prediction import common_classes, mean_thresholds, require_kind
@@ -31,18 +33,18 @@ def probabilities_of_each(
     network_classes: Mapping[str, type[Settings]],
     build_network: Callable[..., Any],
     device: str,
-) -> Iterator[tuple[Floats2d, Floats1d | None]]:
-    """The (N, C) float64 class probabilities of N texts by one run after the other, and its thresholds, if any.
+) -> Iterator[tuple[Floats2d, Floats1d | None, Floats1d | None]]:
+    """The (N, C) float64 class probabilities of N texts by one run after the other, its thresholds and its factors.
 
     One network at a time is in memory.
     """
 
-    def probabilities(path: str | Path) -> tuple[Floats2d, Floats1d | None]:
+    def probabilities(path: str | Path) -> tuple[Floats2d, Floats1d | None, Floats1d | None]:
         run = open_run(path, network_classes, build_network, device)
         batch = encode_plain_texts(run.settings.data, run.vocabulary, texts)
         with computing(run.settings.training, device):
             found: Floats2d = predict_probabilities(run.network, batch).astype(np.float64)
-            return found, run.thresholds
+            return found, run.thresholds, run.factors
 
     return map(probabilities, paths)
 
@@ -82,26 +84,25 @@ def evaluate_ensemble(
             "count as wrong; --strict refuses them"
         )
 
-    def measured(probabilities: Floats2d, own: Floats1d | None) -> Evaluation:
+    def measured(probabilities: Floats2d, *rules: Floats1d | None) -> Evaluation:
         padded = np.pad(probabilities, ((0, 0), (0, len(unknown))))
-        if own is None:
-            result = evaluate_probabilities(labels, padded, classes)
-        else:
-            result = evaluate_probabilities(labels, padded, classes, np.pad(own, (0, len(unknown)), constant_values=1))
+        known = [None if own is None else np.pad(own, (0, len(unknown)), constant_values=1) for own in rules]
+        result = evaluate_probabilities(labels, padded, classes, *known)
         if not unknown:
             return result
         if several:
             return result._replace(loss=evaluate_probabilities(labels[:, :count], probabilities, classes[:count]).loss)
-        known = labels < count
-        return result._replace(loss=evaluate_probabilities(labels[known], padded[known], classes).loss)
+        of_class = labels < count
+        return result._replace(loss=evaluate_probabilities(labels[of_class], padded[of_class], classes).loss)
 
     total: Any = 0
-    members, thresholds = [], []
-    for path, (probabilities, own) in zip(
+    members, thresholds, factors = [], [], []
+    for path, (probabilities, own, own_factors) in zip(
         paths, probabilities_of_each(paths, texts.texts, network_classes, build_network, device)
     ):
         require_kind(path, own is not None, several, paths[0])
         total = total + probabilities
         thresholds.append(own)
-        members.append(measured(probabilities, own))
-    return measured(total / len(paths), mean_thresholds(thresholds)), members
+        factors.append(own_factors)
+        members.append(measured(probabilities, own, own_factors))
+    return measured(total / len(paths), mean_thresholds(thresholds), mean_factors(factors, count)), members

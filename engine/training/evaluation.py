@@ -17,6 +17,8 @@ import numpy.typing as npt
 from engine.arrays.backend import array_module, to_host
 from engine.arrays.ragged import RaggedBatch
 from engine.data.batching import ordered_batches, take
+from engine.training.calibration import calibrate
+from engine.training.class_factors import decide
 from engine.training.reduce import ALONE, Alone
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d
 
@@ -35,6 +37,7 @@ class Evaluation(NamedTuple):
     """Measures of predictions. accuracy, macro_f1: in [0, 1]; loss: mean cross-entropy in nat; classes: a row each.
 
     micro_f1: in [0, 1] where a text may have several labels; else it would be the accuracy, and is None.
+    calibration_error: the expected one (calibration.py), where a text has one label and probabilities are known.
     """
 
     accuracy: float
@@ -42,6 +45,7 @@ class Evaluation(NamedTuple):
     loss: float
     classes: list[ClassRow]
     micro_f1: float | None = None
+    calibration_error: float | None = None
 
 
 def confusion_counts(labels: Ints1d, predictions: Ints1d, count: int) -> npt.NDArray[np.int64]:
@@ -107,15 +111,18 @@ def batch_probabilities(
         yield rows, to_host(network.probabilities(take(texts, rows)._replace(labels=None)))
 
 
-def predict_classes(network: Any, texts: RaggedBatch, batch_size: int = 128) -> tuple[Ints1d, Floats1d]:
-    """The most probable class of each text, (N,) int64, and its probability, (N,) float64.
+def predict_classes(
+    network: Any, texts: RaggedBatch, batch_size: int = 128, factors: Floats1d | None = None
+) -> tuple[Ints1d, Floats1d]:
+    """The class of each text, (N,) int64, and its probability, (N,) float64. factors: as in decide().
 
-    Arguments as in predict_probabilities(); the probabilities of the other classes are not kept.
+    Other arguments as in predict_probabilities(); the probabilities of the other classes are not kept.
     """
     count = len(texts.offsets) - 1
     classes, probability = np.zeros(count, np.int64), np.zeros(count)
     for rows, probabilities in batch_probabilities(network, texts, batch_size):
-        classes[rows], probability[rows] = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        chosen = decide(probabilities, factors)
+        classes[rows], probability[rows] = chosen, probabilities[np.arange(len(rows)), chosen]
     return classes, probability
 
 
@@ -126,21 +133,27 @@ def evaluate(
     ranks: Alone = ALONE,
     batch_size: int = 128,
     thresholds: Floats1d | None = None,
+    factors: Floats1d | None = None,
 ) -> Evaluation:
     """Evaluation (accuracy, macro F1, loss, rows per class) on a labelled RaggedBatch. ranks: share the batches.
 
     thresholds: (C,), where a text may have several labels, the probabilities from which it gets them; by default 0.5.
+    factors: (C,), where it has one, as in decide().
     """
     if texts.labels is None:
         raise ValueError("texts: must have labels")
     probabilities = predict_probabilities(network, texts, batch_size, ranks)
-    return evaluate_probabilities(texts.labels, probabilities, names, thresholds)
+    return evaluate_probabilities(texts.labels, probabilities, names, thresholds, factors)
 
 
 def evaluate_probabilities(
-    labels: Array, probabilities: Floats2d, names: Sequence[str], thresholds: Floats1d | None = None
+    labels: Array,
+    probabilities: Floats2d,
+    names: Sequence[str],
+    thresholds: Floats1d | None = None,
+    factors: Floats1d | None = None,
 ) -> Evaluation:
-    """Evaluation of (N, C) class probabilities for N labels, or (N, C) booleans with `thresholds` (C,).
+    """Evaluation of (N, C) class probabilities for N labels by `factors`, or (N, C) booleans by `thresholds`.
 
     The loss counts a probability as at least the smallest normal float32.
     """
@@ -150,7 +163,9 @@ def evaluate_probabilities(
         return score_sets(labels, probabilities >= (0.5 if thresholds is None else thresholds), names, loss)
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean() if len(of_label) else 0.0
-    return score(labels, probabilities.argmax(axis=1), names, loss)
+    predicted = decide(probabilities, factors)
+    error = calibrate(labels == predicted, probabilities[np.arange(len(labels)), predicted]).error
+    return score(labels, predicted, names, loss)._replace(calibration_error=error)
 
 
 def are_right(logits: Floats2d, labels: Array) -> Bools:

@@ -19,12 +19,13 @@ from engine.data.tokenizer import check_sentences, load_tokenizer
 from engine.support.errors import UserError
 from engine.training.checkpoint import load_weights
 from engine.training.config import computing
+from engine.training.decision import Decision
 from engine.training.evaluation import first_nonfinite
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 from engine.training.trainer import Trainer
-from engine.types import Array, Floats1d, Ints1d
+from engine.types import Array, Ints1d
 
 
 class NoDirectory(RunDirectory):
@@ -58,13 +59,14 @@ class InMemoryTrainer(Trainer):
 
     def load_best(self) -> None:
         load_weights(self.network, self.best_weights, "the training")
+        self.network.temperature = self.decision.temperature
         self.network.to(self.device)
 
 
 def train_in_memory(
     network: Any, settings: RunSettings, data: PreparedData, device: str = "cpu", hide_bar: bool | None = None
-) -> tuple[list[dict[str, Any]], Floats1d | None]:
-    """Train a network, which has its best weights at the end; returns the lines of metrics and the thresholds, if any.
+) -> tuple[list[dict[str, Any]], Decision]:
+    """Train a network, which has its best weights at the end; returns the lines of metrics and the Decision on labels.
 
     hide_bar: of the progress; None hides it where standard error is no terminal. Ctrl-C raises KeyboardInterrupt.
     """
@@ -77,7 +79,7 @@ def train_in_memory(
             signal.raise_signal(stop.exit_code - 128)  # to the handlers of the caller
             raise
         trainer.load_best()
-    return trainer.directory.lines, trainer.thresholds
+    return trainer.directory.lines, trainer.decision
 
 
 def prepare_in_memory(settings: RunSettings, corpus: Corpus) -> PreparedData:

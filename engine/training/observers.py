@@ -16,8 +16,8 @@ from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
 from engine.support.text import duration, epochs_text
-from engine.training.best import score_of
 from engine.training.evaluation import Evaluation
+from engine.training.selection import score_of
 
 CURVES = ("loss", "accuracy", "learning_rate", "gradient_norm", "tokens_per_second")  # of a step
 
@@ -81,10 +81,10 @@ class EpochLines:
         self.losses = []
         if end.validation is not None:
             name = "accuracy" if end.validation.micro_f1 is None else "micro F1"
-            parts.append(f"validation {name} {100 * score_of(end.validation):.2f} %")
+            parts.append(f"validation {name} {100 * score_of(end.validation, 'accuracy'):.2f} %")
             parts.append(f"macro F1 {100 * end.validation.macro_f1:.2f} %")
         if end.averaged is not None:
-            parts.append(f"{100 * score_of(end.averaged):.2f} % with the mean of weights")
+            parts.append(f"{100 * score_of(end.averaged, 'accuracy'):.2f} % with the mean of weights")
         parts.append(f"{end.texts / max(end.seconds, 1e-9):,.0f} texts/s")
         if end.steps_left and self.taken:
             left = (time.perf_counter() - self.started) / self.taken * end.steps_left

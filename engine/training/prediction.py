@@ -14,6 +14,7 @@ from engine.data.texts import listed
 from engine.support.ahead import ahead, cores
 from engine.support.errors import UserError
 from engine.support.settings import Settings
+from engine.training.class_factors import mean_factors
 from engine.training.config import computing
 from engine.training.evaluation import predict_probabilities
 from engine.training.trained_run import OpenRun, classes_of, open_run
@@ -63,10 +64,11 @@ class Predictor:
 
         with Predictor(["runs/a"], CONFIGS, build_network) as predictor:
             probabilities = predictor.probabilities(["profits rose in the third quarter"])
-            label = predictor.classes[int(probabilities[0].argmax())]
+            label = predictor.classes[int(decide(probabilities, predictor.factors)[0])]
 
     thresholds: (C,), where a text may have several labels, the probabilities from which it gets them, the mean of those
-    of the runs; else None. Within the context matrix products have the threads and the precision of the first run.
+    of the runs; else None. factors: (C,), where it has one, those of decide(), their geometric mean, or None. Within
+    the context matrix products have the threads and the precision of the first run.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Predictor:
     def take(self, classes: list[str], runs: list[OpenRun], device: str) -> None:
         self.classes, self.device, self.runs = classes, device, runs
         self.thresholds = mean_thresholds([run.thresholds for run in runs])
+        self.factors = mean_factors([run.factors for run in runs], len(classes))
         self.encoders = [Encoder(run.vocabulary, run.settings.data.max_tokens) for run in runs]
         self.context = ExitStack()
 

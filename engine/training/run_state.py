@@ -7,13 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.data.prepare import PreparedData
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.averaging import WeightAverage
-from engine.training.best import is_better, keep_figures
 from engine.training.checkpoint import (
     Progress,
     check_checkpoint,
@@ -24,11 +21,12 @@ from engine.training.checkpoint import (
     save_checkpoint,
 )
 from engine.training.config import TrainingConfig
+from engine.training.decision import Decision, decision_in
 from engine.training.divergence import diverged
 from engine.training.evaluation import Evaluation, first_nonfinite
 from engine.training.reduce import Alone
 from engine.training.run_directory import RunDirectory
-from engine.types import Floats1d
+from engine.training.selection import take_if_better
 
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
 
@@ -62,7 +60,8 @@ class RunState:
         )
         self.average = WeightAverage(self.parameters)
         self.saved_at, self.saving_took = time.monotonic(), 0.0
-        self.thresholds: Floats1d | None = None  # of the best epoch, where a text may have several labels
+        self.decision = Decision()  # of the best weights
+        network.temperature = 1.0  # until load_best()
 
     def resume(self) -> None:
         """Continue from checkpoints/last. UserError where it, or best, is missing, damaged or of other data."""
@@ -104,16 +103,14 @@ class RunState:
         most = self.config.patience * len(self.validated)
         return bool(most) and self.progress.validations_without_gain >= most
 
-    def take(self, found: Evaluation | None, thresholds: Floats1d | None, averaged: int = 0) -> bool:
+    def take(self, found: Evaluation | None, decision: Decision, averaged: int = 0) -> bool:
         """Make the weights of a validation the best if they are; returns whether they are.
 
-        found, thresholds: None without validation texts. averaged: how many weights they are the mean of.
+        found: None without validation texts. averaged: how many weights they are the mean of.
         """
-        better = found is None or is_better(found, self.progress)
+        better = found is None or take_if_better(found, self.progress, self.config.select)
         if better:
-            self.progress.best_averaged, self.thresholds = averaged, thresholds
-            if found is not None:
-                keep_figures(found, self.progress)
+            self.progress.best_averaged, self.decision = averaged, decision
         return better
 
     def save_best(self) -> None:
@@ -145,15 +142,17 @@ class RunState:
         }
         random_state = {"seed": self.config.seed, "epoch": self.progress.epoch, "batch": self.progress.batch}
         state = {**self.state, "progress": asdict(self.progress), "random": random_state}
-        if folder == self.run.best and self.thresholds is not None:
-            state["thresholds"] = self.thresholds.tolist()
+        if folder == self.run.best:
+            state.update(self.decision.state())
         twin = self.run.best if folder == self.run.last and not self.progress.best_averaged else None
         save_checkpoint(folder, self.progress.step, state, {kind: arrays[kind] for kind in kinds}, twin)
 
     def load_best(self) -> None:
         """Put the weights of checkpoints/best into the network."""
         state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.best, ("weights",)))
-        self.thresholds = np.array(state["thresholds"]) if "thresholds" in state else None
+        several = "thresholds" in state
+        self.decision = decision_in(state, len(self.data.classes), several, self.run.best / "state.json")
+        self.network.temperature = self.decision.temperature
         load_weights(self.network, arrays["weights"], self.run.best)
         self.network.to(self.device)
 

@@ -20,7 +20,9 @@ from engine.support.files import AnyPath, read_json, write_json
 from engine.support.implementation import current, using
 from engine.support.paths import absolute
 from engine.training.checkpoint import drop
+from engine.training.class_weights import weigh_classes
 from engine.training.config import computing
+from engine.training.decision import chosen_figures
 from engine.training.evaluation import evaluate
 from engine.training.observers import EpochLines, Observer, bar_is_shown
 from engine.training.prolong import NEW_RUN, prolonged
@@ -186,7 +188,10 @@ def prepare_again(settings: RunSettings, directory: RunDirectory, cache_dir: Any
 
 def network_for(settings: RunSettings, build_network: BuildNetwork, data: PreparedData) -> Any:
     """The untrained network of RunSettings for a PreparedData."""
-    return build_network(settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed)
+    training = settings.training
+    network = build_network(settings.network, data.vocabulary.size(), len(data.classes), training.seed)
+    weigh_classes(network, training.class_weights, training.class_weight_values, data.train, data.classes)
+    return network
 
 
 def run_to_end(
@@ -249,7 +254,11 @@ def run_to_end(
     worst_differences.clear()
     trainer.train()
     trainer.load_best()
-    test = evaluate(network, data.test, data.classes, ranks, thresholds=trainer.thresholds) if data.test else None
+    test, decision = None, trainer.decision
+    if data.test:
+        test = evaluate(
+            network, data.test, data.classes, ranks, thresholds=decision.thresholds, factors=decision.factors
+        )
     progress = trainer.progress
     result = {
         "test_accuracy": test.accuracy if test else None,
@@ -276,9 +285,12 @@ def run_to_end(
     if settings.data.has_several_labels():
         result["test_micro_f1"] = test.micro_f1 if test else None
         result["validation_micro_f1"] = progress.best_micro_f1 if data.validation else None
-        result["thresholds"] = None if trainer.thresholds is None else trainer.thresholds.tolist()
+        result["thresholds"] = None if decision.thresholds is None else decision.thresholds.tolist()
+    else:
+        result["test_calibration_error"] = test.calibration_error if test else None
     if settings.training.averaging:
         result["best_averaged"] = progress.best_averaged
+    result.update(chosen_figures(settings.training, progress, decision, network, data.classes))
     if device == "cuda":
         result["versions"]["cupy"] = sys.modules["cupy"].__version__
     if worst_differences:  # of implementation=check, each as a share of its tolerance

@@ -7,14 +7,8 @@ chosen among the multiples of 1/STEPS: probabilities are counted by the step in 
 needed, and the count is exact, since STEPS is a power of two.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-from engine.arrays.ragged import RaggedBatch
-from engine.training.evaluation import Evaluation, evaluate_probabilities, predict_probabilities
-from engine.training.reduce import ALONE, Alone
 from engine.types import Bools, Floats1d, Floats2d, Ints1d
 
 STEPS = 1024
@@ -48,16 +42,3 @@ def best_step(hits: Ints1d, total: Ints1d) -> int:
     f1 = hits[1:] / np.maximum(total[1:], 1)
     best = 1 + np.flatnonzero(f1 == f1.max())
     return int(best[np.argmin(abs(best - STEPS * HALF))])
-
-
-def evaluate_and_choose(
-    network: Any, texts: RaggedBatch, names: Sequence[str], kind: str, ranks: Alone = ALONE
-) -> tuple[Evaluation, Floats1d]:
-    """(Evaluation on texts whose labels are (N, C) booleans, the thresholds that are the best for them).
-
-    ranks: share the batches.
-    """
-    assert texts.labels is not None
-    probabilities = predict_probabilities(network, texts, ranks=ranks)
-    thresholds = choose_thresholds(texts.labels, probabilities, kind)
-    return evaluate_probabilities(texts.labels, probabilities, names, thresholds), thresholds

@@ -20,9 +20,9 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json
 from engine.support.implementation import using
 from engine.training.checkpoint import load_arrays, load_weights, read_state
+from engine.training.decision import decision_in
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, settings_of
-from engine.training.thresholds import HALF
 from engine.types import Array, Floats1d
 
 BuildNetwork: TypeAlias = Callable[..., Any]
@@ -32,6 +32,7 @@ class OpenRun(NamedTuple):
     """A trained run, ready to predict: the network with its best weights, on its device.
 
     thresholds: (C,), where a text may have several labels, the probabilities from which it gets them; else None.
+    factors: (C,), where it has one, those of class_factors.decide(); None for the largest probability.
     """
 
     settings: RunSettings
@@ -39,6 +40,7 @@ class OpenRun(NamedTuple):
     vocabulary: Vocabulary
     classes: list[str]
     thresholds: Floats1d | None = None
+    factors: Floats1d | None = None
 
 
 def open_run(
@@ -62,21 +64,16 @@ def open_run(
             "restore the file"
         )
     vocabulary, classes = vocabulary_of(directory, settings, state), labels_in(state, directory)
-    thresholds = thresholds_of(state, len(classes), directory) if settings.data.has_several_labels() else None
-    if by_onnx:
-        return OpenRun(settings, loaded().to(device), vocabulary, classes, thresholds)
+    several, where = settings.data.has_several_labels(), directory.best / "state.json"
+    decision = decision_in(state, len(classes), several, where)
+    rules = (decision.thresholds, decision.factors)
+    if by_onnx:  # its graph has the temperature
+        return OpenRun(settings, loaded().to(device), vocabulary, classes, *rules)
     with using(settings.training.implementation):
         network = build_network(settings.network, vocabulary.size(), len(classes), None)
     load_weights(network, in_float32(loaded()), directory.best)
-    return OpenRun(settings, network.to(device), vocabulary, classes, thresholds)
-
-
-def thresholds_of(state: dict[str, Any], classes: int, directory: RunDirectory) -> Floats1d:
-    """(C,) the thresholds in the state of a run's best checkpoint; 0.5 where nothing was validated."""
-    thresholds = np.array(state.get("thresholds", [HALF] * classes))
-    if thresholds.shape != (classes,) or thresholds.dtype.kind != "f":
-        raise UserError(f"{directory.best / 'state.json'}: its thresholds are damaged; restore the file or train again")
-    return thresholds
+    network.temperature = decision.temperature
+    return OpenRun(settings, network.to(device), vocabulary, classes, *rules)
 
 
 def open_onnx(path: Path, digest: str) -> Any:

@@ -18,20 +18,20 @@ from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.ahead import ahead, cores
-from engine.training.best import fields_of, score_of
 from engine.training.config import TrainingConfig
+from engine.training.decision import Decision, evaluate_and_decide
 from engine.training.divergence import place_again
-from engine.training.evaluation import Evaluation, evaluate
+from engine.training.evaluation import Evaluation
 from engine.training.interrupt import Interrupted, SignalWatch
 from engine.training.observers import EpochEnd, EpochPart, Observer
 from engine.training.reduce import ALONE, Alone, RankFailed, require_equal_weights
 from engine.training.run_directory import RunDirectory
 from engine.training.run_state import RunState
+from engine.training.selection import score_of, validation_figures
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import NotFinite, learning_rate, update
 from engine.training.step_metrics import StepMetrics, measured_on_host, progress_bar, progress_text
-from engine.training.thresholds import evaluate_and_choose
-from engine.types import Floats1d, Ints1d
+from engine.types import Ints1d
 
 DROPOUT_STREAM = 103
 METRICS_LINES = 50  # written together: a file append costs as much as a small step
@@ -211,39 +211,36 @@ class Trainer(RunState):
         if progress.step > (1 - self.config.averaging) * self.epochs * self.batches_per_epoch:
             progress.averaged += 1
             self.average.add(progress.averaged)
-        found, thresholds = self.measured()
-        gain = self.take(found, thresholds)
+        found, decision = self.measured()
+        gain = self.take(found, decision)
         if progress.averaged > 1:
             with self.average.in_force():
-                averaged, thresholds = self.measured()
-            gain = self.take(averaged, thresholds, progress.averaged) or gain
+                averaged, decision = self.measured()
+            gain = self.take(averaged, decision, progress.averaged) or gain
         progress.validations_without_gain = 0 if gain else progress.validations_without_gain + 1
         if gain:
             progress.best_epoch = progress.epochs(self.batches_per_epoch)
             self.save_best()
         if found is not None:
-            line = self.metrics.pending[-1]
-            line.update(fields_of(found))
-            bar.set_postfix_str(f"{progress_text(line)}, validation {score_of(found):.4f}")
-            line.update({} if averaged is None else fields_of(averaged, "averaged"))
+            line, select = self.metrics.pending[-1], self.config.select
+            line.update(validation_figures(found, select))
+            bar.set_postfix_str(f"{progress_text(line)}, validation {abs(score_of(found, select)):.4f}")
+            line.update({} if averaged is None else validation_figures(averaged, select, "averaged"))
         progress.train_seconds += time.perf_counter() - started
         return found, averaged
 
-    def measured(self) -> tuple[Evaluation | None, Floats1d | None]:
-        """(measures of the validation texts, None without such; their thresholds, where they may have several labels).
+    def measured(self) -> tuple[Evaluation | None, Decision]:
+        """(measures of the validation texts, None without such; what was chosen on them to decide by).
 
         UserError where the loss is not finite.
         """
-        texts, classes, thresholds = self.data.validation, self.data.classes, None
+        texts = self.data.validation
         if texts is None:
-            return None, None
-        if texts.labels is not None and texts.labels.ndim == 2:
-            found, thresholds = evaluate_and_choose(self.network, texts, classes, self.config.thresholds, self.ranks)
-        else:
-            found = evaluate(self.network, texts, classes, self.ranks)
+            return None, Decision()
+        found, decision = evaluate_and_decide(self.network, texts, self.data.classes, self.config, self.ranks)
         if not math.isfinite(found.loss):
             raise self.diverged(self.progress.step, f"the validation loss is {found.loss}", "the probabilities")
-        return found, thresholds
+        return found, decision
 
     def before_saving(self) -> None:
         self.fetch_records()

@@ -17,28 +17,31 @@ class Cache(NamedTuple):
     logits: Floats2d
     targets: Bools
     smoothing: float
+    weights: Floats2d | None = None
 
 
-def supports(z: Floats2d, targets: Bools, smoothing: float = 0.0) -> bool:
+def supports(z: Floats2d, targets: Bools, smoothing: float = 0.0, weights: Floats2d | None = None) -> bool:
     return len(z) > 0
 
 
-def forward(z: Floats2d, targets: Bools, smoothing: float = 0.0) -> tuple[Floats, Cache]:
-    check_arguments(z, targets, smoothing)
+def forward(
+    z: Floats2d, targets: Bools, smoothing: float = 0.0, weights: Floats2d | None = None
+) -> tuple[Floats, Cache]:
+    check_arguments(z, targets, smoothing, weights)
     xp, texts, classes = array_module(z, targets), *z.shape
     losses = xp.empty((texts, 1))
-    arguments = (z, targets, losses, classes, float(smoothing))
+    arguments = (z, targets, weights, losses, classes, float(smoothing))
     KERNELS.launch("sigmoid_cross_entropy_forward", z, (texts,), (TEXT_THREADS,), *arguments)
-    return finish_columns(losses, z.dtype).reshape(()), Cache(z, targets, smoothing)
+    return finish_columns(losses, z.dtype).reshape(()), Cache(z, targets, smoothing, weights)
 
 
 def backward(dL: Any, cache: Cache) -> Floats2d:
-    z, targets, smoothing = cache
+    z, targets, smoothing, weights = cache
     texts, classes = z.shape
     dz: Floats2d = array_module(z).empty_like(z)
     number = isinstance(dL, numbers.Real)
     factor = float(dL) / texts if number else 1 / texts
-    arguments = (z, targets, dz, classes, float(smoothing), factor)
+    arguments = (z, targets, weights, dz, classes, float(smoothing), factor)
     KERNELS.launch("sigmoid_cross_entropy_backward", z, (texts,), (TEXT_THREADS,), *arguments)
     if number:
         return dz

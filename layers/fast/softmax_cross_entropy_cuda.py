@@ -8,7 +8,7 @@ import numpy as np
 from engine.arrays.backend import array_module
 from engine.cuda.kernels import KernelFile
 from engine.cuda.segments import finish_columns
-from engine.types import Floats, Floats2d, Ints1d
+from engine.types import Floats, Floats1d, Floats2d, Ints1d
 from layers.standard.softmax_cross_entropy import check_arguments
 
 TEXT_THREADS = 128
@@ -19,29 +19,32 @@ class Cache(NamedTuple):
     log_probabilities: Floats2d
     labels: Ints1d
     smoothing: float
+    weights: Floats1d | None = None
 
 
-def supports(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> bool:
+def supports(z: Floats2d, labels: Ints1d, smoothing: float = 0.0, weights: Floats1d | None = None) -> bool:
     return len(z) > 0
 
 
-def forward(z: Floats2d, labels: Ints1d, smoothing: float = 0.0) -> tuple[Floats, Cache]:
-    check_arguments(z, labels, smoothing)
+def forward(
+    z: Floats2d, labels: Ints1d, smoothing: float = 0.0, weights: Floats1d | None = None
+) -> tuple[Floats, Cache]:
+    check_arguments(z, labels, smoothing, weights)
     xp, texts, classes = array_module(z, labels), *z.shape
     labels = labels.astype(np.int64, copy=False)
     log_p, losses = xp.empty_like(z), xp.empty((texts, 1))
-    arguments = (z, labels, log_p, losses, classes, float(smoothing))
+    arguments = (z, labels, weights, log_p, losses, classes, float(smoothing))
     KERNELS.launch("softmax_cross_entropy_forward", z, (texts,), (TEXT_THREADS,), *arguments)
-    return finish_columns(losses, z.dtype).reshape(()), Cache(log_p, labels, smoothing)
+    return finish_columns(losses, z.dtype).reshape(()), Cache(log_p, labels, smoothing, weights)
 
 
 def backward(dL: Any, cache: Cache) -> Floats2d:
-    log_p, labels, smoothing = cache
+    log_p, labels, smoothing, weights = cache
     texts, classes = log_p.shape
     dz: Floats2d = array_module(log_p).empty_like(log_p)
     number = isinstance(dL, numbers.Real)
     factor = float(dL) / texts if number else 1 / texts
-    arguments = (log_p, labels, dz, classes, float(smoothing), factor)
+    arguments = (log_p, labels, weights, dz, classes, float(smoothing), factor)
     KERNELS.launch("softmax_cross_entropy_backward", log_p, (texts,), (TEXT_THREADS,), *arguments)
     if number:
         return dz

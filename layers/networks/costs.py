@@ -20,7 +20,7 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
     texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
     classifier = linear(texts, *network.classifier.weight.value.shape)
     loss_of = costs.sigmoid_cross_entropy if network.has_several_labels() else costs.softmax_cross_entropy
-    loss = loss_of(texts, classes, network.config.label_smoothing)
+    loss = loss_of(texts, classes, network.config.label_smoothing, network.class_weights is not None)
     return total(ENCODERS[network.config.model](network, batch)) + classifier + loss
 
 

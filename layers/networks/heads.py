@@ -200,4 +200,3 @@ def logits_of_mean(p: Floats2d, several: bool) -> Floats2d:
     xp, limits = array_module(p), np.finfo(p.real.dtype)
     logits: Floats2d = xp.log(xp.maximum(p, limits.tiny))
     return logits - xp.log(xp.maximum(1 - p, limits.tiny)) if several else logits
-

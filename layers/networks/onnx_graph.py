@@ -119,6 +119,8 @@ def build(graph: Graph, network: WaveNetwork) -> str:
         from layers.networks.onnx_shortcut import add_shortcut
 
         logits = graph.node("Add", logits, add_shortcut(graph, network.shortcut, cuts["text"]))  # E21
+    if network.temperature != 1:
+        logits = graph.node("Div", logits, graph.constant(network.temperature))
     if network.has_several_labels():
         return graph.node("Sigmoid", logits)
     return graph.node("Softmax", logits, axis=-1)

@@ -246,12 +246,28 @@ class LossCache(NamedTuple):
     loss: Any
 
 
+ClassifierType = TypeVar("ClassifierType", bound="TextClassifier")
+
+
 class TextClassifier(Part):
-    """Base of the networks that label texts."""
+    """Base of the networks that label texts.
+
+    class_weights: (C,), or (2, C) of a no and a yes where a text may have several labels: weights of the training loss.
+    temperature: what probabilities() divides the logits by.
+    """
 
     config: Any
     embedding: Embedding
     classifier: Linear
+    class_weights: Floats | None = None
+    temperature = 1.0
+
+    def to(self: ClassifierType, device: str) -> ClassifierType:
+        """Move all parameters and the weights of classes to "cpu" or "cuda"; returns self."""
+        super().to(device)
+        if self.class_weights is not None:
+            self.class_weights = to_device(self.class_weights, device)
+        return self
 
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats2d, Any]:
         """batch: B texts → logits (B, C), and the cache."""
@@ -270,17 +286,22 @@ class TextClassifier(Part):
         return self.embedding.table
 
     def loss_forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats, LossCache]:
-        """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits."""
+        """Mean cross-entropy over the batch's labels (0-d, nat), and a cache that also holds the logits.
+
+        Smoothing and the weights of classes act only with train.
+        """
         logits, network = self.forward(batch, train, rng)
-        smoothing = self.config.label_smoothing if train else 0.0
+        smoothing, weights = self.config.label_smoothing if train else 0.0, None
+        if train and self.class_weights is not None:
+            weights = self.class_weights.astype(logits.dtype, copy=False)
         if self.has_several_labels():
             check_targets(batch.labels, *logits.shape)
             labels = move_together(batch.labels, logits)
-            loss, cache = self.functions.sigmoid_cross_entropy_forward(logits, labels, smoothing)  # E24
+            loss, cache = self.functions.sigmoid_cross_entropy_forward(logits, labels, smoothing, weights)  # E24
         else:
             check_labels(batch.labels, *logits.shape)
             labels = move_together(batch.labels, logits)
-            loss, cache = self.functions.softmax_cross_entropy_forward(logits, labels, smoothing)  # E15
+            loss, cache = self.functions.softmax_cross_entropy_forward(logits, labels, smoothing, weights)  # E15
         return loss, LossCache(network, logits, labels, cache)
 
     def has_several_labels(self) -> bool:
@@ -299,6 +320,8 @@ class TextClassifier(Part):
         Those of a text sum to 1, unless it may have several labels.
         """
         logits, _ = self.forward(batch)
+        if self.temperature != 1:
+            logits = logits / logits.dtype.type(self.temperature)
         several = self.has_several_labels()
         p: Floats2d = sigmoid(logits) if several else array_module(logits).exp(log_softmax(logits))
         return p

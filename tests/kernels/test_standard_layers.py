@@ -80,7 +80,9 @@ def test_the_other_poolings_have_no_kernel_of_their_own(emulated, kind):
 def test_softmax_cross_entropy(emulated, classes, smoothing):
     rng = np.random.default_rng(classes)
     inputs = 5 * rng.standard_normal((4, classes)), rng.integers(0, classes, 4)
-    assert_kernels_agree(emulated, "softmax_cross_entropy", inputs, CROSS_ENTROPY, smoothing=smoothing)
+    for weights in (None, rng.uniform(0.1, 9, classes)):
+        options = {"smoothing": smoothing, "weights": weights}
+        assert_kernels_agree(emulated, "softmax_cross_entropy", inputs, CROSS_ENTROPY, **options)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -121,8 +123,11 @@ def test_a_label_that_does_not_exist_makes_the_loss_nan(emulated, monkeypatch):
     for wrong in (3, -1, 10**12):
         for labels in ([0, wrong], [wrong, 0]):
             with emulated():
-                loss, _ = softmax_cross_entropy_cuda.forward(np.zeros((2, 3)), np.array(labels))
-            assert np.isnan(loss)
+                found = [
+                    softmax_cross_entropy_cuda.forward(np.zeros((2, 3)), np.array(labels), 0.0, weights)[0]
+                    for weights in (None, np.ones(3))
+                ]
+            assert np.isnan(found).all()
 
 
 def test_an_empty_batch_has_no_loss(emulated):
@@ -137,7 +142,9 @@ def test_an_empty_batch_has_no_loss(emulated):
 def test_sigmoid_cross_entropy(emulated, classes, smoothing):
     rng = np.random.default_rng(classes)
     inputs = 5 * rng.standard_normal((4, classes)), rng.random((4, classes)) < 0.3
-    assert_kernels_agree(emulated, "sigmoid_cross_entropy", inputs, SIGMOID_CROSS_ENTROPY, smoothing=smoothing)
+    for weights in (None, rng.uniform(0.1, 9, (2, classes))):
+        options = {"smoothing": smoothing, "weights": weights}
+        assert_kernels_agree(emulated, "sigmoid_cross_entropy", inputs, SIGMOID_CROSS_ENTROPY, **options)
 
 
 def test_decisions_that_are_all_but_certain(emulated):

@@ -13,6 +13,7 @@ ROWS = np.array([[1.0, -2.0], [0.5, 3.0], [-1.5, 0.25]])
 ROW, WAVE, WEIGHT = ROWS[0], Wave(ROWS, abs(ROWS)), ROWS[:2]
 BAG = Bag(np.array([0, 2, 1]), np.array([1, 3, 1]), OFFSETS)
 IDS, LABELS = np.array([0, 1, 0]), np.array([0, 1, 1])
+WEIGHTS = np.array([[0.5, 2.0], [3.0, 0.25]])  # of classes
 PAIR = (ROWS, ROWS + 5.0, BAG, "interference", "magnitude")
 
 # By the name of a pair: the names of its arguments in order, and good values. "x!" is an array whose number of rows and
@@ -42,8 +43,8 @@ GOOD = {
     "residual": ("f! x", (ROWS, ROWS)),
     "pooling": ("x! offsets kind", (ROWS, OFFSETS, "max")),
     "attention": ("q! k v offsets heads", (ROWS, ROWS, ROWS, OFFSETS, 2)),
-    "softmax_cross_entropy": ("z! labels smoothing", (ROWS, LABELS, 0.1)),
-    "sigmoid_cross_entropy": ("z! targets smoothing", (ROWS, ROWS > 0, 0.1)),
+    "softmax_cross_entropy": ("z! labels smoothing weights", (ROWS, LABELS, 0.1, WEIGHTS[0])),
+    "sigmoid_cross_entropy": ("z! targets smoothing weights", (ROWS, ROWS > 0, 0.1, WEIGHTS)),
     "wave_pair": ("a! b bag operation readout scope", (*PAIR, "dimension")),
     "bag_magnitude": ("a! b bag bias_a bias_b", (ROWS, ROWS, BAG, ROW, ROW)),
     "bag_pooling": ("x! bag kind", (ROWS, BAG, "mean")),

@@ -102,18 +102,21 @@ def test_a_formula_counts_what_runs(name):
     assert counted == flops_of_pair(*pair_of(pair), args) and isinstance(counted, Flops)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_counts_what_runs(smoothing):
-    forward, backward = FAST["softmax_cross_entropy"]
-    running = counted_flops(lambda: forward(LOGITS, TARGETS, smoothing), lambda cache: backward(1.0, cache))
-    assert costs.softmax_cross_entropy(3, 4, smoothing) == running
+def test_the_loss_counts_what_runs(smoothing, weighted):
+    (forward, backward), weights = FAST["softmax_cross_entropy"], np.ones(4, np.float32) if weighted else None
+    running = counted_flops(lambda: forward(LOGITS, TARGETS, smoothing, weights), lambda cache: backward(1.0, cache))
+    assert costs.softmax_cross_entropy(3, 4, smoothing, weighted) == running
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_of_several_labels_counts_what_runs(smoothing):
+def test_the_loss_of_several_labels_counts_what_runs(smoothing, weighted):
     (forward, backward), targets = FAST["sigmoid_cross_entropy"], np.eye(3, 4) > 0
-    running = counted_flops(lambda: forward(LOGITS, targets, smoothing), lambda cache: backward(1.0, cache))
-    assert costs.sigmoid_cross_entropy(3, 4, smoothing) == running
+    weights = np.ones((2, 4), np.float32) if weighted else None
+    running = counted_flops(lambda: forward(LOGITS, targets, smoothing, weights), lambda cache: backward(1.0, cache))
+    assert costs.sigmoid_cross_entropy(3, 4, smoothing, weighted) == running
 
 
 @pytest.mark.parametrize("scores", [8, 4])  # blocks of two rows, and of one

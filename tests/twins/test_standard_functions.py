@@ -195,6 +195,36 @@ def test_softmax_cross_entropy(rows, smoothing, seed):
 
 @given(st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.9]), SEEDS)
 @quickly
+def test_cross_entropies_with_weights(rows, smoothing, seed):
+    """The losses of texts and decisions, each times its weight."""
+    rng = np.random.default_rng(seed)
+    labels, targets, weights = rng.integers(0, 4, rows), rng.random((rows, 4)) < 0.4, rng.uniform(0.1, 9, (2, 4))
+    soft, of_texts = (1 - smoothing) * targets + smoothing / 2, weights[0][labels]
+    of_decisions = np.where(targets, weights[1], weights[0])
+
+    def by_torch(z):
+        losses = F.cross_entropy(z, torch.as_tensor(labels), label_smoothing=smoothing, reduction="none")
+        return (torch.as_tensor(of_texts) * losses).mean()
+
+    def sets_by_torch(z):
+        each, omega = torch.as_tensor(soft), torch.as_tensor(of_decisions)
+        return F.binary_cross_entropy_with_logits(z, each, omega, reduction="sum") / rows
+
+    one, several = softmax_cross_entropy, sigmoid_cross_entropy
+    pair = (
+        (lambda z: one.softmax_cross_entropy_forward(z, labels, smoothing, weights[0])),
+        one.softmax_cross_entropy_backward,
+    )
+    compare(*pair, by_torch, [numbers(rng, rows, 4)], seed)
+    pair = (
+        (lambda z: several.sigmoid_cross_entropy_forward(z, targets, smoothing, weights)),
+        several.sigmoid_cross_entropy_backward,
+    )
+    compare(*pair, sets_by_torch, [numbers(rng, rows, 4)], seed)
+
+
+@given(st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.9]), SEEDS)
+@quickly
 def test_sigmoid_cross_entropy(rows, smoothing, seed):
     rng = np.random.default_rng(seed)
     targets = rng.random((rows, 4)) < 0.4

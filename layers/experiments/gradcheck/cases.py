@@ -5,6 +5,7 @@ of their own. Dropout is checked with a generator that starts anew at every call
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -224,14 +225,18 @@ def draw_bag_pooling(functions: Functions, kind: str, rng: Generator) -> Problem
     return Problem(functions.bag_pooling_forward, functions.bag_pooling_backward, inputs)
 
 
-def draw_softmax_cross_entropy(smoothing: float, rng: Generator) -> Problem:
-    inputs = (random_rows(rng, 5), rng.integers(0, 3, 5), smoothing)
-    return Problem(*FAST.pairs["softmax_cross_entropy"], inputs)
+def draw_cross_entropy(kind: str, smoothing: float, weighted: bool, rng: Generator) -> Problem:
+    forward, backward = FAST.pairs[f"{kind}_cross_entropy"]
+    labels = rng.integers(0, 3, 5) if kind == "softmax" else rng.random((5, 3)) < 0.4
+    inputs = (random_rows(rng, 5), labels, smoothing)
+    if not weighted:
+        return Problem(forward, backward, inputs)
+    weights = rng.uniform(0.2, 5.0, 3 if kind == "softmax" else (2, 3))
 
+    def of_weights(z: Any, *rest: Any) -> Any:  # constants, in the dtype of z
+        return forward(z, *rest, array_module(z).asarray(weights, z.real.dtype))
 
-def draw_sigmoid_cross_entropy(smoothing: float, rng: Generator) -> Problem:
-    inputs = (random_rows(rng, 5), rng.random((5, 3)) < 0.4, smoothing)
-    return Problem(*FAST.pairs["sigmoid_cross_entropy"], inputs)
+    return Problem(of_weights, backward, inputs)
 
 
 def draw_naive_bayes(rng: Generator) -> Problem:
@@ -288,8 +293,9 @@ CASES = [
     *(Case(f"E14 pooling, {kind}", partial(draw_pooling, kind)) for kind in pooling.POOLINGS),
     *(Case(f"E14 pooling, {kind}, counts", partial(draw_bag_pooling, FAST, kind)) for kind in pooling.POOLINGS),
     Case("E14 pooling over a bag, by equations", partial(draw_bag_pooling, FUNCTIONS["equations"], "mean")),
-    Case("E15 cross-entropy", partial(draw_softmax_cross_entropy, 0.0)),
-    Case("E15 cross-entropy, smoothed", partial(draw_softmax_cross_entropy, 0.1)),
+    Case("E15 cross-entropy", partial(draw_cross_entropy, "softmax", 0.0, False)),
+    Case("E15 cross-entropy, smoothed", partial(draw_cross_entropy, "softmax", 0.1, False)),
+    Case("E15 cross-entropy, smoothed, weighted", partial(draw_cross_entropy, "softmax", 0.1, True)),
     Case("E17 magnitude of a modulation", draw_modulated_magnitude),
     Case("E17 magnitude of a modulation, sentences", draw_modulated_magnitude_of_sentences),
     Case("E17 magnitude of a modulation, counts", partial(draw_bag_magnitude, FAST)),
@@ -300,8 +306,9 @@ CASES = [
     Case("E21 residual", draw_residual),
     Case("E22 position encoding", draw_position_encoding),
     *(Case(f"E23 {kind}, {scope}", partial(draw_wave, kind, scope)) for kind in wave.WAVES for scope in wave.SCOPES),
-    Case("E24 sigmoid cross-entropy", partial(draw_sigmoid_cross_entropy, 0.0)),
-    Case("E24 sigmoid cross-entropy, smoothed", partial(draw_sigmoid_cross_entropy, 0.1)),
+    Case("E24 sigmoid cross-entropy", partial(draw_cross_entropy, "sigmoid", 0.0, False)),
+    Case("E24 sigmoid cross-entropy, smoothed", partial(draw_cross_entropy, "sigmoid", 0.1, False)),
+    Case("E24 sigmoid cross-entropy, smoothed, weighted", partial(draw_cross_entropy, "sigmoid", 0.1, True)),
     Case("E25 naive-Bayes shortcut", draw_naive_bayes),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,

@@ -130,6 +130,14 @@ def logits_beyond_exp() -> Outcome:
     )
 
 
+def weighted_logits_beyond_exp() -> Outcome:
+    """E15: loss and gradient of a text carry the weight of its class."""
+    z, labels, weights = np.array([[2.0**10, 0.0], [2.0**10, 0.0]]), np.array([0, 1]), np.array([3.0, 0.5])
+    loss, cache = softmax_cross_entropy.softmax_cross_entropy_forward(z, labels, 0.0, weights)
+    found = (loss, softmax_cross_entropy.softmax_cross_entropy_backward(1.0, cache))
+    return found, (np.array(2.0**8), np.array([[0.0, 0.0], [0.25, -0.25]]))
+
+
 def modulation_of_a_zero_column() -> Outcome:
     """E17: where a wave has nothing in a dimension, G_A = 0: y is 0 there, and so are both gradients, not NaN."""
     a, b = np.repeat([[0.0, 2.0], [0.0, 0.0]], (4, 1), axis=0), np.repeat([[1.0, 0.0], [-2.0, 4.0]], (4, 1), axis=0)
@@ -167,6 +175,15 @@ def decisions_beyond_exp() -> Outcome:
     )
 
 
+def weighted_decisions_beyond_exp() -> Outcome:
+    """E24: loss and gradient of a decision carry the weight of a no or a yes of its class."""
+    z, targets = np.array([[2.0**10, -(2.0**10)], [2.0**10, -(2.0**11)]]), np.array([[True, False], [False, True]])
+    weights = np.array([[0.5, 2.0], [4.0, 0.25]])
+    loss, cache = sigmoid_cross_entropy.sigmoid_cross_entropy_forward(z, targets, 0.0, weights)
+    found = (loss, sigmoid_cross_entropy.sigmoid_cross_entropy_backward(1.0, cache))
+    return found, (np.array(2.0**9), np.array([[0.0, 0.0], [0.25, -0.125]]))
+
+
 EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E1, E4 all-zero dimension": all_zero_dimension,
     "E2 phase of a one-token text": phase_of_one_token,
@@ -180,9 +197,11 @@ EXACT_CASES: dict[str, Callable[[], Outcome]] = {
     "E14 maximum of equals": max_of_equals,
     "E14 empty text": pooling_of_an_empty_text,
     "E15 logits beyond exp": logits_beyond_exp,
+    "E15 logits beyond exp, weighted": weighted_logits_beyond_exp,
     "E17 modulation of a zero column": modulation_of_a_zero_column,
     "E20 correlation with itself": correlation_with_itself,
     "E23 phase-free zeros": phase_free_zeros,
     "E24 decisions beyond exp": decisions_beyond_exp,
+    "E24 decisions beyond exp, weighted": weighted_decisions_beyond_exp,
     "E25 tokens of one text": tokens_of_one_text,
 }

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.report.calibration import BINS, calibrate, draw_reliability
+from engine.report.calibration import draw_reliability
+from engine.training.calibration import BINS, calibrate
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from engine.data.config import DataConfig
 from engine.data.prepare import encode_labelled, prepare
 from engine.data.texts import Corpus, LabelledTexts
-from engine.report.calibration import calibrate
 from engine.report.errors import MISTAKES, PAIRS, Confused, Mistake, held_out, largest_confusions, measured
+from engine.training.calibration import calibrate
 
 
 def test_counts_and_mistakes_by_hand():

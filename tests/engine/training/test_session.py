@@ -17,6 +17,7 @@ from engine.training import session as session_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.config import computing
+from engine.training.decision import evaluate_and_decide
 from engine.training.evaluation import evaluate
 from engine.training.run_settings import build_settings
 from engine.training.session import resume_run, start_run
@@ -133,14 +134,15 @@ def test_a_start_that_fails_late_leaves_no_folder(tmp_path, settings, monkeypatc
 
 def test_the_best_weights_are_measured_and_not_the_last_ones(tmp_path, settings, monkeypatch):
     def falling(*arguments):
-        return evaluate(*arguments)._replace(accuracy=next(accuracies))
+        result, decision = evaluate_and_decide(*arguments)
+        return result._replace(accuracy=next(accuracies)), decision
 
     def look(network, *rest, **named):
         measured.update({name: p.value.copy() for name, p in network.parameters().items()})
         return evaluate(network, *rest, **named)
 
     accuracies, measured = iter([0.9, 0.8]), {}
-    monkeypatch.setattr(trainer_module, "evaluate", falling)
+    monkeypatch.setattr(trainer_module, "evaluate_and_decide", falling)
     monkeypatch.setattr(session_module, "evaluate", look)
     result = start(settings, tmp_path / "run")
     best = load_checkpoint(tmp_path / "run" / "checkpoints" / "best", ("weights",))

@@ -16,6 +16,7 @@ from engine.training import run_state as run_state_module
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import drop, load_checkpoint
 from engine.training.config import LONG_EPOCH, TrainingConfig
+from engine.training.decision import evaluate_and_decide
 from engine.training.evaluation import evaluate
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
@@ -416,9 +417,10 @@ def with_validation(monkeypatch, accuracies, losses=None):
 
     def found(*arguments):
         accuracy, loss = next(figures)
-        return evaluate(*arguments)._replace(accuracy=accuracy, loss=loss)
+        result, decision = evaluate_and_decide(*arguments)
+        return result._replace(accuracy=accuracy, loss=loss), decision
 
-    monkeypatch.setattr(trainer_module, "evaluate", found)
+    monkeypatch.setattr(trainer_module, "evaluate_and_decide", found)
 
 
 @pytest.mark.parametrize(

@@ -44,16 +44,31 @@ def test_gradient(texts, classes, smoothing, seed):
     assert_five_point_gradients(sigmoid_cross_entropy_forward, sigmoid_cross_entropy_backward, z, targets, smoothing)
 
 
-def by_loops(z, targets, smoothing, dL):
+@given(st.integers(1, 5), st.integers(1, 5), SMOOTHING, SEEDS)
+@examples()
+def test_gradient_with_weights(texts, classes, smoothing, seed):
+    rng, z, targets = random_inputs(seed, texts, classes)
+    z, weights = np.sign(z) * np.minimum(abs(z), 3), rng.uniform(0.1, 9, (2, classes))
+
+    def forward(z):
+        return sigmoid_cross_entropy_forward(z, targets, smoothing, weights)
+
+    assert_exact_gradients(forward, sigmoid_cross_entropy_backward, z)
+    assert_five_point_gradients(forward, sigmoid_cross_entropy_backward, z)
+
+
+def by_loops(z, targets, smoothing, dL, weights=None):
     """(L, dz), decision by decision, from the probabilities of a yes and of a no."""
     B, K = z.shape
+    omega = np.ones((2, K)) if weights is None else weights
     terms, dz = [], np.zeros_like(z)
     for t in range(B):
         for k in range(K):
             yes, no = 1 / (1 + math.exp(-z[t, k])), 1 / (1 + math.exp(z[t, k]))
             wanted = (1 - smoothing) * float(targets[t, k]) + smoothing / 2
-            terms.append(-(wanted * math.log(yes) + (1 - wanted) * math.log(no)) / B)
-            dz[t, k] = dL * ((1 - wanted) * yes - wanted * no) / B
+            weight = omega[int(targets[t, k]), k]
+            terms.append(-weight * (wanted * math.log(yes) + (1 - wanted) * math.log(no)) / B)
+            dz[t, k] = dL * weight * ((1 - wanted) * yes - wanted * no) / B
     return np.array(math.fsum(terms)), dz
 
 
@@ -62,10 +77,31 @@ def by_loops(z, targets, smoothing, dL):
 def test_agrees_with_loops_over_decisions(texts, classes, smoothing, seed):
     rng, z, targets = random_inputs(seed, texts, classes)
     dL = rng.standard_normal()
-    loss, cache = sigmoid_cross_entropy_forward(z, targets, smoothing)
-    expected, dz = by_loops(z, targets, smoothing, dL)
-    assert loss.shape == () and abs(loss - expected) <= 1e-14 * max(1, abs(expected))
-    assert np.max(abs(sigmoid_cross_entropy_backward(dL, cache) - dz)) <= 1e-14
+    for weights in (None, rng.uniform(0.1, 2, (2, classes))):
+        loss, cache = sigmoid_cross_entropy_forward(z, targets, smoothing, weights)
+        expected, dz = by_loops(z, targets, smoothing, dL, weights)
+        assert loss.shape == () and abs(loss - expected) <= 1e-14 * max(1, abs(expected))
+        assert np.max(abs(sigmoid_cross_entropy_backward(dL, cache) - dz)) <= 1e-14
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+def test_weights_of_one_change_no_bit(dtype, smoothing):
+    z = 3 * ROWS.astype(dtype)
+    loss, cache = sigmoid_cross_entropy_forward(z, TARGETS, smoothing)
+    same, weighted = sigmoid_cross_entropy_forward(z, TARGETS, smoothing, np.ones((2, 2), dtype))
+    assert to_bytes(loss) == to_bytes(same) and loss.dtype == same.dtype == dtype
+    found = sigmoid_cross_entropy_backward(0.3, weighted)
+    assert found.dtype == dtype and to_bytes(found) == to_bytes(sigmoid_cross_entropy_backward(0.3, cache))
+
+
+def test_the_parts_of_a_batch_add_up_to_it():
+    """Whatever labels each has: Σ (B_s/B)·L_s, as shards are added."""
+    rng, z, targets = random_inputs(3, 8)
+    weights = rng.uniform(0.1, 9, (2, 4))
+    whole, _ = sigmoid_cross_entropy_forward(z, targets, 0.1, weights)
+    parts = [sigmoid_cross_entropy_forward(z[p], targets[p], 0.1, weights)[0] for p in (slice(0, 3), slice(3, 8))]
+    assert abs(3 / 8 * parts[0] + 5 / 8 * parts[1] - whole) <= 1e-14 * abs(whole)
 
 
 @given(st.integers(1, 6), SEEDS)
@@ -205,6 +241,22 @@ def test_wrong_targets_are_named(wrong):
 def test_a_wrong_smoothing_is_named(wrong):
     with pytest.raises(ValueError, match="^smoothing: "):
         sigmoid_cross_entropy_forward(ROWS, TARGETS, wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_wrong_weight_is_named(wrong):
+    with pytest.raises(ValueError, match="^weights: must be positive and finite"):
+        sigmoid_cross_entropy_forward(ROWS, TARGETS, 0.1, np.array([[1.0, wrong], [1.0, 1.0]]))
+
+
+def test_forgotten_weights_are_caught():
+    def corrupted(dL, cache):
+        return sigmoid_cross_entropy_backward(dL, cache._replace(decision_weights=None))
+
+    def forward(z):
+        return sigmoid_cross_entropy_forward(z, TARGETS, 0.2, np.array([[0.5, 2.0], [3.0, 1.0]]))
+
+    assert caught(forward, corrupted, ROWS) and not caught(forward, sigmoid_cross_entropy_backward, ROWS)
 
 
 WRONG = {

@@ -43,17 +43,31 @@ def test_gradient(texts, classes, smoothing, seed):
     assert_five_point_gradients(softmax_cross_entropy_forward, softmax_cross_entropy_backward, z, labels, smoothing)
 
 
-def by_loops(z, labels, smoothing, dL):
+@given(st.integers(1, 5), st.integers(2, 5), SMOOTHING, SEEDS)
+@examples()
+def test_gradient_with_weights(texts, classes, smoothing, seed):
+    rng, z, labels = random_inputs(seed, texts, classes)
+    z, weights = np.sign(z) * np.minimum(abs(z), 3), rng.uniform(0.1, 9, classes)
+
+    def forward(z):
+        return softmax_cross_entropy_forward(z, labels, smoothing, weights)
+
+    assert_exact_gradients(forward, softmax_cross_entropy_backward, z)
+    assert_five_point_gradients(forward, softmax_cross_entropy_backward, z)
+
+
+def by_loops(z, labels, smoothing, dL, weights=None):
     """(L, dz), class by class."""
     B, C = z.shape
+    omega = np.ones(C) if weights is None else weights
     terms, dz = [], np.zeros_like(z)
     for t in range(B):
         top = max(z[t])
         log_sum = top + math.log(math.fsum(math.exp(v - top) for v in z[t]))
         for c in range(C):
             target = (1 - smoothing) * (c == labels[t]) + smoothing / C
-            terms.append(-target * (z[t, c] - log_sum) / B)
-            dz[t, c] = dL * (math.exp(z[t, c] - log_sum) - target) / B
+            terms.append(-omega[labels[t]] * target * (z[t, c] - log_sum) / B)
+            dz[t, c] = dL * omega[labels[t]] * (math.exp(z[t, c] - log_sum) - target) / B
     return np.array(math.fsum(terms)), dz
 
 
@@ -62,10 +76,60 @@ def by_loops(z, labels, smoothing, dL):
 def test_agrees_with_loops_over_classes(texts, classes, smoothing, seed):
     rng, z, labels = random_inputs(seed, texts, classes)
     dL = rng.standard_normal()
-    loss, cache = softmax_cross_entropy_forward(z, labels, smoothing)
-    expected, dz = by_loops(z, labels, smoothing, dL)
-    assert loss.shape == () and abs(loss - expected) <= 1e-14 * max(1, abs(expected))
-    assert np.max(abs(softmax_cross_entropy_backward(dL, cache) - dz)) <= 1e-14
+    for weights in (None, rng.uniform(0.1, 2, classes)):
+        loss, cache = softmax_cross_entropy_forward(z, labels, smoothing, weights)
+        expected, dz = by_loops(z, labels, smoothing, dL, weights)
+        assert loss.shape == () and abs(loss - expected) <= 1e-14 * max(1, abs(expected))
+        assert np.max(abs(softmax_cross_entropy_backward(dL, cache) - dz)) <= 1e-14
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+def test_weights_of_one_change_no_bit(dtype, smoothing):
+    z = 3 * ROWS.astype(dtype)
+    loss, cache = softmax_cross_entropy_forward(z, LABELS, smoothing)
+    same, weighted = softmax_cross_entropy_forward(z, LABELS, smoothing, np.ones(2, dtype))
+    assert to_bytes(loss) == to_bytes(same) and loss.dtype == same.dtype == dtype
+    found = softmax_cross_entropy_backward(0.3, weighted)
+    assert found.dtype == dtype and to_bytes(found) == to_bytes(softmax_cross_entropy_backward(0.3, cache))
+
+
+def test_the_weighted_example_of_the_chapter():
+    z, labels = np.log([[1.0, 2.0, 5.0], [1.0, 1.0, 2.0]]), np.array([1, 2])
+    loss, cache = softmax_cross_entropy_forward(z, labels, 0.0, np.array([1.0, 0.5, 1.5]))
+    assert round(float(loss), 4) == 0.8664
+    dz = [[0.03125, -0.1875, 0.15625], [0.1875, 0.1875, -0.375]]
+    assert np.max(abs(softmax_cross_entropy_backward(1.0, cache) - dz)) <= 1e-15
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+def test_a_weight_of_three_is_three_texts(smoothing):
+    """Loss times number of texts, and the gradient of a text and of its copies together."""
+    _, z, labels = random_inputs(0, 6, 3)
+    copies = np.where(labels == 1, 3, 1)
+    many, of_many = softmax_cross_entropy_forward(np.repeat(z, copies, axis=0), np.repeat(labels, copies), smoothing)
+    loss, cache = softmax_cross_entropy_forward(z, labels, smoothing, np.array([1.0, 3.0, 1.0]))
+    total = copies.sum()
+    assert (labels == 1).any() and abs(6 * loss - total * many) <= 1e-14 * total
+    dz = total * softmax_cross_entropy_backward(1.0, of_many)
+    dz = np.add.reduceat(dz, np.cumsum(copies) - copies)
+    assert np.max(abs(6 * softmax_cross_entropy_backward(1.0, cache) - dz)) <= 1e-14
+
+
+def test_the_parts_of_a_batch_add_up_to_it():
+    """Whatever labels each has: Σ (B_s/B)·L_s, as shards are added."""
+    rng, z, labels = random_inputs(3, 8)
+    weights = rng.uniform(0.1, 9, 4)
+    whole, _ = softmax_cross_entropy_forward(z, labels, 0.1, weights)
+    parts = [softmax_cross_entropy_forward(z[p], labels[p], 0.1, weights)[0] for p in (slice(0, 3), slice(3, 8))]
+    assert abs(3 / 8 * parts[0] + 5 / 8 * parts[1] - whole) <= 1e-14
+
+
+def test_a_class_out_of_reach_has_no_nan_with_weights():
+    z = np.array([[3e38, -3e38]], np.float32)
+    with np.errstate(over="ignore", divide="ignore"):
+        loss, cache = softmax_cross_entropy_forward(z, np.array([0]), 0.0, np.array([2, 3], np.float32))
+        assert loss == 0 and softmax_cross_entropy_backward(1.0, cache).tolist() == [[0, 0]]
 
 
 @given(st.integers(1, 5), SMOOTHING, SEEDS)
@@ -153,6 +217,22 @@ def test_wrong_labels_are_named(wrong):
 def test_a_wrong_smoothing_is_named(wrong):
     with pytest.raises(ValueError, match="^smoothing: "):
         softmax_cross_entropy_forward(ROWS, LABELS, wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_wrong_weight_is_named(wrong):
+    with pytest.raises(ValueError, match="^weights: must be positive and finite"):
+        softmax_cross_entropy_forward(ROWS, LABELS, 0.1, np.array([1.0, wrong]))
+
+
+def test_forgotten_weights_are_caught():
+    def corrupted(dL, cache):
+        return softmax_cross_entropy_backward(dL, cache._replace(text_weights=None))
+
+    def forward(z):
+        return softmax_cross_entropy_forward(z, LABELS, 0.2, np.array([0.5, 2.0]))
+
+    assert caught(forward, corrupted, ROWS) and not caught(forward, softmax_cross_entropy_backward, ROWS)
 
 
 def test_a_sum_for_a_mean_and_a_forgotten_cotangent_are_caught():
