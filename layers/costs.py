@@ -133,9 +133,9 @@ def pooling(entries: int, texts: int, d: int, kind: str = "mean", counted: bool 
     return known[kind]
 
 
-def naive_bayes(entries: int, classes: int) -> Flops:
-    """entries: distinct tokens, all texts together. 1/√n of their numbers is not counted."""
-    return Flops(4 * entries * classes, entries * classes)
+def naive_bayes(entries: int, texts: int, classes: int) -> Flops:
+    """entries: distinct tokens, all texts together. The roots of their numbers are not counted."""
+    return Flops((entries + 2 * texts) * classes, 2 * texts * classes)
 
 
 def log_count_ratios(entries: int, classes: int) -> Flops:

@@ -18,8 +18,8 @@ from engine.support.errors import UserError
 from engine.training.trained_run import OpenRun
 from engine.types import Ints1d
 
-TABLE, CLASSIFIER = "embedding.table", ("classifier.weight", "classifier.bias")
-SHORTCUT = "shortcut.weight"  # a row a token id and a column a class: starts anew
+TABLE = "embedding.table"
+CLASSIFIER = ("classifier.weight", "classifier.bias", "shortcut.gain")  # whose last axis are the classes
 
 
 class Source(NamedTuple):
@@ -35,7 +35,7 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
     UserError where the two networks have other parameters or shapes, but for vocabulary and classes.
     """
     parameters, given = network.parameters(), source.run.network.parameters()
-    free = {TABLE, *CLASSIFIER, SHORTCUT}
+    free = {TABLE, *CLASSIFIER}
     for name in [*parameters, *given]:
         there, here = (some[name].value.shape if name in some else None for some in (given, parameters))
         if cut(name, there) != cut(name, here):
@@ -53,7 +53,7 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
     same = set(data.classes) == set(source.run.classes)
     if same:
         columns = [source.run.classes.index(name) for name in data.classes]
-        for name in CLASSIFIER:
+        for name in parameters.keys() & set(CLASSIFIER):
             parameters[name].value = np.array(given[name].value[..., columns])
     rows = f"{source.path}: {len(new):,} of {len(table):,} rows of the embedding and all other parameters"
     return rows if same else f"{rows} but the classifier, whose classes are others"
@@ -63,8 +63,6 @@ def cut(name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """A parameter's shape without the number of token ids and of classes, which may differ."""
     if shape is None:
         return None
-    if name == SHORTCUT:
-        return ()
     return shape[1:] if name == TABLE else shape[:-1] if name in CLASSIFIER else shape
 
 

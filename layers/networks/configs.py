@@ -85,7 +85,7 @@ class WaveNetworkConfig(Settings):
     )
     shortcut: str = setting(
         "none",
-        "what is added to the logits: naive-bayes, log-count ratios of a text's tokens, with a weight for each class",
+        "what is added to the logits: naive-bayes, the log-count ratios of a text's tokens, with a gain for each class",
         choices=SHORTCUTS,
     )
     labels: str = setting(

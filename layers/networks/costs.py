@@ -126,12 +126,12 @@ def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]
 
 
 def shortcut(network: PlannedWaveNetwork, plan: WavePlan) -> list[Flops]:
-    """E25, its gradients summed over the texts that hold a token, and added to the logits."""
+    """E25, added to the logits."""
     if plan.distinct is None:
         return []
     entries, texts, classes = len(plan.distinct.ids), len(plan.distinct.offsets) - 1, len(network.classifier.bias.value)
-    parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, classes)]
-    return [*parts, Flops(texts * classes, entries * classes)]
+    parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, texts, classes)]
+    return [*parts, Flops(texts * classes, 0)]
 
 
 def transformer_mixing(network: Transformer, batch: RaggedBatch) -> list[Flops]:

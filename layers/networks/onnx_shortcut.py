@@ -1,4 +1,4 @@
-"""The naive-Bayes shortcut (E25) in an ONNX graph: the weighted ratios of all tokens are one table."""
+"""The naive-Bayes shortcut (E25) in an ONNX graph: the ratios of all tokens times the gains are one table."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_shortcut(graph: "Graph", part: NaiveBayes, texts: "Segments") -> str:
-    """(B, C): Σ r·(1 + w) over the distinct tokens of each text, whose entries may repeat, over √n."""
+    """(B, C): Σ g·r over the distinct tokens of each text, whose entries may repeat, over √n."""
     table = part.table()
     vocabulary, column = graph.constant(len(table), np.int64), graph.constant([1], np.int64)
     keys = graph.node("Unique", graph.node("Add", graph.node("Mul", texts.numbers, vocabulary), "ids"), sorted=1)

@@ -1,4 +1,4 @@
-"""The naive-Bayes shortcut (E25) as a part of a network: its weights, and the counts that its ratios are made of."""
+"""The naive-Bayes shortcut (E25) as a part of a network: its gains, and the counts that its ratios are made of."""
 
 from typing import Any, NamedTuple
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from engine.arrays.backend import array_module, to_host
 from engine.arrays.bag import unique_counts
-from engine.arrays.ragged import RaggedBatch, gather_rows, row_blocks, spread
-from engine.layer import Constant, Parameter, sum_rows
+from engine.arrays.ragged import RaggedBatch, row_blocks, spread
+from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
 from layers.standard.naive_bayes import log_count_ratios
@@ -31,47 +31,46 @@ def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
 
 
 class NaiveBayes(Part):
-    """y = s·Σ r·(1 + w) of V token ids and C classes, w = 0 at the start.
+    """y = g·e of V token ids and C classes, g = 1 at the start.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
-    shares: (C,) float64, of each class. Zero until learn().
+    shares: (C,) float64, of each class. Zero until learn(), and so is y.
     """
 
     def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
-        self.weight = Parameter(np.zeros((vocabulary, classes), dtype))
+        self.gain = Parameter(np.ones(classes, dtype), decay=False)
         self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
         self.shares = Constant(np.zeros(classes))
 
     def learn(self, texts: RaggedBatch) -> None:
         """Count the labels of training texts on the host, which may be mapped from a file."""
-        self.counts.value, self.shares.value = count_labels(texts, *self.weight.value.shape)
+        vocabulary, columns = self.counts.value.shape
+        self.counts.value, self.shares.value = count_labels(texts, vocabulary, columns - 1)
 
     def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
         """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
-        weight = gather_rows(self.weight.value, tokens.ids)
-        labelled = None
+        gain, labelled = self.gain.value, None
         if labels is not None:
-            labelled = spread(label_matrix(labels, weight.shape[1]), tokens.offsets, len(tokens.ids))
-        ratios = self.ratios(tokens.ids, labelled)
-        y, cache = self.functions.naive_bayes_forward(weight, ratios, tokens.offsets)
-        return y, (tokens, cache)
+            labelled = spread(label_matrix(labels, len(gain)), tokens.offsets, len(tokens.ids))
+        y, cache = self.functions.naive_bayes_forward(gain, self.ratios(tokens.ids, labelled), tokens.offsets)
+        return y, cache
+
+    def backward(self, dy: Floats2d, cache: Any) -> None:
+        """dy: (B, C). Adds to the gradient of the gains; tokens have none."""
+        self.gain.accumulate(self.functions.naive_bayes_backward(dy, cache))
 
     def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
         """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
-        shares = self.shares.value.astype(self.weight.value.dtype)
+        shares = self.shares.value.astype(self.gain.value.real.dtype)
         return log_count_ratios(self.counts.value[ids], shares, labelled)
 
     def table(self) -> Floats2d:
-        """(V, C): r·(1 + w) of every token, on the host."""
-        table = np.array(to_host(self.weight.value))
+        """(V, C): g·r of every token, on the host."""
+        gain = to_host(self.gain.value)
+        table = np.empty((len(self.counts.value), len(gain)), gain.dtype)
         for rows in row_blocks(table):
-            table[rows] = to_host(self.ratios(rows)) * (1 + table[rows])
+            table[rows] = to_host(self.ratios(rows)) * gain
         return table
-
-    def backward(self, dy: Floats2d, cache: Any) -> None:
-        """dy: (B, C). Adds to the gradient of w: the sum over the texts that hold a token, row-sparse."""
-        tokens, of_texts = cache
-        self.weight.accumulate(sum_rows(tokens.ids, self.functions.naive_bayes_backward(dy, of_texts)))
 
 
 def label_matrix(labels: Array, classes: int) -> Bools:

@@ -1,12 +1,10 @@
-"""E25  Naive-Bayes shortcut: weighted log-count ratios of the distinct tokens of a text, added up.
+"""E25  Naive-Bayes shortcut: log-count ratios of the distinct tokens of a text, added up.
 
-    y_tc = s_t Σ_{p∈S_t} r_pc (1 + w_pc)            s_t = 1/√n_t
+    y_tc = g_c·e_tc            e_tc = 1/√n_t · Σ_{j∈S_t} r_jc            dg_c = Σ_t dy_tc·e_tc
 
-    dw_pc = s_t r_pc dy_tc
-
-S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes. At w = 0 it is what naive Bayes
-says, over √n_t. The ratios are constants, those of each class against the rest. With n_jc of the n_j training texts
-that hold token j labelled c, and π_c = Σ_j n_jc / Σ_j n_j:
+S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes; g: the gain of each class, trained.
+The ratios are constants, those of each class against the rest. With n_jc of the n_j training texts that hold token j
+labelled c, and π_c = Σ_j n_jc / Σ_j n_j:
 
     r_jc = log [n_jc/π_c + α] − log [(n_j − n_jc)/(1 − π_c) + α]            α = 2
 
@@ -14,14 +12,14 @@ A training text is left out of its own ratios: n_j is less by 1, and so is n_jc 
 no other text holds tells its label.
 
 Singular: r = 0 for a token that no (other) text holds, and for a class that no text or every one has; an empty text
-gives 0. Units: nat. Derivation, choices and cost: naive_bayes.md. Source: Wang & Manning, ACL 2012 (NB-SVM).
+gives 0. Units: nat; g is a number. Derivation, choices and cost: naive_bayes.md. Source: Wang & Manning, ACL 2012.
 """
 
 from typing import NamedTuple
 
-from engine.arrays.backend import array_module
+from engine.arrays.backend import accumulator_dtype, array_module
 from engine.arrays.checks import check_floats, check_offsets
-from engine.arrays.ragged import lengths, segment_sum, spread
+from engine.arrays.ragged import lengths, segment_sum
 from engine.types import Bools, Floats1d, Floats2d, Ints2d, Offsets
 
 SHORTCUTS = ("none", "naive-bayes")
@@ -29,10 +27,9 @@ ALPHA = 2.0  # α: how many texts, labelled as all are on average, are added to 
 
 
 class Cache(NamedTuple):
-    """scaled: (P, C), s·r."""
+    """evidence: (B, C), e."""
 
-    scaled: Floats2d
-    offsets: Offsets
+    evidence: Floats2d
 
 
 def log_count_ratios(counts: Ints2d, shares: Floats1d, labelled: Bools | None = None) -> Floats2d:
@@ -52,22 +49,24 @@ def log_count_ratios(counts: Ints2d, shares: Floats1d, labelled: Bools | None = 
     return r
 
 
-def naive_bayes_forward(weight: Floats2d, ratios: Floats2d, offsets: Offsets) -> tuple[Floats2d, Cache]:
-    """weight, ratios: (P, C), w and r of the distinct tokens of B texts, offsets: (B + 1,) → y: (B, C), and the cache.
+def naive_bayes_forward(gain: Floats1d, ratios: Floats2d, offsets: Offsets) -> tuple[Floats2d, Cache]:
+    """gain: (C,), g, ratios: (P, C), r of the distinct tokens of B texts, offsets: (B + 1,) → y: (B, C), and the cache.
 
     Raises ValueError for a wrong dtype, shape or offsets.
     """
-    check_floats("weight", weight, ("P", "C"))
-    check_floats("ratios", ratios, weight.shape, like=weight)
-    check_offsets(offsets, len(weight))
-    xp = array_module(weight)
-    s = 1 / xp.sqrt(xp.maximum(lengths(offsets), 1).astype(ratios.dtype))
-    scaled = ratios * spread(s, offsets, len(ratios))[:, None]
-    return segment_sum(scaled + scaled * weight, offsets), Cache(scaled, offsets)
+    check_floats("ratios", ratios, ("P", "C"))
+    check_floats("gain", gain, (ratios.shape[1],), like=ratios)
+    check_offsets(offsets, len(ratios))
+    xp = array_module(gain)
+    evidence = segment_sum(ratios, offsets)
+    evidence /= xp.sqrt(xp.maximum(lengths(offsets), 1).astype(ratios.dtype))[:, None]
+    return evidence * gain, Cache(evidence)
 
 
-def naive_bayes_backward(dy: Floats2d, cache: Cache) -> Floats2d:
-    """dy: (B, C) → dw: (P, C). Ratios are constants."""
-    scaled, offsets = cache
-    check_floats("dy", dy, (len(offsets) - 1, scaled.shape[1]), like=scaled)
-    return scaled * spread(dy, offsets, len(scaled))
+def naive_bayes_backward(dy: Floats2d, cache: Cache) -> Floats1d:
+    """dy: (B, C) → dg: (C,). Ratios are constants."""
+    evidence = cache.evidence
+    check_floats("dy", dy, evidence.shape, like=evidence)
+    total = accumulator_dtype(dy.dtype)
+    dgain: Floats1d = (dy * evidence).sum(axis=0, dtype=total).astype(dy.dtype, copy=False)
+    return dgain

@@ -34,7 +34,7 @@ GOOD = {
     "linear": ("x~ weight! bias", (ROWS, WEIGHT, ROW)),
     "embedding": ("ids! table!", (IDS, ROWS)),
     "position_encoding": ("w! places! table~", (ROWS, IDS, ROWS)),
-    "naive_bayes": ("weight! ratios offsets", (ROWS, ROWS, OFFSETS)),
+    "naive_bayes": ("gain ratios! offsets", (ROW, ROWS, OFFSETS)),
     "layer_norm": ("x! gain bias", (ROWS, ROW, ROW)),
     "gelu": ("x!", (ROWS,)),
     "relu": ("x!", (ROWS,)),

@@ -77,7 +77,7 @@ FORMULAS = {
     "E17, over a bag": (costs.bag_magnitude(4, 5, BAG), "bag_magnitude", (*A_AND_B, BAG)),
     "E18": (costs.attention([3, 4], 6, 2), "attention", (normal(7, 6), normal(7, 6), normal(7, 6), OFFSETS, 2)),
     "E19": (costs.tanh(7, 5), "tanh", (X,)),
-    "E25": (costs.naive_bayes(7, 5), "naive_bayes", (X, X, OFFSETS)),
+    "E25": (costs.naive_bayes(7, 2, 5), "naive_bayes", (normal(5), X, OFFSETS)),
     "E21": (costs.residual(7, 5), "residual", (X, X)),
     "E22": (costs.position_encoding(7, 5), "position_encoding", (X, np.array([0, 1, 2, 0, 1, 2, 3]), normal(4, 5))),
     **{

@@ -15,7 +15,7 @@ from engine.arrays.bag import Bag, merge_repeats
 from engine.arrays.ragged import positions
 from engine.implementation import Functions
 from engine.layer import sum_rows
-from engine.types import Floats2d, Offsets
+from engine.types import Floats1d, Floats2d, Offsets
 from layers import wave
 from layers.experiments.gradcheck import Case, Problem
 from layers.experiments.gradcheck.network_cases import NETWORK_CASES
@@ -240,16 +240,16 @@ def draw_cross_entropy(kind: str, smoothing: float, weighted: bool, rng: Generat
 
 
 def draw_naive_bayes(rng: Generator) -> Problem:
-    """The gradient of w for ratios of random counts, which are constants; a training text is left out of its own."""
+    """The gradient of the gains, for ratios of random counts, of which each text is left out."""
     offsets = random_offsets(rng)
     counts = rng.integers(0, 5, (offsets[-1], 4))
     counts[:, -1] = counts.sum(axis=1)
     ratios = naive_bayes.log_count_ratios(counts, np.array([0.2, 0.5, 0.3]), rng.random((len(counts), 3)) < 0.4)
 
-    def forward(weight: Floats2d) -> tuple[Floats2d, naive_bayes.Cache]:
-        return naive_bayes.naive_bayes_forward(weight, ratios.astype(weight.real.dtype), offsets)
+    def forward(gain: Floats1d) -> tuple[Floats2d, naive_bayes.Cache]:
+        return naive_bayes.naive_bayes_forward(gain, ratios.astype(gain.real.dtype), offsets)
 
-    return Problem(forward, naive_bayes.naive_bayes_backward, (random_rows(rng, len(counts)),))
+    return Problem(forward, naive_bayes.naive_bayes_backward, (random_rows(rng, 1)[0],))
 
 
 def draw_attention(heads: int, rng: Generator) -> Problem:

@@ -58,12 +58,12 @@ def all_zero_dimension() -> Outcome:
 
 
 def tokens_of_one_text() -> Outcome:
-    """E25: left out of their own ratios, tokens that no other text holds say nothing and get no gradient."""
+    """E25: left out of their own ratios, tokens that no other text holds say nothing, and the gains get no gradient."""
     counts, shares = np.array([[1, 0, 1], [1, 0, 1]]), np.array([0.5, 0.5])
     ratios = naive_bayes.log_count_ratios(counts, shares, np.array([[True, False]] * 2))
-    y, cache = naive_bayes.naive_bayes_forward(np.ones((2, 2)), ratios, TWO)
+    y, cache = naive_bayes.naive_bayes_forward(np.ones(2), ratios, TWO)
     found = (ratios, y, naive_bayes.naive_bayes_backward(np.ones((1, 2)), cache))
-    return found, (np.zeros((2, 2)), np.zeros((1, 2)), np.zeros((2, 2)))
+    return found, (np.zeros((2, 2)), np.zeros((1, 2)), np.zeros(2))
 
 
 def phase_of_one_token() -> Outcome:

@@ -254,8 +254,8 @@ FIXED = {
         r"dz_c = dL\,(\hat{q}_c - [c = a])",
     ),
     "naive Bayes": Equation(
-        "E25", "naive-Bayes shortcut", r"y_c = \frac{1}{\sqrt n} \sum_j r_{jc}\,(1 + w_{jc})",
-        r"dw_{jc} = \frac{r_{jc}}{\sqrt n}\,dy_c",
+        "E25", "naive-Bayes shortcut", r"y_c = g_c\,e_c, \quad e_c = \frac{1}{\sqrt n} \sum_j r_{jc}",
+        r"dg_c = dy_c\,e_c",
     ),
     "attention": Equation(
         "E18", "attention",
