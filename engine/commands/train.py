@@ -29,11 +29,11 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.files import AnyPath
-from engine.support.text import epochs_text
 from engine.training.config import TrainingConfig
 from engine.training.launchers import launched_ranks
 from engine.training.observers import Observer, TensorBoard
 from engine.training.run_settings import RunSettings
+from engine.training.selection import best_text
 from engine.training.session import resume_run, start_run
 from engine.training.trained_run import open_run
 from engine.training.transfer import Source
@@ -158,8 +158,7 @@ def result_table(result: dict[str, Any], all_classes: bool = False) -> str:
 
 def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, figure) of a result, in the order in which they are shown."""
-    mean = f", mean of {result['best_averaged']} weights" if result.get("best_averaged") else ""
-    best = f"(epoch {epochs_text(result['best_epoch'])} of {epochs_text(result['epochs'])}{mean})"
+    best = f"(epoch {best_text(result)})"
     figures = [
         ("test accuracy", percent(result["test_accuracy"])),
         ("test macro F1", percent(result["test_macro_f1"])),

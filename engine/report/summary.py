@@ -10,8 +10,9 @@ from tqdm import tqdm
 from engine.report.errors import Errors, Measured, MeasuredSets, largest_confusions, measure, remembering
 from engine.report.html import readable
 from engine.report.runs import NAME_CHARACTERS, Group, Run, differences, grouped, read_runs, runs_in
-from engine.support.text import epochs_text, format_table
+from engine.support.text import format_table
 from engine.training.evaluation import ClassRow
+from engine.training.selection import best_text
 
 NONE = "–"  # stands for a number that there is not
 ON_TERMINAL = (
@@ -116,7 +117,7 @@ def facts_of(run: Run, measured: Errors) -> dict[str, str]:
         **({"test micro F1": percent(result["test_micro_f1"])} if result.get("test_micro_f1") is not None else {}),
         "worst class": worst_text(figures and figures.worst),
         "validation accuracy": percent(result.get("validation_accuracy")),
-        "best epoch": best_epoch(run),
+        "best epoch": best_text(result) if result else f"unfinished, {run.epochs}{of_epochs(run)}",
         "steps": number(run.curves["step"][-1]),
         "training time": f"{result['train_seconds']:,.1f} s" if result else NONE,
         "tokens per second": number(result.get("tokens_per_second")),
@@ -128,13 +129,6 @@ def facts_of(run: Run, measured: Errors) -> dict[str, str]:
 
 def worst_text(worst: ClassRow | None) -> str:
     return NONE if worst is None else f"{readable(worst.name, NAME_CHARACTERS)}, F1 {percent(worst.f1)}"
-
-
-def best_epoch(run: Run) -> str:
-    """The number of the best epoch and of all, or how far an unfinished run is."""
-    if not run.result:
-        return f"unfinished, {run.epochs}{of_epochs(run)}"
-    return f"{epochs_text(run.result['best_epoch'])} of {epochs_text(run.result['epochs'])}"
 
 
 def of_epochs(run: Run) -> str:

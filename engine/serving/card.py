@@ -6,8 +6,9 @@ from typing import Any
 
 from engine import __version__
 from engine.data.corpora import CORPORA
-from engine.support.text import epochs_text, markdown_table, sanitize
+from engine.support.text import markdown_table, sanitize
 from engine.training.run_settings import RunSettings
+from engine.training.selection import best_text
 
 SHOWN_CLASSES = 200
 FIGURES = (("test accuracy", "test_accuracy"), ("test macro F1", "test_macro_f1"))
@@ -71,8 +72,7 @@ def results_of(result: dict[str, Any] | None) -> str:
     name = "micro F1" if several else "accuracy"
     validation = result[f"validation_{name.lower().replace(' ', '_')}"]
     if validation is not None:
-        epoch = f"epoch {epochs_text(result['best_epoch'])} of {epochs_text(result['epochs'])}"
-        rows.append((f"validation {name}", f"{100 * validation:.2f} % ({epoch})"))
+        rows.append((f"validation {name}", f"{100 * validation:.2f} % (epoch {best_text(result)})"))
     if not rows:
         return "None: there were no texts to measure it on."
     return (

@@ -5,6 +5,9 @@ macro_f1    the mean of the F1 of the classes, a rare one counting as much as a 
 loss        the mean cross-entropy, without weights of classes
 """
 
+from typing import Any
+
+from engine.support.text import epochs_text
 from engine.training.checkpoint import Progress
 from engine.training.evaluation import Evaluation
 
@@ -47,3 +50,9 @@ def validation_figures(result: Evaluation, select: str, prefix: str = "validatio
     if select == "macro_f1":
         figures[f"{prefix}_macro_f1"] = result.macro_f1
     return figures
+
+
+def best_text(result: dict[str, Any]) -> str:
+    """The place of the best weights in a training, by its result.json: "1.5 of 6"."""
+    mean = f", mean of the weights at {result['best_averaged']} validations" if result.get("best_averaged") else ""
+    return f"{epochs_text(result['best_epoch'])} of {epochs_text(result['epochs'])}{mean}"

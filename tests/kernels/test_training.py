@@ -9,6 +9,7 @@ import pytest
 
 import train
 from engine.training import step as step_module
+from engine.training.checkpoint import load_checkpoint
 from engine.training.run_settings import build_settings
 from engine.training.session import start_run
 from engine.training.step import global_norm
@@ -106,6 +107,19 @@ def test_several_labels_train_on_a_device_as_on_the_host(tmp_path, on_device):
     host, found = result_of(tmp_path / "cpu"), result_of(tmp_path / "cuda")
     assert found["thresholds"] == host["thresholds"]
     assert found["validation_micro_f1"] == pytest.approx(host["validation_micro_f1"])
+
+
+def test_a_mean_of_weights_on_a_device_is_that_of_the_host(tmp_path, arguments, on_device):
+    """Taken at validations within epochs."""
+    arguments = [*arguments, "--set", "validations=2", "--set", "averaging=0.6"]
+    assert train.main([*arguments, "--output", str(tmp_path / "cpu")]) == 0
+    assert on_device(*arguments, "--device", "cuda", "--output", tmp_path / "cuda")[0] == 0
+    for a, b in zip(metrics_of(tmp_path / "cpu"), metrics_of(tmp_path / "cuda"), strict=True):
+        assert a.keys() == b.keys() and a.get("averaged_accuracy") == b.get("averaged_accuracy")
+        assert b.get("averaged_loss", 0) == pytest.approx(a.get("averaged_loss", 0), rel=1e-4)
+    means = [load_checkpoint(tmp_path / name / "checkpoints" / "last", ("average",))[1] for name in ("cpu", "cuda")]
+    for name, host in means[0]["average"].items():
+        np.testing.assert_allclose(means[1]["average"][name], host, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])

@@ -182,3 +182,15 @@ def test_rows_are_matched_by_what_they_stand_for():
         assert found - special == expected
     kinds = [any("_" in name for name in new), any(name.startswith("-") or name.endswith("-") for name in new)]
     assert all([*kinds, any(name.startswith("<") for name in new)])
+
+
+def test_a_prolonged_run_takes_its_mean_anew(tmp_path, arguments, run):
+    """Over the last share of all its steps: none of the weights that were the last before is in it."""
+    mean = ["--set", "averaging=0.5", "--set", "validations=2"]
+    assert run(*arguments, *CONSTANT, *mean, "--epochs", "4", "--output", tmp_path / "long")[0] == 0
+    assert run(*arguments, *CONSTANT, *mean, "--output", tmp_path / "short")[0] == 0
+    assert list((tmp_path / "short" / "checkpoints" / "last").glob("average-*"))
+    assert run("--resume", tmp_path / "short", "--epochs", "4")[0] == 0
+    names = [f"average-{RunDirectory(tmp_path / 'long').result()['steps']}.safetensors"] * 2
+    files = [next((tmp_path / run / "checkpoints" / "last").glob("average-*")) for run in ("long", "short")]
+    assert [file.name for file in files] == names and files[0].read_bytes() == files[1].read_bytes()

@@ -10,6 +10,7 @@ from engine.cli import DEFAULT
 from engine.commands.evaluate import SHOWN_CLASSES, class_table
 from engine.commands.options import rounded
 from engine.support.files import read_toml
+from engine.training import trainer as trainer_module
 from tests.train.conftest import SMALL
 
 SCREEN = 80  # columns
@@ -201,3 +202,28 @@ def test_json_has_six_significant_digits(trained, run):
         "a": [0.333333, 1234570.0, 12345678, True, None, "0.123456789"],
         "b": [3.33333e-10],
     }
+
+
+def test_validations_within_epochs_stand_at_their_steps(tmp_path, arguments, run, monkeypatch):
+    """In metrics, lines, results, and on a report; the best weights are the mean at the third of four validations."""
+    path, evaluate = tmp_path / "run", trainer_module.evaluate
+    found = iter([0.5, 0.6, 0.7, 0.8, 0.95, 0.9, 0.1])  # after the first of the weights and of their mean by turns
+    monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(found)))
+    changes = ("--set", "validations=2", "--set", "averaging=0.75", "--set", "patience=0")
+    code, out, err = run(*arguments, *changes, "--output", path)
+    assert code == 0, err
+    best = "1.57 of 2, mean of the weights at 3 validations"
+    assert re.search(rf"^validation accuracy +95.00 % \(epoch {best}\)$", out, re.M), out
+    told = re.findall(r"^epoch ([\d.]+)/2: .*validation accuracy ([\d.]+) %", out, re.M)
+    assert told == [
+        ("0.57", "50.00"), ("1", "60.00"), ("1.57", "80.00"), ("2", "90.00"),
+    ]  # fmt: skip
+    assert out.count("with the mean of weights") == 3
+    result = json.loads((path / "result.json").read_text())
+    assert (result["best_step"], result["best_averaged"], result["epochs"]) == (11, 3, 2)
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [4, 7, 11, 14]
+    assert [line["averaged_accuracy"] for line in lines if "averaged_loss" in line] == [0.7, 0.95, 0.1]
+    pytest.importorskip("matplotlib")
+    out = run("report", path, "--output", tmp_path / "page.html")[1]
+    assert best in out and best in (tmp_path / "page.html").read_text()
