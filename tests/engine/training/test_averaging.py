@@ -114,7 +114,13 @@ def test_the_better_of_weights_and_mean_becomes_the_best(tmp_path, monkeypatch, 
     trainer.observers = trainer.metrics.observers = [seen]
     add, take = trainer.average.add, trainer.take
     points = iter([8, 10, 13, 15])
-    trainer.average.add = lambda n: add(n) or states.update({next(points): of(trainer)})
+
+    def added(n):
+        assert all((state["last"] == state["t"]).all() for state in trainer.optimizer.state.values() if "last" in state)
+        states[next(points)] = of(trainer)
+        add(n)
+
+    trainer.average.add = added
 
     def noted(found, thresholds, averaged=0):
         states.setdefault(trainer.progress.step, of(trainer))
