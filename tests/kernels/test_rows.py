@@ -20,7 +20,8 @@ from tests.support.emulation import SIGNATURE
 from tests.support.examples import if_thorough
 from tests.support.twin_checks import assert_kernels_agree
 
-ROWS = (1, 32, 33, 256, 257, 1000, *if_thorough(31, 255, 300, 301))
+# By default one row, a full warp, one row beyond a block and beyond a warp, and several blocks.
+ROWS = (1, 32, 257, 1000, *if_thorough(31, 33, 255, 256, 300, 301))
 FEED_FORWARD = ("gelu_forward", "gelu_backward", "sum_columns", "finish_columns")
 LAYER_NORM = ("layer_norm_forward", "layer_norm_backward", "layer_norm_parameters", "finish_columns")
 MAGNITUDE = ("bag_magnitude_forward", "bag_magnitude_slopes", "bag_magnitude_backward")

@@ -1,17 +1,17 @@
-"""Less by default: a quarter of the random examples, some of the values of a parameter; all under `-m thorough`."""
+"""Less by default: some of the random examples and of the values of a parameter; all under `-m thorough`."""
 
 import pytest
 from hypothesis import settings
 
-SHARE = 4
+SHARE, FEWEST = 4, 5  # by default a quarter of the examples, but five where there are as many
 THOROUGH = False  # set by tests/conftest.py before any test is imported
 
 
-def examples(count, **more):
+def examples(count=25, **more):
     """A decorator of a test with @given; more: further settings of hypothesis."""
 
     def decorate(test):
-        wanted = count if THOROUGH else -(-count // SHARE)
+        wanted = count if THOROUGH else max(min(count, FEWEST), -(-count // SHARE))
         return pytest.mark.random_examples(settings(max_examples=wanted, **more)(test))
 
     return decorate

@@ -1,22 +1,17 @@
 """Random ragged batches, trees of arrays, and checks of gradients, for the tests of layers/."""
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from engine.gradcheck import assert_gradients, check_gradients
 from layers.wave import Wave
+from tests.support.examples import examples  # noqa: F401 (for the tests of layers/)
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any)  # of texts; empty ones and single tokens too
 SEEDS = st.integers(0, 2**32 - 1)
 
 OFFSETS = np.array([0, 2, 2, 3])  # of the three rows below
 ROWS = np.array([[1.0, -2.0], [0.5, 3.0], [-1.5, 0.25]])
-
-
-def examples(count=25):
-    """Hypothesis settings: no deadline, since other work shares the machine."""
-    return settings(max_examples=count, deadline=None)
 
 
 def offsets_of(lengths):

@@ -14,12 +14,13 @@ VOCABULARY, CLASSES = 9, 3
 LENGTHS = [1, 4, 0, 2, 6]
 DROPOUTS = {"token_dropout": 0.3, "embedding_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.2}
 KINDS = (WaveNetwork, PlannedWaveNetwork)
+CANDIDATES = 4096  # combinations of choices that covering() looks at
 COMBINATIONS = list(itertools.product(OPERATIONS, READOUTS))
 JUMP = ("modulation", "phase")  # its phase jumps from π to −π: there is no gradient to check
+DIFFERENTIABLE = [combination for combination in COMBINATIONS if combination != JUMP]
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 every_combination = pytest.mark.parametrize("operation, readout", COMBINATIONS)
-every_differentiable = pytest.mark.parametrize("operation, readout", [c for c in COMBINATIONS if c != JUMP])
 
 
 def stirred(network, rng):
@@ -78,13 +79,37 @@ def assert_gradients_agree(found, expected, tolerance):
         assert np.linalg.norm(gradient - expected[name]) <= limit, name
 
 
-def covering(choices, strength):
-    """Some of the combinations of choices (a list of lists), such that every `strength` of them meet in every way."""
-    seen, chosen = set(), []
-    rows = list(itertools.product(*choices))
-    for number in np.random.default_rng(0).permutation(len(rows)):
-        meetings = set(itertools.combinations(enumerate(rows[number]), strength))
-        if not meetings <= seen:
-            chosen.append(rows[number])
-            seen |= meetings
+def covering(choices, strength, possible=lambda row: True):
+    """Some of the possible combinations of choices (a list of lists), such that every `strength` of them meet.
+
+    Of very many combinations CANDIDATES random ones are looked at, in which all meet.
+    """
+    sizes = list(map(len, choices))
+    numbers = np.random.default_rng(0).permutation(math.prod(sizes))[:CANDIDATES]
+    rows = np.stack(np.unravel_index(numbers, sizes), axis=1)  # which value of each choice
+    meetings, count = [], 0  # (rows,) each: a number for the values that meet
+    for at in map(list, itertools.combinations(range(len(choices)), strength)):
+        meetings.append(count + np.ravel_multi_index(tuple(rows[:, at].T), [sizes[k] for k in at]))
+        count += math.prod(sizes[k] for k in at)
+    of_rows, unseen, untried, chosen = np.stack(meetings, axis=1), np.ones(count, bool), np.ones(len(rows), bool), []
+    while (gains := unseen[of_rows].sum(axis=1) * untried).any():
+        best = gains.argmax()  # the row in which most values meet for the first time
+        row = tuple(values[k] for values, k in zip(choices, rows[best]))
+        untried[best] = False
+        if possible(row):
+            unseen[of_rows[best]] = False
+            chosen.append(row)
     return chosen
+
+
+def in_pairs(*choices):
+    """Values for pytest.mark.parametrize: all combinations of choices, of which a covering of pairs runs by default.
+
+    A choice that is a tuple gives several values.
+    """
+    numbers = [range(len(list_)) for list_ in choices]
+    chosen = set(covering(numbers, 2))
+    for row in itertools.product(*numbers):
+        values = [list_[k] if isinstance(list_[k], tuple) else (list_[k],) for list_, k in zip(choices, row)]
+        marks = () if row in chosen else pytest.mark.thorough
+        yield pytest.param(*itertools.chain(*values), marks=marks)

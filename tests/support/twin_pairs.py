@@ -1,11 +1,11 @@
 """Random inputs, and the comparison of a function pair with its twin in PyTorch."""
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from layers.wave import Wave
 from tests.support import torch_twins as twins
+from tests.support.examples import examples
 from tests.support.torch_twins import torch
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -14,7 +14,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=5).filter(any)  # of texts; empty ones and single tokens too
 
 
-quickly = settings(max_examples=30, deadline=None)
+quickly = examples(30)
 
 
 def numbers(rng, *shape):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator
@@ -16,6 +16,7 @@ from layers.networks.parts import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 from tests.support import torch_twins as twins
+from tests.support.examples import examples
 from tests.support.small_networks import stirred
 from tests.support.torch_twins import F, torch
 
@@ -148,7 +149,7 @@ def test_a_network_without_blocks_agrees_with_autograd(pooling):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(CONFIGS, LENGTHS, SEEDS, st.booleans())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_network_agrees_with_autograd_on_any_batch(kind, config, lengths, seed, train):
     """In training under all kinds of dropout, with the masks of our forward pass, and smoothing; in prediction."""
     assume(assert_agrees(config, lengths, seed, train, kind))

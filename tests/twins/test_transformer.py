@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator
 from layers.networks import Transformer, TransformerConfig
 from layers.networks.parts import example_batch
 from tests.support import torch_twins as twins
+from tests.support.examples import examples
 from tests.support.small_networks import stirred
 from tests.support.torch_twins import F, torch
 
@@ -28,7 +29,7 @@ def network_of(config, seed):
 
 
 @given(CONFIGS, st.lists(st.integers(0, 8), min_size=1, max_size=5), st.integers(0, 2**32 - 1), st.booleans())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_transformer_agrees_with_autograd_on_any_batch(config, lengths, seed, train):
     """Logits, loss and every gradient, in training with the masks of our forward pass and label smoothing."""
     network, batch = network_of(config, seed % 1000), example_batch(VOCABULARY, CLASSES, lengths, seed)

@@ -12,21 +12,22 @@ from layers.wave import OPERATIONS, SCOPES
 from tests.support.layer_laws import SEEDS, assert_equal, caught, examples
 from tests.support.small_networks import (
     CLASSES,
+    COMBINATIONS,
+    DIFFERENTIABLE,
     DROPOUTS,
+    KINDS,
     LENGTHS,
     VOCABULARY,
     assert_network_gradients,
     both_kinds,
     every_combination,
-    every_differentiable,
     gradient_report,
+    in_pairs,
     network_of,
 )
 
 
-@both_kinds
-@every_differentiable
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("kind, operation, readout, scope", in_pairs(KINDS, DIFFERENTIABLE, SCOPES))
 @pytest.mark.parametrize("blocks", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_gradient_of_every_parameter(kind, operation, readout, scope, blocks):
     network = network_of(kind, operation=operation, readout=readout, scope=scope, blocks=blocks)
@@ -38,11 +39,10 @@ def test_gradient_of_every_parameter_without_blocks(kind):
     assert_network_gradients(network_of(kind, blocks=0), example_batch(VOCABULARY, CLASSES, LENGTHS))
 
 
-@both_kinds
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("hidden", [0, 5])
-@pytest.mark.parametrize("wave_residual", [False, True])
-@pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.parametrize(
+    "kind, pooling, hidden, wave_residual, activation",
+    in_pairs(KINDS, list(POOLINGS), [0, 5], [False, True], ["gelu", "relu"]),
+)
 def test_gradient_of_every_parameter_of_other_shapes(kind, pooling, hidden, wave_residual, activation):
     network = network_of(kind, pooling=pooling, hidden=hidden, wave_residual=wave_residual, activation=activation)
     assert_network_gradients(network, example_batch(VOCABULARY, CLASSES, LENGTHS))
@@ -63,10 +63,9 @@ def test_gradient_on_any_batch(kind, lengths, seed, operation):
     assert_network_gradients(network, example_batch(VOCABULARY, CLASSES, lengths, seed))
 
 
-@both_kinds
-@every_combination
-@pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kind, operation, readout, scope, dtype", in_pairs(KINDS, COMBINATIONS, SCOPES, [np.float32, np.float64])
+)
 def test_texts_of_one_token_have_finite_gradients(kind, operation, readout, scope, dtype):
     """Where differentiation of the polar form divides 0 by 0."""
     network = network_of(kind, operation=operation, readout=readout, scope=scope, dtype=dtype, blocks=2)

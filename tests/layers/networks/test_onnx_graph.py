@@ -38,7 +38,8 @@ def allowed(fields):
     return True
 
 
-CASES = [fields for row in covering(list(map(list, CHOICES.values())), 2) if allowed(fields := dict(zip(CHOICES, row)))]
+ROWS = covering(list(map(list, CHOICES.values())), 2, lambda row: allowed(dict(zip(CHOICES, row))))
+CASES = [dict(zip(CHOICES, row)) for row in ROWS]
 
 
 def computed(network, batch, counts=None):
@@ -65,7 +66,6 @@ def as_bag(batch):
 def test_the_settings_are_covered():
     for name, choices in CHOICES.items():
         assert {fields[name] for fields in CASES} == set(choices)
-    assert len(CASES) > 20
 
 
 @pytest.mark.parametrize("fields", CASES, ids=lambda fields: "-".join(str(value) for value in fields.values()))

@@ -12,11 +12,14 @@ from layers.wave import SCOPES
 from tests.support.layer_laws import assert_equal, offsets_of
 from tests.support.small_networks import (
     CLASSES,
+    COMBINATIONS,
     DROPOUTS,
+    KINDS,
     LENGTHS,
     VOCABULARY,
     both_kinds,
     every_combination,
+    in_pairs,
     network_of,
 )
 
@@ -71,16 +74,18 @@ def plain_logits(network, ids):
     return pooled @ network.classifier.weight.value + network.classifier.bias.value
 
 
-@both_kinds
-@every_combination
-@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"blocks": 2, "pooling": "max", "activation": "relu"},
-        {"hidden": 0, "pooling": "cls", "wave_residual": False},
-    ],
+    "kind, operation, readout, scope, fields",
+    in_pairs(
+        KINDS,
+        COMBINATIONS,
+        SCOPES,
+        [
+            {},
+            {"blocks": 2, "pooling": "max", "activation": "relu"},
+            {"hidden": 0, "pooling": "cls", "wave_residual": False},
+        ],
+    ),
 )
 def test_logits_agree_with_a_plain_rewriting_for_one_text(kind, operation, readout, scope, fields):
     if (scope, readout) == ("text", "magnitude"):  # some of these are refused without the residual
@@ -129,9 +134,7 @@ def cut(batch, texts):
     return RaggedBatch(np.concatenate(pieces), offsets_of([len(p) for p in pieces]), batch.labels[list(texts)])
 
 
-@both_kinds
-@every_combination
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("kind, operation, readout, scope", in_pairs(KINDS, COMBINATIONS, SCOPES))
 def test_a_text_does_not_see_its_neighbours(kind, operation, readout, scope):
     network = network_of(kind, operation=operation, readout=readout, scope=scope, blocks=2)
     batch = example_batch(VOCABULARY, CLASSES, LENGTHS)
@@ -148,9 +151,10 @@ def test_permuting_texts_permutes_logits(kind, operation, readout):
     assert_equal(network.forward(cut(batch, order))[0], network.forward(batch)[0][order], 1e-12)
 
 
-@both_kinds
-@every_combination
-@pytest.mark.parametrize("pooling, matters", [("mean", False), ("max", False), ("cls", True)])
+@pytest.mark.parametrize(
+    "kind, operation, readout, pooling, matters",
+    in_pairs(KINDS, COMBINATIONS, [("mean", False), ("max", False), ("cls", True)]),
+)
 def test_the_order_of_tokens_matters_only_to_cls_pooling(kind, operation, readout, pooling, matters):
     network = network_of(kind, operation=operation, readout=readout, pooling=pooling, blocks=2)
     ids, offsets = np.array([1, 2, 3, 4, 5, 6]), np.array([0, 4, 6])
@@ -167,10 +171,9 @@ def test_an_empty_text_gets_the_bias_of_the_classifier(kind, operation, readout)
     assert_equal(logits, np.tile(network.classifier.bias.value, (2, 1)))
 
 
-@both_kinds
-@every_combination
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("lengths", [[], [0, 0]])
+@pytest.mark.parametrize(
+    "kind, operation, readout, pooling, lengths", in_pairs(KINDS, COMBINATIONS, list(POOLINGS), [[], [0, 0]])
+)
 def test_batches_without_texts_or_tokens_run_in_both_directions(kind, operation, readout, pooling, lengths):
     network = network_of(kind, operation=operation, readout=readout, pooling=pooling, **DROPOUTS)
     batch = RaggedBatch(np.zeros(0, int), offsets_of(lengths), np.zeros(len(lengths), int))

@@ -12,10 +12,12 @@ from layers.wave import OPERATIONS
 from tests.support.layer_laws import assert_equal
 from tests.support.small_networks import (
     CLASSES,
+    COMBINATIONS,
+    KINDS,
     assert_gradients_agree,
     assert_network_gradients,
-    both_kinds,
     every_combination,
+    in_pairs,
     loss_and_gradients,
     network_of,
 )
@@ -37,10 +39,13 @@ def with_a_row_for_every_token(network, batch):
     return copy, batch._replace(ids=np.arange(len(batch.ids)))
 
 
-@both_kinds
-@every_combination
 @pytest.mark.parametrize(
-    "fields", [{}, {"pooling": "max", "scope": "text", "blocks": 2}, {"wave_residual": False, "pooling": "cls"}]
+    "kind, operation, readout, fields",
+    in_pairs(
+        KINDS,
+        COMBINATIONS,
+        [{}, {"pooling": "max", "scope": "text", "blocks": 2}, {"wave_residual": False, "pooling": "cls"}],
+    ),
 )
 def test_the_embedding_gradient_is_sparse_and_right(kind, operation, readout, fields):
     network, batch = (
@@ -146,9 +151,9 @@ def test_gradients_where_a_text_is_one_row(operation, pooling, blocks):
     assert_network_gradients(network, REPEATS)
 
 
-@every_combination
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "operation, readout, pooling, dtype", in_pairs(COMBINATIONS, ["mean", "max"], [np.float32, np.float64])
+)
 def test_loss_and_gradients_have_no_trace_of_the_order_of_tokens(operation, readout, pooling, dtype):
     """Not even in the last bit."""
     network = network_of(operation=operation, readout=readout, pooling=pooling, dtype=dtype, blocks=2)
