@@ -9,6 +9,7 @@ from engine.arrays.bag import Bag
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths
 from layers import costs
 from layers.costs import Flops, feed_forward, layer_norm, linear, total
+from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
 from layers.networks.wave_plan import WavePlan, maps_distinct_rows, plan_batch, runs_token_by_token, shares_magnitude
@@ -16,7 +17,12 @@ from layers.wave import READOUTS
 
 
 def step_flops(network: Any, batch: RaggedBatch) -> Flops:
-    """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host."""
+    """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host.
+
+    Of several heads: those of one of them, times their number.
+    """
+    if isinstance(network, HeadsWaveNetwork):
+        return total([step_flops(network.single(), batch)] * network.config.heads)
     texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
     classifier = linear(texts, *network.classifier.weight.value.shape)
     loss_of = costs.sigmoid_cross_entropy if network.has_several_labels() else costs.softmax_cross_entropy
@@ -26,6 +32,8 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
 
 def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
+    if isinstance(network, HeadsWaveNetwork):
+        return total([mixing_flops(network.single(), batch)] * network.config.heads)
     return total(MIXING[network.config.model](network, batch))
 
 

@@ -155,6 +155,12 @@ class HeadsWaveNetwork(WaveNetwork):
         network.embedding.table.value = array_module(rows).ascontiguousarray(network.embedding.table.value)
         return network
 
+    def single(self) -> WaveNetwork:
+        """A network of the shape of one head, without values, to count with."""
+        vocabulary, classes = len(self.embedding.table.value), self.classifier.weight.value.shape[-1]
+        dtype = self.embedding.table.value.dtype
+        return self.kind(self.config.replace(heads=1), vocabulary, classes, None, dtype)
+
     def loss_forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats, LossCache]:
         """Mean over heads of the mean cross-entropy over the batch's labels (0-d, nat), and a cache.
 

@@ -37,6 +37,7 @@ KNOWN = {  # values of fields that the graph has a form for; ONNX has no atan2, 
     "block_form": ("normed", "eq8", "fig6b"),
     "activation": ("gelu", "relu"),
     "pooling": ("mean", "max", "cls"),
+    "heads": (1,),
 }
 MOST_BYTES = 2**31 - 2**20  # of a protobuf message, with room for the graph
 

@@ -37,6 +37,8 @@ class PeerNetwork(nn.Module):
         super().__init__()
         self.magnitude = magnitude_of_pairs if real_pairs else magnitude_of_complex
         config, block = network.config, network.blocks[0]
+        if config.heads > 1:
+            raise ValueError("the peer is a single network")
         if (config.blocks, config.readout, config.scope, config.pooling) != (1, "magnitude", "dimension", "mean"):
             raise ValueError(
                 "the peer has one block, the magnitude readout, magnitudes per dimension and mean pooling only"

@@ -10,7 +10,9 @@ from engine.arrays.backend import random_generator
 from layers import wave
 from layers.experiments.gradcheck import Case, Problem
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.parts import example_batch
+from layers.networks.planned_heads import PlannedHeadsNetwork
 
 
 def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork] = PlannedWaveNetwork) -> Problem:
@@ -67,6 +69,15 @@ FORMS: dict[str, dict[str, Any]] = {
     "naive-Bayes shortcut": {"shortcut": "naive-bayes", "readout": "magnitude", "token_dropout": 0.4},
     "phase-free control": {"wave": "phase-free", "operation": "interference", "levels": "sentence-text"},
 }
+UNDROPPED: dict[str, Any] = {"heads": 3, "dropout": 0.0, "embedding_dropout": 0.0}  # then heads are computed together
+HEADS: dict[str, tuple[dict[str, Any], type[WaveNetwork]]] = {
+    "3 heads, each alone": ({"heads": 3, "scope": "text"}, HeadsWaveNetwork),
+    "3 heads": (UNDROPPED, PlannedHeadsNetwork),
+    "3 heads, magnitude": (
+        {**UNDROPPED, "readout": "magnitude", "wave_residual": False, "hidden": 0},
+        PlannedHeadsNetwork,
+    ),
+}
 NETWORK_CASES = [
     *(
         Case(
@@ -112,6 +123,10 @@ NETWORK_CASES = [
             products=True,
         )
         for operation in wave.OPERATIONS
+    ),
+    *(
+        Case(f"network, {name}", partial(draw_network, fields, kind=kind), None, products=True)
+        for name, (fields, kind) in HEADS.items()
     ),
     *(Case(f"network, {name}", partial(draw_network, fields), None, products=True) for name, fields in FORMS.items()),
     Case("network, Transformer, 1 block", partial(draw_transformer, 1), None, products=True),

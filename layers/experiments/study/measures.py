@@ -36,9 +36,10 @@ def wave_counts(network: Any, batch: RaggedBatch) -> dict[str, list[int]] | None
     BINS.
 
     batch: on the host. Magnitudes outside the bins are counted in the outermost; where both parts are 0, the phase
-    counts as 0. None for a network without waves. The wave is that of E4, before the readout, without dropout.
+    counts as 0. None for a network without waves, or of several heads. The wave is that of E4, before the
+    readout, without dropout.
     """
-    if not isinstance(network, WaveNetwork) or not network.blocks:
+    if not isinstance(network, WaveNetwork) or not network.blocks or network.config.heads > 1:
         return None
     block = network.blocks[0]
     x = to_host(network.embedding.table.value)[batch.ids]

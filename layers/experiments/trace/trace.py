@@ -21,6 +21,7 @@ from layers.experiments.trace.stages import FORMULAS
 from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
+from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.parts import TextClassifier
 from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import OPERATIONS
@@ -83,6 +84,11 @@ def trained_subject(run: "OpenRun", text: str, origin: str, label: str | None = 
     """The best weights of a run, cast to float64 in place. label: by default the class that they predict."""
     from engine.data.prepare import encode_plain_texts
 
+    if isinstance(run.network, HeadsWaveNetwork):
+        raise UserError(
+            f"{origin}: is {run.network.config.heads} networks side by side, and trace shows one; train "
+            "one with heads=1"
+        )
     if run.network.has_several_labels():
         raise UserError(
             f"{origin}: may give a text several labels, which trace does not show; take a run with labels=one"

@@ -47,6 +47,9 @@ def test_texts_are_dealt_out_evenly(texts, bounds):
 
 NETWORKS = {
     "magnitude": WaveNetworkConfig(dimension=4, hidden=0, readout="magnitude", wave_residual=False, token_dropout=0.5),
+    "heads": WaveNetworkConfig(
+        dimension=4, hidden=0, readout="magnitude", wave_residual=False, token_dropout=0.5, heads=2
+    ),
     "positions": WaveNetworkConfig(dimension=4, hidden=3, position_encoding="learned", token_dropout=0.5),
     "shortcut": WaveNetworkConfig(dimension=4, hidden=0, shortcut="naive-bayes", token_dropout=0.5),
     "transformer": TransformerConfig(dimension=4, heads=2, hidden=3, positions=16, dropout=0.0),

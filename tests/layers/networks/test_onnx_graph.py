@@ -11,7 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 from engine.arrays.bag import distinct_tokens, merge_repeats  # noqa: E402
 from engine.arrays.ragged import RaggedBatch  # noqa: E402
 from engine.support.errors import UserError  # noqa: E402
-from layers.networks import Transformer, TransformerConfig, WaveNetwork  # noqa: E402
+from layers.networks import Transformer, TransformerConfig, WaveNetwork, build_network  # noqa: E402
 from layers.networks.configs import ACTIVATIONS, BLOCK_FORMS, LEVELS, PRESETS, VARIANTS, WaveNetworkConfig  # noqa: E402
 from layers.networks.onnx_graph import input_sizes, onnx_model  # noqa: E402
 from layers.networks.parts import example_batch  # noqa: E402
@@ -126,6 +126,7 @@ def test_the_model_says_what_it_takes_and_gives():
             lambda: float32_network(operation="interference", readout="phase"),
             "does not know readout phase",
         ),
+        (lambda: build_network(WaveNetworkConfig(dimension=4, heads=2), 9, 3), "does not know heads 2"),
         (lambda: Transformer(TransformerConfig(dimension=4, heads=2, hidden=4), 9, 3), "not model transformer"),
     ],
 )
