@@ -6,7 +6,8 @@
 
 All heads see the same batches without the same dropped tokens; they differ by their initial values, and by the entries
 that each of them drops. A parameter of the single network has an axis of heads in front, (K, …); the rows of tables
-hold the heads one after another, (V, K·d), so that a token of a batch is looked up, and its row updated, once.
+hold the heads one after another, (V, K·d), so that a token of a batch is looked up, and its row updated, once. The
+naive-Bayes shortcut (E25) is one for all heads: z_k + y, dy = Σ_k dz_k.
 planned_heads.py computes several heads at a time. networks.md derives the gradients.
 """
 
@@ -22,6 +23,7 @@ from engine.types import Array, Floats, Floats2d, Floats3d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
 from layers.networks.parts import LossCache, twin
+from layers.networks.shortcut import DistinctTokens, distinct_per_text
 from layers.networks.wave_network import WaveNetwork
 from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
 from layers.standard.softmax_cross_entropy import check_labels, log_softmax
@@ -45,11 +47,12 @@ def size_of(heads: slice) -> int:
 
 
 class Cache(NamedTuple):
-    """ids: (U,) the distinct tokens; groups: those of forward; caches: one for each."""
+    """ids: (U,) the distinct tokens; groups: those of forward; caches: one for each; shortcut: of E25, or None."""
 
     ids: Ints1d
     groups: Sequence[Group]
     caches: Sequence[Any]
+    shortcut: Any
 
 
 def head_seed(seed: int, head: int) -> int:
@@ -60,6 +63,11 @@ def head_seed(seed: int, head: int) -> int:
 def is_table(name: str) -> bool:
     """Whether the parameter of this name has a row for each token or position."""
     return name.rpartition(".")[2] == "table"
+
+
+def is_shared(name: str) -> bool:
+    """Whether all heads have the parameter of this name together."""
+    return name.startswith("shortcut.")
 
 
 def of_heads(name: str, value: Array, heads: slice, count: int) -> Array:
@@ -82,7 +90,8 @@ class HeadsWaveNetwork(WaveNetwork):
         self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
     ):
         super().__init__(config, vocabulary, classes, None, dtype)
-        for name, parameter in self.parameters().items():
+        own_parameters = {name: p for name, p in self.parameters().items() if not is_shared(name)}
+        for name, parameter in own_parameters.items():
             shape = parameter.value.shape
             whole = (shape[0], config.heads * shape[1]) if is_table(name) else (config.heads, *shape)
             zeros = np.broadcast_to(np.zeros((), dtype), whole)  # takes no memory
@@ -90,7 +99,7 @@ class HeadsWaveNetwork(WaveNetwork):
         for number in range(config.heads if seed is not None else 0):
             assert seed is not None
             own = WaveNetwork(config, vocabulary, classes, head_seed(seed, number), dtype).parameters()
-            for name, parameter in self.parameters().items():
+            for name, parameter in own_parameters.items():
                 of_heads(name, parameter.value, slice(number, number + 1), config.heads)[...] = own[name].value
 
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats3d, Cache]:  # type: ignore[override]
@@ -100,11 +109,18 @@ class HeadsWaveNetwork(WaveNetwork):
         rows = gather_rows(self.embedding.table.value, ids)  # E9 of all heads
         groups = [Group(heads, self.network_of(heads, rows)) for heads in self.cut(rows, rng)]
         results = self.each(lambda group: group.network.forward(over_rows, train, rng), groups)
-        logits = [by_head(z, group.size()) for group, (z, _) in zip(groups, results)]
-        return array_module(rows).concatenate(logits), Cache(ids, groups, [cache for _, cache in results])
+        logits = array_module(rows).concatenate([by_head(z, group.size()) for group, (z, _) in zip(groups, results)])
+        shortcut = None
+        if self.shortcut:
+            labels = over_rows.labels if train else None
+            y, shortcut = self.shortcut.forward(self.shortcut_tokens(ids, over_rows), labels)  # E25
+            logits = logits + y
+        return logits, Cache(ids, groups, [cache for _, cache in results], shortcut)
 
     def backward(self, dlogits: Floats3d, cache: Any) -> None:
         """dlogits: (K, B, C). Adds to every parameter's gradient."""
+        if self.shortcut:
+            self.shortcut.backward(dlogits.sum(axis=0), cache.shortcut)  # E25
 
         def passed(each: tuple[Group, Any]) -> dict[str, Parameter]:
             group, own = each
@@ -116,7 +132,7 @@ class HeadsWaveNetwork(WaveNetwork):
 
         parts = self.each(passed, list(zip(cache.groups, cache.caches)))
         for name, parameter in self.parameters().items():
-            grads = [part[name].grad for part in parts]
+            grads = [] if is_shared(name) else [part[name].grad for part in parts]
             if all(grad is None for grad in grads):
                 continue
             xp = array_module(parameter.value)
@@ -134,6 +150,11 @@ class HeadsWaveNetwork(WaveNetwork):
         ids, of_tokens = array_module(tokens.ids).unique(tokens.ids, return_inverse=True)
         return ids, tokens._replace(ids=of_tokens)
 
+    def shortcut_tokens(self, ids: Ints1d, over_rows: Any) -> DistinctTokens:
+        """The distinct tokens of each text. ids, over_rows: of distinct()."""
+        found = distinct_per_text(over_rows, len(ids))
+        return found._replace(ids=ids[found.ids])
+
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
         """The groups of heads that are computed together: here each alone. rows: (U, K·d); rng: of dropout, or None."""
         return [slice(k, k + 1) for k in range(self.config.heads)]
@@ -148,7 +169,8 @@ class HeadsWaveNetwork(WaveNetwork):
         Of one head it is that head as a single network.
         """
         network = twin(self, self.functions, self.kind)
-        network.config = self.config.replace(heads=1, token_dropout=0.0)  # distinct() has dropped the tokens
+        network.config = self.config.replace(heads=1, token_dropout=0.0, shortcut="none")  # distinct() drops tokens
+        network.shortcut = None
         for name, parameter in network.parameters().items():
             value = of_heads(name, rows if name == ROWS else parameter.value, heads, self.config.heads)
             parameter.value = value if is_table(name) or size_of(heads) > 1 else value[0]
@@ -172,7 +194,8 @@ class HeadsWaveNetwork(WaveNetwork):
         labels = move_together(batch.labels, z)
         forward = f.sigmoid_cross_entropy_forward if several else f.softmax_cross_entropy_forward  # E24, E15
         of_all = xp.concatenate([labels] * len(z))
-        loss, cache = forward(z.reshape(-1, z.shape[2]), of_all, self.config.label_smoothing if train else 0.0)
+        smoothing, weights = self.loss_settings(train, z.dtype)
+        loss, cache = forward(z.reshape(-1, z.shape[2]), of_all, smoothing, weights)
         return loss, LossCache(network, logits_of_mean(self.mean(z), several), labels, cache)
 
     def loss_backward(self, cache: LossCache, dloss: float = 1.0) -> None:
@@ -182,7 +205,10 @@ class HeadsWaveNetwork(WaveNetwork):
 
     def probabilities(self, batch: Any) -> Floats2d:
         """batch: B texts, labels not needed → (B, C) class probabilities, the mean of those of the heads."""
-        return self.mean(self.forward(batch)[0])
+        mean = self.mean(self.forward(batch)[0])
+        if self.temperature == 1:
+            return mean
+        return self.mean(logits_of_mean(mean, self.has_several_labels())[None] / mean.dtype.type(self.temperature))
 
     def mean(self, z: Floats3d) -> Floats2d:
         """The mean probabilities (B, C) of logits (K, B, C)."""

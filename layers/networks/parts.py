@@ -291,9 +291,7 @@ class TextClassifier(Part):
         Smoothing and the weights of classes act only with train.
         """
         logits, network = self.forward(batch, train, rng)
-        smoothing, weights = self.config.label_smoothing if train else 0.0, None
-        if train and self.class_weights is not None:
-            weights = self.class_weights.astype(logits.dtype, copy=False)
+        smoothing, weights = self.loss_settings(train, logits.dtype)
         if self.has_several_labels():
             check_targets(batch.labels, *logits.shape)
             labels = move_together(batch.labels, logits)
@@ -303,6 +301,13 @@ class TextClassifier(Part):
             labels = move_together(batch.labels, logits)
             loss, cache = self.functions.softmax_cross_entropy_forward(logits, labels, smoothing, weights)  # E15
         return loss, LossCache(network, logits, labels, cache)
+
+    def loss_settings(self, train: bool, dtype: Any) -> tuple[float, Floats | None]:
+        """(label smoothing, weights of classes), which act only in training."""
+        if not train:
+            return 0.0, None
+        weights = None if self.class_weights is None else self.class_weights.astype(dtype, copy=False)
+        return self.config.label_smoothing, weights
 
     def has_several_labels(self) -> bool:
         """Whether a text may have several labels, or none: each class is then a decision of its own."""

@@ -20,6 +20,7 @@ from layers.networks.heads import HeadsWaveNetwork, size_of
 from layers.networks.heads_parts import HeadsLinear, widened
 from layers.networks.parts import twin
 from layers.networks.planned_wave_network import PlannedWaveNetwork
+from layers.networks.shortcut import DistinctTokens
 from layers.networks.wave_network import WaveBlock, WaveNetwork
 from layers.networks.wave_plan import BlockPlan, WavePlan, runs_token_by_token, shares_magnitude
 from layers.wave import READOUTS
@@ -84,6 +85,10 @@ class PlannedHeadsNetwork(HeadsWaveNetwork, PlannedWaveNetwork):
         plan = batch if isinstance(batch, WavePlan) else self.plan(batch, rng)
         plan = move_together(plan, self.embedding.table.value)
         return plan.ids, plan._replace(ids=array_module(plan.ids).arange(len(plan.ids)))
+
+    def shortcut_tokens(self, ids: Ints1d, over_rows: Any) -> DistinctTokens:
+        found: DistinctTokens = over_rows.distinct
+        return found
 
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
         alone = uses_kernels(rows) or not acts_on_dimensions(self.config)

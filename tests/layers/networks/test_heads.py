@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.backend import same_stream
+from engine.gradcheck import assert_gradients
 from engine.support.implementation import using
 from engine.training.adamw import AdamW
 from engine.training.interrupt import Interrupted
@@ -23,6 +24,7 @@ from tests.support.small_networks import (
     DROPOUTS,
     VOCABULARY,
     assert_gradients_agree,
+    gradient_report,
     loss_and_gradients,
     network_of,
 )
@@ -47,6 +49,7 @@ TOGETHER = [  # settings of which several heads are computed at a time
     {"labels": "several", "label_smoothing": 0.1},
     {"blocks": 0},
 ]
+SHORTCUT = {"shortcut": "naive-bayes", "token_dropout": 0.3}  # shared by all heads
 ALONE = [  # and of which each is
     {"scope": "text"},
     {"position_encoding": "learned"},
@@ -84,10 +87,11 @@ def part(array, name, number):
     return np.split(array, HEADS, axis=1)[number] if name.endswith("table") else array[number]
 
 
-@every_setting
+@pytest.mark.parametrize("fields", [*TOGETHER, *ALONE, SHORTCUT], ids=str)
 def test_heads_together_are_the_heads_one_by_one(fields):
     """Loss, logits and every gradient of the fast network are those of the equations, with the same dropout."""
     fast = heads_of(**fields)
+    fast.learn_counts(batch_for(fields))
     readable = twin(fast, FUNCTIONS["equations"], HeadsWaveNetwork)
     batch = batch_for(fields)
     for rng in (None, np.random.default_rng(1)):
@@ -229,3 +233,23 @@ def test_a_stopped_training_resumes_to_the_same_bits(tmp_path, fields):
     resumed.resume()
     resumed.train()
     assert final(resumed) == final(whole)
+
+
+def test_all_heads_share_one_shortcut():
+    """It adds to each head's logits what it adds to a single network's; its gradient is that of the numerical one."""
+    network, batch = heads_of(**SHORTCUT), batch_for(SHORTCUT)
+    without = network.forward(batch)[0]
+    network.learn_counts(batch)
+    single = network_of(PlannedWaveNetwork, **SHORTCUT)
+    single.shortcut = network.shortcut
+    added = single.forward(batch)[0] - network_without_shortcut(single).forward(batch)[0]
+    np.testing.assert_allclose(network.forward(batch)[0] - without, np.stack([added] * HEADS), atol=1e-12)
+    assert abs(added).max() > 0.01
+    assert_gradients(gradient_report(network, batch))
+
+
+def network_without_shortcut(network):
+    """The same network without E25."""
+    bare = twin(network, network.functions, type(network))
+    bare.shortcut, bare.config = None, network.config.replace(shortcut="none")
+    return bare
