@@ -1,6 +1,7 @@
 """Every kernel file compiles with every compiler that is found here. None of it needs a device.
 
-For one architecture and float32 or, with ALL_ARCHITECTURES=1, for several and float64 too.
+For one architecture and float32 or, with ALL_ARCHITECTURES=1, for several and float64 too. nvcc compiles the kernels of
+this project only with that or under `-m thorough`: NVRTC is the stricter one.
 """
 
 import json
@@ -17,6 +18,7 @@ import layers
 import layers.networks  # with the modules that launch kernels, which know the constants of these
 from engine.cuda.compilers import TextFile, compilers, kernel_files, search
 from engine.cuda.kernels import HEADER, KernelFile
+from tests.support.examples import if_thorough
 from tests.support.paths import ROOT
 
 # A100, H100, RTX 50
@@ -24,6 +26,7 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_120") if os.environ.get("ALL_ARCHITECTURE
 FOLDERS = [Path(package.__path__[0]) for package in (engine, layers)]
 FILES = kernel_files(FOLDERS)
 DTYPES = ("float32", "float64") if len(ARCHITECTURES) > 1 else ("float32",)
+NVCC = ["nvcc"] if len(ARCHITECTURES) > 1 else if_thorough("nvcc")
 GOOD = 'extern "C" __global__ void twice(real* x) { x[threadIdx.x] *= 2; }\n'
 
 DOCTOR = """
@@ -60,6 +63,7 @@ def test_there_are_kernel_files():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("compiler", ["NVRTC", *NVCC], indirect=True)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.path.name)
 def test_every_kernel_compiles_and_keeps_its_values_in_registers(compiler, file, dtype, record_property):

@@ -19,6 +19,7 @@ from layers.fast import TABLE, bag_pooling_cuda, by_kernels, gelu_cuda
 from layers.networks import PlannedWaveNetwork, WaveNetwork, planned_wave_network
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from tests.support.device_networks import NETWORKS, OTHERS, batch_of, network_of, steps
+from tests.support.examples import if_thorough
 from tests.support.launches import MAGNITUDE, REST, SEGMENTS, UPDATE, WAVES
 
 LAUNCHED = {
@@ -29,6 +30,7 @@ LAUNCHED = {
     "correlation": REST,
 }
 WAVE_NETWORKS = {name: fields for name, fields in {**NETWORKS, **OTHERS}.items() if "model" not in fields}
+OFTEN = ("interference", "one row a text, twice", "sentences", "correlation", "max", "control")
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +200,7 @@ def test_check_runs_both_and_remembers_the_worst(cuda, monkeypatch):
     assert compared >= set(network_of(NETWORKS["two blocks"]).parameters())
 
 
-@pytest.mark.parametrize("name", WAVE_NETWORKS)
+@pytest.mark.parametrize("name", [*OFTEN, *if_thorough(*(name for name in WAVE_NETWORKS if name not in OFTEN))])
 def test_a_checked_step_is_that_of_the_readable_network(cuda, monkeypatch, name):
     monkeypatch.setenv(VARIABLE, "check")
     with cuda():

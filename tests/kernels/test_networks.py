@@ -54,7 +54,7 @@ def assert_close(found, expected, tolerance):
 @pytest.mark.parametrize("name", [*NETWORKS, *OTHERS])
 def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
     network = network_of({**NETWORKS, **OTHERS}[name])
-    batches = [batch_of(seed, network, some) for seed, some in enumerate([LENGTHS, [2, 2], [1], LENGTHS])]
+    batches = [batch_of(seed, network, some) for seed, some in enumerate([LENGTHS, [1], LENGTHS])]
     with cuda() as device:
         optimizer = AdamW(network.to("cuda").parameters(), weight_decay=0.01)
         records = None
@@ -67,7 +67,7 @@ def test_no_step_waits_for_the_device_or_mixes_arrays_of_both(cuda, name):
             assert not device.waits
         lines, bad = records.fetch()
         assert device.waits in (["get"], None) and bad is None
-    assert [line["step"] for line in lines] == [0, 1, 2, 3]
+    assert [line["step"] for line in lines] == [0, 1, 2]
     assert all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
     assert all(0 <= line["accuracy"] <= 1 for line in lines)
 

@@ -61,7 +61,7 @@ def as_texts(X):
 
 @pytest.mark.slow
 def test_it_passes_the_checks_of_scikit_learn():
-    estimator = OfNumbers(dimension=8, epochs=8, learning_rate=0.02, batch_size=16, token_dropout=0.0)
+    estimator = OfNumbers(dimension=8, epochs=4, learning_rate=0.04, batch_size=16, token_dropout=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(estimator, on_fail=None, expected_failed_checks=FAILING)

@@ -107,9 +107,10 @@ def in_pairs(*choices):
 
     A choice that is a tuple gives several values.
     """
-    numbers = [range(len(list_)) for list_ in choices]
-    chosen = set(covering(numbers, 2))
+    numbers = [range(len(choice)) for choice in choices]
+    chosen, found = set(covering(numbers, 2)), []
     for row in itertools.product(*numbers):
-        values = [list_[k] if isinstance(list_[k], tuple) else (list_[k],) for list_, k in zip(choices, row)]
+        values = [choice[k] if isinstance(choice[k], tuple) else (choice[k],) for choice, k in zip(choices, row)]
         marks = () if row in chosen else pytest.mark.thorough
-        yield pytest.param(*itertools.chain(*values), marks=marks)
+        found.append(pytest.param(*itertools.chain(*values), marks=marks))
+    return found

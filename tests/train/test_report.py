@@ -148,18 +148,18 @@ def test_a_sweep_is_all_its_runs(tmp_path, files, run, page, without_figures):
     fields = {"train_file": str(files["train"]), "test_file": str(files["test"]), "dimension": 4, "hidden": 4}
     fields |= {"epochs": 1, "vocabulary_size": 100, "threads": 1}
     lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
-    sweep.write_text("seeds = [0, 10, 2]\n[set]\n" + "\n".join(lines) + "\n[grid]\nbatch_size = [8]\n")
+    sweep.write_text("seeds = [10, 2]\n[set]\n" + "\n".join(lines) + "\n[grid]\nbatch_size = [8]\n")
     code, _, err = run("sweep", sweep, "--output", tmp_path / "folder", "--jobs", "1")
     assert code == 0, err
     metrics = tmp_path / "folder" / "runs" / "8-2" / "metrics.jsonl"
-    for gone, names in ((False, ["8-0", "8-2", "8-10"]), (True, ["8-0", "8-10"])):
+    for gone, names in ((False, ["8-2", "8-10"]), (True, ["8-10"])):
         if gone:
             metrics.unlink()
         code, out, err = run("report", tmp_path / "folder", "--output", page, "--json")
         told = json.loads(out)
         assert code == 0 and [one["name"] for one in told["runs"]] == names, err
         assert len(told["groups"]) == 1  # they differ in their seeds
-        assert ("1 of 3 runs has not trained a step yet" in words_of(page)) == gone == bool(told["notes"])
+        assert ("1 of 2 runs has not trained a step yet" in words_of(page)) == gone == bool(told["notes"])
     for file in (tmp_path / "folder").rglob("metrics.jsonl"):
         file.unlink()
     code, out, err = run("report", tmp_path / "folder", "--output", page)

@@ -41,7 +41,7 @@ def final_state(path):
 
 @pytest.fixture
 def long_arguments(arguments):
-    return [*arguments, "--set", "dropout=0.2", "--batch-size", "4", "--epochs", "60", "--set", "patience=0"]
+    return [*arguments, "--set", "dropout=0.2", "--batch-size", "4", "--epochs", "30", "--set", "patience=0"]
 
 
 @pytest.mark.parametrize(

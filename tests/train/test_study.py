@@ -231,7 +231,7 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path, options, run, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_changed_setting_is_named(finished, run, without_figures):
+def test_a_changed_setting_is_named(without_figures, finished, run):
     folder = finished[0]
     text = (folder / "study.toml").read_text()
     (folder / "study.toml").write_text(text.replace("epochs = 9", "epochs = 8"))

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
 
 CHOICES = train.PROJECT.choices
 NAMES = ["none-0", "none-1", "no_dropout-0", "no_dropout-1"]
+ONE_RUN = {"seeds": "seeds = [0]", '"no dropout"': ""}  # lines of a sweep of the run none-0 alone
 
 
 @pytest.mark.thorough
@@ -188,7 +189,7 @@ def test_a_finished_sweep_is_shown_and_takes_more_seeds(tmp_path, sweep_file, ru
 
 def test_a_run_of_other_settings_is_named(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
-    assert run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)[0] == 0
+    assert run("sweep", sweep_file(**ONE_RUN), "--output", folder)[0] == 0
     config = folder / "runs" / "none-0" / "config.toml"
     config.write_text(config.read_text().replace("epochs = 2", "epochs = 3"))
     code, out, err = run("sweep", "--resume", folder)
@@ -213,7 +214,7 @@ def test_a_run_killed_before_its_first_step_starts_anew(tmp_path, sweep_file, ru
 @pytest.mark.slow
 def test_the_linear_peer_of_local_files_has_its_row(tmp_path, sweep_file, run):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install -e '.[bench]'")
-    code, out, err = run("sweep", sweep_file(seeds="seeds = [0]"), "--linear", "--output", tmp_path / "out")
+    code, out, err = run("sweep", sweep_file(**ONE_RUN), "--linear", "--output", tmp_path / "out")
     assert code == 0, err
     row = next(line for line in out.splitlines() if line.startswith("TF-IDF + linear SVM"))
     assert re.search(r"^TF-IDF \+ linear SVM +- +\d+\.\d\d % +- +\d+\.\d\d % +- +\d+\.\d s", row)
@@ -316,7 +317,7 @@ def test_an_ensemble_that_cannot_be_measured_is_left_empty(tmp_path, sweep_file,
 
 def test_a_sweep_of_a_version_without_ensembles_is_resumed(tmp_path, sweep_file, run):
     folder = tmp_path / "out"
-    code, out, _ = run("sweep", sweep_file(seeds="seeds = [0]"), "--output", folder)
+    code, out, _ = run("sweep", sweep_file(**ONE_RUN), "--output", folder)
     written = (folder / "sweep.toml").read_text()
     (folder / "sweep.toml").write_text(written.replace("ensemble = 0\n", ""))
     assert "ensemble = 0\n" in written and run("sweep", "--resume", folder)[:2] == (0, out)

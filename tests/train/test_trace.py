@@ -12,6 +12,7 @@ from layers.networks import CONFIGS, Transformer, TransformerConfig, WaveNetwork
 from layers.standard import attention, tanh
 
 TEXT = "profits rose in the third quarter"
+SHORT = "profits rose"  # where many values would only take time
 TRANSFORMER = ["--model", "transformer"]
 
 
@@ -133,21 +134,21 @@ def test_a_run_of_a_transformer_is_traced_with_its_best_weights(trained_transfor
 
 def test_options_of_the_random_network(run):
     reports = [
-        json.loads(run("trace", TEXT, "--json", *more)[1])
+        json.loads(run("trace", SHORT, "--json", *more)[1])
         for more in (
             [],
             ["--operation", "interference"],
             ["--readout", "magnitude"],
             ["--seed", "1"],
             ["--label", "2"],
-            ["--dimension-shown", "3"],
+            ["--dimension-shown", "3", "--values", "7"],
         )
     ]
     assert [r["network"]["operation"] for r in reports[:2]] == ["modulation", "interference"]
     assert reports[2]["network"]["readout"] == "magnitude" and reports[4]["label"] == "2"
     assert len({r["loss"] for r in reports[:5]}) == 5 and reports[5]["loss"] == reports[0]["loss"]
     assert reports[5]["phasors"]["dimension"] == 3
-    assert len(json.loads(run("trace", TEXT, "--json", "--values", "7")[1])["forward"][0]["values"]) == 7
+    assert len(reports[5]["forward"][0]["values"]) == 7
 
 
 def test_a_run_is_traced_with_its_best_weights(trained, run):
@@ -165,7 +166,7 @@ def test_a_run_is_traced_with_its_best_weights(trained, run):
 
 
 def test_a_wrong_backward_is_shown_at_its_stage_with_exit_code_1(run, wrong_modulation):
-    code, out, _ = run("trace", TEXT, "--json")
+    code, out, _ = run("trace", SHORT, "--json")
     report = json.loads(out)
     order = [row["name"] for row in report["backward"]]
     wrong = [row["name"] for row in report["backward"] if row["verdict"] == "WRONG"]
@@ -178,9 +179,9 @@ def test_a_wrong_backward_is_shown_at_its_stage_with_exit_code_1(run, wrong_modu
         "blocks.0.first_variant.weight",
     } <= set(wrong)
     assert all(order.index(name) > order.index("blocks.0.combined.im") for name in wrong)
-    code, out, _ = run("trace", TEXT)
+    code, out, _ = run("trace", SHORT)
     assert code == 1 and "WRONG" in out and "E6 modulation (combined wave)" in " ".join(out.split())
-    assert run("trace", TEXT, "--operation", "interference")[0] == 0
+    assert run("trace", SHORT, "--operation", "interference")[0] == 0
 
 
 def test_a_wrong_backward_of_a_transformer_is_shown_at_its_stage(run, wrong_transformer):
@@ -251,7 +252,7 @@ def test_the_page_of_a_transformer(tmp_path, run):
 
 def test_the_page_of_a_wrong_backward_says_so(tmp_path, run, wrong_modulation):
     pytest.importorskip("latex2mathml", reason="the page needs latex2mathml (extra plots)")
-    assert run("trace", TEXT, "--html", tmp_path / "a.html")[0] == 1
+    assert run("trace", SHORT, "--html", tmp_path / "a.html")[0] == 1
     root = ElementTree.parse(tmp_path / "a.html").getroot()
     bad = [section.find("header/h3").text for section in root.iterfind(".//section[@class='stage WRONG']")]
     assert "token2wave → first wave" in bad and "modulation → combined wave" not in bad

@@ -84,7 +84,7 @@ def test_float32_results_of_a_long_text_do_not_drift(operation, readout):
 
 
 @every_cpu_pair
-@pytest.mark.parametrize("ratio", [1e2, 1e6, 1e18, *if_thorough(1e4, 1e8, 1e12)])
+@pytest.mark.parametrize("ratio", [1e6, 1e18, *if_thorough(1e2, 1e4, 1e8, 1e12)])
 @pytest.mark.parametrize("where", ["the same token", "different tokens", "only a", "only b"])
 def test_float32_keeps_its_digits_where_one_token_dominates(operation, readout, ratio, where):
     for scale in (1e-18, 1e-9, 1.0, 1e9, 1e15):
@@ -241,7 +241,7 @@ def handed_over(monkeypatch):
 
 @every_cpu_pair
 @pytest.mark.parametrize("form", BAGS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *if_thorough(1, 2)])
 def test_ordinary_texts_do_not_take_the_equations(handed_over, operation, readout, form, seed):
     rng = np.random.default_rng(seed)
     rows, bag = random_bag(rng, [20, 2000, 300, 128, 21, 0, 60, 128], form, 10_000)
