@@ -76,7 +76,7 @@ data_options = options(
     field_option(DataConfig, "--delimiter", "Character between columns of CSV, or tab.", metavar="SIGN"),
     field_option(DataConfig, "--quotechar", "Character around cells of CSV, or none.", metavar="SIGN"),
     field_option(DataConfig, "--tokenizer", "Existing tokenizer.json or BERT vocab.txt.", metavar="FILE"),
-    field_option(DataConfig, "--vectors", "Word vectors to start from: .vec, .txt, .bin.", metavar="FILE"),
+    field_option(DataConfig, "--vectors", "Word vectors as initial embeddings.", metavar="FILE"),
     field_option(DataConfig, "--tokens", "Token type of the learned vocabulary."),
     field_option(DataConfig, "--vocabulary-size", "Largest size of the learned vocabulary.", metavar="N"),
 )
