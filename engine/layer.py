@@ -12,6 +12,9 @@ whoever receives one does not write into it. What trains and measures a network 
     network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a
                                                                batch, made ahead in a thread; draws from rng what is
                                                                drawn before parameters are read
+    network.class_weights, network.temperature                 which the training sets: weights of classes in the
+                                                               training loss (training/class_weights.py), and T by
+                                                               which probabilities() divides the logits
 
 batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """
