@@ -16,6 +16,9 @@ whoever receives one does not write into it. What trains and measures a network 
                                                                drawn before parameters are read
     network.learn_counts(texts)                                where it has one: called once, before the first step,
                                                                with all training texts; fills its Constants
+    network.class_weights, network.temperature                 which the training sets: weights of classes in the
+                                                               training loss (training/class_weights.py), and T by
+                                                               which probabilities() divides the logits
 
 batch: a RaggedBatch on the host, wherever the parameters are: the network sends to its device what it needs.
 """

@@ -32,6 +32,7 @@ extern "C" __global__ void sigmoid_cross_entropy_backward(
         const double logit = z[text * classes + c], tail = exp(-fabs(logit));
         const bool target = targets[text * classes + c];
         const double missed = ((logit < 0) == target ? 1 : tail) / (1 + tail) - smoothing / 2;
-        dz[text * classes + c] = (real)((target ? -missed : missed) * (factor * weight_of(weights, target, c, classes)));
+        const double scale = factor * weight_of(weights, target, c, classes);
+        dz[text * classes + c] = (real)((target ? -missed : missed) * scale);
     }
 }

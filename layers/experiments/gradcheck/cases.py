@@ -227,8 +227,8 @@ def draw_bag_pooling(functions: Functions, kind: str, rng: Generator) -> Problem
 
 def draw_cross_entropy(kind: str, smoothing: float, weighted: bool, rng: Generator) -> Problem:
     forward, backward = FAST.pairs[f"{kind}_cross_entropy"]
-    labels = rng.integers(0, 3, 5) if kind == "softmax" else rng.random((5, 3)) < 0.4
-    inputs = (random_rows(rng, 5), labels, smoothing)
+    z = random_rows(rng, 5)
+    inputs = (z, rng.integers(0, 3, 5) if kind == "softmax" else rng.random((5, 3)) < 0.4, smoothing)
     if not weighted:
         return Problem(forward, backward, inputs)
     weights = rng.uniform(0.2, 5.0, 3 if kind == "softmax" else (2, 3))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.training.class_factors import (
     FEWEST,
     GRID,
+    PENALTY,
     ZERO,
     best_step,
     choose_factors,
@@ -49,16 +50,18 @@ def test_macro_f1_is_that_of_an_evaluation():
 
 
 @pytest.mark.parametrize(
-    "best, expected",
+    "steps, gain, expected",
     [
-        ([ZERO - 1, ZERO, ZERO + 1], ZERO),
-        ([3, ZERO + 2, ZERO + 3, ZERO + 4], ZERO + 3),
-        ([0, 1, 2, len(GRID) - 1], 1),
+        ([ZERO - 1, ZERO, ZERO + 1], 0.1, ZERO),
+        ([3, ZERO + 2, ZERO + 3], 0.1, ZERO + 2),
+        ([ZERO + 8], 1.1 * PENALTY, ZERO + 8),  # an offset of 1
+        ([ZERO + 8], 0.9 * PENALTY, ZERO),
     ],
 )
-def test_the_middle_of_the_nearest_run_is_taken(best, expected):
+def test_a_step_is_taken_for_a_gain_above_its_penalty(steps, gain, expected):
+    """Of several that of the smallest offset."""
     f1 = np.full(len(GRID), 0.5)
-    f1[best] = 0.6
+    f1[steps] += gain
     assert best_step(f1) == expected
 
 

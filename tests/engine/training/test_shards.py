@@ -56,13 +56,15 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize("weights", [None, np.array([0.25, 1.0, 4.0])], ids=["plain", "weighted"])
 @pytest.mark.parametrize("count", [2, 3, 8])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_step_in_shards_is_that_of_the_whole_batch(name, count):
+def test_a_step_in_shards_is_that_of_the_whole_batch(name, count, weights):
     """Loss, norm, gradient and hits, the same tokens dropped; of six texts, so that some of eight shards are empty."""
     data = texts(6, 3)
     whole, cut = (build_network(NETWORKS[name], VOCABULARY, len(CLASSES), 1) for _ in range(2))
     for network in (whole, cut):
+        network.class_weights = weights
         for parameter in network.parameters().values():
             parameter.value = parameter.value.astype(np.float64)
         if hasattr(network, "learn_counts"):
@@ -127,6 +129,7 @@ def trained(folder, ranks=ALONE, embedding_update="lazy", hook=None, resume=Fals
     run = RunDirectory(folder)
     run.path.mkdir(exist_ok=True)
     network = PlannedWaveNetwork(config, VOCABULARY, len(CLASSES), TRAINING.seed)
+    network.class_weights = np.array([0.5, 1.0, 2.0], np.float32)
     network.loss_forward = hooked(network.loss_forward, hook)
     training = TRAINING.replace(shards=4, epochs=2, embedding_update=embedding_update, **changes)
     trainer = Trainer(network, training, DATA, run, ranks=ranks)
