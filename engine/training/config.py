@@ -180,6 +180,11 @@ class TrainingConfig(Settings):
 _in_force: list[tuple[int, str, str]] = []  # the threads, the implementation and the precision of each context
 
 
+def threads_in_force() -> int:
+    """The number of threads that the settings in force give; 1 where they leave it to BLAS, and without settings."""
+    return max(1, _in_force[-1][0]) if _in_force else 1
+
+
 @contextlib.contextmanager
 def computing(training: TrainingConfig, device: str) -> Iterator[None]:
     """Compute with the threads, the implementation and the precision of a TrainingConfig; "cpu" always has float32.

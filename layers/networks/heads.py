@@ -18,7 +18,7 @@ import numpy as np
 
 from engine.arrays.backend import array_module, move_together
 from engine.arrays.ragged import gather_rows
-from engine.layer import Parameter, RowSparse
+from engine.layer import RowSparse
 from engine.types import Array, Floats, Floats2d, Floats3d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
@@ -108,7 +108,7 @@ class HeadsWaveNetwork(WaveNetwork):
         ids, over_rows = self.distinct(batch, rng)  # E16
         rows = gather_rows(self.embedding.table.value, ids)  # E9 of all heads
         groups = [Group(heads, self.network_of(heads, rows)) for heads in self.cut(rows, rng)]
-        results = self.each(lambda group: group.network.forward(over_rows, train, rng), groups)
+        results = [group.network.forward(over_rows, train, rng) for group in groups]
         logits = array_module(rows).concatenate([by_head(z, group.size()) for group, (z, _) in zip(groups, results)])
         shortcut = None
         if self.shortcut:
@@ -121,16 +121,12 @@ class HeadsWaveNetwork(WaveNetwork):
         """dlogits: (K, B, C). Adds to every parameter's gradient."""
         if self.shortcut:
             self.shortcut.backward(dlogits.sum(axis=0), cache.shortcut)  # E25
-
-        def passed(each: tuple[Group, Any]) -> dict[str, Parameter]:
-            group, own = each
+        parts = []
+        for group, own in zip(cache.groups, cache.caches):
             group.network.zero_grad()
             slopes = dlogits[group.heads].transpose(1, 0, 2)
             group.network.backward(slopes.reshape(len(slopes), -1), own)
-            found: dict[str, Parameter] = group.network.parameters()
-            return found
-
-        parts = self.each(passed, list(zip(cache.groups, cache.caches)))
+            parts.append(group.network.parameters())
         for name, parameter in self.parameters().items():
             grads = [] if is_shared(name) else [part[name].grad for part in parts]
             if all(grad is None for grad in grads):
@@ -148,7 +144,7 @@ class HeadsWaveNetwork(WaveNetwork):
         """((U,) the distinct tokens of a batch, in training without those that are dropped; the batch over these)."""
         tokens = move_together(self.kept_tokens(batch, rng), self.embedding.table.value)
         ids, of_tokens = array_module(tokens.ids).unique(tokens.ids, return_inverse=True)
-        return ids, tokens._replace(ids=of_tokens)
+        return ids.astype(np.int64), tokens._replace(ids=of_tokens)
 
     def shortcut_tokens(self, ids: Ints1d, over_rows: Any) -> DistinctTokens:
         """The distinct tokens of each text. ids, over_rows: of distinct()."""
@@ -158,10 +154,6 @@ class HeadsWaveNetwork(WaveNetwork):
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
         """The groups of heads that are computed together: here each alone. rows: (U, K·d); rng: of dropout, or None."""
         return [slice(k, k + 1) for k in range(self.config.heads)]
-
-    def each(self, function: Any, items: Sequence[Any]) -> list[Any]:
-        """function(item) of all items, in order."""
-        return [function(item) for item in items]
 
     def network_of(self, heads: slice, rows: Floats2d) -> WaveNetwork:
         """The network of some heads, its parameters views of those here. rows: (U, K·d), whose columns are its table.

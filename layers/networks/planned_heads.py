@@ -5,13 +5,19 @@ are block-diagonal and whose layer norms act on each head. Settings of which thi
 dropped, are computed head by head.
 """
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from engine.arrays.backend import array_module, move_together
 from engine.arrays.ragged import RaggedBatch
 from engine.cuda.kernels import uses_kernels
+from engine.support.parallel import cores, in_order
+from engine.training.config import threads_in_force
 from engine.types import Floats2d, Ints1d
 from layers.fast import heads_magnitude_cpu
 from layers.networks.checked_wave_network import CheckedWaveNetwork
@@ -42,6 +48,26 @@ def is_magnitude_alone(config: WaveNetworkConfig) -> bool:
     return shares_magnitude(config) and normed and config.levels == "text" and config.variants == "embeddings"
 
 
+@contextlib.contextmanager
+def heads_side_by_side() -> Iterator[heads_magnitude_cpu.Each]:
+    """Context: a function as map(), which computes in as many threads as the settings in force say.
+
+    Each thread then has products of one thread: those of a head are too small for two. The bits are those of one.
+    """
+    threads = min(threads_in_force(), cores())
+    if threads == 1:
+        yield map
+        return
+    with known_blas().limit(limits=1, user_api="blas"):
+        yield functools.partial(in_order, threads=threads)
+
+
+@functools.cache
+def known_blas() -> ThreadpoolController:
+    """The BLAS of this process; to look for it takes a millisecond."""
+    return ThreadpoolController()
+
+
 class BlockCache(NamedTuple):
     """The cache of a block that was computed by heads_magnitude_cpu.py."""
 
@@ -59,7 +85,8 @@ class WideWaveNetwork(PlannedWaveNetwork):
         weight = np.concatenate([first.weight.value, second.weight.value], axis=2)
         assert first.bias is not None and second.bias is not None
         bias = np.concatenate([first.bias.value, second.bias.value], axis=1)
-        y, waves = heads_magnitude_cpu.forward(x, weight, bias, plan.first)  # E8, E17
+        with heads_side_by_side() as each:
+            y, waves = heads_magnitude_cpu.forward(x, weight, bias, plan.first, each)  # E8, E17
         y, wave_norm = block.wave_norm.forward(y)  # E10
         return y, BlockCache(waves, wave_norm)
 
@@ -69,7 +96,8 @@ class WideWaveNetwork(PlannedWaveNetwork):
         first, second, wave_norm = block.first_variant, block.second_variant, block.wave_norm
         assert first is not None and second is not None and wave_norm is not None
         dy = wave_norm.backward(dy, cache.wave_norm)
-        dx, dweight, dbias = heads_magnitude_cpu.backward(dy, cache.waves)
+        with heads_side_by_side() as each:
+            dx, dweight, dbias = heads_magnitude_cpu.backward(dy, cache.waves, each)
         parts = (np.split(whole, 2, axis=-1) for whole in (dweight, dbias))
         for variant, own in zip((first, second), zip(*parts)):
             variant.accumulate(*map(np.ascontiguousarray, own))

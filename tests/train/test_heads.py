@@ -41,8 +41,9 @@ def test_weights_are_exported(trained, tmp_path, run):
 
 @pytest.mark.parametrize("command", [["export", "--format", "onnx", "--to", "TO"], ["trace", "a goal"]])
 def test_what_knows_one_network_alone_is_refused(trained, tmp_path, run, command):
-    pytest.importorskip("onnx")
     name, *rest = command
+    if "onnx" in rest:
+        pytest.importorskip("onnx")
     code, _, err = run(name, trained, *(tmp_path / "to" if word == "TO" else word for word in rest))
     assert code == 2 and "heads" in err and err.count("\n") == 1
 

@@ -1,6 +1,7 @@
 """Networks side by side: each head is a single network, and all heads together compute what each computes alone."""
 
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from engine.arrays.backend import same_stream
 from engine.gradcheck import assert_gradients
 from engine.support.implementation import using
 from engine.training.adamw import AdamW
+from engine.training.config import TrainingConfig, computing
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.step import update
 from engine.training.trainer import Trainer
-from layers.fast import FUNCTIONS
-from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network
+from layers.fast import FUNCTIONS, heads_magnitude_cpu
+from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network, planned_heads
+from layers.networks.costs import mixing_flops, step_flops
 from layers.networks.heads import HeadsWaveNetwork, head_seed
 from layers.networks.parts import example_batch, twin
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork, WideWaveNetwork
@@ -253,3 +256,28 @@ def network_without_shortcut(network):
     bare = twin(network, network.functions, type(network))
     bare.shortcut, bare.config = None, network.config.replace(shortcut="none")
     return bare
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_number_of_threads_changes_no_bit(monkeypatch, dtype):
+    monkeypatch.setattr(planned_heads, "cores", lambda: 2)
+    used = set()
+    magnitudes = heads_magnitude_cpu.magnitudes
+    monkeypatch.setattr(
+        heads_magnitude_cpu, "magnitudes", lambda *given: used.add(threading.get_ident()) or magnitudes(*given)
+    )
+    network, batch, found = heads_of(dtype=dtype, **MAGNITUDE), batch_for({}), []
+    for threads in (1, 2):
+        with computing(TrainingConfig(threads=threads), "cpu"):
+            used.clear()
+            loss, gradients = loss_and_gradients(network, batch)
+            found.append([loss.tobytes(), *(gradient.tobytes() for gradient in gradients.values())])
+            assert (threading.get_ident() in used) == (threads == 1)
+    assert found[0] == found[1]
+
+
+def test_operations_are_those_of_each_head():
+    network = heads_of(**MAGNITUDE)
+    single, batch = singles_of(network)[0], batch_for({})
+    for count in (step_flops, mixing_flops):
+        assert tuple(count(network, batch)) == tuple(HEADS * part for part in count(single, batch))
