@@ -23,6 +23,7 @@ from engine.arrays.ragged import lengths, segment_sum
 from engine.types import Bools, Floats1d, Floats2d, Ints2d, Offsets
 
 SHORTCUTS = ("none", "naive-bayes")
+GAIN = 0.7  # g of every class at the start
 ALPHA = 2.0  # α: how many texts, labelled as all are on average, are added to those that hold a token
 
 
