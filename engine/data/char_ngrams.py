@@ -90,7 +90,8 @@ class WordSets:
     def add(self, numbers: Ints1d, words: Ints1d) -> None:
         """Count words for n-grams, (n,) each; words that were counted for them before must not come again."""
         new = len(self.grams) - len(self.counts)
-        self.counts, self.sums = (np.append(old, np.zeros(new, old.dtype)) for old in (self.counts, self.sums))
+        self.counts = np.append(self.counts, np.zeros(new, np.int64))
+        self.sums = np.append(self.sums, np.zeros(new, np.uint64))
         order = np.argsort(numbers, kind="stable")  # leaves the words of each n-gram ascending
         numbers, words = numbers[order], words[order]
         distinct = np.append(True, (numbers[1:] != numbers[:-1]) | (words[1:] != words[:-1]))[: len(numbers)]

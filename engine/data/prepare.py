@@ -139,9 +139,9 @@ def load_prepared(
         for note in content["notes"]:
             log(note)
     if vocabulary is None:
-        tokenizer, ngrams, *of_words = (folder / name for name in VOCABULARY_FILES)
+        tokenizer, ngrams, affixes, characters = (folder / name for name in VOCABULARY_FILES)
         kinds = config.affixes, bool(config.char_ngrams)
-        vocabulary = load_vocabulary(tokenizer, ngrams, *of_words, config.ngrams, *kinds, sentences)
+        vocabulary = load_vocabulary(tokenizer, ngrams, affixes, characters, config.ngrams, *kinds, sentences)
     splits = {split: batch_in(folder, split) for split in SPLITS if (folder / f"{split}.ids.npy").exists()}
     return prepared(corpus, splits, vocabulary, content["classes"])
 
