@@ -166,9 +166,9 @@ def test_the_model_refuses_fields_of_another():
     )
     with pytest.raises(
         UserError,
-        match="^heads: is a field of model transformer, not of model wave; leave it out, or set model=transformer",
+        match="^norm_epsilon: is a field of model transformer, not of model wave; leave it out",
     ):
-        build_settings(CONFIGS, {"heads": 3})
+        build_settings(CONFIGS, {"norm_epsilon": 1e-6})
     with pytest.raises(UserError, match="^model: expected one of wave, transformer, got 'tree'"):
         build_settings(CONFIGS, {"model": "tree"})
 
