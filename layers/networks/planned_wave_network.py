@@ -89,6 +89,7 @@ class PlannedWaveNetwork(WaveNetwork):
             dropping=rng is not None,
             indexed=needs_inverse_index(table),
             expand=not self.has_kernels() and needs_inverse_index(table),
+            whole=batch,
         )
 
     def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch | WavePlan:

@@ -10,7 +10,7 @@ from engine.arrays.ragged import RaggedBatch, row_blocks, spread
 from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
-from layers.standard.naive_bayes import log_count_ratios
+from layers.standard.naive_bayes import GAIN, log_count_ratios
 
 BLOCK_TOKENS = 1 << 18  # of training texts that are counted at once
 
@@ -31,14 +31,14 @@ def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
 
 
 class NaiveBayes(Part):
-    """y = g·e of V token ids and C classes, g = 1 at the start.
+    """y = g·e of V token ids and C classes, g = GAIN at the start.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
     shares: (C,) float64, of each class. Zero until learn(), and so is y.
     """
 
     def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
-        self.gain = Parameter(np.ones(classes, dtype), decay=False)
+        self.gain = Parameter(np.full(classes, GAIN, dtype), decay=False)
         self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
         self.shares = Constant(np.zeros(classes))
 

@@ -233,7 +233,8 @@ class WaveNetwork(TextClassifier):
         logits, classifier = self.classifier.forward(x)  # E8
         shortcut = shortcut_sum = None
         if self.shortcut:
-            distinct = distinct_per_text(tokens, len(self.embedding.table.value))
+            whole = move_together(batch, self.embedding.table.value)  # with the tokens that were dropped
+            distinct = distinct_per_text(whole, len(self.embedding.table.value))
             y, shortcut = self.shortcut.forward(distinct, tokens.labels if train else None)  # E25
             logits, shortcut_sum = f.residual_forward(logits, y)  # E21
         return logits, Cache(

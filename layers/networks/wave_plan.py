@@ -86,10 +86,12 @@ def plan_batch(
     dropping: bool = False,
     indexed: bool = False,
     expand: bool = False,
+    whole: RaggedBatch | None = None,
 ) -> WavePlan:
     """The WavePlan of the T ids of B texts. dropping: whether entries are dropped in this pass, as in training.
 
-    indexed: with the inverse indices that kernels need. expand: they will ask for every single token too.
+    indexed: with the inverse indices that kernels need. expand: they will ask for every single token too. whole: the
+    texts with the tokens that were dropped, if any were.
     """
     finest = batch.offsets if config.levels == "text" else batch.sentence_offsets
     assert finest is not None
@@ -118,7 +120,7 @@ def plan_batch(
     if dropping and shares_magnitude(config) and lookup is None and not indexed and isinstance(finest, np.ndarray):
         bag = bag._replace(sums=bag_sums(bag, len(rows), config.dimension))
     blocks, pooled = plan_blocks(config, bag, segments, drops_entries)
-    distinct = None if config.shortcut == "none" else distinct_per_text(batch, vocabulary)
+    distinct = None if config.shortcut == "none" else distinct_per_text(batch if whole is None else whole, vocabulary)
     return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels, distinct)
 
 

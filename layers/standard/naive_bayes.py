@@ -23,6 +23,7 @@ from engine.arrays.ragged import lengths, segment_sum
 from engine.types import Bools, Floats1d, Floats2d, Ints2d, Offsets
 
 SHORTCUTS = ("none", "naive-bayes")
+GAIN = 0.7  # g of every class at the start
 ALPHA = 2.0  # α: how many texts, labelled as all are on average, are added to those that hold a token
 
 
@@ -37,14 +38,24 @@ def log_count_ratios(counts: Ints2d, shares: Floats1d, labelled: Bools | None = 
 
     labelled: (P, C), whether the text of each entry has the label; it is then left out. None leaves out nothing.
     """
-    xp, real = array_module(counts), shares.dtype.type
-    within, rest = counts[:, :-1], counts[:, -1:] - counts[:, :-1]
-    if labelled is not None:  # of texts that were not counted nothing falls below 0
-        within, rest = xp.maximum(within - labelled, 0), xp.maximum(rest - ~labelled, 0)
+    xp, real = array_module(counts), shares.dtype
+    within = counts[:, :-1].astype(real)
+    rest = counts[:, -1:].astype(real) - within
+    if labelled is not None:
+        own = labelled.astype(real)
+        within -= own
+        rest += own
+        rest -= 1
+        xp.maximum(within, 0, out=within)  # where a text was not counted
+        xp.maximum(rest, 0, out=rest)
     divides = (shares > 0) & (shares < 1)
-    share = xp.where(divides, shares, real(0.5))
-    r = xp.log(within.astype(share.dtype) / share + real(ALPHA))
-    r -= xp.log(rest.astype(share.dtype) / (1 - share) + real(ALPHA))
+    share = xp.where(divides, shares, real.type(0.5))
+    within *= 1 / share
+    within += real.type(ALPHA)
+    rest *= 1 / (1 - share)
+    rest += real.type(ALPHA)
+    within /= rest
+    r: Floats2d = xp.log(within, out=within)
     r *= divides
     return r
 

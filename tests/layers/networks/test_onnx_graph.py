@@ -132,3 +132,13 @@ def test_the_model_says_what_it_takes_and_gives():
 def test_what_onnx_does_not_know_is_refused(network, message):
     with pytest.raises(UserError, match=rf"^--format onnx: [^\n]*{message}; export it with --format weights$"):
         onnx_model(network(), NAMES)
+
+
+@pytest.mark.parametrize("fields", [{}, {"position_encoding": "sinusoidal"}, {"labels": "several"}], ids=str)
+def test_the_shortcut_counts_repeated_tokens_once(fields):
+    network = float32_network(shortcut="naive-bayes", **fields)
+    batch = example_batch(VOCABULARY, CLASSES, LENGTHS, several_labels=network.has_several_labels())
+    silent = network.probabilities(batch)
+    network.learn_counts(batch)
+    assert abs(network.probabilities(batch) - silent).max() > 1e-3
+    np.testing.assert_allclose(computed(network, batch), network.probabilities(batch), rtol=0, atol=1e-5)

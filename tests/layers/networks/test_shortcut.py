@@ -11,6 +11,7 @@ from layers import TextModel, make_settings
 from layers.networks import WaveNetwork, shortcut
 from layers.networks.parts import example_batch, twin
 from layers.networks.shortcut import count_labels
+from layers.standard.naive_bayes import GAIN
 from tests.engine.training import test_trainer as tiny
 from tests.support.small_networks import (
     CLASSES,
@@ -34,7 +35,7 @@ FORMS = [
 
 
 def network_and_batch(kind=WaveNetwork, dtype=np.float64, **fields):
-    """A network that has counted other texts and this batch, its gains moved from 1, as all that does not decay."""
+    """A network that has counted other texts and this batch, its gains moved, as all that does not decay."""
     network = network_of(kind, dtype=dtype, shortcut="naive-bayes", **fields)
     several = network.has_several_labels()
     batch = example_batch(VOCABULARY, CLASSES, LENGTHS, 1, several)
@@ -136,7 +137,7 @@ def test_training_repeats_and_resumes_to_the_bit(tmp_path):
     resumed.network.learn_counts = None  # it has learned already
     resumed.train()
     assert tiny.final(resumed) == expected
-    assert whole.network.shortcut.counts.value.any() and (whole.network.shortcut.gain.value != 1).all()
+    assert whole.network.shortcut.counts.value.any() and (whole.network.shortcut.gain.value != np.float32(GAIN)).all()
 
 
 FIELDS = {"dimension": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 8, "shortcut": "naive-bayes"}

@@ -35,6 +35,7 @@ WRONG = {
     "embedding_dropout": [-0.1, 1.0],
     "dropout": [-0.1, 1, "half"],
     "labels": ["many", "", None],
+    "shortcut": ["bayes", "", None],
     "classifier_dropout": [1.5],
     "label_smoothing": [-0.01, 1.0],
 }
