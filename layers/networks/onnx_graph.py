@@ -24,6 +24,7 @@ from engine.training.run_directory import RunDirectory
 from engine.training.trained_run import OpenRun
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.onnx_nodes import Graph, Segments
+from layers.networks.onnx_shortcut import add_shortcut
 from layers.networks.parts import FeedForward, LayerNorm, Linear
 from layers.networks.wave_network import WaveBlock, WaveNetwork
 from layers.wave import READOUTS
@@ -117,8 +118,6 @@ def build(graph: Graph, network: WaveNetwork) -> str:
     x = add_pooling(graph, x, counts, cuts["text"], config)  # E14
     logits = add_linear(graph, network.classifier, "classifier", x)  # E8
     if network.shortcut:
-        from layers.networks.onnx_shortcut import add_shortcut
-
         logits = graph.node("Add", logits, add_shortcut(graph, network.shortcut, cuts["text"]))  # E21
     if network.temperature != 1:
         logits = graph.node("Div", logits, graph.constant(network.temperature))
