@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -24,7 +24,8 @@ DIGITS = 6  # of numbers that --json prints; files of a run hold all
 class Project(NamedTuple):
     """The networks that the commands train and measure, and where the program lies: made by train.py.
 
-    networks: the name of the module with CONFIGS, PRESETS, DEFAULTS and build_network, imported where they are needed.
+    networks: the name of the module with CONFIGS, PRESETS, DEFAULTS, SEARCH_SPACE and build_network, imported where
+    they are needed.
     program: the file train.py, which a sweep starts in a process for each run.
     packages: the folders whose kernels doctor compiles.
     """
@@ -51,6 +52,12 @@ class Project(NamedTuple):
         """Function of a config, V token ids, C classes and a seed that returns a network (engine/layer.py)."""
         build: Callable[..., Any] = importlib.import_module(self.networks).build_network
         return build
+
+    @property
+    def search_space(self) -> "Mapping[str, Mapping[str, Sequence[Any]]]":
+        """{model: {field: values that --autotune tries}}."""
+        space: Mapping[str, Mapping[str, Sequence[Any]]] = importlib.import_module(self.networks).SEARCH_SPACE
+        return space
 
     @property
     def save_onnx(self) -> Callable[..., Any]:

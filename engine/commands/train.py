@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
+from engine.commands.autotune import autotune_options, is_search, run_search, search_table
 from engine.commands.evaluate import class_table
 from engine.commands.fields import (
     chosen_settings,
@@ -71,6 +72,7 @@ def train_command(project: Project) -> click.Command:
         metavar="DIR",
         help="Write TensorBoard curves into DIR/<run>.",
     )
+    @autotune_options
     @device_option(None, "Device.  [default: cpu, or the resumed run's]")
     @cache_option
     @all_classes_option
@@ -90,13 +92,27 @@ def train_command(project: Project) -> click.Command:
         cache_dir: str | None,
         all_classes: bool,
         as_json: bool,
+        autotune: str | None,
+        trials: str | None,
+        jobs: int | None,
         **fields: Any,
     ) -> None:
         """Train a network, measure it on test texts, keep everything in a folder.
 
         Ctrl-C saves; --resume RUN_DIR goes on, with --epochs N past the run's end.
-        mpiexec -n N … trains on N processes.
+        mpiexec -n N … trains on N processes. --autotune 5m searches for settings within 5 minutes first.
         """
+        if is_search(ctx):
+            settings = None if resume else chosen_settings(project, preset, config_file, assignments, fields)
+            folder = resume or output or f"{new_run_path(settings)}-autotune"
+            record = run_search(ctx, project, settings, folder, make_log(as_json))
+            found = (
+                to_json(record)
+                if as_json
+                else search_table(record) + "\n" + result_table(record["result"], all_classes)
+            )
+            click.echo(found)
+            return
         with launched_ranks() as ranks:
             log = make_log(as_json) if ranks.is_root else lambda line: None
             given, curves_in = (cache_dir, log, None, ranks), tensorboard if ranks.is_root else None

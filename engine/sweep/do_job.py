@@ -1,4 +1,4 @@
-"""The process that does one job of a sweep, which it reads from a pipe: a run, a baseline, an ensemble, the texts.
+"""The process that does one job of a sweep, which it reads from a pipe: a run, a trial, a baseline, the texts, …
 
 The pipe stays open as long as the process at its other end lives; without it a run saves its state and stops. So it
 does at SIGTERM; Ctrl-C is left to the process that started this one.
@@ -21,6 +21,7 @@ from engine.data.reading import open_corpus, read_corpus
 from engine.support.errors import UserError
 from engine.support.files import write_json
 from engine.support.settings import Settings
+from engine.sweep.autotune_trial import run_trial
 from engine.sweep.baselines import measure_ensemble
 from engine.training.interrupt import SIGNALS
 from engine.training.run_directory import RunDirectory
@@ -45,6 +46,9 @@ def do_job(source: int, network_classes: Mapping[str, type[Settings]], build_net
         output, cache_dir = job["output"], job["cache_dir"]
         if job["kind"] == "linear":
             measured_linear(DataConfig(**job["data"]), output, cache_dir)
+        elif job["kind"] == "trial":
+            settings = settings_of(job["settings"], network_classes)
+            write_json(output, run_trial(settings, job["share"], build_network, job["device"], cache_dir, log_line))
         elif job["kind"] == "ensemble":
             measure_ensemble(job["runs"], output, network_classes, build_network, job["device"], cache_dir, log_line)
         else:

@@ -12,6 +12,7 @@ from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.parts import TextClassifier
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
+from layers.networks.search_space import SEARCH_SPACE
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
 
@@ -38,6 +39,7 @@ __all__ = [
     "CONFIGS",
     "DEFAULTS",
     "PRESETS",
+    "SEARCH_SPACE",
     "PlannedWaveNetwork",
     "Transformer",
     "TransformerConfig",

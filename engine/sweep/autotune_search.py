@@ -1,0 +1,88 @@
+"""A search by successive halving: rounds in which many points are trained a little and the best of them in full.
+
+A round of n points trains all of them on 1/n of a full training, the best third of them on three times as much, and so
+on. The point that is left is trained in full on two splits, as the best one so far was: the better one of the two is
+the centre of the next round. Which trainings these are depends on their results alone, not on the time they take.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import mean
+from typing import NamedTuple
+
+from engine.sweep.autotune_space import Point, Space
+
+WIDTHS = (9, 3)  # points of a round, powers of THIRD; the smaller ones only at the end
+THIRD = 3
+SPLITS = 2  # of a full training: seeds, each with a validation split of its own where one is split off
+START_TRIALS = SPLITS
+
+
+class Trial(NamedTuple):
+    """A training of a point: `share` of a full training, on the split of this number."""
+
+    point: Point
+    share: float
+    split: int
+
+
+class Best(NamedTuple):
+    """A point that was trained in full. scores: one of each split."""
+
+    point: Point
+    scores: list[float]
+
+
+class OutOfTime(Exception):
+    """Raised by the function that trains when the time is up."""
+
+
+def trials_of(width: int) -> int:
+    """The number of trainings of a round of so many points: width + width/3 + … + 3, and those of the last point."""
+    return sum(width // THIRD**rung for rung in range(width) if THIRD**rung < width) + SPLITS
+
+
+def width_within(trials: int, last: int) -> int:
+    """The width of the next round where so many trainings are left, 0 for none. last: width of the round before it."""
+    return next((width for width in WIDTHS if width <= last and trials_of(width) <= trials), 0)
+
+
+def search(
+    space: Space,
+    train: Callable[[list[Trial]], Sequence[float]],
+    width: Callable[[int], int],
+    margin: Callable[[Best], float] = lambda best: 0.0,
+) -> Best:
+    """Search until width() is 0, the space is used up or the time is over; returns the best point trained in full.
+
+    train: returns the score of each Trial, minus infinity for one that failed; may raise OutOfTime. width(last): the
+    width of the next round after one of `last` points. margin(best): by how much the mean of a point must exceed that
+    of the best so far to take its place.
+    """
+    best = Best({}, [0.0] * SPLITS)
+    last = WIDTHS[0]
+    try:
+        best = in_full(best.point, train)
+        while last := width(last):
+            points = space.points(last, best.point)
+            if not points:
+                break
+            challenger = in_full(halved(points, train), train)
+            if mean(challenger.scores) > mean(best.scores) + margin(best):
+                best = challenger
+    except OutOfTime:
+        pass
+    return best
+
+
+def halved(points: list[Point], train: Callable[[list[Trial]], Sequence[float]]) -> Point:
+    """The point that is left of some: third by third, those with the best scores; of equal ones the earlier."""
+    while len(points) > 1:
+        scores = train([Trial(point, 1 / len(points), 0) for point in points])
+        order = sorted(range(len(points)), key=lambda place: (-scores[place], place))
+        points = [points[place] for place in order[: -(-len(points) // THIRD)]]
+    return points[0]
+
+
+def in_full(point: Point, train: Callable[[list[Trial]], Sequence[float]]) -> Best:
+    """Train a point in full on every split."""
+    return Best(point, list(train([Trial(point, 1.0, split) for split in range(SPLITS)])))

@@ -1,0 +1,93 @@
+"""Points of a search space: which settings differ from those that a search begins with.
+
+A space is {field: candidate values}. A point is {field: value} of the fields that differ; the starting point is {}.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from engine.arrays.backend import random_generator
+from engine.training.run_settings import NetworkClasses, RunSettings, build_settings
+
+Point: TypeAlias = dict[str, Any]
+AUTOTUNE_STREAM = 105
+LARGEST_CHANGE = 3  # fields that a drawn point changes at once
+TRIES = 200  # draws after which a space counts as used up
+SCALED_WITH = {"step_budget": "epochs"}  # {field: the other with which it grows in proportion}
+
+
+def rows_for(
+    space: Mapping[str, Sequence[Any]], settings: RunSettings, given: Collection[str]
+) -> dict[str, tuple[Any, ...]]:
+    """{field: values other than that of the settings} of a space; fields that are unknown or `given` are left out."""
+    known = {name: value for part in settings for name, value in part.to_dict().items()}
+    rows = {
+        name: tuple(value for value in values if value != known[name])
+        for name, values in space.items()
+        if name in known and name not in given
+    }
+    return {name: values for name, values in rows.items() if values}
+
+
+def settings_at(settings: RunSettings, point: Point, network_classes: NetworkClasses) -> RunSettings:
+    """The settings of a point. UserError where they contradict each other."""
+    flat = {name: value for part in settings for name, value in part.to_dict().items()}
+    scaled = {
+        name: max(1, round(flat[name] * point[other] / flat[other]))
+        for name, other in SCALED_WITH.items()
+        if other in point and flat[name]
+    }
+    return build_settings(network_classes, flat, scaled, point)
+
+
+class Space:
+    """The points around a starting point, each handed out once.
+
+    rows: of rows_for(). fits: whether the settings of a point can be trained.
+    """
+
+    def __init__(self, rows: Mapping[str, Sequence[Any]], seed: int, fits: Callable[[Point], bool]) -> None:
+        self.rows, self.fits = {name: tuple(values) for name, values in rows.items()}, fits
+        self.generator = random_generator(seed, AUTOTUNE_STREAM)
+        self.seen: list[Point] = [{}]
+        self.single = self.single_changes()
+
+    def single_changes(self) -> Iterator[Point]:
+        """The points that change one field: the first value of each row, then the second ones, and so on."""
+        for place in range(max(map(len, self.rows.values()), default=0)):
+            yield from ({name: values[place]} for name, values in self.rows.items() if place < len(values))
+
+    def points(self, count: int, centre: Point) -> list[Point]:
+        """Up to `count` new points: at the start single changes, else a few changes of `centre`, drawn at random.
+
+        Fewer where hardly any are left.
+        """
+        found: list[Point] = []
+        if not centre and len(self.seen) == 1:
+            found = [point for _, point in zip(range(count), self.new(self.single))]
+        drawn = (self.changed(centre) for _ in range(TRIES))
+        return found + [point for _, point in zip(range(count - len(found)), self.new(drawn))]
+
+    def new(self, points: Iterator[Point]) -> Iterator[Point]:
+        """Those of the points that can be trained and were not handed out."""
+        for point in points:
+            if point not in self.seen:
+                self.seen.append(point)
+                if self.fits(point):
+                    yield point
+
+    def changed(self, centre: Point) -> Point:
+        """A point that differs from `centre` in 1 to LARGEST_CHANGE fields."""
+        names = list(self.rows)
+        if not names:
+            return {}
+        count = int(self.generator.integers(1, min(LARGEST_CHANGE, len(names)) + 1))
+        point = dict(centre)
+        for place in self.generator.permutation(len(names))[:count]:
+            name = names[place]
+            others = [value for value in (None, *self.rows[name]) if value != centre.get(name)]  # None: as at the start
+            value = others[int(self.generator.integers(len(others)))]
+            point.pop(name, None)
+            if value is not None:
+                point[name] = value
+        return {name: point[name] for name in names if name in point}

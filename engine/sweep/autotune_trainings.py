@@ -1,0 +1,174 @@
+"""The trainings of a search: in processes side by side, within a time or a number of them, and noted as they end."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.support.errors import UserError
+from engine.support.files import read_json, write_json
+from engine.sweep.autotune_clock import TimedLauncher
+from engine.sweep.autotune_search import SPLITS, THIRD, WIDTHS, OutOfTime, Trial, width_within
+from engine.sweep.autotune_space import settings_at
+from engine.sweep.jobs import Job, Launcher, run_jobs
+from engine.sweep.run import Setup, shared
+from engine.training.run_settings import RunSettings
+
+RECORD = "autotune.json"
+FAILED = -math.inf  # score
+LARGEST_SEED = 2**63 - 1
+MOST_NARROW = 2  # rounds of the smallest width: so the number of trainings tells which rounds they were
+
+
+class Trainings:
+    """Trains what a search asks for. What is in the record already is not trained again.
+
+    record: the content of RECORD, which is written after every training. jobs: trainings at a time.
+    """
+
+    def __init__(
+        self,
+        record: dict[str, Any],
+        settings: RunSettings,
+        folder: Path,
+        setup: Setup,
+        launcher: Launcher,
+        jobs: int,
+    ) -> None:
+        self.record, self.settings, self.folder, self.setup, self.jobs = record, settings, folder, setup, jobs
+        self.known = {entry["number"]: entry for entry in record["trials"]}
+        self.numbered, self.rounds = 0, 0
+        self.completed = 0  # trainings up to the end of the last round, which alone decide
+        self.earlier, self.began = record["seconds"], time.monotonic()
+        self.launcher = TimedLauncher(launcher, self.is_over)
+
+    def elapsed(self) -> float:
+        """Seconds since the search began, without those in which it was interrupted."""
+        return float(self.earlier + time.monotonic() - self.began)
+
+    def left(self) -> float:
+        """Seconds for further trials: those of the budget but for one full training, that of the run that is kept."""
+        if self.record["budget"]["seconds"] is None:
+            return math.inf
+        return float(self.record["budget"]["seconds"] - self.elapsed() - max(self.full(), default=0.0))
+
+    def is_over(self) -> bool:
+        return self.left() <= 0
+
+    def full(self) -> list[float]:
+        """The seconds of the full trainings so far."""
+        return [entry["seconds"] for entry in self.known.values() if entry["share"] == 1 and "reason" not in entry]
+
+    def train(self, trials: Sequence[Trial]) -> list[float]:
+        """The scores of Trials. OutOfTime where some could not be trained."""
+        entries = []
+        for trial in trials:
+            self.numbered += 1
+            seed = (self.settings.training.seed + trial.split) % (LARGEST_SEED + 1)
+            entries.append({"number": self.numbered, "point": trial.point, "share": trial.share, "seed": seed})
+        waiting = {str(entry["number"]): entry for entry in entries if not self.knows(entry)}
+        run_jobs([self.job(name, entry) for name, entry in waiting.items()], self.launcher, self.done(waiting))
+        if waiting:
+            raise OutOfTime
+        if trials[0].share == 1:
+            self.completed = self.numbered
+        return [self.score(entry) for entry in entries]
+
+    def knows(self, entry: dict[str, Any]) -> bool:
+        """Whether the training of an entry has been done."""
+        known = self.known.get(entry["number"], {})
+        return all(known.get(name) == value for name, value in entry.items())
+
+    def score(self, entry: dict[str, Any]) -> float:
+        validation = self.known[entry["number"]]["validation"]
+        return FAILED if validation is None else float(validation)
+
+    def job(self, name: str, entry: dict[str, Any]) -> Job:
+        """The Job of a training."""
+        settings = settings_at(self.settings, entry["point"], self.setup.choices.classes)
+        settings = settings._replace(training=settings.training.replace(seed=entry["seed"]))
+        message = {"kind": "trial", "settings": settings.sections(), "share": entry["share"]}
+        return Job(name, {**message, "output": str(self.file(name)), **shared(self.setup)}, settings.training.threads)
+
+    def file(self, name: str) -> Path:
+        """Where a training leaves its figures."""
+        return self.folder.resolve() / "logs" / f"{name}.json"
+
+    def done(self, waiting: dict[str, dict[str, Any]]) -> Any:
+        """The function that notes the end of a job. UserError where the starting point itself cannot be trained."""
+
+        def note(job: Job, reason: str | None) -> None:
+            if reason is not None and self.is_over():  # it was ended
+                return
+            entry = waiting.pop(job.name)
+            if reason is not None and not entry["point"]:
+                raise UserError(reason)
+            found = {"validation": None, "reason": reason} if reason is not None else read_json(self.file(job.name))
+            self.file(job.name).unlink(missing_ok=True)
+            entry = {**entry, **found, "training_seconds": found.get("seconds"), "seconds": self.took(job.name)}
+            self.known[entry["number"]] = entry
+            self.save()
+            self.setup.log(trial_line(entry))
+
+        return note
+
+    def took(self, name: str) -> float:
+        return round(self.launcher.seconds[name], 3)
+
+    def save(self) -> None:
+        """Write the record."""
+        self.record["trials"] = [self.known[number] for number in sorted(self.known)]
+        self.record["seconds"] = round(self.elapsed(), 3)
+        write_json(self.folder / RECORD, self.record)
+
+    def width(self, last: int) -> int:
+        """The width of the next round, 0 for none: as recorded, else as the trainings or the time left allow."""
+        widths = self.record["widths"]
+        self.rounds += 1
+        if self.rounds > len(widths):
+            trials = self.record["budget"]["trials"]
+            width = self.width_in_time(last) if trials is None else width_within(trials - self.numbered, last)
+            if not width:
+                return 0
+            widths.append(width)
+        return int(widths[self.rounds - 1])
+
+    def width_in_time(self, last: int) -> int:
+        """The width of the next round where a time is given."""
+        narrow = self.record["widths"].count(WIDTHS[-1])
+        fitting = (width for width in WIDTHS if width <= last and self.round_seconds(width) <= self.left())
+        return next(fitting, 0) if narrow < MOST_NARROW else 0
+
+    def round_seconds(self, width: int) -> float:
+        """The seconds that a round will take: a training takes those of the first, its steps a share of them."""
+        first = self.known[1]
+        around = max(self.full()) - first["training_seconds"]
+        seconds, left = 0.0, width
+        while left:
+            trials, share = (left, 1 / left) if left > 1 else (SPLITS, 1.0)
+            seconds += -(-trials // self.jobs) * (around + share * first["training_seconds"])
+            left = -(-left // THIRD) if left > 1 else 0
+        return seconds
+
+
+def trial_line(entry: dict[str, Any]) -> str:
+    """A line on a training that has ended."""
+    score = entry["reason"] if entry["validation"] is None else f"validation {100 * entry['validation']:.2f} %"
+    head = f"trial {entry['number']}: {share_text(entry['share'])}, {point_text(entry['point'])}, seed {entry['seed']}"
+    return f"{head}: {score}, {entry['seconds']:.1f} s"
+
+
+def share_text(share: float) -> str:
+    """ "1/9", or "full"."""
+    return "full" if share == 1 else f"1/{round(1 / share)}"
+
+
+def point_text(point: dict[str, Any]) -> str:
+    """The settings of a point as NAME=VALUE, or a word for the starting point."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in point.items()) or "as given"
+
+
+def value_text(value: Any) -> str:
+    """A value as --set takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

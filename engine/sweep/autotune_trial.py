@@ -1,0 +1,68 @@
+"""One training of a search: in memory, on a share of a full training, and without a look at the test texts."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.arrays.backend import random_generator
+from engine.data.batching import take
+from engine.data.prepare import PreparedData, prepare
+from engine.data.reading import open_corpus
+from engine.support.errors import UserError
+from engine.support.files import AnyPath
+from engine.support.implementation import using
+from engine.training.in_memory import train_in_memory
+from engine.training.run_settings import RunSettings
+from engine.training.session import network_for
+
+SHARE_STREAM = 106
+
+
+def run_trial(
+    settings: RunSettings,
+    share: float,
+    build_network: Callable[..., Any],
+    device: str = "cpu",
+    cache_dir: AnyPath | None = None,
+    log: Callable[[str], object] = print,
+) -> dict[str, float]:
+    """Train on `share` of a full training; returns "validation", the best epoch's accuracy, or micro F1, and "seconds".
+
+    The seed of the settings draws the validation split. Token ids come from the cache that other runs fill and use.
+    """
+    corpus = open_corpus(settings.data, cache_dir)
+    sentences = settings.needs_sentences()
+    data = prepare(
+        settings.data, corpus, settings.training.seed, cache_dir=cache_dir, sentences=sentences, log=log
+    )._replace(test=None)
+    if data.validation is None:
+        raise UserError("validation_fraction: is 0, and a search chooses by validation texts; raise it (--set)")
+    settings, data = shortened(settings, data, share)
+    with using(settings.training.implementation):
+        network = network_for(settings, build_network, data)
+    started = time.perf_counter()
+    lines, _ = train_in_memory(network, settings, data, device, hide_bar=True)
+    seconds = time.perf_counter() - started
+    figure = "validation_micro_f1" if settings.data.has_several_labels() else "validation_accuracy"
+    return {"validation": max(line[figure] for line in lines if figure in line), "seconds": seconds}
+
+
+def shortened(settings: RunSettings, data: PreparedData, share: float) -> tuple[RunSettings, PreparedData]:
+    """A share of a full training: fewer epochs, or less than one on fewer of the training texts.
+
+    The learning rate rises and falls within these epochs. Epochs are rounded; half an epoch and more is one.
+    """
+    if share >= 1:
+        return settings, data
+    training, texts = settings.training, len(data.train.offsets) - 1
+    batches = -(-texts // training.batch_size_over(texts))
+    epochs = training.epochs_over(batches) * share
+    if epochs < 0.5:
+        rows = random_generator(training.seed, SHARE_STREAM).permutation(texts)[: max(1, round(texts * epochs))]
+        data = data._replace(train=take(data.train, np.sort(rows)))
+    training = training.replace(
+        epochs=max(1, round(epochs)), step_budget=0, batch_size=training.batch_size_over(texts), largest_batch_size=0
+    )
+    return settings._replace(training=training), data
