@@ -17,6 +17,7 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "ngrams": (3, 1, 2),
         "tokens": ("wordpieces", "words"),
         **OF_TRAINING,
+        "spared_tokens": (0, 10, 50),
         "token_dropout": (0.6, 0.9, 0.4, 0.8),
         "operation": ("interference", "modulation"),
         "affixes": (False, True),
