@@ -129,7 +129,7 @@ def run_autotune(
             trainings = Trainings(record, settings, folder, setup, launcher, jobs)
             if record["best"] is None:
                 space = Space(record["space"], settings.training.seed, fits_for(settings, setup))
-                best = search(space, trainings.train, trainings.width)
+                best = search(space, trainings.train, trainings.width, trainings.margin)
                 record["best"] = best_of(best, trainings, settings, setup)
                 trainings.save()
             chosen = settings_at(settings, record["best"]["point"], classes)

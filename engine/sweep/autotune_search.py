@@ -50,7 +50,7 @@ def search(
     space: Space,
     train: Callable[[list[Trial]], Sequence[float]],
     width: Callable[[int], int],
-    margin: Callable[[Best], float] = lambda best: 0.0,
+    margin: Callable[[Best], float],
 ) -> Best:
     """Search until width() is 0, the space is used up or the time is over; returns the best point trained in full.
 

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.sweep.autotune_clock import TimedLauncher
-from engine.sweep.autotune_search import SPLITS, THIRD, WIDTHS, OutOfTime, Trial, width_within
+from engine.sweep.autotune_search import SPLITS, THIRD, WIDTHS, Best, OutOfTime, Trial, width_within
 from engine.sweep.autotune_space import settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
 from engine.sweep.run import Setup, shared
@@ -121,6 +122,11 @@ class Trainings:
         self.record["trials"] = [self.known[number] for number in sorted(self.known)]
         self.record["seconds"] = round(self.elapsed(), 3)
         write_json(self.folder / RECORD, self.record)
+
+    def margin(self, best: Best) -> float:
+        """Half a standard error of the mean score of the best point, over the validation texts of all splits."""
+        share, texts = mean(best.scores), self.known[1]["texts"] * SPLITS
+        return 0.5 * math.sqrt(share * (1 - share) / texts)
 
     def width(self, last: int) -> int:
         """The width of the next round, 0 for none: as recorded, else as the trainings or the time left allow."""

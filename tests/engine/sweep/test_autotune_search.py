@@ -53,7 +53,9 @@ def hash_of(name, value):
 
 def run(score, trials, seed=0, rows=None, **more):
     trainer = Trainer(score, trials, **more)
-    best = search(Space(ROWS if rows is None else rows, seed, lambda point: True), trainer.train, trainer.width)
+    best = search(
+        Space(ROWS if rows is None else rows, seed, lambda point: True), trainer.train, trainer.width, lambda best: 0.0
+    )
     return best, trainer
 
 

@@ -1,0 +1,146 @@
+"""The trainings of a search: noted, not repeated, ended when the time is up. Jobs are done by functions, at once."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from engine.support.errors import UserError
+from engine.support.files import read_json, write_json
+from engine.sweep import autotune_clock, autotune_trainings
+from engine.sweep.autotune_search import Best, OutOfTime, Trial
+from engine.sweep.autotune_trainings import RECORD, Trainings
+from engine.sweep.jobs import Ended
+from engine.sweep.run import Setup
+from engine.training.run_settings import layered_settings
+
+POLL = 0.5  # seconds that pass with each look at a job
+
+
+class Clock:
+    """Stands for the module time."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Launcher:
+    """Jobs that take some seconds. reasons: {name of a job: why it fails}."""
+
+    def __init__(self, clock, seconds=2.0, **reasons):
+        self.clock, self.seconds, self.reasons, self.started, self.stopped = clock, seconds, reasons, [], []
+
+    def has_room(self, running):
+        return running < 1
+
+    def start(self, job):
+        self.started.append(job)
+
+        def poll():
+            if job.name in self.stopped:
+                return Ended("stopped")
+            self.clock.now += POLL
+            if self.clock.now >= end:
+                write_json(job.message["output"], {"validation": 0.5, "texts": 50, "seconds": 1.5})
+                return Ended(self.reasons.get(f"job{job.name}"))
+
+        end = self.clock.now + self.seconds
+        return SimpleNamespace(poll=poll, stop=lambda: self.stopped.append(job.name), kill=lambda: None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (autotune_clock, autotune_trainings):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def make(tmp_path, choices, clock):
+    """make(budget, trials=[], **of the Launcher) → (Trainings, Launcher), of a record in tmp_path."""
+
+    def make(seconds=None, trials=None, known=(), widths=(), **more):
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        budget = {"seconds": seconds, "trials": trials}
+        record = {"seconds": 0.0, "trials": list(known), "widths": list(widths), "budget": budget}
+        launcher = Launcher(clock, **more)
+        setup = Setup(choices, [], log=lambda line: None)
+        settings = layered_settings(choices, None, [{"seed": 5}])
+        return Trainings(record, settings, tmp_path, setup, launcher, 1), launcher
+
+    return make
+
+
+FULL = [Trial({}, 1.0, 0), Trial({}, 1.0, 1)]
+
+
+def test_trainings_are_noted_and_not_repeated(make, tmp_path):
+    trainings, launcher = make(trials=9)
+    assert trainings.train(FULL) == [0.5, 0.5] and trainings.train([Trial({"ngrams": 3}, 1 / 3, 0)]) == [0.5]
+    jobs = [job.message for job in launcher.started]
+    assert [job["settings"]["training"]["seed"] for job in jobs] == [5, 6, 5]
+    assert [job["settings"]["data"]["ngrams"] for job in jobs] == [2, 2, 3]
+    record = read_json(tmp_path / RECORD)
+    assert record["trials"][2] == {
+        "number": 3, "point": {"ngrams": 3}, "share": 1 / 3, "seed": 5,
+        "validation": 0.5, "texts": 50, "training_seconds": 1.5, "seconds": 2.0,
+    }  # fmt: skip
+    again, launcher = make(trials=9, known=record["trials"])
+    assert again.train(FULL) == [0.5, 0.5] and not launcher.started
+    again.train([Trial({"ngrams": 1}, 1 / 3, 0)])  # another point than in the record
+    assert len(launcher.started) == 1
+
+
+def test_a_failure_is_the_worst_score_but_not_of_the_start(make):
+    trainings, _ = make(trials=9, job3="diverged")
+    trainings.train(FULL)
+    assert trainings.train([Trial({"ngrams": 3}, 1.0, 0), Trial({"ngrams": 3}, 1.0, 1)]) == [-math.inf, 0.5]
+    assert trainings.known[3]["reason"] == "diverged" and trainings.full() == [2.0, 2.0, 2.0]
+    trainings, _ = make(trials=9, job1="diverged")
+    with pytest.raises(UserError, match="diverged"):
+        trainings.train(FULL)
+
+
+@pytest.mark.parametrize("budget, done, started", [(1.0, 0, 1), (3.0, 1, 1), (6.9, 2, 3), (9.0, 3, 4)])
+def test_when_the_time_is_up_jobs_end(make, budget, done, started):
+    """A training takes 2 s, and one more has its time kept for it."""
+    trainings, launcher = make(seconds=budget)
+    with pytest.raises(OutOfTime):
+        trainings.train(FULL)
+        trainings.train([Trial({"ngrams": n}, 1 / 3, 0) for n in (1, 3, 4)])
+    assert (len(trainings.known), len(launcher.started)) == (done, started)
+    assert trainings.completed == (2 if done >= 2 else 0)
+    assert trainings.elapsed() <= budget + 2.0
+
+
+def test_rounds_are_as_wide_as_the_time_allows(make):
+    """A training takes 2 s, of which 1.5 s are for its steps: 13 s for nine points, 7 s for three."""
+    for left, width in ((12.9, 3), (13.1, 9), (6.9, 0), (7.1, 3)):
+        trainings, _ = make(seconds=4 + 2 + left)
+        trainings.train(FULL)
+        assert trainings.round_seconds(9) == pytest.approx(9 * 0.5 + 1.5 + 3 * 0.5 + 1.5 + 4.0)
+        assert trainings.width(9) == width
+        assert trainings.record["widths"] == [width] * bool(width)
+    trainings, _ = make(seconds=1e9, widths=[9, 3, 3])
+    trainings.train(FULL)
+    assert [trainings.width(3) for _ in range(4)] == [9, 3, 3, 0]  # as recorded, and no third narrow one
+
+
+def test_rounds_are_those_of_a_number_of_trainings(make):
+    trainings, _ = make(trials=2 + 14 + 5)
+    trainings.train(FULL)
+    assert trainings.width(9) == 9
+    trainings.numbered += 14
+    assert trainings.width(9) == 3
+    trainings.numbered += 5
+    assert trainings.width(3) == 0
+
+
+def test_the_margin_is_half_a_standard_error(make):
+    trainings, _ = make(trials=9)
+    trainings.train(FULL)
+    assert trainings.margin(Best({}, [0.8, 0.6])) == pytest.approx(0.5 * math.sqrt(0.7 * 0.3 / 100))
