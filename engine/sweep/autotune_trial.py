@@ -13,7 +13,8 @@ from engine.data.reading import open_corpus
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
 from engine.support.implementation import using
-from engine.training.in_memory import train_in_memory
+from engine.training.config import computing
+from engine.training.in_memory import InMemoryTrainer
 from engine.training.run_settings import RunSettings
 from engine.training.session import network_for
 
@@ -30,7 +31,7 @@ def run_trial(
 ) -> dict[str, float]:
     """Train on `share` of a full training; returns the figures that are kept of it.
 
-    They are "validation", the accuracy or micro F1 of the best epoch, on so many "texts", and "seconds". The seed of
+    They are "validation", the accuracy or F1 of the best epoch on so many "texts", and "seconds". The seed of
     the settings draws the validation split. Token ids come from the cache that other runs fill and use.
     """
     corpus = open_corpus(settings.data, cache_dir)
@@ -44,11 +45,20 @@ def run_trial(
     with using(settings.training.implementation):
         network = network_for(settings, build_network, data)
     started = time.perf_counter()
-    lines, _ = train_in_memory(network, settings, data, device, hide_bar=True)
+    trainer = InMemoryTrainer(network, settings, data, device)
+    trainer.hide_bar = True
+    with computing(settings.training, device):
+        trainer.train()
     seconds = time.perf_counter() - started
-    figure = "validation_micro_f1" if settings.data.has_several_labels() else "validation_accuracy"
-    validation = max(line[figure] for line in lines if figure in line)
-    return {"validation": validation, "texts": len(data.validation.offsets) - 1, "seconds": seconds}
+    figure = float(getattr(trainer.progress, chosen_by(settings)))
+    return {"validation": figure, "texts": len(data.validation.offsets) - 1, "seconds": seconds}
+
+
+def chosen_by(settings: RunSettings) -> str:
+    """The field of a training's Progress that is compared: the accuracy of the best epoch, or its F1."""
+    if getattr(settings.training, "select", "") == "macro_f1":
+        return "best_macro_f1"
+    return "best_micro_f1" if settings.data.has_several_labels() else "best_accuracy"
 
 
 def shortened(settings: RunSettings, data: PreparedData, share: float) -> tuple[RunSettings, PreparedData]:

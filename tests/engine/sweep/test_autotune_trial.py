@@ -52,10 +52,8 @@ def settings(tmp_path, choices):
 def test_a_full_trial_is_the_run_but_for_the_test_texts(settings, tmp_path, monkeypatch):
     """It validates as the run does, and its data have no test texts."""
     seen = []
-    trained = autotune_trial.train_in_memory
-    monkeypatch.setattr(
-        autotune_trial, "train_in_memory", lambda *given, **more: seen.append(given[2]) or trained(*given, **more)
-    )
+    trainer = autotune_trial.InMemoryTrainer
+    monkeypatch.setattr(autotune_trial, "InMemoryTrainer", lambda *given: seen.append(given[2]) or trainer(*given))
     cache = tmp_path / "cache"
     found = run_trial(settings, 1.0, build_network, cache_dir=cache, log=lambda line: None)
     entries = sorted(path.name for path in (cache / "tokens").iterdir())
