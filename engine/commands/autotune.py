@@ -123,6 +123,7 @@ def command_line(ctx: click.Context) -> str:
 
 def search_table(record: dict[str, Any]) -> str:
     """The table of a search: a row for each point that was tried, the best, and the commands that repeat it."""
+    from engine.sweep.autotune_search import START_TRIALS
     from engine.sweep.autotune_trainings import point_text, share_text, value_text
 
     shares = sorted({entry["share"] for entry in record["trials"]})
@@ -149,8 +150,8 @@ def search_table(record: dict[str, Any]) -> str:
         f"best: {point_text(best['point'])}, {percent(best['validation'])} "
         f"(as given {percent(best['validation_of_start'])})"
     )
-    if record["widths"]:
-        lines.append(f"{best['trials']} trials decided, {duration(record['seconds'])} in all; to repeat: {repeated}")
+    if best["trials"] > START_TRIALS:
+        lines.append(f"{len(record['trials'])} trainings, {duration(record['seconds'])} in all; to repeat: {repeated}")
     else:
         lines.append("the time allowed no other settings; give more")
     changes = " ".join(f"--set {name}={value_text(value)}" for name, value in best["changes"].items())

@@ -103,15 +103,11 @@ def train_command(project: Project) -> click.Command:
         mpiexec -n N … trains on N processes. --autotune 5m searches for settings within 5 minutes first.
         """
         if is_search(ctx):
-            settings = None if resume else chosen_settings(project, preset, config_file, assignments, fields)
-            folder = resume or output or f"{new_run_path(settings)}-autotune"
-            record = run_search(ctx, project, settings, folder, make_log(as_json))
-            found = (
-                to_json(record)
-                if as_json
-                else search_table(record) + "\n" + result_table(record["result"], all_classes)
-            )
-            click.echo(found)
+            around = None if resume else chosen_settings(project, preset, config_file, assignments, fields)
+            folder = resume or output or (f"{new_run_path(around)}-autotune" if around else "")
+            record = run_search(ctx, project, around, folder, make_log(as_json))
+            tables = search_table(record), result_table(record["result"], all_classes)
+            click.echo(to_json(record) if as_json else "\n".join(tables))
             return
         with launched_ranks() as ranks:
             log = make_log(as_json) if ranks.is_root else lambda line: None

@@ -5,6 +5,7 @@ DIR/best            an ordinary run directory, trained at the end; it alone look
 DIR/logs            the output of the processes
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -52,7 +53,7 @@ def start_autotune(
     Raises UserError where settings, texts or the folder will not do, and Interrupted after Ctrl-C: what has been
     trained is kept.
     """
-    folder, settings = Path(folder), pinned(settings)
+    began, folder, settings = time.monotonic(), Path(folder), pinned(settings)
     if not settings.data.validation_file and not settings.data.validation_fraction:
         raise UserError("validation_fraction: is 0, and a search chooses by validation texts; set it above 0")
     check_precision(settings.training.precision, setup.device)
@@ -74,6 +75,7 @@ def start_autotune(
         "best": None,
     }
     make_folders(folder)
+    record["seconds"] = time.monotonic() - began
     write_json(folder / RECORD, record)
     return run_autotune(record, folder, setup, build_network)
 
@@ -158,7 +160,7 @@ def fits_for(settings: RunSettings, setup: Setup) -> Callable[[Point], bool]:
 def best_of(best: Best, trainings: Trainings, settings: RunSettings, setup: Setup) -> dict[str, Any]:
     """The record of the best point: "point", "changes" as --set takes them, "validation", that of the start, "trials".
 
-    trials: the number of trainings that decided, with which the search can be repeated.
+    trials: the number of trainings with which the search can be repeated.
     """
     point = best.point
     chosen = settings_at(settings, point, setup.choices.classes)

@@ -10,7 +10,17 @@ from typing import Any
 from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.sweep.autotune_clock import TimedLauncher
-from engine.sweep.autotune_search import SPLITS, THIRD, WIDTHS, Best, OutOfTime, Trial, width_within
+from engine.sweep.autotune_search import (
+    SPLITS,
+    START_TRIALS,
+    THIRD,
+    WIDTHS,
+    Best,
+    OutOfTime,
+    Trial,
+    trials_of,
+    width_within,
+)
 from engine.sweep.autotune_space import settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
 from engine.sweep.run import Setup, shared
@@ -40,7 +50,8 @@ class Trainings:
         self.record, self.settings, self.folder, self.setup, self.jobs = record, settings, folder, setup, jobs
         self.known = {entry["number"]: entry for entry in record["trials"]}
         self.numbered, self.rounds = 0, 0
-        self.completed = 0  # trainings up to the end of the last round, which alone decide
+        # Trainings of the rounds planned, and of those that have ended, which decide. A space used up has fewer.
+        self.planned, self.completed = START_TRIALS, 0
         self.earlier, self.began = record["seconds"], time.monotonic()
         self.launcher = TimedLauncher(launcher, self.is_over)
 
@@ -73,7 +84,7 @@ class Trainings:
         if waiting:
             raise OutOfTime
         if trials[0].share == 1:
-            self.completed = self.numbered
+            self.completed = self.planned
         return [self.score(entry) for entry in entries]
 
     def knows(self, entry: dict[str, Any]) -> bool:
@@ -134,11 +145,13 @@ class Trainings:
         self.rounds += 1
         if self.rounds > len(widths):
             trials = self.record["budget"]["trials"]
-            width = self.width_in_time(last) if trials is None else width_within(trials - self.numbered, last)
+            width = self.width_in_time(last) if trials is None else width_within(trials - self.planned, last)
             if not width:
                 return 0
             widths.append(width)
-        return int(widths[self.rounds - 1])
+        width = int(widths[self.rounds - 1])
+        self.planned += trials_of(width)
+        return width
 
     def width_in_time(self, last: int) -> int:
         """The width of the next round where a time is given."""

@@ -88,7 +88,7 @@ def test_a_search_keeps_an_ordinary_run(tmp_path, options, run):
     folder = tmp_path / "search"
     code, out, err = run(*options, "--trials", "7", "--output", folder)
     assert code == 0, err
-    assert "trial 7: full, " in out and "7 trials decided" in out and "test accuracy" in out
+    assert "trial 7: full, " in out and "7 trainings, " in out and "test accuracy" in out
     assert sorted(path.name for path in folder.iterdir()) == ["autotune.json", "best", "logs"]
     assert sorted(path.name for path in (folder / "logs").iterdir()) == [f"{n}.log" for n in range(1, 8)]
     assert run(*command_in(out, "by hand: "), "--output", tmp_path / "hand")[0] == 0

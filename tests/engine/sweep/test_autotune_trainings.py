@@ -133,11 +133,8 @@ def test_rounds_are_as_wide_as_the_time_allows(make):
 def test_rounds_are_those_of_a_number_of_trainings(make):
     trainings, _ = make(trials=2 + 14 + 5)
     trainings.train(FULL)
-    assert trainings.width(9) == 9
-    trainings.numbered += 14
-    assert trainings.width(9) == 3
-    trainings.numbered += 5
-    assert trainings.width(3) == 0
+    assert [trainings.width(9), trainings.width(9), trainings.width(3)] == [9, 3, 0]
+    assert (trainings.planned, trainings.completed) == (21, 2)
 
 
 def test_the_margin_is_half_a_standard_error(make):
