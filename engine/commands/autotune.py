@@ -55,12 +55,12 @@ def run_search(ctx: click.Context, project: Project, settings: RunSettings | Non
     if place() is not None:
         raise UserError("--autotune: trains in processes of its own; start it without mpiexec, torchrun or srun")
     params = ctx.params
-    device = resolve_device(read_record(folder)["device"] if settings is None else params["device"] or "cpu")
-    setup = Setup(
-        project.choices, job_command(project), device, params["jobs"] or 0, cache_dir=params["cache_dir"], log=log
-    )
     if settings is None:
         require_nothing_but(ctx, f"--resume {folder}", {"resume", "jobs", "cache_dir", "all_classes", "as_json"})
+    device = resolve_device(read_record(folder)["device"] if settings is None else params["device"] or "cpu")
+    command, jobs, cache_dir = job_command(project), params["jobs"] or 0, params["cache_dir"]
+    setup = Setup(project.choices, command, device, jobs, cache_dir=cache_dir, log=log)
+    if settings is None:
         return resume_autotune(folder, setup, project.build_network)
     for option in given_options(ctx, lambda name: True):
         if option in NOT_WITH:
@@ -72,8 +72,7 @@ def run_search(ctx: click.Context, project: Project, settings: RunSettings | Non
         None if params["trials"] is None else number_in(params["trials"]),
     )
     space, given = project.search_space.get(settings.network.model, {}), given_fields(ctx)
-    command = command_line(ctx)
-    return start_autotune(settings, space, given, budget, folder, setup, project.build_network, command)
+    return start_autotune(settings, space, given, budget, folder, setup, project.build_network, command_line(ctx))
 
 
 def seconds_in(text: str) -> float:

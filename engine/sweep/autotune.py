@@ -91,7 +91,15 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     """The content of RECORD. UserError where it is damaged."""
     path = Path(folder) / RECORD
     record = read_json(path)
-    kinds = {"settings": dict, "space": dict, "budget": dict, "trials": list, "widths": list, "seconds": (int, float)}
+    kinds: dict[str, Any] = {
+        "device": str,
+        "settings": dict,
+        "space": dict,
+        "budget": dict,
+        "trials": list,
+        "widths": list,
+        "seconds": (int, float),
+    }
     for name, kind in kinds.items():
         if not isinstance(record.get(name), kind):
             raise UserError(f"{path}: lacks {name}; restore the file, or begin a new search")

@@ -79,7 +79,7 @@ def command_in(text, head):
     """The arguments of the command behind `head` in an output."""
     (line,) = [line for line in text.splitlines() if head in line]
     words = shlex.split(line.partition(head)[2])
-    return words[words.index("--train-file") :]
+    return words[next(place for place, word in enumerate(words) if word.startswith("--")) :]
 
 
 @pytest.mark.slow
@@ -97,25 +97,27 @@ def test_a_search_keeps_an_ordinary_run(tmp_path, options, run):
 
 
 @pytest.fixture
-def learned(tmp_path, options, run, here):
-    """(folder, output) of a search of 21 trainings whose best point is not the start."""
-    folder = tmp_path / "learned"
-    code, out, err = run(*options, "--set", "learning_rate=1e-6", "--trials", "25", "--output", folder)
+def learned(tmp_path, options, run, here, monkeypatch):
+    """(folder, output) of a search in a space of 8 points, of which those of another learning rate are better."""
+    monkeypatch.setitem(SEARCH_SPACE, "wave", {"learning_rate": (5e-3, 2e-3), "label_smoothing": (0.0, 0.2)})
+    (tmp_path / "slow.toml").write_text("learning_rate = 1e-7\n")
+    folder, config = tmp_path / "learned", ["--config", tmp_path / "slow.toml"]
+    code, out, err = run(*options, *config, "--epochs", "6", "--trials", "25", "--output", folder)
     assert code == 0, err
     return folder, out
 
 
 def test_the_best_point_is_the_run(tmp_path, learned, run, here):
-    """A given field stays; the other fields of the point are those of the run, and of the printed command."""
+    """Its fields are those of the run and of the printed command; 15 trainings use up the space."""
     folder, out = learned
     record = json.loads((folder / "autotune.json").read_text())
-    assert record["best"]["trials"] == 21 == len(record["trials"]) and here == [str(n) for n in range(1, 22)]
+    assert record["widths"][0] == 9 and record["best"]["trials"] == 16 and here == [str(n) for n in range(1, 16)]
+    assert [one["share"] for one in record["trials"]] == [1, 1, *[1 / 8] * 8, *[1 / 3] * 3, 1, 1]
     point = record["best"]["point"]
-    assert point and record["best"]["validation"] > record["best"]["validation_of_start"]
-    assert not {"learning_rate", "dimension", "epochs"} & record["space"].keys()
+    assert point["learning_rate"] > 1e-3 and record["best"]["validation"] > record["best"]["validation_of_start"]
     config = read_toml(folder / "best" / "config.toml")
     values = {**config["data"], **config["network"], **config["training"]}
-    assert {name: values[name] for name in point} == point and values["learning_rate"] == 1e-6
+    assert {name: values[name] for name in point} == point and values["epochs"] == 6
     assert run(*command_in(out, "by hand: "), "--output", tmp_path / "hand")[0] == 0
     assert weights(folder / "best") == weights(tmp_path / "hand")
     with_best = [one for one in record["trials"] if one["point"] == point and one["share"] == 1]
@@ -133,10 +135,10 @@ def test_a_search_repeats_and_continues(tmp_path, learned, run, here, monkeypatc
     record = json.loads((folder / "autotune.json").read_text())
     cut = tmp_path / "cut"
     (cut / "logs").mkdir(parents=True)
-    write_json(cut / "autotune.json", {**record, "best": None, "trials": record["trials"][:17]})
+    write_json(cut / "autotune.json", {**record, "best": None, "trials": record["trials"][:12]})
     here.clear()
     code, out, err = run("--resume", cut)
-    assert code == 0 and here == ["18", "19", "20", "21"], err
+    assert code == 0 and here == ["13", "14", "15"], err
     assert trials_in(cut) == trials_in(folder) and weights(cut / "best") == weights(folder / "best")
     here.clear()
     measured = []
