@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from engine.arrays.backend import resolve_device
-from engine.commands.options import Log, Project, given_options, options, require_nothing_but
+from engine.commands.options import Log, Project, given_options, options, percent, require_nothing_but
 from engine.support.command import command_name
 from engine.support.errors import UserError
 from engine.support.text import duration, format_table
@@ -17,17 +17,14 @@ from engine.training.launchers import place
 from engine.training.run_settings import RunSettings
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}  # seconds
-RECORD = "autotune.json"
 NOT_WITH = ("--tensorboard", "--init-from")
 OF_SEARCH = ("autotune", "trials", "jobs")  # parameters
 NOT_REPEATED = (*OF_SEARCH, "output", "resume", "as_json", "all_classes")  # in a line that trains the same settings
 
 autotune_options = options(
-    click.option("--autotune", metavar="TIME", help="First search for settings, all within a time: 90s, 5m, 1h."),
-    click.option("--trials", metavar="N", help="Search with this many trainings in place of a time."),
-    click.option(
-        "--jobs", type=click.IntRange(1), metavar="N", help="Searching: trainings at a time.  [default: cores]"
-    ),
+    click.option("--autotune", metavar="TIME", help="Search settings within 90s, 5m or 1h first."),
+    click.option("--trials", metavar="N", help="Search with N trainings, not a time."),
+    click.option("--jobs", type=click.IntRange(1), metavar="N", help="Trainings at a time of a search."),
 )
 
 
@@ -35,6 +32,8 @@ def is_search(ctx: click.Context) -> bool:
     """Whether a search is asked for, or is to be resumed. UserError for options that do not go with it."""
     resume = ctx.params["resume"]
     if resume is not None:
+        from engine.sweep.autotune_trainings import RECORD
+
         return (Path(resume) / RECORD).is_file()
     if ctx.params["autotune"] is None and ctx.params["trials"] is None:
         if ctx.params["jobs"] is not None:
@@ -164,7 +163,3 @@ def score_cell(scores: list[float | None]) -> str:
         return ""
     known = [score for score in scores if score is not None]
     return percent(mean(known)) if len(known) == len(scores) else "failed"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.2f} %"

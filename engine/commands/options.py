@@ -162,6 +162,11 @@ def rounded(value: Any) -> Any:
     return [rounded(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
+def percent(share: float | None) -> str:
+    """A share in percent, "-" for None."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
 def names_in(text: str) -> list[str]:
     """The names of a comma-separated list."""
     return [name.strip() for name in text.split(",")]

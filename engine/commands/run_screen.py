@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from engine.commands.train import percent, result_figures
+from engine.commands.options import percent
+from engine.commands.train import result_figures
 from engine.data.config import DataConfig
 from engine.data.texts import shown
 from engine.support.command import command_name

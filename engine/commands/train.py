@@ -26,6 +26,7 @@ from engine.commands.options import (
     device_option,
     json_option,
     make_log,
+    percent,
     require_nothing_but,
     to_json,
 )
@@ -100,7 +101,7 @@ def train_command(project: Project) -> click.Command:
         """Train a network, measure it on test texts, keep everything in a folder.
 
         Ctrl-C saves; --resume RUN_DIR goes on, with --epochs N past the run's end.
-        mpiexec -n N … trains on N processes. --autotune 5m searches for settings within 5 minutes first.
+        mpiexec -n N … trains on N processes.
         """
         if is_search(ctx):
             around = None if resume else chosen_settings(project, preset, config_file, assignments, fields)
@@ -188,8 +189,3 @@ def result_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("run directory", result["run_directory"]),
     ]
-
-
-def percent(share: float | None) -> str:
-    """A share in percent, "-" for None."""
-    return "-" if share is None else f"{100 * share:.2f} %"
