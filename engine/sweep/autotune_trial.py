@@ -41,6 +41,7 @@ def run_trial(
     )._replace(test=None)
     if data.validation is None:
         raise UserError("validation_fraction: is 0, and a search chooses by validation texts; raise it (--set)")
+    texts = len(data.validation.offsets) - 1
     settings, data = shortened(settings, data, share)
     with using(settings.training.implementation):
         network = network_for(settings, build_network, data)
@@ -51,7 +52,7 @@ def run_trial(
         trainer.train()
     seconds = time.perf_counter() - started
     figure = float(getattr(trainer.progress, chosen_by(settings)))
-    return {"validation": figure, "texts": len(data.validation.offsets) - 1, "seconds": seconds}
+    return {"validation": figure, "texts": texts, "seconds": seconds}
 
 
 def chosen_by(settings: RunSettings) -> str:
