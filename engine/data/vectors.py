@@ -108,7 +108,7 @@ def read_vectors(
         phase.advance(count % ADVANCE)
     rows = np.flatnonzero(how)
     if not len(rows):
-        some = ", ".join(shown(token) for token in sorted(words.written, key=words.written.get)[:3])
+        some = ", ".join(shown(token) for token in sorted(words.written, key=lambda token: words.written[token])[:3])
         raise UserError(
             f"{path}: none of its {count:,} words is in the vocabulary ({some} …); give vectors of its language"
         )

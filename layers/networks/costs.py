@@ -137,7 +137,8 @@ def shortcut(network: PlannedWaveNetwork, plan: WavePlan) -> list[Flops]:
     """E25, added to the logits."""
     if plan.distinct is None:
         return []
-    entries, texts, classes = len(plan.distinct.ids), len(plan.distinct.offsets) - 1, len(network.classifier.bias.value)
+    entries, texts = len(plan.distinct.ids), len(plan.distinct.offsets) - 1
+    classes = network.classifier.weight.value.shape[1]
     parts = [costs.log_count_ratios(entries, classes), costs.naive_bayes(entries, texts, classes)]
     return [*parts, Flops(texts * classes, 0)]
 

@@ -102,7 +102,7 @@ class HeadsWaveNetwork(WaveNetwork):
             for name, parameter in own_parameters.items():
                 of_heads(name, parameter.value, slice(number, number + 1), config.heads)[...] = own[name].value
 
-    def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats3d, Cache]:  # type: ignore[override]
+    def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats3d, Cache]:
         """batch: as of the single network → logits (K, B, C), and the cache."""
         rng = rng if train else None
         ids, over_rows = self.distinct(batch, rng)  # E16
@@ -133,11 +133,11 @@ class HeadsWaveNetwork(WaveNetwork):
                 continue
             xp = array_module(parameter.value)
             if name == ROWS:
-                values = [grad.values for grad in grads]  # type: ignore[union-attr]  # a row for each of ids
+                values = [grad.values for grad in grads]  # a row for each of ids
                 parameter.accumulate(RowSparse(cache.ids, joined(xp, values, 1)))
             else:
                 shape = (-1, *parameter.value.shape[1:])
-                whole = [grad if is_table(name) else grad.reshape(shape) for grad in grads]  # type: ignore[union-attr]
+                whole = [grad if is_table(name) else grad.reshape(shape) for grad in grads]
                 parameter.accumulate(joined(xp, whole, int(is_table(name))))
 
     def distinct(self, batch: Any, rng: Any) -> tuple[Ints1d, Any]:
