@@ -9,10 +9,10 @@ from layers.fast import FUNCTIONS
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork
-from layers.networks.parts import TextClassifier
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.search_space import SEARCH_SPACE
+from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
 

@@ -22,8 +22,9 @@ from engine.layer import RowSparse
 from engine.types import Array, Floats, Floats2d, Floats3d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
-from layers.networks.parts import LossCache, twin
+from layers.networks.parts import twin
 from layers.networks.shortcut import DistinctTokens, distinct_per_text
+from layers.networks.text_classifier import LossCache
 from layers.networks.wave_network import WaveNetwork
 from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
 from layers.standard.softmax_cross_entropy import check_labels, log_softmax

@@ -17,7 +17,8 @@ from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import lengths, positions
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import TransformerConfig
-from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part, TextClassifier, initial_generator
+from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part, initial_generator
+from layers.networks.text_classifier import TextClassifier
 
 
 class BlockCache(NamedTuple):

@@ -13,17 +13,9 @@ from engine.arrays.checks import check_ids, check_offsets
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths, places_of
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
-from layers.networks.parts import (
-    Embedding,
-    FeedForward,
-    LayerNorm,
-    Linear,
-    Part,
-    PositionEncoding,
-    TextClassifier,
-    initial_generator,
-)
+from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part, PositionEncoding, initial_generator
 from layers.networks.shortcut import NaiveBayes, distinct_per_text
+from layers.networks.text_classifier import TextClassifier
 from layers.standard.token_dropout import drop_tokens, kept_tokens
 from layers.wave import READOUTS, Wave
 

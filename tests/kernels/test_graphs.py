@@ -12,7 +12,7 @@ from engine.cuda.graphs import padded_batch, without_graphs
 from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import global_norm, update
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from tests.support.device_networks import NETWORKS, OTHERS, network_of
 from tests.support.emulated_device import emulated_device
 from tests.support.examples import if_thorough

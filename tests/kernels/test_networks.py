@@ -11,7 +11,7 @@ from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import DeviceRecords, update
 from layers.networks import WaveNetworkConfig, build_network
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.linear import linear_backward, linear_forward
 from layers.wave import OPERATIONS
 from tests.support.device_networks import LENGTHS, NETWORKS, OTHERS, batch_of, network_of

@@ -16,7 +16,7 @@ from engine.training.reduce import ALONE, Alone
 from engine.training.reduce_nccl import NcclTransport, nccl_transport, take_gpu
 from engine.training.shards import prepared_shards, update_in_shards
 from engine.training.step import DeviceRecords
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from tests.support.device_networks import NETWORKS, network_of
 from tests.support.thread_ranks import ThreadRanks, on_ranks
 

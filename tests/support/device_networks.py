@@ -6,7 +6,7 @@ from engine.arrays.backend import random_generator
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import TransformerConfig, WaveNetworkConfig, build_network
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 
 LENGTHS = [5, 1, 20, 0, 3]
 NETWORKS = {

@@ -90,7 +90,7 @@ def test_it_is_checked_and_counted(run):
     from engine.gradcheck import check_gradients
     from layers.networks import WaveNetworkConfig, build_network
     from layers.networks.costs import mixing_flops
-    from layers.networks.parts import example_batch
+    from layers.networks.text_classifier import example_batch
 
     report = check_gradients(lambda a, b: squares_forward(a, b), squares_backward, waves())
     assert report.ok, report

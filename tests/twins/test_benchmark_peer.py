@@ -8,7 +8,7 @@ from layers.experiments.benchmark import workloads
 from layers.experiments.benchmark.contestants import contestant
 from layers.experiments.benchmark.processes import peak_memory_of_training
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins
 from tests.support.torch_twins import F, torch
 

@@ -12,7 +12,7 @@ from engine.arrays.ragged import RaggedBatch
 from engine.support.errors import UserError
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig
 from layers.networks.configs import ACTIVATIONS
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 from tests.support import torch_twins as twins

@@ -11,7 +11,7 @@ from engine.layer import Parameter, RowSparse
 from engine.training.adamw import AdamW
 from engine.training.step import clip_scale, global_norm, learning_rate
 from layers.networks import PlannedWaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins
 from tests.support.torch_twins import F, torch
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.arrays.backend import random_generator
 from layers.networks import Transformer, TransformerConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from tests.support import torch_twins as twins
 from tests.support.examples import examples
 from tests.support.small_networks import stirred

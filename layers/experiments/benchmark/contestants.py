@@ -21,7 +21,7 @@ from engine.training.adamw import AdamW
 from engine.training.step import update
 from engine.types import Floats, Floats2d, Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
-from layers.networks.parts import TextClassifier
+from layers.networks.text_classifier import TextClassifier
 
 LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-3, 0.01, 1.0
 

@@ -11,8 +11,8 @@ from layers import wave
 from layers.experiments.gradcheck import Case, Problem
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork
-from layers.networks.parts import example_batch
 from layers.networks.planned_heads import PlannedHeadsNetwork
+from layers.networks.text_classifier import example_batch
 
 
 def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork] = PlannedWaveNetwork) -> Problem:

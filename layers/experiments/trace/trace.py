@@ -22,7 +22,7 @@ from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
 from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork
-from layers.networks.parts import TextClassifier
+from layers.networks.text_classifier import TextClassifier
 from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import OPERATIONS
 

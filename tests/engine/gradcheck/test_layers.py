@@ -6,7 +6,8 @@ import pytest
 from engine.gradcheck import assert_gradients, check_layer, check_network
 from engine.layer import Layer, Parameter
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import LayerNorm, Linear, example_batch
+from layers.networks.parts import LayerNorm, Linear
+from layers.networks.text_classifier import example_batch
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 

@@ -9,7 +9,7 @@ from engine.layer import Layer, Parameter
 from engine.training.adamw import AdamW
 from engine.training.step import NotFinite, global_norm, update
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 
 
 class Dot(Layer):

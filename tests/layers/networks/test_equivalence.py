@@ -8,7 +8,8 @@ import pytest
 from engine.arrays.backend import same_stream
 from layers.fast import FUNCTIONS
 from layers.networks import PlannedWaveNetwork, WaveNetwork
-from layers.networks.parts import example_batch, twin
+from layers.networks.parts import twin
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 from tests.support.small_networks import (

@@ -10,7 +10,8 @@ from engine.arrays.ragged import RaggedBatch
 from engine.support.errors import UserError
 from layers.networks import WaveNetwork, WaveNetworkConfig
 from layers.networks.configs import BLOCK_FORMS, LEVELS, VARIANTS
-from layers.networks.parts import example_batch, twin
+from layers.networks.parts import twin
+from layers.networks.text_classifier import example_batch
 from layers.standard.position_encoding import POSITION_ENCODINGS
 from layers.wave import OPERATIONS, WAVES
 from tests.support.small_networks import (

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays.ragged import RaggedBatch
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS, SCOPES
 from tests.support.layer_laws import SEEDS, assert_equal, caught, examples

@@ -19,8 +19,9 @@ from layers.fast import FUNCTIONS, heads_magnitude_cpu
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network, planned_heads
 from layers.networks.costs import mixing_flops, step_flops
 from layers.networks.heads import HeadsWaveNetwork, head_seed
-from layers.networks.parts import example_batch, twin
+from layers.networks.parts import twin
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork, WideWaveNetwork
+from layers.networks.text_classifier import example_batch
 from tests.engine.training.test_trainer import DATA, TRAINING, final
 from tests.support.small_networks import (
     CLASSES,

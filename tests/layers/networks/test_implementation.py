@@ -21,7 +21,7 @@ from layers.networks import (
     build_network,
 )
 from layers.networks.checked_wave_network import CheckedWaveNetwork
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 
 ROOT = Path(layers.__path__[0])
 pytestmark = pytest.mark.skipif("MUTANT_UNDER_TEST" in os.environ, reason="functions that are mutated have other names")

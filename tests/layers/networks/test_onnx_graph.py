@@ -14,7 +14,7 @@ from engine.support.errors import UserError  # noqa: E402
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, build_network  # noqa: E402
 from layers.networks.configs import ACTIVATIONS, BLOCK_FORMS, LEVELS, PRESETS, VARIANTS, WaveNetworkConfig  # noqa: E402
 from layers.networks.onnx_graph import input_sizes, onnx_model  # noqa: E402
-from layers.networks.parts import example_batch  # noqa: E402
+from layers.networks.text_classifier import example_batch  # noqa: E402
 from layers.standard.pooling import POOLINGS  # noqa: E402
 from layers.standard.position_encoding import POSITION_ENCODINGS  # noqa: E402
 from layers.wave import OPERATIONS, READOUTS, SCOPES, WAVES  # noqa: E402

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.ragged import RaggedBatch
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import SCOPES
 from tests.support.layer_laws import assert_equal, offsets_of

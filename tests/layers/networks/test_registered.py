@@ -13,7 +13,7 @@ from engine.training.step import update
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.costs import step_flops
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.wave import OPERATIONS, READOUTS, Operation, Readout, Wave
 from tests.support.counted_arrays import Counted, counted_flops
 from tests.support.small_networks import CLASSES, LENGTHS, VOCABULARY, gradient_report, stirred

@@ -9,8 +9,9 @@ from engine.arrays.ragged import RaggedBatch
 from engine.data.texts import Corpus, LabelledTexts
 from layers import TextModel, make_settings
 from layers.networks import WaveNetwork, shortcut
-from layers.networks.parts import example_batch, twin
+from layers.networks.parts import twin
 from layers.networks.shortcut import count_labels
+from layers.networks.text_classifier import example_batch
 from layers.standard.naive_bayes import GAIN
 from tests.engine.training import test_trainer as tiny
 from tests.support.small_networks import (

@@ -8,7 +8,7 @@ import pytest
 
 from engine.support.errors import UserError
 from layers.networks import WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 
 WRONG = {

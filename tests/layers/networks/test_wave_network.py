@@ -6,7 +6,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from engine.training.adamw import AdamW
 from layers.networks import PlannedWaveNetwork, WaveNetwork, WaveNetworkConfig, build_network
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.wave import OPERATIONS
 from tests.support.layer_laws import assert_equal
 from tests.support.small_networks import CLASSES, DROPOUTS, LENGTHS, VOCABULARY, both_kinds, network_of

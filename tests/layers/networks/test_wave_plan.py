@@ -6,7 +6,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from engine.implementation import Functions
 from engine.layer import RowSparse
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.standard.pooling import POOLINGS
 from layers.wave import OPERATIONS
 from tests.support.layer_laws import assert_equal

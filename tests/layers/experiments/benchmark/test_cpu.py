@@ -14,7 +14,7 @@ from layers.experiments.benchmark.cpu import CpuBenchmark
 from layers.experiments.benchmark.parts import linear_flops, seconds_per_part
 from layers.networks import PlannedWaveNetwork as WaveNetwork
 from layers.networks import WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 
 IN_PROCESS = [
     "train_d768", "train_d128", "train_d768_interference", "train_paper", "train_paper_interference",

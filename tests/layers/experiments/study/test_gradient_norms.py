@@ -6,7 +6,7 @@ import pytest
 from engine.layer import Parameter, RowSparse
 from layers.experiments.study.measures import gradient_norms
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 
 KEYS = ["gradient_cls", "gradient_input", "gradient_classifier"]
 

@@ -9,7 +9,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from layers.experiments.study.measures import BINS, counts_of, wave_counts
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.wave import Wave
 
 

@@ -22,7 +22,7 @@ from layers.experiments.trace.trace import (
 from layers.experiments.trace.walk import Walk
 from layers.networks import CONFIGS as OF_MODEL
 from layers.networks import build_network
-from layers.networks.parts import example_batch
+from layers.networks.text_classifier import example_batch
 from layers.wave import READOUTS
 
 TEXT = "profits rose in the third quarter, profits rose"
