@@ -114,7 +114,7 @@ class HeadsWaveNetwork(WaveNetwork):
         shortcut = None
         if self.shortcut:
             labels = over_rows.labels if train else None
-            y, shortcut = self.shortcut.forward(self.shortcut_tokens(ids, over_rows), labels)  # E25
+            y, shortcut = self.shortcut.forward(self.shortcut_tokens(batch, over_rows), labels)  # E25
             logits = logits + y
         return logits, Cache(ids, groups, [cache for _, cache in results], shortcut)
 
@@ -147,10 +147,10 @@ class HeadsWaveNetwork(WaveNetwork):
         ids, of_tokens = array_module(tokens.ids).unique(tokens.ids, return_inverse=True)
         return ids.astype(np.int64), tokens._replace(ids=of_tokens)
 
-    def shortcut_tokens(self, ids: Ints1d, over_rows: Any) -> DistinctTokens:
-        """The distinct tokens of each text. ids, over_rows: of distinct()."""
-        found = distinct_per_text(over_rows, len(ids))
-        return found._replace(ids=ids[found.ids])
+    def shortcut_tokens(self, batch: Any, over_rows: Any) -> DistinctTokens:
+        """The distinct tokens of each text, dropped ones too. batch: of forward; over_rows: of distinct()."""
+        table = self.embedding.table.value
+        return distinct_per_text(move_together(batch, table), len(table))
 
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
         """The groups of heads that are computed together: here each alone. rows: (U, K·d); rng: of dropout, or None."""

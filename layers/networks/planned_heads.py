@@ -15,7 +15,6 @@ from threadpoolctl import ThreadpoolController
 
 from engine.arrays.backend import array_module, move_together
 from engine.arrays.ragged import RaggedBatch
-from engine.cuda.kernels import uses_kernels
 from engine.support.parallel import cores, in_order
 from engine.training.config import threads_in_force
 from engine.types import Floats2d, Ints1d
@@ -114,12 +113,12 @@ class PlannedHeadsNetwork(HeadsWaveNetwork, PlannedWaveNetwork):
         plan = move_together(plan, self.embedding.table.value)
         return plan.ids, plan._replace(ids=array_module(plan.ids).arange(len(plan.ids)))
 
-    def shortcut_tokens(self, ids: Ints1d, over_rows: Any) -> DistinctTokens:
+    def shortcut_tokens(self, batch: Any, over_rows: Any) -> DistinctTokens:
         found: DistinctTokens = over_rows.distinct
         return found
 
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
-        alone = uses_kernels(rows) or not acts_on_dimensions(self.config)
+        alone = not isinstance(rows, np.ndarray) or not acts_on_dimensions(self.config)
         if alone or (rng is not None and drops_entries(self.config)):
             return super().cut(rows, rng)
         return [slice(0, self.config.heads)]

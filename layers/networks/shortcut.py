@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import array_module, to_host
+from engine.arrays.backend import array_module, to_device, to_host
 from engine.arrays.bag import unique_counts
 from engine.arrays.ragged import RaggedBatch, row_blocks, spread
 from engine.layer import Constant, Parameter
@@ -61,6 +61,8 @@ class NaiveBayes(Part):
 
     def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
         """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
+        for constant in (self.counts, self.shares):  # to the gains, once
+            constant.value = to_device(constant.value, "cpu" if isinstance(self.gain.value, np.ndarray) else "cuda")
         shares = self.shares.value.astype(self.gain.value.real.dtype)
         return log_count_ratios(self.counts.value[ids], shares, labelled)
 

@@ -173,7 +173,7 @@ def test_wrong_input_is_named(X, y, message):
 def test_bad_settings_are_named_when_fitted():
     for parameters, message in [
         ({"dimension": 0}, "dimension: expected a whole number from 1"),
-        ({"heads": 2}, "heads: is a field of model transformer"),
+        ({"norm_epsilon": 2}, "norm_epsilon: is a field of model transformer"),
         ({"preset": "nothing"}, "preset: expected one of quick, recommended"),
     ]:
         with pytest.raises(ValueError, match=message):

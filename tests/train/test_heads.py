@@ -13,6 +13,12 @@ def arguments(arguments):
     return [*arguments, "--set", "heads=3"]
 
 
+@pytest.fixture
+def trained(tmp_path, arguments, run):
+    assert run(*arguments, "--output", tmp_path / "trained")[0] == 0
+    return tmp_path / "trained"
+
+
 def weights_of(path):
     (file,) = (path / "checkpoints" / "best").glob("weights*.safetensors")
     return file.read_bytes()

@@ -64,7 +64,7 @@ def test_a_report_counts_what_predict_says(tmp_path, trained, files, run, page):
 def test_texts_are_measured_in_batches_as_one_by_one(trained, run, page, monkeypatch, without_figures):
     first = json.loads(run("report", trained, "--output", page, "--json")[1])["runs"][0]["measured"]
     monkeypatch.setattr(
-        "engine.report.errors.predict_classes", lambda network, texts: predict_classes(network, texts, batch_size=1)
+        "engine.report.errors.predict_classes", lambda *given, **named: predict_classes(*given, batch_size=1, **named)
     )
     second = json.loads(run("report", trained, "--output", page, "--json")[1])["runs"][0]["measured"]
     assert first["confusion"] == second["confusion"] and [m["text"] for m in first["mistakes"]] == [

@@ -12,6 +12,7 @@ from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
 from engine.training.run_directory import RunDirectory
 from layers.experiments.study.measures import mean_absolute_correlation
+from tests.support.validations import validate_as
 
 pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
 
@@ -152,8 +153,8 @@ def test_a_run_killed_before_it_has_settings_begins_anew(tmp_path, options, run,
 
 def test_the_last_weights_are_measured_at_the_end(tmp_path, options, run, monkeypatch):
     """With the steps that rows still had to make up for: the last batch does not hold all tokens."""
-    accuracies, drawn, evaluate = iter([0.9, 0.1]), {}, trainer_module.evaluate
-    monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(accuracies)))
+    drawn = {}
+    validate_as(monkeypatch, [0.9, 0.1])
     monkeypatch.setattr(
         "layers.experiments.study.figures.write_figures",
         lambda folder, recorded, matrices: drawn.update(matrices) or {},

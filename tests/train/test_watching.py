@@ -10,7 +10,7 @@ from engine.cli import DEFAULT
 from engine.commands.evaluate import SHOWN_CLASSES, class_table
 from engine.commands.options import rounded
 from engine.support.files import read_toml
-from engine.training import trainer as trainer_module
+from tests.support.validations import validate_as
 from tests.train.conftest import SMALL
 
 SCREEN = 80  # columns
@@ -206,9 +206,9 @@ def test_json_has_six_significant_digits(trained, run):
 
 def test_validations_within_epochs_stand_at_their_steps(tmp_path, arguments, run, monkeypatch):
     """In metrics, lines, results, and on a report; the best weights are the mean at the third of four validations."""
-    path, evaluate = tmp_path / "run", trainer_module.evaluate
-    found = iter([0.5, 0.6, 0.7, 0.8, 0.95, 0.9, 0.1])  # after the first of the weights and of their mean by turns
-    monkeypatch.setattr(trainer_module, "evaluate", lambda *data: evaluate(*data)._replace(accuracy=next(found)))
+    path = tmp_path / "run"
+    # after the first of the weights and of their mean by turns
+    validate_as(monkeypatch, [0.5, 0.6, 0.7, 0.8, 0.95, 0.9, 0.1])
     changes = ("--set", "validations=2", "--set", "averaging=0.75", "--set", "patience=0")
     code, out, err = run(*arguments, *changes, "--output", path)
     assert code == 0, err

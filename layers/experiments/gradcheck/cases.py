@@ -247,7 +247,8 @@ def draw_naive_bayes(rng: Generator) -> Problem:
     ratios = naive_bayes.log_count_ratios(counts, np.array([0.2, 0.5, 0.3]), rng.random((len(counts), 3)) < 0.4)
 
     def forward(gain: Floats1d) -> tuple[Floats2d, naive_bayes.Cache]:
-        return naive_bayes.naive_bayes_forward(gain, ratios.astype(gain.real.dtype), offsets)
+        xp = array_module(gain)
+        return naive_bayes.naive_bayes_forward(gain, xp.asarray(ratios, gain.real.dtype), xp.asarray(offsets))
 
     return Problem(forward, naive_bayes.naive_bayes_backward, (random_rows(rng, 1)[0],))
 

@@ -23,7 +23,11 @@ def test_only_settings_that_differ_are_listed(make_run, read):
 
 def test_a_setting_that_one_network_does_not_have_is_absent(make_run, read):
     found = differences(read(make_run("a"), make_run("b", model="transformer")))
-    assert found["model"] == ["wave", "transformer"] and found["operation"][1] == ABSENT and found["heads"][0] == ABSENT
+    assert (
+        found["model"] == ["wave", "transformer"]
+        and found["operation"][1] == ABSENT
+        and found["norm_epsilon"][0] == ABSENT
+    )
 
 
 def test_local_files_take_the_place_of_the_corpus(make_run, read):

@@ -38,7 +38,7 @@ def test_a_change_can_lead_back_to_the_start():
 
 def test_rows_leave_out_what_is_given_or_unknown(choices):
     settings = layered_settings(choices, None, [{"epochs": 7}])
-    space = {"epochs": (7, 9), "ngrams": (2, 3), "heads": (4,), "dimension": (64,), "affixes": (True, False)}
+    space = {"epochs": (7, 9), "ngrams": (2, 3), "norm_epsilon": (4,), "dimension": (64,), "affixes": (True, False)}
     assert rows_for(space, settings, {"affixes"}) == {"epochs": (9,), "ngrams": (3,)}
 
 

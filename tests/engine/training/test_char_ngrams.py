@@ -5,7 +5,7 @@ import pytest
 
 from engine.data.prepare import encode_plain_texts
 from engine.serving.export import export_run, save_weights
-from engine.training import trainer as trainer_module
+from engine.training import run_state
 from engine.training.run_settings import build_settings
 from engine.training.session import resume_run, start_run
 from engine.training.trained_run import open_run
@@ -52,9 +52,9 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path, settings, monkeypatch):
         save(folder, *rest)
 
     whole = start(settings, tmp_path / "whole")
-    saves, save = [], trainer_module.save_checkpoint
+    saves, save = [], run_state.save_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "save_checkpoint", die)
+        patch.setattr(run_state, "save_checkpoint", die)
         with pytest.raises(KeyboardInterrupt):
             start(settings, tmp_path / "run")
     resume_run(tmp_path / "run", CONFIGS, build_network, log=len)

@@ -61,8 +61,8 @@ def test_each_validation_stands_at_its_step(tmp_path, whole):
 
 def counted(monkeypatch):
     """A list that grows with each validation."""
-    calls, evaluate = [], trainer_module.evaluate
-    monkeypatch.setattr(trainer_module, "evaluate", lambda *given: calls.append(1) or evaluate(*given))
+    calls, evaluate = [], trainer_module.evaluate_and_decide
+    monkeypatch.setattr(trainer_module, "evaluate_and_decide", lambda *given: calls.append(1) or evaluate(*given))
     return calls
 
 
