@@ -14,8 +14,9 @@ whoever receives one does not write into it. What trains and measures a network 
     network.prepared(batch, rng)                               where it has one: what loss_forward takes in place of a
                                                                batch, made ahead in a thread; draws from rng what is
                                                                drawn before parameters are read
-    network.learn_counts(texts)                                where it has one: called once, before the first step,
-                                                               with all training texts; fills its Constants
+    network.learn_counts(texts, counted)                       where it has one: called once, before the first step,
+                                                               with all training texts; fills its Constants. Token ids
+                                                               from `counted` on, character n-grams, do not count
     network.class_weights, network.temperature                 which the training sets: weights of classes in the
                                                                training loss (training/class_weights.py), and T by
                                                                which probabilities() divides the logits

@@ -75,7 +75,7 @@ class Trainer(RunState):
         """
         progress = self.progress
         if not progress.step and hasattr(self.network, "learn_counts"):
-            self.network.learn_counts(self.data.train)
+            self.network.learn_counts(self.data.train, self.data.vocabulary.first_char_ngram())
         self.network.to(self.device)
         keep_freed_memory()
         # Overflow and the like are looked for after every step, and reported with their place: warnings say less.

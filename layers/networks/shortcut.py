@@ -34,7 +34,7 @@ class NaiveBayes(Part):
     """y = g·e of V token ids and C classes, g = GAIN at the start.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
-    shares: (C,) float64, of each class. Zero until learn(), and so is y.
+    shares: (C,) float64, of each class. Zero until learn(), and so is y. Tokens without counts are in no sum.
     """
 
     def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
@@ -42,14 +42,17 @@ class NaiveBayes(Part):
         self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
         self.shares = Constant(np.zeros(classes))
 
-    def learn(self, texts: RaggedBatch) -> None:
-        """Count the labels of training texts on the host, which may be mapped from a file."""
+    def learn(self, texts: RaggedBatch, counted: int | None = None) -> None:
+        """Count the labels of training texts on the host, which may be mapped from a file.
+
+        counted: token ids from there on are left out; by default none.
+        """
         vocabulary, columns = self.counts.value.shape
-        self.counts.value, self.shares.value = count_labels(texts, vocabulary, columns - 1)
+        self.counts.value, self.shares.value = count_labels(texts, vocabulary, columns - 1, counted)
 
     def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
         """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
-        gain, labelled = self.gain.value, None
+        gain, labelled, tokens = self.gain.value, None, self.counted(tokens)
         if labels is not None:
             labelled = spread(label_matrix(labels, len(gain)), tokens.offsets, len(tokens.ids))
         y, cache = self.functions.naive_bayes_forward(gain, self.ratios(tokens.ids, labelled), tokens.offsets)
@@ -59,10 +62,22 @@ class NaiveBayes(Part):
         """dy: (B, C). Adds to the gradient of the gains; tokens have none."""
         self.gain.accumulate(self.functions.naive_bayes_backward(dy, cache))
 
+    def counted(self, tokens: DistinctTokens) -> DistinctTokens:
+        """Those of the tokens that have counts."""
+        self.move()
+        has_counts = self.counts.value[tokens.ids, -1] > 0
+        before = array_module(has_counts).cumsum(has_counts)
+        ends = array_module(has_counts).concatenate([before[:1] * 0, before])
+        return DistinctTokens(tokens.ids[has_counts], ends[tokens.offsets])
+
+    def move(self) -> None:
+        """Move the constants to where the gains are, once."""
+        for constant in (self.counts, self.shares):
+            constant.value = to_device(constant.value, "cpu" if isinstance(self.gain.value, np.ndarray) else "cuda")
+
     def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
         """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
-        for constant in (self.counts, self.shares):  # to the gains, once
-            constant.value = to_device(constant.value, "cpu" if isinstance(self.gain.value, np.ndarray) else "cuda")
+        self.move()
         shares = self.shares.value.astype(self.gain.value.real.dtype)
         return log_count_ratios(self.counts.value[ids], shares, labelled)
 
@@ -81,7 +96,9 @@ def label_matrix(labels: Array, classes: int) -> Bools:
     return matrix
 
 
-def count_labels(texts: RaggedBatch, vocabulary: int, classes: int) -> tuple[Ints2d, Floats1d]:
+def count_labels(
+    texts: RaggedBatch, vocabulary: int, classes: int, counted: int | None = None
+) -> tuple[Ints2d, Floats1d]:
     """(counts, shares) as in NaiveBayes, of labelled texts on the host. Memory: that of the counts, and of a block."""
     if texts.labels is None:
         raise ValueError("texts: must have labels")
@@ -97,5 +114,7 @@ def count_labels(texts: RaggedBatch, vocabulary: int, classes: int) -> tuple[Int
         rows = tokens.ids * (classes + 1)
         which, number = unique_counts(np.concatenate([rows[entries] + column, rows + classes]))
         cells[which] += number.astype(np.int32)
+    if counted is not None:
+        counts[counted:] = 0
     sums = counts.sum(axis=0, dtype=np.float64)
     return counts, sums[:-1] / max(sums[-1], 1)

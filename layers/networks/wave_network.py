@@ -250,10 +250,13 @@ class WaveNetwork(TextClassifier):
             dx = self.position_encoding.backward(dx, cache.position_encoding)  # E22
         self.embedding.backward(dx, cache.embedding)  # E9
 
-    def learn_counts(self, texts: RaggedBatch) -> None:
-        """Count the labels of all training texts for the ratios of E25, where the config asks for it."""
+    def learn_counts(self, texts: RaggedBatch, counted: int | None = None) -> None:
+        """Count the labels of all training texts for the ratios of E25, where the config asks for it.
+
+        counted: token ids from there on are left out (of a word's many n-grams the sum would be far too sure).
+        """
         if self.shortcut:
-            self.shortcut.learn(texts)
+            self.shortcut.learn(texts, counted)
 
     def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
         """The batch, in training without the tokens that are dropped.

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def texts(count, seed):
     return RaggedBatch(ids.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), labels)
 
 
-DATA = PreparedData("tiny", texts(35, 0), texts(12, 1), None, None, CLASSES)
+COUNTED = SimpleNamespace(first_char_ngram=lambda: None)  # a vocabulary without character n-grams
+DATA = PreparedData("tiny", texts(35, 0), texts(12, 1), None, COUNTED, CLASSES)
 
 
 class Hooked(WaveNetwork):

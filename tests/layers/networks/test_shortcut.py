@@ -10,7 +10,7 @@ from engine.data.texts import Corpus, LabelledTexts
 from layers import TextModel, make_settings
 from layers.networks import WaveNetwork, shortcut
 from layers.networks.parts import twin
-from layers.networks.shortcut import count_labels
+from layers.networks.shortcut import NaiveBayes, count_labels, distinct_per_text
 from layers.networks.text_classifier import example_batch
 from layers.standard.naive_bayes import GAIN
 from tests.engine.training import test_trainer as tiny
@@ -176,7 +176,20 @@ def test_parameters_are_counted_without_constants():
 
 def test_the_table_is_what_a_prediction_adds(model):
     network = model.run.network
-    ids = np.array([3, 5, 9])
     part = network.shortcut
+    ids = np.flatnonzero(part.counts.value[:, -1])[[1, 2, 4]]
     y, _ = part.forward(shortcut.DistinctTokens(ids, np.array([0, 3])), None)
     np.testing.assert_allclose(y[0], part.table()[ids].sum(axis=0) / np.sqrt(3), rtol=1e-5)
+
+
+def test_what_is_not_counted_is_in_no_sum():
+    """Neither in that of the ratios nor in the number of tokens: a text with them has the sum of one without."""
+    batch, whole = example_batch(VOCABULARY, CLASSES, [4, 6, 3, 5, 7], seed=1), VOCABULARY // 2
+    part = NaiveBayes(VOCABULARY, CLASSES, np.float64)
+    part.learn(batch, whole)
+    kept = batch.ids < whole
+    without = RaggedBatch(batch.ids[kept], np.concatenate([[0], np.cumsum(kept)])[batch.offsets], batch.labels)
+    found, expected = (part.forward(distinct_per_text(some, VOCABULARY), None)[0] for some in (batch, without))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(part.counts.value, count_labels(without, VOCABULARY, CLASSES)[0])
+    assert 0 < kept.sum() < len(kept) and abs(found).max() > 0
