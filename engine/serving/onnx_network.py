@@ -56,6 +56,10 @@ class OnnxNetwork:
         """UserError: there are none."""
         raise UserError(f"{self.path}: shows no parameters; use the run that it was exported from")
 
+    def state(self) -> dict[str, Any]:
+        """UserError: as parameters()."""
+        return self.parameters()
+
     def parameter_count(self) -> int:
         return len(self.parameters())
 
