@@ -134,7 +134,7 @@ def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]
 
 
 def shortcut(network: PlannedWaveNetwork, plan: WavePlan) -> list[Flops]:
-    """E25, added to the logits."""
+    """E25 of texts whose tokens all have counts, added to the logits."""
     if plan.distinct is None:
         return []
     entries, texts = len(plan.distinct.ids), len(plan.distinct.offsets) - 1
