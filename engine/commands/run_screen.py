@@ -36,7 +36,7 @@ def run_screen(directory: RunDirectory, settings: RunSettings, choices: Choices)
             )
     preset, changes = nearest_preset(settings, choices)
     facts.append(("settings", f"preset {preset}{', but' if changes else ''}"))
-    facts += [("", f"  {name}={value} (preset: {other})") for name, value, other in changes]
+    facts += [("", f"  {name}={value} (preset: {'empty' if other == '' else other})") for name, value, other in changes]
     facts.append(("", f"{command_name()} describe {directory.path} --fields lists them all"))
     width = max(len(name) for name, _ in facts)
     return "\n".join(f"{name:{width}}  {value}" for name, value in facts)
