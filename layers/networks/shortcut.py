@@ -65,10 +65,9 @@ class NaiveBayes(Part):
     def counted(self, tokens: DistinctTokens) -> DistinctTokens:
         """Those of the tokens that have counts."""
         self.move()
-        has_counts = self.counts.value[tokens.ids, -1] > 0
-        before = array_module(has_counts).cumsum(has_counts)
-        ends = array_module(has_counts).concatenate([before[:1] * 0, before])
-        return DistinctTokens(tokens.ids[has_counts], ends[tokens.offsets])
+        xp, has_counts = array_module(tokens.ids), self.counts.value[tokens.ids, -1] > 0
+        before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(has_counts)])
+        return DistinctTokens(tokens.ids[has_counts], before[tokens.offsets])
 
     def move(self) -> None:
         """Move the constants to where the gains are, once."""

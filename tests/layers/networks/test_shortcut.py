@@ -8,7 +8,7 @@ import pytest
 from engine.arrays.ragged import RaggedBatch
 from engine.data.texts import Corpus, LabelledTexts
 from layers import TextModel, make_settings
-from layers.networks import WaveNetwork, shortcut
+from layers.networks import PlannedWaveNetwork, WaveNetwork, shortcut
 from layers.networks.parts import twin
 from layers.networks.shortcut import NaiveBayes, count_labels, distinct_per_text
 from layers.networks.text_classifier import example_batch
@@ -193,3 +193,11 @@ def test_what_is_not_counted_is_in_no_sum():
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(part.counts.value, count_labels(without, VOCABULARY, CLASSES)[0])
     assert 0 < kept.sum() < len(kept) and abs(found).max() > 0
+
+
+@pytest.mark.parametrize("kind", [WaveNetwork, PlannedWaveNetwork])
+def test_texts_without_tokens_have_no_sum(kind):
+    network, empty = network_of(kind, shortcut="naive-bayes"), RaggedBatch(np.zeros(0, np.int64), np.zeros(3, np.int64))
+    without_counts = network.forward(empty)[0]
+    network.learn_counts(example_batch(VOCABULARY, CLASSES, [4, 6, 3, 5], seed=1))
+    np.testing.assert_array_equal(network.forward(empty)[0], without_counts)
