@@ -144,7 +144,7 @@ class Layer:
         return self.found(Parameter)
 
     def state(self) -> dict[str, Parameter | Constant]:
-        """What a checkpoint keeps: parameters and constants by name."""
+        """Parameters and constants by name: all that a checkpoint keeps."""
         return {**self.parameters(), **self.found(Constant)}
 
     def found(self, kind: type[Kind]) -> dict[str, Kind]:

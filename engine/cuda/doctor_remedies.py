@@ -1,4 +1,4 @@
-"""What to install or set, by the findings of the command doctor."""
+"""Remedies for the findings of the command doctor: packages to install, variables to set."""
 
 from engine.benchmark.machine import dotted_version
 from engine.cuda.doctor_findings import Findings, has_no_gpu, is_known

@@ -69,7 +69,7 @@ class Space:
         return found + [point for _, point in zip(range(count - len(found)), self.new(drawn))]
 
     def new(self, points: Iterator[Point]) -> Iterator[Point]:
-        """Those of the points that can be trained and were not handed out."""
+        """The points that can be trained and have not been handed out."""
         for point in points:
             if point not in self.seen:
                 self.seen.append(point)

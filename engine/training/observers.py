@@ -43,7 +43,7 @@ class EpochEnd(NamedTuple):
 
 @dataclass
 class EpochPart:
-    """What a process has trained since the beginning of an epoch, or a validation within.
+    """The training of a process since the beginning of an epoch, or a validation within.
 
     before: seconds of training until then; ends: whether the training ends with it.
     """

@@ -32,7 +32,7 @@ LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
 
 
 class RunState:
-    """What a Trainer trains, and its place in the run; arguments as there."""
+    """The network, optimizer and progress of a Trainer, and their files in the run; arguments as there."""
 
     def __init__(
         self,

@@ -1,15 +1,11 @@
 """A run from start to end: data, network, training, result. Networks come from a factory, as in trained_run.py."""
 
-import platform
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from engine import __version__
-from engine.arrays.backend import peak_memory_bytes, resolve_device
+from engine.arrays.backend import resolve_device
 from engine.arrays.matmul import check_precision
 from engine.data.prepare import PreparedData, prepare
 from engine.data.reading import open_corpus
@@ -17,16 +13,16 @@ from engine.data.vocabulary import save_vocabulary, vocabulary_digests
 from engine.implementation import worst_differences
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
-from engine.support.implementation import current, using
+from engine.support.implementation import using
 from engine.support.paths import absolute
 from engine.training.checkpoint import drop
 from engine.training.class_weights import weigh_classes
 from engine.training.config import computing
-from engine.training.decision import chosen_figures
 from engine.training.evaluation import evaluate
 from engine.training.observers import EpochLines, Observer, bar_is_shown
 from engine.training.prolong import NEW_RUN, prolonged
 from engine.training.reduce import ALONE, Alone, require_equal
+from engine.training.result import result_of
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses, RunSettings, check_ranks, for_ranks, pinned
 from engine.training.start_vectors import begin_vectors, resume_vectors, vectors_digest
@@ -259,44 +255,7 @@ def run_to_end(
         test = evaluate(
             network, data.test, data.classes, ranks, thresholds=decision.thresholds, factors=decision.factors
         )
-    progress = trainer.progress
-    result = {
-        "test_accuracy": test.accuracy if test else None,
-        "test_macro_f1": test.macro_f1 if test else None,
-        "validation_accuracy": progress.best_accuracy if data.validation else None,
-        "train_seconds": progress.train_seconds,
-        "tokens_per_second": progress.tokens / max(progress.train_seconds, 1e-9),
-        "parameters": network.parameter_count(),
-        "peak_memory_bytes": peak_memory_bytes(device),
-        "seed": seed,
-        "device": device,
-        "precision": settings.training.precision,
-        "implementation": current(),
-        "corpus": data.name,
-        "texts": {name: len(split.offsets) - 1 for name, split in splits.items() if split},
-        "epochs": progress.epochs(trainer.batches_per_epoch),
-        "best_epoch": progress.best_epoch,
-        "best_step": round(progress.best_epoch * trainer.batches_per_epoch),
-        "steps": progress.step,
-        "classes": [row._asdict() for row in test.classes] if test else [],
-        "run_directory": str(directory.path),
-        "versions": {"program": __version__, "python": platform.python_version(), "numpy": np.__version__},
-    }
-    if settings.data.has_several_labels():
-        result["test_micro_f1"] = test.micro_f1 if test else None
-        result["validation_micro_f1"] = progress.best_micro_f1 if data.validation else None
-        result["thresholds"] = None if decision.thresholds is None else decision.thresholds.tolist()
-    else:
-        result["test_calibration_error"] = test.calibration_error if test else None
-    if settings.training.averaging:
-        result["best_averaged"] = progress.best_averaged
-    result.update(chosen_figures(settings.training, progress, decision, network, data.classes))
-    if device == "cuda":
-        result["versions"]["cupy"] = sys.modules["cupy"].__version__
-    if worst_differences:  # of implementation=check, each as a share of its tolerance
-        result["differences"] = {
-            f"{name}, {dtype}": worst for (name, dtype), worst in sorted(worst_differences.items())
-        }
+    result = result_of(trainer, settings, test)
     if ranks.size > 1:
         result["ranks"] = ranks.size
     if not ranks.is_root:

@@ -18,7 +18,7 @@ import numpy as np
 
 from engine.arrays.backend import array_module, move_together
 from engine.arrays.ragged import gather_rows
-from engine.layer import RowSparse
+from engine.layer import Parameter, RowSparse
 from engine.types import Array, Floats, Floats2d, Floats3d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
@@ -66,11 +66,6 @@ def is_table(name: str) -> bool:
     return name.rpartition(".")[2] == "table"
 
 
-def is_shared(name: str) -> bool:
-    """Whether all heads have the parameter of this name together."""
-    return name.startswith("shortcut.")
-
-
 def of_heads(name: str, value: Array, heads: slice, count: int) -> Array:
     """The part of some heads of a parameter of `count` heads: a view, of a table (V, heads·d), else (heads, …)."""
     if not is_table(name):
@@ -91,8 +86,7 @@ class HeadsWaveNetwork(WaveNetwork):
         self, config: WaveNetworkConfig, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
     ):
         super().__init__(config, vocabulary, classes, None, dtype)
-        own_parameters = {name: p for name, p in self.parameters().items() if not is_shared(name)}
-        for name, parameter in own_parameters.items():
+        for name, parameter in self.own_parameters().items():
             shape = parameter.value.shape
             whole = (shape[0], config.heads * shape[1]) if is_table(name) else (config.heads, *shape)
             zeros = np.broadcast_to(np.zeros((), dtype), whole)  # takes no memory
@@ -100,7 +94,7 @@ class HeadsWaveNetwork(WaveNetwork):
         for number in range(config.heads if seed is not None else 0):
             assert seed is not None
             own = WaveNetwork(config, vocabulary, classes, head_seed(seed, number), dtype).parameters()
-            for name, parameter in own_parameters.items():
+            for name, parameter in self.own_parameters().items():
                 of_heads(name, parameter.value, slice(number, number + 1), config.heads)[...] = own[name].value
 
     def forward(self, batch: Any, train: bool = False, rng: Any = None) -> tuple[Floats3d, Cache]:
@@ -128,8 +122,8 @@ class HeadsWaveNetwork(WaveNetwork):
             slopes = dlogits[group.heads].transpose(1, 0, 2)
             group.network.backward(slopes.reshape(len(slopes), -1), own)
             parts.append(group.network.parameters())
-        for name, parameter in self.parameters().items():
-            grads = [] if is_shared(name) else [part[name].grad for part in parts]
+        for name, parameter in self.own_parameters().items():
+            grads = [part[name].grad for part in parts]
             if all(grad is None for grad in grads):
                 continue
             xp = array_module(parameter.value)
@@ -140,6 +134,10 @@ class HeadsWaveNetwork(WaveNetwork):
                 shape = (-1, *parameter.value.shape[1:])
                 whole = [grad if is_table(name) else grad.reshape(shape) for grad in grads]
                 parameter.accumulate(joined(xp, whole, int(is_table(name))))
+
+    def own_parameters(self) -> dict[str, Parameter]:
+        """The parameters by name that each head has its own part of: all but those of the shortcut."""
+        return {name: parameter for name, parameter in self.parameters().items() if not name.startswith("shortcut.")}
 
     def distinct(self, batch: Any, rng: Any) -> tuple[Ints1d, Any]:
         """((U,) the distinct tokens of a batch, in training without those that are dropped; the batch over these)."""
