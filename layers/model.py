@@ -137,7 +137,8 @@ class TextModel:
         tokenizer, *others = state["vocabulary"]
         vocabulary = Vocabulary(Tokenizer.from_str(tokenizer), *others)
         with using(settings.training.implementation):
-            network = build_network(settings.network, vocabulary.size(), len(state["classes"]), None)
+            first, count = vocabulary.first_char_ngram(), len(state["classes"])
+            network = build_network(settings.network, vocabulary.size(), count, None, first_char_ngram=first)
         load_weights(network, {name: np.array(w) for name, w in state["weights"].items()}, "the pickle")
         network = network.to(state["device"])
         several, classes = settings.data.has_several_labels(), state["classes"]

@@ -93,8 +93,8 @@ def describe_command(project: Project) -> click.Command:
 def parts_of(network: Any) -> dict[str, Any]:
     """The parts of a network with their shapes, and its numbers of parameters."""
     parts = [{"part": part, "shapes": shapes, "parameters": count} for part, shapes, count in network.part_rows()]
-    total, table = network.parameter_count(), network.embedding.table.value.size
-    return {"parts": parts, "parameters": total, "without_embedding": total - table}
+    count, others = network.parameter_count(), network.parameters_beside_tables()
+    return {"parts": parts, "parameters": count, "without_embedding": others}
 
 
 def field_list(rows: Iterable[tuple[Any, ...]]) -> str:

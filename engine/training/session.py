@@ -184,8 +184,14 @@ def prepare_again(settings: RunSettings, directory: RunDirectory, cache_dir: Any
 
 def network_for(settings: RunSettings, build_network: BuildNetwork, data: PreparedData) -> Any:
     """The untrained network of RunSettings for a PreparedData."""
-    training = settings.training
-    network = build_network(settings.network, data.vocabulary.size(), len(data.classes), training.seed)
+    training, vocabulary = settings.training, data.vocabulary
+    network = build_network(
+        settings.network,
+        vocabulary.size(),
+        len(data.classes),
+        training.seed,
+        first_char_ngram=vocabulary.first_char_ngram(),
+    )
     weigh_classes(network, training.class_weights, training.class_weight_values, data.train, data.classes)
     return network
 

@@ -44,7 +44,9 @@ def embedding_table(network: Any, settings: RunSettings) -> Any:
     """The Parameter that word vectors initialise. UserError where the network has none."""
     table = getattr(network, "embedding_table", None)
     if table is None:
-        raise UserError(f"vectors: the network {settings.network.model} has no table of embeddings; leave them out")
+        raise UserError(
+            f"vectors: the network {settings.network.model} has no single table of embeddings; leave them out"
+        )
     return table()
 
 

@@ -2,9 +2,10 @@
 
 Networks come from the caller's factory `build_network`:
 
-    build_network(network_config, vocabulary, classes, seed)      → a network that keeps the contract of engine.layer
+    build_network(network_config, vocabulary, classes, seed, first_char_ngram=n)
+                                                             → a network that keeps the contract of engine.layer
 
-With seed=None its parameters have no values yet.
+With seed=None its parameters have no values yet. Token ids from n on are those of character n-grams.
 """
 
 import functools
@@ -70,7 +71,8 @@ def open_run(
     if by_onnx:  # its graph has the temperature
         return OpenRun(settings, loaded().to(device), vocabulary, classes, *rules)
     with using(settings.training.implementation):
-        network = build_network(settings.network, vocabulary.size(), len(classes), None)
+        first = vocabulary.first_char_ngram()
+        network = build_network(settings.network, vocabulary.size(), len(classes), None, first_char_ngram=first)
     load_weights(network, in_float32(loaded()), directory.best)
     network.temperature = decision.temperature
     return OpenRun(settings, network.to(device), vocabulary, classes, *rules)

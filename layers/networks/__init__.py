@@ -8,13 +8,14 @@ from engine.support.implementation import current
 from layers.fast import FUNCTIONS
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
-from layers.networks.heads import HeadsWaveNetwork
+from layers.networks.heads import HeadsWaveNetwork, head_seed
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.search_space import SEARCH_SPACE
 from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
+from layers.networks.words_and_characters import WordsAndCharacters, configs_of_halves
 
 CONFIGS = {"wave": WaveNetworkConfig, "transformer": TransformerConfig}  # the first is the default
 NETWORKS: dict[str, dict[str, type[Any]]] = {  # by model and implementation
@@ -25,9 +26,23 @@ SIDE_BY_SIDE = {"equations": HeadsWaveNetwork, "fast": PlannedHeadsNetwork, "che
 
 
 def build_network(
-    config: Any, vocabulary: int, classes: int, seed: int | None = 0, dtype: Any = np.float32
+    config: Any,
+    vocabulary: int,
+    classes: int,
+    seed: int | None = 0,
+    dtype: Any = np.float32,
+    first_char_ngram: int | None = None,
 ) -> TextClassifier:
-    """The network of a config of any kind, for V token ids and C classes, in the implementation in use."""
+    """The network of a config of any kind, for V token ids and C classes, in the implementation in use.
+
+    first_char_ngram: the token ids from there on are character n-grams; None: none is.
+    """
+    if config.model == "wave" and config.char_heads:
+        words, characters = configs_of_halves(config)
+        known = vocabulary if first_char_ngram is None else first_char_ngram
+        other = None if seed is None else head_seed(seed, config.heads)
+        of_words = build_network(words, known, classes, seed, dtype)
+        return WordsAndCharacters(config, of_words, build_network(characters, vocabulary, classes, other, dtype))
     implementation = current()
     kinds = SIDE_BY_SIDE if config.model == "wave" and config.heads > 1 else NETWORKS[config.model]
     network: TextClassifier = kinds[implementation](config, vocabulary, classes, seed, dtype)

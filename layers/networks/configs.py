@@ -34,6 +34,12 @@ class WaveNetworkConfig(Settings):
     heads: int = setting(
         1, "networks side by side in one training, whose probabilities are averaged", minimum=1, maximum=1_000
     )
+    char_heads: int = setting(
+        0,
+        "further networks beside the heads, which alone take the character n-grams, and no shortcut; 0: all heads do",
+        minimum=0,
+        maximum=1_000,
+    )
     position_encoding: str = setting("none", "positions added to the embeddings", choices=POSITION_ENCODINGS)
     positions: int = setting(512, "most tokens of a text, where there is a position encoding", minimum=1)
     position_scale: float = setting(

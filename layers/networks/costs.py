@@ -13,14 +13,17 @@ from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
 from layers.networks.wave_plan import WavePlan, maps_distinct_rows, plan_batch, runs_token_by_token, shares_magnitude
+from layers.networks.words_and_characters import WordsAndCharacters
 from layers.wave import READOUTS
 
 
 def step_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of loss_forward and loss_backward of a training step without dropout. batch: on the host.
 
-    Of several heads: those of one of them, times their number.
+    Of several heads: those of one of them, times their number; with character heads, those of both halves.
     """
+    if isinstance(network, WordsAndCharacters):
+        return total([step_flops(half, view) for half, view in network.halves(batch)])
     if isinstance(network, HeadsWaveNetwork):
         return total([step_flops(network.single(), batch)] * network.config.heads)
     texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
@@ -32,6 +35,8 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
 
 def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
+    if isinstance(network, WordsAndCharacters):
+        return total([mixing_flops(half, view) for half, view in network.halves(batch)])
     if isinstance(network, HeadsWaveNetwork):
         return total([mixing_flops(network.single(), batch)] * network.config.heads)
     return total(MIXING[network.config.model](network, batch))

@@ -11,6 +11,7 @@ from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
 from layers.standard.naive_bayes import GAIN, log_count_ratios
+from layers.standard.token_dropout import drop_tokens
 
 BLOCK_TOKENS = 1 << 18  # of training texts that are counted at once
 
@@ -107,13 +108,12 @@ def count_labels(
     for first, end in zip(starts, [*starts[1:], texts.texts]):
         bounds = np.asarray(texts.offsets[first : end + 1])
         block = RaggedBatch(np.asarray(texts.ids[bounds[0] : bounds[-1]]), bounds - bounds[0])
+        block = block if counted is None else drop_tokens(block, block.ids < counted)
         tokens = distinct_per_text(block, vocabulary)
         labelled = spread(label_matrix(np.asarray(texts.labels[first:end]), classes), tokens.offsets)
         entries, column = np.nonzero(labelled)
         rows = tokens.ids * (classes + 1)
         which, number = unique_counts(np.concatenate([rows[entries] + column, rows + classes]))
         cells[which] += number.astype(np.int32)
-    if counted is not None:
-        counts[counted:] = 0
     sums = counts.sum(axis=0, dtype=np.float64)
     return counts, sums[:-1] / max(sums[-1], 1)

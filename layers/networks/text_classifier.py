@@ -116,14 +116,19 @@ class TextClassifier(Part):
             rows.setdefault(part, []).append(parameter.value)
         return [(part, [v.shape for v in values], sum(v.size for v in values)) for part, values in rows.items()]
 
+    def parameters_beside_tables(self) -> int:
+        """Number of trainable numbers that are not in a table of the embeddings of token ids."""
+        named = self.parameters().items()
+        return sum(parameter.value.size for name, parameter in named if not name.endswith("embedding.table"))
+
     def describe(self) -> str:
         """A table of parts, shapes and parameter counts."""
         rows = [
             (part, "  ".join("×".join(map(str, s)) for s in shapes), f"{count:,}")
             for part, shapes, count in self.part_rows()
         ]
-        total, table = self.parameter_count(), self.embedding.table.value.size
-        rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{total - table:,}")]
+        total, others = self.parameter_count(), self.parameters_beside_tables()
+        rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{others:,}")]
         return self.heading() + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")
 
 

@@ -8,9 +8,15 @@ import pytest
 from layers.model import TextModel
 
 
-@pytest.fixture
-def arguments(arguments):
-    return [*arguments, "--set", "heads=3"]
+@pytest.fixture(
+    params=[
+        ["heads=3"],
+        ["heads=2", "char_heads=1", "char_ngrams=2-3", "shortcut=naive-bayes"],
+    ],
+    ids=" ".join,
+)
+def arguments(arguments, request):
+    return [*arguments, *(word for assignment in request.param for word in ("--set", assignment))]
 
 
 @pytest.fixture

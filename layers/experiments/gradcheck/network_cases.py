@@ -9,10 +9,17 @@ from numpy.random import Generator
 from engine.arrays.backend import random_generator
 from layers import wave
 from layers.experiments.gradcheck import Case, Problem
-from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig
+from layers.networks import (
+    PlannedWaveNetwork,
+    Transformer,
+    TransformerConfig,
+    WaveNetwork,
+    WaveNetworkConfig,
+    build_network,
+)
 from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.planned_heads import PlannedHeadsNetwork
-from layers.networks.text_classifier import example_batch
+from layers.networks.text_classifier import TextClassifier, example_batch
 
 
 def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork] = PlannedWaveNetwork) -> Problem:
@@ -23,6 +30,15 @@ def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork]
     seed = int(rng.integers(1 << 30))
     network = kind(config, 9, 3, seed, np.float64)
     network.learn_counts(example_batch(9, 3, [3, 5, 1, 6], seed + 1, network.has_several_labels()))
+    return problem_of(network, seed)
+
+
+def draw_words_and_characters(rng: Generator) -> Problem:
+    """Draw networks of words beside one of character n-grams likewise; ids from 6 on are such n-grams."""
+    config = WaveNetworkConfig(dimension=4, hidden=5, heads=2, char_heads=1, shortcut="naive-bayes", token_dropout=0.2)
+    seed = int(rng.integers(1 << 30))
+    network = build_network(config, 9, 3, seed, np.float64, first_char_ngram=6)
+    network.learn_counts(example_batch(9, 3, [3, 5, 1, 6], seed + 1))
     return problem_of(network, seed)
 
 
@@ -48,7 +64,7 @@ def draw_transformer(blocks: int, rng: Generator) -> Problem:
     return problem_of(network, seed)
 
 
-def problem_of(network: WaveNetwork | Transformer, seed: int) -> Problem:
+def problem_of(network: TextClassifier, seed: int) -> Problem:
     """Return the loss of a network on a small batch as a Problem; dropout drops the same entries at every call."""
     batch = example_batch(9, 3, [1, 4, 2, 7], seed, network.has_several_labels())
 
@@ -100,6 +116,12 @@ NETWORK_CASES = [
     Case(
         "network, no feed-forward",
         partial(draw_network, {"hidden": 0, "wave_residual": False}),
+        None,
+        products=True,
+    ),
+    Case(
+        "network, words and characters",
+        draw_words_and_characters,
         None,
         products=True,
     ),

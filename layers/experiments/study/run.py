@@ -25,7 +25,7 @@ from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings, pinned, settings_of
-from engine.training.session import prepare_again, start_or_resume
+from engine.training.session import network_for, prepare_again, start_or_resume
 from engine.types import Floats2d
 from layers.experiments.study.measures import (
     correlation_matrix,
@@ -170,9 +170,7 @@ def continue_study(
             stop.run_path = folder  # it is the study that can be continued
             raise
         data = prepare_again(settings, run, cache_dir)
-        before = study.build_network(
-            settings.network, data.vocabulary.size(), len(data.classes), settings.training.seed
-        )
+        before = network_for(settings, study.build_network, data)
         recorded["runs"][name] = record_of(study, run, before, data)
         first = correlation_matrix(used_rows(before, data))
         matrices[name] = (first, correlation_matrix(used_rows(with_last_weights(before, run), data)))

@@ -23,6 +23,7 @@ from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.text_classifier import TextClassifier
+from layers.networks.words_and_characters import WordsAndCharacters
 from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import OPERATIONS
 
@@ -84,10 +85,11 @@ def trained_subject(run: "OpenRun", text: str, origin: str, label: str | None = 
     """The best weights of a run, cast to float64 in place. label: by default the class that they predict."""
     from engine.data.prepare import encode_plain_texts
 
-    if isinstance(run.network, HeadsWaveNetwork):
+    if isinstance(run.network, (HeadsWaveNetwork, WordsAndCharacters)):
+        config = run.network.config
         raise UserError(
-            f"{origin}: is {run.network.config.heads} networks side by side, and trace shows one; train "
-            "one with heads=1"
+            f"{origin}: is {config.heads + config.char_heads} networks side by side, and trace shows one; train "
+            "one with heads=1 and char_heads=0"
         )
     if run.network.has_several_labels():
         raise UserError(

@@ -151,8 +151,8 @@ def test_each_run_keeps_to_its_number_of_threads(runs, monkeypatch, threads_of_b
 def test_one_network_at_a_time_is_in_memory(runs):
     alive, counts = weakref.WeakSet(), []
 
-    def build(*given):
-        network = build_network(*given)
+    def build(*given, **named):
+        network = build_network(*given, **named)
         gc.collect()
         alive.add(network)
         counts.append(len(alive))

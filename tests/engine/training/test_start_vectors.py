@@ -184,7 +184,7 @@ def test_a_network_without_a_table_is_told():
         class network:
             model = "other"
 
-    with pytest.raises(UserError, match="the network other has no table"):
+    with pytest.raises(UserError, match="the network other has no single table"):
         start_vectors.embedding_table(object(), Settings)
 
 
