@@ -94,6 +94,9 @@ class WaveNetworkConfig(Settings):
         "what is added to the logits: naive-bayes, the log-count ratios of a text's tokens, with a gain for each class",
         choices=SHORTCUTS,
     )
+    shortcut_dropout: float = setting(
+        0.0, "share of the training texts that do without the shortcut", minimum=0.0, below=1.0
+    )
     labels: str = setting(
         "one", "labels of a text: one, or several and none too, each with a sigmoid of its own", choices=LABELS
     )

@@ -45,7 +45,8 @@ def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
 def plan_of(network: PlannedWaveNetwork, batch: RaggedBatch) -> WavePlan:
     """The plan of a batch without dropout."""
     vocabulary = len(network.embedding.table.value)
-    return plan_batch(network.config, network.kept_tokens(batch, None), vocabulary)
+    tokens = network.kept_tokens(batch, None)
+    return plan_batch(network.config, tokens, vocabulary, distinct=network.shortcut_tokens(batch))
 
 
 def rows_between(plan: WavePlan) -> list[int]:

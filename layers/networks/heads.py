@@ -23,7 +23,7 @@ from engine.types import Array, Floats, Floats2d, Floats3d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
 from layers.networks.parts import twin
-from layers.networks.shortcut import DistinctTokens, distinct_per_text
+from layers.networks.shortcut import DistinctTokens
 from layers.networks.text_classifier import LossCache
 from layers.networks.wave_network import WaveNetwork
 from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
@@ -101,14 +101,14 @@ class HeadsWaveNetwork(WaveNetwork):
         """batch: as of the single network → logits (K, B, C), and the cache."""
         rng = rng if train else None
         ids, over_rows = self.distinct(batch, rng)  # E16
+        counted = self.shortcut_of(batch, over_rows, rng)
         rows = gather_rows(self.embedding.table.value, ids)  # E9 of all heads
         groups = [Group(heads, self.network_of(heads, rows)) for heads in self.cut(rows, rng)]
         results = [group.network.forward(over_rows, train, rng) for group in groups]
         logits = array_module(rows).concatenate([by_head(z, group.size()) for group, (z, _) in zip(groups, results)])
         shortcut = None
-        if self.shortcut:
-            labels = over_rows.labels if train else None
-            y, shortcut = self.shortcut.forward(self.shortcut_tokens(batch, over_rows), labels)  # E25
+        if self.shortcut and counted:
+            y, shortcut = self.shortcut.forward(counted, over_rows.labels if train else None)  # E25
             logits = logits + y
         return logits, Cache(ids, groups, [cache for _, cache in results], shortcut)
 
@@ -145,10 +145,10 @@ class HeadsWaveNetwork(WaveNetwork):
         ids, of_tokens = array_module(tokens.ids).unique(tokens.ids, return_inverse=True)
         return ids.astype(np.int64), tokens._replace(ids=of_tokens)
 
-    def shortcut_tokens(self, batch: Any, over_rows: Any) -> DistinctTokens:
-        """The distinct tokens of each text, dropped ones too. batch: of forward; over_rows: of distinct()."""
-        table = self.embedding.table.value
-        return distinct_per_text(move_together(batch, table), len(table))
+    def shortcut_of(self, batch: Any, over_rows: Any, rng: Any) -> DistinctTokens | None:
+        """shortcut_tokens(), where the parameters are. batch: of forward; over_rows: of distinct()."""
+        found = self.shortcut_tokens(batch, rng)
+        return None if found is None else move_together(found, self.embedding.table.value)
 
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:
         """The groups of heads that are computed together: here each alone. rows: (U, K·d); rng: of dropout, or None."""

@@ -113,8 +113,8 @@ class PlannedHeadsNetwork(HeadsWaveNetwork, PlannedWaveNetwork):
         plan = move_together(plan, self.embedding.table.value)
         return plan.ids, plan._replace(ids=array_module(plan.ids).arange(len(plan.ids)))
 
-    def shortcut_tokens(self, batch: Any, over_rows: Any) -> DistinctTokens:
-        found: DistinctTokens = over_rows.distinct
+    def shortcut_of(self, batch: Any, over_rows: Any, rng: Any) -> DistinctTokens | None:
+        found: DistinctTokens | None = over_rows.distinct
         return found
 
     def cut(self, rows: Floats2d, rng: Any) -> list[slice]:

@@ -89,7 +89,7 @@ class PlannedWaveNetwork(WaveNetwork):
             dropping=rng is not None,
             indexed=needs_inverse_index(table),
             expand=not self.has_kernels() and needs_inverse_index(table),
-            whole=batch,
+            distinct=self.shortcut_tokens(batch, rng),
         )
 
     def prepared(self, batch: RaggedBatch, rng: Any) -> RaggedBatch | WavePlan:

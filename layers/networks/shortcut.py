@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.arrays.backend import array_module, to_device, to_host
 from engine.arrays.bag import unique_counts
-from engine.arrays.ragged import RaggedBatch, row_blocks, spread
+from engine.arrays.ragged import RaggedBatch, lengths, row_blocks, spread
 from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
@@ -29,6 +29,16 @@ def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
     text = spread(xp.arange(len(offsets) - 1), offsets, len(batch.ids))
     keys, _ = unique_counts(text * vocabulary + batch.ids)
     return DistinctTokens(keys % vocabulary, xp.searchsorted(keys, xp.arange(len(offsets)) * vocabulary))
+
+
+def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:
+    """The tokens of those texts alone that an rng does not draw, each with the probability `rate`; None draws none."""
+    if rng is None or rate == 0:
+        return tokens
+    xp, sizes = array_module(tokens.offsets), lengths(tokens.offsets)
+    stays = rng.random(len(sizes), dtype=np.float32) >= rate
+    offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(sizes * stays)])
+    return DistinctTokens(tokens.ids[spread(stays, tokens.offsets, len(tokens.ids))], offsets)
 
 
 class NaiveBayes(Part):

@@ -14,7 +14,7 @@ from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths, places_o
 from engine.types import Floats2d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.parts import Embedding, FeedForward, LayerNorm, Linear, Part, PositionEncoding, initial_generator
-from layers.networks.shortcut import NaiveBayes, distinct_per_text
+from layers.networks.shortcut import DistinctTokens, NaiveBayes, distinct_per_text, left_out
 from layers.networks.text_classifier import TextClassifier
 from layers.standard.token_dropout import drop_tokens, kept_tokens
 from layers.wave import READOUTS, Wave
@@ -210,6 +210,7 @@ class WaveNetwork(TextClassifier):
         """
         f, config, rng = self.functions, self.config, rng if train else None
         tokens = move_together(self.kept_tokens(batch, rng), self.embedding.table.value)  # E16; to the parameters
+        counted = self.shortcut_tokens(batch, rng)
         first, second = (offsets_of(tokens, level) for level in LEVELS[config.levels])
         x, embedding = self.embedding.forward(tokens.ids)  # E9
         position_encoding = None
@@ -224,10 +225,9 @@ class WaveNetwork(TextClassifier):
         x, classifier_dropout = f.dropout_forward(x, config.classifier_dropout, rng)  # E13
         logits, classifier = self.classifier.forward(x)  # E8
         shortcut = shortcut_sum = None
-        if self.shortcut:
-            whole = move_together(batch, self.embedding.table.value)  # with the tokens that were dropped
-            distinct = distinct_per_text(whole, len(self.embedding.table.value))
-            y, shortcut = self.shortcut.forward(distinct, tokens.labels if train else None)  # E25
+        if self.shortcut and counted:
+            counted = move_together(counted, self.embedding.table.value)
+            y, shortcut = self.shortcut.forward(counted, tokens.labels if train else None)  # E25
             logits, shortcut_sum = f.residual_forward(logits, y)  # E21
         return logits, Cache(
             embedding, position_encoding, embedding_dropout, tuple(blocks), pooling, classifier_dropout, classifier,
@@ -257,6 +257,16 @@ class WaveNetwork(TextClassifier):
         """
         if self.shortcut:
             self.shortcut.learn(texts, counted)
+
+    def shortcut_tokens(self, batch: RaggedBatch, rng: Any = None) -> DistinctTokens | None:
+        """The tokens of the shortcut, E16 or not, where the batch lies: none of texts that do without it, by an rng.
+
+        None without a shortcut.
+        """
+        if self.config.shortcut == "none":
+            return None
+        distinct = distinct_per_text(batch, len(self.embedding.table.value))
+        return left_out(distinct, self.config.shortcut_dropout, host_generator(rng, batch.ids))
 
     def kept_tokens(self, batch: RaggedBatch, rng: Any) -> RaggedBatch:
         """The batch, in training without the tokens that are dropped.

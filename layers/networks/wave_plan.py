@@ -21,7 +21,7 @@ from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Array, Ints1d, Offsets
 from layers.networks.configs import LEVELS, WaveNetworkConfig
-from layers.networks.shortcut import DistinctTokens, distinct_per_text
+from layers.networks.shortcut import DistinctTokens
 
 
 class BlockPlan(NamedTuple):
@@ -81,12 +81,12 @@ def plan_batch(
     dropping: bool = False,
     indexed: bool = False,
     expand: bool = False,
-    whole: RaggedBatch | None = None,
+    distinct: DistinctTokens | None = None,
 ) -> WavePlan:
     """The WavePlan of the T ids of B texts. dropping: whether entries are dropped in this pass, as in training.
 
-    indexed: with the inverse indices that kernels need. expand: they will ask for every single token too. whole: the
-    texts with the tokens that were dropped, if any were.
+    indexed: with the inverse indices that kernels need. expand: they will ask for every single token too. distinct:
+    the tokens of the shortcut.
     """
     finest = batch.offsets if config.levels == "text" else batch.sentence_offsets
     assert finest is not None
@@ -115,7 +115,6 @@ def plan_batch(
     if dropping and shares_magnitude(config) and lookup is None and not indexed and isinstance(finest, np.ndarray):
         bag = bag._replace(sums=bag_sums(bag, len(rows), config.dimension))
     blocks, pooled = plan_blocks(config, bag, segments, drops_entries)
-    distinct = None if config.shortcut == "none" else distinct_per_text(batch if whole is None else whole, vocabulary)
     return WavePlan(rows, lookup, positions, places, segments, blocks, pooled, batch.labels, distinct)
 
 

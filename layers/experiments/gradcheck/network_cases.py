@@ -37,7 +37,7 @@ def draw_words_and_characters(rng: Generator) -> Problem:
     """Draw networks of words beside one of character n-grams likewise; ids from 6 on are such n-grams."""
     config = WaveNetworkConfig(dimension=4, hidden=5, heads=2, char_heads=1, shortcut="naive-bayes", token_dropout=0.2)
     seed = int(rng.integers(1 << 30))
-    network = build_network(config, 9, 3, seed, np.float64, first_char_ngram=6)
+    network: Any = build_network(config, 9, 3, seed, np.float64, first_char_ngram=6)
     network.learn_counts(example_batch(9, 3, [3, 5, 1, 6], seed + 1))
     return problem_of(network, seed)
 
@@ -82,7 +82,12 @@ FORMS: dict[str, dict[str, Any]] = {
     "Fig. 6b, 2 blocks": {"block_form": "fig6b", "blocks": 2, "embedding_scale": 0.2, "readout": "magnitude"},
     "maps of waves": {"variants": "wave", "readout": "magnitude", "position_encoding": "learned", "positions": 9},
     "real control": {"wave": "real", "variants": "none", "readout": "magnitude"},
-    "naive-Bayes shortcut": {"shortcut": "naive-bayes", "readout": "magnitude", "token_dropout": 0.4},
+    "naive-Bayes shortcut": {
+        "shortcut": "naive-bayes",
+        "readout": "magnitude",
+        "token_dropout": 0.4,
+        "shortcut_dropout": 0.4,
+    },
     "phase-free control": {"wave": "phase-free", "operation": "interference", "levels": "sentence-text"},
 }
 UNDROPPED: dict[str, Any] = {"heads": 3, "dropout": 0.0, "embedding_dropout": 0.0}  # then heads are computed together

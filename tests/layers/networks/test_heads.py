@@ -53,7 +53,7 @@ TOGETHER = [  # settings of which several heads are computed at a time
     {"labels": "several", "label_smoothing": 0.1},
     {"blocks": 0},
 ]
-SHORTCUT = {"shortcut": "naive-bayes", "token_dropout": 0.3}  # shared by all heads
+SHORTCUT = {"shortcut": "naive-bayes", "token_dropout": 0.3, "shortcut_dropout": 0.4}  # shared by all heads
 ALONE = [  # and of which each is
     {"scope": "text"},
     {"position_encoding": "learned"},

@@ -10,7 +10,7 @@ from engine.data.texts import Corpus, LabelledTexts
 from layers import TextModel, make_settings
 from layers.networks import PlannedWaveNetwork, WaveNetwork, shortcut
 from layers.networks.parts import twin
-from layers.networks.shortcut import NaiveBayes, count_labels, distinct_per_text
+from layers.networks.shortcut import NaiveBayes, count_labels, distinct_per_text, left_out
 from layers.networks.text_classifier import example_batch
 from layers.standard.naive_bayes import GAIN
 from tests.engine.training import test_trainer as tiny
@@ -30,7 +30,7 @@ LABELS = pytest.mark.parametrize("labels", ["one", "several"])
 FORMS = [
     {"readout": "magnitude", "wave_residual": False},
     {"pooling": "cls", "token_dropout": 0.3},
-    {"position_encoding": "learned", "levels": "sentence-text", **DROPOUTS},
+    {"position_encoding": "learned", "levels": "sentence-text", "shortcut_dropout": 0.4, **DROPOUTS},
     {"blocks": 0},
 ]
 
@@ -87,6 +87,23 @@ def test_a_prediction_leaves_no_text_out():
     np.testing.assert_array_equal(*logits)
     trained = [network.forward(texts, train=True)[0] for texts in (batch, other)]
     assert not np.allclose(*trained) and not np.allclose(trained[0], logits[0])
+
+
+def test_a_share_of_the_training_texts_does_without():
+    """Each text has the whole sum or none; a prediction leaves it out of no text."""
+    texts = example_batch(VOCABULARY, CLASSES, [3, 0, 7] * 500, 3)
+    whole = distinct_per_text(texts, VOCABULARY)
+    some = left_out(whole, 0.3, np.random.default_rng(0))
+    sizes, left = np.diff(whole.offsets), np.diff(some.offsets)
+    stays = left > 0
+    assert (left[stays] == sizes[stays]).all() and abs(stays[sizes > 0].mean() - 0.7) < 0.05
+    np.testing.assert_array_equal(some.ids, whole.ids[np.repeat(stays, sizes)])
+    assert left_out(whole, 0.3, None) is whole and left_out(whole, 0.0, np.random.default_rng(0)) is whole
+    network, batch = network_and_batch(shortcut_dropout=0.6)
+    always, _ = network_and_batch()
+    np.testing.assert_array_equal(network.forward(batch)[0], always.forward(batch)[0])
+    with_rng = (one.forward(batch, True, np.random.default_rng(0))[0] for one in (network, always))
+    assert not np.allclose(*with_rng)
 
 
 # --- counts ------------------------------------------------------------------------------------------------------

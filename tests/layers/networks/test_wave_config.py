@@ -38,6 +38,7 @@ WRONG = {
     "dropout": [-0.1, 1, "half"],
     "labels": ["many", "", None],
     "shortcut": ["bayes", "", None],
+    "shortcut_dropout": [-0.1, 1.0, "half"],
     "classifier_dropout": [1.5],
     "label_smoothing": [-0.01, 1.0],
 }
