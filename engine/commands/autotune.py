@@ -70,8 +70,11 @@ def run_search(ctx: click.Context, project: Project, settings: RunSettings | Non
         None if params["autotune"] is None else seconds_in(params["autotune"]),
         None if params["trials"] is None else number_in(params["trials"]),
     )
-    space, given = project.search_space.get(settings.network.model, {}), given_fields(ctx)
-    return start_autotune(settings, space, given, budget, folder, setup, project.build_network, command_line(ctx))
+    model, given = settings.network.model, given_fields(ctx)
+    space, first = project.search_space.get(model, {}), project.first_points.get(model, [])
+    return start_autotune(
+        settings, space, first, given, budget, folder, setup, project.build_network, command_line(ctx)
+    )
 
 
 def seconds_in(text: str) -> float:

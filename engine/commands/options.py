@@ -24,8 +24,8 @@ DIGITS = 6  # of numbers that --json prints; files of a run hold all
 class Project(NamedTuple):
     """The networks that the commands train and measure, and where the program lies: made by train.py.
 
-    networks: the name of the module with CONFIGS, PRESETS, DEFAULTS, SEARCH_SPACE and build_network, imported where
-    they are needed.
+    networks: the name of the module with CONFIGS, PRESETS, DEFAULTS, SEARCH_SPACE, FIRST_POINTS and build_network,
+    imported where they are needed.
     program: the file train.py, which a sweep starts in a process for each run.
     packages: the folders whose kernels doctor compiles.
     """
@@ -58,6 +58,12 @@ class Project(NamedTuple):
         """{model: {field: values that --autotune tries}}."""
         space: Mapping[str, Mapping[str, Sequence[Any]]] = importlib.import_module(self.networks).SEARCH_SPACE
         return space
+
+    @property
+    def first_points(self) -> "Mapping[str, Sequence[dict[str, Any]]]":
+        """{model: changes of several fields that --autotune tries first}."""
+        points: Mapping[str, Sequence[dict[str, Any]]] = importlib.import_module(self.networks).FIRST_POINTS
+        return points
 
     @property
     def save_onnx(self) -> Callable[..., Any]:

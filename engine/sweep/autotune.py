@@ -40,6 +40,7 @@ class Budget(NamedTuple):
 def start_autotune(
     settings: RunSettings,
     space: Mapping[str, Sequence[Any]],
+    first: Sequence[Point],
     given: Collection[str],
     budget: Budget,
     folder: str | Path,
@@ -49,9 +50,9 @@ def start_autotune(
 ) -> dict[str, Any]:
     """Search around `settings` into a new folder; returns the record, with "result", that of the run in DIR/best.
 
-    space: {field: candidate values}. given: fields that stay as they are. command: the line that trains `settings`.
-    Raises UserError where settings, texts or the folder will not do, and Interrupted after Ctrl-C: what has been
-    trained is kept.
+    space: {field: candidate values}. first: points that are tried before all others. given: fields that stay as they
+    are. command: the line that trains `settings`. Raises UserError where settings, texts or the folder will not do, and
+    Interrupted after Ctrl-C: what has been trained is kept.
     """
     began, folder, settings = time.monotonic(), Path(folder), pinned(settings)
     if not settings.data.validation_file and not settings.data.validation_fraction:
@@ -68,6 +69,7 @@ def start_autotune(
         "command": command,
         "budget": budget._asdict(),
         "space": rows,
+        "first": list(first),
         "settings": settings.sections(),
         "seconds": 0.0,
         "widths": [],
@@ -138,7 +140,9 @@ def run_autotune(
         with locked(folder / "lock", f"{folder}: another process is searching here; wait until it has ended"):
             trainings = Trainings(record, settings, folder, setup, launcher, jobs)
             if record["best"] is None:
-                space = Space(record["space"], settings.training.seed, fits_for(settings, setup))
+                space = Space(
+                    record["space"], settings.training.seed, fits_for(settings, setup), record.get("first", [])
+                )
                 best = search(space, trainings.train, trainings.width, trainings.margin)
                 record["best"] = best_of(best, trainings, settings, setup)
                 trainings.save()

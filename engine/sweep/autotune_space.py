@@ -43,17 +43,29 @@ def settings_at(settings: RunSettings, point: Point, network_classes: NetworkCla
 class Space:
     """The points around a starting point, each handed out once.
 
-    rows: of rows_for(). fits: whether the settings of a point can be trained.
+    rows: of rows_for(). fits: whether the settings of a point can be trained. first: points to begin with, of which
+    the changes that rows lack are left out.
     """
 
-    def __init__(self, rows: Mapping[str, Sequence[Any]], seed: int, fits: Callable[[Point], bool]) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[Any]],
+        seed: int,
+        fits: Callable[[Point], bool],
+        first: Sequence[Point] = (),
+    ) -> None:
         self.rows, self.fits = {name: tuple(values) for name, values in rows.items()}, fits
+        self.first = [
+            {name: point[name] for name in self.rows if name in point and point[name] in self.rows[name]}
+            for point in first
+        ]
         self.generator = random_generator(seed, AUTOTUNE_STREAM)
         self.seen: list[Point] = [{}]
         self.single = self.single_changes()
 
     def single_changes(self) -> Iterator[Point]:
-        """The points that change one field: the first value of each row, then the second ones, and so on."""
+        """The first points, and those that change one field: the first value of each row, then the second ones, …"""
+        yield from self.first
         for place in range(max(map(len, self.rows.values()), default=0)):
             yield from ({name: values[place]} for name, values in self.rows.items() if place < len(values))
 

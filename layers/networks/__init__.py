@@ -11,7 +11,7 @@ from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNe
 from layers.networks.heads import HeadsWaveNetwork, head_seed
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
-from layers.networks.search_space import SEARCH_SPACE
+from layers.networks.search_space import FIRST_POINTS, SEARCH_SPACE
 from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer import Transformer
 from layers.networks.wave_network import WaveNetwork
@@ -53,6 +53,7 @@ def build_network(
 __all__ = [
     "CONFIGS",
     "DEFAULTS",
+    "FIRST_POINTS",
     "PRESETS",
     "SEARCH_SPACE",
     "PlannedWaveNetwork",

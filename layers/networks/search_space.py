@@ -7,6 +7,8 @@ row, so that other presets can be led to it. What decides which epoch and which 
 
 from typing import Any
 
+from layers.networks.configs import ACCURATE
+
 # Where epochs change, the step budget changes by the same factor.
 SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
     "wave": {
@@ -19,7 +21,9 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "averaging": (0.5, 0.0),
         "spared_tokens": (0, 10, 50),
         "token_dropout": (0.6, 0.9, 0.4, 0.8),
-        "heads": (4, 1),
+        "heads": (2, 4, 1),
+        "char_heads": (1, 2, 0),
+        "shortcut_dropout": (0.5, 0.0),
         "operation": ("interference", "modulation"),
         "affixes": (False, True),
         "dimension": (128, 32, 64),
@@ -36,4 +40,9 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "label_smoothing": (0.1, 0.0),
         "embedding_scale": (0.1, 0.02),
     },
+}
+# Changes of several fields that are tried before all others: each of them alone says little.
+FIRST_POINTS: dict[str, list[dict[str, Any]]] = {
+    "wave": [ACCURATE, {**ACCURATE, "heads": 1, "char_heads": 1}],
+    "transformer": [],
 }
