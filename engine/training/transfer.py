@@ -19,7 +19,7 @@ from engine.training.trained_run import OpenRun
 from engine.types import Ints1d
 
 TABLE = "embedding.table"
-CLASSIFIER = ("classifier.weight", "classifier.bias", "shortcut.gain")  # whose last axis are the classes
+CLASSIFIER = ("classifier.weight", "classifier.bias", "shortcut.gains")  # whose last axis are the classes
 
 
 class Source(NamedTuple):

@@ -10,7 +10,7 @@ from layers.networks.shortcut import NaiveBayes
 
 
 def add_shortcut(graph: Graph, part: NaiveBayes, texts: Segments) -> str:
-    """(B, C): Σ g·r over the distinct tokens of each text that have counts, whose entries may repeat, over √n."""
+    """(B, C): Σ s·g·r over the distinct tokens of each text that have counts, whose entries may repeat, over √n."""
     table = part.table()
     vocabulary, column = graph.constant(len(table), np.int64), graph.constant([1], np.int64)
     keys = graph.node("Unique", graph.node("Add", graph.node("Mul", texts.numbers, vocabulary), "ids"), sorted=1)

@@ -10,7 +10,7 @@ from engine.arrays.ragged import RaggedBatch, lengths, row_blocks, spread
 from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
-from layers.standard.naive_bayes import GAIN, log_count_ratios
+from layers.standard.naive_bayes import GAIN, SCALE, log_count_ratios
 from layers.standard.token_dropout import drop_tokens
 
 BLOCK_TOKENS = 1 << 18  # of training texts that are counted at once
@@ -42,14 +42,14 @@ def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:
 
 
 class NaiveBayes(Part):
-    """y = g·e of V token ids and C classes, g = GAIN at the start.
+    """y = g·e of V token ids and C classes, g = GAIN at the start, the parameter `gains`.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
     shares: (C,) float64, of each class. Zero until learn(), and so is y. Tokens without counts are in no sum.
     """
 
     def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
-        self.gain = Parameter(np.full(classes, GAIN, dtype), decay=False)
+        self.gains = Parameter(np.full(classes, GAIN, dtype), decay=False)
         self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
         self.shares = Constant(np.zeros(classes))
 
@@ -63,7 +63,7 @@ class NaiveBayes(Part):
 
     def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
         """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
-        gain, labelled, tokens = self.gain.value, None, self.counted(tokens)
+        gain, labelled, tokens = self.gains.value, None, self.counted(tokens)
         if labels is not None:
             labelled = spread(label_matrix(labels, len(gain)), tokens.offsets, len(tokens.ids))
         y, cache = self.functions.naive_bayes_forward(gain, self.ratios(tokens.ids, labelled), tokens.offsets)
@@ -71,7 +71,7 @@ class NaiveBayes(Part):
 
     def backward(self, dy: Floats2d, cache: Any) -> None:
         """dy: (B, C). Adds to the gradient of the gains; tokens have none."""
-        self.gain.accumulate(self.functions.naive_bayes_backward(dy, cache))
+        self.gains.accumulate(self.functions.naive_bayes_backward(dy, cache))
 
     def counted(self, tokens: DistinctTokens) -> DistinctTokens:
         """Those of the tokens that have counts."""
@@ -83,17 +83,17 @@ class NaiveBayes(Part):
     def move(self) -> None:
         """Move the constants to where the gains are, once."""
         for constant in (self.counts, self.shares):
-            constant.value = to_device(constant.value, "cpu" if isinstance(self.gain.value, np.ndarray) else "cuda")
+            constant.value = to_device(constant.value, "cpu" if isinstance(self.gains.value, np.ndarray) else "cuda")
 
     def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
         """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
         self.move()
-        shares = self.shares.value.astype(self.gain.value.real.dtype)
+        shares = self.shares.value.astype(self.gains.value.real.dtype)
         return log_count_ratios(self.counts.value[ids], shares, labelled)
 
     def table(self) -> Floats2d:
-        """(V, C): g·r of every token, on the host."""
-        gain = to_host(self.gain.value)
+        """(V, C): s·g·r of every token, on the host."""
+        gain = to_host(self.gains.value) * SCALE
         table = np.empty((len(self.counts.value), len(gain)), gain.dtype)
         for rows in row_blocks(table):
             table[rows] = to_host(self.ratios(rows)) * gain

@@ -1,8 +1,8 @@
 """E25  Naive-Bayes shortcut: log-count ratios of the distinct tokens of a text, added up.
 
-    y_tc = g_c·e_tc            e_tc = 1/√n_t · Σ_{j∈S_t} r_jc            dg_c = Σ_t dy_tc·e_tc
+    y_tc = g_c·e_tc            e_tc = s/√n_t · Σ_{j∈S_t} r_jc            dg_c = Σ_t dy_tc·e_tc
 
-S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes; g: the gain of each class, trained.
+S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes; g: the gain of each class, trained; s = 20.
 The ratios are constants, those of each class against the rest. With n_jc of the n_j training texts that hold token j
 labelled c, and π_c = Σ_j n_jc / Σ_j n_j:
 
@@ -23,7 +23,8 @@ from engine.arrays.ragged import lengths, segment_sum
 from engine.types import Bools, Floats1d, Floats2d, Ints2d, Offsets
 
 SHORTCUTS = ("none", "naive-bayes")
-GAIN = 0.7  # g of every class at the start
+SCALE = 20.0  # s: steps of a learning rate for all parameters move the product s·g so many times as far
+GAIN = 0.7 / SCALE  # g of every class at the start
 ALPHA = 2.0  # α: how many texts, labelled as all are on average, are added to those that hold a token
 
 
@@ -70,7 +71,7 @@ def naive_bayes_forward(gain: Floats1d, ratios: Floats2d, offsets: Offsets) -> t
     check_offsets(offsets, len(ratios))
     xp = array_module(gain)
     evidence = segment_sum(ratios, offsets)
-    evidence /= xp.sqrt(xp.maximum(lengths(offsets), 1).astype(ratios.dtype))[:, None]
+    evidence *= (SCALE / xp.sqrt(xp.maximum(lengths(offsets), 1).astype(ratios.dtype)))[:, None]
     return evidence * gain, Cache(evidence)
 
 

@@ -155,7 +155,7 @@ def test_training_repeats_and_resumes_to_the_bit(tmp_path):
     resumed.network.learn_counts = None  # it has learned already
     resumed.train()
     assert tiny.final(resumed) == expected
-    assert whole.network.shortcut.counts.value.any() and (whole.network.shortcut.gain.value != np.float32(GAIN)).all()
+    assert whole.network.shortcut.counts.value.any() and (whole.network.shortcut.gains.value != np.float32(GAIN)).all()
 
 
 FIELDS = {"dimension": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 8, "shortcut": "naive-bayes"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.standard.naive_bayes import log_count_ratios, naive_bayes_backward, naive_bayes_forward
+from layers.standard.naive_bayes import SCALE, log_count_ratios, naive_bayes_backward, naive_bayes_forward
 from tests.support.device_stand_in import assert_computes_on_the_device
 from tests.support.layer_laws import (
     LENGTHS,
@@ -77,7 +77,7 @@ def test_forward_against_loops(lengths, seed):
     expected = np.zeros((len(lengths), 3))
     for t, n in enumerate(lengths):
         for p in range(offsets[t], offsets[t + 1]):
-            expected[t] += gain * ratios[p] / math.sqrt(n)
+            expected[t] += gain * SCALE * ratios[p] / math.sqrt(n)
     assert_equal(naive_bayes_forward(gain, ratios, offsets)[0], expected, 1e-13)
 
 
@@ -133,8 +133,8 @@ def test_an_empty_text_gives_zero_and_adds_nothing():
 def test_known_values():
     ratios = np.array([[1.0], [2.0], [-1.0], [8.0], [5.0]])
     y, cache = naive_bayes_forward(np.array([0.5]), ratios, np.array([0, 4, 5]))
-    np.testing.assert_array_equal(y, [[2.5], [2.5]])  # half of 10/2 and of 5/1
-    np.testing.assert_array_equal(naive_bayes_backward(np.array([[3.0], [1.0]]), cache), [20.0])
+    np.testing.assert_array_equal(y, [[50.0], [50.0]])  # ten times 10/2 and 5/1
+    np.testing.assert_array_equal(naive_bayes_backward(np.array([[3.0], [1.0]]), cache), [400.0])
 
 
 def test_backward_computes_where_the_arrays_are(device):
