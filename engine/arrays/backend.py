@@ -107,7 +107,7 @@ def blas_threads(count: int) -> AbstractContextManager[Any]:
 
 
 @overload
-def random_generator(seed: int, *stream: int) -> np.random.Generator: ...
+def random_generator(seed: int, *stream: int) -> "np.random.Generator": ...
 @overload
 def random_generator(seed: int, *stream: int, device: str) -> "np.random.Generator | DeviceGenerator": ...
 def random_generator(seed: int, *stream: int, device: str = "cpu") -> "np.random.Generator | DeviceGenerator":
@@ -130,7 +130,7 @@ class DeviceGenerator:
         self.generator: Any = None
 
     @functools.cached_property
-    def host(self) -> np.random.Generator:
+    def host(self) -> "np.random.Generator":
         return np.random.default_rng(list(self.key))
 
     def random(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:

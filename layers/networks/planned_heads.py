@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from engine.arrays.backend import array_module, move_together
 from engine.arrays.ragged import RaggedBatch
-from engine.support.parallel import cores, in_order
+from engine.support.ahead import ahead, cores
 from engine.training.config import threads_in_force
 from engine.types import Floats2d, Ints1d
 from layers.fast import heads_magnitude_cpu
@@ -58,7 +58,7 @@ def heads_side_by_side() -> Iterator[heads_magnitude_cpu.Each]:
         yield map
         return
     with known_blas().limit(limits=1, user_api="blas"):
-        yield functools.partial(in_order, threads=threads)
+        yield lambda function, items: ahead(items, function, threads)
 
 
 @functools.cache
