@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
@@ -102,12 +102,18 @@ def blas_threads(count: int) -> AbstractContextManager[Any]:
     Small products gain little from threads, and lose several times over where another program needs a core: BLAS's
     threads wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
     """
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=count or None, user_api="blas")
+    limits: AbstractContextManager[Any] = known_blas().limit(limits=count or None, user_api="blas")
     return limits
 
 
+@functools.cache
+def known_blas() -> ThreadpoolController:
+    """The BLAS of this process; to look for it takes as long as labelling a text."""
+    return ThreadpoolController()
+
+
 @overload
-def random_generator(seed: int, *stream: int) -> np.random.Generator: ...
+def random_generator(seed: int, *stream: int) -> "np.random.Generator": ...
 @overload
 def random_generator(seed: int, *stream: int, device: str) -> "np.random.Generator | DeviceGenerator": ...
 def random_generator(seed: int, *stream: int, device: str = "cpu") -> "np.random.Generator | DeviceGenerator":
@@ -130,7 +136,7 @@ class DeviceGenerator:
         self.generator: Any = None
 
     @functools.cached_property
-    def host(self) -> np.random.Generator:
+    def host(self) -> "np.random.Generator":
         return np.random.default_rng(list(self.key))
 
     def random(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:

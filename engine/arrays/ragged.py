@@ -223,6 +223,8 @@ def cache_blocks(x: Floats2d, offsets: Offsets) -> Iterator[tuple[slice, Offsets
 
 def row_blocks(x: Array) -> list[slice]:
     """Slices of rows whose temporaries stay in a core's cache, for functions of single rows; one slice on a GPU."""
+    if 0 < x.size <= CACHE_BLOCK_ENTRIES:
+        return [slice(0, len(x))]
     entries = max(1, x.size // max(1, len(x)))
     rows = len(x) if array_module(x) is not np else CACHE_BLOCK_ENTRIES // entries
     return [slice(start, min(start + max(1, rows), len(x))) for start in range(0, len(x), max(1, rows))]

@@ -104,12 +104,14 @@ def predict_command(project: Project) -> click.Command:
         if not given and file in (None, "-") and sys.stdin.isatty():
             click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
 
-        from engine.commands.answers import InputTable, answers, label_file
+        from engine.commands.answers import answers
         from engine.data.lines import line_blocks
         from engine.training.prediction import Predictor
 
         table = None
         if file is not None:
+            from engine.commands.label_file import InputTable, label_file
+
             if output is not None:
                 require_output(output)
             table = InputTable(file, reading_of(project, run_dir, file, reading))
@@ -129,10 +131,11 @@ def wanted_of(
 ) -> "Wanted | WantedSets":
     """The answer that the options ask for. has_cells: whether it is a row of a table or JSON, not a line."""
     from engine.commands.answers import Wanted, WantedSets
-    from engine.data.label_sets import LabelCells
 
     if predictor.thresholds is None:
         return Wanted(top or 1, threshold or 0.0, probabilities, predictor.factors)
+    from engine.data.label_sets import LabelCells
+
     if probabilities and not has_cells:
         raise UserError("--probabilities: the run gives a text several labels or none; add --json, or use --file")
     thresholds = predictor.thresholds if threshold is None else [threshold] * len(predictor.classes)

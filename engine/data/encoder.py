@@ -6,7 +6,9 @@ known n-grams of these, the shorter ones first, and the known affixes and charac
 the first max_tokens − 1; max_tokens does not count them.
 """
 
+import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,6 +31,7 @@ from engine.types import Ints1d, Offsets
 
 KNOWN_WORDS = 500_000
 FEW_CHARACTERS = 2000
+FEW_PIECES = 1000  # for which a table of all words takes longer than it saves
 UNKNOWN = "[UNK]"
 
 
@@ -201,22 +204,27 @@ class WordLists:
 
 
 class PieceTokens:
-    """Finds the tokens of pieces of words: whole words by their hashes, word pieces by the library."""
+    """Finds the tokens of pieces of words: many whole words by their hashes, few and word pieces by the library."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.model = Tokenizer(tokenizer.model)  # without anything that would cut or change a piece once more
-        self.words = None
-        if isinstance(tokenizer.model, models.WordLevel):
-            vocabulary = self.model.get_vocab()
-            self.words, self.ids = hash_table_of(list(vocabulary)), np.array(list(vocabulary.values()), np.int32)
-            self.unknown = vocabulary[UNKNOWN]
+        self.few_left = FEW_PIECES if isinstance(tokenizer.model, models.WordLevel) else math.inf
+
+    @functools.cached_property
+    def words(self) -> tuple[HashTable, Ints1d, int]:
+        """(table of all words, their ids, the id of others)."""
+        vocabulary = self.model.get_vocab()
+        ids = np.array(list(vocabulary.values()), np.int32)
+        return hash_table_of(list(vocabulary)), ids, vocabulary[UNKNOWN]
 
     def of(self, pieces: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
         """(ids of the tokens of all pieces, counts of each piece). pieces: as pieces_of() cuts them."""
         count = len(pieces.offsets) - 1
-        if self.words is not None:
-            places = self.words.find(hashes_of(pieces.data, pieces.offsets[:-1], pieces.offsets[1:]))
-            return np.where(places < 0, self.unknown, self.ids[places]), np.ones(count, np.int64)
+        self.few_left -= count
+        if self.few_left < 0:
+            table, ids, unknown = self.words
+            places = table.find(hashes_of(pieces.data, pieces.offsets[:-1], pieces.offsets[1:]))
+            return np.where(places < 0, unknown, ids[places]), np.ones(count, np.int64)
         encoding = self.model.encode(to_list(pieces), is_pretokenized=True, add_special_tokens=False)
         counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=count)
         return np.array(encoding.ids, np.int32), counts

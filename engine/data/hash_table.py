@@ -2,6 +2,7 @@
 
 Two of a million keys drawn at random agree with a probability of 3e-8. Collisions of places are solved by linear
 probing, in rounds over the keys that are not settled; at most half of the places are taken, so that few rounds do.
+The lowest bits of a key are its place: the highest are not spread where a vocabulary keeps the keys that are smallest.
 """
 
 import numpy as np
@@ -41,13 +42,13 @@ class HashTable:
 
     def resize(self, bits: int) -> None:
         """Empty the table and give it 2**bits places."""
-        self.shift, self.mask = np.uint64(64 - bits), (1 << bits) - 1
+        self.mask = (1 << bits) - 1
         self.keys: Keys = np.zeros(1 << bits, np.uint64)
         self.numbers = np.full(1 << bits, -1, np.int32)
 
     def find(self, keys: Keys) -> npt.NDArray[np.int32]:
         """(n,) int32: the number of each key, -1 for one that is not here."""
-        places = (keys >> self.shift).astype(np.int64)
+        places = (keys & np.uint64(self.mask)).astype(np.int64)
         numbers = self.numbers[places]
         open_ = np.flatnonzero((self.keys[places] != keys) & (numbers >= 0))
         places = places[open_]
@@ -79,7 +80,7 @@ class HashTable:
             taken = self.numbers >= 0
             keys, numbers = np.concatenate([self.keys[taken], keys]), np.concatenate([self.numbers[taken], numbers])
             self.resize(max(SMALLEST, (2 * self.count - 1).bit_length()))
-        places = (keys >> self.shift).astype(np.int64)
+        places = (keys & np.uint64(self.mask)).astype(np.int64)
         while len(keys):
             free = np.flatnonzero(self.numbers[places] < 0)
             self.numbers[places[free]] = numbers[free]  # of several that want one place, the last has it

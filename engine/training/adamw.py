@@ -89,8 +89,7 @@ class AdamW:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
             t, arrays = int(state["t"]), (parameter.value, parameter.dense_grad(), state["m"], state["v"])
-            # Views, so that a 0-d one has a row, too.
-            value, dense, m, v = map(array_module(parameter.value).atleast_1d, arrays)
+            value, dense, m, v = arrays if parameter.value.ndim else (array[None] for array in arrays)  # views
             for rows in row_blocks(value):
                 self.update(value[rows], dense[rows], m[rows], v[rows], t, learning_rate, scale, decay)
 

@@ -63,13 +63,13 @@ def twin_of(value: Any, functions: Functions) -> Any:
 INITIAL_VALUES = 0  # the random stream of the initial parameters
 
 
-def initial_generator(seed: int | None) -> np.random.Generator | None:
+def initial_generator(seed: int | None) -> "np.random.Generator | None":
     """The generator of the initial parameters; None for parameters without values, which are then loaded."""
     return None if seed is None else random_generator(seed, INITIAL_VALUES)
 
 
 def normal(
-    rng: np.random.Generator | None, shape: tuple[int, int], dtype: Any, scale: float = 1.0, divisor: Any = 1.0
+    rng: "np.random.Generator | None", shape: tuple[int, int], dtype: Any, scale: float = 1.0, divisor: Any = 1.0
 ) -> Floats2d:
     """(n, m) numbers of N(0, 1)·scale/divisor, drawn in float64 a block of rows at a time; zeros that take no memory
     and cannot be written to without rng.

@@ -6,16 +6,14 @@ dropped, are computed head by head.
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from engine.arrays.backend import array_module, move_together
+from engine.arrays.backend import array_module, blas_threads, move_together
 from engine.arrays.ragged import RaggedBatch
-from engine.support.parallel import cores, in_order
+from engine.support.ahead import ahead, cores
 from engine.training.config import threads_in_force
 from engine.types import Floats2d, Ints1d
 from layers.fast import heads_magnitude_cpu
@@ -57,14 +55,8 @@ def heads_side_by_side() -> Iterator[heads_magnitude_cpu.Each]:
     if threads == 1:
         yield map
         return
-    with known_blas().limit(limits=1, user_api="blas"):
-        yield functools.partial(in_order, threads=threads)
-
-
-@functools.cache
-def known_blas() -> ThreadpoolController:
-    """The BLAS of this process; to look for it takes a millisecond."""
-    return ThreadpoolController()
+    with blas_threads(1):
+        yield lambda function, items: ahead(items, function, threads)
 
 
 class BlockCache(NamedTuple):

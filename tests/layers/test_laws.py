@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.arrays.bag import Bag
-from layers.experiments.gradcheck import cases
+from layers.experiments.gradcheck import cases, wave_draws
 from layers.experiments.gradcheck.cases import CASES
 from tests.support.layer_laws import Run, arrays, assert_equal, distance, offsets_of, to_bytes, tree_map
 
@@ -122,8 +122,10 @@ def test_texts_of_one_token_or_none_stay_finite(case, dtype, monkeypatch):
     """Values and gradients have their shapes and dtypes there too; what is not cut into texts is as it is elsewhere."""
     for name, lengths in TEXTS.items():
         offsets = offsets_of(lengths)
-        monkeypatch.setattr(cases, "random_offsets", lambda rng, cut=offsets: cut)
-        monkeypatch.setattr(cases, "random_bag", lambda rng, cut=offsets: Bag(rng.integers(0, 4, cut[-1]), None, cut))
+        bag = lambda rng, cut=offsets: Bag(rng.integers(0, 4, cut[-1]), None, cut)  # noqa: E731
+        for module in (cases, wave_draws):
+            monkeypatch.setattr(module, "random_offsets", lambda rng, cut=offsets: cut)
+            monkeypatch.setattr(module, "random_bag", bag)
         run = Run(case, dtype=dtype)
         found = run.backward(run.cotangent(dtype=dtype))
         floats = [x for x in arrays(run.inputs) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]

@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.gradcheck.arrays import random_generator
 from engine.types import Array, Floats2d, Offsets
-from layers.experiments.gradcheck.cases import random_offsets, random_rows
+from layers.experiments.gradcheck.inputs import random_offsets, random_rows
 
 
 class Random:

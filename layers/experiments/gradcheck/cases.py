@@ -11,14 +11,29 @@ import numpy as np
 from numpy.random import Generator
 
 from engine.arrays.backend import array_module, random_generator
-from engine.arrays.bag import Bag, merge_repeats
 from engine.arrays.ragged import positions
 from engine.implementation import Functions
 from engine.layer import sum_rows
-from engine.types import Floats1d, Floats2d, Offsets
+from engine.types import Floats1d, Floats2d
 from layers import wave
 from layers.experiments.gradcheck import Case, Problem
+from layers.experiments.gradcheck.inputs import random_bag, random_offsets, random_rows
 from layers.experiments.gradcheck.network_cases import NETWORK_CASES
+from layers.experiments.gradcheck.wave_draws import (
+    FAST,
+    WAVE_PAIRS,
+    draw_bag_magnitude,
+    draw_global_magnitude,
+    draw_modulated_magnitude,
+    draw_modulated_magnitude_of_sentences,
+    draw_operation,
+    draw_phase,
+    draw_polar_to_wave,
+    draw_readout,
+    draw_token2wave,
+    draw_wave,
+    draw_wave_pair,
+)
 from layers.fast import FUNCTIONS
 from layers.networks.parts import Embedding
 from layers.standard import (
@@ -31,110 +46,6 @@ from layers.standard import (
     position_encoding,
     residual,
 )
-
-FAST = FUNCTIONS["fast"]  # where no implementation supports the arguments, equations composed
-
-
-def random_offsets(rng: Generator, texts: int = 4, longest: int = 6) -> Offsets:
-    """Draw offsets of texts with 0 … longest tokens, at least one of them of one token and one of several."""
-    lengths = rng.permutation(
-        np.concatenate([[1, 2 + rng.integers(longest - 1)], rng.integers(0, longest + 1, texts - 2)])
-    )
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def random_rows(rng: Generator, rows: int, columns: int = 3) -> Floats2d:
-    """Draw (rows, columns) numbers of size 0.1 … 3 and either sign: never near the kinks at 0, and never two alike."""
-    return rng.choice([-1.0, 1.0], (rows, columns)) * rng.uniform(0.1, 3.0, (rows, columns))
-
-
-def random_wave(rng: Generator, rows: int, columns: int = 3) -> wave.Wave:
-    """Draw a Wave whose parts are random_rows."""
-    return wave.Wave(random_rows(rng, rows, columns), random_rows(rng, rows, columns))
-
-
-def random_bag(rng: Generator, rows: int = 4) -> Bag:
-    """Draw a bag of random texts over `rows` rows, some of which no text may have.
-
-    Repeats are merged into counts, or each token stands by itself.
-    """
-    offsets = random_offsets(rng)
-    row_index = rng.integers(0, rows, offsets[-1])
-    longest = offsets[np.argmax(offsets[1:] - offsets[:-1])]
-    two = rng.choice(rows, 2, replace=False)  # else a·|b| + |a|·b may be 0 in all texts: nothing to check
-    row_index[longest : longest + 2] = two
-    bag = Bag(row_index, None, offsets)
-    return merge_repeats(bag, rows) if rng.random() < 0.7 else bag
-
-
-def draw_global_magnitude(scope: str, rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    forward = partial(wave.global_magnitude_forward, scope=scope)
-    return Problem(forward, wave.global_magnitude_backward, (random_rows(rng, offsets[-1]), offsets))
-
-
-def draw_phase(scope: str, rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    w = random_rows(rng, offsets[-1])
-    # w and G are independent inputs; |w| < G keeps s off 0
-    G = 1.5 * wave.global_magnitude_forward(w, offsets, scope)[0]
-    return Problem(wave.phase_forward, wave.phase_backward, (w, G, offsets))
-
-
-def draw_polar_to_wave(scope: str, rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    G = random_rows(rng, len(offsets) - 1, 3 if scope == "dimension" else 1)
-    return Problem(
-        wave.polar_to_wave_forward, wave.polar_to_wave_backward, (G, rng.uniform(0, np.pi, (offsets[-1], 3)), offsets)
-    )
-
-
-def draw_token2wave(scope: str, rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    forward = partial(wave.token2wave_forward, scope=scope)
-    return Problem(forward, wave.token2wave_backward, (random_rows(rng, offsets[-1]), offsets))
-
-
-def draw_wave(kind: str, scope: str, rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    forward = partial(wave.wave_forward, scope=scope, kind=kind)
-    return Problem(forward, wave.wave_backward, (random_rows(rng, offsets[-1]), offsets))
-
-
-def draw_operation(operation: str, rng: Generator) -> Problem:
-    record = wave.OPERATIONS[operation]
-    return Problem(record.forward, record.backward, (random_wave(rng, 5), random_wave(rng, 5)))
-
-
-def draw_readout(kind: str, rng: Generator) -> Problem:
-    return Problem(wave.readout_forward, wave.readout_backward, (random_wave(rng, 5), kind))
-
-
-def draw_wave_pair(operation: str, readout: str, scope: str, rng: Generator) -> Problem:
-    a, b = random_rows(rng, 4), random_rows(rng, 4)
-    # Larger than a: the interference of a text of one token keeps off 0, the kink of its magnitude.
-    b += 3.2 * np.sign(b)
-    return Problem(FAST.wave_pair_forward, FAST.wave_pair_backward, (a, b, random_bag(rng), operation, readout, scope))
-
-
-def draw_modulated_magnitude(rng: Generator) -> Problem:
-    offsets = random_offsets(rng)
-    inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets)
-    return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
-
-
-def draw_modulated_magnitude_of_sentences(rng: Generator) -> Problem:
-    """Magnitudes of a by sentences, those of b by texts of 0 to 3 sentences."""
-    offsets = random_offsets(rng)
-    cuts = np.sort(rng.integers(0, len(offsets), 2))
-    texts = np.concatenate([offsets[:1], offsets[cuts], offsets[-1:]])
-    inputs = (random_rows(rng, offsets[-1]), random_rows(rng, offsets[-1]), offsets, texts)
-    return Problem(wave.modulated_magnitude_forward, wave.modulated_magnitude_backward, inputs)
-
-
-def draw_bag_magnitude(functions: Functions, rng: Generator) -> Problem:
-    inputs = (random_rows(rng, 4), random_rows(rng, 4), random_bag(rng))
-    return Problem(functions.bag_magnitude_forward, functions.bag_magnitude_backward, inputs)
 
 
 def draw_linear(rng: Generator) -> Problem:
@@ -258,13 +169,6 @@ def draw_attention(heads: int, rng: Generator) -> Problem:
     inputs = (*(random_rows(rng, offsets[-1], 6) for _ in range(3)), offsets, heads)
     return Problem(attention.attention_forward, attention.attention_backward, inputs)
 
-
-WAVE_PAIRS = [
-    *((operation, readout, "dimension") for operation in wave.OPERATIONS for readout in wave.READOUTS),
-    ("interference", "magnitude", "text"),
-    ("modulation", "both", "text"),
-]
-WAVE_PAIRS.remove(("modulation", "phase", "dimension"))  # its phase jumps from π to −π (E7)
 
 CASES = [
     *(Case(f"E1 global magnitude, {scope}", partial(draw_global_magnitude, scope)) for scope in wave.SCOPES),

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from engine.arrays.backend import (
     accumulator_dtype,
     array_module,
     blas_threads,
+    known_blas,
     move_together,
     peak_memory_bytes,
     random_generator,
@@ -134,7 +134,7 @@ def test_memory_is_told_without_a_proc_file_system_too(monkeypatch):
 
 
 def test_the_threads_of_matrix_products_are_limited_for_a_while():
-    counts = lambda: {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}  # noqa: E731
+    counts = lambda: {pool["num_threads"] for pool in known_blas().info() if pool["user_api"] == "blas"}  # noqa: E731
     before = counts()
     if not before:
         pytest.skip("threadpoolctl knows no BLAS in this process")

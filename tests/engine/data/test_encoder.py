@@ -110,3 +110,13 @@ def test_tokenizers_that_look_across_spaces_take_whole_texts():
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "new york": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(",", "removed")
     assert encode(Vocabulary(tokenizer), ["new york,new york,york"], 9).ids.tolist() == [1, 2, 2, 0]
+
+
+@pytest.mark.parametrize("few", [0, 2, 1000])
+def test_few_and_many_words_have_the_same_tokens(few, monkeypatch):
+    """Few are looked up by the library, many by their hashes, from the first on or from a later one."""
+    vocabulary = vocabulary_of("words")
+    expected = [vocabulary.tokenizer.encode(text, add_special_tokens=False).ids for text in [*LEARNED, "unknown ones"]]
+    monkeypatch.setattr(encoder_module, "FEW_PIECES", few)
+    encoder = Encoder(vocabulary, 256)
+    assert [encoder.encode([text]).ids.tolist()[1:] for text in [*LEARNED, "unknown ones"]] == expected

@@ -9,7 +9,7 @@ from tokenizers import normalizers
 from engine.data import pieces as pieces_module
 from engine.data import strings as strings_module
 from engine.data.growing import FileArray, GrowingArray, GrowingLists
-from engine.data.hash_table import HashTable
+from engine.data.hash_table import HashTable, mixed
 from engine.data.pieces import pieces_of, words_of
 from engine.data.strings import DistinctStrings, hashes_of, strings_from, to_list, word_bounds
 from engine.data.tokenizer import untrained
@@ -103,6 +103,13 @@ def test_keys_have_their_numbers_however_places_collide(parts, others):
     assert HashTable(np.array(list(expected), np.uint64)).find(np.array(others, np.uint64)).tolist() == [
         expected.get(key, -1) for key in others
     ]
+
+
+def test_the_smallest_keys_lie_apart():
+    """A vocabulary that is full keeps the n-grams of the smallest hashes: these, too, are found in few rounds."""
+    keys = np.sort(mixed(np.arange(50_000, dtype=np.uint64)))[:5000]
+    free = np.flatnonzero(HashTable(keys).numbers < 0)
+    assert np.diff(free, prepend=-1).max() < 100  # places of a row that are taken
 
 
 @examples(100)

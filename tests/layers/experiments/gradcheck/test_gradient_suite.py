@@ -11,10 +11,11 @@ import layers.wave
 from engine.arrays.backend import random_generator
 from engine.gradcheck import TOLERANCES
 from layers.experiments.gradcheck import Case, Problem
-from layers.experiments.gradcheck import cases as gradient_cases
-from layers.experiments.gradcheck.cases import CASES, draw_token2wave
+from layers.experiments.gradcheck.cases import CASES
 from layers.experiments.gradcheck.exact_cases import EXACT_CASES
+from layers.experiments.gradcheck.inputs import random_offsets
 from layers.experiments.gradcheck.suite import check_case, check_exact, methods_of, report_of
+from layers.experiments.gradcheck.wave_draws import draw_token2wave
 from layers.fast import FUNCTIONS
 from tests.support.examples import examples
 from tests.support.layer_laws import Run
@@ -160,6 +161,6 @@ def test_one_failing_example_makes_a_case_fail():
 @pytest.mark.parametrize("seed", range(20))
 def test_random_batches_have_short_and_longer_texts(seed):
     """One text of one token and one of several, at least."""
-    offsets = gradient_cases.random_offsets(np.random.default_rng(seed))
+    offsets = random_offsets(np.random.default_rng(seed))
     lengths = np.diff(offsets)
     assert offsets[0] == 0 and offsets.dtype == np.int64 and 1 in lengths and lengths.max() > 1 and lengths.min() >= 0
