@@ -1,14 +1,13 @@
-"""The answers of predict: labels and probabilities as cells, lines of text or JSON; and files labelled row by row."""
+"""Files labelled row by row: the rows as they are read, and the cells that are added to them."""
 
 import io
-import json
 import os
 import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
@@ -18,134 +17,17 @@ from engine.data.config import DataConfig
 from engine.data.file_texts import FileTexts
 from engine.data.files import TextFiles
 from engine.data.folders import ClassSource
-from engine.data.label_sets import LabelCells
 from engine.data.progress import Phase
 from engine.data.reading import columns_of
 from engine.data.texts import shown
 from engine.data.writing import TableWriter, checked_suffix, table_writer, text_writer
+from engine.serving.answers import Wanted, WantedSets
 from engine.support.errors import UserError
 from engine.support.files import write_whole
-from engine.training.prediction import Predictor, chosen
-from engine.types import Floats1d, Floats2d
+from engine.training.prediction import Predictor
 
 PIECE_ROWS = 4096  # labelled at a time
 STDIN = "-"
-DIGITS = 6
-
-
-class Wanted(NamedTuple):
-    """The answer to each text: its `top` labels, none below `threshold`, and all `probabilities` or not.
-
-    factors: (C,) by which probabilities are multiplied to put the labels in order, or None.
-    """
-
-    top: int = 1
-    threshold: float = 0.0
-    probabilities: bool = False
-    factors: Floats1d | None = None
-
-    def columns(self, classes: Sequence[str], label: str) -> dict[str, type]:
-        """{name: type} of the columns of cells(). label: the name of the first."""
-        names: dict[str, type] = {}
-        for rank in range(min(self.top, len(classes))):
-            end = f"_{rank + 1}" if rank else ""
-            names.update({f"{label}{end}": str, f"probability{end}": float})
-        return {**names, **({f"p({name})": float for name in classes} if self.probabilities else {})}
-
-    def told_of_empty(self, count: int) -> str:
-        """The words on `count` rows whose label is empty, behind the number of all."""
-        return f", {count:,} of them below the threshold {self.threshold:g}" if self.threshold else ""
-
-    def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
-        """The cells of each text: labels by falling probability times factor, each with its probability, then those of
-        all classes.
-
-        The first label is empty where its probability is below the threshold. probabilities: (N, C).
-        """
-        weighted = probabilities if self.factors is None else probabilities * self.factors
-        best = np.argsort(-weighted, axis=1, kind="stable")[:, : self.top]
-        most = np.take_along_axis(probabilities, best, axis=1)
-        rows = []
-        for ranks, values, row in zip(best.tolist(), most.tolist(), probabilities.tolist()):
-            cells: list[Any] = []
-            for rank, value in zip(ranks, values):
-                cells += [classes[rank], round(value, DIGITS)]
-            if values[0] < self.threshold:
-                cells[0] = ""
-            rows.append([*cells, *([round(value, DIGITS) for value in row] if self.probabilities else [])])
-        return rows
-
-
-class WantedSets(NamedTuple):
-    """The answer to each text that may have several labels: those that reach their thresholds.
-
-    thresholds: C numbers; form: how labels stand in one cell; top: how many of them at most, the most probable ones, or
-    None for all; probabilities: whether those of all classes are told.
-    """
-
-    thresholds: Sequence[float] | Floats1d
-    form: LabelCells
-    top: int | None = None
-    probabilities: bool = False
-
-    def columns(self, classes: Sequence[str], label: str) -> dict[str, type]:
-        """{name: type} of the columns of cells(). label: the name of the first."""
-        return {label: str, **({f"p({name})": float for name in classes} if self.probabilities else {})}
-
-    def told_of_empty(self, count: int) -> str:
-        """The words on `count` rows without labels, behind the number of all."""
-        return f", {count:,} of them without a label" if count else ""
-
-    def cells(self, probabilities: Floats2d, classes: Sequence[str]) -> list[list[Any]]:
-        """The cells of each text: its labels by falling probability, then the probabilities of all classes."""
-        rows = []
-        for row in probabilities:
-            cell = self.form.write([classes[c] for c in self.chosen(row)])
-            rows.append([cell, *([round(p, DIGITS) for p in row.tolist()] if self.probabilities else [])])
-        return rows
-
-    def chosen(self, probabilities: Floats1d) -> list[int]:
-        """The classes that are told of a text, the most probable first. probabilities: (C,)."""
-        return chosen(probabilities, np.asarray(self.thresholds))[: self.top]
-
-
-def answers(
-    texts: list[str], probabilities: Floats2d, classes: list[str], wanted: Wanted | WantedSets, as_json: bool
-) -> str:
-    """A line for each text: labels and probabilities between tabs, or JSON with all probabilities."""
-    if isinstance(wanted, WantedSets):
-        return answers_of_sets(texts, probabilities, classes, wanted, as_json)
-    rows = wanted.cells(probabilities, classes)
-    if not as_json:
-        return "".join(
-            ["\t".join([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]) + "\n" for row in rows]
-        )
-    names = list(wanted._replace(probabilities=False).columns(classes, "label"))
-    lines = (
-        {
-            "text": text,
-            **dict(zip(names, row)),
-            "probabilities": {name: round(p, DIGITS) for name, p in zip(classes, each)},
-        }
-        for text, row, each in zip(texts, rows, probabilities.tolist())
-    )
-    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
-
-
-def answers_of_sets(
-    texts: list[str], probabilities: Floats2d, classes: list[str], wanted: WantedSets, as_json: bool
-) -> str:
-    """A line for each text that may have several labels: each with its probability between tabs, or JSON."""
-    lines = []
-    for text, row in zip(texts, probabilities):
-        found = wanted.chosen(row)
-        if as_json:
-            named = {name: round(p, DIGITS) for name, p in zip(classes, row.tolist())}
-            line = {"text": text, "labels": [classes[c] for c in found], "probabilities": named}
-            lines.append(json.dumps(line, ensure_ascii=False))
-        else:
-            lines.append("\t".join(f"{classes[c]}\t{row[c]:.4f}" for c in found))
-    return "".join([line + "\n" for line in lines])
 
 
 class InputTable:
