@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10  # for answers, once it is asked to stop
+KEEP_ALIVE_SECONDS = 60  # that an idle connection stays open
 CONNECTIONS = 512  # at a time; further ones are answered with 503
 
 
@@ -32,8 +33,17 @@ def require_web(command: str) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. port: 0 for any that is free. UserError where the address cannot be had."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)[0]
+        listening = socket.socket(family, kind, protocol)  # without the protocol asyncio would let small answers wait
+        try:
+            if os.name == "posix":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(CONNECTIONS)
+        except OSError:
+            listening.close()
+            raise
+        return listening
     except (socket.gaierror, UnicodeError):
         raise UserError(f"--host {host}: is no address of this machine; leave it out for {HOST}") from None
     except OSError as error:
@@ -74,6 +84,7 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     # uvicorn raises the signal that ended it once more, for whoever listened before: here it has done its work.
