@@ -5,10 +5,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from engine.support.errors import UserError
 from engine.web.server import listen
+from layers.experiments.benchmark import serving
 from tests.support.paths import ROOT
 from tests.train.test_bad_input import refused
 
@@ -62,3 +66,38 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path, trained, run, monkeypa
     refused(run("serve", trained, "--port", "0"), weights.name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     refused(run("serve", trained), "serve: uvicorn", "pip install -e '.[explore]'")
+
+
+def test_a_server_is_measured_under_load(trained):
+    """Bounded: a burst of batches, one of single texts, and texts at a given pace."""
+    measured = serving.ServingBenchmark("mine", ["the ball", "a loan of the bank", "", "bread " * 9], 2)
+    assert list(measured.measure(trained, burst=0.1, paced=0.2)) == [1, 2]
+    for load in measured.found:
+        assert min(load) > 0 and load.latency_p50 <= load.latency_p99 <= load.latency_largest
+    found = serving.as_json_object(measured)
+    assert found["latency_p99"] == measured.medians().latency_p99 and found["machine"]["cores"] >= 1
+    assert [line.split()[0] for line in serving.as_table(measured).splitlines()[2:7]] == list(serving.UNITS)
+
+
+def test_a_server_that_cannot_be_measured_is_one_line(tmp_path, run):
+    with pytest.raises(UserError, match="^measuring the server failed: .*none.*"), serving.served(tmp_path / "none"):
+        pass
+    refused(run("benchmark", "--serve", "--threads", "2"), "--serve", "--threads")
+
+
+def test_a_latency_counts_from_the_time_planned(monkeypatch):
+    """A request that waits for the one before it, since no connection is free, is as late as a user would see it."""
+
+    class Slow:
+        def __init__(self, port):
+            self.lock = lock
+
+        def ask(self, body):
+            with self.lock:
+                time.sleep(0.02)
+
+    lock = threading.Lock()
+    monkeypatch.setattr(serving, "Client", Slow)
+    found = serving.latencies(0, [b""], per_second=1000, seconds=0.01, seed=0)
+    assert len(found) == 10 and min(found) >= 0.02 and max(found) >= 0.15
+    assert serving.percentile([3, 1, 2, 4], 0.5) == 3 and serving.percentile([1, 2], 0.99) == 2
