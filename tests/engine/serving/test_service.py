@@ -1,6 +1,7 @@
 """Texts are labelled on request as `predict` labels them, and what is wrong with a request is said in one line."""
 
 import html
+import importlib.util
 import json
 import re
 
@@ -14,11 +15,14 @@ from starlette.testclient import TestClient
 from engine.data.label_sets import joined_names
 from engine.data.texts import Corpus, LabelledTexts
 from engine.serving.batcher import Batcher
+from engine.serving.export import save_run
 from engine.serving.service import serving_application
 from engine.training.prediction import Predictor
+from engine.training.trained_run import open_run
 from engine.web.guard import Limits
 from layers import TextModel, make_settings
 from layers.networks import CONFIGS, build_network
+from layers.networks.onnx_graph import save_onnx
 
 MARKUP = "<b>money</b>"  # the name of a class
 WORDS = {"sport": "ball goal team match", MARKUP: "bank rate loan dollar", "food": "bread salt soup fruit"}
@@ -44,12 +48,18 @@ def folders(tmp_path_factory):
     """{kind: folders of runs}"""
     folder = tmp_path_factory.mktemp("runs")
     one, other, several = (trained(folder / f"<i>{n}", n, several) for n, several in enumerate((False, False, True)))
-    return {"one": [one], "two": [one, other], "several": [several]}
+    found = {"one": [one], "two": [one, other], "several": [several]}
+    if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+        save_run(open_run(one, CONFIGS, build_network), folder / "<i>onnx", save_onnx)
+        found["onnx"] = [folder / "<i>onnx"]
+    return found
 
 
-@pytest.fixture(params=["one", "two", "several"])
+@pytest.fixture(params=["one", "two", "several", "onnx"])
 def served(request, folders):
-    """(client, predictor) of one run, of two together, and of one that gives several labels."""
+    """(client, predictor) of one run, of two together, of one that gives several labels, and of an ONNX graph."""
+    if request.param not in folders:
+        pytest.skip("onnx is not installed: pip install -e '.[onnx]'")
     with opened(folders[request.param]) as (client, predictor):
         yield client, predictor
 
