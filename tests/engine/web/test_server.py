@@ -29,7 +29,7 @@ async def post(request):
     return PlainTextResponse(str(len(await request.body())))
 
 routes = [Route("/slow", slow), Route("/post", post, methods=["POST"])]
-run(application(routes, limits=Limits(body=1000, seconds=2)), "127.0.0.1", 0, "test")
+run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
 print("ended")
 """
 
