@@ -47,7 +47,7 @@ def serve_command(project: Project) -> click.Command:
             RunDirectory.open(path)
         listening = listen(host, port)
 
-        from engine.serving.batcher import Batcher
+        from engine.serving.batcher import WAITING, Batcher
         from engine.serving.service import serving_application
         from engine.training.prediction import Predictor
         from engine.web.guard import Limits
@@ -56,7 +56,7 @@ def serve_command(project: Project) -> click.Command:
         with (
             listening,
             Predictor(run_dirs, project.configs, project.build_network, resolve_device(device)) as predictor,
-            Batcher(predictor.probabilities) as batcher,
+            Batcher(predictor.probabilities, max(WAITING, max_texts)) as batcher,
         ):
             predictor.probabilities(["warm up"])  # reads the weights, so that the first request does not wait for them
             limits = Limits(max_bytes, timeout)

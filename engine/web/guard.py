@@ -77,10 +77,11 @@ class Guard:
         """Raise HTTPException for a request that does not name this server, or that a page of another one sends."""
         headers = Headers(scope=scope)
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        if len(hosts) != 1 or host_of(hosts[0]) not in self.own_names(scope):
+        host = host_of(hosts[0]) if len(hosts) == 1 else ""
+        if not host or host not in self.own_names(scope):
             shown = ", ".join(hosts) or "none"
             raise HTTPException(403, f"Host: {shown}: is not this server; add the name with --allow-host")
-        if any(urlsplit(origin).netloc.lower() != hosts[0].lower() for origin in origins):
+        if any(origin.lower().partition("://")[2] != hosts[0].lower() for origin in origins):
             raise HTTPException(403, f"Origin: {', '.join(origins)}: pages of other servers get no answer")
 
     def own_names(self, scope: Scope) -> frozenset[str]:

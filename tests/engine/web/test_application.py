@@ -68,7 +68,7 @@ ROUTES = [
 def client(tmp_path):
     script = tmp_path / "own.js"
     script.write_text("'use strict';\n")
-    app = application(ROUTES, {"own.js": script}, ["Models.example"], Limits(body=1000, seconds=20))
+    app = application(ROUTES, {"own.js": script}, ["Models.example", ""], Limits(body=1000, seconds=20))
     with TestClient(app, "http://127.0.0.1:8000") as client:
         yield client
 
@@ -91,7 +91,10 @@ def client(tmp_path):
         ({"origin": "https://models.example", "host": "models.example"}, 200),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "http://127.0.0.1:3000"}, 403),  # another server of the same machine
+        ({"origin": "HTTP://127.0.0.1:8000"}, 200),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"origin": ""}, 403),
     ],
 )
 def test_only_requests_for_this_server_by_its_own_pages_are_answered(client, headers, status):
