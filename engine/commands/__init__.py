@@ -7,6 +7,7 @@ PLACES = {  # by name: where the command stands, or the function that makes it f
     "train": ("train:train_command", "Train a network and measure it (the default command)."),
     "evaluate": ("evaluate:evaluate_command", "Measure a trained network on labelled texts."),
     "predict": ("predict:predict_command", "Label texts with a trained network."),
+    "serve": ("serve:serve_command", "Label texts on request, over HTTP, with a page to try it."),
     "export": ("export:export_command", "Write a network's weights into a folder that travels."),
     "hub": ("export:hub_command", "Push an exported network to the Hugging Face hub, or pull one."),
     "describe": ("inspect:describe_command", "Show a run's settings and results, or a network's parts."),

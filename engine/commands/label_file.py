@@ -1,4 +1,4 @@
-"""Files labelled row by row: their columns, and the answers to each row behind them."""
+"""Files labelled row by row: the rows as they are read, and the cells that are added to them."""
 
 import io
 import os
@@ -12,7 +12,6 @@ from typing import Any
 import click
 import numpy as np
 
-from engine.commands.answers import Wanted, WantedSets
 from engine.data.blocks import stream_chunks
 from engine.data.config import DataConfig
 from engine.data.file_texts import FileTexts
@@ -22,6 +21,7 @@ from engine.data.progress import Phase
 from engine.data.reading import columns_of
 from engine.data.texts import shown
 from engine.data.writing import TableWriter, checked_suffix, table_writer, text_writer
+from engine.serving.answers import Wanted, WantedSets
 from engine.support.errors import UserError
 from engine.support.files import write_whole
 from engine.training.prediction import Predictor

@@ -126,6 +126,32 @@ file_options = options(
 )
 
 
+server_options = options(
+    click.option(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        show_default=True,
+        help="Address to listen on; 127.0.0.1 is reached from this machine alone, 0.0.0.0 from every other.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        metavar="N",
+        default=8000,
+        show_default=True,
+        help="Port to listen on; 0 takes one that is free.",
+    ),
+    click.option(
+        "--allow-host",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Name by which the server is reached, beside its address; repeatable.",
+    ),
+)
+
+
 def require_file(flag: str, given: dict[str, str | None]) -> None:
     """Raise UserError where options of a file are given without it. flag: the option that gives it."""
     names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]

@@ -17,8 +17,8 @@ from engine.commands.options import (
 from engine.support.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.commands.answers import Wanted, WantedSets
     from engine.data.config import DataConfig
+    from engine.serving.answers import Wanted, WantedSets
     from engine.training.prediction import Predictor
 
 
@@ -104,8 +104,8 @@ def predict_command(project: Project) -> click.Command:
         if not given and file in (None, "-") and sys.stdin.isatty():
             click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
 
-        from engine.commands.answers import answers
         from engine.data.lines import line_blocks
+        from engine.serving.answers import answers
         from engine.training.prediction import Predictor
 
         table = None
@@ -130,7 +130,7 @@ def wanted_of(
     predictor: "Predictor", top: int | None, threshold: float | None, probabilities: bool, has_cells: bool
 ) -> "Wanted | WantedSets":
     """The answer that the options ask for. has_cells: whether it is a row of a table or JSON, not a line."""
-    from engine.commands.answers import Wanted, WantedSets
+    from engine.serving.answers import Wanted, WantedSets
 
     if predictor.thresholds is None:
         return Wanted(top or 1, threshold or 0.0, probabilities, predictor.factors)

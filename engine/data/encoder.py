@@ -29,7 +29,7 @@ from engine.data.tokenizer import FIRST
 from engine.data.vocabulary import Vocabulary
 from engine.types import Ints1d, Offsets
 
-KNOWN_WORDS = 500_000
+KNOWN_WORDS, KNOWN_BYTES = 500_000, 2**24  # beyond which words are forgotten
 FEW_CHARACTERS = 2000
 FEW_PIECES = 1000  # for which a table of all words takes longer than it saves
 UNKNOWN = "[UNK]"
@@ -82,7 +82,7 @@ class Encoder:
 
     def encode(self, texts: Sequence[str] | Strings) -> RaggedBatch:
         """RaggedBatch without labels of some texts."""
-        if len(self.words.strings) > KNOWN_WORDS:
+        if len(self.words.strings) > KNOWN_WORDS or len(self.words.strings.data) > KNOWN_BYTES:
             self.forget()
         if not isinstance(texts, Strings) and not self.vocabulary.sentences and sum(map(len, texts)) <= FEW_CHARACTERS:
             numbered = self.number_few(texts)

@@ -72,12 +72,12 @@ def require_matplotlib(path: Path | str) -> None:
     require_module("matplotlib", f"{path}: matplotlib draws pictures")
 
 
-def require_module(name: str, purpose: str) -> None:
-    """Raise UserError, which begins with the purpose, unless a module of the extra `plots` can be imported."""
+def require_module(name: str, purpose: str, extra: str = "plots") -> None:
+    """Raise UserError, which begins with the purpose, unless a module of an extra can be imported."""
     try:
         importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"{purpose} and cannot be imported ({error}); run {install_extra('plots')}") from None
+        raise UserError(f"{purpose} and cannot be imported ({error}); run {install_extra(extra)}") from None
 
 
 def write_picture(path: Path | str, draw: Callable[[], Figure]) -> None:

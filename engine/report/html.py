@@ -1,9 +1,9 @@
 """Pages from templates, and their parts: SVG files as elements, settings as tables, LaTeX as MathML.
 
-A page is one file that loads nothing and runs no script, and is well-formed XML as well as HTML. Its template extends
-templates/base.html; templates/style.css is the style of all pages: one column that fits any width, light or dark as the
-reader's system asks. Every value that a template shows is sanitized and escaped, unless the template calls it `safe`:
-SVG and MathML made here.
+A page is one file that loads nothing and runs no script, as its Content-Security-Policy makes sure, and is well-formed
+XML as well as HTML. Its template extends templates/base.html; templates/style.css is the style of all pages: one column
+that fits any width, light or dark as the reader's system asks. Every value that a template shows is sanitized and
+escaped, unless the template calls it `safe`: SVG and MathML made here.
 
 jinja2 and latex2mathml (extra `plots`) are imported only when a page is asked for.
 """

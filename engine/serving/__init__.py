@@ -1,1 +1,1 @@
-"""Trained networks that travel: exported folders, ONNX, the Hugging Face hub."""
+"""Trained networks in use: labels over HTTP, exported folders, ONNX, the Hugging Face hub."""

@@ -2,7 +2,8 @@
 
     y_tc = g_c·e_tc            e_tc = s/√n_t · Σ_{j∈S_t} r_jc            dg_c = Σ_t dy_tc·e_tc
 
-S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes; g: the gain of each class, trained; s = 20.
+S_t: the n_t distinct tokens of text t; y: (B, C), added to the logits of C classes; g: the gain of each class, trained;
+s = 20.
 The ratios are constants, those of each class against the rest. With n_jc of the n_j training texts that hold token j
 labelled c, and π_c = Σ_j n_jc / Σ_j n_j:
 

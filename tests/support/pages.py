@@ -11,6 +11,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 SVG = "{http://www.w3.org/2000/svg}"
+# Nothing is loaded and no script runs, whatever a page comes to hold; SVG has attributes of style.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 LOADING = {"script", "link", "img", "iframe", "object", "embed", "base"}
 
 
@@ -41,10 +43,15 @@ def leave_out_drawing(monkeypatch, *modules):
 
 
 def check_page(text):
-    """The root element of a page, once it is well-formed XML, loads nothing, and no id occurs twice or is missing."""
+    """The root element of a page, once it is well-formed XML, loads nothing, and no id occurs twice or is missing.
+
+    Its policy stands before everything to which it applies.
+    """
     assert text.startswith("<!DOCTYPE html>")
     root = ElementTree.fromstring(text)
     assert root.tag == "html" and not {element.tag.removeprefix(SVG) for element in root.iter()} & LOADING
+    policy = [(meta.get("http-equiv"), meta.get("content")) for meta in root.find("head")][2]
+    assert policy == ("Content-Security-Policy", POLICY)
     attributes = [(key.rpartition("}")[2], value) for element in root.iter() for key, value in element.attrib.items()]
     assert not [key for key, _ in attributes if key.startswith("on")]
     addresses = [value for key, value in attributes if key in ("href", "src")]

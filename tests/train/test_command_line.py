@@ -88,7 +88,7 @@ def test_folders_hide_nothing_of_an_editable_installation(tmp_path):
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("wave-network, version ")
 
 
-HEAVY = ("numpy", "tokenizers", "safetensors", "platformdirs", "tqdm", "threadpoolctl", "layers.networks")
+HEAVY = ("numpy", "tokenizers", "safetensors", "platformdirs", "tqdm", "threadpoolctl", "layers.networks", "starlette")
 
 
 @pytest.mark.parametrize(

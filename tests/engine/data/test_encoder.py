@@ -98,12 +98,17 @@ def test_each_word_is_cut_once(monkeypatch):
     assert asked == ["a", "b", "c", "d"]
 
 
-def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(encoder_module, "KNOWN_WORDS", 5)
+@pytest.mark.parametrize("limit", ["KNOWN_WORDS", "KNOWN_BYTES"])
+def test_memory_is_bounded(monkeypatch, limit):
+    monkeypatch.setattr(encoder_module, limit, 5)
     encoder = Encoder(VOCABULARIES["both"], 256)
     for text in TEXTS:
         assert_same(encoder.encode([text]), encode(VOCABULARIES["both"], [text], 256))
-        assert len(encoder.words.strings) <= 5 + text.count(" ") + 1
+        words = encoder.words.strings
+        known, added = (
+            (len(words), text.count(" ") + 1) if limit == "KNOWN_WORDS" else (len(words.data), len(text.encode()))
+        )
+        assert known <= 5 + added
 
 
 def test_tokenizers_that_look_across_spaces_take_whole_texts():

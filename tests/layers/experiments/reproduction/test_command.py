@@ -10,6 +10,7 @@ from engine.training.interrupt import Interrupted
 from layers.experiments.reproduction import run as runs
 from layers.experiments.reproduction.protocol import load
 from layers.experiments.reproduction.report import TITLES
+from tests.support.pages import check_page
 
 
 def strict(path):
@@ -47,7 +48,9 @@ def test_all_tables(tmp_path, options, run, trained, monkeypatch):
     assert not list(folder.glob("runs/*/checkpoints")) and not list(folder.glob("studies/*/runs"))
     assert len(trained) == len(set(trained)) == 2 * (4 + 4)
     if (folder / "reproduction.html").exists():
-        page = html.unescape((folder / "reproduction.html").read_text(encoding="utf-8"))
+        text = (folder / "reproduction.html").read_text(encoding="utf-8")
+        check_page(text)
+        page = html.unescape(text)
         assert all(title in page for title in record["tables"])
         assert page.count("<svg") == 1  # of Fig. 7: no training had a tenth batch
         assert page.count(">agrees?<") == len(record["tables"])

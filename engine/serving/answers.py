@@ -1,4 +1,4 @@
-"""The answers of predict: labels and probabilities as cells, lines of text or JSON."""
+"""The answers to texts: labels and probabilities as cells, as lines of text or as records for JSON."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from engine.training.prediction import chosen
+from engine.training.prediction import Predictor, chosen
 from engine.types import Floats1d, Floats2d
 
 if TYPE_CHECKING:
@@ -91,40 +91,40 @@ class WantedSets(NamedTuple):
         return chosen(probabilities, np.asarray(self.thresholds))[: self.top]
 
 
+def usual_answers(predictor: Predictor) -> Wanted | WantedSets:
+    """The label of the largest probability, by the factors of the runs; or all labels that reach their thresholds."""
+    if predictor.thresholds is None:
+        return Wanted(factors=predictor.factors)
+    from engine.data.label_sets import LabelCells
+
+    return WantedSets(predictor.thresholds, LabelCells(predictor.runs[0].settings.data.label_separator))
+
+
+def records(probabilities: Floats2d, classes: Sequence[str], wanted: Wanted | WantedSets) -> list[dict[str, Any]]:
+    """For each text {"label", "probability", …} or {"labels"}, and {"probabilities"} of all classes. (N, C)."""
+    found: list[dict[str, Any]]
+    if isinstance(wanted, WantedSets):
+        found = [{"labels": [classes[c] for c in wanted.chosen(row)]} for row in probabilities]
+    else:
+        wanted = wanted._replace(probabilities=False)
+        names = list(wanted.columns(classes, "label"))
+        found = [dict(zip(names, cells)) for cells in wanted.cells(probabilities, classes)]
+    for record, row in zip(found, probabilities.tolist()):
+        record["probabilities"] = {name: round(p, DIGITS) for name, p in zip(classes, row)}
+    return found
+
+
 def answers(
     texts: list[str], probabilities: Floats2d, classes: list[str], wanted: Wanted | WantedSets, as_json: bool
 ) -> str:
     """A line for each text: labels and probabilities between tabs, or JSON with all probabilities."""
+    if as_json:
+        found = zip(texts, records(probabilities, classes, wanted))
+        return "".join([json.dumps({"text": text, **record}, ensure_ascii=False) + "\n" for text, record in found])
     if isinstance(wanted, WantedSets):
-        return answers_of_sets(texts, probabilities, classes, wanted, as_json)
-    rows = wanted.cells(probabilities, classes)
-    if not as_json:
-        return "".join(
-            ["\t".join([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]) + "\n" for row in rows]
-        )
-    names = list(wanted._replace(probabilities=False).columns(classes, "label"))
-    lines = (
-        {
-            "text": text,
-            **dict(zip(names, row)),
-            "probabilities": {name: round(p, DIGITS) for name, p in zip(classes, each)},
-        }
-        for text, row, each in zip(texts, rows, probabilities.tolist())
+        rows = [[cell for c in wanted.chosen(row) for cell in (classes[c], float(row[c]))] for row in probabilities]
+    else:
+        rows = wanted.cells(probabilities, classes)
+    return "".join(
+        ["\t".join([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]) + "\n" for row in rows]
     )
-    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
-
-
-def answers_of_sets(
-    texts: list[str], probabilities: Floats2d, classes: list[str], wanted: WantedSets, as_json: bool
-) -> str:
-    """A line for each text that may have several labels: each with its probability between tabs, or JSON."""
-    lines = []
-    for text, row in zip(texts, probabilities):
-        found = wanted.chosen(row)
-        if as_json:
-            named = {name: round(p, DIGITS) for name, p in zip(classes, row.tolist())}
-            line = {"text": text, "labels": [classes[c] for c in found], "probabilities": named}
-            lines.append(json.dumps(line, ensure_ascii=False))
-        else:
-            lines.append("\t".join(f"{classes[c]}\t{row[c]:.4f}" for c in found))
-    return "".join([line + "\n" for line in lines])

@@ -1,0 +1,96 @@
+"""Run an application until Ctrl-C or SIGTERM: requests that have come in are answered first.
+
+It listens on 127.0.0.1 unless told otherwise, so that nobody else in the network reaches it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.report.figures import require_module
+from engine.support.errors import UserError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+HOST = "127.0.0.1"
+GRACE_SECONDS = 10  # for answers, once it is asked to stop
+KEEP_ALIVE_SECONDS = 60  # that an idle connection stays open
+CONNECTIONS = 512  # at a time; further ones are answered with 503
+
+
+def require_web(command: str) -> None:
+    """Raise UserError, which names the command and the extra, where a package of the extra `explore` is missing."""
+    for name in ("starlette", "uvicorn", "jinja2"):
+        require_module(name, f"{command}: {name} is a part of its server", "explore")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. port: 0 for any that is free. UserError where the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)[0]
+        listening = socket.socket(family, kind, protocol)  # without the protocol asyncio would let small answers wait
+        try:
+            if os.name == "posix":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(CONNECTIONS)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+    except (socket.gaierror, UnicodeError):
+        raise UserError(f"--host {host}: is no address of this machine; leave it out for {HOST}") from None
+    except OSError as error:
+        remedy = "choose another port, 0 for any that is free, or another --host"
+        reason = os.strerror(error.errno or 0)
+        raise UserError(f"--port {port}: cannot be had on {host} ({reason}); {remedy}") from None
+
+
+def run(app: Starlette, host: str, port: int, what: str) -> None:
+    """Serve an application; returns after SIGINT or SIGTERM, when all that had come in is answered.
+
+    Prints one line: `what` and the address. A second Ctrl-C ends it at once. UserError where the port is taken.
+    """
+    run_on(app, listen(host, port), what)
+
+
+def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
+    """run() on a socket that listens already."""
+    import uvicorn
+
+    host, port = listening.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                click.echo(f"{what}: {url} (Ctrl-C ends it)")
+
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # warnings come to standard error
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    # uvicorn raises the signal that ended it once more, for whoever listened before: here it has done its work.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        Server(config).run([listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,121 @@
+"""A server process prints its address, answers what has come in before it stops, and says in one line what is wrong."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from engine.support.errors import UserError
+from engine.web.server import listen, require_web
+
+PROGRAM = """
+import anyio
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from engine.web.application import application
+from engine.web.guard import Limits
+from engine.web.server import run
+
+async def slow(request):
+    await anyio.sleep(0.8)
+    return PlainTextResponse("done")
+
+async def post(request):
+    return PlainTextResponse(str(len(await request.body())))
+
+routes = [Route("/slow", slow), Route("/post", post, methods=["POST"])]
+run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
+print("ended")
+"""
+
+
+@pytest.fixture
+def server(signals_of_a_terminal):
+    """(process, port)"""
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install -e '.[explore]'")
+    command = [sys.executable, "-u", "-c", PROGRAM]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    assert line.startswith("test: http://127.0.0.1:") and line.endswith("/ (Ctrl-C ends it)\n"), process.stderr.read()
+    yield process, int(line.split(":")[3].split("/")[0])
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_lets_requests_be_answered(server, name):
+    process, port = server
+    idle = http.client.HTTPConnection("127.0.0.1", port)
+    idle.request("POST", "/post", b"12345")
+    assert idle.getresponse().read() == b"5"  # and stays connected, which does not hold the server up
+    answers = []
+
+    def ask():
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/slow")
+        answers.append(connection.getresponse().read())
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=10)
+    for thread in threads:
+        thread.join()
+    assert answers == 3 * [b"done"] and (process.returncode, out, err) == (0, "ended\n", "")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize(
+    "sent, status",
+    [
+        (b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12", b"408"),  # the rest never comes
+        (b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n" + 5_000_000 * b"x", b"413"),
+        (b"POST /post HTTP/1.1\r\nHost: a\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", b"40"),
+        (b"GET /slow HTTP/1.1\r\n\r\n", b"40"),
+        (b"\x16\x03\x01\r\n\r\n", b"400"),
+    ],
+)
+def test_odd_requests_are_answered_with_an_error(server, sent, status):
+    """And the server goes on."""
+    _, port = server
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as file:
+            assert file.readline().split()[1].startswith(status)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/post", b"12345")
+    assert connection.getresponse().read() == b"5"
+
+
+def test_a_port_that_is_taken_is_one_clear_line():
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"^--port {port}: cannot be had on 127.0.0.1 \(.+ in use\); choose anoth"):
+            listen("127.0.0.1", port)
+
+
+def test_small_answers_do_not_wait():
+    """asyncio turns Nagle's algorithm off where the socket names its protocol alone; else answers take 40 ms more."""
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_a_host_of_another_machine_is_one_clear_line():
+    with pytest.raises(UserError, match="^--port 8000: cannot be had on 192.0.2.1 "):
+        listen("192.0.2.1", 8000)
+    with pytest.raises(UserError, match="^--host a..b: is no address of this machine"):
+        listen("a..b", 8000)
+
+
+def test_without_the_extra_one_clear_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(UserError, match=r"^serve: starlette .*pip install -e '\.\[explore\]'"):
+        require_web("serve")
