@@ -73,8 +73,9 @@ def trace(
     from engine.report.html import mathml_converter, require_jinja2
     from engine.support.files import require_writable
     from layers.experiments.trace.page import as_page, write_page
+    from layers.experiments.trace.subject import random_subject, trained_subject
     from layers.experiments.trace.table import as_text
-    from layers.experiments.trace.trace import as_json_object, random_subject, trace_subject, trained_subject
+    from layers.experiments.trace.trace import as_json_object, trace_subject
 
     if not 1 <= len(arguments) <= 2:
         raise click.UsageError(
@@ -93,7 +94,7 @@ def trace(
         subject = trained_subject(run, text, run_dir, label)
     else:
         require_waves(ctx, f"--model {model}", model)
-        subject = random_subject(text, operation, readout, seed, label, model)
+        subject = random_subject(text, seed, label, model, operation=operation, readout=readout)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
     click.echo(to_json(as_json_object(traced), allow_nan=False) if as_json else as_text(traced))
     if html is not None and to_mathml is not None:

@@ -9,16 +9,9 @@ import pytest
 from engine.report.html import mathml_converter
 from engine.support.errors import UserError
 from layers.experiments.trace.stages import FORMULAS, SEPARATOR
+from layers.experiments.trace.subject import class_number, random_subject
 from layers.experiments.trace.table import as_text, short
-from layers.experiments.trace.trace import (
-    as_json_object,
-    class_number,
-    first_wrong,
-    phasor_waves,
-    random_subject,
-    trace_subject,
-    verdict_line,
-)
+from layers.experiments.trace.trace import as_json_object, first_wrong, phasor_waves, trace_subject, verdict_line
 from layers.experiments.trace.walk import Walk
 from layers.networks import CONFIGS as OF_MODEL
 from layers.networks import build_network
@@ -108,7 +101,7 @@ def test_every_value_and_parameter_appears_and_matches(fields):
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("operation, text", [("modulation", TEXT), ("interference", "one")])
 def test_no_gradient_is_wrong_in_any_random_network(operation, readout, text):
-    traced = trace_subject(random_subject(text, operation, readout, seed=1))
+    traced = trace_subject(random_subject(text, 1, operation=operation, readout=readout))
     verdicts = [q.check.verdict for q in traced.quantities if q.check]
     assert traced.ok and verdicts.count("ok") >= len(verdicts) - 3  # a phase may lie on its jump where im = 0
 
