@@ -1,0 +1,93 @@
+"""Gradient steps on one text, and the walk at which they end. Each step computes with whatever gradient is there,
+broken or not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.types import Floats1d, Floats2d
+from layers.experiments.explore.source import Scene
+from layers.experiments.trace.walk import Walk
+from layers.standard.softmax_cross_entropy import log_softmax
+from layers.wave import Wave
+
+
+class Course(NamedTuple):
+    """walk: of the text after the last step. losses: (n + 1,); probabilities: (n + 1, C), before and after each step.
+
+    diverged: the steps were ended, since the next would have led to numbers that are not finite.
+    """
+
+    walk: Walk
+    losses: Floats1d
+    probabilities: Floats2d
+    diverged: bool
+
+
+def broken_stage(scene: Scene, names: list[str]) -> str:
+    """The name of the stage whose backward is broken, "" for none. names: of all stages."""
+    if scene.state.broken == "none":
+        return ""
+    return next((name for name in names if short_name(name) == scene.state.at), "")
+
+
+def short_name(name: str) -> str:
+    """The name of a stage without that of the first block."""
+    return name.removeprefix("blocks.0.")
+
+
+def spoiled(kind: str) -> Callable[[Any], Any]:
+    """What a wrong backward makes of the gradient that it receives. kind: of BREAKS.
+
+    A path that is missing in the backward of a wave is that of the imaginary part, through the other tokens.
+    """
+    if kind == "sign":
+        return lambda d: Wave(-d.re, -d.im) if isinstance(d, Wave) else -d
+    if kind == "factor":
+        return lambda d: Wave(d.re / 2, d.im / 2) if isinstance(d, Wave) else d / 2
+    return lambda d: Wave(d.re, 0 * d.im) if isinstance(d, Wave) else 0 * d
+
+
+def course_of(scene: Scene) -> Course:
+    """The Course of a Scene."""
+    state, subject = scene.state, scene.subject
+    walk = Walk(subject.network, subject.batch)
+    stage = broken_stage(scene, [stage.name for stage in walk.stages])
+    faults = {stage: spoiled(state.broken)} if stage else {}
+    if faults:
+        walk = Walk(subject.network, subject.batch, faults)
+    parameters, recorder = walk.network.parameters().values(), walk.recorder
+    losses, probabilities = [float(walk.values["loss"])], [class_probabilities(walk.values["classifier"])]
+    diverged = False
+    with np.errstate(all="ignore"):
+        for _ in range(state.steps):
+            before = [parameter.value for parameter in parameters]
+            for parameter in parameters:
+                parameter.value = parameter.value - state.rate * parameter.dense_grad()
+            walk.network.zero_grad()
+            recorder.calls.clear()
+            loss, cache = walk.network.loss_forward(subject.batch)
+            walk.network.loss_backward(cache, loss.dtype.type(1.0))
+            if diverged := not is_finite(walk.network, float(loss)):
+                for parameter, value in zip(parameters, before):
+                    parameter.value = value
+                break
+            losses.append(float(loss))
+            probabilities.append(class_probabilities(cache.logits))
+        if state.steps:
+            walk = Walk(walk.network, subject.batch, faults)
+    return Course(walk, np.array(losses), np.array(probabilities), diverged)
+
+
+def class_probabilities(logits: Floats2d) -> Floats1d:
+    """(1, C) → (C,)."""
+    probabilities: Floats1d = np.exp(log_softmax(logits))[0]
+    return probabilities
+
+
+def is_finite(network: Any, loss: float) -> bool:
+    """Whether a step from here leads to finite numbers: the loss and the gradients are, and none is enormous."""
+    gradients = [parameter.grad_array() for parameter in network.parameters().values()]
+    return bool(np.isfinite(loss)) and all(np.all(abs(g) < 1e100) for g in gradients if g is not None)
