@@ -49,7 +49,7 @@ def sanitize(text: str, longest: int | None = None) -> str:
     """
     if longest is not None and len(text) > longest:
         text = text[: longest - 1] + "…"
-    return "".join(map(sanitized_character, text))
+    return text if text.isprintable() else "".join(map(sanitized_character, text))
 
 
 def sanitized_character(character: str) -> str:

@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from engine.report.html import mathml_converter, render
 from engine.web.application import application
+from layers.experiments.explore.circles import CIRCLE, PLOT
 from layers.experiments.explore.source import Source
-from layers.experiments.explore.state import BREAKS, MOST_STEPS, State, state_of
+from layers.experiments.explore.state import BREAKS, LEARNERS, MOST_STEPS, State, state_of
 from layers.experiments.explore.view import View, view_of
 from layers.networks.configs import BLOCK_FORMS
 from layers.standard.position_encoding import POSITION_ENCODINGS
@@ -64,10 +65,13 @@ def page_of(view: View, snapshot: bool) -> str:
         snapshot=snapshot,
         examples=EXAMPLES,
         choices=CHOICES,
+        learners=[(name, name) for name in LEARNERS],
         breaks=list(BREAKS.items()),
         broken_text=BREAKS[view.state.broken],
         classes=class_options,
         most_steps=MOST_STEPS,
+        circle_canvas=CIRCLE,
+        plot_canvas=PLOT,
         mathml=converter(),
     )
 

@@ -39,10 +39,10 @@ class Move(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of a Quantity, by its name."""
+    """One entry of a Quantity, by its name. place: its indices."""
 
     name: str
-    index: tuple[int, ...]
+    place: tuple[int, ...]
 
 
 class Checks(NamedTuple):
@@ -57,10 +57,10 @@ def check_walk(walk: Walk, quantities: Sequence[Quantity], entries: Sequence[Ent
     rng, by_name = np.random.default_rng(seed), {q.name: q for q in quantities}
     checked = [q for q in quantities if q.gradient is not None and q.name != "loss"]  # dL/dL is 1
     lines = [(q, unit(rng.standard_normal(np.shape(q.value)))) for q in checked]
-    lines += [(by_name[entry.name], one_hot(by_name[entry.name].value, entry.index)) for entry in entries]
+    lines += [(by_name[entry.name], one_hot(by_name[entry.name].value, entry.place)) for entry in entries]
     with np.errstate(all="ignore"):  # what matters is seen in the numbers
         found = slopes_along(walk, lines)
-        sizes = [float(np.linalg.norm(np.ravel(q.gradient))) for q in checked]
+        sizes = [float(np.linalg.norm(gradient_of(q))) for q in checked]
         arrays = {q.name: compared(q, u, slope, max(sizes)) for (q, u), slope in zip(lines[: len(checked)], found)}
     return Checks(arrays, {entry: slope.numeric for entry, slope in zip(entries, found[len(checked) :])})
 
@@ -69,11 +69,21 @@ def slopes_along(walk: Walk, lines: Sequence[tuple[Quantity, Floats]]) -> list["
     """The Slope of the loss as each Quantity moves along a direction, by the largest step that is accurate."""
     found = slopes(walk, [move_of(walk, q, u, STEPS[0]) for q, u in lines])
     for step in STEPS[1:]:
-        rough = [i for i, slope in enumerate(found) if 0.1 * slope.bend > ACCURATE * abs(slope.numeric) + OF_ROUNDING * slope.noise]
+        rough = [
+            i
+            for i, slope in enumerate(found)
+            if 0.1 * slope.bend > ACCURATE * abs(slope.numeric) + OF_ROUNDING * slope.noise
+        ]
         if rough:
             for i, finer in zip(rough, slopes(walk, [move_of(walk, *lines[i], step) for i in rough])):
                 found[i] = min(found[i], finer, key=lambda slope: slope.error)
     return found
+
+
+def gradient_of(q: Quantity) -> Floats1d:
+    """The gradient of a Quantity as a vector."""
+    assert q.gradient is not None  # of all that are checked
+    return np.ravel(q.gradient)
 
 
 def unit(x: Floats) -> Floats:
@@ -145,7 +155,7 @@ def slopes(walk: Walk, moves: Sequence[Move]) -> list[Slope]:
 
 def compared(q: Quantity, u: Floats, slope: Slope, largest: float) -> Comparison:
     """The verdict on a gradient. largest: norm of any gradient of the walk."""
-    numeric, analytic = slope.numeric, float(np.ravel(q.gradient) @ np.ravel(u))
+    numeric, analytic = slope.numeric, float(gradient_of(q) @ np.ravel(u))
     error, size = abs(numeric - analytic), abs(numeric) + abs(analytic)
     if error <= RELATIVE * size + OF_LARGEST * largest + slope.error:
         return Comparison(numeric, analytic, error, "ok", "", [])
@@ -206,6 +216,7 @@ class Copies:
 
 def copies(batch: RaggedBatch, count: int) -> RaggedBatch:
     """count copies of a batch of one text."""
+    assert batch.labels is not None
     places, length = np.arange(count), len(batch.ids)
     sentences = batch.sentence_offsets
     if sentences is not None:

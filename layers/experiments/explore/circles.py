@@ -12,11 +12,12 @@ import numpy as np
 from engine.report.phasors import CENTRE_X, CENTRE_Y, HEIGHT, RADIUS, Arrow, spread_out
 from engine.types import Array, Floats1d, Floats2d
 
-WIDTH = 400
+WIDTH = 356
+LABEL_CHARACTERS = 8
 LONGEST = 52.0  # of a gradient's arrow on the canvas
-LABEL_GAP = RADIUS + 24
+LABEL_GAP = RADIUS + 22
 ARC = 20.0  # radius of the first arc of a phase, and what further ones have more
-PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT = 400, 150, 38
+PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_RIGHT = 270, 150, 34, 54
 TICKS = 4
 POINTS = 200  # of a curve that are drawn
 
@@ -37,7 +38,7 @@ class Pull(NamedTuple):
 class Circle(NamedTuple):
     """A wave in one dimension. ring: radius of its circle on the canvas; arrows: Arrow and the side of its label.
 
-    arc: path of the phase of the chosen token. pulls: its gradients.
+    arc: path of the phase of the chosen token. pulls: the gradients.
     """
 
     title: str
@@ -47,8 +48,6 @@ class Circle(NamedTuple):
     labelled: Sequence[tuple[Arrow, int]]
     arc: str
     pulls: Sequence[Pull]
-
-    width, height, x, y, gap = WIDTH, HEIGHT, CENTRE_X + (WIDTH - 2 * CENTRE_X) // 2, CENTRE_Y, LABEL_GAP
 
 
 def circle_of(
@@ -130,6 +129,19 @@ def bars(labels: Sequence[str], values: Floats1d, largest: float) -> list[Bar]:
     return found
 
 
+CIRCLE = {  # the canvas of a Circle, for its template
+    "left": CENTRE_X - WIDTH // 2,
+    "width": WIDTH,
+    "height": HEIGHT,
+    "x": CENTRE_X,
+    "y": CENTRE_Y,
+    "gap": LABEL_GAP,
+    "reach": RADIUS + 18,
+    "characters": LABEL_CHARACTERS,
+}
+PLOT = {"width": PLOT_WIDTH, "height": PLOT_HEIGHT, "left": PLOT_LEFT, "right": PLOT_WIDTH - PLOT_RIGHT}
+
+
 class Curve(NamedTuple):
     """A line. points: of an SVG polyline; y_end: height of its end."""
 
@@ -147,13 +159,11 @@ class Plot(NamedTuple):
     ticks: Sequence[tuple[float, str]]
     steps: int
 
-    width, height, left = PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT
-
 
 def plot_of(title: str, lines: Sequence[tuple[str, str, Floats1d]], top: float, steps: int) -> Plot:
     """A Plot of (label, class, values) from 0 to top, over the steps 0 … steps."""
     top = top if top > 0 and math.isfinite(top) else 1.0
-    floor, ceiling, right = PLOT_HEIGHT - 22.0, 10.0, PLOT_WIDTH - 70.0
+    floor, ceiling, right = PLOT_HEIGHT - 22.0, 10.0, float(PLOT_WIDTH - PLOT_RIGHT)
 
     def place(step: int, value: float) -> tuple[float, float]:
         share = min(max(value / top, 0.0), 1.0)

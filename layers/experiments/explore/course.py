@@ -58,20 +58,21 @@ def course_of(scene: Scene) -> Course:
     faults = {stage: spoiled(state.broken)} if stage else {}
     if faults:
         walk = Walk(subject.network, subject.batch, faults)
-    parameters, recorder = walk.network.parameters().values(), walk.recorder
+    recorder, parameters = walk.recorder, walk.network.parameters()
+    learning = [p for name, p in parameters.items() if state.learns == "everything" or name == "embedding.table"]
     losses, probabilities = [float(walk.values["loss"])], [class_probabilities(walk.values["classifier"])]
     diverged = False
     with np.errstate(all="ignore"):
         for _ in range(state.steps):
-            before = [parameter.value for parameter in parameters]
-            for parameter in parameters:
+            before = [parameter.value for parameter in learning]
+            for parameter in learning:
                 parameter.value = parameter.value - state.rate * parameter.dense_grad()
             walk.network.zero_grad()
             recorder.calls.clear()
             loss, cache = walk.network.loss_forward(subject.batch)
             walk.network.loss_backward(cache, loss.dtype.type(1.0))
             if diverged := not is_finite(walk.network, float(loss)):
-                for parameter, value in zip(parameters, before):
+                for parameter, value in zip(learning, before):
                     parameter.value = value
                 break
             losses.append(float(loss))

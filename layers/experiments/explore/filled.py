@@ -46,9 +46,9 @@ class Filled(NamedTuple):
         return f"{self.left} = {joined} = {number(self.result)}"
 
 
-def number(x: float) -> str:
+def number(x: float, digits: int = DIGITS) -> str:
     """A number in few digits, with a true minus sign."""
-    return short(float(x), DIGITS).replace("-", "−")
+    return short(float(x), digits).replace("-", "−")
 
 
 def factor(x: float) -> str:

@@ -10,6 +10,7 @@ from engine.types import Array, Floats1d, Floats2d
 from layers import wave
 
 PLACES = {np.dtype(np.float32): 8, np.dtype(np.float64): 16}  # decimal digits that are shown
+MINUS = "\N{MINUS SIGN}"
 EXACT_DIGITS = 120  # in which the right value is computed
 
 
@@ -102,19 +103,21 @@ def closed(w: Floats1d, dz: Array, dtype: type) -> Way:
 
 
 def exact_way(w: Floats1d, dz: Array, dtype: type) -> dict[str, list[Decimal]]:
-    """The same in decimal arithmetic, of the numbers as they are in a type."""
-    with localcontext() as context, np.errstate(over="ignore"):
+    """The same in decimal arithmetic, of the numbers as they are in a type; as given, where it cannot hold them."""
+    with np.errstate(over="ignore"):
+        numbers: list[Array] = [a.astype(dtype).astype(np.float64) for a in (w, dz.real, dz.imag)]
+    if not np.isfinite(numbers).all():
+        numbers = [w, dz.real, dz.imag]
+    with localcontext() as context:
         context.prec = EXACT_DIGITS
-        x, dre, dim = ([Decimal(float(v)) for v in a.astype(dtype)] for a in (w, dz.real, dz.imag))
+        x, dre, dim = ([Decimal(float(v)) for v in a] for a in numbers)
         others = [[j for j in range(len(x)) if j != i] for i in range(len(x))]
         v = [sum((x[j] * x[j] for j in some), Decimal(0)).sqrt() for some in others]
         h = [d / s if s else Decimal(0) for d, s in zip(dim, v)]
         dw = [dre[i] + x[i] * sum((h[j] for j in some), Decimal(0)) for i, some in enumerate(others)]
         G = sum((one * one for one in x), Decimal(0)).sqrt()
         # E2: −dα/(s·G), with dα = G·(dim·cos α − dre·sin α), cos α = w/G and s = sin α = v/G.
-        terms = [
-            (dre[i] * v[i] - dim[i] * x[i]) / v[i] if v[i] and G else Decimal(0) for i in range(len(x))
-        ]
+        terms = [(dre[i] * v[i] - dim[i] * x[i]) / v[i] if v[i] and G else Decimal(0) for i in range(len(x))]
     return {"im": v, "dw": dw, "term": terms}
 
 
@@ -123,7 +126,7 @@ def digits(value: np.floating, exact: Decimal) -> Digits:
     if not np.isfinite(value):
         return Digits("", "∞" if np.isinf(value) else "not a number", "")
     places = PLACES[value.dtype] - 1
-    text, reference = f"{float(value):.{places}e}", f"{exact:.{places}e}"
+    text, reference = (f"{x:.{places}e}".replace("-", MINUS, x < 0) for x in (float(value), exact))
     mantissa, _, exponent = text.partition("e")
     right, _, right_exponent = reference.partition("e")
     if float(value) == 0.0 or int(exponent) != int(right_exponent):
@@ -134,7 +137,8 @@ def digits(value: np.floating, exact: Decimal) -> Digits:
 
 def shown(exact: Decimal) -> str:
     """The right number in the digits of float64."""
-    mantissa, _, exponent = f"{exact:.{PLACES[np.dtype(np.float64)] - 1}e}".partition("e")
+    text = f"{exact:.{PLACES[np.dtype(np.float64)] - 1}e}".replace("-", MINUS, exact < 0)
+    mantissa, _, exponent = text.partition("e")
     return mantissa + with_power(int(exponent))
 
 
@@ -144,5 +148,3 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def with_power(exponent: int) -> str:
     """·10ⁿ, nothing for 0."""
     return f"·10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
-
-

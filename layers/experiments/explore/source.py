@@ -1,4 +1,4 @@
-"""The network and the text that a state describes: a small random network, or a trained one cut to the text's tokens."""
+"""The network and the text of a state: a small random network, or a trained one cut to the text's tokens."""
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -43,10 +43,12 @@ class Scene(NamedTuple):
 
 
 class Source(Protocol):
-    """Where networks come from. fixed: whether its settings cannot be chosen."""
+    """Where networks come from; can be hashed. fixed: whether its settings cannot be chosen."""
 
     fixed: bool
     origin: str
+
+    def __hash__(self) -> int: ...
 
     def subject(self, state: State) -> tuple[Subject, list[int], str]:
         """The Subject of a state before tokens are moved, the dimensions shown, and what was left out.
@@ -65,7 +67,11 @@ class RandomNetworks:
         words = len(re.findall(r"\w+|[^\w\s]", state.text))
         if not words:
             raise UserError("text: has no word; type one to five")
-        fields = {"dimension": state.width, "position_encoding": state.positions, "block_form": state.block}
+        fields: dict[str, Any] = {
+            "dimension": state.width,
+            "position_encoding": state.positions,
+            "block_form": state.block,
+        }
         subject = random_subject(
             state.text, state.seed, state.label or None, longest=MOST_TOKENS,
             operation=state.operation, readout=state.readout, scope=state.scope, **fields,
@@ -84,7 +90,9 @@ class TrainedNetwork:
         config = run.network.config
         require_one_label(run, origin)
         if config.model != "wave" or config.blocks < 1:
-            raise UserError(f"{origin}: is no network with waves, which this page shows; take the run of a Wave Network")
+            raise UserError(
+                f"{origin}: is no network with waves, which this page shows; take the run of a Wave Network"
+            )
         self.run, self.origin = run, origin
 
     def subject(self, state: State) -> tuple[Subject, list[int], str]:

@@ -25,6 +25,7 @@ BREAKS = {
     "factor": "a factor 2 is forgotten",
     "path": "a path is missing",
 }
+LEARNERS = ("everything", "tokens")
 Moved = tuple[int, int, float]  # token, dimension, value
 
 
@@ -49,11 +50,12 @@ class State(Settings):
     dimension: int = setting(0, "dimension that is shown", minimum=0, maximum=WIDEST - 1)
     token: int = setting(1, "token whose numbers are filled in", minimum=0, maximum=MOST_TOKENS - 1)
     steps: int = setting(0, "gradient steps taken", minimum=0, maximum=MOST_STEPS)
+    learns: str = setting("everything", "what a gradient step moves", choices=LEARNERS)
     rate: float = setting(0.1, "learning rate", minimum=0.001, maximum=10.0)
     broken: str = setting("none", "what is wrong with a gradient", choices=BREAKS)
-    at: str = setting("combined", "stage whose backward is broken")
+    at: str = setting("classifier", "stage whose backward is broken")
     step: int = setting(0, "equations of backward stepped through", minimum=0, maximum=99)
-    grow: float = setting(0.0, "decades by which a token grows", minimum=0.0, maximum=24.0)
+    grow: float = setting(6.0, "decades by which a token grows", minimum=0.0, maximum=24.0)
     moved: tuple = setting((), "values of tokens moved by hand")
 
     def __post_init__(self) -> None:
@@ -71,13 +73,13 @@ class State(Settings):
 
     def query(self, **changes: Any) -> str:
         """The query string of this state, or of one with some fields changed; defaults are left out."""
-        state = self.replace(**changes) if changes else self
+        values = {**vars(self), **changes}
         pairs: list[tuple[str, Any]] = [
-            (name, getattr(state, name))
-            for name, field in state.fields().items()
-            if name != "moved" and getattr(state, name) != field.default
+            (name, values[name])
+            for name, field in self.fields().items()
+            if name != "moved" and values[name] != field.default
         ]
-        pairs += [(f"x.{token}.{dimension}", repr(value)) for token, dimension, value in state.moved]
+        pairs += [(f"x.{token}.{dimension}", repr(value)) for token, dimension, value in values["moved"]]
         return urlencode(pairs)
 
 
@@ -88,16 +90,20 @@ def state_of(pairs: Sequence[tuple[str, str]]) -> State:
     """
     fields: dict[str, Any] = {}
     moved: dict[tuple[int, int], float] = {}
+    names = [field for field in State.fields() if field != "moved"]
+    given: set[str] = set()
     for name, text in pairs:
-        key, value = (name, text) if not name.startswith("x.") else moved_value(name, text)
-        known = moved if isinstance(key, tuple) else fields
-        if key in known:
+        if name in given:
             raise UserError(f"{sanitize(name, 40)}: is given twice; leave one out")
-        if known is fields and (name not in State.fields() or name == "moved"):
-            names = [field for field in State.fields() if field != "moved"]
+        given.add(name)
+        if name.startswith("x."):
+            place, value = moved_value(name, text)
+            moved[place] = value
+        elif name in names:
+            fields[name] = text
+        else:
             hint = nearest(name[:40], names) or f"; there are {', '.join(names)}, and x.TOKEN.DIMENSION"
             raise UserError(f"{sanitize(name, 40)}: there is no such name{hint}")
-        known[key] = value  # type: ignore[index]
     try:
         return State(**fields).moved_to((*place, value) for place, value in moved.items())
     except UserError as error:

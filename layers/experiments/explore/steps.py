@@ -78,12 +78,12 @@ def names_of(name: str, value: Any) -> list[str]:
 
 
 class Shown(NamedTuple):
-    """What is shown of arrays. tokens: names of the first rows of arrays with a row for each of `count` tokens;
+    """What is shown of arrays. tokens: names of the first rows of arrays with a row for each token, `rows` of them;
     dimensions: columns of arrays that are `width` wide.
     """
 
     tokens: Sequence[str]
-    count: int
+    rows: int
     dimensions: Sequence[int]
     width: int
 
@@ -111,7 +111,7 @@ def step_of(
         uses = sum(name in s.inputs for s in walk.stages)
         about = {} if uses > 1 else checks
         note = f", one of its {uses} uses" if uses > 1 else ""
-        rows = shown._replace(count=-1) if name in stage.parameters else shown  # a parameter has no row for a token
+        rows = shown._replace(rows=-1) if name in stage.parameters else shown  # a parameter has no row for a token
         returned += tables(title + note, name, gradient, about, rows)
     return Step(
         equation.number, equation.name, stage.title,
@@ -143,7 +143,7 @@ def table(title: str, array: Array, check: Comparison | None, shown: Shown) -> T
     """The Table of an array."""
     whole = np.atleast_2d(array)
     columns = list(shown.dimensions) if whole.shape[1] == shown.width else list(range(min(whole.shape[1], COLUMNS)))
-    heads = list(shown.tokens) if array.ndim == 2 and len(whole) == shown.count else [""] * min(len(whole), ROWS)
+    heads = list(shown.tokens) if array.ndim == 2 and len(whole) == shown.rows else [""] * min(len(whole), ROWS)
     rows = len(heads)
     part = whole[:rows][:, columns]
     largest = float(np.nanmax(abs(part), initial=0.0))
@@ -160,4 +160,3 @@ def cell(value: float, largest: float) -> Cell:
     """The Cell of a number."""
     share = abs(value) / largest if largest > 0 and np.isfinite(value) else 0.0
     return Cell(number(value), f"{'n' if value < 0 else 'p'}{round(HEAT * share)}")
-

@@ -142,7 +142,7 @@ def sliders_of(found: Computation) -> list[Slider]:
     table = found.quantities["embedding.table"]
     largest = float(abs(scene.values[:, scene.dimensions]).max())
     reach = RANGE if 0.25 * RANGE <= largest <= RANGE else nice_top(np.array([largest])) * (1 if largest > 1 else 3)
-    numeric = {e.index[0]: v for e, v in found.checks.of_entries.items() if e.name == "embedding.table"}
+    numeric = {e.place[0]: v for e, v in found.checks.of_entries.items() if e.name == "embedding.table"}
     assert table.gradient is not None
     scale, sliders = float(abs(table.gradient).max()), []
     for row in shown_rows(scene):
@@ -170,11 +170,19 @@ def waves_of(found: Computation) -> list[Wave]:
         longest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
         caption = f"{picture.circle} = {picture.radius:.4g}"
         circle = circle_of(
-            f"{name}: {picture.title}", caption, picture.radius, tokens, z, gradient, numeric, longest, scene.state.token
+            f"{name}: {picture.title}",
+            caption,
+            picture.radius,
+            tokens,
+            z,
+            gradient,
+            numeric,
+            longest,
+            scene.state.token,
         )
         rows = [
             Row(
-                token, f"c{i % 8}", complex_text(z[i]), f"{math.degrees(math.atan2(z[i].imag, z[i].real)):.1f}°",
+                token, f"c{i % 8}", complex_text(z[i]), degrees(z[i]),
                 complex_text(gradient[i]), complex_text(numeric[i]), agree(gradient[i], numeric[i], longest),
             )
             for i, token in enumerate(tokens)
@@ -183,10 +191,15 @@ def waves_of(found: Computation) -> list[Wave]:
     return waves
 
 
+def degrees(z: complex) -> str:
+    """The phase of a number."""
+    return f"{math.degrees(math.atan2(z.imag, z.real)):.0f}°".replace("-", "−")
+
+
 def complex_text(z: complex) -> str:
     """A complex number as people write it."""
     sign = "−" if z.imag < 0 else "+"
-    return f"{number(z.real)} {sign} {number(abs(z.imag))}i"
+    return f"{number(z.real, 3)} {sign} {number(abs(z.imag), 3)}i"
 
 
 def interference_term(found: Computation) -> tuple[Any, float]:
