@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.types import Array
 from layers.experiments.explore.checks import Checks, Entry, check_walk
-from layers.experiments.explore.course import Course, broken_stage, course_of
+from layers.experiments.explore.course import Course, course_of, short_name
 from layers.experiments.explore.source import Scene, Source, scene_of
 from layers.experiments.explore.state import State
 from layers.experiments.trace.trace import Trace
@@ -46,10 +46,9 @@ def compute(source: Source, state: State) -> Computation:
     """The Computation of a state. Raises UserError for what cannot be shown."""
     # What only says what is looked at makes no difference.
     found = remembered(source, state.replace(step=0, token=0, grow=0.0))
-    chosen = state.replace(moved=found.scene.state.moved, dimension=found.scene.state.dimension)
-    return found._replace(
-        scene=found.scene._replace(state=chosen.replace(token=min(state.token, found.scene.tokens - 1)))
-    )
+    token = min(state.token, found.scene.tokens - 1)
+    chosen = found.scene.state.replace(step=state.step, token=token, grow=state.grow)
+    return found._replace(scene=found.scene._replace(state=chosen))
 
 
 @lru_cache(maxsize=KEPT)
@@ -57,9 +56,10 @@ def remembered(source: Source, state: State) -> Computation:
     """compute(), of a state that was computed lately without computing it again."""
     scene = scene_of(source, state)
     course = course_of(scene)
+    scene = scene._replace(state=scene.state.replace(at=short_name(course.at)))
     walk = course.walk
     quantities = quantities_of(walk)
-    broken = broken_stage(scene, [stage.name for stage in walk.stages])
+    broken = "" if state.broken == "none" else course.at
     right = course_of(scene._replace(state=scene.state.replace(broken="none"))) if broken and state.steps else None
     entries = [
         Entry(f"blocks.0.{wave}.{part}", (token, scene.k))

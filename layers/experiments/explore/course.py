@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.support.errors import UserError
+from engine.support.text import sanitize
 from engine.types import Floats1d, Floats2d
 from layers.experiments.explore.source import Scene
+from layers.experiments.trace.stages import TITLES
 from layers.experiments.trace.walk import Walk
 from layers.standard.softmax_cross_entropy import log_softmax
 from layers.wave import Wave
@@ -17,20 +20,26 @@ from layers.wave import Wave
 class Course(NamedTuple):
     """walk: of the text after the last step. losses: (n + 1,); probabilities: (n + 1, C), before and after each step.
 
-    diverged: the steps were ended, since the next would have led to numbers that are not finite.
+    diverged: the steps were ended, since the next would have led to numbers that are not finite. at: name of the stage
+    whose backward is broken, or would be.
     """
 
     walk: Walk
+    at: str
     losses: Floats1d
     probabilities: Floats2d
     diverged: bool
 
 
-def broken_stage(scene: Scene, names: list[str]) -> str:
-    """The name of the stage whose backward is broken, "" for none. names: of all stages."""
-    if scene.state.broken == "none":
-        return ""
-    return next((name for name in names if short_name(name) == scene.state.at), "")
+def breakable_stage(at: str, names: list[str]) -> str:
+    """The name of the stage that a state calls `at`; where this network has none of this name, that of the logits.
+
+    names: of all stages. Raises UserError for a name that no network has.
+    """
+    found = {short_name(name): name for name in names}
+    if at not in found and at.rpartition(".")[2] not in TITLES:
+        raise UserError(f"at: there is no stage {sanitize(at, 40)!r}; there are {', '.join(found)}")
+    return found.get(at, "classifier")
 
 
 def short_name(name: str) -> str:
@@ -54,8 +63,8 @@ def course_of(scene: Scene) -> Course:
     """The Course of a Scene."""
     state, subject = scene.state, scene.subject
     walk = Walk(subject.network, subject.batch)
-    stage = broken_stage(scene, [stage.name for stage in walk.stages])
-    faults = {stage: spoiled(state.broken)} if stage else {}
+    at = breakable_stage(state.at, [stage.name for stage in walk.stages])
+    faults = {} if state.broken == "none" else {at: spoiled(state.broken)}
     if faults:
         walk = Walk(subject.network, subject.batch, faults)
     recorder, parameters = walk.recorder, walk.network.parameters()
@@ -79,7 +88,7 @@ def course_of(scene: Scene) -> Course:
             probabilities.append(class_probabilities(cache.logits))
         if state.steps:
             walk = Walk(walk.network, subject.batch, faults)
-    return Course(walk, np.array(losses), np.array(probabilities), diverged)
+    return Course(walk, at, np.array(losses), np.array(probabilities), diverged)
 
 
 def class_probabilities(logits: Floats2d) -> Floats1d:

@@ -1,20 +1,14 @@
 """The network and the text of a state: a small random network, or a trained one cut to the text's tokens."""
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from engine.support.errors import UserError
+from engine.support.text import sanitize
 from engine.types import Floats2d
 from layers.experiments.explore.state import MOST_TOKENS, WIDEST, State
-from layers.experiments.trace.subject import (
-    Subject,
-    class_number,
-    one_text,
-    random_subject,
-    require_one_label,
-)
+from layers.experiments.trace.subject import CLASSES, WORD, Subject, one_text, random_subject, require_one_label
 from layers.networks import build_network
 
 if TYPE_CHECKING:
@@ -64,9 +58,10 @@ class RandomNetworks:
     fixed, origin = False, "random network"
 
     def subject(self, state: State) -> tuple[Subject, list[int], str]:
-        words = len(re.findall(r"\w+|[^\w\s]", state.text))
+        words = len(WORD.findall(state.text))
         if not words:
             raise UserError("text: has no word; type one to five")
+        require_class(state.label, CLASSES)
         fields: dict[str, Any] = {
             "dimension": state.width,
             "position_encoding": state.positions,
@@ -107,11 +102,12 @@ class TrainedNetwork:
         place = {row: i for i, row in enumerate(rows)}
         ids = np.array([place[i] for i in batch.ids.tolist()], np.int64)
         unlabelled = one_text(ids, 0)._replace(sentence_offsets=batch.sentence_offsets)
-        number = class_number(state.label, run.classes) if state.label else int(network.forward(unlabelled)[0].argmax())
+        require_class(state.label, run.classes)
+        predicted = int(network.forward(unlabelled)[0].argmax())
+        number = run.classes.index(state.label) if state.label else predicted
         batch = unlabelled._replace(labels=np.array([number], np.int64))
-        subject = Subject(network, batch, run.vocabulary.names(np.array(rows))[:0], run.classes, self.origin)
         names = run.vocabulary.names(np.array(rows))
-        subject = subject._replace(tokens=[names[i] for i in ids])
+        subject = Subject(network, batch, [names[i] for i in ids], run.classes, self.origin)
         d, left_out = run.settings.network.dimension, []
         sizes = abs(network.embedding.table.value).mean(axis=0)
         dimensions = sorted(np.argsort(-sizes, kind="stable")[:WIDEST].tolist())
@@ -121,6 +117,13 @@ class TrainedNetwork:
             left_out.append(f"of {d} dimensions the {WIDEST} in which these tokens have the largest values")
         note = f"Shown are {' and '.join(left_out)}; all of them are computed and checked." if left_out else ""
         return subject, dimensions, note
+
+
+def require_class(label: str, classes: list[str]) -> None:
+    """Raise UserError for a label that is no class; "" is the usual one."""
+    if label and label not in classes:
+        known = ", ".join(classes[:20]) + (", …" if len(classes) > 20 else "")
+        raise UserError(f"label: there is no class {sanitize(label, 40)!r}; the classes are {known}")
 
 
 def cut_to_rows(network: Any, rows: Any) -> Any:

@@ -4,6 +4,7 @@ So a link repeats what it shows, "back" undoes, and the server remembers nothing
 """
 
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,11 @@ class State(Settings):
         """The value to which a token was moved in a dimension; None where it was not."""
         return next((value for t, k, value in self.moved if (t, k) == (token, dimension)), None)
 
+    @property
+    def drawn(self) -> str:
+        """What tells whether the same values are drawn: a form sends it with those it shows, lest they move others."""
+        return str(zlib.crc32(f"{self.width} {self.seed} {self.text}".encode()))
+
     def moved_to(self, moved: Iterable[Moved]) -> "State":
         """The state with other moved values, in order."""
         return self.replace(moved=tuple(sorted(moved)))
@@ -84,7 +90,7 @@ class State(Settings):
 
 
 def state_of(pairs: Sequence[tuple[str, str]]) -> State:
-    """The state that the pairs of a query string describe.
+    """The state that the pairs of a query string describe. `of` says of which state the moved values are.
 
     Raises UserError, one line, for a name or a value that is not allowed, and for a name given twice.
     """
@@ -92,6 +98,7 @@ def state_of(pairs: Sequence[tuple[str, str]]) -> State:
     moved: dict[tuple[int, int], float] = {}
     names = [field for field in State.fields() if field != "moved"]
     given: set[str] = set()
+    of = ""
     for name, text in pairs:
         if name in given:
             raise UserError(f"{sanitize(name, 40)}: is given twice; leave one out")
@@ -99,13 +106,16 @@ def state_of(pairs: Sequence[tuple[str, str]]) -> State:
         if name.startswith("x."):
             place, value = moved_value(name, text)
             moved[place] = value
+        elif name == "of":
+            of = text
         elif name in names:
             fields[name] = text
         else:
             hint = nearest(name[:40], names) or f"; there are {', '.join(names)}, and x.TOKEN.DIMENSION"
             raise UserError(f"{sanitize(name, 40)}: there is no such name{hint}")
     try:
-        return State(**fields).moved_to((*place, value) for place, value in moved.items())
+        state = State(**fields)
+        return state if of not in ("", state.drawn) else state.moved_to((*p, value) for p, value in moved.items())
     except UserError as error:
         raise UserError(sanitize(str(error), 300)) from None
 

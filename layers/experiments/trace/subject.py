@@ -19,6 +19,7 @@ from layers.networks.text_classifier import TextClassifier
 if TYPE_CHECKING:
     from engine.training.trained_run import OpenRun
 
+WORD = re.compile(r"\w+|[^\w\s]")  # or a punctuation mark
 CLASSES = ["0", "1", "2"]  # of a random network
 DIMENSION, HIDDEN, HEADS = 4, 5, 2
 
@@ -46,7 +47,7 @@ def random_subject(
     default the usual number. fields: of the network's config, where they differ; None for the usual value. label: name
     of a class, by default the first. Raises UserError for an unknown one.
     """
-    words = islice(re.finditer(r"\w+|[^\w\s]", text), (longest or DataConfig().max_tokens) - 1)
+    words = islice(WORD.finditer(text), (longest or DataConfig().max_tokens) - 1)
     tokens = [FIRST, *(match.group() for match in words)]
     # A "[CLS]" of the text is in pieces.
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens[1:]), start=1)}
