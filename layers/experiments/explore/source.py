@@ -97,6 +97,7 @@ class TrainedNetwork:
         batch = encode_plain_texts(run.settings.data, run.vocabulary, [state.text])
         if not len(batch.ids):
             raise UserError("text: has no token that the run knows; type other words")
+        tokens = run.vocabulary.names(batch.ids)
         rows = list(dict.fromkeys(batch.ids.tolist()))  # in order of appearance
         network = cut_to_rows(run.network, np.array(rows))
         place = {row: i for i, row in enumerate(rows)}
@@ -106,8 +107,7 @@ class TrainedNetwork:
         predicted = int(network.forward(unlabelled)[0].argmax())
         number = run.classes.index(state.label) if state.label else predicted
         batch = unlabelled._replace(labels=np.array([number], np.int64))
-        names = run.vocabulary.names(np.array(rows))
-        subject = Subject(network, batch, [names[i] for i in ids], run.classes, self.origin)
+        subject = Subject(network, batch, tokens, run.classes, self.origin)
         d, left_out = run.settings.network.dimension, []
         sizes = abs(network.embedding.table.value).mean(axis=0)
         dimensions = sorted(np.argsort(-sizes, kind="stable")[:WIDEST].tolist())
@@ -138,6 +138,11 @@ def cut_to_rows(network: Any, rows: Any) -> Any:
     return cut
 
 
+def is_same(value: float, drawn: float) -> bool:
+    """Whether a value that a slider sends is the one it was given: browsers round it to fifteen digits."""
+    return abs(value - drawn) <= 1e-13 * max(abs(drawn), 1.0)
+
+
 def scene_of(source: Source, state: State) -> Scene:
     """The Scene of a state. Raises UserError where there is none."""
     subject, dimensions, note = source.subject(state)
@@ -147,7 +152,7 @@ def scene_of(source: Source, state: State) -> Scene:
     moved = [
         (row, i, value)
         for row, i, value in state.moved
-        if row in rows and i < len(dimensions) and value != values[row, dimensions[i]]
+        if row in rows and i < len(dimensions) and not is_same(value, float(values[row, dimensions[i]]))
     ]
     state = state.moved_to(moved).replace(
         dimension=min(state.dimension, len(dimensions) - 1), token=min(state.token, shown - 1)

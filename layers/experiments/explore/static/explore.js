@@ -30,7 +30,7 @@ document.addEventListener("click", async (event) => {
 // While a slider moves the address stays; when it is let go the state becomes a step that can be undone.
 document.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
-  if (ctx.sourceEvent?.type !== "input") ctx.push = "true";
+  if (["change", "submit", "click"].includes(ctx.sourceEvent?.type)) ctx.push = "true";
 });
 document.addEventListener("htmx:before:history:update", (event) => {
   event.detail.history.path = event.detail.response.headers.get("x-state") ?? event.detail.history.path;

@@ -71,7 +71,8 @@ def test_values_that_move_nothing_are_left_out_of_the_link(client):
     text = page(client)
     fields = re.findall(r'name="(x\.\d\.\d)"[^>]*?value="([^"]*)"', text)
     assert len(fields) == 6
-    assert client.get("/", params=dict(fields), headers=HTML).headers["x-state"] == "/?"
+    for sent in (dict(fields), {name: f"{float(value):.15g}" for name, value in fields}):  # as browsers round it
+        assert client.get("/", params=sent, headers=HTML).headers["x-state"] == "/?"
     assert client.get("/", params={"x.5.7": "1"}, headers=HTML).headers["x-state"] == "/?"  # a dimension it lacks
 
 
