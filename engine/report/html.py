@@ -138,7 +138,7 @@ def plain_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def mathml_converter(what: str = "--html") -> Callable[[str], str]:
+def mathml_converter(what: str = "--html", extra: str = "plots") -> Callable[[str], str]:
     """A function LaTeX → MathML, which browsers draw without a script.
 
     Raises UserError that names `what` and the extra where latex2mathml is not installed.
@@ -146,8 +146,6 @@ def mathml_converter(what: str = "--html") -> Callable[[str], str]:
     try:
         from latex2mathml.converter import convert
     except ImportError:
-        raise UserError(
-            f"{what}: formulas need latex2mathml, which is not installed; {install_extra('plots')}"
-        ) from None
+        raise UserError(f"{what}: formulas need latex2mathml, which is not installed; {install_extra(extra)}") from None
     # Fractions and sums in full size, yet in the line.
     return lambda latex: convert(latex).strip().replace("<math ", '<math displaystyle="true" ', 1)

@@ -84,4 +84,4 @@ def class_options(view: View) -> list[tuple[str, str]]:
 @cache
 def converter() -> Any:
     """LaTeX → MathML, each formula once."""
-    return cache(mathml_converter("explore"))
+    return cache(mathml_converter("explore", "explore"))

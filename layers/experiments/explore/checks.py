@@ -21,6 +21,7 @@ from layers.wave import Wave
 
 POINTS = (-2.0, -1.0, 1.0, 2.0)
 STEPS = (1e-3, 6e-5, 4e-6)  # of the size of the array: the smaller ones where the loss bends too sharply
+ENTRIES = 1 << 20  # of an array of all copies of a text
 ACCURATE = 1e-8  # an estimated error of this share needs no smaller step
 RELATIVE, OF_LARGEST, OF_ROUNDING = 1e-6, 1e-10, 100.0  # what the tolerance is made of
 BENT = 1e-2  # a fourth difference of this share of the slope says that there is none
@@ -141,9 +142,12 @@ class Slope(NamedTuple):
 
 
 def slopes(walk: Walk, moves: Sequence[Move]) -> list[Slope]:
-    """The Slope of each Move, in one forward pass."""
+    """The Slope of each Move, in one forward pass, or in several where the text and the network are large."""
     weights = walk.logit_slopes()[0]
-    f = Copies(walk, moves).logits() @ weights
+    widest = max(np.size(value) for value in walk.values.values() if not isinstance(value, Wave))
+    at_once = max(1, ENTRIES // (len(POINTS) * widest))
+    parts = [moves[start : start + at_once] for start in range(0, len(moves), at_once)]
+    f = np.concatenate([Copies(walk, part).logits() for part in parts]) @ weights
     minus2, minus1, plus1, plus2 = f.reshape(-1, 4).T
     centre = float(walk.values["classifier"][0] @ weights)
     h = np.array([move.step for move in moves])

@@ -19,7 +19,7 @@ def explore(run_dir: str | None, host: str, port: int, names: tuple[str, ...]) -
     from engine.web.server import require_web, run
 
     require_web("explore")
-    mathml_converter("explore")
+    mathml_converter("explore", "explore")
     from layers.experiments.explore.app import make_application
     from layers.experiments.explore.source import RandomNetworks, Source, TrainedNetwork
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from layers.experiments.explore import checks
 from layers.experiments.explore.checks import Entry, check_walk
 from layers.experiments.explore.computation import compute
 from layers.experiments.explore.course import course_of, short_name, spoiled
@@ -55,8 +56,8 @@ def test_a_gradient_wrong_by_a_millionth_is_found():
     scene = scene_of(SOURCE, State())
     walk = Walk(scene.subject.network, scene.subject.batch)
     quantities = [q._replace(gradient=q.gradient * (1 + 4e-6)) for q in quantities_of(walk) if q.gradient is not None]
-    checks = check_walk(walk, quantities, [])
-    assert sum(check.verdict == "WRONG" for check in checks.of_arrays.values()) > 30
+    found = check_walk(walk, quantities, [])
+    assert sum(check.verdict == "WRONG" for check in found.of_arrays.values()) > 30
 
 
 def test_the_numbers_are_those_of_a_trace():
@@ -81,6 +82,18 @@ def test_entries_of_different_arrays_do_not_disturb_each_other():
     together = check_walk(walk, quantities, several).of_entries
     for entry in several:
         assert check_walk(walk, quantities, [entry]).of_entries[entry] == pytest.approx(together[entry], rel=1e-9)
+
+
+def test_a_large_text_is_checked_in_parts(monkeypatch):
+    """With the same results, since copies of a text do not see each other."""
+    scene = scene_of(SOURCE, State())
+    walk = Walk(scene.subject.network, scene.subject.batch)
+    whole = check_walk(walk, quantities_of(walk), [Entry("pooling", (0, 1))])
+    monkeypatch.setattr(checks, "ENTRIES", 500)
+    parts = check_walk(walk, quantities_of(walk), [Entry("pooling", (0, 1))])
+    assert parts.of_entries == pytest.approx(whole.of_entries, rel=1e-9)
+    for name, check in whole.of_arrays.items():
+        assert parts.of_arrays[name].numeric == pytest.approx(check.numeric, rel=1e-7, abs=1e-12)
 
 
 def test_steps_lower_the_loss_and_a_wrong_sign_raises_it():
