@@ -174,7 +174,7 @@ def plot_of(title: str, lines: Sequence[tuple[str, str, Floats1d]], top: float, 
         chosen = np.unique(np.linspace(0, len(values) - 1, POINTS).round().astype(int))
         points = [place(int(i), float(values[i])) for i in chosen]
         curves.append(Curve(label, kind, " ".join(f"{x:.1f},{y:.1f}" for x, y in points), points[-1][1]))
-    ticks = [(place(0, top * i / TICKS)[1], f"{top * i / TICKS:.2g}") for i in range(TICKS + 1)]
+    ticks = [(place(0, top * i / TICKS)[1], f"{top * i / TICKS:.3g}") for i in range(TICKS + 1)]
     return Plot(title, apart(curves), ticks, steps)
 
 
