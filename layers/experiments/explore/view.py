@@ -66,7 +66,6 @@ class View(NamedTuple):
     verdict: str
     ok: bool
     loss: str
-    slowest: str
     tokens: Sequence[tuple[str, str]]
     sliders: Sequence[Slider]
     others: Sequence[tuple[str, str]]
@@ -109,7 +108,6 @@ def view_of(source: Source, state: State) -> View:
         verdict=verdict_line(found.trace),
         ok=found.trace.ok,
         loss=f"{float(walk.values['loss']):.4g}",
-        slowest="",
         tokens=[(token, f"c{i % 8}") for i, token in enumerate(tokens)],
         sliders=sliders_of(found),
         others=[(f"x.{t}.{i}", repr(v)) for t, i, v in state.moved if i != state.dimension],
