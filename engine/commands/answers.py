@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
 
 from engine.data.blocks import stream_chunks
@@ -25,6 +24,7 @@ from engine.data.texts import shown
 from engine.data.writing import TableWriter, checked_suffix, table_writer, text_writer
 from engine.support.errors import UserError
 from engine.support.files import write_whole
+from engine.support.output import echo, takes_unicode
 from engine.training.prediction import Predictor, chosen
 from engine.types import Floats1d, Floats2d
 
@@ -129,7 +129,7 @@ def answers(
         }
         for text, row, each in zip(texts, rows, probabilities.tolist())
     )
-    return "".join([json.dumps(line, ensure_ascii=False) + "\n" for line in lines])
+    return "".join([json.dumps(line, ensure_ascii=not takes_unicode()) + "\n" for line in lines])
 
 
 def answers_of_sets(
@@ -142,7 +142,7 @@ def answers_of_sets(
         if as_json:
             named = {name: round(p, DIGITS) for name, p in zip(classes, row.tolist())}
             line = {"text": text, "labels": [classes[c] for c in found], "probabilities": named}
-            lines.append(json.dumps(line, ensure_ascii=False))
+            lines.append(json.dumps(line, ensure_ascii=not takes_unicode()))
         else:
             lines.append("\t".join(f"{classes[c]}\t{row[c]:.4f}" for c in found))
     return "".join([line + "\n" for line in lines])
@@ -229,10 +229,10 @@ def label_file(
         text = io.StringIO()
         writer = text_writer(text, ".jsonl" if as_json else ".csv", table.names, added)
         for _ in labelled(predictor, table, wanted, writer):
-            click.echo(text.getvalue(), nl=False)
+            echo(text.getvalue(), nl=False, data=True)
             text.seek(0)
             text.truncate()
-        click.echo(text.getvalue(), nl=False)
+        echo(text.getvalue(), nl=False, data=True)
         return
     suffix, packed = checked_suffix(output), output.lower().endswith(".gz")
     counts = np.zeros(2, np.int64)
