@@ -23,6 +23,7 @@ from engine.training.launchers import speaks
 
 DEFAULT = "train"  # the command that runs where the arguments name none
 COLUMN_WIDTH = 100  # of help texts
+LONGEST_ERROR = 1500  # characters
 
 
 class LazyCommand(click.Command):
@@ -96,7 +97,7 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
             current()
         code = group.main(arguments, prog_name=command_name(), standalone_mode=False)
     except UserError as error:
-        echo(f"error: {sanitize(str(error))}", err=True)
+        tell_error(str(error))
         return 2
     except click.ClickException as error:
         if speaks():
@@ -106,12 +107,12 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
         return error.exit_code
     except MemoryError as error:
         remedy = "lower the dimension, the size of the vocabulary or the texts at a time"
-        echo(f"error: too little memory ({first_line(error)}); {remedy}", err=True)
+        tell_error(f"too little memory ({first_line(error)}); {remedy}")
         return 2
     except OSError as error:  # unexpected; click itself ends silently where the reader of a pipe has gone
         where = "standard input or output" if error.filename is None else repr(str(error.filename))
         reason, remedy = error.strerror or first_line(error), "see to the name, the permissions and the free space"
-        echo(f"error: {where}: {reason}; {remedy}", err=True)
+        tell_error(f"{where}: {reason}; {remedy}")
         give_up_output()
         return 2
     except Interrupted as stop:
@@ -124,6 +125,11 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
         echo(f"stopped by SIGINT at once{saved}", err=True)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def tell_error(text: str) -> None:
+    """Print an error on one line, however long the names in it are."""
+    echo(f"error: {sanitize(text, LONGEST_ERROR)}", err=True)
 
 
 def can_be_resumed(group: DefaultGroup, arguments: list[str]) -> bool:

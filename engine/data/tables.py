@@ -74,8 +74,9 @@ def split_label(text: str) -> tuple[str, str]:
     """(label, what follows) of a text with a label of fastText in front; ("", text) without."""
     if not text.startswith(FASTTEXT_LABEL):
         return "", text
-    label, *rest = text.removeprefix(FASTTEXT_LABEL).split(None, 1)
-    return label, rest[0] if rest else ""
+    match = re.match(r"(\S*)\s*(.*)", text.removeprefix(FASTTEXT_LABEL), re.DOTALL)
+    assert match is not None
+    return match[1], match[2]
 
 
 def tsv_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: bool = True) -> Table:
