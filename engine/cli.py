@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib
 import io
-import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -17,12 +16,14 @@ from engine import __version__
 from engine.support.command import command_name
 from engine.support.errors import UserError, first_line
 from engine.support.implementation import current
+from engine.support.output import echo, give_up_output, open_closed_streams
 from engine.support.text import sanitize
 from engine.training.interrupt import Interrupted
 from engine.training.launchers import speaks
 
 DEFAULT = "train"  # the command that runs where the arguments name none
 COLUMN_WIDTH = 100  # of help texts
+LONGEST_ERROR = 1500  # characters
 
 
 class LazyCommand(click.Command):
@@ -86,6 +87,7 @@ def command_group(help: str, commands: Iterable[LazyCommand]) -> DefaultGroup:
 
 def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
     """Run a command of a group and return its exit code: 2 for what the user can mend, 129 and more for signals."""
+    open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # where it has no sign for a character, its number
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -95,44 +97,42 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
             current()
         code = group.main(arguments, prog_name=command_name(), standalone_mode=False)
     except UserError as error:
-        click.echo(f"error: {sanitize(str(error))}", err=True)
+        tell_error(str(error))
         return 2
     except click.ClickException as error:
         if speaks():
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            echo(said.getvalue(), err=True, nl=False)
         return error.exit_code
     except MemoryError as error:
         remedy = "lower the dimension, the size of the vocabulary or the texts at a time"
-        click.echo(f"error: too little memory ({first_line(error)}); {remedy}", err=True)
+        tell_error(f"too little memory ({first_line(error)}); {remedy}")
         return 2
     except OSError as error:  # unexpected; click itself ends silently where the reader of a pipe has gone
         where = "standard input or output" if error.filename is None else repr(str(error.filename))
         reason, remedy = error.strerror or first_line(error), "see to the name, the permissions and the free space"
-        click.echo(f"error: {where}: {reason}; {remedy}", err=True)
+        tell_error(f"{where}: {reason}; {remedy}")
         give_up_output()
         return 2
     except Interrupted as stop:
         with contextlib.suppress(OSError):  # of a terminal that has been closed
-            click.echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
+            echo(f"stopped by {stop}: saved; continue with --resume {stop.run_path}", err=True)
         give_up_output()
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         saved = "; what was saved before can be continued with --resume" if can_be_resumed(group, arguments) else ""
-        click.echo(f"stopped by SIGINT at once{saved}", err=True)
+        echo(f"stopped by SIGINT at once{saved}", err=True)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def tell_error(text: str) -> None:
+    """Print an error on one line, however long the names in it are."""
+    echo(f"error: {sanitize(text, LONGEST_ERROR)}", err=True)
 
 
 def can_be_resumed(group: DefaultGroup, arguments: list[str]) -> bool:
     """Whether the command of these arguments has an option --resume."""
     name = arguments[0] if arguments and arguments[0] in group.lazy else DEFAULT
     return any("--resume" in option.opts for option in group.loaded(name).params)
-
-
-def give_up_output() -> None:
-    """Where standard output or error takes no more, drop what is left, which would fail once more at the end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -5,7 +5,6 @@ each array behind it.
 """
 
 import hashlib
-import json
 import mmap
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays.array_file import TYPES
+from engine.support.files import parse_json, require_no_stream
 from engine.types import Array
 
 LENGTH_BYTES = 8
@@ -31,6 +31,7 @@ def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> 
     loaded when it is, and copied where it is written to. So they stay what they are where another file is renamed to
     this name, but not where bytes are written into this one. OSError, or DamagedFile.
     """
+    require_no_stream(path)
     with open(path, "rb") as file:
         if mapped:
             found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
@@ -50,10 +51,10 @@ def arrays_in(content: Any) -> dict[str, Array]:
     """The arrays in the bytes of a safetensors file, by name. DamagedFile where they are no such file."""
     begin = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
     try:
-        header = json.loads(content[LENGTH_BYTES:begin])
+        header = parse_json(bytes(content[LENGTH_BYTES:begin]))
         header.pop("__metadata__", None)
         return {name: array_at(content, begin, **place) for name, place in header.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFile(f"it is no safetensors file: {error}") from None
 
 

@@ -17,6 +17,7 @@ from engine.commands.options import (
     to_json,
     with_option,
 )
+from engine.support.output import echo
 from engine.support.text import format_table, sanitize
 
 SHOWN_CLASSES = 10  # of the largest, and of the worst
@@ -75,15 +76,15 @@ def evaluate_command(project: Project) -> click.Command:
         classes = [row._asdict() for row in result.classes]
         if as_json:
             figures = {name: value for name, value in result._asdict().items() if value is not None}
-            click.echo(to_json({**figures, "classes": classes}))
+            echo(to_json({**figures, "classes": classes}))
             return
-        click.echo(f"\n{class_table(classes, all_classes)}\n")
+        echo(f"\n{class_table(classes, all_classes)}\n")
         accuracy, macro_f1 = f"accuracy {100 * result.accuracy:.2f} %", f"macro F1 {100 * result.macro_f1:.2f} %"
         if result.micro_f1 is not None:
             accuracy, macro_f1 = f"micro F1 {100 * result.micro_f1:.2f} %", f"{macro_f1}, subset {accuracy}"
         error = result.calibration_error
         calibration = "" if error is None else f", expected calibration error {100 * error:.2f} %"
-        click.echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}{calibration}")
+        echo(f"{accuracy}, {macro_f1}, loss {result.loss:.4f}{calibration}")
 
     return evaluate
 

@@ -7,6 +7,7 @@ import click
 from engine.commands.options import Project, cache_option, json_option, to_json
 from engine.serving.export import CARD, PRECISIONS, export_run, save_weights
 from engine.support.files import write_text
+from engine.support.output import echo
 from engine.training.run_directory import RunDirectory
 
 
@@ -50,17 +51,17 @@ def export_command(project: Project) -> click.Command:
         sizes = {str(path): bytes_in(path) for path in (to, run_dir)}
         if as_json:
             counts = {change.split: change._asdict() for change in changes}
-            click.echo(to_json({"folder": to, "bytes": sizes[to], "run_bytes": sizes[run_dir], "labels": counts}))
+            echo(to_json({"folder": to, "bytes": sizes[to], "run_bytes": sizes[run_dir], "labels": counts}))
             return
-        click.echo(f"{to}: {sizes[to] / 1e6:,.1f} MB, instead of {sizes[run_dir] / 1e6:,.1f} MB in {run_dir}")
+        echo(f"{to}: {sizes[to] / 1e6:,.1f} MB, instead of {sizes[run_dir] / 1e6:,.1f} MB in {run_dir}")
         counted = [f"{change.changed:,} of {change.texts:,} {change.split}" for change in changes]
-        click.echo(
+        echo(
             f"labels that change: {' and '.join(counted)} labels"
             if counted
             else "labels that change were not counted: the texts of the run are not at hand"
         )
         if changes:
-            click.echo(f"largest difference of a probability: {max(c.largest_difference for c in changes):.1e}")
+            echo(f"largest difference of a probability: {max(c.largest_difference for c in changes):.1e}")
 
     return export
 
@@ -89,7 +90,7 @@ def hub_command(project: Project) -> click.Group:
         """
         from engine.serving.hub import push as push_folder
 
-        click.echo(push_folder(folder, repository, project.configs, project.build_network, private))
+        echo(push_folder(folder, repository, project.configs, project.build_network, private))
 
     @hub.command()
     @click.argument("repository", metavar="OWNER/NAME")
@@ -100,6 +101,6 @@ def hub_command(project: Project) -> click.Group:
         from engine.serving.hub import pull as pull_folder
 
         pull_folder(repository, to, project.configs, project.build_network, revision)
-        click.echo(f"{repository} is in {to}; try: predict {to} TEXT")
+        echo(f"{repository} is in {to}; try: predict {to} TEXT")
 
     return hub

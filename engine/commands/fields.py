@@ -7,6 +7,7 @@ import click
 
 from engine.commands.options import Decorator, Project, options
 from engine.data.config import DataConfig
+from engine.support.errors import UserError
 from engine.support.settings import Settings
 from engine.training.config import TrainingConfig
 from engine.training.run_directory import RunDirectory
@@ -164,7 +165,21 @@ def chosen_settings(
     first = read_settings_file(config_file, project.configs) if config_file else {}
     if init_from and not config_file:
         first = settings_to_start_from(init_from, project, {name for layer in layers for name in layer})
-    return layered_settings(project.choices, preset, layers, first, "--preset")
+    try:
+        return layered_settings(project.choices, preset, layers, first, "--preset")
+    except UserError as error:
+        if config_file and is_of_file(error, project, preset, first):
+            raise UserError(f"{config_file}: {error}") from None
+        raise
+
+
+def is_of_file(error: UserError, project: Project, preset: str | None, fields: dict[str, Any]) -> bool:
+    """Whether the fields of a file alone raise the same error."""
+    try:
+        layered_settings(project.choices, preset, [], fields, "--preset")
+    except UserError as alone:
+        return str(alone) == str(error)
+    return False
 
 
 def settings_to_start_from(path: str, project: Project, asked: Collection[str]) -> dict[str, Any]:

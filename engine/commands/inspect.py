@@ -25,6 +25,7 @@ from engine.commands.options import (
     to_json,
 )
 from engine.data.config import DataConfig
+from engine.support.output import echo
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import field_rows
 from engine.training.trained_run import open_run, read_run_settings
@@ -68,7 +69,7 @@ def describe_command(project: Project) -> click.Command:
         if list_fields:
             rows = field_rows(settings)
             keys = ("section", "field", "value", "allowed", "meaning")
-            click.echo(to_json([dict(zip(keys, row)) for row in rows]) if as_json else field_list(rows))
+            echo(to_json([dict(zip(keys, row)) for row in rows]) if as_json else field_list(rows))
             return
         if run is None:
             network = project.build_network(settings.network, *sizes_of(settings.data), settings.training.seed)
@@ -76,16 +77,16 @@ def describe_command(project: Project) -> click.Command:
         if run is not None and as_json:
             parts = {"run_directory": run_dir, "settings": settings.sections(), "result": run.result(), **parts}
         if as_json:
-            click.echo(to_json(parts))
+            echo(to_json(parts))
             return
         if run is not None:
             from engine.commands.run_screen import run_screen
 
-            click.echo(run_screen(run, settings, project.choices) + ("\n" if network is not None else ""))
+            echo(run_screen(run, settings, project.choices) + ("\n" if network is not None else ""))
         if network is not None:
-            click.echo(network.describe())
+            echo(network.describe())
         if run is None and (words := largest_vocabulary(settings.data)):
-            click.echo(f"\n{words}")
+            echo(f"\n{words}")
 
     return describe
 
@@ -144,7 +145,7 @@ def corpora(cache_dir: str | None, as_json: bool) -> None:
     from engine.data.corpora import as_text, describe_corpora
 
     rows = describe_corpora(cache_dir)
-    click.echo(to_json(rows) if as_json else as_text(rows))
+    echo(to_json(rows) if as_json else as_text(rows))
 
 
 def doctor_command(project: Project) -> click.Command:
@@ -165,7 +166,7 @@ def doctor_command(project: Project) -> click.Command:
             for source in folder.rglob("*.cu"):  # the module beside it declares its constants
                 importlib.import_module(".".join(source.relative_to(folder.parent).with_suffix("").parts))
         findings = examine(project.packages)
-        click.echo(to_json(findings) if as_json else as_text(findings))
+        echo(to_json(findings) if as_json else as_text(findings))
         if findings["ok"] is False:
             ctx.exit(1)
 
@@ -202,7 +203,7 @@ def report_command(project: Project) -> click.Command:
         require_page(output)
         made = make_report(run_dirs, project.configs, project.build_network, resolve_device(device), cache_dir)
         write_page(output, made)
-        click.echo(to_json(as_json_object(made, output)) if as_json else as_table(made))
+        echo(to_json(as_json_object(made, output)) if as_json else as_table(made))
         make_log(as_json)(f"\npage written to {output}")
 
     return report

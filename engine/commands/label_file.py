@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from engine.data.blocks import stream_chunks
@@ -24,6 +23,7 @@ from engine.data.writing import TableWriter, checked_suffix, table_writer, text_
 from engine.serving.answers import Wanted, WantedSets
 from engine.support.errors import UserError
 from engine.support.files import write_whole
+from engine.support.output import echo
 from engine.training.prediction import Predictor
 
 PIECE_ROWS = 4096  # labelled at a time
@@ -111,10 +111,10 @@ def label_file(
         text = io.StringIO()
         writer = text_writer(text, ".jsonl" if as_json else ".csv", table.names, added)
         for _ in labelled(predictor, table, wanted, writer):
-            click.echo(text.getvalue(), nl=False)
+            echo(text.getvalue(), nl=False, data=True)
             text.seek(0)
             text.truncate()
-        click.echo(text.getvalue(), nl=False)
+        echo(text.getvalue(), nl=False, data=True)
         return
     suffix, packed = checked_suffix(output), output.lower().endswith(".gz")
     counts = np.zeros(2, np.int64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import click
 
 from engine.support.errors import UserError, require_utf8
+from engine.support.output import note, takes_unicode
 
 if TYPE_CHECKING:
     from engine.support.settings import Settings
@@ -177,12 +178,12 @@ def require_nothing_but(ctx: click.Context, run: str, allowed: Collection[str]) 
 
 def make_log(as_json: bool) -> Log:
     """A function that prints a line of notes: to stdout before a table, to stderr beside JSON."""
-    return lambda line: click.echo(line, err=as_json)
+    return lambda line: note(line, err=as_json)
 
 
 def to_json(value: Any, allow_nan: bool = True) -> str:
-    """Indented JSON of a result, its numbers as rounded() gives them."""
-    return json.dumps(rounded(value), indent=2, ensure_ascii=False, allow_nan=allow_nan)
+    """Indented JSON of a result for standard output, its numbers as rounded() gives them."""
+    return json.dumps(rounded(value), indent=2, ensure_ascii=not takes_unicode(), allow_nan=allow_nan)
 
 
 def rounded(value: Any) -> Any:

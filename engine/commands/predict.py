@@ -15,6 +15,7 @@ from engine.commands.options import (
     with_option,
 )
 from engine.support.errors import UserError
+from engine.support.output import echo, note
 
 if TYPE_CHECKING:
     from engine.data.config import DataConfig
@@ -102,7 +103,7 @@ def predict_command(project: Project) -> click.Command:
                 "standard input is closed; give each TEXT as an argument, or the texts on standard input, one a line"
             )
         if not given and file in (None, "-") and sys.stdin.isatty():
-            click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
+            echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
 
         from engine.data.lines import line_blocks
         from engine.serving.answers import answers
@@ -118,10 +119,10 @@ def predict_command(project: Project) -> click.Command:
         with Predictor(runs, project.configs, project.build_network, device) as predictor:
             wanted = wanted_of(predictor, top, threshold, probabilities, table is not None or as_json)
             if table is not None:
-                label_file(predictor, table, wanted, output, as_json, lambda line: click.echo(line, err=True))
+                label_file(predictor, table, wanted, output, as_json, lambda line: note(line, err=True))
                 return
             for block, found in predictor.of_blocks([given] if given else line_blocks(sys.stdin.buffer)):
-                click.echo(answers(block, found, predictor.classes, wanted, as_json), nl=False)
+                echo(answers(block, found, predictor.classes, wanted, as_json), nl=False, data=True)
 
     return predict
 

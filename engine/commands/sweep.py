@@ -28,6 +28,7 @@ from engine.commands.options import (
 )
 from engine.data.corpora import SMALL_CORPORA
 from engine.support.errors import UserError
+from engine.support.output import echo
 from engine.support.settings import Settings
 from engine.training.run_settings import parse_assignments, read_settings_file
 
@@ -228,7 +229,7 @@ def run_sweep(
     else:
         folder = output or f"runs/{ctx.info_name}-{time.strftime('%Y%m%d-%H%M%S')}"
         results = start_sweep(description(), folder, setup(device or "cpu", linear, ensemble or together or 0))
-    click.echo(to_json(results) if as_json else as_text(results))
+    echo(to_json(results) if as_json else as_text(results))
     log(f"\nruns, results.json, table.md and table.csv are in {folder}")
     for failure in results["failed"]:
         log(f"failed: {failure['run']}: {failure['reason']}")

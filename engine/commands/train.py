@@ -31,6 +31,7 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.files import AnyPath
+from engine.support.output import echo
 from engine.training.config import TrainingConfig
 from engine.training.launchers import launched_ranks
 from engine.training.observers import Observer, TensorBoard
@@ -108,7 +109,7 @@ def train_command(project: Project) -> click.Command:
             folder = resume or output or (f"{new_run_path(around)}-autotune" if around else "")
             record = run_search(ctx, project, around, folder, make_log(as_json))
             tables = search_table(record), result_table(record["result"], all_classes)
-            click.echo(to_json(record) if as_json else "\n".join(tables))
+            echo(to_json(record) if as_json else "\n".join(tables))
             return
         with launched_ranks() as ranks:
             log = make_log(as_json) if ranks.is_root else lambda line: None
@@ -131,7 +132,7 @@ def train_command(project: Project) -> click.Command:
                 with curves(curves_in, path) as observers:
                     result = start_run(settings, project.build_network, path, device, *given, observers, source)
             if ranks.is_root:
-                click.echo(to_json(result) if as_json else result_table(result, all_classes))
+                echo(to_json(result) if as_json else result_table(result, all_classes))
 
     return train
 

@@ -1,5 +1,6 @@
 """The text and label columns of a table, chosen as asked for, else by their names, else by their content."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ TEXT_NAMES = (
     "text", "texts", "sentence", "title", "headline", "description", "content", "review", "body", "document", "article",
     "comment", "message", "question", "tweet", "abstract", "summary", "utterance", "news",
 )  # fmt: skip
+POSITION = re.compile("[0-9]{1,9}")
 HEADER_SAMPLE_ROWS = 100
 SAMPLE_ROWS = 5000  # of which columns are judged by their values
 FEW_ROWS = 20  # too few to judge a column by its values
@@ -106,7 +108,7 @@ def choose_columns(
 
 def is_position(column: str | int) -> bool:
     """Whether a column is asked for by its number: an integer, or the digits of one."""
-    return isinstance(column, int) or (column.isascii() and column.isdigit())
+    return isinstance(column, int) or bool(POSITION.fullmatch(column))
 
 
 def find_header(rows: list[Any], asked: list[str | int]) -> list[str] | None:

@@ -10,7 +10,7 @@ from engine.data.blocks import BYTE_ORDER_MARK, LONGEST_ROW
 from engine.data.tables import Table
 from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import AnyPath
+from engine.support.files import AnyPath, beyond_python
 
 TABLE_CHARACTERS = 1 << 21  # of the objects of a table
 LONGEST_SIGN = 16  # of JSON: -Infinity, an escape
@@ -119,7 +119,7 @@ def next_object(characters: Characters, decoder: json.JSONDecoder) -> tuple[Any,
                 characters.go_to(error.pos)
                 reason = f"{error.msg} at {characters.found()}"
             else:
-                reason = str(error)
+                reason = beyond_python(error)
             raise characters.error(f"bad JSON ({reason}); {EXAMPLE}") from None
     length = end - characters.place
     characters.go_to(end)

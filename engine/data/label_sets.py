@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.data.tables import cell_text
 from engine.data.texts import LABEL_END, shown
+from engine.support.files import parse_json
 from engine.support.text import sanitize
 from engine.types import Bools, Ints1d
 
@@ -65,8 +66,8 @@ def is_yes(name: str, cell: str) -> bool:
 def listed_names(cell: str) -> list[str]:
     """The labels in a JSON list. Raises WrongCell."""
     try:
-        found: Any = json.loads(cell)
-    except (ValueError, RecursionError):
+        found: Any = parse_json(cell)
+    except ValueError:
         found = None
     names = [cell_text(name) for name in found] if isinstance(found, list) else [None]
     if None in names:

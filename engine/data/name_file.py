@@ -1,10 +1,9 @@
 """A file that holds the names of further tokens of a run, affixes or character n-grams, as a JSON list."""
 
 import json
-from pathlib import Path
 
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, write_text
+from engine.support.files import AnyPath, parse_json, read_text, write_text
 
 
 def save_names(names: list[str], path: AnyPath) -> None:
@@ -15,8 +14,8 @@ def save_names(names: list[str], path: AnyPath) -> None:
 def load_names(path: AnyPath, what: str) -> list[str]:
     """The names that save_names() wrote. UserError for anything else. what: their kind, for its message."""
     try:
-        names = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        names = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: the {what} of the run cannot be read ({error}); restore the file or train again"
         ) from None

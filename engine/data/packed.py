@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from engine.data.signatures import OFFICE, SAVE_AS_TABLE, UNPACK
 from engine.support.errors import UserError
-from engine.support.files import AnyPath
+from engine.support.files import AnyPath, require_no_stream
 
 GZIP_MAGIC, ZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PK\x03\x04", b"PAR1"
 SHOWN_MEMBERS = 5
@@ -56,8 +56,11 @@ def content_name(path: AnyPath) -> str:
 @contextlib.contextmanager
 def opened(path: AnyPath) -> Iterator[BinaryIO]:
     """A file on disk, as it is, open to be read; errors as read_errors()."""
-    with read_errors(path), open(split_member(path).file, "rb") as raw:
-        yield raw
+    with read_errors(path):
+        file = split_member(path).file
+        require_no_stream(file)
+        with open(file, "rb") as raw:
+            yield raw
 
 
 @contextlib.contextmanager

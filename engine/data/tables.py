@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from engine.data.texts import shown
 from engine.support.errors import UserError
-from engine.support.files import AnyPath
+from engine.support.files import AnyPath, parse_json
 
 # The largest limit that the csv module takes on every platform; its default refuses texts above 128 KiB.
 FIELD_LIMIT = 2**31 - 1
 FASTTEXT_LABEL = "__label__"
+EXACT = 2.0**53  # below which a float64 holds all whole numbers
 MISSING = object()  # the cell of a JSON object that lacks the key
 
 
@@ -73,8 +74,9 @@ def split_label(text: str) -> tuple[str, str]:
     """(label, what follows) of a text with a label of fastText in front; ("", text) without."""
     if not text.startswith(FASTTEXT_LABEL):
         return "", text
-    label, *rest = text.removeprefix(FASTTEXT_LABEL).split(None, 1)
-    return label, rest[0] if rest else ""
+    match = re.match(r"(\S*)\s*(.*)", text.removeprefix(FASTTEXT_LABEL), re.DOTALL)
+    assert match is not None
+    return match[1], match[2]
 
 
 def tsv_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: bool = True) -> Table:
@@ -144,8 +146,8 @@ def json_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: bool 
         if not row.strip():
             continue
         try:
-            value = json.loads(row)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(row)
+        except ValueError as error:
             raise UserError(
                 f"{path}, line {number}: bad JSON {shown(row)} ({error}); write one object per line"
             ) from None
@@ -160,11 +162,16 @@ def json_rows(path: AnyPath, form: Format, text: str, line: int = 1, last: bool 
 
 
 def cell_text(cell: Any) -> str | None:
-    """A cell as text: JSON numbers and truth values as JSON writes them, null as "". None for arrays and objects."""
+    """A cell as text: JSON numbers and truth values as JSON writes them, null as "". None for arrays and objects.
+
+    Whole numbers are written without a point: to JSON 1 and 1.0 are one number.
+    """
     if isinstance(cell, str):
         return mend_surrogates(cell)
     if cell is None:
         return ""
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < EXACT:
+        cell = int(cell)
     return json.dumps(cell) if isinstance(cell, (bool, int, float)) else None
 
 

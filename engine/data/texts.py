@@ -12,10 +12,11 @@ import numpy as np
 from engine.data.strings import Strings, strings_from, to_list
 from engine.support.errors import UserError
 from engine.support.files import AnyPath
+from engine.support.text import shown
 from engine.types import Bools, Ints1d
 
-SHOWN_CHARACTERS = 60
 BLOCK_TEXTS = 4096
+NUMBER = re.compile("-?[0-9]{1,4300}")  # as many digits as Python reads
 LABEL_END = "\n"  # between the labels of a text that has several; no label holds it
 
 
@@ -160,7 +161,7 @@ def names_in(label: str) -> list[str]:
 def sorted_names(labels: Iterable[str]) -> list[str]:
     """Unique labels, sorted; integers by their value. A string may hold several labels, or none."""
     names = {name for label in set(labels) for name in names_in(label)}
-    if all(re.fullmatch("-?[0-9]+", name) for name in names):
+    if all(NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
@@ -260,9 +261,3 @@ def label_matrix(labels: Sequence[str], classes: Sequence[str]) -> Bools:
 def listed(values: Sequence[object]) -> str:
     """Show up to ten values in a message, and how many more there are."""
     return ", ".join(map(shown, values[:10])) + (f" and {len(values) - 10} more" if len(values) > 10 else "")
-
-
-def shown(value: object) -> str:
-    """Show a value in a message: quoted, on one line, at most SHOWN_CHARACTERS long."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -27,7 +27,7 @@ KEPT_FOLDERS = 128
 KEPT_BYTES = 20 * 2**30  # of all folders together
 DEAD_AFTER = 86_400  # seconds, after which a folder that was begun has been left by a process that was killed
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-FORMAT = 3  # raise it when the same inputs give other tokens or notes
+FORMAT = 4  # raise it when the same inputs give other tokens or notes
 META = "meta.json"
 
 

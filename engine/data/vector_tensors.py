@@ -4,7 +4,6 @@ It is called `embeddings` or `embedding.weight`, or is the only one. The words o
 folder: a tokenizer.json or a vocab.txt, one word a line. Rows behind the last word are not used.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from engine.data.packed import split_member, unpacked
 from engine.data.texts import shown
 from engine.data.vector_files import FETCH, READ_BYTES, Row, VectorFile
 from engine.support.errors import UserError, first_line
+from engine.support.files import parse_json
 from engine.types import Floats1d
 
 TENSORS = ("embeddings", "embedding.weight")
@@ -35,7 +35,7 @@ class TensorVectors(VectorFile):
             length = int.from_bytes(file.read(LENGTH_BYTES), "little")
             header = file.read(length) if length < LARGEST_HEADER else b""
         try:
-            tensors: dict[str, Any] = json.loads(header)
+            tensors: dict[str, Any] = parse_json(header)
             tensors.pop("__metadata__", None)
             matrices = [name for name, entry in tensors.items() if len(entry["shape"]) == 2]
             named = [name for name in TENSORS if name in matrices] or matrices
@@ -50,7 +50,7 @@ class TensorVectors(VectorFile):
             (count, dimension), (begin, end) = entry["shape"], entry["data_offsets"]
             self.begin = LENGTH_BYTES + length + begin
             whole = self.kind not in DTYPES or end - begin == count * dimension * DTYPES[self.kind].itemsize
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{self.path}: is no safetensors file ({first_line(error)}); {FETCH}") from None
         if not self.kind.startswith("F") or self.kind not in DTYPES:
             raise UserError(f"{self.path}: {self.name} is of type {self.kind}; save it as F16, F32 or F64")

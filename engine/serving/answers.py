@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.support.output import takes_unicode
 from engine.training.prediction import Predictor, chosen
 from engine.types import Floats1d, Floats2d
 
@@ -120,7 +121,9 @@ def answers(
     """A line for each text: labels and probabilities between tabs, or JSON with all probabilities."""
     if as_json:
         found = zip(texts, records(probabilities, classes, wanted))
-        return "".join([json.dumps({"text": text, **record}, ensure_ascii=False) + "\n" for text, record in found])
+        return "".join(
+            [json.dumps({"text": text, **record}, ensure_ascii=not takes_unicode()) + "\n" for text, record in found]
+        )
     if isinstance(wanted, WantedSets):
         rows = [[cell for c in wanted.chosen(row) for cell in (classes[c], float(row[c]))] for row in probabilities]
     else:

@@ -1,5 +1,10 @@
 """The error that a user can mend."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
 
 class UserError(Exception):
     """Something outside the program is wrong: a file, an option, a device, the network.
@@ -23,3 +28,11 @@ def require_utf8(text: str, where: str, remedy: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(f"{where}: {text[error.start]!r} is not UTF-8; {remedy}") from None
+
+
+def with_place(where: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Return function(*arguments), with `where` before the text of its UserError."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

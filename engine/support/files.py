@@ -1,10 +1,12 @@
 """Files that are whole or absent: everything is written to a temporary name and renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,13 +94,49 @@ def write_json(path: AnyPath, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def parse_json(text: str | bytes | bytearray) -> Any:
+    """The value of a JSON text. ValueError for anything that is none, and for what Python cannot hold."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+            raise
+        raise ValueError(beyond_python(error)) from None
+
+
+def beyond_python(error: Exception) -> str:
+    """What is JSON and still raised this error, which Python gives no words a user can use."""
+    return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"
+
+
+def is_stream(path: AnyPath) -> bool:
+    """Whether a path is that of a pipe or a device, which may be read once, never end, or give nothing for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # which are for those to tell who open it
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def require_no_stream(path: AnyPath) -> None:
+    """Raise OSError for what is_stream(), as open() does for a file that cannot be read."""
+    if is_stream(path):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+
+
+def read_text(path: AnyPath, encoding: str = "utf-8") -> str:
+    """The text of a file. OSError, too, where it is none."""
+    require_no_stream(path)
+    return Path(path).read_text(encoding=encoding)
+
+
 def read_json(path: AnyPath) -> dict[str, Any]:
     """Read a JSON object; UserError when it is missing or damaged."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; is this a run directory whose training has saved something?") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); restore the file or train again") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}; restore the file or train again")
@@ -108,7 +146,7 @@ def read_json(path: AnyPath) -> dict[str, Any]:
 def read_toml(path: AnyPath) -> dict[str, Any]:
     """Read a TOML file, with or without a byte order mark, as a dict; UserError when it is missing or wrong."""
     try:
-        values: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        values: dict[str, Any] = tomllib.loads(read_text(path, "utf-8-sig"))
         return values
     except FileNotFoundError:
         raise UserError(f"{path}: not found; give the path of an existing TOML file") from None
@@ -119,7 +157,8 @@ def read_toml(path: AnyPath) -> dict[str, Any]:
 
 
 def sha256_of(path: AnyPath) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file. OSError, too, where it is none."""
+    require_no_stream(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -2,18 +2,17 @@
 
 import glob
 import os
-from pathlib import Path
 
 from engine.support.errors import UserError
-from engine.support.files import AnyPath
+from engine.support.files import AnyPath, is_stream
 
 
 def absolute(path: str, folder: AnyPath = "") -> str:
     """A path, a pattern, or several of them, from the root of the file system. folder: that relative ones are in."""
-    whole = Path(folder, path)
-    if whole.exists() or "," not in path:
-        return str(whole.resolve())
-    return ",".join(str(Path(folder, part).resolve()) for part in path.split(","))
+    parts = [path] if os.path.exists(os.path.join(folder, path)) else path.split(",")
+    wholes = [os.path.join(folder, part) for part in parts]
+    # realpath() goes on where Path.resolve() fails, at links that lead in a circle; of a pipe it would make no name.
+    return ",".join(os.path.abspath(whole) if is_stream(whole) else os.path.realpath(whole) for whole in wholes)
 
 
 def names_of(path: str) -> list[str]:

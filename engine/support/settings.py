@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from engine.support.errors import UserError, require_utf8
+from engine.support.text import shown
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
+LARGEST = 10**9  # no count of steps, texts, tokens or bytes of a training is larger
 
 
 def setting(
@@ -19,7 +21,12 @@ def setting(
     maximum: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A dataclass field with its meaning and its limits: minimum and maximum are allowed values, `below` is not."""
+    """A dataclass field with its meaning and its limits: minimum and maximum are allowed values, `below` is not.
+
+    Whole numbers end at LARGEST unless a field says otherwise.
+    """
+    if maximum is None and below is None and type(default) is int:
+        maximum = LARGEST
     limits = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "below": below}
     return dataclasses.field(default=default, metadata=limits)
 
@@ -76,9 +83,11 @@ def checked(field: dataclasses.Field[Any], value: Any) -> Any:
         fits = fits and (limits["maximum"] is None or value <= limits["maximum"])
         fits = fits and (limits["below"] is None or value < limits["below"])
     if not fits:
-        raise UserError(f"{field.name}: expected {allowed(field)}, got {original!r}")
+        raise UserError(f"{field.name}: expected {allowed(field)}, got {shown(original)}")
     if wanted is str:
-        require_utf8(value, f"{field.name} {value!r}", "use a name in UTF-8")
+        require_utf8(value, f"{field.name} {shown(value)}", "use a name in UTF-8")
+        if "\0" in value:
+            raise UserError(f"{field.name}: expected text without NUL, got {shown(value)}; no file has such a name")
     return value
 
 

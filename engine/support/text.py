@@ -3,7 +3,7 @@
 In sanitized text nothing can move a cursor, break a line or be refused by XML.
 """
 
-import unicodedata
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -40,23 +40,37 @@ def epochs_text(epochs: float) -> str:
 
 
 MISSING = "\N{REPLACEMENT CHARACTER}"
+BIDI_OVERRIDES = "\u202a-\u202e\u2066-\u2069"  # after which what follows may be shown in another order
+NO_CHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+UNSAFE = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029{BIDI_OVERRIDES}\\ud800-\\udfff{NO_CHARACTERS}]")
 
 
 def sanitize(text: str, longest: int | None = None) -> str:
     """The text with control characters as the signs that stand for them (NUL as ␀), and cut with "…" after `longest`.
 
-    Lone surrogates and code points that are no characters become U+FFFD.
+    Lone surrogates, code points that are no characters and those that turn the direction of a line become U+FFFD.
     """
     if longest is not None and len(text) > longest:
         text = text[: longest - 1] + "…"
-    return text if text.isprintable() else "".join(map(sanitized_character, text))
+    return UNSAFE.sub(sign_of, text)
 
 
-def sanitized_character(character: str) -> str:
-    code = ord(character)
+def printable(text: str) -> str:
+    """The text as sanitize() gives it, but for its line breaks and tabs."""
+    return UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t" else sign_of(match), text)
+
+
+SHOWN_CHARACTERS = 60
+
+
+def shown(value: object) -> str:
+    """Show a value in a message: quoted, on one line, at most SHOWN_CHARACTERS long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def sign_of(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    is_none = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-    return MISSING if is_none or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
+    return "\N{SYMBOL FOR DELETE}" if code == 0x7F else MISSING

@@ -15,17 +15,19 @@ axis, else of the sweep, else of the model), [set], the axes, the seed.
 """
 
 import itertools
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import tomli_w
 
 from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus
-from engine.support.errors import UserError
+from engine.support.errors import UserError, with_place
 from engine.support.files import read_toml
 from engine.support.paths import absolute, names_of
 from engine.support.settings import Settings, checked, nearest
@@ -43,7 +45,6 @@ from engine.training.run_settings import (
 
 # "run" stands in the copy in a sweep's folder: where it ran, not what it was.
 KEYS = ("preset", "seeds", "set", "grid", "run")
-T = TypeVar("T")
 
 
 class Description(NamedTuple):
@@ -205,19 +206,12 @@ def check_preset(name: Any, where: str, choices: Choices) -> None:
 
 def require_distinct(values: Sequence[Any], where: str) -> None:
     """Raise UserError where a value stands twice in a list."""
-    for value in values:
-        if values.count(value) > 1:
+    for value, count in Counter(values).items():
+        if count > 1:
             raise UserError(f"{where}: {value} is named twice; name each once")
 
 
-def with_place(where: str, function: Callable[..., T], *arguments: Any) -> T:
-    """Return function(*arguments), with `where` before the text of its UserError."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-
-
+MOST_RUNS = 10_000  # of a sweep: the plan of more takes minutes and memory before the first is trained
 NAME_BYTES = 200  # of 255 that file systems take, the rest for what is put behind it
 
 
@@ -234,6 +228,12 @@ def plan(description: Description, choices: Choices) -> list[PlannedRun]:
 
     UserError for a combination that cannot be.
     """
+    count = math.prod(map(len, description.axes.values())) * len(description.seeds)
+    if count > MOST_RUNS:
+        raise UserError(
+            f"{description.source}: asks for {count:,} runs, {MOST_RUNS:,} at most are planned; "
+            "leave out seeds or values of an axis"
+        )
     runs = []
     seen: dict[RunSettings, str] = {}
     for combination in itertools.product(*(axis.items() for axis in description.axes.values())):

@@ -58,8 +58,8 @@ class Launcher(Protocol):
 def run_jobs(jobs: Sequence[Job], launcher: Launcher, done: Callable[[Job, str | None], Any]) -> None:
     """Do Jobs, as many at a time as the Launcher has room for; after each call done(job, None or why it failed).
 
-    Raises Interrupted after one of SIGNALS, when all that were running have saved and ended; at a second Ctrl-C
-    KeyboardInterrupt, and kills them.
+    Raises Interrupted after one of SIGNALS, when all that were running have saved and ended, and what done() and
+    start() raise, likewise; at a second Ctrl-C KeyboardInterrupt, and kills them.
     """
     waiting, asked = deque(jobs), False
     running: list[tuple[Job, Running]] = []
@@ -80,8 +80,20 @@ def run_jobs(jobs: Sequence[Job], launcher: Launcher, done: Callable[[Job, str |
                         running.remove((job, one))
                         if ended.reason is None or not asked:
                             done(job, ended.reason)
+        except Exception:
+            let_save([one for _, one in running])
+            raise
         finally:
             for _, one in running:
                 one.kill()
     if watch.caught is not None:
         raise Interrupted(watch.caught)
+
+
+def let_save(running: Sequence[Running]) -> None:
+    """Ask jobs to save and end, and wait for that, SAVING_SECONDS at most."""
+    for one in running:
+        one.stop()
+    deadline = time.monotonic() + SAVING_SECONDS
+    while time.monotonic() < deadline and any([one.poll() is None for one in running]):
+        time.sleep(POLL_SECONDS)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from engine import __version__
 from engine.arrays.matmul import check_precision
 from engine.benchmark.machine import usable_cores
-from engine.support.errors import UserError
+from engine.support.errors import UserError, with_place
 from engine.support.files import read_json, require_vacant, write_json, write_text
 from engine.sweep.baselines import (
     FOLDER,
@@ -29,7 +29,7 @@ from engine.sweep.baselines import (
     with_ensembles,
     with_linear_rows,
 )
-from engine.sweep.description import Description, PlannedRun, plan, read_description, with_place
+from engine.sweep.description import Description, PlannedRun, plan, read_description
 from engine.sweep.jobs import SAVING_SECONDS, Job, Launcher, run_jobs
 from engine.sweep.processes import Processes, ask
 from engine.sweep.results import as_csv, as_markdown, sweep_results

@@ -178,13 +178,7 @@ class AdamW:
         Raises ValueError where its gradient was row-sparse before and is not now, or the other way.
         """
         if name not in self.state:
-            xp = array_module(parameter.value)
-            # zeros, not zeros_like: memory of rows that are never touched is then never taken.
-            m, v = (xp.zeros(parameter.value.shape, parameter.value.dtype) for _ in range(2))
-            state = {"m": m, "v": v, "t": np.zeros((), np.int64)}
-            if lazy:
-                state.update(last=xp.zeros((len(m), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
-            self.state[name] = state
+            self.state[name] = self.new_state(parameter, lazy)
         if lazy != ("last" in self.state[name]):
             raise ValueError(
                 f"parameter {name}: its gradients are row-sparse at some steps only; "
@@ -192,13 +186,51 @@ class AdamW:
             )
         return self.state[name]
 
+    def new_state(self, parameter: Parameter, lazy: bool) -> dict[str, Any]:
+        """The state before the first step."""
+        xp = array_module(parameter.value)
+        # zeros, not zeros_like: memory of rows that are never touched is then never taken.
+        m, v = (xp.zeros(parameter.value.shape, parameter.value.dtype) for _ in range(2))
+        state = {"m": m, "v": v, "t": np.zeros((), np.int64)}
+        if lazy:
+            state.update(last=xp.zeros((len(m), 1), np.int32), missed=np.zeros(1), shrunk=np.zeros(1))
+        return state
+
     def arrays(self) -> dict[str, Array]:
         """The state as a flat dict of arrays, named "parameter:m" and so on, for a checkpoint."""
         return {f"{name}:{key}": array for name, state in self.state.items() for key, array in state.items()}
 
     def load_arrays(self, arrays: dict[str, Array], device: str = "cpu") -> None:
-        """Take back what arrays() gave (NumPy arrays); all but HOST_STATE go to the device."""
-        self.state = {}
+        """Take back what arrays() gave (NumPy arrays); all but HOST_STATE go to the device.
+
+        ValueError where that is no state of these parameters.
+        """
+        saved: dict[str, dict[str, Array]] = {}
         for full, array in arrays.items():
             name, _, key = full.rpartition(":")
-            self.state.setdefault(name, {})[key] = array if key in HOST_STATE else to_device(array, device)
+            saved.setdefault(name, {})[key] = array
+        self.state = {}
+        for name, found in saved.items():
+            self.check_state(name, found)
+            self.state[name] = {
+                key: array if key in HOST_STATE else to_device(array, device) for key, array in found.items()
+            }
+
+    def check_state(self, name: str, found: dict[str, Array]) -> None:
+        """Raise ValueError unless arrays can be the state of the parameter of that name."""
+        if name not in self.parameters:
+            raise ValueError(f"no parameter is called {name}")
+        lazy = "last" in found
+        wanted = self.new_state(self.parameters[name], lazy)
+        of_steps = ("missed", "shrunk")  # as long as there were steps, or longer
+        for key in {**wanted, **found}:
+            if key not in wanted or key not in found:
+                raise ValueError(f"{name}:{key} is {'missing' if key in wanted else 'of no use'}")
+            shape = wanted[key].shape if key not in of_steps else (max(1, found[key].size),)
+            if found[key].shape != shape or found[key].dtype != wanted[key].dtype:
+                raise ValueError(f"{name}:{key} has shape {found[key].shape} ({found[key].dtype})")
+        steps = int(found["t"])
+        if steps < 0 or lazy and not (0 <= found["last"].min(initial=0) <= found["last"].max(initial=0) <= steps):
+            raise ValueError(f"{name}: its steps cannot be counted")
+        if lazy and not steps < min(len(found[key]) for key in of_steps):
+            raise ValueError(f"{name}: it has fewer factors than steps")

@@ -56,5 +56,9 @@ class WeightAverage:
             parameter.value = values[name]
 
     def load_arrays(self, arrays: dict[str, Array], device: str) -> None:
-        """Take back a mean that a checkpoint holds (NumPy arrays)."""
+        """Take back a mean that a checkpoint holds (NumPy arrays). ValueError where it is of other parameters."""
+        for name in {**self.parameters, **arrays}:
+            found, parameter = arrays.get(name), self.parameters.get(name)
+            if found is None or parameter is None or found.shape != parameter.value.shape:
+                raise ValueError(f"the mean of {name} is missing, of no use or of another shape")
         self.mean = {name: to_device(array, device) for name, array in arrays.items()}

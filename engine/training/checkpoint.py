@@ -21,6 +21,7 @@ from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.texts import shown
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, leftovers, read_json, write_json
+from engine.support.text import sanitize
 from engine.types import Array
 
 FORMAT = 1
@@ -50,7 +51,7 @@ class Progress:
 
 
 def progress_of(saved: dict[str, Any]) -> Progress:
-    """The Progress saved in a checkpoint. KeyError or TypeError where it is damaged."""
+    """The Progress saved in a checkpoint. TypeError or ValueError where it is damaged."""
     renamed = {"epochs_without_gain": "validations_without_gain"}  # by earlier versions, which had one an epoch
     progress = Progress(**{renamed.get(name, name): value for name, value in dict(saved).items()})
     for name, default in asdict(Progress()).items():
@@ -58,6 +59,10 @@ def progress_of(saved: dict[str, Any]) -> Progress:
         counts = isinstance(default, int)
         if isinstance(value, bool) or not isinstance(value, int if counts else (int, float)) or (counts and value < 0):
             raise TypeError(f"{name} cannot be {shown(value)}")
+        if not abs(value) <= sys.float_info.max:
+            raise ValueError(f"{name} cannot be {shown(value)}")
+    if not 0 <= progress.best_epoch <= progress.epoch + 1:
+        raise ValueError(f"best_epoch cannot be {shown(progress.best_epoch)}")
     return progress
 
 
@@ -147,7 +152,11 @@ def read_state(folder: AnyPath, kinds: Iterable[str]) -> tuple[dict[str, Any], d
                 f"{folder / 'state.json'}: format {state['versions']['format']} is newer than this program's {FORMAT}; "
                 "update the program"
             )
-        return state, {kind: (folder / state["files"][kind]["name"], state["files"][kind]["sha256"]) for kind in kinds}
+        entries = {kind: state["files"][kind] for kind in kinds}
+        for entry in entries.values():
+            if sanitize(entry["name"]) != entry["name"] or Path(entry["name"]).name != entry["name"]:
+                raise TypeError("no name of a file in this folder")
+        return state, {kind: (folder / entry["name"], entry["sha256"]) for kind, entry in entries.items()}
     except KeyError as error:
         raise UserError(f"{folder / 'state.json'}: lacks {error}; restore the file or train again") from None
     except TypeError:

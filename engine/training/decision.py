@@ -45,8 +45,11 @@ def decision_in(state: dict[str, Any], classes: int, several: bool, where: AnyPa
 
     UserError, which names the file `where`, for damaged ones.
     """
-    thresholds = np.array(state.get("thresholds", [HALF] * classes)) if several else None
-    factors = np.array(state["factors"]) if "factors" in state else None
+    try:
+        thresholds = np.array(state.get("thresholds", [HALF] * classes)) if several else None
+        factors = np.array(state["factors"]) if "factors" in state else None
+    except ValueError:  # lists of different lengths
+        raise UserError(f"{where}: its thresholds or factors are damaged; restore the file or train again") from None
     temperature = state.get("temperature", 1.0)
     for name, array in (("thresholds", thresholds), ("factors", factors)):
         if array is not None and (array.shape != (classes,) or array.dtype.kind != "f"):

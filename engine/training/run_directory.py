@@ -14,19 +14,19 @@ from typing import Any
 
 from engine.support.command import command_name
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, leftovers, read_json, read_toml, require_vacant, write_text
+from engine.support.files import (
+    AnyPath,
+    leftovers,
+    parse_json,
+    read_toml,
+    require_no_stream,
+    require_vacant,
+    write_text,
+)
+from engine.training.saved_result import read_result
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of file systems without locks, which hinder nobody
 ONNX_FILE = "model.onnx"  # of an exported folder, in the place of weights
-NUMBER = (int, float)
-RESULT_KEYS = {
-    **dict.fromkeys(("test_accuracy", "test_macro_f1", "validation_accuracy"), (*NUMBER, type(None))),
-    **dict.fromkeys(("train_seconds", "tokens_per_second", "parameters", "peak_memory_bytes"), NUMBER),
-    **dict.fromkeys(("seed", "epochs", "best_epoch"), NUMBER),
-    "device": str, "run_directory": str, "classes": list,
-}  # fmt: skip
-LATER_KEYS = {"steps": NUMBER, "best_step": NUMBER, "texts": dict}  # which earlier versions did not write
-CLASS_KEYS = {"name": str, **dict.fromkeys(("texts", "precision", "recall", "f1"), NUMBER)}
 
 
 @contextlib.contextmanager
@@ -55,20 +55,6 @@ def locked(path: Path, taken: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()  # while it is held, so that it is not the file of the next; Windows does it in release()
         lock.release()
-
-
-def wrong_keys(values: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
-    """Keys of {key: types} under which a dict holds a value of another type; true and false are no numbers."""
-    return [
-        key
-        for key, kind in kinds.items()
-        if key in values and (isinstance(values[key], bool) or not isinstance(values[key], kind))
-    ]
-
-
-def is_class(row: Any) -> bool:
-    """Whether a value is a result's record of one class."""
-    return isinstance(row, dict) and row.keys() == CLASS_KEYS.keys() and not wrong_keys(row, CLASS_KEYS)
 
 
 class RunDirectory:
@@ -216,22 +202,7 @@ class RunDirectory:
         """The content of result.json, or None while the run is unfinished. UserError where it is damaged."""
         if not self.result_file.exists():
             return None
-        result = read_json(self.result_file)
-        remedy = "delete the file and resume the run to write it anew"
-        missing = RESULT_KEYS.keys() - result.keys()
-        if missing:
-            raise UserError(f"{self.result_file}: lacks {', '.join(sorted(missing))}; {remedy}")
-        wrong = wrong_keys(result, {**RESULT_KEYS, **LATER_KEYS})
-        if "classes" not in wrong and not all(map(is_class, result["classes"])):
-            wrong.append("classes")
-        texts = result.get("texts", {})
-        if "texts" not in wrong and wrong_keys(texts, dict.fromkeys(texts, NUMBER)):
-            wrong.append("texts")
-        if wrong:
-            from engine.data.texts import shown
-
-            raise UserError(f"{self.result_file}: {wrong[0]} cannot be {shown(result[wrong[0]])}; {remedy}")
-        return result
+        return {**read_result(self.result_file), "run_directory": str(self.path)}  # it may have been moved since
 
     def has_checkpoint(self) -> bool:
         """Whether a state to continue from has been saved.
@@ -239,6 +210,10 @@ class RunDirectory:
         A folder without state.json belongs to a run that was killed within its first save.
         """
         return (self.last / "state.json").exists()
+
+    def has_begun(self) -> bool:
+        """Whether anything has been trained: the folder holds lines of metrics or a checkpoint."""
+        return self.metrics_file.exists() or self.last.parent.exists()
 
     def append_metrics(self, lines: list[dict[str, Any]]) -> None:
         """Append dicts to metrics.jsonl."""
@@ -257,6 +232,7 @@ class RunDirectory:
         UserError, which names the line, for a damaged one.
         """
         try:
+            require_no_stream(self.metrics_file)
             *lines, rest = self.metrics_file.read_bytes().split(b"\n")
         except FileNotFoundError:
             raise UserError(
@@ -271,7 +247,7 @@ class RunDirectory:
         found = []
         for number, line in enumerate(lines, start=1):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except ValueError as error:
                 raise UserError(
                     f"{self.metrics_file}, line {number}: is no JSON ({error}); restore the file or train again"
@@ -292,7 +268,7 @@ class RunDirectory:
         kept = []
         for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                if json.loads(line)["step"] > step:
+                if parse_json(line)["step"] > step:
                     break
             except (ValueError, KeyError, TypeError):
                 break

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from engine.data.config import DataConfig
 from engine.support.command import command_name
-from engine.support.errors import UserError
+from engine.support.errors import UserError, with_place
 from engine.support.files import AnyPath, read_toml
 from engine.support.paths import absolute
 from engine.support.settings import Settings, allowed, nearest
@@ -146,7 +146,8 @@ def read_settings_file(path: AnyPath, network_classes: NetworkClasses) -> dict[s
         elif name != "run":  # of a run's config.toml: where it ran, not what it was
             values[name] = value
     if isinstance(sections.get("run"), dict) and "version" in sections["run"]:
-        classes = DataConfig, network_classes[model_of(network_classes, values)], TrainingConfig
+        model = with_place(str(path), model_of, network_classes, values)
+        classes = DataConfig, network_classes[model], TrainingConfig
         values = {**{name: field.default for cls in classes for name, field in cls.fields().items()}, **values}
     return values
 

@@ -1,14 +1,14 @@
 """The state of a training: network, optimizer and progress, saved in checkpoints and taken back from them."""
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from engine.data.prepare import PreparedData
-from engine.support.errors import UserError
+from engine.support.errors import UserError, first_line
 from engine.training.adamw import AdamW
 from engine.training.averaging import WeightAverage
 from engine.training.checkpoint import (
@@ -29,6 +29,15 @@ from engine.training.run_directory import RunDirectory
 from engine.training.selection import take_if_better
 
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
+
+
+@contextmanager
+def damaged(what: str) -> Iterator[None]:
+    """Raise UserError about a part of a checkpoint where its reader raises anything else."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{what} is damaged ({first_line(error)}); restore the file or train again") from None
 
 
 class RunState:
@@ -75,16 +84,14 @@ class RunState:
                 )
         load_weights(self.network, arrays["weights"], self.run.last)
         self.network.to(self.device)
-        self.optimizer.load_arrays(arrays["optimizer"], self.device)
-        try:
+        with damaged(f"{self.run.last}: its optimizer's state"):
+            self.optimizer.load_arrays(arrays["optimizer"], self.device)
+        with damaged(f"{self.run.last / 'state.json'}: its progress"):
             self.progress = progress_of(state["progress"])
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.run.last / 'state.json'}: its progress is damaged ({error}); restore the file or train again"
-            ) from None
         if self.progress.averaged:
             state, arrays = self.ranks.of_root(lambda: load_checkpoint(self.run.last, ("average",)))
-            self.average.load_arrays(arrays["average"], self.device)
+            with damaged(f"{self.run.last}: its mean of the weights"):
+                self.average.load_arrays(arrays["average"], self.device)
         if not self.ranks.is_root:
             return
         if self.progress.best_epoch:  # the end of the training needs it

@@ -76,12 +76,12 @@ def start_run(
             if ranks.is_root:
                 save_vocabulary(data.vocabulary, *directory.vocabulary_files)
                 directory.write_config({"run": begun, **settings.sections()})
-        except BaseException:  # Ctrl-C too: an empty run directory is of no use
-            if ranks.is_root:
+            with computing(settings.training, device):
+                return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers)
+        except BaseException:  # Ctrl-C too: a run directory in which nothing has been trained is of no use
+            if ranks.is_root and not directory.has_begun():
                 directory.discard()
             raise
-        with computing(settings.training, device):
-            return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers)
 
 
 def held_by_root(directory: RunDirectory, ranks: Alone) -> AbstractContextManager[None]:

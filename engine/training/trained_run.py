@@ -17,9 +17,10 @@ import numpy as np
 
 from engine.data.vocabulary import Vocabulary, load_vocabulary, vocabulary_digests
 from engine.support.ahead import begun
-from engine.support.errors import UserError
+from engine.support.errors import UserError, with_place
 from engine.support.files import AnyPath, read_json
 from engine.support.implementation import using
+from engine.support.text import sanitize
 from engine.training.checkpoint import load_arrays, load_weights, read_state
 from engine.training.decision import decision_in
 from engine.training.run_directory import RunDirectory
@@ -102,18 +103,18 @@ def classes_of(path: AnyPath) -> list[str]:
 def labels_in(state: dict[str, Any], directory: RunDirectory) -> list[str]:
     """The names of the classes in the state of a run's best checkpoint."""
     classes = state.get("labels")
-    if not isinstance(classes, list):
-        raise UserError(f"{directory.best / 'state.json'}: lacks the labels; restore the file or train again")
+    if not isinstance(classes, list) or not all(isinstance(name, str) and sanitize(name) == name for name in classes):
+        raise UserError(
+            f"{directory.best / 'state.json'}: its labels are no list of printable texts; "
+            "restore the file or train again"
+        )
     return classes
 
 
 def read_run_settings(directory: RunDirectory, network_classes: NetworkClasses) -> RunSettings:
     """RunSettings of a run's config.toml."""
     sections = directory.read_config()
-    try:
-        return settings_of(sections, network_classes)
-    except UserError as error:
-        raise UserError(f"{directory.config_file}: {error}") from None
+    return with_place(str(directory.config_file), settings_of, sections, network_classes)
 
 
 def vocabulary_of(directory: RunDirectory, settings: RunSettings, state: dict[str, Any]) -> Vocabulary:

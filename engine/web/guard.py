@@ -15,11 +15,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
-import click
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.support.output import echo
 from engine.support.text import sanitize
 from engine.web.answers import error_answer
 
@@ -70,7 +70,7 @@ class Guard:
             else:
                 await request.answer(408, f"the body of the request did not arrive {limit}; send it again")
         except Exception as error:
-            click.echo(sanitize(f"error: {scope['method']} {scope['path']}: {described(error)}"), err=True)
+            echo(sanitize(f"error: {scope['method']} {scope['path']}: {described(error)}"), err=True)
             await request.answer(500, "the server failed on this request; its standard error says where")
 
     def require_own(self, scope: Scope) -> None:

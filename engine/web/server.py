@@ -10,10 +10,9 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-import click
-
 from engine.report.figures import require_module
 from engine.support.errors import UserError
+from engine.support.output import echo
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -71,7 +70,7 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                click.echo(f"{what}: {url} (Ctrl-C ends it)")
+                echo(f"{what}: {url} (Ctrl-C ends it)")
 
     config = uvicorn.Config(
         app,

@@ -15,6 +15,7 @@ from engine.commands.options import (
     number_option,
     to_json,
 )
+from engine.support.output import echo
 from engine.support.text import format_table
 from layers.experiments.benchmark.workloads import VOCABULARY
 from layers.experiments.complexity import LENGTH, LENGTHS, MODELS, TEXTS, TOKENS
@@ -49,11 +50,11 @@ def gradcheck(
     results = list(bar)
     ok = all(result.ok for result in results)
     if as_json:
-        click.echo(to_json(json_safe({"ok": ok, "checks": [result._asdict() for result in results]})))
+        echo(to_json(json_safe({"ok": ok, "checks": [result._asdict() for result in results]})))
     else:
-        click.echo(suite_table(results))
+        echo(suite_table(results))
         passed = f"{sum(result.ok for result in results)} of {len(results)} checks passed"
-        click.echo(f"\n{passed}, {examples} random examples each, float64, seed {seed}")
+        echo(f"\n{passed}, {examples} random examples each, float64, seed {seed}")
     if not ok:
         ctx.exit(1)
 
@@ -115,7 +116,7 @@ def complexity(only: str | None, models: str, lengths: str, figure: str | None, 
             for done in measured.measure(kind):
                 bar.set_postfix_str(done, refresh=False)
                 bar.update()
-    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+    echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
     if figure is not None:
         write_figure(figure, measured)
         make_log(as_json)(f"drawn: {figure}")
@@ -148,19 +149,19 @@ def precision(scope: str, tokens: int, seed: int, figure: str | None, as_json: b
     rows = precision_rows(scope, tokens, seed)
     if as_json:
         report = {"scope": scope, "tokens": tokens, "seed": seed, "rows": [row._asdict() for row in rows]}
-        click.echo(to_json(json_safe(report)))
+        echo(to_json(json_safe(report)))
     else:
         names = [f"{part}: {way.replace('_', ' ')}" for part in ("im", "dw") for way in LABELS]
         cells = [
             (f"{row.ratio:.0e}", *(f"{error:.1e}" for part in (row.im, row.dw) for error in part.values()))
             for row in rows
         ]
-        click.echo(format_table(["ratio", *names], cells, align=">" * 7))
-        click.echo(
+        echo(format_table(["ratio", *names], cells, align=">" * 7))
+        echo(
             f"\nworst error of {TEXTS} texts of {tokens} tokens in {COLUMNS} columns, "
             f"float32 beside float64, scope {scope}, seed {seed}"
         )
-        click.echo(f"im: relative; dw: relative to the sizes of its terms; one rounding of float32 is {ROUNDING:.1e}")
+        echo(f"im: relative; dw: relative to the sizes of its terms; one rounding of float32 is {ROUNDING:.1e}")
     if figure is not None:
         titles = {"im": "imaginary part im", "dw": "gradient dw"}
         panels = [

@@ -18,6 +18,7 @@ import click
 from engine.report.figures import require_matplotlib, svg_text
 from engine.support.errors import UserError
 from engine.support.files import write_text
+from engine.support.output import echo
 from layers.figures.plane import draw_interference_term, draw_phasors, draw_two_circles
 from layers.figures.space import draw_cone, draw_point_and_axes
 
@@ -89,9 +90,9 @@ def main(names: tuple[str, ...]) -> None:
             path = FOLDER / f"{name}.svg"
             require_matplotlib(path)
             write_text(path, svg_of(PICTURES[name]))
-            click.echo(f"drawn: {path}")
+            echo(f"drawn: {path}")
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
 
 

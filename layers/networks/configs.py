@@ -30,7 +30,7 @@ class WaveNetworkConfig(Settings):
 
     model: str = setting("wave", "kind of network; the other fields of this section are its own", choices=("wave",))
     dimension: int = setting(128, "length d of a token's embedding", minimum=1, maximum=1_000_000)
-    blocks: int = setting(1, "number of wave blocks", minimum=0)
+    blocks: int = setting(1, "number of wave blocks", minimum=0, maximum=1_000)
     heads: int = setting(
         1, "networks side by side in one training, whose probabilities are averaged", minimum=1, maximum=1_000
     )
@@ -41,7 +41,9 @@ class WaveNetworkConfig(Settings):
         maximum=1_000,
     )
     position_encoding: str = setting("none", "positions added to the embeddings", choices=POSITION_ENCODINGS)
-    positions: int = setting(512, "most tokens of a text, where there is a position encoding", minimum=1)
+    positions: int = setting(
+        512, "most tokens of a text, where there is a position encoding", minimum=1, maximum=1_000_000
+    )
     position_scale: float = setting(
         1.0, "factor of sinusoidal positions, standard deviation of learned ones at the start", minimum=0.0
     )
@@ -153,10 +155,10 @@ class TransformerConfig(Settings):
         "transformer", "kind of network; the other fields of this section are its own", choices=("transformer",)
     )
     dimension: int = setting(768, "length d of a token's embedding", minimum=1, maximum=1_000_000)
-    blocks: int = setting(1, "number of Transformer blocks", minimum=0)
+    blocks: int = setting(1, "number of Transformer blocks", minimum=0, maximum=1_000)
     heads: int = setting(12, "number of attention heads; a divisor of the dimension", minimum=1)
     hidden: int = setting(3072, "width of the feed-forward layer", minimum=1, maximum=1_000_000)
-    positions: int = setting(512, "most tokens of a text that have a learned position", minimum=1)
+    positions: int = setting(512, "most tokens of a text that have a learned position", minimum=1, maximum=1_000_000)
     embedding_scale: float = setting(
         0.02, "standard deviation of the initial embeddings of tokens and positions", minimum=0.0
     )

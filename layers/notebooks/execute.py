@@ -12,6 +12,7 @@ import click
 from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.files import write_text
+from engine.support.output import echo
 
 FOLDER = Path(__file__).parent
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -47,12 +48,12 @@ def main(names: tuple[str, ...]) -> None:
         for name in names or NOTEBOOKS:
             path = FOLDER / f"{name}.ipynb"
             write_text(path, executed(path))
-            click.echo(f"run: {path}")
+            echo(f"run: {path}")
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except Exception as error:  # of a cell, its time or its kernel; the last line names it
-        click.echo(f"error: {path}: {str(error).strip().splitlines()[-1]}", err=True)
+        echo(f"error: {path}: {str(error).strip().splitlines()[-1]}", err=True)
         sys.exit(1)
 
 

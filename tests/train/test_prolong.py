@@ -13,8 +13,8 @@ from engine.training.trainer import Trainer
 from engine.training.transfer import matching_rows
 from layers import TextModel, make_settings
 from tests.layers.test_model import corpus_of
+from tests.support.final_state import final_state
 from tests.train.conftest import SMALL
-from tests.train.test_resume import final_state
 
 # A constant learning rate, so that a schedule of two epochs is the beginning of one of four.
 CONSTANT = ["--set", "warmup=0", "--set", "final_learning_rate=1", "--set", "patience=0"]

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from engine.training.trainer import Trainer
+from tests.support.final_state import final_state
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
@@ -30,13 +31,6 @@ def wait_for_steps(path, process, steps=40):
             return
         time.sleep(0.01)
     raise AssertionError(f"no {steps} steps in 60 s: {process.communicate()}")
-
-
-def final_state(path):
-    """Weights, optimizer state, and metrics but for the time they took."""
-    arrays = {file.name: file.read_bytes() for file in (path / "checkpoints").rglob("*.safetensors")}
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return arrays, [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
 
 
 @pytest.fixture

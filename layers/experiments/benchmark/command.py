@@ -23,6 +23,7 @@ from engine.commands.options import (
 )
 from engine.data.config import DataConfig
 from engine.support.errors import UserError
+from engine.support.output import echo
 
 # The options of each mode, and what it measures.
 MODES: dict[str, tuple[set[str], str]] = {
@@ -140,7 +141,7 @@ def benchmark_cpu(only: str | None, repeats: int, peer: bool | None, as_json: bo
     with measured.limited_threads():
         measure_all(chosen.values())
         result = as_json_object(measured)
-    click.echo(to_json(result) if as_json else as_table(measured))
+    echo(to_json(result) if as_json else as_table(measured))
     if figure is not None:
         write_figure(figure, measured)
         make_log(as_json)(f"drawn: {figure}")
@@ -153,7 +154,7 @@ def benchmark_gpu(only: str | None, repeats: int, peer: bool | None, as_json: bo
 
     measured = GpuBenchmark("cuda", repeats, peer)
     measure_all(chosen_figures(measured, only).values())
-    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+    echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 
 
 def benchmark_processes(
@@ -176,7 +177,7 @@ def benchmark_processes(
         for number, name in enumerate(measured.measure()):
             bar.set_postfix_str(name)
             bar.update(number > 1)
-    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+    echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 
 
 def benchmark_ranks(names: Sequence[str], repeats: int, as_json: bool) -> None:
@@ -190,7 +191,7 @@ def benchmark_ranks(names: Sequence[str], repeats: int, as_json: bool) -> None:
         rows, seconds = list(measured(ranks, repeats, names)), link(ranks)
         if ranks.is_root:
             result = {"ranks": ranks.size, "steps": [row._asdict() for row in rows], "link": seconds}
-            click.echo(to_json(result) if as_json else as_table(rows, ranks, seconds))
+            echo(to_json(result) if as_json else as_table(rows, ranks, seconds))
 
 
 def benchmark_serving(corpus: str, repeats: int, cache_dir: str | None, as_json: bool) -> None:
@@ -206,7 +207,7 @@ def benchmark_serving(corpus: str, repeats: int, cache_dir: str | None, as_json:
     ):
         for number in measured.measure(trained(Path(folder), corpus, cache_dir)):
             bar.update(number > 1)
-    click.echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+    echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 
 
 def benchmark_scale(
@@ -225,7 +226,7 @@ def benchmark_scale(
             log(line)
     finally:
         if measured.found:
-            click.echo(to_json(as_json_object(measured)) if as_json else f"\n{as_table(measured)}")
+            echo(to_json(as_json_object(measured)) if as_json else f"\n{as_table(measured)}")
             if figure is not None:
                 write_figure(figure, measured)
                 log(f"drawn: {figure}")

@@ -10,6 +10,7 @@ import click
 from engine.commands.options import json_option, to_json
 from engine.support.command import command_name
 from engine.support.errors import UserError, require_utf8
+from engine.support.output import echo
 from layers.experiments.exercises.table import EXERCISES
 
 
@@ -47,24 +48,24 @@ def exercise(
             with contextlib.redirect_stdout(printed):  # what the learner's code prints
                 verdict = check_file(checked, name)
         finally:
-            click.echo("" if printed.closed else printed.getvalue(), err=True, nl=False)
+            echo("" if printed.closed else printed.getvalue(), err=True, nl=False)
         if as_json:
             derivation = report.derivation_as_json(verdict.exercise) if hinted else {}
-            click.echo(to_json({**report.verdict_as_json(verdict), **derivation}, allow_nan=False))
+            echo(to_json({**report.verdict_as_json(verdict), **derivation}, allow_nan=False))
         else:
-            click.echo("\n".join([report.verdict_as_text(verdict), *([report.hint(verdict.exercise)] * hinted)]))
+            echo("\n".join([report.verdict_as_text(verdict), *([report.hint(verdict.exercise)] * hinted)]))
         if not verdict.ok:
             ctx.exit(1)
         return
     if name is None:
         if hinted:
             raise click.UsageError("--hint: needs the NAME of an exercise, or --check FILE", ctx)
-        click.echo(to_json(report.list_as_json()) if as_json else report.list_as_text())
+        echo(to_json(report.list_as_json()) if as_json else report.list_as_text())
         return
     chosen = EXERCISES[name]
     if hinted:
         derivation = {"exercise": name, **report.derivation_as_json(chosen)}
-        click.echo(to_json(derivation) if as_json else report.hint(chosen))
+        echo(to_json(derivation) if as_json else report.hint(chosen))
         return
     path = Path(f"{name}.py" if output is None else output)
     require_one_line(str(path), f"--output {str(path)!r}", "choose another name")
@@ -74,7 +75,7 @@ def exercise(
     write_text(path, chosen.text())
     written = {"exercise": name, "equation": chosen.number, "file": str(path)}
     then = f"Write its backward, then: {command_name()} exercise --check {shlex.quote(str(path))}"
-    click.echo(to_json(written) if as_json else f"{chosen.name} ({chosen.number}) written to {path}. {then}")
+    echo(to_json(written) if as_json else f"{chosen.name} ({chosen.number}) written to {path}. {then}")
 
 
 def require_one_line(path: str, where: str, remedy: str) -> None:

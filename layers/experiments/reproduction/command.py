@@ -17,6 +17,7 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.errors import UserError
+from engine.support.output import echo
 from engine.support.text import format_table
 from engine.training.run_settings import parse_assignments
 from layers.experiments.reproduction.plan import TABLES
@@ -119,11 +120,11 @@ def reproduce(
     except UserError as error:
         log(f"no page: {error}")
     if as_json:
-        click.echo(to_json(record, allow_nan=False))
+        echo(to_json(record, allow_nan=False))
     else:
         for title, lines in record["tables"].items():
             table = format_table(HEADINGS, [row.values() for row in lines], align="<" * 4)
-            click.echo(f"\n{title}\n\n{table}")
+            echo(f"\n{title}\n\n{table}")
     log(f"\n{written} are in {folder}")
     for name, reason in state.failed.items():
         log(f"failed: {name}: {reason}")

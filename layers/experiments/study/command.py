@@ -21,6 +21,7 @@ from engine.commands.options import (
     require_nothing_but,
     to_json,
 )
+from engine.support.output import echo
 from engine.support.text import format_table
 from engine.training.config import TrainingConfig
 from engine.training.run_settings import parse_assignments
@@ -99,5 +100,5 @@ def study(
     write_page(folder / "study.html", recorded, write_figures(folder, recorded, matrices))
     headings, rows = summary_table(recorded)
     table = "\n" + format_table(headings, rows, align="<" + ">" * len(headings[1:]))
-    click.echo(to_json(recorded) if as_json else table)
+    echo(to_json(recorded) if as_json else table)
     log(f"\nstudy.json, figures and study.html are in {folder}")

@@ -15,6 +15,7 @@ from engine.commands.options import (
     to_json,
 )
 from engine.support.errors import UserError
+from engine.support.output import echo
 from engine.training.trained_run import open_run
 from layers.networks import CONFIGS, WaveNetworkConfig, build_network
 
@@ -96,7 +97,7 @@ def trace(
         require_waves(ctx, f"--model {model}", model)
         subject = random_subject(text, seed, label, model, operation=operation, readout=readout)
     traced = trace_subject(subject, shown, dimension, seed, entries=as_json or html is not None)
-    click.echo(to_json(as_json_object(traced), allow_nan=False) if as_json else as_text(traced))
+    echo(to_json(as_json_object(traced), allow_nan=False) if as_json else as_text(traced))
     if html is not None and to_mathml is not None:
         write_page(html, as_page(traced), to_mathml)
         make_log(as_json)(f"page written to {html}")

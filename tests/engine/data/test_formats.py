@@ -288,6 +288,8 @@ def test_a_member_of_a_zip_archive_is_named(tmp_path):
             {},
             ", line 2: has several labels, 'x' and 'y'; leave one",
         ),
+        ("a.txt", b"__label__x a\n__label__\n", {}, ", line 2: the label in 'label' (column 1) is empty; fill it in"),
+        ("a.txt", b"__label__x a\n__label__ b\n", {}, ", line 2: the label in 'label' (column 1) is empty; fill it in"),
         ("a.txt", b"__label__x a\nb\n", {}, ", line 2: the label in 'label' (column 1) is empty; fill it in"),
         ("a.parquet", b"text", {}, ": is no parquet file that can be read ("),
         ("a.parquet", b"PAR1 and no more", {}, ": is no parquet file that can be read ("),

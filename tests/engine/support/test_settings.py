@@ -8,6 +8,7 @@ import pytest
 from engine.data.config import DataConfig
 from engine.support.errors import UserError
 from engine.support.settings import Settings, allowed, setting
+from engine.support.text import shown
 from engine.training.config import TrainingConfig
 from engine.training.run_settings import build_settings, field_rows, parse_assignments, read_settings_file, settings_of
 from layers.networks import CONFIGS, TransformerConfig, WaveNetworkConfig
@@ -62,7 +63,7 @@ COUNT, SHARE, FREE = "a whole number from 1 to 9", "a number from 0.0 to below 1
 def test_any_other_value_is_refused_with_its_field(field, values, words):
     """Any other value is refused with the field and what it may be."""
     for value in values:
-        assert refusal(**{field: value}) == f"{field}: expected {words}, got {value!r}"
+        assert refusal(**{field: value}) == f"{field}: expected {words}, got {shown(value)}"
 
 
 def test_settings_cannot_be_changed_and_copies_are_checked():
@@ -155,7 +156,7 @@ def test_every_field_has_a_row_for_the_reader():
     settings = build_settings(CONFIGS)
     rows = field_rows(settings)
     assert [row[1] for row in rows] == list(dict.fromkeys(name for cls in ALL for name in cls.fields()))
-    assert ("training", "epochs", 4, "a whole number from 1", "passes over the training texts") in rows
+    assert ("training", "epochs", 4, "a whole number from 1 to 1000000000", "passes over the training texts") in rows
 
 
 def test_the_model_refuses_fields_of_another():

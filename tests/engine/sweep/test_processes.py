@@ -7,6 +7,7 @@ import time
 import pytest
 
 from engine.support.errors import UserError
+from engine.sweep.jobs import run_jobs
 from engine.sweep.processes import Processes, ask
 from engine.training.interrupt import Interrupted
 from tests.support import sweep_jobs
@@ -99,3 +100,16 @@ def test_an_answer_comes_back_or_there_is_an_error(capfd):
     with pytest.raises(UserError, match="exit code 1"):
         ask(WORKER, "1 / 0")
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_what_fails_here_lets_jobs_save(tmp_path):
+    """As a results file that cannot be written: whatever runs is asked to save before the error goes on."""
+
+    def fail(job, reason):
+        while not (tmp_path / "job1.log").stat().st_size:
+            time.sleep(0.01)
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_jobs(jobs("pass", WAITING), Processes(WORKER, tmp_path, 2), fail)
+    require_saved(tmp_path, ["job1"])

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from engine.support.errors import UserError
-from engine.training.run_directory import NUMBER, RESULT_KEYS, RunDirectory
+from engine.training.run_directory import RunDirectory
+from engine.training.saved_result import NUMBER, RESULT_KEYS
 
 CLASS = {"name": "a", "texts": 5, "precision": 0.5, "recall": 1.0, "f1": 0.5}
 RESULT = {
@@ -29,7 +30,7 @@ def test_a_run_is_created_and_opened_again(run):
     opened = RunDirectory.open(run.path)
     assert opened.read_config() == SECTIONS and opened.result() is None and not opened.has_checkpoint()
     opened.result_file.write_text(json.dumps(RESULT))
-    assert opened.result() == RESULT
+    assert opened.result() == {**RESULT, "run_directory": str(run.path)}
     opened.result_file.write_text('{"seed": 1}')
     with pytest.raises(UserError, match="result.json: lacks best_epoch, .*; delete the file and resume"):
         opened.result()

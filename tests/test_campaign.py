@@ -1,0 +1,33 @@
+"""A few attacks of each part of the campaign; all of them, for as long as one likes, with python -m tests.campaign."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.examples import if_thorough
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are forked")
+
+
+def campaign(*words):
+    command = [sys.executable, "-m", "tests.campaign", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [6, *if_thorough(300)])
+@pytest.mark.parametrize("part", ["calls", "space"])
+def test_a_run_stopped_at_a_call_goes_on_to_the_same_bits(part, most):
+    """Killed before a call that changes a file, or one whose call fails, at random calls of a run; thorough: at all."""
+    done = campaign("--part", part, "--minutes", 10, "--most", most)
+    assert done.returncode == 0 and "to the same bits" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("part, least", [("inputs", 30), ("fuzz", 1000), ("concurrent", 1)])
+def test_a_few_attacks_find_nothing(part, least):
+    done = campaign("--part", part, "--minutes", 5, "--most", least)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{least:,}" in done.stdout.splitlines()[-1]
