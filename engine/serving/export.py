@@ -159,10 +159,11 @@ def export_run(
     require_vacant(to, option="--to")
     directory = RunDirectory.open(path)
     run = open_run(path, network_classes, build_network)
+    held = held_out(directory, run, cache_dir)  # before anything is written
     save_run(run, to, write, directory.result(), directory.read_config()["run"].get("device", "cpu"))
     exported = open_run(to, network_classes, build_network)
     changes = []
-    for split, texts in held_out(directory, run, cache_dir).items():
+    for split, texts in held.items():
         with computing(run.settings.training, "cpu"):
             before, after = (predict_probabilities(each.network, texts) for each in (run, exported))
         if run.thresholds is None:

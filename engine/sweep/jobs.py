@@ -4,6 +4,7 @@ Where they run is the business of a Launcher: in processes of this machine (proc
 cluster (cluster.py). Either starts a process for each job, which calls do_job() (do_job.py).
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -81,7 +82,8 @@ def run_jobs(jobs: Sequence[Job], launcher: Launcher, done: Callable[[Job, str |
                         if ended.reason is None or not asked:
                             done(job, ended.reason)
         except Exception:
-            let_save([one for _, one in running])
+            with contextlib.suppress(Exception):  # where a scheduler is lost, jobs cannot be asked
+                let_save([one for _, one in running])
             raise
         finally:
             for _, one in running:

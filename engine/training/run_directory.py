@@ -108,7 +108,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Within this context no other process trains this run.
+        """Within this context no other process trains this run. What killed ones left half-written is removed.
 
         UserError where one does. A folder that is empty at the end is removed.
         """
@@ -117,6 +117,8 @@ class RunDirectory:
                 self.lock_file,
                 f"{self.path}: another process is training this run; wait until it has ended, or stop it",
             ):
+                for left in leftovers(self.path):
+                    left.unlink(missing_ok=True)
                 yield
         finally:
             self.remove_if_empty()

@@ -12,6 +12,7 @@ from engine.support.errors import UserError, with_place
 from engine.support.files import AnyPath, read_toml
 from engine.support.paths import absolute
 from engine.support.settings import Settings, allowed, nearest
+from engine.support.text import shown
 from engine.training.config import TrainingConfig
 
 Fields: TypeAlias = Mapping[str, Any]  # values by field name
@@ -80,7 +81,7 @@ def build_settings(network_classes: NetworkClasses, *layers: Fields) -> RunSetti
 
 def unknown_field(name: str, known: Collection[str]) -> str:
     """The message about a name that is no field."""
-    return f"unknown field {name!r}{nearest(name, known)}; list them with: {command_name()} describe --fields"
+    return f"unknown field {shown(name)}{nearest(name, known)}; list them with: {command_name()} describe --fields"
 
 
 def check_places(settings: RunSettings) -> None:

@@ -124,7 +124,7 @@ def test_without_the_texts_nothing_is_counted(tmp_path, trained, run, files):
     [
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"x"), "weights.safetensors: is damaged"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "is not the one that the network was trained"),
-        (lambda folder: (folder / "state.json").write_text("{}"), "state.json: lacks"),
+        (lambda folder: (folder / "state.json").write_text("{}"), "state.json: its labels are no list"),
     ],
 )
 def test_a_damaged_export_is_named(exported, run, change, message):

@@ -74,7 +74,7 @@ def test_what_cannot_go_on_is_told_in_a_line(tmp_path, trained, arguments, run):
     (tmp_path / "begun" / "config.toml").write_bytes((trained / "config.toml").read_bytes())
     for path, epochs, message in [
         ("trained", 2, "--epochs 2: the run has trained 2 already; give a larger number"),
-        ("trained", 0, "epochs: expected a whole number from 1, got '0'"),
+        ("trained", 0, "epochs: expected a whole number from 1 to 1000000000, got '0'"),
         ("without", 4, "was kept without the state of its optimizer, and cannot be continued"),
         ("without", 4, f"--init-from {tmp_path / 'without'}\n"),
         ("exported", 4, "is an exported network, and cannot be continued; start a new run from its weights"),

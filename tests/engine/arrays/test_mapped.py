@@ -66,7 +66,7 @@ def written(header, data=b"\0" * 8):
         (written(HEADER.replace("[2]", "[-2]")), "negative"),
         (written(HEADER, b"\0" * 7), "too small"),
         (written(HEADER.replace("shape", "form")), "form"),
-        (written("[" * 100_000), "recursion"),
+        (written("[" * 100_000), "nested too deep"),
     ],
     ids=range(11),
 )

@@ -94,7 +94,7 @@ def whole(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "budget, epochs", [(1, 1), (7, 1), (8, 2), (10, 2), (12, 2), (13, 3), (15, 3), (10**400, 3), (0, 3)]
+    "budget, epochs", [(1, 1), (7, 1), (8, 2), (10, 2), (12, 2), (13, 3), (15, 3), (10**9, 3), (0, 3)]
 )
 def test_a_step_budget_ends_training_at_the_nearest_epoch(tmp_path, budget, epochs):
     """A step budget ends training at the nearest epoch as if there were no more."""
