@@ -94,7 +94,9 @@ def chosen_member(path: AnyPath, archive: zipfile.ZipFile, name: str | None) -> 
     members = {
         info.filename: info
         for info in archive.infolist()
-        if not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
+        if info.filename
+        and not info.is_dir()
+        and not any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
     }
     shown = ", ".join(list(members)[:SHOWN_MEMBERS])
     if len(members) > SHOWN_MEMBERS:

@@ -12,7 +12,7 @@ from engine.support.errors import UserError, with_place
 from engine.support.files import AnyPath, read_toml
 from engine.support.paths import absolute
 from engine.support.settings import Settings, allowed, nearest
-from engine.support.text import shown
+from engine.support.text import SHOWN_CHARACTERS, sanitize, shown
 from engine.training.config import TrainingConfig
 
 Fields: TypeAlias = Mapping[str, Any]  # values by field name
@@ -159,7 +159,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"--set {text}: expected name=value, such as --set dropout=0.1")
+            raise UserError(f"--set {sanitize(text, SHOWN_CHARACTERS)}: expected name=value, such as --set dropout=0.1")
         values[name.strip()] = value.strip()
     return values
 

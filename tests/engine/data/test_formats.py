@@ -238,6 +238,7 @@ def zip_of(*names):
         (zip_of("a.csv", "b.csv"), "/c.csv", ": the zip archive holds no file 'c.csv', but a.csv, b.csv; name one of"),
         (zip_of(*"abcdefg"), "", ": the zip archive holds 7 files (a, b, c, d, e and 2 more); name one, such as"),
         (zip_of(), "", ": no such file"),
+        (zip_of(""), "", ": the zip archive holds no file; pack it again"),
         (zip_of("a.csv")[:-30], "", ": the zip archive is damaged or cut short"),
     ],
 )
