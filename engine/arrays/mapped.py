@@ -54,7 +54,7 @@ def arrays_in(content: Any) -> dict[str, Array]:
         header = parse_json(bytes(content[LENGTH_BYTES:begin]))
         header.pop("__metadata__", None)
         return {name: array_at(content, begin, **place) for name, place in header.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DamagedFile(f"it is no safetensors file: {error}") from None
 
 

@@ -11,6 +11,7 @@ NAME.safetensors: vector_tensors.py.
 Each may be packed (gzip, zip). Only the numbers of rows that somebody asks for are looked at.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -29,6 +30,7 @@ LONGEST = 1 << 24  # bytes of a line, and of a word in a binary file
 READ_BYTES = 1 << 20
 FASTTEXT = (793712314).to_bytes(4, "little")  # the first bytes of fastText's own models
 
+COUNT = re.compile(rb"[0-9]{1,18}")  # of words or numbers
 Row = tuple[int, str, bytes]  # number from 1 (the line of a text file), word, and its numbers as they stand there
 
 
@@ -98,7 +100,7 @@ class TextVectors(VectorFile):
     def read_head(self) -> tuple[int, int | None]:
         with unpacked(self.path) as file:
             first = file.readline(LONGEST).removeprefix(BYTE_ORDER_MARK).rstrip(b" \r\n").split(b" ")
-        self.has_header = len(first) == 2 and all(field.isdigit() for field in first)
+        self.has_header = len(first) == 2 and all(map(COUNT.fullmatch, first))
         if self.has_header:
             return int(first[1]), int(first[0])
         bad = next((field for field in first[1:] if not is_number(field)), None)
@@ -164,7 +166,7 @@ class BinaryVectors(VectorFile):
         first = line.split()
         if line.startswith(FASTTEXT):
             raise UserError(f"{self.path}: is a model of fastText, not word vectors; give its .vec file")
-        if len(first) != 2 or not all(field.isdigit() for field in first):
+        if len(first) != 2 or not all(map(COUNT.fullmatch, first)):
             raise UserError(
                 f"{self.path}: does not begin with the number of words and of dimensions, as word2vec's .bin does; "
                 f"give {KINDS}"

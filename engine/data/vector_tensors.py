@@ -50,7 +50,7 @@ class TensorVectors(VectorFile):
             (count, dimension), (begin, end) = entry["shape"], entry["data_offsets"]
             self.begin = LENGTH_BYTES + length + begin
             whole = self.kind not in DTYPES or end - begin == count * dimension * DTYPES[self.kind].itemsize
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise UserError(f"{self.path}: is no safetensors file ({first_line(error)}); {FETCH}") from None
         if not self.kind.startswith("F") or self.kind not in DTYPES:
             raise UserError(f"{self.path}: {self.name} is of type {self.kind}; save it as F16, F32 or F64")

@@ -118,7 +118,8 @@ class RunDirectory:
                 f"{self.path}: another process is training this run; wait until it has ended, or stop it",
             ):
                 for left in leftovers(self.path):
-                    left.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        left.unlink()
                 yield
         finally:
             self.remove_if_empty()

@@ -67,8 +67,10 @@ def written(header, data=b"\0" * 8):
         (written(HEADER, b"\0" * 7), "too small"),
         (written(HEADER.replace("shape", "form")), "form"),
         (written("[" * 100_000), "nested too deep"),
+        (written(HEADER.replace("[0,8]", "[]")), "index out of range"),
+        (written(HEADER.replace("[2]", f"[{10**30}]")), "Maximum allowed dimension"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 @pytest.mark.parametrize("mapped", [False, True])
 def test_damaged_files_are_refused(tmp_path, content, reason, mapped):

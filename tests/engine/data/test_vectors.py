@@ -143,6 +143,8 @@ BAD = {  # name and bytes of a file, and what the line must hold
     "too many words": ("a.vec", TEXT + b"y 7 8\n", ["announces 3 words", "holds 4"]),
     "no dimension": ("a.vec", b"3 0\nthe\n", ["0 numbers"]),
     "another dimension": ("a.vec", b"1 3\nthe 1 2 3\n", ["vectors of 3 numbers", "dimension 2", "dimension=3"]),
+    "a count of thousands of digits": ("a.vec", b"9" * 5000 + b" 2\nthe 1 2\n", ["has vectors of 1 numbers"]),
+    "binary, such a count": ("a.bin", b"9" * 5000 + b" 2\n" + BINARY, ["does not begin with the number of words"]),
     "no word known": ("a.txt", b"un 1 2\ndeux 3 4\n", ["none of its 2 words", "'paris'"]),
     "cut gzip": ("a.vec.gz", gzip.compress(TEXT)[:-12], ["gzip", "cut short"]),
     "binary, cut": ("a.bin", BINARY[:-6], ["word 3", "ends before it"]),
