@@ -64,6 +64,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(attempt, pipe, option):
     "name", ["tokenizer.json", "ngrams.safetensors", "affixes.json", "checkpoints/best/state.json", "metrics.jsonl"]
 )
 def test_a_pipe_in_a_run_is_not_waited_for(trained, pipe, run, name):
+    pytest.importorskip("matplotlib")  # which report draws with
     (trained / name).unlink()
     shutil.move(pipe, trained / name)
     refused(run("report", trained, "--output", trained.parent / "page.html"), name)
@@ -99,6 +100,7 @@ def test_json_with_numbers_of_thousands_of_digits(tmp_path, run, name):
 
 @pytest.mark.parametrize("content, reason", [(DEEP, "nested too deep"), (f'{{"step": {DIGITS}}}', "thousands of dig")])
 def test_metrics_that_python_cannot_hold(trained, run, content, reason):
+    pytest.importorskip("matplotlib")
     (trained / "metrics.jsonl").write_text(content + "\n")
     refused(run("report", trained, "--output", trained.parent / "page.html"), "metrics.jsonl, line 1", reason)
     (trained / "result.json").unlink()

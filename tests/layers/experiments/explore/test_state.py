@@ -25,8 +25,8 @@ CHOICES = {
 STATES = st.fixed_dictionaries(
     {
         **{name: st.sampled_from(list(values)) for name, values in CHOICES.items()},
-        "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
-        "label": st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+        "text": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200),
+        "label": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9),
         "width": st.integers(2, 8),
         "seed": st.integers(0, 999_999),
         "steps": st.integers(0, MOST_STEPS),
