@@ -9,7 +9,7 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from engine.arrays.array_file import write_arrays
 from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.texts import shown
-from engine.support.errors import UserError
+from engine.support.errors import UserError, first_line
 from engine.support.files import AnyPath, leftovers, read_json, write_json
 from engine.support.text import sanitize
 from engine.types import Array
@@ -48,6 +48,15 @@ class Progress:
     def epochs(self, batches: int) -> float:
         """The number of epochs trained, of so many batches each: whole, or with a fraction within one."""
         return self.epoch + self.batch / batches if self.batch else self.epoch
+
+
+@contextlib.contextmanager
+def damaged(what: str) -> Iterator[None]:
+    """Raise UserError about a part of a checkpoint where its reader raises anything else."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{what} is damaged ({first_line(error)}); restore the file or train again") from None
 
 
 def progress_of(saved: dict[str, Any]) -> Progress:

@@ -2,7 +2,7 @@
 
 from engine.support.errors import UserError
 from engine.support.files import read_json
-from engine.training.checkpoint import progress_of
+from engine.training.checkpoint import damaged, progress_of
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 
@@ -14,10 +14,8 @@ def prolonged(settings: RunSettings, directory: RunDirectory, epochs: int) -> Ru
     if not directory.has_checkpoint():
         raise UserError(f"--epochs {epochs}: {directory.path} holds no state to go on from; resume it without --epochs")
     state = read_json(directory.last / "state.json")
-    try:
+    with damaged(f"{directory.last / 'state.json'}: its progress"):
         trained, kept = progress_of(state["progress"]).epoch, "optimizer" in state["files"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{directory.last / 'state.json'}: is damaged ({error}); restore the file") from None
     if not kept:
         raise UserError(
             f"{directory.path}: was kept without the state of its optimizer, {NEW_RUN.format(directory.path)}"

@@ -1,19 +1,20 @@
 """The state of a training: network, optimizer and progress, saved in checkpoints and taken back from them."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from engine.data.prepare import PreparedData
-from engine.support.errors import UserError, first_line
+from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.averaging import WeightAverage
 from engine.training.checkpoint import (
     Progress,
     check_checkpoint,
+    damaged,
     load_checkpoint,
     load_weights,
     progress_of,
@@ -29,15 +30,6 @@ from engine.training.run_directory import RunDirectory
 from engine.training.selection import take_if_better
 
 LEAST_PAUSE = 33  # between checkpoints, in multiples of what the last one took
-
-
-@contextmanager
-def damaged(what: str) -> Iterator[None]:
-    """Raise UserError about a part of a checkpoint where its reader raises anything else."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{what} is damaged ({first_line(error)}); restore the file or train again") from None
 
 
 class RunState:

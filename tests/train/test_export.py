@@ -153,6 +153,12 @@ def test_what_cannot_be_exported_is_named(tmp_path, trained, run):
     assert not (tmp_path / "b").exists()
 
 
+def test_texts_that_cannot_be_read_leave_no_export(tmp_path, trained, files, run):
+    files["test"].write_text("weather\train\n")
+    code, _, err = run("export", trained, "--to", tmp_path / "b")
+    assert code == 2 and "weather" in err and not (tmp_path / "b").exists()
+
+
 def test_the_card_says_what_is_known(trained, exported):
     folder = exported("--format", "hub")
     card, result = (folder / "README.md").read_text(), json.loads((folder / "result.json").read_text())

@@ -44,6 +44,7 @@ def test_progress_that_cannot_be(trained, run, name, value):
 def test_progress_that_is_none(trained, run, progress):
     changed_state(trained, "last", lambda state: state.update(progress=progress))
     refused(run("--resume", trained), "state.json", "progress")
+    refused(run("--resume", trained, "--epochs", "4"), "state.json", "progress")
 
 
 @pytest.mark.parametrize("factors", [[[1.0], [1.0, 2.0]], "x", [1.0]], ids=repr)

@@ -64,6 +64,14 @@ def test_a_lock_leaves_no_file_and_can_be_had_again(tmp_path):
         assert not (tmp_path / "lock").exists()
 
 
+def test_whoever_holds_a_run_removes_what_killed_processes_left(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    (run.path / ".result.json.0123abcd.tmp").write_text("{")
+    (run.path / ".notes").write_text("mine")
+    with run.held():
+        assert {path.name for path in run.path.iterdir()} == {"config.toml", "lock", ".notes"}
+
+
 def test_a_lock_on_a_removed_file_is_none(tmp_path, monkeypatch):
     """A file that its holder removes meanwhile is refused or made anew: there are never two holders."""
     fcntl = pytest.importorskip("fcntl")
