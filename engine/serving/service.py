@@ -63,7 +63,7 @@ class Service:
         return self.whole_page(request, text, rows)
 
     async def health(self, request: Request) -> Response:
-        """What is served, and how much of it."""
+        """The runs that are served, and how many texts they have labelled."""
         return JSONResponse(
             {
                 "status": "ok",

@@ -105,7 +105,7 @@ def parse_json(text: str | bytes | bytearray) -> Any:
 
 
 def beyond_python(error: Exception) -> str:
-    """What is JSON and still raised this error, which Python gives no words a user can use."""
+    """Why JSON raised an error for which Python has no words that a user can use."""
     return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"
 
 

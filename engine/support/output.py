@@ -1,4 +1,4 @@
-"""What commands print. All of it passes through echo(), so that foreign text cannot move a cursor or hide a line."""
+"""Printing: all that commands print passes through echo(), so that foreign text cannot move a cursor or hide a line."""
 
 import contextlib
 import os

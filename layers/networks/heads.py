@@ -24,10 +24,10 @@ from layers.networks.configs import WaveNetworkConfig
 from layers.networks.heads_parts import by_head
 from layers.networks.parts import twin
 from layers.networks.shortcut import DistinctTokens
-from layers.networks.text_classifier import LossCache
+from layers.networks.text_classifier import LossCache, logits_of_mean
 from layers.networks.wave_network import WaveNetwork
-from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
-from layers.standard.softmax_cross_entropy import check_labels, log_softmax
+from layers.standard.sigmoid_cross_entropy import check_targets
+from layers.standard.softmax_cross_entropy import check_labels
 
 ROWS = "embedding.table"  # the parameter of which a batch needs only some rows
 
@@ -196,16 +196,11 @@ class HeadsWaveNetwork(WaveNetwork):
 
     def probabilities(self, batch: Any) -> Floats2d:
         """batch: B texts, labels not needed → (B, C) class probabilities, the mean of those of the heads."""
-        mean = self.mean(self.forward(batch)[0])
-        if self.temperature == 1:
-            return mean
-        return self.mean(logits_of_mean(mean, self.has_several_labels())[None] / mean.dtype.type(self.temperature))
+        return self.at_temperature(self.mean(self.forward(batch)[0]))
 
     def mean(self, z: Floats3d) -> Floats2d:
         """The mean probabilities (B, C) of logits (K, B, C)."""
-        flat = z.reshape(-1, z.shape[2])
-        p = sigmoid(flat) if self.has_several_labels() else array_module(z).exp(log_softmax(flat))
-        mean: Floats2d = p.reshape(z.shape).mean(axis=0)
+        mean: Floats2d = self.probabilities_of(z.reshape(-1, z.shape[2])).reshape(z.shape).mean(axis=0)
         return mean
 
     def heading(self) -> str:
@@ -216,10 +211,3 @@ def joined(xp: Any, arrays: Sequence[Array], axis: int) -> Array:
     """The arrays one after another along an axis; a single one as it is."""
     whole: Array = arrays[0] if len(arrays) == 1 else xp.concatenate(arrays, axis=axis)
     return whole
-
-
-def logits_of_mean(p: Floats2d, several: bool) -> Floats2d:
-    """Finite logits of probabilities (B, C): log p, of single decisions log p/(1 − p)."""
-    xp, limits = array_module(p), np.finfo(p.real.dtype)
-    logits: Floats2d = xp.log(xp.maximum(p, limits.tiny))
-    return logits - xp.log(xp.maximum(1 - p, limits.tiny)) if several else logits

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.arrays.backend import array_module, to_device, to_host
 from engine.arrays.bag import unique_counts
-from engine.arrays.ragged import RaggedBatch, lengths, row_blocks, spread
+from engine.arrays.ragged import RaggedBatch, row_blocks, spread
 from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
 from layers.networks.parts import Part
@@ -22,6 +22,12 @@ class DistinctTokens(NamedTuple):
     ids: Ints1d
     offsets: Offsets
 
+    def kept(self, mask: Bools) -> "DistinctTokens":
+        """The tokens where a mask (P,) is true, of the same texts."""
+        xp = array_module(mask)
+        before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(mask)])
+        return DistinctTokens(self.ids[mask], before[self.offsets])
+
 
 def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
     """The DistinctTokens of B texts, where those are."""
@@ -35,10 +41,8 @@ def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:
     """The tokens of those texts alone that an rng does not draw, each with the probability `rate`; None draws none."""
     if rng is None or rate == 0:
         return tokens
-    xp, sizes = array_module(tokens.offsets), lengths(tokens.offsets)
-    stays = rng.random(len(sizes), dtype=np.float32) >= rate
-    offsets = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(sizes * stays)])
-    return DistinctTokens(tokens.ids[spread(stays, tokens.offsets, len(tokens.ids))], offsets)
+    stays = rng.random(len(tokens.offsets) - 1, dtype=np.float32) >= rate
+    return tokens.kept(spread(stays, tokens.offsets, len(tokens.ids)))
 
 
 class NaiveBayes(Part):
@@ -76,9 +80,7 @@ class NaiveBayes(Part):
     def counted(self, tokens: DistinctTokens) -> DistinctTokens:
         """Those of the tokens that have counts."""
         self.move()
-        xp, has_counts = array_module(tokens.ids), self.counts.value[tokens.ids, -1] > 0
-        before = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(has_counts)])
-        return DistinctTokens(tokens.ids[has_counts], before[tokens.offsets])
+        return tokens.kept(self.counts.value[tokens.ids, -1] > 0)
 
     def move(self) -> None:
         """Move the constants to where the gains are, once."""

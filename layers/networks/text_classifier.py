@@ -104,9 +104,19 @@ class TextClassifier(Part):
         logits, _ = self.forward(batch)
         if self.temperature != 1:
             logits = logits / logits.dtype.type(self.temperature)
-        several = self.has_several_labels()
-        p: Floats2d = sigmoid(logits) if several else array_module(logits).exp(log_softmax(logits))
+        return self.probabilities_of(logits)
+
+    def probabilities_of(self, logits: Floats2d) -> Floats2d:
+        """(B, C) logits → class probabilities at temperature 1."""
+        p: Floats2d = sigmoid(logits) if self.has_several_labels() else array_module(logits).exp(log_softmax(logits))
         return p
+
+    def at_temperature(self, p: Floats2d) -> Floats2d:
+        """Class probabilities (B, C) of temperature 1 at that of this network, for a mean that has no logits."""
+        if self.temperature == 1:
+            return p
+        logits = logits_of_mean(p, self.has_several_labels())
+        return self.probabilities_of(logits / logits.dtype.type(self.temperature))
 
     def part_rows(self) -> list[tuple[str, list[tuple[int, ...]], int]]:
         """(part, shapes, parameter count) in the order of computation, for describe() and its JSON."""
@@ -130,6 +140,13 @@ class TextClassifier(Part):
         total, others = self.parameter_count(), self.parameters_beside_tables()
         rows += [("total", "", f"{total:,}"), ("without the embedding table", "", f"{others:,}")]
         return self.heading() + "\n\n" + format_table(["part", "shapes", "parameters"], rows, align="<<>")
+
+
+def logits_of_mean(p: Floats2d, several: bool) -> Floats2d:
+    """Finite logits of probabilities (B, C): log p, of single decisions log p/(1 − p)."""
+    xp, limits = array_module(p), np.finfo(p.real.dtype)
+    logits: Floats2d = xp.log(xp.maximum(p, limits.tiny))
+    return logits - xp.log(xp.maximum(1 - p, limits.tiny)) if several else logits
 
 
 def example_batch(

@@ -12,14 +12,10 @@ mathematics of its own: both sums are linear, so each half has the gradient of i
 
 from typing import Any, NamedTuple
 
-from engine.arrays.backend import array_module
 from engine.arrays.ragged import RaggedBatch
 from engine.types import Floats, Floats2d
 from layers.networks.configs import WaveNetworkConfig
-from layers.networks.heads import logits_of_mean
-from layers.networks.text_classifier import LossCache, TextClassifier
-from layers.standard.sigmoid_cross_entropy import sigmoid
-from layers.standard.softmax_cross_entropy import log_softmax
+from layers.networks.text_classifier import LossCache, TextClassifier, logits_of_mean
 from layers.standard.token_dropout import drop_tokens
 
 
@@ -59,6 +55,10 @@ class WordsAndCharacters(TextClassifier):
     def class_weights(self, weights: Floats | None) -> None:
         self.words.class_weights = self.characters.class_weights = weights
 
+    def first_char_ngram(self) -> int:
+        """The first token id of a character n-gram."""
+        return len(self.words.embedding.table.value)
+
     def shares(self) -> tuple[float, float]:
         """The share of each half in the loss and in the probabilities."""
         words = self.config.heads / (self.config.heads + self.config.char_heads)
@@ -66,7 +66,7 @@ class WordsAndCharacters(TextClassifier):
 
     def views(self, batch: RaggedBatch) -> Halves:
         """The batch without its character n-grams, and the batch."""
-        is_word = batch.ids < len(self.words.embedding_table().value)
+        is_word = batch.ids < self.first_char_ngram()
         return Halves(batch if is_word.all() else drop_tokens(batch, is_word)._replace(places=None), batch)
 
     def halves(self, batch: RaggedBatch) -> list[tuple[Any, RaggedBatch]]:
@@ -102,12 +102,7 @@ class WordsAndCharacters(TextClassifier):
 
     def probabilities(self, batch: RaggedBatch) -> Floats2d:
         """batch: B texts, labels not needed → (B, C) class probabilities, the mean of those of all heads."""
-        views = self.views(batch)
-        mean = self.mean(self.words.probabilities(views.words), self.characters.probabilities(views.characters))
-        if self.temperature == 1:
-            return mean
-        logits = logits_of_mean(mean, self.has_several_labels())
-        return self.probabilities_of(logits / logits.dtype.type(self.temperature))
+        return self.at_temperature(self.mean(*(half.probabilities(view) for half, view in self.halves(batch))))
 
     def mean(self, words: Floats2d, characters: Floats2d) -> Floats2d:
         """The mean over all heads of the mean probabilities of each half, (B, C) each."""
@@ -115,14 +110,9 @@ class WordsAndCharacters(TextClassifier):
         p: Floats2d = share * words + other * characters
         return p
 
-    def probabilities_of(self, logits: Floats2d) -> Floats2d:
-        """(B, C) logits → class probabilities."""
-        p: Floats2d = sigmoid(logits) if self.has_several_labels() else array_module(logits).exp(log_softmax(logits))
-        return p
-
     def learn_counts(self, texts: RaggedBatch, counted: int | None = None) -> None:
         """Count the labels of all training texts for the shortcut of the heads; counted: as of a single network."""
-        self.words.learn_counts(texts, len(self.words.embedding_table().value))
+        self.words.learn_counts(texts, self.first_char_ngram())
 
     def heading(self) -> str:
         count = self.config.heads + self.config.char_heads

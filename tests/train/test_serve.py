@@ -2,18 +2,14 @@
 
 import http.client
 import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 from engine.support.errors import UserError
-from engine.web.server import listen
 from layers.experiments.benchmark import serving
-from tests.support.paths import ROOT
+from tests.support import servers
 from tests.train.test_bad_input import refused
 
 pytest.importorskip("starlette", reason="starlette is not installed: pip install -e '.[explore]'")
@@ -25,13 +21,9 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 def served(trained, signals_of_a_terminal):
     """(process, port) of a server of the finished run, twice."""
-    command = [sys.executable, ROOT / "train.py", "serve", trained, trained, "--port", "0", "--max-texts", "3"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    assert line.startswith("serving trained, trained: http://127.0.0.1:"), process.stderr.read()
-    yield process, int(line.split(":")[3].split("/")[0])
-    process.kill()
-    process.communicate()
+    words = ["serve", trained, trained, "--max-texts", "3"]
+    with servers.serving("serving trained, trained", *words) as (process, address):
+        yield process, int(address.split(":")[2].split("/")[0])
 
 
 def asked(port, *request):
@@ -51,21 +43,11 @@ def test_a_server_answers_as_predict_does_and_stops_when_asked(served, trained, 
     assert asked(port, *PREDICT, '{"texts": ["a", "b", "c", "d"]}', JSON)[0] == 413
     assert asked(port, "GET", "/health", None, {"Host": "evil.example"})[0] == 403
     assert asked(port, "GET", "/health")[1]["runs"] == ["trained", "trained"]
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, "", "")
+    servers.assert_ends_when_asked(process)
 
 
 def test_what_keeps_it_from_serving_is_one_line(tmp_path, trained, run, monkeypatch):
-    refused(run("serve", tmp_path / "none"), tmp_path / "none")
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        refused(run("serve", trained, "--port", port), f"--port {port}", "127.0.0.1", "choose another port")
-    (weights,) = (trained / "checkpoints" / "best").glob("weights-*.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-9])
-    refused(run("serve", trained, "--port", "0"), weights.name)
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    refused(run("serve", trained), "serve: uvicorn", "pip install -e '.[explore]'")
+    servers.assert_begins_with_what_it_needs("serve", tmp_path, trained, run, monkeypatch)
 
 
 def test_a_server_is_measured_under_load(trained):

@@ -1,4 +1,4 @@
-"""What the page shows of a state, computed: the walk after the gradient steps, and all gradients checked."""
+"""The numbers behind the page of a state: the walk after the gradient steps, and all gradients checked."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -44,7 +44,7 @@ class Computation(NamedTuple):
 
 def compute(source: Source, state: State) -> Computation:
     """The Computation of a state. Raises UserError for what cannot be shown."""
-    # What only says what is looked at makes no difference.
+    # Fields that only choose what is looked at make no difference.
     found = remembered(source, state.replace(step=0, token=0, grow=0.0))
     token = min(state.token, found.scene.tokens - 1)
     chosen = found.scene.state.replace(step=state.step, token=token, grow=state.grow)

@@ -26,12 +26,20 @@ class Lengths:
 
 
 def asked(batcher, *calls):
-    """What concurrent calls return or raise, in their order."""
+    """The results of concurrent calls, or the exceptions that they raise, in their order."""
 
     async def ask():
         return await asyncio.gather(*map(batcher.probabilities, calls), return_exceptions=True)
 
     return asyncio.run(ask())
+
+
+async def under_way(batcher, lengths):
+    """A call that is being computed, until the gate opens."""
+    first = asyncio.ensure_future(batcher.probabilities(["first"]))
+    while not lengths.entered.is_set():
+        await asyncio.sleep(0.01)
+    return first
 
 
 def test_one_call_is_computed_at_once():
@@ -47,9 +55,7 @@ def test_calls_that_come_meanwhile_are_the_next_batch():
     lengths.gate.clear()
 
     async def ask(batcher):
-        first = asyncio.ensure_future(batcher.probabilities(["first"]))
-        while not lengths.entered.is_set():
-            await asyncio.sleep(0.01)
+        first = await under_way(batcher, lengths)
         others = [asyncio.ensure_future(batcher.probabilities(["x" * n, "y"][: n % 3])) for n in range(8)]
         await asyncio.sleep(0.05)
         assert batcher.waiting == 1 + sum(n % 3 for n in range(8))
@@ -100,9 +106,7 @@ def test_a_call_that_is_given_up_is_not_computed(began):
     lengths.gate.clear()
 
     async def ask(batcher):
-        first = asyncio.ensure_future(batcher.probabilities(["first"]))
-        while not lengths.entered.is_set():
-            await asyncio.sleep(0.01)
+        first = await under_way(batcher, lengths)
         second = asyncio.ensure_future(batcher.probabilities(["second"]))
         await asyncio.sleep(0)
         given_up, other = (first, second) if began else (second, first)

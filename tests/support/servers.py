@@ -1,0 +1,42 @@
+"""Processes that serve a finished run: how they begin and end, and what keeps them from beginning."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+
+from engine.web.server import listen
+from tests.support.paths import ROOT
+from tests.train.test_bad_input import refused
+
+
+@contextlib.contextmanager
+def serving(line, *words):
+    """(process, address) of a command that serves on a free port and begins with this line, while the context lasts."""
+    command = [sys.executable, ROOT / "train.py", *words, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = process.stdout.readline()
+    assert first.startswith(f"{line}: http://127.0.0.1:"), process.stderr.read()
+    yield process, first.removeprefix(f"{line}: ").split()[0]
+    process.kill()
+    process.communicate()
+
+
+def assert_ends_when_asked(process):
+    """Without a word, and with exit code 0."""
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def assert_begins_with_what_it_needs(command, folder, trained, run, monkeypatch):
+    """A run that is whole, a port that is free, the packages of the extra: else one line. Damages the run."""
+    refused(run(command, folder / "none"), folder / "none")
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        refused(run(command, trained, "--port", port), f"--port {port}", "127.0.0.1", "choose another port")
+    (weights,) = (trained / "checkpoints" / "best").glob("weights-*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-9])
+    refused(run(command, trained, "--port", "0"), weights.name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    refused(run(command, trained), f"{command}: uvicorn", "pip install -e '.[explore]'")
