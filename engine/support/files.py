@@ -94,10 +94,13 @@ def write_json(path: AnyPath, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def parse_json(text: str | bytes | bytearray) -> Any:
-    """The value of a JSON text. ValueError for anything that is none, and for what Python cannot hold."""
+def parse_json(text: str | bytes | bytearray, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text. ValueError for anything that is none, and for what Python cannot hold.
+
+    parse_constant: takes NaN, Infinity or -Infinity, which are no JSON, and gives the value, by default Python's.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=parse_constant)
     except (ValueError, RecursionError) as error:
         if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
             raise

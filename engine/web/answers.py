@@ -1,7 +1,6 @@
 """Answers: pages from templates, errors as a page, as a part of a page or as JSON; and bodies of requests, read."""
 
 import http
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from engine.report.html import TEMPLATES, render
+from engine.support.files import parse_json
 
 FIELDS = 100  # of a form, at most
 
@@ -40,11 +40,9 @@ async def json_body(request: Request) -> Any:
     require_type(request, "application/json")
     body = await request.body()
     try:
-        return json.loads(body.decode(), parse_constant=refuse_constant)
+        return parse_json(body.decode(), refuse_constant)
     except UnicodeDecodeError as error:
         raise HTTPException(400, f"the body is not UTF-8 (byte {error.start})") from None
-    except RecursionError:
-        raise HTTPException(400, "the body is no JSON that is read here (nested too deeply)") from None
     except ValueError as error:
         raise HTTPException(400, f"the body is no JSON ({error})") from None
 
@@ -67,4 +65,4 @@ def require_type(request: Request, expected: str) -> None:
 
 
 def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise HTTPException(400, f"the body is no JSON ({name} is no JSON number)")

@@ -122,9 +122,8 @@ def fuzzed(trials: Trials) -> None:
                     else:
                         path.write_bytes(data)
                         reader.read(path)
-                except reader.errors as error:
-                    if isinstance(error, UserError) and len(str(error)) > 2000:
-                        problem = f"{len(str(error))} characters of error"
+                except reader.errors:
+                    pass
                 except BaseException as error:
                     problem = f"{type(error).__name__}: {error}"
                 trials.expect(problem, f"{name} {data[:200]!r}", name)

@@ -147,10 +147,13 @@ def test_a_body_without_a_length_is_counted(client):
     assert answer.status_code == 413 and "larger than 1,000 bytes" in answer.json()["error"]
 
 
-def test_deep_json_is_refused():
+@pytest.mark.parametrize(
+    "body, words", [(b"[" * 200_000, "nested too deep"), (b"9" * 5000, "a number of thousands of digits")]
+)
+def test_json_that_python_cannot_hold_is_refused(body, words):
     with TestClient(application(ROUTES)) as client:
-        answer = client.post("/json", content=b"[" * 200_000, headers=JSON)
-    assert answer.status_code == 400 and "nested too deeply" in answer.json()["error"]
+        answer = client.post("/json", content=body, headers=JSON)
+    assert answer.status_code == 400 and answer.json()["error"] == f"the body is no JSON ({words})"
 
 
 def test_time_is_limited():
