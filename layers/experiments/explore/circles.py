@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.report.phasors import CENTRE_X, CENTRE_Y, HEIGHT, RADIUS, Arrow, spread_out
+from engine.report.phasors import CENTRE_X, CENTRE_Y, RADIUS, Arrow, spread_out
 from engine.types import Array, Floats1d, Floats2d
 
-WIDTH = 356
 LABEL_CHARACTERS = 8
-LONGEST = 52.0  # of a gradient's arrow on the canvas
-LABEL_GAP = RADIUS + 22
+LONGEST = 40.0  # of a gradient's arrow on the canvas
+REACH = round(RADIUS + LONGEST) + 6  # from the centre to the farthest end of an arrow, with its ring
+CAPTION = 14  # height of the line below
+WIDTH = 2 * (REACH + 6 * LABEL_CHARACTERS)
 ARC = 20.0  # radius of the first arc of a phase, and what further ones have more
-PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_RIGHT = 270, 150, 34, 54
+PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_RIGHT = 280, 150, 46, 54
 TICKS = 4
 POINTS = 200  # of a curve that are drawn
 
@@ -131,11 +132,12 @@ def bars(labels: Sequence[str], values: Floats1d, largest: float) -> list[Bar]:
 
 CIRCLE = {  # the canvas of a Circle, for its template
     "left": CENTRE_X - WIDTH // 2,
+    "top": CENTRE_Y - REACH,
     "width": WIDTH,
-    "height": HEIGHT,
+    "height": 2 * REACH + CAPTION,
     "x": CENTRE_X,
     "y": CENTRE_Y,
-    "gap": LABEL_GAP,
+    "gap": REACH,
     "reach": RADIUS + 18,
     "characters": LABEL_CHARACTERS,
 }
