@@ -380,14 +380,14 @@ def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, sweep_file,
 
 
 def test_examples_in_help_and_documents_can_be_planned(tmp_path):
-    for name in ("a.csv", "b.csv", "mr.tsv"):
+    for name in ("a.csv", "b.csv", "mr.tsv", "mr_test.tsv"):
         (tmp_path / name).touch()
     shown = [
         (ROOT / page).read_text(encoding="utf-8") for page in ("layers/networks/RESULTS.md", "engine/sweep/README.md")
     ]
-    ablation, form = re.findall(r"```toml\n(preset.*?)```", "".join(shown), re.DOTALL)
+    ablation, accurate, form = re.findall(r"```toml\n(preset.*?)```", "".join(shown), re.DOTALL)
     helped = re.search(r"seeds.*classifier_dropout[^\n]*\n", train.cli.loaded("sweep").help, re.DOTALL).group(0)
-    for text, count in ((ablation, 27), (form, 24), (helped, 12)):
+    for text, count in ((ablation, 27), (accurate, 6), (form, 24), (helped, 12)):
         (tmp_path / "shown.toml").write_text(text)
         assert len(plan(read_description(tmp_path / "shown.toml", CHOICES)[0], CHOICES)) == count
 
