@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from engine.arrays.backend import why_no_cuda
-from engine.data import token_cache
+from engine.support import cache_folder
 from tests.support import examples
 from tests.support.gpu_summary import pytest_terminal_summary  # noqa: F401 (a hook)
 from tests.support.passed import Passed
@@ -30,7 +30,7 @@ def pytest_configure(config):
 def own_token_cache(tmp_path_factory, monkeypatch):
     """Keep tests, and on Linux the processes that they start, from reading or filling the user's token cache."""
     folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setattr(token_cache, "user_folder", lambda: folder)
+    monkeypatch.setattr(cache_folder, "user_folder", lambda: folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from engine.arrays.backend import random_generator, why_no_cuda
 from engine.benchmark.machine import decoded_name, describe_machine, free_memory_bytes
 from engine.benchmark.machine import driver_release as release_of_driver
+from engine.compiled import c_file
 from engine.cuda.compilers import search
 from engine.cuda.doctor_findings import Findings, attempt, is_known, missing
 from engine.cuda.doctor_remedies import remedies
 from engine.cuda.kernel_check import check_kernels, refusals, verdicts
-from engine.data.token_cache import user_folder
-from engine.support import implementation
+from engine.support import cache_folder, implementation
 from engine.support.extras import missing_extras
 
 ARCHITECTURE = "sm_90"  # for which kernels are compiled where no device says its own
@@ -48,7 +48,10 @@ def examine(folders: Sequence[Path]) -> Findings:
             name: attempt(function) if reason is None else missing(reason) for name, function in LIBRARIES.items()
         },
         "implementation": attempt(implementation.current),
+        "c_functions": attempt(c_functions),
     }
+    if is_known(findings["c_functions"]) and is_known(findings["missing_extras"]):
+        findings["missing_extras"].pop("compiled", None)  # the system has a compiler
     compilers = search()
     named = {kind: missing(found) if isinstance(found, str) else found.name for kind, found in compilers.items()}
     findings["compilers"] = named
@@ -62,9 +65,17 @@ def examine(folders: Sequence[Path]) -> Findings:
     return findings
 
 
+def c_functions() -> str | Findings:
+    """Compile the functions in C, where that has not been done yet: by what, or why not."""
+    if c_file.mode() == "off":
+        return missing(f"{c_file.VARIABLE}=off")
+    refused = [verdict for verdict in c_file.verdicts().values() if verdict != c_file.COMPILED]
+    return missing(refused[0]) if refused else f"compiled by {' '.join(c_file.find_compiler().command)}"
+
+
 def cache_facts() -> Findings:
     """Describe the cache folder: its path, the bytes of its files, and those that are free on its disk."""
-    folder = Path(user_folder())
+    folder = Path(cache_folder.user_folder())
     there = next(path for path in (folder, *folder.parents) if path.exists())
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {"folder": str(folder), "bytes": size, "free_bytes": shutil.disk_usage(there).free}

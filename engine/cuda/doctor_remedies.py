@@ -1,6 +1,7 @@
 """Remedies for the findings of the command doctor: packages to install, variables to set."""
 
 from engine.benchmark.machine import dotted_version
+from engine.compiled.c_file import VARIABLE
 from engine.cuda.doctor_findings import Findings, has_no_gpu, is_known
 from engine.support.command import install_extra
 
@@ -14,7 +15,7 @@ REFUSED = (
 
 def remedies(findings: Findings) -> list[str]:
     """Lines that say what to install or set, in the order in which to do it."""
-    lines: list[str] = []
+    lines = compiler_of_c(findings)
     driver, packages = findings["driver"], findings["cupy_packages"]
     old_driver = is_known(driver) and driver < CUDA_13
     extra = "cuda12" if old_driver else "cuda13"
@@ -48,6 +49,16 @@ def remedies(findings: Findings) -> list[str]:
     if not any(is_known(name) for name in findings["compilers"].values()):
         lines.append("no compiler, so no kernel was checked: pip install nvidia-cuda-nvrtc (needs no GPU)")
     return lines + refused(findings)
+
+
+def compiler_of_c(findings: Findings) -> list[str]:
+    """A line on the C compiler, where functions in C are wanted and there is none that compiles them."""
+    found = findings["c_functions"]
+    if is_known(found) or found["missing"] == f"{VARIABLE}=off":
+        return []
+    if found["missing"].startswith(VARIABLE):
+        return [found["missing"]]
+    return [f"{found['missing']}, with which training is faster: install gcc or clang, or {install_extra('compiled')}"]
 
 
 def refused(findings: Findings) -> list[str]:

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from tqdm import tqdm
 
 from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch
+from engine.support import cache_folder
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, sha256_of
 
@@ -231,7 +231,7 @@ def split_files(stem: str) -> list[str]:
 
 def tab_folder(cache_dir: AnyPath | None = None) -> Path:
     """The folder of the .tab files, in that of --cache-dir or in the user's cache folder of wave-network."""
-    return Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "corpora"
+    return Path(cache_dir or cache_folder.user_folder()) / "corpora"
 
 
 def read_rows(path: Path) -> LabelledTexts:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
+from engine.support import cache_folder
 from engine.support.command import install_extra
 from engine.support.errors import UserError, first_line
 from engine.support.files import AnyPath, read_json, sha256_of, write_json
@@ -82,7 +81,7 @@ def fetch_file(repository: str, revision: str, file: str, cache_dir: AnyPath | N
 
 def digests_file(cache_dir: AnyPath | None) -> Path:
     """The file that keeps the SHA-256 of each file at its first download; it outlives the hub's own folder."""
-    return Path(cache_dir or platformdirs.user_cache_dir("wave-network")) / "hub-digests.json"
+    return Path(cache_dir or cache_folder.user_folder()) / "hub-digests.json"
 
 
 def read_digests(record: Path) -> dict[str, str]:

@@ -10,23 +10,22 @@ import hashlib
 import os
 import secrets
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import tokenizers
 
+from engine.support import cache_folder
+from engine.support.cache_folder import OTHERS_WRITE, is_own
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, sha256_of, write_json
 
 KEPT_FOLDERS = 128
 KEPT_BYTES = 20 * 2**30  # of all folders together
 DEAD_AFTER = 86_400  # seconds, after which a folder that was begun has been left by a process that was killed
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 FORMAT = 4  # raise it when the same inputs give other tokens or notes
 META = "meta.json"
 
@@ -35,7 +34,7 @@ class TokenCache:
     """The folder "tokens" of a cache folder; by default that of the user."""
 
     def __init__(self, cache_dir: AnyPath | None = None) -> None:
-        self.folder = Path(cache_dir or user_folder()) / "tokens"
+        self.folder = Path(cache_dir or cache_folder.user_folder()) / "tokens"
 
     def find(self, key: str) -> tuple[Path, dict[str, Any]] | None:
         """(folder, content as given to keep()) of what is kept under a key; None where it is not, or not intact."""
@@ -104,18 +103,6 @@ class TokenCache:
                 shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     path.unlink()
-
-
-def is_own(path: Path) -> bool:
-    """Whether nobody but this user and root can have written a file or folder."""
-    status = path.stat(follow_symlinks=False)
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        return False
-    return os.name == "nt" or (status.st_uid in (0, os.geteuid()) and not status.st_mode & OTHERS_WRITE)
-
-
-def user_folder() -> str:
-    return platformdirs.user_cache_dir("wave-network")
 
 
 def digest(*parts: object) -> str:

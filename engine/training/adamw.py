@@ -22,7 +22,7 @@ A RowSparse gradient (of an embedding table) is handled in one of two ways:
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,13 +33,27 @@ from engine.cuda.graphs import GradientGraphs
 from engine.cuda.kernels import uses_kernels
 from engine.layer import Parameter, RowSparse
 from engine.support.implementation import current
-from engine.training import adamw_cuda
-from engine.training.adamw_lazy_rows import record_step, rest_of, take_missed_steps
+from engine.training import adamw_c, adamw_cuda
+from engine.training.adamw_lazy_rows import Rest, record_step, rest_of, take_missed_steps
 from engine.training.config import EMBEDDING_UPDATES
-from engine.types import Array, Floats, Floats1d
+from engine.types import Array, Floats, Floats1d, Floats2d, Ints1d
 
 # State that load_arrays() leaves on the host; kernels move the last two to the device at first use.
 HOST_STATE = ("t", "missed", "shrunk")
+
+
+class Factors(NamedTuple):
+    """The numbers of one step, multiplied with one another first, which takes fewer passes over the arrays.
+
+    g′ = of_grad·g (scale·sqrt(1 − β₂)), then v ← β₂v + g′², m ← β₁m + of_scaled·g′, and
+    θ ← kept·θ − rate·m/(sqrt(v) + epsilon), since sqrt(v/(1 − β₂ᵗ)) + ε is (sqrt(v) + epsilon)/sqrt(1 − β₂ᵗ).
+    """
+
+    of_grad: float
+    of_scaled: float
+    epsilon: float
+    rate: float
+    kept: float
 
 
 class AdamW:
@@ -88,10 +102,11 @@ class AdamW:
             if sparse is not None:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
-            t, arrays = int(state["t"]), (parameter.value, parameter.dense_grad(), state["m"], state["v"])
+            factors = self.factors(int(state["t"]), learning_rate, scale, decay)
+            arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
             value, dense, m, v = arrays if parameter.value.ndim else (array[None] for array in arrays)  # views
             for rows in row_blocks(value):
-                self.update(value[rows], dense[rows], m[rows], v[rows], t, learning_rate, scale, decay)
+                self.update(value[rows], dense[rows], m[rows], v[rows], factors)
 
     def update_rows(
         self,
@@ -102,21 +117,34 @@ class AdamW:
         scale: float,
         decay: float,
     ) -> None:
-        """Update the rows of a RowSparse gradient, which are unique: gather, catch up, update, write back."""
-        t, rows = int(state["t"]), grad.rows
-        tables = parameter.value, state["m"], state["v"]
+        """Update the rows of a RowSparse gradient, which are unique, after the steps that they missed."""
+        t, rows, tables = int(state["t"]), grad.rows, (parameter.value, state["m"], state["v"])
         betas = self.beta1, self.beta2
         rest = rest_of(gather_rows(state["last"], rows), t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
-        for block in row_blocks(grad.values):
+        factors = self.factors(t, learning_rate, scale, decay)
+        if adamw_c.is_usable(*tables, grad.values):
+            adamw_c.update_rows(tables, rows, grad.values, rest, factors)
+        else:
+            self.update_gathered(tables, rows, grad.values, rest, factors)
+        state["last"][rows] = t
+        record_step(state, learning_rate, decay, *betas)
+
+    def update_gathered(
+        self,
+        tables: tuple[Floats2d, Floats2d, Floats2d],
+        rows: Ints1d,
+        grad: Floats2d,
+        rest: Rest,
+        factors: Factors,
+    ) -> None:
+        """Update some rows of the tables (value, m, v): gather, catch up, update, write back."""
+        for block in row_blocks(grad):
             value, m, v = (gather_rows(table, rows[block]) for table in tables)
             of_block = rest.of(block)
             take_missed_steps(value, m, v, of_block)
-            fading = of_block.of_m, of_block.of_v
-            self.update(value, grad.values[block], m, v, t, learning_rate, scale, decay, fading)
+            self.update(value, grad[block], m, v, factors, (of_block.of_m, of_block.of_v))
             for table, part in zip(tables, (value, m, v)):
                 put_rows(table, rows[block], part)
-        state["last"][rows] = t
-        record_step(state, learning_rate, decay, self.beta1, self.beta2)
 
     def catch_up(self) -> None:
         """Let every row of lazily updated tables take the steps it missed; to be called before tables are read."""
@@ -135,41 +163,42 @@ class AdamW:
                     v *= rest.of_v
                 last[...] = t
 
+    def factors(self, t: int, learning_rate: float, scale: float, decay: float) -> Factors:
+        """The Factors of step number t."""
+        root, correction = math.sqrt(1 - self.beta2), math.sqrt(1 - self.beta2**t)
+        return Factors(
+            scale * root,
+            (1 - self.beta1) / root,
+            self.epsilon * correction,
+            learning_rate * correction / (1 - self.beta1**t),
+            1 - learning_rate * decay,
+        )
+
     def update(
         self,
         value: Floats,
         grad: Floats,
         m: Floats,
         v: Floats,
-        t: int,
-        learning_rate: float,
-        scale: float,
-        decay: float,
+        factors: Factors,
         fading: tuple[Any, Any] | None = None,
     ) -> None:
-        """The equation, in place on value, m and v.
-
-        fading: the factors of m and v in place of β₁ and β₂. Constants are multiplied with one another first, which
-        takes fewer passes over the arrays.
-        """
+        """The equation, in place on value, m and v. fading: the factors of m and v in place of β₁ and β₂."""
         xp, real = array_module(value), value.dtype.type
         of_m, of_v = (real(self.beta1), real(self.beta2)) if fading is None else fading
-        root = math.sqrt(1 - self.beta2)
-        scaled = grad * real(scale * root)
+        scaled = grad * real(factors.of_grad)
         v *= of_v
         square = xp.multiply(scaled, scaled)
         v += square
-        scaled *= real((1 - self.beta1) / root)
+        scaled *= real(factors.of_scaled)
         m *= of_m
         m += scaled
-        # sqrt(v/(1 − β₂ᵗ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ᵗ))/sqrt(1 − β₂ᵗ)
-        correction = math.sqrt(1 - self.beta2**t)
         move = xp.sqrt(v, out=square)
-        move += real(self.epsilon * correction)
+        move += real(factors.epsilon)
         xp.divide(m, move, out=move)
-        move *= real(learning_rate * correction / (1 - self.beta1**t))
-        if decay:
-            value *= real(1 - learning_rate * decay)
+        move *= real(factors.rate)
+        if factors.kept != 1:
+            value *= real(factors.kept)
         value -= move
 
     def state_of(self, name: str, parameter: Parameter, lazy: bool) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import train
-from engine.data import token_cache
 from engine.data.config import DataConfig
+from engine.support import cache_folder
 from engine.training.config import TrainingConfig
 from layers.networks import CONFIGS
 from tests.campaign.mutate import WORDS, bytes_changed, json_changed
@@ -157,7 +157,7 @@ def bad_inputs(trials: Trials) -> None:
     ways: list[Callable[[], list[str]]] = [
         attack.setting, attack.option, attack.corpus, attack.of_a_run, attack.of_a_run, attack.of_a_sweep,
     ]  # fmt: skip
-    token_cache.user_folder = lambda: trials.folder / "cache"  # type: ignore[assignment]
+    cache_folder.user_folder = lambda: trials.folder / "cache"  # type: ignore[assignment]
     before = Path.cwd()
     os.chdir(trials.folder)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import train
-from engine.data import token_cache
+from engine.support import cache_folder
 from tests.support.final_state import final_state
 from tests.support.paths import ROOT
 from tests.train.conftest import write_corpus
@@ -72,7 +72,7 @@ def start(words: list[str], prepare: Callable[[], object] = lambda: None) -> Chi
             os.dup2(stream.fileno(), number)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        token_cache.user_folder = lambda: Path("/nowhere")  # type: ignore[assignment]
+        cache_folder.user_folder = lambda: Path("/nowhere")  # type: ignore[assignment]
         prepare()
         code = train.main(words)
         sys.stdout.flush()

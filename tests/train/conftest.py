@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import train
-from engine.data import token_cache
+from engine.support import cache_folder
 from tests.support import sweep_runs
 from tests.support.hub_server import hub  # noqa: F401 (a fixture)
 from tests.support.model_hub import model_hub  # noqa: F401 (a fixture)
@@ -89,7 +89,7 @@ def trained_once(tmp_path_factory):
     """A folder with the tiny corpus and a finished run."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_cache, "user_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
+        patch.setattr(cache_folder, "user_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
         words = [*arguments_of(write_corpus(folder)), "--output", str(folder / "trained")]
         assert train.main(words) == 0
     return folder

@@ -176,13 +176,13 @@ def test_whole_numbers_are_one_label_however_json_writes_them(tmp_path, run):
     assert state["labels"] == ["1", "2"]
 
 
-@pytest.mark.parametrize("what", ["graphs", "memory", "an interrupt"])
+@pytest.mark.parametrize("what", ["WAVE_GRAPHS", "WAVE_C", "memory", "an interrupt"])
 def test_what_ends_before_the_first_step_leaves_no_folder(attempt, monkeypatch, what):
     from engine.training import trainer
 
-    if what == "graphs":
-        monkeypatch.setenv("WAVE_GRAPHS", "nope")
-        refused(attempt(), "WAVE_GRAPHS=nope: must be one of on, off")
+    if what.startswith("WAVE"):
+        monkeypatch.setenv(what, "nope")
+        refused(attempt(), f"{what}=nope: must be one of on, off")
         return
 
     def fail(*_, **__):

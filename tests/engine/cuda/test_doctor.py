@@ -9,6 +9,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 
+from engine.compiled import c_file
 from engine.cuda import doctor
 from engine.cuda.compilers import Compiled
 from engine.cuda.doctor_text import as_text
@@ -116,12 +117,37 @@ def test_without_cupy_and_driver(machine):
     assert machine.compiler.asked == {doctor.ARCHITECTURE}
 
 
+@pytest.mark.parametrize(
+    "variable, value, told, remedy",
+    [
+        ("CC", "nowhere", "- (no program is called nowhere, which CC names)", "install gcc or clang, or pip install"),
+        ("WAVE_C", "off", "- (WAVE_C=off)", None),
+        ("WAVE_C", "no", "- (WAVE_C=no: must be one of on, off)", "WAVE_C=no: must be one of on, off"),
+    ],
+)
+def test_without_functions_in_c(machine, monkeypatch, variable, value, told, remedy):
+    monkeypatch.setattr(c_file, "library", c_file.library.__wrapped__)
+    monkeypatch.setenv(variable, value)
+    findings, text = machine.examined()
+    assert re.search(r"^implementation  fast, functions in C: (.*)$", text, re.M)[1] == told
+    about = [line for line in findings["remedies"] if "GPU" not in line]
+    assert len(about) == (remedy is not None) and (remedy or "") in "".join(about)
+
+
+def test_a_compiler_of_the_system_does_for_the_extra(machine, monkeypatch):
+    monkeypatch.setattr(doctor, "missing_extras", lambda known: {"compiled": ["ziglang"], "hub": ["a"]})
+    monkeypatch.setattr(doctor, "c_functions", lambda: "compiled by cc")
+    assert machine.examined()[0]["missing_extras"] == {"hub": ["a"]}
+    monkeypatch.setattr(doctor, "c_functions", lambda: raising("there is no C compiler"))
+    assert machine.examined()[0]["missing_extras"] == {"compiled": ["ziglang"], "hub": ["a"]}
+
+
 def test_it_is_short_without_a_gpu(machine, monkeypatch, tmp_path):
     """And says what else is missing, and what memory and disk are left."""
     (tmp_path / "cache").mkdir()
     with open(tmp_path / "cache" / "file", "wb") as file:
         file.truncate(3 * 2**28)
-    monkeypatch.setattr(doctor, "user_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(doctor.cache_folder, "user_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(doctor, "missing_extras", lambda known: {"plots": [], "hub": ["a", "b"], "tensorboard": ["c"]})
     monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 5 * 2**30)
     findings, text = machine.examined()
@@ -135,7 +161,7 @@ def test_it_is_short_without_a_gpu(machine, monkeypatch, tmp_path):
 
 
 def test_a_cache_folder_that_is_not_there(machine, monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "user_folder", lambda: tmp_path / "none" / "cache")
+    monkeypatch.setattr(doctor.cache_folder, "user_folder", lambda: tmp_path / "none" / "cache")
     findings, _ = machine.examined()
     assert findings["cache"]["bytes"] == 0 and findings["cache"]["free_bytes"] > 0
 

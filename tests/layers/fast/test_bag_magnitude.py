@@ -28,6 +28,16 @@ from tests.support.layer_laws import (
 from tests.support.random_bags import BAGS, of_texts, random_bag, tokens_of
 
 FORMS = st.sampled_from(BAGS)
+
+
+@pytest.fixture(scope="module", params=["on", "off"], autouse=True)
+def in_c(request):
+    """Both with the sums in C, where there is a compiler, and by NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAVE_C", request.param)
+        yield request.param
+
+
 forward, backward = FUNCTIONS["fast"].pairs["bag_magnitude"]
 composed = FUNCTIONS["equations"].pairs["bag_magnitude"]
 
@@ -170,7 +180,8 @@ def test_sums_without_zeros_give_what_c_gives(monkeypatch, form, entries):
         assert np.allclose(one, other, rtol=3e-7 if one.dtype == np.float32 else 1e-14, atol=0)
 
 
-def test_sums_that_a_plan_has_made_are_used():
+def test_sums_that_a_plan_has_made_are_used(monkeypatch):
+    monkeypatch.setenv("WAVE_C", "off")
     rng, a, b, bag = case([3, 0, 5, 2], 0)
     a, b = a.astype(np.float32), b.astype(np.float32)
     y, cache = forward(a, b, bag)
