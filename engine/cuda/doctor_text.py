@@ -20,7 +20,10 @@ def as_text(findings: Findings) -> str:
         ("memory", f"{gibibytes(findings['memory_free_bytes'])} free of {gibibytes(machine['memory_bytes'])}"),
         ("Python", machine["python"]),
         ("NumPy", f"{machine['numpy']}, {machine['blas']}"),
-        ("implementation", f"{in_words(findings['implementation'])}, functions in C: {in_words(findings['c_functions'])}"),
+        (
+            "implementation",
+            f"{in_words(findings['implementation'])}, functions in C: {in_words(findings['c_functions'])}",
+        ),
         ("cache folder", in_words(findings["cache"], cache_text)),
         ("missing extras", in_words(findings["missing_extras"], extras_text)),
     ]

@@ -103,10 +103,13 @@ class AdamW:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
             factors = self.factors(int(state["t"]), learning_rate, scale, decay)
-            arrays = parameter.value, parameter.dense_grad(), state["m"], state["v"]
-            value, dense, m, v = arrays if parameter.value.ndim else (array[None] for array in arrays)  # views
+            arrays = parameter.value, state["m"], state["v"], parameter.dense_grad()
+            if adamw_c.is_usable(*arrays):
+                adamw_c.update(*arrays, (self.beta1, self.beta2), factors)
+                continue
+            value, m, v, dense = arrays if parameter.value.ndim else (array[None] for array in arrays)  # views
             for rows in row_blocks(value):
-                self.update(value[rows], dense[rows], m[rows], v[rows], factors)
+                self.update(value[rows], m[rows], v[rows], dense[rows], factors)
 
     def update_rows(
         self,
@@ -142,7 +145,7 @@ class AdamW:
             value, m, v = (gather_rows(table, rows[block]) for table in tables)
             of_block = rest.of(block)
             take_missed_steps(value, m, v, of_block)
-            self.update(value, grad[block], m, v, factors, (of_block.of_m, of_block.of_v))
+            self.update(value, m, v, grad[block], factors, (of_block.of_m, of_block.of_v))
             for table, part in zip(tables, (value, m, v)):
                 put_rows(table, rows[block], part)
 
@@ -177,9 +180,9 @@ class AdamW:
     def update(
         self,
         value: Floats,
-        grad: Floats,
         m: Floats,
         v: Floats,
+        grad: Floats,
         factors: Factors,
         fading: tuple[Any, Any] | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""AdamW of the rows of a table by a function in C, for float32 on the host: each row is read and written once.
+"""AdamW by functions in C, for float32 on the host: each number is read and written once.
 
 The operations are those of adamw.py and adamw_lazy_rows.py in their order, so that the results are theirs to the bit.
 """
@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.c_file import CFile
-from engine.types import Floats2d, Ints1d
+from engine.types import Floats, Floats2d, Ints1d
 
-FUNCTIONS = CFile(__file__, update_rows="pppppii" + "ppppp" + "rrrrr")
+FUNCTIONS = CFile(__file__, update="ppppirr" + "rrrrr", update_rows="pppppii" + "ppppp" + "rrrrr")
 
 
 def is_usable(*arrays: Any) -> bool:
-    """Whether the function updates tables like these arrays."""
+    """Whether these functions update arrays like these."""
     known = all(isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous for x in arrays)
     return known and FUNCTIONS.is_usable()
+
+
+def update(value: Floats, m: Floats, v: Floats, grad: Floats, betas: tuple[float, float], factors: Any) -> None:
+    """Update an array of any shape, in place. factors: the Factors of adamw.py."""
+    FUNCTIONS.call("update", value, m, v, grad, value.size, *betas, *factors)
 
 
 def update_rows(

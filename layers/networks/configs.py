@@ -221,6 +221,7 @@ RECOMMENDED = {
     "learning_rate": 5e-4,
     "epochs": 6,
     "step_budget": 2900,
+    "patience": 2,
     "largest_batch_size": 256,
     "threads": 1,
 }

@@ -41,8 +41,26 @@ def test_the_bits_of_numpy(seed, columns, decay):
         assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
 
 
+@given(SEEDS, st.sampled_from([(), (1,), (7, 5), (3, 0)]), st.sampled_from([0.0, 0.01]))
+@examples(20)
+def test_the_bits_of_numpy_for_arrays(seed, shape, decay):
+    found = []
+    for mode in ("on", "off"):
+        rng = np.random.default_rng(seed)
+        parameter = Parameter(np.asarray(rng.standard_normal(shape), np.float32))
+        optimizer = AdamW({"array": parameter}, weight_decay=decay)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WAVE_C", mode)
+            for scale in (1.0, 1e-20, 1e10):
+                parameter.grad = np.asarray(rng.standard_normal(shape) * scale, np.float32)
+                optimizer.step(rng.random() * 1e-2, scale=rng.random())
+        found.append((parameter.value, optimizer.state["array"]["m"], optimizer.state["array"]["v"]))
+    for one, other in zip(*found):
+        assert np.array_equal(one, other)
+
+
 def test_it_is_what_runs(monkeypatch):
-    monkeypatch.setattr(AdamW, "update_gathered", lambda *_: pytest.fail("NumPy"))
+    monkeypatch.setattr(AdamW, "update", lambda *_: pytest.fail("NumPy"))
     trained(0, 3, 0.01, [1.0])
     for arrays in (np.zeros(3), np.zeros((4, 4), np.float32)[:, ::2], [1.0]):
         assert not adamw_c.is_usable(arrays)
