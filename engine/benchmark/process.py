@@ -29,8 +29,8 @@ class ProcessUse(NamedTuple):
     output: str
 
 
-def measured_process(subject: str, command: Sequence[object], cores: int = 0) -> ProcessUse:
-    """Run a command to its end in a process of its own. cores: how many it may use, 0 for all.
+def measured_process(subject: str, command: Sequence[object], cores: int = 0, **environment: str) -> ProcessUse:
+    """Run a command to its end in a process of its own. cores: how many it may use, 0 for all; environment: variables.
 
     It ends, with what it started, when this process is interrupted or ends. Where it fails, a UserError names the
     subject and its last words.
@@ -46,7 +46,7 @@ def measured_process(subject: str, command: Sequence[object], cores: int = 0) ->
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=child_environment(**threads),
+            env=child_environment(**threads, **environment),
             pass_fds=[pipe],
             start_new_session=True,  # a group of its own, that can be ended with all that it started
         ) as launcher:

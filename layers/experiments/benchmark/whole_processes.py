@@ -2,7 +2,7 @@
 
 Each is measured in a process of its own, on so many cores, and all read the same files: CSV with the header text,label.
 What a run of ours keeps is thrown away; its cache folder is empty ("ours_cold") or filled by an earlier run
-("ours_warm").
+("ours_warm", and without functions in C "ours_numpy").
 """
 
 import csv
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from engine.benchmark.machine import describe_machine
 from engine.benchmark.process import ProcessUse, measured_process
+from engine.compiled.c_file import MODES, VARIABLE
 from engine.data.config import DataConfig
 from engine.data.reading import read_corpus
 from engine.data.texts import LabelledTexts, class_names, encode_labels
@@ -24,10 +25,11 @@ from engine.support.command import install_extra
 from engine.support.errors import UserError
 from engine.support.text import format_table
 
-OURS = ("ours_cold", "ours_warm")
+OURS = ("ours_cold", "ours_warm", "ours_numpy")
 NAMES = {
     "ours_cold": "ours, empty cache",
     "ours_warm": "ours, filled cache",
+    "ours_numpy": "ours, filled cache, no C",
     "ours": "ours",
     "fasttext": "fastText",
     "word_svm": "TF-IDF of 1-2 words + linear SVM",
@@ -48,12 +50,16 @@ class Measured(NamedTuple):
     test_accuracy: float
 
 
-def train_ours(train: Path, test: Path, cache: Path, cores: int, *arguments: object) -> Measured:
+def train_ours(
+    train: Path, test: Path, cache: Path, cores: int, *arguments: object, functions_in_c: bool = True
+) -> Measured:
     """A training of ours by the default preset, in a process of its own. cache: its cache folder."""
     with tempfile.TemporaryDirectory() as folder:
         files = ("--train-file", train, "--test-file", test, "--text-columns", COLUMNS[0], "--label-column", COLUMNS[1])
         command = (sys.executable, "-m", "wave_network", "train", "--json", "--cache-dir", cache, *files, *arguments)
-        return measured(measured_process("ours", [*command, "--output", Path(folder) / "run"], cores))
+        mode = MODES[0] if functions_in_c else MODES[1]
+        command += ("--output", Path(folder) / "run")
+        return measured(measured_process("ours", command, cores, **{VARIABLE: mode}))
 
 
 def train_baseline(name: str, train: Path, test: Path, cores: int, epochs: int = FASTTEXT_EPOCHS) -> Measured:
@@ -151,7 +157,7 @@ class WholeProcesses:
             write_csv(test, self.corpus.test)
             self.corpus = None  # contestants need the memory
             filled = folder / "filled"
-            if "ours_warm" in self.names:
+            if {"ours_warm", "ours_numpy"} & set(self.names):
                 yield "filling the cache"
                 train_ours(train, test, filled, self.cores)
             for _ in range(self.repeats):
@@ -159,11 +165,10 @@ class WholeProcesses:
                     yield NAMES[name]
                     if name in MODULES:
                         self.found[name].append(train_baseline(name, train, test, self.cores))
-                    elif name == "ours_warm":
-                        self.found[name].append(train_ours(train, test, filled, self.cores))
-                    else:
-                        with tempfile.TemporaryDirectory(dir=folder) as empty:
-                            self.found[name].append(train_ours(train, test, Path(empty), self.cores))
+                        continue
+                    with tempfile.TemporaryDirectory(dir=folder) as empty:
+                        cache, in_c = Path(empty) if name == "ours_cold" else filled, name != "ours_numpy"
+                        self.found[name].append(train_ours(train, test, cache, self.cores, functions_in_c=in_c))
 
 
 HEADINGS = ["process", "CPU s", "wall s", "peak memory", "test accuracy", "CPU of fastText's"]

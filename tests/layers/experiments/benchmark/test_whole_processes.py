@@ -13,6 +13,7 @@ from layers.experiments.benchmark import scale, whole_processes
 from layers.experiments.benchmark.scale import Scale, checked_rows, duration
 from layers.experiments.benchmark.whole_processes import (
     MODULES,
+    OURS,
     Measured,
     WholeProcesses,
     as_json_row,
@@ -37,9 +38,10 @@ class Started:
     """What was started in place of processes. A cache folder is filled by the first that uses it."""
 
     def __init__(self):
-        self.commands, self.caches, self.read = [], [], []
+        self.commands, self.caches, self.read, self.modes = [], [], [], []
 
-    def __call__(self, subject, command, cores):
+    def __call__(self, subject, command, cores, **environment):
+        self.modes.append(environment.get("WAVE_C"))
         command = list(map(str, command))
         self.commands.append((subject, command, cores))
         if "--cache-dir" in command:
@@ -63,24 +65,25 @@ def started(monkeypatch):
 def test_contestants_take_turns_over_the_same_files(data, started):
     processes = WholeProcesses(data, repeats=2, cores=1)
     told = list(processes.measure())
-    names = ["ours, empty cache", "ours, filled cache", *(whole_processes.NAMES[name] for name in MODULES)]
-    assert told == ["filling the cache", *names, *names] and processes.count == 12
-    assert [subject for subject, *_ in started.commands[1:7]] == ["ours", "ours", *names[2:]]
+    names = [whole_processes.NAMES[name] for name in (*OURS, *MODULES)]
+    assert told == ["filling the cache", *names, *names] and processes.count == 14
+    assert [subject for subject, *_ in started.commands[1:8]] == ["ours"] * 3 + names[3:]
+    assert started.modes[:8] == ["on", "on", "on", "off"] + [None] * 4
     assert {cores for *_, cores in started.commands} == {1}
     assert set(started.read) == {"text,label\r\n" + '"profits, rose",money\r\n"the ball\nwon",sport\r\n' * 4}
     assert [command[2:6] for _, command, _ in started.commands if "wave_network" in command][0] == [
         "wave_network", "train", "--json", "--cache-dir",
     ]  # fmt: skip
     assert all(command[0] == sys.executable for _, command, _ in started.commands)
-    assert [m.cpu_seconds for m in processes.found["ours_cold"]] == [2.0, 8.0]
+    assert [m.cpu_seconds for m in processes.found["ours_cold"]] == [2.0, 9.0]
 
 
 def test_a_cache_is_empty_or_filled_as_the_name_says(data, started):
-    processes = WholeProcesses(data, ["ours_cold", "ours_warm"], repeats=2)
+    processes = WholeProcesses(data, OURS, repeats=2)
     list(processes.measure())
     folders = [folder for folder, _ in started.caches]
-    assert [filled for _, filled in started.caches] == [False, False, True, False, True]
-    assert folders[0] == folders[2] == folders[4] and len(set(folders)) == 3
+    assert [filled for _, filled in started.caches] == [False] + [False, True, True] * 2
+    assert len(set(folders)) == 3 and len({folders[i] for i in (0, 2, 3, 5, 6)}) == 1
     assert not any(folder.exists() for folder in folders)
 
 
