@@ -90,7 +90,7 @@ def test_a_first_step_that_never_comes_is_a_user_error(tmp_path):
      "folder that you may write to"),
     (["--corpus", "r9"], "corpus 'r9' is unknown"),
     (["--processes", "--corpus", "r9", "--no-peer"], "corpus 'r9' is unknown"),
-    (["--processes", "--only", "theirs"], "--only theirs: is none of ours_cold, ours_warm, fasttext,"),
+    (["--processes", "--only", "theirs"], "--only theirs: is none of ours_cold, ours_warm, ours_numpy,"),
     (["--processes", "--train-file", "none.csv", "--no-peer"], "none.csv"),
     (["--processes", "--test-file", "none.csv", "--no-peer"], "go with --train-file; give the training texts too"),
     (["--processes", "--figure", "time.svg"], "measures whole processes on one corpus, so --figure cannot"),
