@@ -27,7 +27,16 @@ from engine.support.implementation import current
 VARIABLE, MODES = "WAVE_C", ("on", "off")
 COMPILERS = ("cc", "gcc", "clang")
 # Products and sums are rounded one by one, as NumPy does it, whatever the processor can do at once.
-FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared")
+FLAGS = (
+    "-std=c11",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-shared",
+)
 COMPILED = "compiled"
 SECONDS = 120  # for a compilation, then the compiler counts as missing
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")

@@ -1,7 +1,8 @@
 """The table of implementations: which function pair can be computed faster, by which module, and where.
 
 TABLE gives for each function pair its implementations in the order in which they are tried. A module x_cuda.py computes
-by kernels on a device (and on NumPy arrays under the tests' emulator), x_cpu.py by whole arrays. Each has
+by kernels on a device (and on NumPy arrays under the tests' emulator), x_c.py by functions in C, where there is a
+compiler, x_cpu.py by whole arrays. Each has
 
     supports(*arguments)      whether it computes these; it lists what it knows
     forward, backward         as those of the function pair
@@ -28,13 +29,14 @@ from layers.fast import (
     layer_norm_cuda,
     sigmoid_cross_entropy_cuda,
     softmax_cross_entropy_cuda,
+    wave_pair_c,
     wave_pair_cpu,
     wave_pair_cuda,
 )
 
 
 def on_host(module: ModuleType) -> Implementation:
-    """The Implementation of a module x_cpu.py."""
+    """The Implementation of a module x_cpu.py or x_c.py."""
     return Implementation(module.supports, module.forward, module.backward, module.Cache)
 
 
@@ -58,7 +60,7 @@ def by_kernels(module: ModuleType) -> Implementation:
 
 
 TABLE: dict[str, list[Implementation]] = {
-    "wave_pair": [by_kernels(wave_pair_cuda), on_host(wave_pair_cpu)],
+    "wave_pair": [by_kernels(wave_pair_cuda), on_host(wave_pair_c), on_host(wave_pair_cpu)],
     "bag_magnitude": [by_kernels(bag_magnitude_cuda), on_host(bag_magnitude_cpu)],
     "bag_pooling": [by_kernels(bag_pooling_cuda), on_host(bag_pooling_cpu)],
     "layer_norm_sum": [by_kernels(layer_norm_cuda)],

@@ -24,6 +24,12 @@ FAST = FUNCTIONS["fast"].pairs
 EPSILON = 1e-5
 
 
+@pytest.fixture(autouse=True)
+def without_c(monkeypatch):
+    """Functions in C do what is counted here where nobody sees it."""
+    monkeypatch.setenv("WAVE_C", "off")
+
+
 def normal(*shape):
     return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32).view(Counted)
 

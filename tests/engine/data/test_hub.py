@@ -88,7 +88,7 @@ def test_a_kept_corpus_needs_no_network(news, tmp_path, monkeypatch):
 
 def test_by_default_the_files_are_where_the_hub_keeps_all(news, tmp_path, monkeypatch):
     """Their digests are in the user's cache folder of this program."""
-    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr("engine.support.cache_folder.user_folder", lambda: str(tmp_path / "wave-network"))
     load_corpus("ag_news")
     assert (tmp_path / "hub-cache" / "datasets--fancyzhx--ag_news" / "snapshots").is_dir()
     assert len(json.loads((tmp_path / "wave-network" / "hub-digests.json").read_text())) == 2

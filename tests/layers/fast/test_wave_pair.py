@@ -11,7 +11,7 @@ from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, sum_entries
 from engine.arrays.bag_sums import count_matrix
 from engine.arrays.ragged import spread
 from layers import equations
-from layers.fast import wave_pair_cpu
+from layers.fast import wave_pair_c, wave_pair_cpu
 from layers.wave import SCOPES
 from tests.support.device_stand_in import assert_computes_on_the_device, leaves
 from tests.support.layer_laws import (
@@ -37,6 +37,7 @@ from tests.support.wave_pairs import (
     cotangent,
     every_combination,
     forward,
+    in_c,
 )
 
 JUMPS = pytest.mark.skip(reason="the phase of a modulation jumps from π to −π: there is no gradient to check")
@@ -188,11 +189,13 @@ def test_nothing_gives_nothing(operation, readout, dtype, lengths, columns):
 @both_scopes
 @both_dtypes
 def test_float32_on_the_host_has_an_implementation(operation, readout, scope, dtype):
-    """With magnitudes per dimension and no atan2; all else goes to the equations."""
+    """With magnitudes per dimension and no atan2; all else goes to the equations. In C, where there is a compiler."""
     _, a, b, bag = case([4, 0, 3], 0, dtype=dtype)
     _, cache = forward(a, b, bag, operation, readout, scope)
-    on_cpu = dtype == np.float32 and scope == "dimension" and (operation, readout) in ON_CPU
-    assert type(cache) is (wave_pair_cpu.Cache if on_cpu else equations.Expanded)
+    possible = dtype == np.float32 and scope == "dimension"
+    known = operation in wave_pair_c.OPERATIONS and readout in wave_pair_c.READOUTS
+    kind = wave_pair_cpu.Cache if possible and (operation, readout) in ON_CPU else equations.Expanded
+    assert type(cache) is (wave_pair_c.Cache if possible and known and in_c() else kind)
 
 
 def test_what_the_cpu_implementation_is_for():

@@ -1,4 +1,4 @@
-"""The wave pair in float32 on the CPU, beside the equations in float64 of the same numbers."""
+"""The wave pair in float32 on the CPU, in C and by NumPy, beside the equations in float64 of the same numbers."""
 
 import numpy as np
 import pytest
@@ -22,11 +22,20 @@ from tests.support.wave_pairs import (
     dominated,
     every_cpu_pair,
     forward,
+    in_c,
     in_float64,
     in_range,
 )
 
 MANY_LENGTHS = st.lists(st.one_of(st.integers(0, 4), st.integers(0, 40)), min_size=1, max_size=12)
+
+
+@pytest.fixture(scope="module", params=["on", "off"] if in_c() else ["off"], autouse=True)
+def mode(request):
+    """What forward and backward take: functions in C, or NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAVE_C", request.param)
+        yield request.param
 
 
 @every_cpu_pair
@@ -223,6 +232,7 @@ def test_an_infinity_spoils_its_own_sentence_only():
 @pytest.fixture
 def handed_over(monkeypatch):
     """(number of entries of the texts that went through the equations forward, and backward)."""
+    monkeypatch.setenv("WAVE_C", "off")
     equation_forward, equation_backward = wave_pair_cpu.equation_forward, wave_pair_cpu.equation_backward
     calls = [], []
 
@@ -307,7 +317,8 @@ def test_other_texts_that_take_the_equations(handed_over, tokens, factor):
     ],
     ids=["swapped", "counts", "norms"],
 )
-def test_a_corrupted_backward_is_caught(operation, readout, corrupted):
+def test_a_corrupted_backward_is_caught(operation, readout, corrupted, monkeypatch):
+    monkeypatch.setenv("WAVE_C", "off")
     rng, a, b, bag = case([3, 0, 9], 0, dtype=np.float32)
     dy = cotangent(rng, bag, 3, readout)
     right = backward(dy, forward(a, b, bag, operation, readout)[1])
