@@ -40,6 +40,13 @@ static inline void add(Sums sums, int64_t k, double term, double count)
     sums.largest[k] = is_larger ? term : largest;
 }
 
+static inline void add_all(Sums sums, int64_t d, const double *restrict terms, double count)
+{
+    double *restrict largest = sums.largest, *restrict rest = sums.rest;
+    for (int64_t k = 0; k < d; k++)
+        add((Sums){largest, rest}, k, terms[k], count);
+}
+
 /* The sum over the other tokens than one with this term. */
 static inline double others(Sums sums, int64_t k, double term) { return sums.rest[k] + (sums.largest[k] - term); }
 
@@ -138,6 +145,28 @@ static inline void add_slopes(const Pair *pair, const float *restrict x, int64_t
     }
 }
 
+/* The slopes (re, h) of both waves for one of the tokens of an entry, to which `share` of dy belongs. */
+static inline void slopes_of_entry(const float *restrict a, const float *restrict b, const float *restrict dy,
+                                   double share, int64_t d, Sums of_a, Sums of_b, double *restrict re_a,
+                                   double *restrict h_a, double *restrict re_b, double *restrict h_b, int operation,
+                                   int readout)
+{
+    const double *restrict largest_a = of_a.largest, *restrict rest_a = of_a.rest;
+    const double *restrict largest_b = of_b.largest, *restrict rest_b = of_b.rest;
+    for (int64_t k = 0; k < d; k++) {
+        const double xa = a[k], xb = b[k];
+        const Wave wa = {xa, sqrt(rest_a[k] + (largest_a[k] - xa * xa))};
+        const Wave wb = {xb, sqrt(rest_b[k] + (largest_b[k] - xb * xb))};
+        const double dy_im = readout == BOTH ? dy[d + k] * share : 0;
+        const Wave dz = slope_of_readout(combined(wa, wb, operation), dy[k] * share, dy_im, readout);
+        const Wave sa = slope_of_wave(dz, wb, wa.im, operation), sb = slope_of_wave(dz, wa, wb.im, operation);
+        re_a[k] = sa.re;
+        h_a[k] = sa.im;
+        re_b[k] = sb.re;
+        h_b[k] = sb.im;
+    }
+}
+
 static inline void backward(const Pair *pair, int64_t B, int64_t longest, double *scratch, const float *restrict dy,
                             double *da, double *db, int operation, int readout)
 {
@@ -154,26 +183,12 @@ static inline void backward(const Pair *pair, int64_t B, int64_t longest, double
             measure(pair, pair->a, first, last, of_a);
             clear(h_a, d);
             for (int64_t e = first; e < last; e++) {
-                const float *restrict a = pair->a + row_of(pair, e), *restrict b = pair->b + row_of(pair, e);
-                const float *restrict own = dy + e * width;
-                double *restrict re_a = slopes + (e - start) * d, *restrict ha = re_a + block;
-                double *restrict re_b = re_a + 2 * block, *restrict hb = re_a + 3 * block;
-                double *restrict la = h_a.largest, *restrict ra = h_a.rest;
-                double *restrict lb = h_b.largest, *restrict rb = h_b.rest;
-                const double count = count_of(pair, e), share = 1 / count;
-                for (int64_t k = 0; k < d; k++) {
-                    const Wave wa = wave_of(of_a, k, a[k]), wb = wave_of(of_b, k, b[k]);
-                    const double dy_im = readout == BOTH ? own[d + k] * share : 0;
-                    const Wave dz = slope_of_readout(combined(wa, wb, operation), own[k] * share, dy_im, readout);
-                    const Wave sa = slope_of_wave(dz, wb, wa.im, operation);
-                    const Wave sb = slope_of_wave(dz, wa, wb.im, operation);
-                    re_a[k] = sa.re;
-                    re_b[k] = sb.re;
-                    ha[k] = sa.im;
-                    hb[k] = sb.im;
-                    add((Sums){la, ra}, k, sa.im, count);
-                    add((Sums){lb, rb}, k, sb.im, count);
-                }
+                const double count = count_of(pair, e);
+                double *re_a = slopes + (e - start) * d, *ha = re_a + block, *re_b = ha + block, *hb = re_b + block;
+                slopes_of_entry(pair->a + row_of(pair, e), pair->b + row_of(pair, e), dy + e * width, 1 / count, d, of_a,
+                                of_b, re_a, ha, re_b, hb, operation, readout);
+                add_all(h_a, d, ha, count);
+                add_all(h_b, d, hb, count);
             }
             const double *of_segment = slopes + (first - start) * d;
             add_slopes(pair, pair->a, first, last, h_a, of_segment, of_segment + block, da);
