@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.support.implementation import current
 from layers.fast import FUNCTIONS
+from layers.networks.both_operations import BothOperations, configs_of_operations
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork, head_seed
@@ -37,6 +38,14 @@ def build_network(
 
     first_char_ngram: the token ids from there on are character n-grams; None: none is.
     """
+    if config.model == "wave" and config.other_heads:
+        configs = configs_of_operations(config)
+        seeds = seed, None if seed is None else head_seed(seed, config.heads + config.char_heads)
+        networks = (
+            build_network(own, vocabulary, classes, start, dtype, first_char_ngram)
+            for own, start in zip(configs, seeds)
+        )
+        return BothOperations(config, *networks)
     if config.model == "wave" and config.char_heads:
         words, characters = configs_of_halves(config)
         known = vocabulary if first_char_ngram is None else first_char_ngram

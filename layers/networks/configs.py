@@ -21,6 +21,7 @@ LEVELS = {  # whose magnitudes the two branches take
 }
 BLOCK_FORMS = ("normed", "eq8", "fig6b")
 LABELS = ("one", "several")
+OTHER_OPERATION = {"modulation": "interference", "interference": "modulation"}
 VARIANTS = ("embeddings", "wave", "none")
 
 
@@ -37,6 +38,13 @@ class WaveNetworkConfig(Settings):
     char_heads: int = setting(
         0,
         "further networks beside the heads, which alone take the character n-grams, and no shortcut; 0: all heads do",
+        minimum=0,
+        maximum=1_000,
+    )
+    other_heads: int = setting(
+        0,
+        "networks of the other operation, interference or modulation: so many beside the heads, and so many beside "
+        "the character heads",
         minimum=0,
         maximum=1_000,
     )
@@ -114,6 +122,11 @@ class WaveNetworkConfig(Settings):
                 f"readout: the {self.readout} of a wave without imaginary part has no gradient (wave={self.wave}); "
                 "choose readout real, magnitude or both"
             )
+        if self.other_heads and self.operation not in OTHER_OPERATION:
+            raise UserError(
+                f"other_heads: {self.operation} has no other operation; choose one of {', '.join(OTHER_OPERATION)}, "
+                "or other_heads 0"
+            )
         if self.is_blind():
             raise UserError(
                 f"readout: the {self.readout} of the {self.operation} in scope text is one number per text, "
@@ -137,6 +150,11 @@ class WaveNetworkConfig(Settings):
         """Whether both waves are one, Z·conj(Z) = G²."""
         first, second = LEVELS[self.levels]
         return self.operation == "correlation" and self.variants == "none" and first == second
+
+    def network_count(self) -> int:
+        """The number of networks side by side."""
+        kinds = 2 if self.char_heads else 1
+        return self.heads + self.char_heads + kinds * self.other_heads
 
     def adds_input(self) -> bool:
         """Whether a block adds its input to what it read."""
@@ -232,6 +250,7 @@ ACCURATE = {
     "shortcut_dropout": 0.5,
     "heads": 2,
     "char_heads": 2,
+    "other_heads": 1,
     "epochs": 3,
 }
 PRESETS = {

@@ -12,8 +12,8 @@ from layers.costs import Flops, feed_forward, layer_norm, linear, total
 from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
+from layers.networks.two_networks import TwoNetworks
 from layers.networks.wave_plan import WavePlan, maps_distinct_rows, plan_batch, runs_token_by_token, shares_magnitude
-from layers.networks.words_and_characters import WordsAndCharacters
 from layers.wave import READOUTS
 
 
@@ -22,7 +22,7 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
 
     Of several heads: those of one of them, times their number; with character heads, those of both halves.
     """
-    if isinstance(network, WordsAndCharacters):
+    if isinstance(network, TwoNetworks):
         return total([step_flops(half, view) for half, view in network.halves(batch)])
     if isinstance(network, HeadsWaveNetwork):
         return total([step_flops(network.single(), batch)] * network.config.heads)
@@ -35,7 +35,7 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
 
 def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
-    if isinstance(network, WordsAndCharacters):
+    if isinstance(network, TwoNetworks):
         return total([mixing_flops(half, view) for half, view in network.halves(batch)])
     if isinstance(network, HeadsWaveNetwork):
         return total([mixing_flops(network.single(), batch)] * network.config.heads)

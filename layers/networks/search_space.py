@@ -23,6 +23,7 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "token_dropout": (0.6, 0.9, 0.4, 0.8),
         "heads": (2, 4, 1),
         "char_heads": (1, 2, 0),
+        "other_heads": (1, 0),
         "shortcut_dropout": (0.5, 0.0),
         "operation": ("interference", "modulation"),
         "affixes": (False, True),
@@ -43,6 +44,6 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 # Changes of several fields that are tried before all others: each of them alone says little.
 FIRST_POINTS: dict[str, list[dict[str, Any]]] = {
-    "wave": [ACCURATE, {**ACCURATE, "heads": 1, "char_heads": 1}],
+    "wave": [ACCURATE, {**ACCURATE, "heads": 1, "char_heads": 1, "other_heads": 0}],
     "transformer": [],
 }

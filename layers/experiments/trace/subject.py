@@ -15,7 +15,7 @@ from layers.networks import build_network
 from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.text_classifier import TextClassifier
-from layers.networks.words_and_characters import WordsAndCharacters
+from layers.networks.two_networks import TwoNetworks
 
 if TYPE_CHECKING:
     from engine.training.trained_run import OpenRun
@@ -82,11 +82,11 @@ def trained_subject(run: "OpenRun", text: str, origin: str, label: str | None = 
 
 def require_one_label(run: "OpenRun", origin: str) -> None:
     """Raise UserError unless the run is one network that gives a text one label."""
-    if isinstance(run.network, (HeadsWaveNetwork, WordsAndCharacters)):
+    if isinstance(run.network, (HeadsWaveNetwork, TwoNetworks)):
         config = run.network.config
         raise UserError(
-            f"{origin}: is {config.heads + config.char_heads} networks side by side, and only one can be shown; train "
-            "one with heads=1 and char_heads=0"
+            f"{origin}: is {config.network_count()} networks side by side, and only one can be shown; train "
+            "one with heads=1, char_heads=0 and other_heads=0"
         )
     if run.network.has_several_labels():
         raise UserError(f"{origin}: may give a text several labels, which cannot be shown; take a run with labels=one")

@@ -1,0 +1,39 @@
+"""Networks of one operation beside networks of the other, in one training (config.other_heads = N > 0).
+
+    L = (n·L_own + m·L_other)/(n + m)          n, m: the number of heads of each
+
+Where one reads the product of two waves the other reads their sum, so that they err on different texts.
+"""
+
+from typing import Any
+
+from layers.networks.configs import OTHER_OPERATION, WaveNetworkConfig
+from layers.networks.two_networks import TwoNetworks
+
+
+def configs_of_operations(config: WaveNetworkConfig) -> tuple[WaveNetworkConfig, WaveNetworkConfig]:
+    """The configs of the networks of the operation of `config` and of the other."""
+    own, count = config.replace(other_heads=0), config.other_heads
+    char_heads = count if config.char_heads else 0
+    return own, own.replace(operation=OTHER_OPERATION[config.operation], heads=count, char_heads=char_heads)
+
+
+class BothOperations(TwoNetworks):
+    """The network of a WaveNetworkConfig with other heads. own, other: networks of configs_of_operations()."""
+
+    def __init__(self, config: WaveNetworkConfig, own: Any, other: Any) -> None:
+        self.config, self.own, self.other = config, own, other
+
+    def networks(self) -> tuple[Any, Any]:
+        return self.own, self.other
+
+    def counts(self) -> tuple[int, int]:
+        own, other = configs_of_operations(self.config)
+        return own.network_count(), other.network_count()
+
+    def heading(self) -> str:
+        own, other = self.counts()
+        return (
+            f"{own} networks of {self.config.operation} beside {other} of {OTHER_OPERATION[self.config.operation]}, "
+            f"the mean of their probabilities.\n{self.own.heading()}\n{self.other.heading()}"
+        )

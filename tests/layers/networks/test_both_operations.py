@@ -1,0 +1,113 @@
+"""Networks of both operations in one training: each a network of its own with its share of the loss."""
+
+import numpy as np
+import pytest
+
+from engine.gradcheck import assert_gradients
+from engine.support.errors import UserError
+from engine.support.implementation import using
+from engine.training.adamw import AdamW
+from engine.training.step import update
+from layers.networks import WaveNetworkConfig, build_network
+from layers.networks.both_operations import BothOperations
+from layers.networks.text_classifier import example_batch
+from layers.networks.words_and_characters import WordsAndCharacters
+from tests.support.small_networks import (
+    CLASSES,
+    VOCABULARY,
+    assert_gradients_agree,
+    gradient_report,
+    loss_and_gradients,
+    stirred,
+)
+
+WORDS = 6  # token ids from there on are character n-grams
+FIELDS = [  # and the number of networks of either operation
+    ({"other_heads": 1}, (1, 1)),
+    ({"heads": 3, "other_heads": 2, "operation": "interference", "shortcut": "naive-bayes"}, (3, 2)),
+    ({"heads": 2, "char_heads": 2, "other_heads": 1, "shortcut": "naive-bayes"}, (4, 2)),
+    ({"heads": 2, "char_heads": 1, "other_heads": 3, "labels": "several"}, (3, 6)),
+    ({"other_heads": 1, "readout": "magnitude", "wave_residual": False, "hidden": 0}, (1, 1)),
+]
+every_setting = pytest.mark.parametrize("fields, counts", FIELDS, ids=str)
+
+
+def network_of(**fields):
+    config = WaveNetworkConfig(**{"dimension": 4, "hidden": 5, **fields})
+    network = build_network(config, VOCABULARY, CLASSES, 3, np.float64, first_char_ngram=WORDS)
+    network.learn_counts(batch_for(fields, 5), WORDS)
+    return stirred(network, np.random.default_rng(1))
+
+
+def batch_for(fields, seed=0):
+    return example_batch(VOCABULARY, CLASSES, [3, 1, 5, 8, 0], seed, several_labels=fields.get("labels") == "several")
+
+
+@every_setting
+def test_each_has_its_share_of_loss_and_probabilities(fields, counts):
+    network, batch = network_of(**fields), batch_for(fields)
+    loss, gradients = loss_and_gradients(network, batch)
+    expected_loss, expected, p = 0.0, {}, 0.0
+    for name, count in zip(("own", "other"), counts):
+        part, weight = getattr(network, name), count / sum(counts)
+        own_loss, own = loss_and_gradients(part, batch)
+        expected_loss += weight * own_loss
+        expected |= {f"{name}.{inner}": weight * gradient for inner, gradient in own.items()}
+        p = p + weight * part.probabilities(batch)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert_gradients_agree(gradients, expected, 1e-12)
+    np.testing.assert_allclose(network.probabilities(batch), p, rtol=1e-12)
+    assert network.config.network_count() == sum(counts)
+
+
+@every_setting
+def test_gradients_are_the_numerical_ones(fields, counts):
+    assert_gradients(gradient_report(network_of(**fields), batch_for(fields)))
+
+
+def test_the_operations_are_both_and_the_shapes_alike():
+    network = network_of(heads=2, char_heads=2, other_heads=1)
+    assert isinstance(network, BothOperations)
+    for part, operation in ((network.own, "modulation"), (network.other, "interference")):
+        assert isinstance(part, WordsAndCharacters)
+        assert part.words.config.operation == part.characters.config.operation == operation
+    assert (network.other.words.config.heads, network.other.characters.config.heads) == (1, 1)
+    assert "4 networks of modulation beside 2 of interference" in network.describe()
+
+
+def test_no_two_networks_start_from_the_same_numbers():
+    config = WaveNetworkConfig(dimension=4, heads=2, char_heads=2, other_heads=1)
+    network = build_network(config, VOCABULARY, CLASSES, 3)
+    own = [half.embedding.table.value for half in (network.own.words, network.own.characters)]
+    tables = [table for both in own for table in np.split(both, 2, 1)]
+    tables += [half.embedding.table.value for half in (network.other.words, network.other.characters)]
+    assert len({np.ascontiguousarray(table).tobytes() for table in tables}) == 6
+    assert np.array_equal(
+        own[0], build_network(config.replace(other_heads=0), VOCABULARY, CLASSES, 3).words.embedding.table.value
+    )
+
+
+@pytest.mark.parametrize("implementation", ["equations", "fast", "check"])
+def test_it_takes_a_step_in_every_implementation(implementation):
+    with using(implementation):
+        config = WaveNetworkConfig(dimension=4, hidden=5, char_heads=1, other_heads=1, token_dropout=0.3)
+        network = build_network(config, VOCABULARY, CLASSES, 3, first_char_ngram=WORDS)
+        before = {name: p.value.copy() for name, p in network.parameters().items()}
+        update(network, AdamW(network.parameters()), batch_for({}), np.random.default_rng(0), 0.01, 1.0)
+    assert all((before[n] != p.value).any() for n, p in network.parameters().items() if not n.endswith("table"))
+
+
+def test_what_is_prepared_ahead_gives_the_same_bits():
+    network, batch = network_of(char_heads=1, other_heads=1, token_dropout=0.5), batch_for({})
+    losses = []
+    for ahead in (False, True):
+        rng = np.random.default_rng(4)
+        losses.append(network.loss_forward(network.prepared(batch, rng) if ahead else batch, True, rng)[0])
+    assert losses[0] == losses[1]
+
+
+def test_an_operation_without_another_one_is_refused():
+    with pytest.raises(
+        UserError, match="^other_heads: correlation has no other operation; choose one of modulation, i"
+    ):
+        WaveNetworkConfig(operation="correlation", other_heads=1)
