@@ -38,20 +38,21 @@ def build_network(
 
     first_char_ngram: the token ids from there on are character n-grams; None: none is.
     """
-    if config.model == "wave" and config.other_heads:
-        configs = configs_of_operations(config)
-        seeds = seed, None if seed is None else head_seed(seed, config.heads + config.char_heads)
-        networks = (
-            build_network(own, vocabulary, classes, start, dtype, first_char_ngram)
-            for own, start in zip(configs, seeds)
-        )
-        return BothOperations(config, *networks)
     if config.model == "wave" and config.char_heads:
         words, characters = configs_of_halves(config)
         known = vocabulary if first_char_ngram is None else first_char_ngram
-        other = None if seed is None else head_seed(seed, config.heads)
+        other = None if seed is None else head_seed(seed, words.network_count())
         of_words = build_network(words, known, classes, seed, dtype)
-        return WordsAndCharacters(config, of_words, build_network(characters, vocabulary, classes, other, dtype))
+        of_characters = build_network(characters, vocabulary, classes, other, dtype)
+        return WordsAndCharacters(config, of_words, of_characters, known)
+    if config.model == "wave" and config.other_heads:
+        own, of_other = configs_of_operations(config)
+        other = None if seed is None else head_seed(seed, config.heads)
+        networks = (
+            build_network(own, vocabulary, classes, seed, dtype),
+            build_network(of_other, vocabulary, classes, other, dtype),
+        )
+        return BothOperations(config, *networks)
     implementation = current()
     kinds = SIDE_BY_SIDE if config.model == "wave" and config.heads > 1 else NETWORKS[config.model]
     network: TextClassifier = kinds[implementation](config, vocabulary, classes, seed, dtype)

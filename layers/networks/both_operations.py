@@ -1,6 +1,6 @@
 """Networks of one operation beside networks of the other, in one training (config.other_heads = N > 0).
 
-    L = (n·L_own + m·L_other)/(n + m)          n, m: the number of heads of each
+    L = (K·L_own + N·L_other)/(K + N)          p = (K·p_own + N·p_other)/(K + N)
 
 Where one reads the product of two waves the other reads their sum, so that they err on different texts.
 """
@@ -13,9 +13,8 @@ from layers.networks.two_networks import TwoNetworks
 
 def configs_of_operations(config: WaveNetworkConfig) -> tuple[WaveNetworkConfig, WaveNetworkConfig]:
     """The configs of the networks of the operation of `config` and of the other."""
-    own, count = config.replace(other_heads=0), config.other_heads
-    char_heads = count if config.char_heads else 0
-    return own, own.replace(operation=OTHER_OPERATION[config.operation], heads=count, char_heads=char_heads)
+    own = config.replace(other_heads=0)
+    return own, own.replace(operation=OTHER_OPERATION[config.operation], heads=config.other_heads)
 
 
 class BothOperations(TwoNetworks):
@@ -28,8 +27,7 @@ class BothOperations(TwoNetworks):
         return self.own, self.other
 
     def counts(self) -> tuple[int, int]:
-        own, other = configs_of_operations(self.config)
-        return own.network_count(), other.network_count()
+        return self.config.heads, self.config.other_heads
 
     def heading(self) -> str:
         own, other = self.counts()

@@ -43,8 +43,7 @@ class WaveNetworkConfig(Settings):
     )
     other_heads: int = setting(
         0,
-        "networks of the other operation, interference or modulation: so many beside the heads, and so many beside "
-        "the character heads",
+        "further networks beside the heads, of the other operation, interference or modulation",
         minimum=0,
         maximum=1_000,
     )
@@ -153,8 +152,7 @@ class WaveNetworkConfig(Settings):
 
     def network_count(self) -> int:
         """The number of networks side by side."""
-        kinds = 2 if self.char_heads else 1
-        return self.heads + self.char_heads + kinds * self.other_heads
+        return self.heads + self.other_heads + self.char_heads
 
     def adds_input(self) -> bool:
         """Whether a block adds its input to what it read."""
