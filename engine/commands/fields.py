@@ -12,6 +12,7 @@ from engine.support.settings import Settings
 from engine.training.config import TrainingConfig
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import (
+    CHANGED_BY,
     OF_TEXTS,
     RunSettings,
     layered_settings,
@@ -191,6 +192,6 @@ def settings_to_start_from(path: str, project: Project, asked: Collection[str]) 
     if {"corpus", "train_file"} & set(asked):
         found = {name: value for name, value in found.items() if name not in OF_TEXTS}
     if "epochs" in asked:
-        found["step_budget"] = 0
+        found.update(dict.fromkeys(CHANGED_BY["epochs"], 0))
     found.update(vectors="", freeze_vectors=False)  # its weights have come out of them
     return found

@@ -177,9 +177,8 @@ def best_of(best: Best, trainings: Trainings, settings: RunSettings, setup: Setu
     point = best.point
     chosen = settings_at(settings, point, setup.choices.classes)
     changes = dict(point)
-    for name, other in CHANGED_BY.items():  # which would change with it otherwise
-        if name in point:
-            changes[other] = getattr(chosen.training, other)
+    for name in CHANGED_BY.keys() & point.keys():  # others would change it otherwise
+        changes.update({other: getattr(chosen.training, other) for other in CHANGED_BY[name]})
     start = [entry["validation"] for entry in trainings.record["trials"] if not entry["point"]]
     searched = trainings.completed > 0
     return {

@@ -13,7 +13,8 @@ Point: TypeAlias = dict[str, Any]
 AUTOTUNE_STREAM = 105
 LARGEST_CHANGE = 3  # fields that a drawn point changes at once
 TRIES = 200  # draws after which a space counts as used up
-SCALED_WITH = {"step_budget": "epochs"}  # {field: the other with which it grows in proportion}
+# {field: the other with which it grows in proportion}
+SCALED_WITH = {"step_budget": "epochs", "many_classes_epochs": "epochs"}
 
 
 def rows_for(

@@ -71,11 +71,15 @@ def shortened(settings: RunSettings, data: PreparedData, share: float) -> tuple[
         return settings, data
     training, texts = settings.training, len(data.train.offsets) - 1
     batches = -(-texts // training.batch_size_over(texts))
-    epochs = training.epochs_over(batches) * share
+    epochs = training.epochs_over(batches, len(data.classes)) * share
     if epochs < 0.5:
         rows = random_generator(training.seed, SHARE_STREAM).permutation(texts)[: max(1, round(texts * epochs))]
         data = data._replace(train=take(data.train, np.sort(rows)))
     training = training.replace(
-        epochs=max(1, round(epochs)), step_budget=0, batch_size=training.batch_size_over(texts), largest_batch_size=0
+        epochs=max(1, round(epochs)),
+        many_classes_epochs=0,
+        step_budget=0,
+        batch_size=training.batch_size_over(texts),
+        largest_batch_size=0,
     )
     return settings._replace(training=training), data

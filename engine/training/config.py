@@ -18,6 +18,7 @@ THRESHOLDS = ("one", "each", "half")
 SELECT = ("accuracy", "macro_f1", "loss")
 EMBEDDING_UPDATES = ("lazy", "dense")
 LONG_EPOCH = 3_000  # steps
+MANY_CLASSES = 20
 VALIDATION_STEPS, MOST_VALIDATIONS = 500, 4  # in an epoch, where their number is left to the program
 
 
@@ -29,6 +30,9 @@ class TrainingConfig(Settings):
         0, "seed of initial parameters, data order, dropout and the validation split", minimum=0, maximum=2**63 - 1
     )
     epochs: int = setting(4, "passes over the training texts", minimum=1)
+    many_classes_epochs: int = setting(
+        0, f"epochs where there are {MANY_CLASSES} classes or more; 0: as many as elsewhere", minimum=0
+    )
     step_budget: int = setting(
         0,
         "number of steps, to the nearest whole epoch and at least one, where all epochs take more; 0: all epochs",
@@ -165,11 +169,15 @@ class TrainingConfig(Settings):
             size *= 2
         return size
 
-    def epochs_over(self, batches: int) -> int:
-        """The number of epochs of that many batches: `epochs`, or fewer to come nearest to the step budget."""
+    def epochs_over(self, batches: int, classes: int = 1) -> int:
+        """The number of epochs of that many batches: those of so many classes, or fewer to come nearest to the step
+        budget.
+        """
+        many = self.many_classes_epochs and classes >= MANY_CLASSES
+        epochs = self.many_classes_epochs if many else self.epochs
         if not self.step_budget:
-            return self.epochs
-        return min(self.epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+            return epochs
+        return min(epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
 
     def validations_over(self, batches: int) -> list[int]:
         """The numbers of batches of an epoch of that many after which it is validated, rising; the last is its end."""

@@ -22,4 +22,4 @@ def prolonged(settings: RunSettings, directory: RunDirectory, epochs: int) -> Ru
         )
     if epochs <= trained:
         raise UserError(f"--epochs {epochs}: the run has trained {trained} already; give a larger number")
-    return settings._replace(training=settings.training.replace(epochs=epochs, step_budget=0))
+    return settings._replace(training=settings.training.replace(epochs=epochs, step_budget=0, many_classes_epochs=0))

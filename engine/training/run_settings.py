@@ -22,7 +22,7 @@ OF_TEXTS = (  # of DataConfig: where texts are, and how their files are read
     "corpus", "train_file", "validation_file", "test_file", "text_columns", "label_column", "labels",
     "label_separator", "label_columns", "encoding", "delimiter", "quotechar",
 )  # fmt: skip
-LENGTH = ("epochs", "step_budget")  # of TrainingConfig: how long a run goes on
+LENGTH = ("epochs", "step_budget", "many_classes_epochs")  # of TrainingConfig: how long a run goes on
 FILE_FIELDS = ("train_file", "validation_file", "test_file", "tokenizer", "vectors")  # of DataConfig: names of files
 
 
@@ -189,8 +189,8 @@ class Choices(NamedTuple):
     defaults: Mapping[str, str]
 
 
-# {field of training: the field by which a preset changes it with the number of texts}
-CHANGED_BY = {"epochs": "step_budget", "batch_size": "largest_batch_size"}
+# {field of training: the fields by which a preset changes it with the number of texts or classes}
+CHANGED_BY = {"epochs": ("step_budget", "many_classes_epochs"), "batch_size": ("largest_batch_size",)}
 
 
 def layered_settings(
@@ -204,7 +204,7 @@ def layered_settings(
     Raises UserError for unknown fields, bad values, a preset of another model, and a corpus beside a train_file.
     """
     asked = {name for layer in (first or {}, *layers) for name in layer}
-    fixed = {other: 0 for name, other in CHANGED_BY.items() if name in asked and other not in asked}
+    fixed = {other: 0 for name in asked for other in CHANGED_BY.get(name, ()) if other not in asked}
     resolved = [fixed, first or {}]
     for layer in layers:
         if layer.get("train_file") and "corpus" in layer:

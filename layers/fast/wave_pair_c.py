@@ -58,7 +58,7 @@ def forward(
 ) -> tuple[Floats2d, Cache]:
     check_wave_pair(a, b, operation, readout, scope)
     d, choice = a.shape[1], (OPERATIONS.index(operation), READOUTS.index(readout))
-    cuts = (bag.offsets, bag.offsets, None)
+    cuts: tuple[Offsets, Offsets, Offsets | None] = (bag.offsets, bag.offsets, None)
     if second is not None:
         cuts = (second.offsets, bag.offsets, cut_in_segments(bag.offsets, second.offsets))
     y = np.empty((int(bag.offsets[-1]), 2 * d if readout == "both" else d), a.dtype)

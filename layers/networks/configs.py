@@ -250,6 +250,7 @@ ACCURATE = {
     "char_heads": 2,
     "other_heads": 1,
     "epochs": 3,
+    "many_classes_epochs": 6,
 }
 PRESETS = {
     # A network with all its parts, small enough for a laptop: the base of what README.md says the papers leave open.

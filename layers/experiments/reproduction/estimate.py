@@ -51,7 +51,7 @@ def equal_steps(job: Job, data: PreparedData) -> float:
     """Steps of a Job, with what is only labelled as so many steps more."""
     training, (train, validation, test) = job.settings.training, map(texts, (data.train, data.validation, data.test))
     batches = -(-train // training.batch_size_over(train))
-    epochs = training.epochs_over(batches)
+    epochs = training.epochs_over(batches, len(data.classes))
     labelled = validation * epochs + test
     if job.kind == "convergence":
         labelled += min(test, PROBE_TEXTS) * (epochs * batches // EVERY)

@@ -19,7 +19,14 @@ from layers.wave import OPERATIONS
 
 DIMENSION = 256  # a third of the papers' 768, for a laptop
 HEAD = 64  # columns of an attention's head, as in BERT
-ORDER = ("seed", "epochs", "step_budget", "batch_size", "patience")  # fields of training that order the texts
+ORDER = (
+    "seed",
+    "epochs",
+    "step_budget",
+    "many_classes_epochs",
+    "batch_size",
+    "patience",
+)  # fields of training that order the texts
 SHARED: dict[str, Any] = {
     "max_tokens": 128,
     "epochs": 5,

@@ -15,7 +15,8 @@ from layers.networks import build_network
 
 def data_of(texts):
     """PreparedData of that many training texts, of one token each."""
-    return PreparedData("x", RaggedBatch(np.arange(texts), np.arange(texts + 1), np.zeros(texts, int)), *[None] * 4)
+    batch = RaggedBatch(np.arange(texts), np.arange(texts + 1), np.zeros(texts, int))
+    return PreparedData("x", batch, *[None] * 3, ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -116,14 +116,19 @@ def test_the_default_preset_is_written_down(read, choices):
 
 
 @pytest.mark.parametrize(
-    "field, other, preset", [("epochs", "step_budget", (6, 2900)), ("batch_size", "largest_batch_size", (64, 256))]
+    "field, other, preset, values",
+    [
+        ("epochs", "step_budget", "recommended", (6, 2900)),
+        ("epochs", "many_classes_epochs", "accurate", (3, 6)),
+        ("batch_size", "largest_batch_size", "recommended", (64, 256)),
+    ],
 )
-def test_a_field_asked_for_is_not_changed_by_another(read, choices, field, other, preset):
+def test_a_field_asked_for_is_not_changed_by_another(read, choices, field, other, preset, values):
     """Unless that is asked for, too."""
     changes = f"a = {{}}\nb = {{ {field} = 9 }}\nc = {{ {field} = 9, {other} = 7 }}\nd = {{ {other} = 7 }}"
-    runs = plan(read(f"seeds = [0]\n[grid.change]\n{changes}")[0], choices)
+    runs = plan(read(f'preset = "{preset}"\nseeds = [0]\n[grid.change]\n{changes}')[0], choices)
     found = [(getattr(run.settings.training, field), getattr(run.settings.training, other)) for run in runs]
-    assert found == [preset, (9, 0), (9, 7), (preset[0], 7)]
+    assert found == [values, (9, 0), (9, 7), (values[0], 7)]
 
 
 def test_a_corpus_in_an_axis_takes_the_place_of_the_files_of_all(read, choices):

@@ -132,6 +132,23 @@ def test_a_long_epoch_takes_as_few_steps_as_larger_batches_need(tmp_path, monkey
     assert final(larger) == final(asked)
 
 
+@pytest.mark.parametrize(
+    "many, classes, budget, epochs",
+    [(0, 100, 0, 3), (5, 19, 0, 3), (5, 20, 0, 5), (5, 100, 0, 5), (2, 20, 0, 2), (9, 20, 20, 5), (9, 19, 20, 3)],
+)
+def test_epochs_of_many_classes(many, classes, budget, epochs):
+    config = TRAINING.replace(epochs=3, many_classes_epochs=many, step_budget=budget)
+    assert config.epochs_over(4, classes) == epochs
+
+
+def test_a_training_of_many_classes_has_epochs_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(config_module, "MANY_CLASSES", 2)
+    many, plain = build(tmp_path / "many", epochs=1, many_classes_epochs=2), build(tmp_path / "plain", epochs=2)
+    many.train()
+    plain.train()
+    assert many.progress.step == 2 * STEPS_PER_EPOCH and final(many) == final(plain)
+
+
 @pytest.mark.parametrize("budget, epochs", [(1, 1), (5, 1), (6, 2), (9, 2), (10, 3)])
 def test_a_step_budget_halfway_takes_the_larger_number(budget, epochs):
     """A step budget halfway between two numbers of epochs takes the larger."""
