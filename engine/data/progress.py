@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from tqdm import tqdm
+from engine.support.progress_bar import progress_bar
 
 LONG = 2.0  # seconds, from which a phase has a line of its own
 
@@ -19,9 +19,7 @@ class Phase:
         self, name: str, done: str, total: int | None, log: Callable[[str], object] | None, unit: str = "texts"
     ) -> None:
         self.done, self.log, self.count, self.started, self.unit = done, log, 0, time.perf_counter(), unit
-        self.bar = tqdm(
-            desc=name, total=total, unit=f" {unit}", unit_scale=True, leave=False, disable=None, delay=LONG / 2
-        )
+        self.bar = progress_bar(desc=name, total=total, unit=f" {unit}", unit_scale=True, leave=False, delay=LONG / 2)
 
     def advance(self, texts: int) -> None:
         """Count texts that are done."""

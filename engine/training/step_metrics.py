@@ -4,8 +4,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from engine.arrays.backend import to_host
 from engine.training.evaluation import are_right
 from engine.training.observers import Observer
@@ -65,11 +63,6 @@ def measured_on_host(update: Any, batch: Any, started: float) -> tuple[float, di
     seconds = time.perf_counter() - started
     fields = {"loss": float(update.loss), "accuracy": accuracy, "gradient_norm": update.norm}
     return seconds, {**fields, "tokens_per_second": batch.tokens / seconds}
-
-
-def progress_bar(name: str, steps: int, done: int, hidden: bool | None) -> Any:
-    """A tqdm of the steps of an epoch, of which some are done. hidden: None hides it without a terminal."""
-    return tqdm(total=steps, initial=done, desc=name, unit="batch", leave=True, disable=hidden, dynamic_ncols=True)
 
 
 def progress_text(line: dict[str, Any]) -> str:

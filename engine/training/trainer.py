@@ -18,6 +18,7 @@ from engine.cuda.kernels import uses_kernels
 from engine.data.batching import epoch_batches, take
 from engine.data.prepare import PreparedData
 from engine.support.ahead import ahead, cores
+from engine.support.progress_bar import progress_bar
 from engine.training.config import TrainingConfig
 from engine.training.decision import Decision, evaluate_and_decide
 from engine.training.divergence import place_again
@@ -30,7 +31,7 @@ from engine.training.run_state import RunState
 from engine.training.selection import score_of, validation_figures
 from engine.training.shards import ShardedBatch, prepared_shards, update_in_shards
 from engine.training.step import NotFinite, learning_rate, update
-from engine.training.step_metrics import StepMetrics, measured_on_host, progress_bar, progress_text
+from engine.training.step_metrics import StepMetrics, measured_on_host, progress_text
 from engine.types import Ints1d
 
 DROPOUT_STREAM = 103
@@ -91,7 +92,9 @@ class Trainer(RunState):
         progress = self.progress
         batches = epoch_batches(self.data.train.offsets, self.batch_size, self.config.seed, progress.epoch)
         hidden = self.hide_bar if self.ranks.is_root else True
-        with progress_bar(f"epoch {progress.epoch + 1}/{self.epochs}", len(batches), progress.batch, hidden) as bar:
+        name = f"epoch {progress.epoch + 1}/{self.epochs}"
+        shown = {"desc": name, "total": len(batches), "initial": progress.batch, "unit": "batch", "dynamic_ncols": True}
+        with progress_bar(hidden, **shown) as bar:
             part = EpochPart(progress.train_seconds)
             numbered = takewhile(lambda _: not part.ends, enumerate(batches[progress.batch :], progress.step + 1))
             coming = ahead(numbered, self.prepared) if cores() > 1 else map(self.prepared, numbered)
