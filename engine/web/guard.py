@@ -7,6 +7,7 @@ answer. Every answer has a Content-Security-Policy, by which a page loads and ru
 file: no inline script or style, nothing from elsewhere, no frame around it.
 """
 
+import asyncio
 import ipaddress
 import traceback
 from collections.abc import Collection
@@ -69,6 +70,8 @@ class Guard:
                 await request.answer(503, f"no answer was found {limit}; ask for less at a time, or try again later")
             else:
                 await request.answer(408, f"the body of the request did not arrive {limit}; send it again")
+        except asyncio.CancelledError:  # by the server, which has been asked to stop and waits no longer
+            await request.answer(503, "the server stops; try again later")
         except Exception as error:
             echo(sanitize(f"error: {scope['method']} {scope['path']}: {described(error)}"), err=True)
             await request.answer(500, "the server failed on this request; its standard error says where")

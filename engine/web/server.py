@@ -5,9 +5,12 @@ It listens on 127.0.0.1 unless told otherwise, so that nobody else in the networ
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from engine.report.figures import require_module
@@ -54,7 +57,8 @@ def listen(host: str, port: int) -> socket.socket:
 def run(app: Starlette, host: str, port: int, what: str) -> None:
     """Serve an application; returns after SIGINT or SIGTERM, when all that had come in is answered.
 
-    Prints one line: `what` and the address. A second Ctrl-C ends it at once. UserError where the port is taken.
+    Prints one line: `what` and the address. UserError where the port is taken. What is not answered GRACE_SECONDS after
+    the signal gets status 503. A second Ctrl-C ends the process at once, with exit code 130, also after the return.
     """
     run_on(app, listen(host, port), what)
 
@@ -72,6 +76,20 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
             if self.started:
                 echo(f"{what}: {url} (Ctrl-C ends it)")
 
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Handle signals by stop(), to the end of the process: uvicorn's own would raise them once more."""
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.stop)
+            yield
+
+        def stop(self, number: int, frame: FrameType | None) -> None:
+            if self.should_exit and number == signal.SIGINT:
+                with contextlib.suppress(OSError):  # of a terminal that has been closed
+                    os.write(2, b"stopped by SIGINT at once\n")
+                os._exit(128 + number)
+            self.should_exit = True
+
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -86,10 +104,4 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    # uvicorn raises the signal that ended it once more, for whoever listened before: here it has done its work.
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        Server(config).run([listening])
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    Server(config).run([listening])

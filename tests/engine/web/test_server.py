@@ -1,6 +1,8 @@
 """A server process prints its address, answers what has come in before it stops, and says in one line what is wrong."""
 
+import contextlib
 import http.client
+import json
 import signal
 import socket
 import subprocess
@@ -12,14 +14,16 @@ import pytest
 
 from engine.support.errors import UserError
 from engine.web.server import listen, require_web
+from tests.support.servers import wait_until_closed
 
 PROGRAM = """
+import time
 import anyio
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from engine.web.application import application
 from engine.web.guard import Limits
-from engine.web.server import run
+from engine.web import server
 
 async def slow(request):
     await anyio.sleep(0.8)
@@ -28,8 +32,16 @@ async def slow(request):
 async def post(request):
     return PlainTextResponse(str(len(await request.body())))
 
+async def endless(request):
+    await anyio.sleep(60)
+
+def computing(request):
+    time.sleep(60)
+
 routes = [Route("/slow", slow), Route("/post", post, methods=["POST"])]
-run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
+routes += [Route("/endless", endless), Route("/computing", computing)]
+server.GRACE_SECONDS = 2
+server.run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
 print("ended")
 """
 
@@ -71,6 +83,41 @@ def test_a_stop_lets_requests_be_answered(server, name):
     assert answers == 3 * [b"done"] and (process.returncode, out, err) == (0, "ended\n", "")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("path", ["/endless", "/computing"])
+def test_a_second_ctrl_c_ends_it_at_once(server, path, first):
+    process, port = server
+    with asking(port, path):
+        process.send_signal(getattr(signal, first))
+        wait_until_closed(port)
+        process.send_signal(signal.SIGTERM)  # as launchers pass it on once more: changes nothing
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, "", "stopped by SIGINT at once\n")
+
+
+def test_what_is_not_answered_in_time_is_told_so(server):
+    process, port = server
+    with asking(port, "/endless") as connection:
+        process.send_signal(signal.SIGTERM)
+        answer = connection.getresponse()
+        assert answer.status == 503 and "stops" in json.loads(answer.read())["error"]
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err.count("\n")) == (0, "ended\n", 1) and "Cancel 1 running task" in err
+
+
+@contextlib.contextmanager
+def asking(port, path):
+    """A connection whose request has come in."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    time.sleep(0.3)
+    with contextlib.closing(connection):
+        yield connection
 
 
 @pytest.mark.parametrize(
