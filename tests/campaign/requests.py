@@ -43,11 +43,16 @@ TEXTS = [
     "\x1b[2J", "<script>alert(1)</script>", "a\u2028b\u2029c\x85d", "İıſK", "٣٤", "𝒜" * 100, "x" * 9000,
     " \t\r\n" * 500, "政治" * 100, "ß" * 100,
 ]  # fmt: skip
-FIELDS = [
-    "text", "label", "operation", "readout", "scope", "positions", "block", "width", "seed", "dimension", "token",
-    "steps", "learns", "rate", "broken", "at", "step", "grow", "of", "x.0.0", "x.1.2", "x.9.9", "x.", "x.a.b", "y", "",
-]  # fmt: skip
-ODD = [*WORDS, *TEXTS, "sign", "factor", "path", "interference", "phase", "token", "5", "7", "1000", "0.001", "24"]
+FIELDS = {  # of a query, with values that are usual
+    "text": ["a b c", "é ü", "to be or not", "🎉 x", "<b>a</b>"], "label": [""], "width": ["2", "5", "8"],
+    "seed": ["7"], "operation": ["interference", "modulation"], "readout": ["both", "phase", "magnitude"],
+    "scope": ["sentence"], "positions": ["none"], "block": ["normed"], "dimension": ["0", "1"], "token": ["0", "1"],
+    "steps": ["0", "5"], "learns": ["tokens"], "rate": ["0.5", "10"], "broken": ["sign", "factor", "path"],
+    "at": ["classifier", "combined"], "step": ["0", "3", "99"], "grow": ["0", "24"], "of": [""],
+    "x.0.0": ["1", "-1000"], "x.1.1": ["0", "1e-300", "2.5"], "x.9.9": ["1"], "x.": ["1"], "x.a.b": ["1"], "y": ["1"],
+    "": ["1"],
+}  # fmt: skip
+ODD = [*WORDS, *TEXTS]
 KINDS = ["changed", "head", "length", "chunks", "noise", "host", "query", "form", "json", "several"]
 
 
@@ -80,7 +85,7 @@ class Requests:
     """Draws requests that are wrong somewhere, for the command serve or, with `explores`, for explore."""
 
     def __init__(self, rng: Random, explores: bool) -> None:
-        self.rng = rng
+        self.rng, self.explores = rng, explores
         body = json.dumps({"texts": ["the ball and the goal", "a loan of the bank"]}).encode()
         form = posted("/", b"text=ball+and+goal", "application/x-www-form-urlencoded")
         self.good = [request(), request(target="/?steps=3&width=5&x.1.0=2.5"), request(target="/export")]
@@ -89,7 +94,7 @@ class Requests:
 
     def draw(self) -> tuple[str, Sent]:
         """(kind, a request of this kind)."""
-        kind = self.rng.choice(KINDS)
+        kind = self.rng.choice([kind for kind in KINDS if not self.explores or kind not in ("form", "json")])
         return kind, getattr(self, kind)()
 
     def changed(self) -> Sent:
@@ -141,9 +146,10 @@ class Requests:
         return Sent(request(fields=[("Origin", self.rng.choice(ORIGINS))]), is_refused=True)
 
     def query(self) -> Sent:
-        """A query of odd values; steps stay few, since they are computed."""
-        names = [self.rng.choice(FIELDS) for _ in range(self.rng.randint(1, 5))]
-        pairs = [(name, "5" if name == "steps" else self.rng.choice(ODD)) for name in names]
+        """A query of usual values and one odd one; steps stay few, since they are computed."""
+        names = self.rng.sample(list(FIELDS), self.rng.randint(1, 5))
+        odd = self.rng.choice([*names, None])
+        pairs = [(name, self.rng.choice(ODD if name == odd != "steps" else FIELDS[name])) for name in names]
         query = "&".join(f"{quote_plus(name)}={quote_plus(value, errors='surrogatepass')}" for name, value in pairs)
         if self.rng.random() < 0.2:
             query += self.rng.choice(["&", "&&", "=", "%", "%zz", "%ff", ";", "?", "+"])

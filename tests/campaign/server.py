@@ -18,6 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
+from engine.report.html import mathml_converter
+from engine.support.errors import UserError
+from engine.web.server import require_web
 from tests.campaign.program import begin, command, corpus_in, in_child
 from tests.campaign.requests import Requests, Sent, posted, request
 from tests.campaign.trials import Trials
@@ -25,6 +28,7 @@ from tests.campaign.trials import Trials
 OPTIONS = ["--max-bytes", "20000", "--max-texts", "50", "--timeout", "2"]  # of serve
 PATIENCE = 30.0  # seconds for an answer that must come
 GROWTH = 150 * 2**20  # bytes of memory beyond those of a server that has answered its first requests
+MOST, GOOD = 8, 3  # clients that attack at a time, and those that ask for what is right
 CROWD, SPARE = 600, 200  # connections at a time, more than are answered; those that stay open between trials
 WAYS = ["whole", "whole", "whole", "cut", "slow", "deaf", "left open"]
 TEXTS = ["the ball and the goal", "a loan of the bank", "bread \ud800 & <b>salt</b>", "政治 🎉", ""]
@@ -78,13 +82,17 @@ class Server:
         return 0
 
     def wrong(self) -> str | None:
-        """What is wrong with the server: it has ended, has said something, or answers otherwise than at first."""
+        """What is wrong with the server: it has ended, has said something, has grown, or gives wrong_answer()."""
         if self.process.poll() is not None:
             return f"{self.name} ended with {self.process.returncode}: {self.said()}"
         if said := self.said():
             return f"{self.name} said {said}"
         if (memory := self.memory()) > self.most:
             return f"{self.name} takes {memory >> 20} MiB"
+        return self.wrong_answer()
+
+    def wrong_answer(self) -> str | None:
+        """What is wrong with an answer to a good request: it does not come, or is another one than at first."""
         for sent, expected in zip(self.good, self.expected):
             try:
                 found = self.answer(sent)
@@ -197,19 +205,27 @@ def pieces(data: bytes, count: int) -> Iterator[bytes]:
 
 
 def attacked(trials: Trials) -> None:
-    """Attack both servers by turns, with one to eight clients at a time, and now and then with a crowd."""
+    """Attack both servers by turns, with up to MOST clients at a time, and now and then with a crowd."""
+    try:
+        require_web("server")
+        mathml_converter("server", "explore")
+    except UserError as error:
+        print(f"server: left out, since {error}")
+        return
     files, run = corpus_in(trials.folder / "corpus"), trials.folder / "run"
     assert in_child(begin(files, run)).code == 0
     servers = [Server(trials.folder, "serve", str(run), *OPTIONS), Server(trials.folder, "explore")]
     try:
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(MOST + GOOD) as pool:
             for number in trials.numbers():
                 server = servers[number % 2]
                 if number % 100 in (98, 99):
                     done = [("crowd", server.crowd(trials.rng))]
                 else:
-                    seeds = [f"{trials.rng.random()}" for _ in range(trials.rng.randint(1, 8))]
-                    done = list(pool.map(server.attack, seeds))
+                    seeds = [f"{trials.rng.random()}" for _ in range(trials.rng.randint(1, MOST))]
+                    attacks = pool.map(server.attack, seeds)
+                    good = [pool.submit(server.wrong_answer) for _ in range(GOOD)]
+                    done = [*attacks, *(("good requests meanwhile", one.result()) for one in good)]
                 while len(server.open) > SPARE:
                     server.open.pop(0).close()
                 problem = next(filter(None, [problem for _, problem in done]), None) or server.wrong()
