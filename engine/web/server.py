@@ -81,11 +81,22 @@ def run(app: Starlette, host: str, port: int, what: str) -> None:
 def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
     """run() on a socket that listens already."""
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     for name in ("uvicorn", "asyncio"):
         logging.getLogger(name).addHandler(OneLine(logging.ERROR))
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    class Protocol(H11Protocol):
+        def send_400_response(self, msg: str) -> None:
+            """Refuse what is no HTTP. Where it is the body of a request that is being answered, that answer is lost."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.disconnected = True
+                if self.cycle.response_started:
+                    self.transport.abort()
+                    return
+            super().send_400_response(msg)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -126,7 +137,7 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -20,7 +20,7 @@ from tests.support.servers import wait_until_closed
 PROGRAM = """
 import time
 import anyio
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from engine.web.application import application
 from engine.web.guard import Limits
@@ -39,11 +39,22 @@ async def endless(request):
 def computing(request):
     time.sleep(60)
 
+async def now(request):
+    return PlainTextResponse("")
+
+async def parts():
+    for _ in range(10):
+        yield b"part"
+        await anyio.sleep(0.1)
+
+async def in_parts(request):
+    return StreamingResponse(parts())
+
 async def large(request):
     return PlainTextResponse(32_000_000 * "x")
 
 routes = [Route("/slow", slow), Route("/post", post, methods=["POST"])]
-routes += [Route("/endless", endless), Route("/computing", computing), Route("/large", large)]
+routes += [Route("/endless", endless), Route("/computing", computing), Route("/large", large), Route("/parts", in_parts), Route("/now", now)]
 server.GRACE_SECONDS = 2
 server.KEEP_ALIVE_SECONDS = 1
 server.run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
@@ -135,6 +146,7 @@ def asking(port, path):
         (b"\x16\x03\x01\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b"404"),
         (b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12", None),  # leaves
+        (b"GET /now HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
     ],
 )
 def test_odd_requests_are_answered_with_an_error(server, sent, status):
@@ -148,6 +160,19 @@ def test_odd_requests_are_answered_with_an_error(server, sent, status):
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("POST", "/post", b"12345")
     assert connection.getresponse().read() == b"5"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10) == ("ended\n", "")
+
+
+def test_a_body_that_is_wrong_ends_an_answer_that_has_begun(server):
+    process, port = server
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /parts HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"zz\r\n")
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(1000):
+                pass
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10) == ("ended\n", "")
 
