@@ -6,9 +6,9 @@
     app = application([Route("/", hello), Route("/predict", predict, methods=["POST"])])
     run(app, "127.0.0.1", 8000, "hello")     # of server.py
 
-A page's template extends served.html, which loads /static/style.css and /static/htmx.min.js; a page that needs a script
-of its own hands in its file and names it in the block `scripts`. A handler raises HTTPException or UserError for what
-the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function, which
+A page's template extends served.html, which loads /static/style.css, htmx.min.js and served.js; a page that needs a
+script of its own hands in its file and names it in the block `scripts`. A handler raises HTTPException or UserError for
+what the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function, which
 Starlette runs in a thread of its own; the time limit does not stop it.
 """
 
@@ -28,9 +28,11 @@ from engine.support.errors import UserError
 from engine.web.answers import error_answer
 from engine.web.guard import Guard, Limits
 
+HERE = Path(__file__).parent
 FILES = {
     "style.css": TEMPLATES / "style.css",
-    "htmx.min.js": Path(__file__).parent / "htmx" / "htmx.min.js",
+    "htmx.min.js": HERE / "htmx" / "htmx.min.js",
+    "served.js": HERE / "served.js",
 }
 LIMITS = Limits()
 

@@ -2,34 +2,28 @@
 
 import contextlib
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from engine.support.errors import UserError
+from layers.experiments.benchmark import exploring
 from tests.support.examples import if_thorough
 from tests.support.paths import ROOT
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LOOKS = [(1200, "light"), (400, "dark"), *if_thorough((1200, "dark"), (400, "light"))]  # width in pixels, colours
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @contextlib.contextmanager
 def chromium():
     """A browser; skips with the reason where there is none."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright; it drives a browser"
-    )
-    with playwright.sync_playwright() as driver:
-        path = next(filter(None, map(shutil.which, NAMES)), None)
+    with contextlib.ExitStack() as stack:
         try:
-            browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium starts here ({str(error).splitlines()[0]})")
+            browser = stack.enter_context(exploring.chromium())
+        except UserError as error:
+            pytest.skip(str(error))
         yield browser
-        browser.close()
 
 
 @contextlib.contextmanager

@@ -76,7 +76,8 @@ def test_a_server_is_measured_under_load(trained):
 
 
 def test_a_server_that_cannot_be_measured_is_one_line(tmp_path, run):
-    with pytest.raises(UserError, match="^measuring the server failed: .*none.*"), serving.served(tmp_path / "none"):
+    none = tmp_path / "none"
+    with pytest.raises(UserError, match="^measuring the server failed: .*none.*"), serving.served("serve", none):
         pass
     refused(run("benchmark", "--serve", "--threads", "2"), "--serve", "--threads")
 

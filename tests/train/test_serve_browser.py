@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("starlette", reason="starlette is not installed: pip install -e '.[explore]'")
 
 import train
+from tests.support import servers
 from tests.support.browser import LOOKS, chromium, look_name, serving, watching
 from tests.train.conftest import arguments_of, write_corpus
 
@@ -25,14 +26,19 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def address(browser, tmp_path_factory):
-    """Of a run on the tiny corpus, in which two classes have odd names."""
+def named(browser, tmp_path_factory):
+    """A run on the tiny corpus, in which two classes have odd names."""
     folder = tmp_path_factory.mktemp("named")
     files = write_corpus(folder)
     for path in files.values():
         path.write_text(path.read_text().replace("money\t", f"{MARKUP}\t").replace("food\t", f"{LONG}\t"))
     assert train.main([*arguments_of(files), "--cache-dir", str(folder), "--output", str(folder / "run")]) == 0
-    with serving("serve", folder / "run", "--max-bytes", "500") as url:
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def address(named):
+    with serving("serve", named, "--max-bytes", "500") as url:
         yield url
 
 
@@ -100,6 +106,19 @@ def test_a_text_that_is_too_long_is_refused_and_the_page_goes_on(watched):
     assert sent(page, lambda: page.locator("#text").fill(TEXT)).ok
     assert_shows(page, predicted(watched.address, TEXT))
     assert page.get_by_role("alert").count() == 0
+
+
+def test_a_server_that_is_gone_is_told(browser, named):
+    """What was shown belongs to another text, and goes."""
+    with servers.serving("serving run", "serve", named) as (process, address):
+        page = browser.new_page()
+        page.goto(address)
+        sent(page, lambda: page.locator("#text").fill(TEXT))
+        servers.assert_ends_when_asked(process)
+        page.locator("#text").fill("bank")
+        page.get_by_role("alert").filter(has_text="the server gives no answer").wait_for()
+        assert page.locator("table").count() == 0
+        page.close()
 
 
 def test_it_works_without_script(browser, address):

@@ -53,8 +53,8 @@ async def in_parts(request):
 async def large(request):
     return PlainTextResponse(32_000_000 * "x")
 
-routes = [Route("/slow", slow), Route("/post", post, methods=["POST"])]
-routes += [Route("/endless", endless), Route("/computing", computing), Route("/large", large), Route("/parts", in_parts), Route("/now", now)]
+handlers = {"slow": slow, "endless": endless, "computing": computing, "large": large, "parts": in_parts, "now": now}
+routes = [Route("/post", post, methods=["POST"]), *(Route(f"/{name}", handler) for name, handler in handlers.items())]
 server.GRACE_SECONDS = 2
 server.KEEP_ALIVE_SECONDS = 1
 server.run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")

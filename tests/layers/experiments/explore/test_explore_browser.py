@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("starlette", reason="starlette is not installed: pip install -e '.[explore]'")
 pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install -e '.[explore]'")
 
+from tests.support import servers
 from tests.support.browser import LOOKS, chromium, look_name, serving, watching
 
 pytestmark = pytest.mark.slow
@@ -120,6 +121,16 @@ def test_what_is_wrong_is_said_on_the_page_which_goes_on(watched):
     watched.changed(lambda: page.keyboard.press("Enter"))
     assert page.locator("#message").inner_text() == ""
     assert page.locator(".slider label").all_inner_texts() == ["[CLS]", "<", "b", ">", "a"]
+
+
+def test_a_server_that_is_gone_is_told(browser):
+    with servers.serving("explore", "explore") as (process, address):
+        page = browser.new_page()
+        page.goto(address)
+        servers.assert_ends_when_asked(process)
+        page.locator(SLIDER).press("ArrowRight")
+        page.locator("#message").filter(has_text="the server gives no answer").wait_for()
+        page.close()
 
 
 def test_the_keyboard_reaches_everything(watched):
