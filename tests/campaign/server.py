@@ -169,7 +169,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return f"{self.name} did not end"
-        return f"{self.name} ended with {code}: {self.said()}" if code or self.said() else None
+        said = self.said()
+        return f"{self.name} ended with {code}: {said}" if code or said else None
 
 
 def read(connection: socket.socket) -> tuple[int, str]:
