@@ -17,6 +17,7 @@ from engine.support.text import format_table
 from layers.experiments.benchmark.serving import percentile, served
 
 MOVES = 40
+GOLDEN = 0.618034  # its multiples leave no two moves at one place, whose answer would be remembered
 PAGES = {  # what the page shows, as a query string
     "as it opens": "",
     "five words of eight dimensions": "?width=8&text=a+b+c+d+e",
@@ -74,7 +75,7 @@ def latencies(page: Any, moves: int = MOVES) -> list[float]:
     page.mouse.down()  # which moves it, too
     painted(1)
     for number in range(1, moves + 1):
-        moved_to((0.2 if number % 2 else 0.8) + 0.01 * (number % 7))
+        moved_to(0.1 + 0.8 * (GOLDEN * number % 1))
         painted(number + 1)
     page.mouse.up()
     found: list[float] = page.evaluate("window.latencies")
