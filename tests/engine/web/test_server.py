@@ -22,7 +22,7 @@ import time
 import anyio
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
-from engine.web.application import application
+from engine.web.application import application, in_threads
 from engine.web.guard import Limits
 from engine.web import server
 
@@ -38,6 +38,13 @@ async def endless(request):
 
 def computing(request):
     time.sleep(60)
+
+calls = []
+
+def work(request):
+    calls.append(request)
+    time.sleep(0.5)
+    return PlainTextResponse(str(len(calls)))
 
 async def now(request):
     return PlainTextResponse("")
@@ -55,6 +62,7 @@ async def large(request):
 
 handlers = {"slow": slow, "endless": endless, "computing": computing, "large": large, "parts": in_parts, "now": now}
 routes = [Route("/post", post, methods=["POST"]), *(Route(f"/{name}", handler) for name, handler in handlers.items())]
+routes.append(Route("/work", in_threads(1)(work)))
 server.GRACE_SECONDS = 2
 server.KEEP_ALIVE_SECONDS = 1
 server.run(application(routes, limits=Limits(body=1000, seconds=3)), "127.0.0.1", 0, "test")
@@ -185,6 +193,18 @@ def test_a_connection_without_a_request_is_closed(server, sent):
         connection.sendall(sent.encode())
         while connection.recv(1000):
             pass
+
+
+def test_nothing_is_computed_for_those_who_have_gone(server):
+    _, port = server
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(b"GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/work")
+    assert connection.getresponse().read() == b"2"
 
 
 def test_an_answer_that_is_not_taken_is_dropped(server):
