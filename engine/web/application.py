@@ -8,8 +8,8 @@
 
 A page's template extends served.html, which loads /static/style.css, htmx.min.js and served.js; a page that needs a
 script of its own hands in its file and names it in the block `scripts`. A handler raises HTTPException or UserError for
-what the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function, which
-in_threads() makes one that is run in a thread; the time limit does not stop it.
+what the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function,
+decorated with in_threads(); the time limit does not stop it.
 """
 
 import asyncio
