@@ -47,7 +47,7 @@ FIELDS = {  # of a query, with values that are usual
     "text": ["a b c", "é ü", "to be or not", "🎉 x", "<b>a</b>"], "label": [""], "width": ["2", "5", "8"],
     "seed": ["7"], "operation": ["interference", "modulation"], "readout": ["both", "phase", "magnitude"],
     "scope": ["sentence"], "positions": ["none"], "block": ["normed"], "dimension": ["0", "1"], "token": ["0", "1"],
-    "steps": ["0", "300"], "learns": ["tokens"], "rate": ["0.5", "10"], "broken": ["sign", "factor", "path"],
+    "steps": ["0", "5", "300"], "learns": ["tokens"], "rate": ["0.5", "10"], "broken": ["sign", "factor", "path"],
     "at": ["classifier", "combined"], "step": ["0", "3", "99"], "grow": ["0", "24"], "of": [""],
     "x.0.0": ["1", "-1000"], "x.1.1": ["0", "1e-300", "2.5"], "x.9.9": ["1"], "x.": ["1"], "x.a.b": ["1"], "y": ["1"],
     "": ["1"],
