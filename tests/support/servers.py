@@ -63,12 +63,10 @@ def answer_of_a_stopped(process, port, name, begin, rest=b""):
     return answer.partition(b"\r\n\r\n")[2]
 
 
-def assert_ends_at_a_second_ctrl_c(process, port, begin, count=1):
-    """At once, though `count` requests are being answered: exit code 130, and one line."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(count):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
-            connection.sendall(begin)
+def assert_ends_at_a_second_ctrl_c(process, port, begin):
+    """At once, though a request, of which this is the beginning, is being answered: exit code 130, and one line."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(begin)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         wait_until_closed(port)
