@@ -26,6 +26,13 @@ def test_a_run_stopped_at_a_call_goes_on_to_the_same_bits(part, most):
     assert done.returncode == 0 and "to the same bits" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_few_attacks_on_servers_find_nothing():
+    for name in ("starlette", "latex2mathml"):
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install -e '.[explore]'")
+    done = campaign("--part", "server", "--minutes", 5, "--most", 30)
+    assert done.returncode == 0 and " 30 " in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("part, least", [("inputs", 30), ("fuzz", 1000), ("concurrent", 1)])
 def test_a_few_attacks_find_nothing(part, least):
     done = campaign("--part", part, "--minutes", 5, "--most", least)

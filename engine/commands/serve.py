@@ -36,7 +36,8 @@ def serve_command(project: Project) -> click.Command:
 
         A prediction is {"label", "probability", "probabilities"}, of a run trained with --multi-label {"labels",
         "probabilities"}; an error is {"error"}. Texts that come together are computed together. Ctrl-C or SIGTERM
-        ends it when all that has come in is answered. Needs the extra explore.
+        ends it, with exit code 0, when all that has come in is answered, and Ctrl-C once more at once, with 130. Needs
+        the extra explore.
         """
         from engine.arrays.backend import resolve_device
         from engine.training.run_directory import RunDirectory

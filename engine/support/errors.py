@@ -1,6 +1,8 @@
 """The error that a user can mend."""
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +19,12 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's text, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def described(error: BaseException) -> str:
+    """An exception that was raised, in one line: its class, its text, and the line of code that raised it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 
 
 def require_utf8(text: str, where: str, remedy: str) -> None:

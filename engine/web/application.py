@@ -6,20 +6,22 @@
     app = application([Route("/", hello), Route("/predict", predict, methods=["POST"])])
     run(app, "127.0.0.1", 8000, "hello")     # of server.py
 
-A page's template extends served.html, which loads /static/style.css and /static/htmx.min.js; a page that needs a script
-of its own hands in its file and names it in the block `scripts`. A handler raises HTTPException or UserError for what
-the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function, which
-Starlette runs in a thread of its own; the time limit does not stop it.
+A page's template extends served.html, which loads /static/style.css, htmx.min.js and served.js; a page that needs a
+script of its own hands in its file and names it in the block `scripts`. A handler raises HTTPException or UserError for
+what the one who asks can mend: both become a one-line answer (answers.py). One that computes is a plain function,
+decorated with in_threads(); the time limit does not stop it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -28,11 +30,14 @@ from engine.support.errors import UserError
 from engine.web.answers import error_answer
 from engine.web.guard import Guard, Limits
 
+HERE = Path(__file__).parent
 FILES = {
     "style.css": TEMPLATES / "style.css",
-    "htmx.min.js": Path(__file__).parent / "htmx" / "htmx.min.js",
+    "htmx.min.js": HERE / "htmx" / "htmx.min.js",
+    "served.js": HERE / "served.js",
 }
 LIMITS = Limits()
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def application(
@@ -56,21 +61,38 @@ def application(
     )
 
 
-def sender(path: Path) -> Callable[[Request], Response]:
+def in_threads(count: int) -> Callable[[Callable[[Request], Response]], Handler]:
+    """A decorator: handlers are run in threads, `count` at a time in all, and not at all when their client has gone."""
+    free = asyncio.Semaphore(count)
+
+    def decorate(handler: Callable[[Request], Response]) -> Handler:
+        async def handle(request: Request) -> Response:
+            await request.body()  # what comes after it can only be that the client has gone
+            async with free:
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+                return await run_in_threadpool(handler, request)
+
+        return handle
+
+    return decorate
+
+
+def sender(path: Path) -> Handler:
     """A handler that sends a file."""
 
-    def send(request: Request) -> Response:
+    async def send(request: Request) -> Response:
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
     return send
 
 
-def on_http_exception(request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     answer = error_answer(request.headers, error.status_code, error.detail)
     answer.headers.update(error.headers or {})  # such as Allow
     return answer
 
 
-def on_user_error(request: Request, error: Exception) -> Response:
+async def on_user_error(request: Request, error: Exception) -> Response:
     return error_answer(request.headers, 400, str(error))

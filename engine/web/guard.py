@@ -7,19 +7,20 @@ answer. Every answer has a Content-Security-Policy, by which a page loads and ru
 file: no inline script or style, nothing from elsewhere, no frame around it.
 """
 
+import asyncio
 import ipaddress
-import traceback
 from collections.abc import Collection
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.support.output import echo
+from engine.support.errors import described
+from engine.support.output import note
 from engine.support.text import sanitize
 from engine.web.answers import error_answer
 
@@ -69,8 +70,12 @@ class Guard:
                 await request.answer(503, f"no answer was found {limit}; ask for less at a time, or try again later")
             else:
                 await request.answer(408, f"the body of the request did not arrive {limit}; send it again")
+        except asyncio.CancelledError:  # by the server, which has been asked to stop and waits no longer
+            await request.answer(503, "the server stops; try again later")
+        except ClientDisconnect:  # in the middle of its body
+            pass
         except Exception as error:
-            echo(sanitize(f"error: {scope['method']} {scope['path']}: {described(error)}"), err=True)
+            note(sanitize(f"error: {scope['method']} {scope['path']}: {described(error)}"), err=True)
             await request.answer(500, "the server failed on this request; its standard error says where")
 
     def require_own(self, scope: Scope) -> None:
@@ -164,9 +169,3 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def described(error: Exception) -> str:
-    """An exception in one line: its class, its text, and the line of code that raised it."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"

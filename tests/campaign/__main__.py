@@ -10,7 +10,7 @@ import sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: children are forked
 
 from engine.support.text import format_table
-from tests.campaign import calls, concurrent, determinism, environment, fuzz, inputs, kills
+from tests.campaign import calls, concurrent, determinism, environment, fuzz, inputs, kills, server
 from tests.campaign.trials import Trials
 
 PARTS = {
@@ -22,6 +22,7 @@ PARTS = {
     "inputs": inputs.bad_inputs,
     "fuzz": fuzz.fuzzed,
     "determinism": determinism.repetitions,
+    "server": server.attacked,
 }
 
 

@@ -1,32 +1,29 @@
 """A headless Chromium for tests of pages, by Playwright: its own, or that of the system."""
 
 import contextlib
-import shutil
+import re
 import subprocess
 import sys
 
 import pytest
 
+from engine.support.errors import UserError
+from layers.experiments.benchmark import exploring
+from tests.support.examples import if_thorough
 from tests.support.paths import ROOT
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+LOOKS = [(1200, "light"), (400, "dark"), *if_thorough((1200, "dark"), (400, "light"))]  # width in pixels, colours
 
 
 @contextlib.contextmanager
 def chromium():
     """A browser; skips with the reason where there is none."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright; it drives a browser"
-    )
-    with playwright.sync_playwright() as driver:
-        path = next(filter(None, map(shutil.which, NAMES)), None)
+    with contextlib.ExitStack() as stack:
         try:
-            browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium starts here ({str(error).splitlines()[0]})")
+            browser = stack.enter_context(exploring.chromium())
+        except UserError as error:
+            pytest.skip(str(error))
         yield browser
-        browser.close()
 
 
 @contextlib.contextmanager
@@ -43,3 +40,55 @@ def serving(*words):
         process.kill()
         _, err = process.communicate()
     assert err == ""
+
+
+class Watched:
+    """A page, and what it asked for and complained of."""
+
+    def __init__(self, context, address):
+        self.address, self.asked, self.complaints = address, [], []
+        self.page = context.new_page()
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+
+    def open(self, query=""):
+        self.page.goto(self.address + query)
+        return self.page
+
+    def changed(self, action, selector=".wave svg"):
+        """Do something that changes the first element of a selector; wait until it has."""
+        find = "(s) => document.querySelector(s).outerHTML"
+        before = self.page.evaluate(find, selector)
+        action()
+        self.page.wait_for_function("([s, b]) => document.querySelector(s).outerHTML !== b", arg=[selector, before])
+
+    def settled(self, pattern):
+        """Wait until the address matches a pattern."""
+        self.page.wait_for_url(re.compile(pattern))
+
+    def fits(self):
+        """Whether the page needs no horizontal scrolling."""
+        return self.page.evaluate("document.documentElement.scrollWidth") == self.page.viewport_size["width"]
+
+    def check(self):
+        told = re.compile("the server responded with a status of 4(00|13)")  # the browser itself tells of a refusal
+        assert [text for text in self.complaints if not told.search(text)] == []
+        assert all(url.startswith((self.address, "data:")) for url in self.asked), self.asked
+
+
+@contextlib.contextmanager
+def watching(browser, address, look):
+    """A Watched page of a width and colours, one of LOOKS, which is checked at the end."""
+    width, scheme = look
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(20_000)
+    found = Watched(context, address)
+    yield found
+    found.check()
+    context.close()
+
+
+def look_name(look):
+    return f"{look[0]}-{look[1]}"

@@ -23,7 +23,7 @@ def served(trained, signals_of_a_terminal):
     """(process, port) of a server of the finished run, twice."""
     words = ["serve", trained, trained, "--max-texts", "3"]
     with servers.serving("serving trained, trained", *words) as (process, address):
-        yield process, int(address.split(":")[2].split("/")[0])
+        yield process, servers.port_of(address)
 
 
 def asked(port, *request):
@@ -46,6 +46,20 @@ def test_a_server_answers_as_predict_does_and_stops_when_asked(served, trained, 
     servers.assert_ends_when_asked(process)
 
 
+BODY = b'{"texts": ["the ball"]}'
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_lets_a_request_be_answered(served, name):
+    answer = servers.answer_of_a_stopped(*served, name, HEAD % len(BODY) + BODY[:9], BODY[9:])
+    assert len(json.loads(answer)["predictions"]) == 1
+
+
+def test_a_second_ctrl_c_ends_it_at_once(served):
+    servers.assert_ends_at_a_second_ctrl_c(*served, HEAD % len(BODY) + BODY[:9])
+
+
 def test_what_keeps_it_from_serving_is_one_line(tmp_path, trained, run, monkeypatch):
     servers.assert_begins_with_what_it_needs("serve", tmp_path, trained, run, monkeypatch)
 
@@ -62,7 +76,8 @@ def test_a_server_is_measured_under_load(trained):
 
 
 def test_a_server_that_cannot_be_measured_is_one_line(tmp_path, run):
-    with pytest.raises(UserError, match="^measuring the server failed: .*none.*"), serving.served(tmp_path / "none"):
+    none = tmp_path / "none"
+    with pytest.raises(UserError, match="^measuring the server failed: .*none.*"), serving.served("serve", none):
         pass
     refused(run("benchmark", "--serve", "--threads", "2"), "--serve", "--threads")
 

@@ -39,6 +39,7 @@ MODES: dict[str, tuple[set[str], str]] = {
     ),
     "--ranks": ({"ranks", "only", "repeats", "as_json"}, "steps on the ranks that mpiexec started"),
     "--serve": ({"serve", "corpus", "repeats", "cache_dir", "as_json"}, "a server of its own"),
+    "--explore": ({"explore", "repeats", "as_json"}, "a page of its own in a browser"),
     "--scale": ({"scale", "rows", "only", "repeats", "threads", "peer", "figure", "as_json"}, "generated corpora"),
 }
 
@@ -48,6 +49,7 @@ MODES: dict[str, tuple[set[str], str]] = {
 @click.option("--scale", is_flag=True, help="Measure growth with the number of rows, beside fastText.")
 @click.option("--ranks", is_flag=True, help="Measure steps on several ranks, under mpiexec -n N, beside one process.")
 @click.option("--serve", is_flag=True, help="Measure a server of its own under a load on 127.0.0.1 (extra explore).")
+@click.option("--explore", is_flag=True, help="Measure the page of explore in Chromium (pip install playwright).")
 @device_option(help="cuda or auto: steps of the paper's network on a GPU, with random texts of AG News' lengths.")
 @click.option(
     "--corpus", metavar="NAME", default="r8", show_default=True, help="Corpus whose texts are trained on and labelled."
@@ -89,12 +91,13 @@ def benchmark(
     With --processes: CPU seconds, wall seconds, peak memory and test accuracy of whole processes. With --scale: the
     same for one epoch over generated corpora of 10,000 to 3,000,000 rows. With --ranks: steps of the presets paper and
     recommended in batches of 64 and 512 texts on the ranks that mpiexec started. With --serve: texts a second and
-    latencies of the command serve, held on one core, with short texts of the corpus. On a GPU: steps in batches of 64,
+    latencies of the command serve, held on one core, with short texts of the corpus. With --explore: from the move of
+    a slider to its picture, in a browser. On a GPU: steps in batches of 64,
     256 and 1,024 texts in float32 and TF32, their parts, memory, and four epochs.
     Takes about ten minutes on two cores. Nothing else should run meanwhile.
     """
     names = names_in(only) if only else []
-    modes = [f"--{name}" for name in ("processes", "ranks", "scale", "serve") if options.pop(name)]
+    modes = [f"--{name}" for name in ("processes", "ranks", "scale", "serve", "explore") if options.pop(name)]
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)}: measure different things; give one of them")
     mode = modes[0] if modes else "--device" if resolve_device(device) == "cuda" else ""
@@ -105,6 +108,8 @@ def benchmark(
         benchmark_ranks(names, repeats, as_json)
     elif mode == "--serve":
         benchmark_serving(options["corpus"], repeats, options["cache_dir"], as_json)
+    elif mode == "--explore":
+        benchmark_exploring(repeats, as_json)
     elif mode == "--scale":
         repeats = repeats if given_options(ctx, lambda name: name == "repeats") else 1
         benchmark_scale(names, repeats, peer, as_json, options)
@@ -206,6 +211,19 @@ def benchmark_serving(corpus: str, repeats: int, cache_dir: str | None, as_json:
         tqdm(total=repeats, desc="benchmark", leave=False, disable=None) as bar,
     ):
         for number in measured.measure(trained(Path(folder), corpus, cache_dir)):
+            bar.update(number > 1)
+    echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
+
+
+def benchmark_exploring(repeats: int, as_json: bool) -> None:
+    """The command benchmark --explore."""
+    from engine.web.server import require_web
+    from layers.experiments.benchmark.exploring import ExploreBenchmark, as_json_object, as_table
+
+    require_web("--explore")
+    measured = ExploreBenchmark(repeats)
+    with tqdm(total=repeats, desc="benchmark", leave=False, disable=None) as bar:
+        for number in measured.measure():
             bar.update(number > 1)
     echo(to_json(as_json_object(measured)) if as_json else as_table(measured))
 

@@ -63,10 +63,13 @@ def short_texts(corpus: str, cache_dir: str | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def served(run: Path, *arguments: object) -> Iterator[int]:
-    """The port of a process that serves a run on one core, where the system can hold it there, while this lasts."""
+def served(*words: object) -> Iterator[int]:
+    """The port of a process of these words, a command that serves, while this lasts.
+
+    It is held on one core, where the system can hold it there.
+    """
     environment = child_environment(**dict.fromkeys(THREADS, "1"))
-    command = [*COMMAND, "serve", run, "--port", 0, *arguments]
+    command = [*COMMAND, *words, "--port", 0]
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     )
@@ -168,7 +171,7 @@ class ServingBenchmark:
         size = min(BATCH, len(self.texts))
         batches = [body_of(self.texts[first : first + size]) for first in range(0, len(self.texts) - size + 1, size)]
         singles = [body_of([text]) for text in self.texts]
-        with served(run) as port:
+        with served("serve", run) as port:
             for number in range(1, self.repeats + 1):
                 yield number
                 rates = rate(port, batches, size, burst), rate(port, singles, 1, burst)

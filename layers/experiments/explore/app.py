@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from engine.report.html import mathml_converter, render
-from engine.web.application import application
+from engine.web.application import application, in_threads
 from layers.experiments.explore.circles import CIRCLE, PLOT
 from layers.experiments.explore.source import Source
 from layers.experiments.explore.state import BREAKS, LEARNERS, MOST_STEPS, State, state_of
@@ -22,6 +22,7 @@ from layers.wave import OPERATIONS, READOUTS, SCOPES
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "templates" / "explore.html"
+COMPUTATIONS = 4  # at a time
 TITLE = "See a gradient move"
 EXAMPLES = ("profits rose in the third", "not good , not bad", "to be or not", "rates fell")
 CHOICES = [
@@ -39,10 +40,14 @@ CHOICES = [
 def make_application(source: Source, names: Any = ()) -> Starlette:
     """The application for a source of networks. names: further hosts by whose names it is reached."""
 
+    computing = in_threads(COMPUTATIONS)
+
+    @computing
     def show(request: Request) -> Response:
         view = view_of(source, state_in(request.query_params))
         return HTMLResponse(page_of(view, snapshot=False), headers={"X-State": f"/?{view.state.query()}"})
 
+    @computing
     def export(request: Request) -> Response:
         return HTMLResponse(page_of(view_of(source, state_in(request.query_params)), snapshot=True))
 

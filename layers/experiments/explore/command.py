@@ -13,7 +13,8 @@ def explore(run_dir: str | None, host: str, port: int, names: tuple[str, ...]) -
 
     Sliders move the values of its tokens; phasors, loss and every gradient follow, each beside its numerical value.
     Backward can be stepped through equation by equation, the network trained, and a gradient broken on purpose. With
-    RUN_DIR the network is a trained one. The page loads nothing from elsewhere.
+    RUN_DIR the network is a trained one. The page loads nothing from elsewhere. Ctrl-C or SIGTERM ends it, with exit
+    code 0, when all that has come in is answered, and Ctrl-C once more at once, with 130.
     """
     from engine.report.html import mathml_converter
     from engine.web.server import require_web, run

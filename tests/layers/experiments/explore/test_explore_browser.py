@@ -1,6 +1,5 @@
 """The page in a browser: sliders, keys, steps, training, undo, link and export; nothing is asked of another server."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,10 @@ import pytest
 pytest.importorskip("starlette", reason="starlette is not installed: pip install -e '.[explore]'")
 pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install -e '.[explore]'")
 
-from tests.support.browser import chromium, serving
-from tests.support.examples import if_thorough
+from tests.support import servers
+from tests.support.browser import LOOKS, chromium, look_name, serving, watching
 
 pytestmark = pytest.mark.slow
-LOOKS = [(1200, "light"), (400, "dark"), *if_thorough((1200, "dark"), (400, "light"))]
 SLIDER = '[id="x.1.0"]'
 
 
@@ -28,51 +26,15 @@ def address(browser):
         yield url
 
 
-class Watched:
-    """A page, and what it asked for and complained of."""
-
-    def __init__(self, context, address):
-        self.address, self.asked, self.complaints = address, [], []
-        self.page = context.new_page()
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def open(self, query=""):
-        self.page.goto(self.address + query)
-        return self.page
-
-    def changed(self, action, selector=".wave svg"):
-        """Do something that changes the first element of a selector; wait until it has."""
-        find = "(s) => document.querySelector(s).outerHTML"
-        before = self.page.evaluate(find, selector)
-        action()
-        self.page.wait_for_function("([s, b]) => document.querySelector(s).outerHTML !== b", arg=[selector, before])
-
-    def settled(self, pattern):
-        """Wait until the address matches a pattern."""
-        self.page.wait_for_url(re.compile(pattern))
-
-    def check(self):
-        told = "the server responded with a status of 400"  # the browser itself tells of what is refused
-        assert [text for text in self.complaints if told not in text] == []
-        assert all(url.startswith((self.address, "data:")) for url in self.asked), self.asked
-
-
-@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
+@pytest.fixture(params=LOOKS, ids=look_name)
 def watched(request, browser, address):
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    context.set_default_timeout(20_000)
-    found = Watched(context, address)
-    yield found
-    found.check()
-    context.close()
+    with watching(browser, address, request.param) as found:
+        yield found
 
 
 def test_a_slider_moves_the_pictures_by_mouse_and_by_keys(watched):
     page = watched.open()
-    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    assert watched.fits()
     slider, picture = page.locator(SLIDER), page.locator(".wave svg").first
     before, loss = picture.screenshot(), page.locator("#loss").inner_text()
     box = slider.bounding_box()
@@ -159,6 +121,16 @@ def test_what_is_wrong_is_said_on_the_page_which_goes_on(watched):
     watched.changed(lambda: page.keyboard.press("Enter"))
     assert page.locator("#message").inner_text() == ""
     assert page.locator(".slider label").all_inner_texts() == ["[CLS]", "<", "b", ">", "a"]
+
+
+def test_a_server_that_is_gone_is_told(browser):
+    with servers.serving("explore", "explore") as (process, address):
+        page = browser.new_page()
+        page.goto(address)
+        servers.assert_ends_when_asked(process)
+        page.locator(SLIDER).press("ArrowRight")
+        page.locator("#message").filter(has_text="the server gives no answer").wait_for()
+        page.close()
 
 
 def test_the_keyboard_reaches_everything(watched):
