@@ -40,8 +40,9 @@ FLAGS = (
 COMPILED = "compiled"
 SECONDS = 120  # for a compilation, then the compiler counts as missing
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-POINTER, INTEGER, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-TYPES = {"p": POINTER, "i": INTEGER, "r": REAL}
+# The letters of a signature: numbers, and arrays (or None for a null pointer) of a dtype.
+NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float}
+ARRAYS = {"F": np.dtype(np.float32), "D": np.dtype(np.float64), "I": np.dtype(np.int64)}
 
 
 files: "list[CFile]" = []  # every .c file whose Python file has been imported
@@ -55,7 +56,7 @@ class CFile:
     """The functions of one .c file, which lies beside the given .py file of the same name."""
 
     def __init__(self, python_file: str | Path, **signatures: str) -> None:
-        """signatures: by the name of a function its parameters: p array or None, i int64_t, r float."""
+        """signatures: by the name of a function the letters of its parameters, see NUMBERS and ARRAYS."""
         self.path = Path(python_file).resolve().with_suffix(".c")
         self.signatures = signatures
         files.append(self)
@@ -65,8 +66,9 @@ class CFile:
         return mode() == "on" and current() != "equations" and not isinstance(library(self), str)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call a function; it returns nothing. ValueError for an array that is not in C order."""
-        getattr(library(self), name)(*[pointer(x) if isinstance(x, np.ndarray) else x for x in arguments])
+        """Call a function; it returns nothing. ValueError for an array of another dtype or not in C order."""
+        kinds = zip(self.signatures[name], arguments, strict=True)
+        getattr(library(self), name)(*[pointer(x, kind) if isinstance(x, np.ndarray) else x for kind, x in kinds])
 
 
 def mode() -> str:
@@ -77,10 +79,12 @@ def mode() -> str:
     return chosen
 
 
-def pointer(x: np.ndarray) -> int:
+def pointer(x: np.ndarray, kind: str) -> int:
     """The address of an array in C order; ValueError for another one, which C would read wrongly."""
-    if not x.flags.c_contiguous:
-        raise ValueError(f"functions in C take arrays in C order, got one of shape {x.shape} and strides {x.strides}")
+    if x.dtype != ARRAYS[kind] or not x.flags.c_contiguous:
+        raise ValueError(
+            f"functions in C take {ARRAYS[kind]} in C order, got {x.dtype} of shape {x.shape} and strides {x.strides}"
+        )
     address: int = x.__array_interface__["data"][0]
     return address
 
@@ -94,7 +98,7 @@ def library(file: CFile) -> "ctypes.CDLL | str":
         return str(reason)
     for name, parameters in file.signatures.items():
         function = getattr(loaded, name)
-        function.argtypes, function.restype = [TYPES[kind] for kind in parameters], None
+        function.argtypes, function.restype = [NUMBERS.get(kind, ctypes.c_void_p) for kind in parameters], None
     return loaded
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from engine.compiled.c_file import CFile
 from engine.types import Floats, Floats2d, Ints1d
 
-FUNCTIONS = CFile(__file__, update="ppppirr" + "rrrrr", update_rows="pppppii" + "ppppp" + "rrrrr")
+FUNCTIONS = CFile(__file__, update="FFFFirr" + "rrrrr", update_rows="FFFIFii" + "FFFFF" + "rrrrr")
 
 
 def is_usable(*arrays: Any) -> bool:

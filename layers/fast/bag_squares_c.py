@@ -14,7 +14,7 @@ from engine.arrays.bag import Bag
 from engine.compiled.c_file import CFile
 from engine.types import Floats2d
 
-FUNCTIONS = CFile(__file__, magnitudes="ppppiip", slopes="pppppiiipp")
+FUNCTIONS = CFile(__file__, magnitudes="FIIIiiD", slopes="FDIIIiiiDF")
 
 
 def is_usable(x: Any) -> bool:

@@ -18,7 +18,7 @@ from layers.equations import check_wave_pair
 OPERATIONS = ("interference", "modulation")  # in the order of the C file
 READOUTS = ("real", "imaginary", "magnitude", "both")
 FUNCTIONS = CFile(
-    __file__, wave_pair_forward="ppppppp" + "iiii" + "pp", wave_pair_backward="ppppppp" + "iiiii" + "pppp"
+    __file__, wave_pair_forward="FFIIIII" + "iiii" + "DF", wave_pair_backward="FFIIIII" + "iiiii" + "DFDD"
 )
 
 

@@ -36,7 +36,7 @@ def made(tmp_path, monkeypatch):
 
     def of(text=SOURCE):
         (tmp_path / "sums.c").write_text(text)
-        return CFile(tmp_path / "sums.py", add="pirp")
+        return CFile(tmp_path / "sums.py", add="FirF")
 
     return of
 
@@ -86,7 +86,7 @@ def elsewhere(tmp_path):
     code = (
         "from engine.compiled.c_file import *; from engine.support import cache_folder as c;"
         f"c.user_folder = lambda: {str(tmp_path / 'cache')!r};"
-        f"f = CFile({str(tmp_path / 'sums.py')!r}, add='pirp');"
+        f"f = CFile({str(tmp_path / 'sums.py')!r}, add='FirF');"
         "x = np.ones(2, np.float32); f.call('add', x, 2, 1.0, x); assert x.tolist() == [2, 2]"
     )
     return subprocess.Popen([sys.executable, "-c", code])
@@ -173,9 +173,17 @@ def test_switched_off(made, monkeypatch):
 
 
 @needs_compiler
-def test_arrays_that_do_not_lie_in_order(made):
-    with pytest.raises(ValueError, match=r"arrays in C order, got one of shape \(3,\) and strides \(8,\)"):
-        made().call("add", np.zeros(6, np.float32)[::2], 3, 0.5, np.zeros(3, np.float32))
+@pytest.mark.parametrize("x", [np.zeros(6, np.float32)[::2], np.zeros(3), np.zeros(3, np.int32)])
+def test_arrays_that_c_would_read_wrongly(made, x):
+    message = rf"float32 in C order, got {x.dtype} of shape \(3,\) and strides \({x.strides[0]},\)"
+    with pytest.raises(ValueError, match=message):
+        made().call("add", x, 3, 0.5, np.zeros(3, np.float32))
+
+
+@needs_compiler
+def test_arguments_that_are_too_few(made):
+    with pytest.raises(ValueError, match="shorter"):
+        made().call("add", np.zeros(3, np.float32), 3, 0.5)
 
 
 @needs_compiler
