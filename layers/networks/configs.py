@@ -248,7 +248,6 @@ ACCURATE = {
     "shortcut_dropout": 0.5,
     "heads": 2,
     "char_heads": 2,
-    "other_heads": 1,
     "epochs": 3,
     "many_classes_epochs": 6,
 }

@@ -45,6 +45,6 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
 # Changes of several fields that are tried before all others: each of them alone says little.
 TOGETHER = {name: value for name, value in ACCURATE.items() if name in SEARCH_SPACE["wave"]}
 FIRST_POINTS: dict[str, list[dict[str, Any]]] = {
-    "wave": [TOGETHER, {**TOGETHER, "heads": 1, "char_heads": 1, "other_heads": 0}],
+    "wave": [TOGETHER, {**TOGETHER, "heads": 1, "char_heads": 1}],
     "transformer": [],
 }
