@@ -18,6 +18,14 @@ def campaign(*words):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("most", [7, *if_thorough(100)])
+def test_commands_killed_at_a_call_end_with_the_same_bytes(most):
+    """Sweeps, studies, searches, downloads and exports, with their processes."""
+    done = campaign("--part", "commands", "--minutes", 10, "--most", most)
+    assert done.returncode == 0 and "ended with the same bytes" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [6, *if_thorough(300)])
 @pytest.mark.parametrize("part", ["calls", "space"])
 def test_a_run_stopped_at_a_call_goes_on_to_the_same_bits(part, most):

@@ -10,12 +10,13 @@ import sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: children are forked
 
 from engine.support.text import format_table
-from tests.campaign import calls, concurrent, determinism, environment, fuzz, inputs, kills
+from tests.campaign import calls, commands, concurrent, determinism, environment, fuzz, inputs, kills
 from tests.campaign.trials import Trials
 
 PARTS = {
     "kills": kills.kills,
     "calls": calls.kills_at_calls,
+    "commands": commands.kills_of_commands,
     "space": calls.errors_at_calls,
     "concurrent": concurrent.side_by_side,
     "environment": environment.environments,

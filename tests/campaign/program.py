@@ -60,6 +60,11 @@ class Child(NamedTuple):
 
 def start(words: list[str], prepare: Callable[[], object] = lambda: None) -> Child:
     """Start the command line in a forked child."""
+    return forked(lambda: train.main(words), prepare)
+
+
+def forked(call: Callable[[], int], prepare: Callable[[], object] = lambda: None) -> Child:
+    """A forked child that calls prepare(), then a function that returns its exit code."""
     streams = [tempfile.TemporaryFile() for _ in range(2)]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -74,7 +79,7 @@ def start(words: list[str], prepare: Callable[[], object] = lambda: None) -> Chi
             signal.signal(number, signal.SIG_DFL)
         token_cache.user_folder = lambda: Path("/nowhere")  # type: ignore[assignment]
         prepare()
-        code = train.main(words)
+        code = call()
         sys.stdout.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
