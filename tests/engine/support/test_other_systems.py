@@ -216,7 +216,7 @@ def test_no_file_is_opened_with_the_code_page(tmp_path):
     run, sweep = tmp_path / "run", tmp_path / "sweep"
     files = write_corpus(tmp_path)
     (tmp_path / "sweep.toml").write_text(
-        '[set]\ntrain_file = "train.tsv"\ntest_file = "test.tsv"\ndimension = 8\nepochs = 1\nvocabulary_size = 200\n'
+        'seeds = [0]\n[set]\ntrain_file = "train.tsv"\ntest_file = "test.tsv"\ndimension = 8\nepochs = 1\nvocabulary_size = 200\n'
     )
     cache = ["--cache-dir", tmp_path / "cache"]
     for words in (
