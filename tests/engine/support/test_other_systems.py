@@ -28,6 +28,7 @@ from engine.training import interrupt
 from engine.training.run_directory import locked
 from engine.web import server
 from layers.experiments.benchmark import contestants
+from tests.support import sweep_runs
 from tests.support.paths import ROOT
 from tests.train.conftest import arguments_of, write_corpus
 
@@ -215,9 +216,7 @@ def test_no_file_is_opened_with_the_code_page(tmp_path):
     """That of Windows would not be UTF-8: every text is opened with an encoding that is named."""
     run, sweep = tmp_path / "run", tmp_path / "sweep"
     files = write_corpus(tmp_path)
-    (tmp_path / "sweep.toml").write_text(
-        'seeds = [0]\n[set]\ntrain_file = "train.tsv"\ntest_file = "test.tsv"\ndimension = 8\nepochs = 1\nvocabulary_size = 200\n'
-    )
+    (tmp_path / "sweep.toml").write_text(sweep_runs.SMALL)
     cache = ["--cache-dir", tmp_path / "cache"]
     for words in (
         [*arguments_of(files), "--output", run, *cache],
