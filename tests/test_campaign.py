@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.examples import if_thorough
+from tests.support.mpi_runs import WHY_NOT
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are forked")
@@ -32,6 +33,14 @@ def test_a_run_stopped_at_a_call_goes_on_to_the_same_bits(part, most):
     """Killed before a call that changes a file, or one whose call fails, at random calls of a run; thorough: at all."""
     done = campaign("--part", part, "--minutes", 10, "--most", most)
     assert done.returncode == 0 and "to the same bits" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@pytest.mark.parametrize("most", [1, *if_thorough(30)])
+def test_ranks_go_on_when_one_was_killed(most):
+    done = campaign("--part", "ranks", "--minutes", 10, "--most", most)
+    assert done.returncode == 0 and "resumed to the same bits" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("part, least", [("inputs", 30), ("fuzz", 1000), ("concurrent", 1)])

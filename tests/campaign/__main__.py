@@ -10,7 +10,7 @@ import sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: children are forked
 
 from engine.support.text import format_table
-from tests.campaign import calls, commands, concurrent, determinism, environment, fuzz, inputs, kills
+from tests.campaign import calls, commands, concurrent, determinism, environment, fuzz, inputs, kills, ranks
 from tests.campaign.trials import Trials
 
 PARTS = {
@@ -21,6 +21,7 @@ PARTS = {
     "concurrent": concurrent.side_by_side,
     "environment": environment.environments,
     "inputs": inputs.bad_inputs,
+    "ranks": ranks.killed_ranks,
     "fuzz": fuzz.fuzzed,
     "determinism": determinism.repetitions,
 }
