@@ -86,9 +86,11 @@ def forked(call: Callable[[], int], prepare: Callable[[], object] = lambda: None
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-        os._exit(code)
+        try:
+            with contextlib.suppress(OSError, AttributeError, ValueError):  # gone, none, closed
+                sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def wait(child: Child, seconds: float = PATIENCE) -> Outcome:

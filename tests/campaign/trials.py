@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-SHOWN = 400  # characters of a finding
+SHOWN = 700  # characters of a finding
 
 
 class Trials:
