@@ -11,7 +11,7 @@ from layers.experiments.exercises.table import EXERCISES
 from tests.campaign.mutate import WORDS, bytes_changed
 from tests.campaign.program import Outcome, start, wait, wrong_end
 
-ENDLESS = 8  # seconds, after which a check is interrupted as by Ctrl-C
+ENDLESS = 3  # seconds, after which a check is interrupted as by Ctrl-C
 RIGHT = {
     "linear": "return dy @ cache[1].T, cache[0].T @ dy, dy.sum(axis=0)",
     "interference": "return dy, dy",
