@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from tests.support.wheels import of_small_corpora, served
 
 ATTACK = "CAMPAIGN_ATTACK"  # environment variable: file that counts, folder, number of the fatal call, in JSON
 JOB = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.campaign.commands import job; sys.exit(job())"
+NEEDS = {"study": ("matplotlib", "jinja2"), "export onnx": ("onnx",)}  # modules, without which one is left out
 LONG = 240  # seconds, after which a command hangs
 VARYING = ("second", "tokens_per", "memory", "bytes")  # in the names of figures that differ from run to run
 WITH_SECONDS = (".log", ".md", ".csv", ".html")  # files that hold such figures: whether they are there is compared
@@ -65,13 +67,14 @@ def commands(folder: Path, index: str, digest: str) -> dict[str, Command]:
         for form in ("weights", "hub", "onnx")
     }
     names = ["--runs", "modulation,transformer", "--set", "max_tokens=16", "--snapshots", "2"]
-    return {
+    found = {
         "sweep": of("sweep", ["sweep", str(sweep_file), "--jobs", "1", *cache, "--output"], ["sweep"]),
         "study": of("study", ["study", *corpus, *names, "--output"], ["study"]),
         "search": of("search", [*corpus, "--trials", "7", "--jobs", "1", "--output"], ["train"]),
         "download": Command(folder / "download", lambda: fetched(folder / "download", index, digest)),
         **exports,
     }
+    return {name: command for name, command in found.items() if all(map(find_spec, NEEDS.get(name, ())))}
 
 
 def fetched(cache: Path, index: str, digest: str) -> int:
@@ -89,16 +92,16 @@ def fetched(cache: Path, index: str, digest: str) -> int:
     return 0
 
 
-def kills_of_commands(trials: Trials, only: str | None = None) -> None:
+def kills_of_commands(trials: Trials) -> None:
     """Kill the commands, in turn, each before its calls in random order."""
     with served(trials.folder / "index") as (index, digest):
         found = commands(trials.folder, index, digest)
-        found = {name: command for name, command in found.items() if only in (None, name)}
-        attacks = {name: Attack(trials, name, command) for name, command in found.items()}
-        while trials.going_on() and any(attack.numbers for attack in attacks.values()):
-            for attack in attacks.values():
-                if trials.going_on() and attack.numbers:
-                    attack.kill(attack.numbers.pop())
+        attacks: dict[str, Attack] = {}
+        while trials.going_on() and (len(attacks) < len(found) or any(each.numbers for each in attacks.values())):
+            for name, command in found.items():
+                if trials.going_on():
+                    attack = attacks.get(name) or attacks.setdefault(name, Attack(trials, name, command))
+                    attack.kill()
 
 
 class Attack:
@@ -127,7 +130,11 @@ class Attack:
 
         return wait(forked(self.command.begin, prepare), LONG)
 
-    def kill(self, number: int) -> None:
+    def kill(self) -> None:
+        """Kill it before one of the calls that are left, if any."""
+        if not self.numbers:
+            return
+        number = self.numbers.pop()
         done = self.attacked(number)
         problem = None if done.code in (0, -signal.SIGKILL) else wrong_end(done)
         problem = problem or self.wrong_after()
