@@ -122,7 +122,7 @@ def drop(folder: AnyPath, *kinds: str) -> None:
     state = read_json(folder / "state.json")
     if [kind for kind in kinds if state["files"].pop(kind, None) is not None]:
         write_json(folder / "state.json", state)
-        remove_others(folder, state["files"])
+    remove_others(folder, state["files"])
 
 
 def remove_others(folder: Path, files: dict[str, dict[str, Any]]) -> None:
