@@ -72,20 +72,13 @@ def odd_arrays(rng: Random) -> tuple[str | None, str, str]:
             new = changed(rng, TEXTS, ODD_TEXTS)
             p, found = model.predict_proba(new), model.predict(new)
     except (ValueError, TypeError) as error:
-        text = str(error)
-        return (
-            (f"an error of {len(text)} characters {told}" if len(text) > 20_000 else None),
-            str(given),
-            "arrays refused",
-        )
+        long = f"an error of {len(str(error))} characters {told}" if len(str(error)) > 20_000 else None
+        return long, str(given), "arrays refused"
     except BaseException as error:
         return f"{type(error).__name__}: {error} {told}", str(given), "found"
     whole = p.shape == (len(new), len(model.classes_)) and np.allclose(p.sum(axis=1), 1) and len(found) == len(new)
-    return (
-        (None if whole and found.dtype == model.classes_.dtype else f"no probabilities {told}"),
-        str(given),
-        "arrays learned",
-    )
+    whole = whole and found.dtype == model.classes_.dtype
+    return None if whole else f"no probabilities {told}", str(given), "arrays learned"
 
 
 def too_long(value: Any) -> bool:
