@@ -4,6 +4,7 @@ The interpreter tells a hook of each call before it is made (sys.addaudithook): 
 error that is raised there is that of the call.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -37,7 +38,8 @@ def before_calls(folder: Path, act: Callable[[int, Any], None], reads: bool = Fa
             return
         path = str(given[0])
         if event in REMOVALS and given[1] != -1:  # relative to an open folder
-            path = os.path.join(os.readlink(f"/proc/self/fd/{given[1]}"), path)
+            with contextlib.suppress(OSError):  # where the system does not tell, it is not counted
+                path = os.path.join(os.readlink(f"/proc/self/fd/{given[1]}"), path)
         if path.startswith(str(folder)):
             seen += 1
             act(seen, path)
