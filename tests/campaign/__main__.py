@@ -38,9 +38,12 @@ def main() -> int:
     done = []
     for name in chosen:
         trials = Trials(name, given.seed, 60 * given.minutes / len(chosen), given.most)
-        with trials:
-            PARTS[name](trials)
         done.append(trials)
+        try:
+            with trials:
+                PARTS[name](trials)
+        except KeyboardInterrupt:  # what was done so far is told
+            break
     rows = [(one.part, f"{one.count:,}", len(one.findings), f"{one.seconds:.0f} s", one.described()) for one in done]
     print(format_table(["part", "trials", "findings", "time", "outcomes"], rows, align="<>>><"))
     return int(any(one.findings for one in done))

@@ -3,8 +3,6 @@
 import gzip
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +28,6 @@ from tests.campaign.mutate import bytes_changed
 from tests.campaign.trials import Trials
 from tests.train.conftest import topic_texts
 
-MEMORY = "/dev/shm"  # a file system in memory: a disk takes ten times as long as the readers do
 AT_ONCE = 50  # inputs of one reader
 
 
@@ -112,16 +109,10 @@ def readers(folder: Path) -> dict[str, Reader]:
 
 def fuzzed(trials: Trials) -> None:
     """Feed the readers, in turn, with changed bytes; some of a reader at a time."""
-    with tempfile.TemporaryDirectory(prefix="campaign-", dir=MEMORY if os.path.isdir(MEMORY) else None) as folder:
-        feed(trials, Path(folder))
-
-
-def feed(trials: Trials, folder: Path) -> None:
-    """Feed the readers. folder: for the files that they read."""
-    found = readers(folder)
+    found = readers(trials.folder)
     while trials.going_on():
         for name, reader in found.items():
-            path = folder / f"input{reader.suffix}"
+            path = trials.folder / f"input{reader.suffix}"
             for _ in range(AT_ONCE):
                 data = bytes_changed(trials.rng, trials.rng.choice(reader.seeds))
                 problem = None
