@@ -19,7 +19,7 @@ from engine.support.implementation import current
 from engine.support.output import echo, give_up_output, open_closed_streams
 from engine.support.text import sanitize
 from engine.training.interrupt import Interrupted
-from engine.training.launchers import speaks
+from engine.training.launchers import end_all_by, speaks
 
 DEFAULT = "train"  # the command that runs where the arguments name none
 COLUMN_WIDTH = 100  # of help texts
@@ -123,6 +123,7 @@ def exit_code_of(group: DefaultGroup, arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         saved = "; what was saved before can be continued with --resume" if can_be_resumed(group, arguments) else ""
         echo(f"stopped by SIGINT at once{saved}", err=True)
+        end_all_by(signal.SIGINT)
         return 130
     return code if isinstance(code, int) else 0
 

@@ -134,11 +134,12 @@ class WaveClassifier(ClassifierMixin, BaseEstimator):
 
     def _weights_by_number(self) -> dict[str, str]:
         """class_weight_values, if any, with the numbers of the classes, which are their names here, for the classes."""
-        if not getattr(self, "class_weight_values", None):
+        given = getattr(self, "class_weight_values", None)
+        if not given or not isinstance(given, str):  # which settings refuse
             return {}
         try:
             names = [str(name) for name in self.classes_.tolist()]
-            weights = given_weights(self.class_weight_values, names)
+            weights = given_weights(given, names)
         except UserError as error:
             raise ValueError(str(error)) from None
         return {

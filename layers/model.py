@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from engine.arrays.backend import to_host
+from engine.arrays.backend import resolve_device, to_host
 from engine.data.prepare import PreparedData
 from engine.data.texts import Corpus
 from engine.data.vocabulary import Vocabulary
@@ -56,6 +56,7 @@ class TextModel:
     @classmethod
     def build(cls, corpus: Corpus, settings: RunSettings | None = None, device: str = "cpu") -> "TextModel":
         """An untrained TextModel: learn a vocabulary from the texts of a corpus, and draw initial parameters."""
+        device = resolve_device(device)
         settings = settings or make_settings()
         settings = settings._replace(data=settings.data.replace(corpus=corpus.name))
         data = prepare_in_memory(settings, corpus)
@@ -69,6 +70,7 @@ class TextModel:
     @classmethod
     def open(cls, path: AnyPath, device: str = "cpu") -> "TextModel":
         """The TextModel in a folder: a run directory, or what save() or the command export has written."""
+        device = resolve_device(device)
         return cls(open_run(path, CONFIGS, build_network, device), None, device)
 
     def train(self, hide_bar: bool | None = None) -> "TextModel":

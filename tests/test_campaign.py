@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.examples import if_thorough
+from tests.support.mpi_runs import WHY_NOT
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are forked")
@@ -15,6 +16,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its children ar
 def campaign(*words):
     command = [sys.executable, "-m", "tests.campaign", *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [7, *if_thorough(100)])
+def test_commands_killed_at_a_call_end_with_the_same_bytes(most):
+    """Sweeps, studies, searches, downloads and exports, with their processes."""
+    done = campaign("--part", "commands", "--minutes", 10, "--most", most)
+    assert done.returncode == 0 and "ended with the same bytes" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -31,6 +40,14 @@ def test_a_few_attacks_on_servers_find_nothing():
         pytest.importorskip(name, reason=f"{name} is not installed: pip install -e '.[explore]'")
     done = campaign("--part", "server", "--minutes", 5, "--most", 30)
     assert done.returncode == 0 and " 30 " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@pytest.mark.parametrize("most", [1, *if_thorough(30)])
+def test_ranks_go_on_when_one_was_killed(most):
+    done = campaign("--part", "ranks", "--minutes", 10, "--most", most)
+    assert done.returncode == 0 and "resumed to the same bits" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("part, least", [("inputs", 30), ("fuzz", 1000), ("concurrent", 1)])

@@ -174,7 +174,7 @@ def peak_memory_bytes(device: str = "cpu") -> int:
 
         return int(cupy.get_default_memory_pool().total_bytes() + sum(pool.pool_bytes() for pool in private_pools))
     with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/status") as status:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024

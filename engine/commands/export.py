@@ -5,10 +5,8 @@ from pathlib import Path
 import click
 
 from engine.commands.options import Project, cache_option, json_option, to_json
-from engine.serving.export import CARD, PRECISIONS, export_run, save_weights
-from engine.support.files import write_text
+from engine.serving.export import PRECISIONS, export_run, save_weights
 from engine.support.output import echo
-from engine.training.run_directory import RunDirectory
 
 
 def export_command(project: Project) -> click.Command:
@@ -42,12 +40,11 @@ def export_command(project: Project) -> click.Command:
         if form == "onnx" and precision == "float16":
             raise click.UsageError("--format onnx has weights in float32; leave --weights out")
         write = project.save_onnx if form == "onnx" else save_weights(precision or "float16")
-        run, changes = export_run(run_dir, to, project.configs, project.build_network, write, cache_dir)
         if form == "hub":
-            from engine.serving.card import model_card
+            from engine.serving.card import with_card
 
-            result = RunDirectory(to).result()
-            write_text(Path(to) / CARD, model_card(run.settings, run.classes, result, precision or "float16"))
+            write = with_card(write, precision or "float16")
+        _, changes = export_run(run_dir, to, project.configs, project.build_network, write, cache_dir)
         sizes = {str(path): bytes_in(path) for path in (to, run_dir)}
         if as_json:
             counts = {change.split: change._asdict() for change in changes}

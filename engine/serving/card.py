@@ -6,9 +6,13 @@ from typing import Any
 
 from engine import __version__
 from engine.data.corpora import CORPORA
+from engine.serving.export import CARD, WriteNetwork
+from engine.support.files import write_text
 from engine.support.text import markdown_table, sanitize
+from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import RunSettings
 from engine.training.selection import best_text
+from engine.training.trained_run import OpenRun
 
 SHOWN_CLASSES = 200
 FIGURES = (("test accuracy", "test_accuracy"), ("test macro F1", "test_macro_f1"))
@@ -17,6 +21,16 @@ SET_FIGURES = (
     ("test micro F1", "test_micro_f1"), ("test macro F1", "test_macro_f1"), ("test subset accuracy", "test_accuracy"),
 )  # fmt: skip
 SET_METRICS = (("f1", "micro F1", "test_micro_f1"), ("f1", "macro F1", "test_macro_f1"))
+
+
+def with_card(write: WriteNetwork, precision: str) -> WriteNetwork:
+    """A function that writes a model card, and what `write` does. precision: that of the weights."""
+
+    def write_both(run: OpenRun, directory: RunDirectory) -> dict[str, Any]:
+        write_text(directory.path / CARD, model_card(run.settings, run.classes, directory.result(), precision))
+        return write(run, directory)
+
+    return write_both
 
 
 def model_card(settings: RunSettings, classes: Sequence[str], result: dict[str, Any] | None, precision: str) -> str:

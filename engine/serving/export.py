@@ -4,7 +4,6 @@ A run directory keeps its weights in checkpoints/best, an exported folder beside
 opens the other. Names of training files are kept without their folders.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +18,14 @@ from engine.data.config import DataConfig
 from engine.data.corpora import known_corpus
 from engine.data.vocabulary import save_vocabulary, vocabulary_digests
 from engine.support.errors import UserError
-from engine.support.files import AnyPath, require_vacant, write_json
+from engine.support.files import AnyPath, leftovers, require_vacant, write_json
 from engine.support.paths import names_of
 from engine.training.checkpoint import FORMAT
 from engine.training.class_factors import decide
 from engine.training.config import computing
 from engine.training.decision import Decision
 from engine.training.evaluation import predict_probabilities
-from engine.training.run_directory import ONNX_FILE, RunDirectory
+from engine.training.run_directory import ONNX_FILE, RunDirectory, locked
 from engine.training.run_settings import FILE_FIELDS, NetworkClasses, RunSettings
 from engine.training.session import prepare_again
 from engine.training.trained_run import BuildNetwork, OpenRun, open_run
@@ -71,7 +70,7 @@ def save_run(
     result: the content of the run's result.json, if there is one. UserError where the folder is taken or cannot be
     written.
     """
-    require_vacant(folder, option="--to")
+    require_vacant_for_export(folder)
     directory = RunDirectory(folder)
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -80,22 +79,47 @@ def save_run(
             f"{folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
         ) from error
     try:
-        fill(directory, run, write, result, device)
-    except BaseException:
-        shutil.rmtree(directory.path)
-        raise
+        with locked(directory.lock_file, f"{folder}: another process exports into it; wait until it has ended"):
+            clear(directory)
+            try:
+                fill(directory, run, write, result, device)
+            except BaseException:
+                clear(directory)
+                raise
+    finally:
+        directory.remove_if_empty()
+
+
+def require_vacant_for_export(folder: AnyPath) -> None:
+    """Raise UserError where something is at the path, unless a process was killed there within save_run()."""
+    directory = RunDirectory(folder)
+    begun = directory.lock_file.exists() and {*directory.path.iterdir()} <= {directory.lock_file, *files_in(directory)}
+    if not begun:
+        require_vacant(folder, option="--to")
+
+
+def files_in(directory: RunDirectory) -> list[Path]:
+    """The files of an exported folder, and those that were only begun."""
+    found = [path for path in (directory.path / name for name in FILES) if path.exists()]
+    return [*found, *(left for name in FILES for left in leftovers(directory.path, name))]
+
+
+def clear(directory: RunDirectory) -> None:
+    """Remove the files of an exported folder; others stay."""
+    for path in files_in(directory):
+        path.unlink(missing_ok=True)
 
 
 def fill(
     directory: RunDirectory, run: OpenRun, write: WriteNetwork, result: Mapping[str, Any] | None, device: str
 ) -> None:
     """Write the files of save_run() into an empty folder."""
-    files = write(run, directory)
     settings = without_folders(run.settings)
     save_vocabulary(run.vocabulary, *directory.vocabulary_files)
     directory.write_config({"run": {"version": __version__, "device": device}, **settings.sections()})
     if result is not None:
         write_json(directory.result_file, {**result, "run_directory": directory.path.resolve().name})
+    files = write(run, directory)
     state = {
         "config": settings.sections(),
         "labels": run.classes,
@@ -156,7 +180,7 @@ def export_run(
     cache_dir: AnyPath | None = None,
 ) -> tuple[OpenRun, list[LabelChanges]]:
     """Export the best weights of a run; returns the run and how many labels of its held-out texts change."""
-    require_vacant(to, option="--to")
+    require_vacant_for_export(to)
     directory = RunDirectory.open(path)
     run = open_run(path, network_classes, build_network)
     held = held_out(directory, run, cache_dir)  # before anything is written

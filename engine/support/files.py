@@ -25,11 +25,12 @@ AnyPath: TypeAlias = Path | str
 def require_vacant(path: AnyPath, begun: str | None = None, option: str = "--output") -> None:
     """Raise UserError where something is at an output's path already.
 
-    begun: name of the file that marks what can be continued, if anything can. option: named in the message.
+    begun: name of the file that marks what can be continued, if anything can; what a process that was killed while it
+    wrote that file has left does not count. option: named in the message.
     """
     path = Path(path)
     require_utf8(str(path), f"{option} {str(path)!r}", "choose another name")  # files in the folder name it
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or set(path.iterdir()) - set(leftovers(path, begun) if begun else ())):
         remedy = f"continue it with --resume {path}, or " if begun and (path / begun).exists() else ""
         raise UserError(f"{option} {path}: holds something already; {remedy}choose a new or empty folder")
 
@@ -82,6 +83,13 @@ def leftovers(folder: AnyPath, name: str = "*") -> list[Path]:
     Always those of the safetensors library too, which earlier versions wrote with and whose names tell nothing.
     """
     return [*Path(folder).glob(f".{name}.*.tmp"), *Path(folder).glob(".tmp??????")]
+
+
+def remove_leftovers(*folders: AnyPath) -> None:
+    """Remove all leftovers() in folders that no other process writes into."""
+    for left in (left for folder in folders for left in leftovers(folder)):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def write_text(path: AnyPath, text: str) -> None:

@@ -15,7 +15,7 @@ from engine import __version__
 from engine.arrays.matmul import check_precision
 from engine.benchmark.machine import usable_cores
 from engine.support.errors import UserError
-from engine.support.files import read_json, require_vacant, write_json
+from engine.support.files import read_json, remove_leftovers, require_vacant, write_json
 from engine.sweep.autotune_search import Best, search
 from engine.sweep.autotune_space import Point, Space, rows_for, settings_at
 from engine.sweep.autotune_trainings import RECORD, Trainings
@@ -76,8 +76,8 @@ def start_autotune(
         "trials": [],
         "best": None,
     }
-    make_folders(folder)
     record["seconds"] = time.monotonic() - began
+    make_folder(folder)
     write_json(folder / RECORD, record)
     return run_autotune(record, folder, setup, build_network)
 
@@ -85,7 +85,6 @@ def start_autotune(
 def resume_autotune(folder: str | Path, setup: Setup, build_network: Callable[..., Any]) -> dict[str, Any]:
     """Continue the search of a folder, as start_autotune() does."""
     folder = Path(folder)
-    make_folders(folder)
     return run_autotune(read_record(folder), folder, setup, build_network)
 
 
@@ -108,9 +107,9 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def make_folders(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"--output {folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
@@ -138,6 +137,8 @@ def run_autotune(
     launcher = Processes(setup.command, folder / "logs", jobs, max(1, usable_cores() // jobs))
     try:
         with locked(folder / "lock", f"{folder}: another process is searching here; wait until it has ended"):
+            make_folder(folder / "logs")
+            remove_leftovers(folder, folder / "logs")
             trainings = Trainings(record, settings, folder, setup, launcher, jobs)
             if record["best"] is None:
                 space = Space(

@@ -166,7 +166,7 @@ def checked_fields(fields: dict[str, Any], where: str, folder: Path, choices: Ch
         else:
             check_one_of(known[name], value, where)
         if name in FILE_FIELDS and value:
-            value = absolute(value, folder)
+            value = absolute(str(value), folder)  # a number names a file, too
             if not all(Path(file).is_file() for file in with_place(where, names_of, value)):
                 raise UserError(
                     f"{where}: {name}: {value} is no file; "

@@ -131,7 +131,8 @@ def reason(code: int, log: Path) -> str | None:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     if code < 0:
-        return f"ended by {signal.Signals(-code).name} (too little memory?); its log: {log}"
+        name = signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
+        return f"ended by {name} (too little memory?); its log: {log}"
     return last.removeprefix("error: ") if code == 2 else f"exit code {code}: {last}; its log: {log}"
 
 

@@ -19,7 +19,7 @@ from engine import __version__
 from engine.arrays.matmul import check_precision
 from engine.benchmark.machine import usable_cores
 from engine.support.errors import UserError, with_place
-from engine.support.files import read_json, require_vacant, write_json, write_text
+from engine.support.files import read_json, remove_leftovers, require_vacant, write_json, write_text
 from engine.sweep.baselines import (
     FOLDER,
     Group,
@@ -34,7 +34,7 @@ from engine.sweep.jobs import SAVING_SECONDS, Job, Launcher, run_jobs
 from engine.sweep.processes import Processes, ask
 from engine.sweep.results import as_csv, as_markdown, sweep_results
 from engine.training.interrupt import Interrupted
-from engine.training.run_directory import RunDirectory
+from engine.training.run_directory import RunDirectory, locked
 from engine.training.run_settings import Choices
 from engine.training.session import require_settings
 
@@ -80,7 +80,8 @@ def start_sweep(description: Description, folder: str | Path, setup: Setup) -> d
             ) from error
         where = {"version": __version__, "device": setup.device, "linear": setup.linear, "ensemble": setup.ensemble}
         write_text(folder / PLAN_FILE, description.with_preset(setup.choices).to_toml(**where))
-        return run_all(description, runs, folder, setup, client)
+        with sole_sweep(folder):
+            return run_all(description, runs, folder, setup, client)
 
 
 def read_sweep(folder: str | Path, choices: Choices) -> tuple[Description, dict[str, Any]]:
@@ -112,9 +113,14 @@ def resume_sweep(description: Description, folder: str | Path, setup: Setup) -> 
         if directory.config_file.exists() and directory.config_file.stat().st_size:
             require_settings(directory, run.settings, setup.choices.classes, str(folder / PLAN_FILE))
     unfinished = [run for run in runs if directory_of(folder, run).result() is None]
-    with connection(setup) as client:
+    with connection(setup) as client, sole_sweep(folder):
         check(runs, unfinished, description.source, setup)
         return run_all(description, runs, folder, setup, client)
+
+
+def sole_sweep(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """A context in which no other process runs the sweep of a folder; UserError where one does."""
+    return locked(folder / "lock", f"{folder}: another process runs this sweep; wait until it has ended")
 
 
 def connection(setup: Setup) -> contextlib.AbstractContextManager[Any]:
@@ -185,11 +191,13 @@ def run_all(
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); free some space, or see to its permissions"
         ) from error
+    remove_leftovers(folder, *(folder / name for name in ("linear", FOLDER)))
     files = {run.name: directory_of(folder, run).result_file for run in runs}
     if setup.linear:
         files.update({peer.name: folder / "linear" / f"{peer.name}.json" for peer in linear_peers(runs)})
     count = len(files)
-    found = {name: read_json(path) for name, path in files.items() if path.exists()}
+    killed = {run.name for run in runs if directory_of(folder, run).lock_file.exists()}  # perhaps at its very end
+    found = {name: read_json(path) for name, path in files.items() if path.exists() and name not in killed}
     failed: dict[str, str] = {}
     groups = [group for own in groups_of(runs, setup.ensemble).values() for group in own] if setup.ensemble else []
     files.update({group.name: group.file(folder) for group in groups})

@@ -20,7 +20,7 @@ from engine.arrays.array_file import write_arrays
 from engine.arrays.mapped import DamagedFile, read_arrays
 from engine.data.texts import shown
 from engine.support.errors import UserError, first_line
-from engine.support.files import AnyPath, leftovers, read_json, write_json
+from engine.support.files import AnyPath, read_json, remove_leftovers, write_json
 from engine.support.text import sanitize
 from engine.types import Array
 
@@ -122,13 +122,14 @@ def drop(folder: AnyPath, *kinds: str) -> None:
     state = read_json(folder / "state.json")
     if [kind for kind in kinds if state["files"].pop(kind, None) is not None]:
         write_json(folder / "state.json", state)
-        remove_others(folder, state["files"])
+    remove_others(folder, state["files"])
 
 
 def remove_others(folder: Path, files: dict[str, dict[str, Any]]) -> None:
     """Remove array files that a checkpoint's state does not name, and the leftovers of killed processes."""
     names = {entry["name"] for entry in files.values()}
-    for old in [*folder.glob("*.safetensors"), *leftovers(folder)]:
+    remove_leftovers(folder)
+    for old in folder.glob("*.safetensors"):
         if old.name not in names:
             with contextlib.suppress(OSError):
                 old.unlink()

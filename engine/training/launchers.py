@@ -5,6 +5,8 @@ ranks, and which of its machine this one is; everything else is asked of MPI. Wi
 """
 
 import os
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,6 +51,16 @@ def speaks() -> bool:
     """Whether this process prints what all ranks would print alike."""
     found = place()
     return found is None or found.rank == 0
+
+
+def end_all_by(number: int) -> None:
+    """End by a signal where this process is one of several ranks that have not met yet, so that its launcher ends all.
+
+    The others would wait for it in MPI's beginning, and an exit code tells a launcher nothing.
+    """
+    if place() is not None and "mpi4py.MPI" not in sys.modules:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from engine.support.files import (
     leftovers,
     parse_json,
     read_toml,
+    remove_leftovers,
     require_no_stream,
     require_vacant,
     write_text,
@@ -117,9 +118,7 @@ class RunDirectory:
                 self.lock_file,
                 f"{self.path}: another process is training this run; wait until it has ended, or stop it",
             ):
-                for left in leftovers(self.path):
-                    with contextlib.suppress(OSError):
-                        left.unlink()
+                remove_leftovers(self.path)
                 yield
         finally:
             self.remove_if_empty()

@@ -1,7 +1,7 @@
 """A run from start to end: data, network, training, result. Networks come from a factory, as in trained_run.py."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeAlias
 
 from engine import __version__
@@ -110,6 +110,8 @@ def resume_run(
     directory = RunDirectory.open(path)
     result = ranks.of_root(lambda: begun_result(directory))
     if result is not None and epochs is None:
+        if ranks.is_root:
+            finish_killed(directory, network_classes)
         log(f"{path}: this run has finished already; its result stands in {directory.result_file}")
         return result
     settings = read_run_settings(directory, network_classes)
@@ -127,6 +129,19 @@ def resume_run(
             resume_vectors(network, settings, directory, ranks)
             prolong = epochs is not None
             return run_to_end(settings, network, directory, data, device, log, watch, ranks, observers, True, prolong)
+
+
+def finish_killed(directory: RunDirectory, network_classes: NetworkClasses) -> None:
+    """Do what a process that was killed after it had written the result has left to do; nothing where it lives."""
+    if directory.lock_file.exists():
+        with suppress(UserError), directory.held():
+            drop_unkept(directory, read_run_settings(directory, network_classes))
+
+
+def drop_unkept(directory: RunDirectory, settings: RunSettings) -> None:
+    """Remove the arrays that only training needs from the last state of a finished run, unless they are to be kept."""
+    if not settings.training.keep_optimizer:
+        drop(directory.last, "optimizer", "average")
 
 
 def begun_result(directory: RunDirectory) -> dict[str, Any] | None:
@@ -267,6 +282,5 @@ def run_to_end(
     if not ranks.is_root:
         return result
     write_json(directory.result_file, result)
-    if not settings.training.keep_optimizer:
-        drop(directory.last, "optimizer", "average")
+    drop_unkept(directory, settings)
     return result

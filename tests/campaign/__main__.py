@@ -10,16 +10,18 @@ import sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: children are forked
 
 from engine.support.text import format_table
-from tests.campaign import calls, concurrent, determinism, environment, fuzz, inputs, kills, server
+from tests.campaign import calls, commands, concurrent, determinism, environment, fuzz, inputs, kills, ranks, server
 from tests.campaign.trials import Trials
 
 PARTS = {
     "kills": kills.kills,
     "calls": calls.kills_at_calls,
+    "commands": commands.kills_of_commands,
     "space": calls.errors_at_calls,
     "concurrent": concurrent.side_by_side,
     "environment": environment.environments,
     "inputs": inputs.bad_inputs,
+    "ranks": ranks.killed_ranks,
     "fuzz": fuzz.fuzzed,
     "determinism": determinism.repetitions,
     "server": server.attacked,
@@ -37,9 +39,12 @@ def main() -> int:
     done = []
     for name in chosen:
         trials = Trials(name, given.seed, 60 * given.minutes / len(chosen), given.most)
-        with trials:
-            PARTS[name](trials)
         done.append(trials)
+        try:
+            with trials:
+                PARTS[name](trials)
+        except KeyboardInterrupt:  # what was done so far is told
+            break
     rows = [(one.part, f"{one.count:,}", len(one.findings), f"{one.seconds:.0f} s", one.described()) for one in done]
     print(format_table(["part", "trials", "findings", "time", "outcomes"], rows, align="<>>><"))
     return int(any(one.findings for one in done))

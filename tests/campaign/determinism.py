@@ -1,13 +1,15 @@
 """One seed, one result: in another folder, locale or time zone, with other hashes, on fewer cores, for any threads."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.program import PATIENCE, begin, command, corpus_in, difference
+from tests.campaign.program import PATIENCE, begin, command, corpus_in, difference, in_child, wrong_end
 from tests.campaign.trials import Trials
+from tests.support import thread_runs
 from tests.support.final_state import final_state
 
 NETWORKS = {
@@ -18,6 +20,7 @@ NETWORKS = {
     "shards": ["--set", "shards=2"],
     "two threads": ["--set", "threads=2"],
 }
+BESIDE = "one thread beside two"
 OF_WAVES = {"averaging", "char_ngrams", "token_dropout", "ngrams"}
 AROUND: dict[str, dict[str, str]] = {
     "as before": {},
@@ -36,9 +39,15 @@ def repetitions(trials: Trials) -> None:
     elsewhere.mkdir()
     expected: dict[str, Any] = {}
     ways = [(network, around) for network in NETWORKS for around in [*AROUND, "another folder", "one core"]]
+    ways += [(network, BESIDE) for network in thread_runs.NETWORKS]
+    wide = thread_runs.write_texts(elsewhere)
     trials.rng.shuffle(ways)
     for number in trials.numbers():
         network, around = ways[number % len(ways)]
+        if around == BESIDE:
+            problem = one_beside_two([*wide, *thread_runs.NETWORKS[network]], trials.folder)
+            trials.expect(problem, f"{network}, {around}", "two threads apart by rounding")
+            continue
         if network not in expected:
             expected[network] = trained(files, trials.folder / f"first {network}", network, {}, trials.folder, None)
         folder = elsewhere if around == "another folder" else trials.folder
@@ -47,6 +56,18 @@ def repetitions(trials: Trials) -> None:
         found = trained(files, output, network, AROUND.get(around, {}), folder, core)
         problem = found if isinstance(found, str) else difference(output, expected[network])
         trials.expect(problem, f"{network}, {around}", "the same bits")
+
+
+def one_beside_two(words: list[str], folder: Path) -> str | None:
+    """Train with one thread and with two; what is wrong, None where nothing but rounding tells them apart."""
+    outputs = [folder / f"{threads} of BLAS" for threads in (1, 2)]
+    for threads, output in enumerate(outputs, start=1):
+        shutil.rmtree(output, ignore_errors=True)
+        done = in_child([*words, "--set", f"threads={threads}", "--output", str(output)])
+        if done.code:
+            return wrong_end(done, (0,))
+    found = thread_runs.difference_of(*outputs)
+    return None if all(found[name] <= most for name, most in thread_runs.MOST.items()) else f"far apart: {found}"
 
 
 def one_core() -> None:

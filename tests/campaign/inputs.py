@@ -10,6 +10,7 @@ import shutil
 import signal
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from engine.data.config import DataConfig
 from engine.support import cache_folder
 from engine.training.config import TrainingConfig
 from layers.networks import CONFIGS
+from tests.campaign.arrays import odd_arrays
+from tests.campaign.learners import odd_learner
 from tests.campaign.mutate import WORDS, bytes_changed, json_changed
 from tests.campaign.program import Outcome, begin, corpus_in, in_child, wrong_end
 from tests.campaign.trials import Trials
@@ -154,8 +157,8 @@ class Attack:
 def bad_inputs(trials: Trials) -> None:
     """Draw inputs, and hold their ends against what a refusal must be."""
     attack = Attack(trials)
-    ways: list[Callable[[], list[str]]] = [
-        attack.setting, attack.option, attack.corpus, attack.of_a_run, attack.of_a_run, attack.of_a_sweep,
+    ways: list[Callable[..., Any]] = [
+        attack.setting, attack.option, attack.corpus, attack.of_a_run, attack.of_a_run, attack.of_a_sweep, odd,
     ]  # fmt: skip
     cache_folder.user_folder = lambda: trials.folder / "cache"  # type: ignore[assignment]
     before = Path.cwd()
@@ -163,6 +166,9 @@ def bad_inputs(trials: Trials) -> None:
     try:
         for _ in trials.numbers():
             way = trials.rng.choice(ways)
+            if way is odd:
+                trials.expect(*odd(trials))
+                continue
             words = way()
             done = here(words)
             problem = wrong_end(done, (0, 1, 2) if words[0] == "gradcheck" else (0, 2))
@@ -173,6 +179,13 @@ def bad_inputs(trials: Trials) -> None:
             trials.expect(problem, f"{way.__name__} {shown}", "refused" if done.code else "taken")
     finally:
         os.chdir(before)
+
+
+def odd(trials: Trials) -> tuple[str | None, str, str]:
+    """An odd exercise or odd arrays: (what is wrong, how to repeat it, the outcome)."""
+    if trials.rng.random() < 0.5 and find_spec("sklearn"):
+        return odd_arrays(trials.rng)
+    return odd_learner(trials.rng, trials.folder)
 
 
 def trained_some(folder: Path) -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import layers.networks  # noqa: F401 (functions in C)
 import train
+from engine.compiled import c_file
 from engine.support import cache_folder
 from tests.support.final_state import final_state
 from tests.support.paths import ROOT
@@ -24,6 +26,9 @@ SMALL = [
     *(part for field in ("hidden=8", "averaging=0.7", "validations=2", "checkpoint_seconds=0", "char_ngrams=3",
                          "token_dropout=0.3", "patience=0", "ngrams=2") for part in ("--set", field)),
 ]  # fmt: skip
+
+for file in c_file.files:
+    c_file.library(file)  # here, since children have no cache folder to compile it into
 
 
 class Outcome(NamedTuple):
@@ -60,6 +65,11 @@ class Child(NamedTuple):
 
 def start(words: list[str], prepare: Callable[[], object] = lambda: None) -> Child:
     """Start the command line in a forked child."""
+    return forked(lambda: train.main(words), prepare)
+
+
+def forked(call: Callable[[], int], prepare: Callable[[], object] = lambda: None) -> Child:
+    """A forked child that calls prepare(), then a function that returns its exit code."""
     streams = [tempfile.TemporaryFile() for _ in range(2)]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -74,16 +84,18 @@ def start(words: list[str], prepare: Callable[[], object] = lambda: None) -> Chi
             signal.signal(number, signal.SIG_DFL)
         cache_folder.user_folder = lambda: Path("/nowhere")  # type: ignore[assignment]
         prepare()
-        code = train.main(words)
+        code = call()
         sys.stdout.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-        os._exit(code)
+        try:
+            with contextlib.suppress(OSError, AttributeError, ValueError):  # gone, none, closed
+                sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def wait(child: Child, seconds: float = PATIENCE) -> Outcome:

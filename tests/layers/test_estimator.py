@@ -174,6 +174,8 @@ def test_bad_settings_are_named_when_fitted():
     for parameters, message in [
         ({"dimension": 0}, "dimension: expected a whole number from 1"),
         ({"norm_epsilon": 2}, "norm_epsilon: is a field of model transformer"),
+        ({"class_weight_values": 1.5}, "class_weight_values: "),
+        ({"device": "nothing"}, "device 'nothing' is unknown: use cpu, cuda or auto"),
         ({"preset": "nothing"}, "preset: expected one of quick, recommended"),
     ]:
         with pytest.raises(ValueError, match=message):

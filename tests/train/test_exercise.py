@@ -87,6 +87,13 @@ def test_json_is_not_mixed_with_what_the_learner_prints(linear, run):
     assert found["ok"] and found["solution"] == "layers/standard/linear.py" and found["gradients"][0]["worst"] is None
 
 
+@pytest.mark.parametrize("end", ["", "\\n"])
+def test_an_error_has_a_line_of_its_own(linear, run, end):
+    """Whether or not the learner ended the line before it."""
+    code, _, err = run("exercise", "--check", linear(f"print('here', end='{end}'); return None"))
+    assert code == 2 and err.startswith("here\nerror: ") and err.count("\n") == 2
+
+
 def test_a_wrong_entry_is_shown_with_its_token(tmp_path, run):
     old, new = "= dre[rows] +", "= dre[rows] * (np.diff(block) > 1).repeat(np.diff(block))[:, None] +"
     code, out, _ = run("exercise", "--check", write_with_equation(tmp_path / "a.py", "token2wave", old, new))
@@ -222,6 +229,8 @@ BAD_BODIES = {
     "float32": (OTHERS + "dy.sum(axis=0, dtype=np.float32)", "dbias has dtype float32, expected float64"),
     "NaN": (OTHERS + "dy[0] * np.nan", "dbias is NaN at [0]"),
     "infinity": (OTHERS + "dy[0] / 0", "dbias is infinite at [0]"),
+    "no text": ("raise type('E', (Exception,), {'__str__': lambda e: None})()", "line 19: E; mend this line"),
+    "no stderr": ("import sys; sys.stderr = None", "backward returned 1 gradient, expected 3"),
     "a write into dy": ("dy *= 2; " + RIGHT, "line 19: writes into an input, the cotangent or the cache"),
     "a write into an input": ("weight[:] = 0; " + RIGHT, "line 19: writes into an input, the cotangent or the cache"),
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from engine.arrays.mapped import read_arrays
 from engine.serving.card import model_card
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.run_directory import locked
 from layers import TextModel
 
 TEXTS = ("ball and goal", "bank rate", "", "baking bread with salt")
@@ -157,6 +159,41 @@ def test_texts_that_cannot_be_read_leave_no_export(tmp_path, trained, files, run
     files["test"].write_text("weather\train\n")
     code, _, err = run("export", trained, "--to", tmp_path / "b")
     assert code == 2 and "weather" in err and not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("form", ["weights", "hub"])
+@pytest.mark.parametrize("at", range(0, 8, 2))
+def test_a_killed_export_is_written_anew(tmp_path, trained, exported, run, monkeypatch, form, at):
+    """With the same bytes; the lock tells it from a folder of another origin."""
+    whole, cut = exported("--format", form), tmp_path / "cut"
+    cut.mkdir()
+    for name in sorted(path.name for path in whole.iterdir())[:at]:
+        shutil.copyfile(whole / name, cut / name)
+    for name in ("lock", ".state.json.0123abcd.tmp"):
+        (cut / name).touch()
+    code, _, err = run("export", trained, "--to", cut, "--format", form)
+    assert code == 0, err
+    found = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in (whole, cut)]
+    for files in found:
+        del files["result.json"]  # it names the folder
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("more", [["notes.txt", "lock"], ["README.md"]])
+def test_a_folder_of_others_is_left_as_it_is(tmp_path, trained, run, more):
+    (tmp_path / "mine").mkdir()
+    for name in more:
+        (tmp_path / "mine" / name).write_text("mine")
+    code, _, err = run("export", trained, "--to", tmp_path / "mine")
+    assert code == 2 and "holds something already" in err
+    assert {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()} == dict.fromkeys(more, "mine")
+
+
+def test_two_exports_into_one_folder(tmp_path, trained, run):
+    (tmp_path / "to").mkdir()
+    with locked(tmp_path / "to" / "lock", "taken"):
+        code, _, err = run("export", trained, "--to", tmp_path / "to")
+    assert code == 2 and err == f"error: {tmp_path / 'to'}: another process exports into it; wait until it has ended\n"
 
 
 def test_the_card_says_what_is_known(trained, exported):

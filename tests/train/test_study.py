@@ -10,7 +10,7 @@ import pytest
 from engine.commands.options import rounded
 from engine.training import trainer as trainer_module
 from engine.training.checkpoint import load_checkpoint
-from engine.training.run_directory import RunDirectory
+from engine.training.run_directory import RunDirectory, locked
 from layers.experiments.study.measures import mean_absolute_correlation
 from tests.support.validations import validate_as
 
@@ -128,6 +128,16 @@ def test_a_killed_study_continues_to_the_same_numbers(
             np.array_equal(weights[0]["weights"][key], weights[1]["weights"][key]) for key in weights[0]["weights"]
         )
     assert first == second
+
+
+def test_one_process_at_a_time_runs_a_study(finished, run):
+    """And removes what a killed one has left."""
+    folder, left = finished[0], finished[0] / ".study.json.0123abcd.tmp"
+    left.touch()
+    with locked(folder / "lock", "taken"):
+        code, _, err = run("study", "--resume", folder)
+    assert code == 2 and err == f"error: {folder}: another process runs this study; wait until it has ended\n"
+    assert left.exists() and run("study", "--resume", folder)[0] == 0 and not left.exists()
 
 
 def test_a_run_killed_before_it_has_settings_begins_anew(tmp_path, options, run, without_figures, monkeypatch):

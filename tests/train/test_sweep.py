@@ -14,6 +14,7 @@ from engine.commands.options import rounded
 from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
+from engine.training.run_directory import locked
 from layers.networks.configs import DEFAULTS
 from tests.support.paths import ROOT
 from tests.support.sweep_jobs import processes_of
@@ -170,6 +171,22 @@ def test_a_run_that_fails_stops_no_other_and_is_named_at_the_end(tmp_path, sweep
         and [failure["run"] for failure in json.loads(again)["failed"]] == ["diverging-0"]
         and err.count("failed: ") == 2
     )
+
+
+@pytest.mark.slow
+def test_one_process_at_a_time_runs_a_sweep(tmp_path, sweep_file, run):
+    """What a killed one has left goes: files that it began, and the locks of runs that it had finished."""
+    folder = tmp_path / "sweep"
+    path = sweep_file(**ONE_RUN)
+    assert run("sweep", path, "--output", folder)[0] == 0
+    with locked(folder / "lock", "taken"):
+        code, _, err = run("sweep", "--resume", folder)
+        assert code == 2 and err == f"error: {folder}: another process runs this sweep; wait until it has ended\n"
+    left = [folder / name for name in ("lock", ".table.md.0123abcd.tmp", "runs/none-0/lock")]
+    for file in left:
+        file.touch()
+    assert run("sweep", "--resume", folder)[0] == 0
+    assert not any(file.exists() for file in left)
 
 
 @pytest.mark.thorough

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -45,10 +46,11 @@ def exercise(
         require_one_line(checked, f"--check {checked!r}", "rename the file")
         printed = io.StringIO()
         try:
-            with contextlib.redirect_stdout(printed):  # what the learner's code prints
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(sys.stderr):  # by the learner's code
                 verdict = check_file(checked, name)
         finally:
-            echo("" if printed.closed else printed.getvalue(), err=True, nl=False)
+            said = "" if printed.closed else printed.getvalue()
+            echo(said, err=True, nl=bool(said) and not said.endswith("\n"))
         if as_json:
             derivation = report.derivation_as_json(verdict.exercise) if hinted else {}
             echo(to_json({**report.verdict_as_json(verdict), **derivation}, allow_nan=False))

@@ -99,11 +99,11 @@ class Learner:
             where = f"{self.path}{line}"
             if isinstance(error, NotImplementedError):
                 raise UserError(f"{where}: {WRITE_IT}") from None
-            if isinstance(error, ValueError) and "read-only" in str(error):
+            if isinstance(error, ValueError) and "read-only" in first_line_of(error):
                 reason = "writes into an input, the cotangent or the cache"
                 raise UserError(f"{where}: {reason}; write into a copy of it (x = x.copy())") from None
-            text = [] if isinstance(error, SystemExit) else str(error).splitlines()
-            reason = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+            text = "" if isinstance(error, SystemExit) else first_line_of(error)
+            reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
             raise UserError(f"{where}: {reason}; mend {'this line' if line else 'the file'}") from None
 
     def line_of(self, error: BaseException) -> str:
@@ -114,6 +114,14 @@ class Learner:
                 line = f", line {traceback.tb_lineno}"
             traceback = traceback.tb_next
         return line
+
+
+def first_line_of(error: BaseException) -> str:
+    """Return the first line of an error's text; "" where it has none, or fails to make one."""
+    try:
+        return next(iter(str(error).splitlines()), "")
+    except Exception:
+        return ""
 
 
 def read(path: str) -> str:

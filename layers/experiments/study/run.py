@@ -20,10 +20,10 @@ from engine.data.prepare import PreparedData
 from engine.data.tokenizer import FIRST
 from engine.support.command import command_name
 from engine.support.errors import UserError
-from engine.support.files import read_toml, require_vacant, write_json, write_text
+from engine.support.files import read_toml, remove_leftovers, require_vacant, write_json, write_text
 from engine.training.checkpoint import load_checkpoint, load_weights
 from engine.training.interrupt import Interrupted
-from engine.training.run_directory import RunDirectory
+from engine.training.run_directory import RunDirectory, locked
 from engine.training.run_settings import RunSettings, pinned, settings_of
 from engine.training.session import network_for, prepare_again, start_or_resume
 from engine.types import Floats2d
@@ -147,6 +147,15 @@ def continue_study(
 ) -> tuple[Record, Matrices]:
     """Train the runs that have not ended, then gather everything. Returns as start_study does."""
     folder = Path(folder)
+    with locked(folder / "lock", f"{folder}: another process runs this study; wait until it has ended"):
+        remove_leftovers(folder)
+        return train_and_gather(study, folder, device, cache_dir, log)
+
+
+def train_and_gather(
+    study: Study, folder: Path, device: str, cache_dir: Path | str | None, log: Log
+) -> tuple[Record, Matrices]:
+    """Train and gather as continue_study() does."""
     networks: list[Any] = [settings.network for settings in study.runs.values()]
     classes = {network.model: type(network) for network in networks}
     recorded: Record = {"settings": {}, "bins": study.bins, "runs": {}}

@@ -123,7 +123,7 @@ def test_the_peak_of_memory_counts_what_is_freed():
 
 
 def test_memory_is_told_without_a_proc_file_system_too(monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError
 
     monkeypatch.setattr("builtins.open", refuse)

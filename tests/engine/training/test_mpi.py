@@ -3,52 +3,22 @@
 tests/engine/training/test_shards.py holds the same laws without MPI. The figures are those of a tiny corpus.
 """
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.paths import ROOT
+from engine.arrays.backend import why_no_cuda
+from tests.support.mpi_runs import WHY_NOT, ended, rank_of, start
 from tests.train.conftest import arguments, files  # noqa: F401 (fixtures)
 
-MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-WHY_NOT = (
-    "mpi4py is not installed: pip install -e '.[mpi]'"
-    if importlib.util.find_spec("mpi4py") is None
-    else "mpiexec is not installed"
-    if MPIEXEC is None
-    else ""
-)
 pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.slow]
 ENDS_WITHIN = 15  # seconds
-
-
-def start(ranks, options, **environment):
-    """A training on that many ranks, which have a process group of their own; 0: without mpiexec."""
-    launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
-    return subprocess.Popen(
-        [*launcher, sys.executable, *environment.pop("program", [str(ROOT / "train.py")]), *map(str, options)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
-    )  # fmt: skip
-
-
-def ended(process, seconds=120):
-    """(exit code, standard output, lines of standard error but for mpiexec's own)."""
-    try:
-        out, err = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, out, [line for line in err.splitlines() if not line.startswith("[mpiexec@")]
 
 
 def left_in(path):
@@ -95,20 +65,6 @@ def test_checkpoints_are_the_same_on_any_number_of_ranks(tmp_path, options):
     assert len(figures[0]) == 3 and figures[2] == figures[4] == figures[0]
     assert len(re.findall("corpus train.tsv", printed[4])) == 1
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 1
-
-
-def rank_of(process, number):
-    """The process id of a rank, by its environment."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"PMI_RANK={number}".encode() in variables and str(process.args[-1]).encode() in command:
-                return int(folder.name)
-    raise AssertionError(f"no rank {number}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs the list of processes of Linux")
@@ -193,12 +149,37 @@ def test_an_error_of_one_rank_ends_all_with_one_line(tmp_path, long_options, wha
     assert state["step"] == (8 if "raise" in what else 7)
 
 
+EARLY = """
+import sys, train
+from engine.commands import train as command
+from engine.training.launchers import launched_ranks, place
+def interrupted():
+    if place().rank == 1:
+        raise KeyboardInterrupt
+    return launched_ranks()
+command.launched_ranks = interrupted
+sys.exit(train.main())
+"""
+
+
+def test_a_rank_that_is_interrupted_before_all_have_met(tmp_path, options):
+    """It ends all, which would wait for it."""
+    process = start(2, [*options, "--output", tmp_path / "run"], program=["-c", EARLY])
+    code, _, err = ended(process, ENDS_WITHIN)
+    assert code and "Traceback" not in "".join(err) and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "changes, line",
     [
         (
             ["--set", "shards=3"],
             "error: shards: expected a multiple of the number of ranks, 2, got 3; start",
+        ),
+        pytest.param(
+            ["--device", "cuda"],
+            "error: --device cuda: ",
+            marks=pytest.mark.skipif(why_no_cuda() is None, reason="a device is there"),
         ),
         (["--output", "{taken}"], "error: --output {taken}: holds something already"),
     ],

@@ -191,6 +191,25 @@ def test_a_run_killed_while_its_texts_were_read_is_begun_anew(tmp_path, settings
     assert start(settings, tmp_path / "run")["epochs"] == 2
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_run_killed_after_its_result_is_tidied_up(tmp_path, settings, monkeypatch, named):
+    """Its lock goes and arrays that were not to be kept, still named by the state or not, and nothing is trained."""
+    settings = settings._replace(training=settings.training.replace(keep_optimizer=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module, "drop_unkept", lambda *_: None)  # as if the process had been killed before
+        start(settings, tmp_path / "run")
+    (tmp_path / "run" / "lock").touch()
+    last = tmp_path / "run" / "checkpoints" / "last"
+    if not named:
+        state = json.loads((last / "state.json").read_text())
+        del state["files"]["optimizer"]
+        (last / "state.json").write_text(json.dumps(state))
+    assert list(last.glob("optimizer-*"))
+    resume(tmp_path / "run")
+    assert not list(last.glob("optimizer-*")) and list(last.glob("weights-*"))
+    assert not (tmp_path / "run" / "lock").exists()
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, settings, monkeypatch):
     def look(directory, lines):
         if not looked:
