@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import layers.networks  # noqa: F401 (functions in C)
+import engine.training.trainer  # noqa: F401 (functions in C)
+import layers.networks  # noqa: F401
 import train
 from engine.compiled import c_file
 from engine.support import cache_folder
