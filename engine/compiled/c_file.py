@@ -162,7 +162,12 @@ def compile_file(compiler: Compiler, source: Path, path: Path) -> None:
     command = [*compiler.command, *FLAGS, "-o", str(temporary), str(source)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
         )
         if done.returncode:
             message = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]

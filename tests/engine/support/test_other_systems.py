@@ -19,8 +19,8 @@ import pytest
 from engine.arrays import backend
 from engine.benchmark import launcher, machine, process
 from engine.cuda import compilers, doctor
-from engine.data import download, token_cache
-from engine.support import ahead
+from engine.data import download
+from engine.support import ahead, cache_folder
 from engine.support.errors import UserError
 from engine.support.files import write_text
 from engine.sweep import do_job, processes
@@ -145,8 +145,8 @@ def test_whose_files_a_cache_trusts(tmp_path, monkeypatch, system, shared):
     path.chmod(0o666)
     link.symlink_to(path)
     users = {"geteuid": os.geteuid} if system == "posix" else {}
-    monkeypatch.setattr(token_cache, "os", SimpleNamespace(name=system, **users))
-    assert token_cache.is_own(path) == shared and not token_cache.is_own(link)
+    monkeypatch.setattr(cache_folder, "os", SimpleNamespace(name=system, **users))
+    assert cache_folder.is_own(path) == shared and not cache_folder.is_own(link)
 
 
 @pytest.mark.parametrize("system, reused", [("nt", False), ("posix", True)])

@@ -12,6 +12,7 @@ import layers
 from engine.support.implementation import using
 from engine.training.adamw import AdamW
 from engine.training.step import update
+from layers.fast import wave_pair_c
 from layers.networks import (
     PlannedWaveNetwork,
     Transformer,
@@ -98,20 +99,29 @@ def test_equations_use_no_other_file_of_layers():
     } <= files  # fmt: skip
 
 
-def test_fast_runs_no_equation_where_something_faster_does():
+@pytest.fixture(params=["c", "cpu"])
+def wave_pair_file(request, monkeypatch):
+    """The implementation of the wave pair: in C, where there is a compiler, else by NumPy."""
+    monkeypatch.setenv("WAVE_C", "on" if request.param == "c" else "off")
+    if request.param == "c" and not wave_pair_c.FUNCTIONS.is_usable():
+        pytest.skip("no C compiler")
+    return f"fast/wave_pair_{request.param}.py"
+
+
+def test_fast_runs_no_equation_where_something_faster_does(wave_pair_file):
     config = WaveNetworkConfig(dimension=4, hidden=5, operation="interference", readout="real", wave_residual=False)
     network, calls = run_step(config, "fast")
     assert type(network) is PlannedWaveNetwork
-    assert ("fast/wave_pair_cpu.py", "forward") in calls and ("fast/bag_pooling_cpu.py", "forward") in calls
-    assert ("fast/wave_pair_cpu.py", "backward") in calls and ("fast/bag_pooling_cpu.py", "backward") in calls
+    assert (wave_pair_file, "forward") in calls and ("fast/bag_pooling_cpu.py", "forward") in calls
+    assert (wave_pair_file, "backward") in calls and ("fast/bag_pooling_cpu.py", "backward") in calls
     assert equations_of(calls)["embedding_forward"] == equations_of(calls)["pooling_forward"] == 0
 
 
-def test_check_runs_both_networks_and_every_equation():
+def test_check_runs_both_networks_and_every_equation(wave_pair_file):
     config = WaveNetworkConfig(dimension=4, hidden=5, operation="modulation", readout="real")
     network, calls = run_step(config, "check")
     assert type(network) is CheckedWaveNetwork
-    assert calls["fast/wave_pair_cpu.py", "forward"] > 0 < calls["fast/wave_pair_cpu.py", "backward"]
+    assert calls[wave_pair_file, "forward"] > 0 < calls[wave_pair_file, "backward"]
     assert equations_of(calls)["token2wave_forward"] >= 4  # of the call that is checked, and of the readable network
     readable = "networks/wave_network.py"  # of the network and of its block
     assert calls[readable, "forward"] == calls[readable, "backward"] == 2

@@ -17,6 +17,7 @@ WRONG = {
     "blocks": [-1, 0.5, "two"],
     "heads": [0, 1.5, "two"],
     "char_heads": [-1, 1.5, "two"],
+    "other_heads": [-1, 1.5, "two"],
     "position_encoding": ["rotary", "", None],
     "positions": [0, 1.5],
     "position_scale": [-0.1, float("nan")],

@@ -4,6 +4,7 @@ import pytest
 
 from engine.benchmark.parts import kept_bytes
 from layers.experiments.complexity import batch_of, build
+from layers.fast import wave_pair_c
 
 B, D, H, C = 2, 8, 12, 4  # texts, columns, hidden, classes; all tokens of a batch are distinct, so U = P = T
 
@@ -35,9 +36,13 @@ def test_modulation(small, length):
 
 
 @pytest.mark.parametrize("length", [3, 7])
-def test_interference(small, length):
+@pytest.mark.parametrize("in_c", [True, False])
+def test_interference(small, length, in_c, monkeypatch):
+    monkeypatch.setenv("WAVE_C", "on" if in_c else "off")
+    if in_c and not wave_pair_c.FUNCTIONS.is_usable():
+        pytest.skip("no C compiler")
     rows = B * length * (12 * D + 8)
-    own = B * length * 12 * D  # both norms of the others, and y
+    own = 0 if in_c else B * length * 12 * D  # both norms of the others, and y
     assert kept("interference", length) == rows + own + of_entries(length) + of_texts(1)
 
 
