@@ -32,6 +32,7 @@ class BothOperations(TwoNetworks):
     def heading(self) -> str:
         own, other = self.counts()
         return (
-            f"{own} networks of {self.config.operation} beside {other} of {OTHER_OPERATION[self.config.operation]}, "
-            f"the mean of their probabilities.\n{self.own.heading()}\n{self.other.heading()}"
+            f"Networks side by side, {own} of {self.config.operation} and {other} of "
+            f"{OTHER_OPERATION[self.config.operation]}, the mean of their probabilities.\n"
+            f"{self.own.heading()}\n{self.other.heading()}"
         )

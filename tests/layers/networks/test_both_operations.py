@@ -74,7 +74,7 @@ def test_beside_character_heads_they_take_words_alone():
         assert len(part.embedding.table.value) == len(part.shortcut.counts.value) == WORDS
         assert part.shortcut.counts.value.any()
     assert network.characters.shortcut is None and len(network.characters.embedding.table.value) == VOCABULARY
-    assert "2 networks of modulation beside 1 of interference" in network.describe()
+    assert "Networks side by side, 2 of modulation and 1 of interference" in network.describe()
 
 
 def test_no_two_networks_start_from_the_same_numbers():
