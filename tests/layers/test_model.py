@@ -84,6 +84,7 @@ def test_the_best_epoch_is_kept(model):
     assert len(validated) == FIELDS["epochs"]
     best = max(validated, key=lambda line: (line["validation_accuracy"], -line["validation_loss"]))
     validation = model.data.validation
+    model.predict(TEXTS)  # a predictor is made at first use
     p = model.predictor.of_batches([validation])
     assert np.mean(p.argmax(axis=1) == validation.labels) == best["validation_accuracy"]
 
