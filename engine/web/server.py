@@ -99,6 +99,8 @@ def run_on(app: Starlette, listening: socket.socket, what: str) -> None:
             super().send_400_response(msg)
 
     class Server(uvicorn.Server):
+        should_exit: bool
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:

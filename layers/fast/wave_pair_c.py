@@ -75,4 +75,5 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     texts, longest = len(cuts[0]) - 1, int(lengths(cuts[0]).max(initial=0))
     scratch, dy = np.empty(8 * d + 4 * longest * d), np.ascontiguousarray(dy)
     FUNCTIONS.call("wave_pair_backward", a, b, *bag[:2], *cuts, texts, d, *choice, longest, scratch, dy, da, db)
-    return da.astype(a.dtype), db.astype(b.dtype)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        return da.astype(a.dtype), db.astype(b.dtype)
