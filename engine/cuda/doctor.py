@@ -15,6 +15,7 @@ from engine.arrays.backend import random_generator, why_no_cuda
 from engine.benchmark.machine import decoded_name, describe_machine, free_memory_bytes
 from engine.benchmark.machine import driver_release as release_of_driver
 from engine.compiled import c_file
+from engine.compiled.compiler import find_compiler
 from engine.cuda.compilers import search
 from engine.cuda.doctor_findings import Findings, attempt, is_known, missing
 from engine.cuda.doctor_remedies import remedies
@@ -70,7 +71,7 @@ def c_functions() -> str | Findings:
     if c_file.mode() == "off":
         return missing(f"{c_file.VARIABLE}=off")
     refused = [verdict for verdict in c_file.verdicts().values() if verdict != c_file.COMPILED]
-    return missing(refused[0]) if refused else f"compiled by {' '.join(c_file.find_compiler().command)}"
+    return missing(refused[0]) if refused else f"compiled by {' '.join(find_compiler().command)}"
 
 
 def cache_facts() -> Findings:

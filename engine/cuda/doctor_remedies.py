@@ -2,6 +2,7 @@
 
 from engine.benchmark.machine import dotted_version
 from engine.compiled.c_file import VARIABLE
+from engine.compiled.compiler import NO_COMPILER
 from engine.cuda.doctor_findings import Findings, has_no_gpu, is_known
 from engine.support.command import install_extra
 
@@ -56,9 +57,9 @@ def compiler_of_c(findings: Findings) -> list[str]:
     found = findings["c_functions"]
     if is_known(found) or found["missing"] == f"{VARIABLE}=off":
         return []
-    if found["missing"].startswith(VARIABLE):
-        return [found["missing"]]
-    return [f"{found['missing']}, with which training is faster: install gcc or clang, or {install_extra('compiled')}"]
+    if found["missing"] != NO_COMPILER:
+        return [f"functions in C, with which training is faster: {found['missing']}"]
+    return [f"{NO_COMPILER}, with which training is faster: install gcc or clang, or {install_extra('compiled')}"]
 
 
 def refused(findings: Findings) -> list[str]:

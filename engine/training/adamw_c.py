@@ -10,7 +10,7 @@ import numpy as np
 from engine.compiled.c_file import CFile
 from engine.types import Floats, Floats2d, Ints1d
 
-FUNCTIONS = CFile(__file__, update="FFFFirr" + "rrrrr", update_rows="FFFIFii" + "FFFFF" + "rrrrr")
+FUNCTIONS = CFile(__file__, update="fffFirr" + "rrrrr", update_rows="fffIFii" + "FFFFF" + "rrrrr")
 
 
 def is_usable(*arrays: Any) -> bool:
@@ -31,4 +31,5 @@ def update_rows(
 
     grad: (R, d); rest: a Rest of adamw_lazy_rows.py; factors: the Factors of adamw.py.
     """
+    rows = np.ascontiguousarray(rows, np.int64)
     FUNCTIONS.call("update_rows", *tables, rows, grad, *grad.shape, *rest, *factors)

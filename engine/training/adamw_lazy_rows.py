@@ -51,7 +51,7 @@ def with_room(record: Floats1d, t: int) -> Floats1d:
 
 
 class Rest(NamedTuple):
-    """What the steps that rows missed do to them: factors (R, 1) in the dtype of the table.
+    """The effect of the steps that rows missed: factors (R, 1) in the dtype of the table.
 
     θ ← θ·shrink − move·m/(sqrt(v) + epsilon), m ← m·of_m, v ← v·of_v.
     """

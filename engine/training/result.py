@@ -8,9 +8,9 @@ import numpy as np
 
 from engine import __version__
 from engine.arrays.backend import peak_memory_bytes
+from engine.compiled import c_file
 from engine.implementation import worst_differences
 from engine.support.implementation import current
-from engine.training import adamw_c
 from engine.training.decision import chosen_figures
 from engine.training.evaluation import Evaluation
 from engine.training.run_settings import RunSettings
@@ -33,7 +33,7 @@ def result_of(trainer: Trainer, settings: RunSettings, test: Evaluation | None) 
         "device": trainer.device,
         "precision": settings.training.precision,
         "implementation": current(),
-        "functions_in_c": trainer.device == "cpu" and adamw_c.FUNCTIONS.is_usable(),
+        "functions_in_c": trainer.device == "cpu" and all(file.is_usable() for file in c_file.files),
         "corpus": data.name,
         "texts": {name: len(split.offsets) - 1 for name, split in splits.items() if split},
         "epochs": progress.epochs(trainer.batches_per_epoch),

@@ -1,4 +1,4 @@
-"""The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy.
+"""The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy, or by functions in C.
 
     G_A,tk = sqrt(Σ_u c_tu·a_uk²)          of a segment t; G_B of the same, or of a text of several segments
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
@@ -75,7 +75,7 @@ def forward(
 ) -> tuple[Floats2d, Cache]:
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
-    sums_b = sums_a if second is None else sums_of(second, b)
+    sums_b = sums_a if second is None and not sums_a.in_c else sums_of(bag if second is None else second, b)
     G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))

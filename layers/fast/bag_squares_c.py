@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from engine.arrays.bag import Bag
+from engine.arrays.checks import check_ids, check_offsets
 from engine.compiled.c_file import CFile
 from engine.types import Floats2d
 
-FUNCTIONS = CFile(__file__, magnitudes="FIIIiiD", slopes="FDIIIiiiDF")
+FUNCTIONS = CFile(__file__, magnitudes="FIIIiid", slopes="FDIIIiiidf")
 
 
 def is_usable(x: Any) -> bool:
@@ -23,8 +24,19 @@ def is_usable(x: Any) -> bool:
     return on_host and FUNCTIONS.is_usable()
 
 
+def check_bag(bag: Bag, rows: int) -> None:
+    """Raise ValueError for a bag over so many rows with an index outside of its arrays, which C would follow."""
+    entries = rows if bag.row_index is None else len(bag.row_index)
+    check_offsets(bag.offsets, entries)
+    if bag.row_index is not None:
+        check_ids(bag.row_index, rows, "row_index")
+    if bag.counts is not None and len(bag.counts) != entries:
+        raise ValueError(f"counts: expected {entries}, got {len(bag.counts)}")
+
+
 def magnitudes(x: Floats2d, bag: Bag) -> Floats2d:
     """x: (U, d) → G: (B, d) float64."""
+    check_bag(bag, len(x))
     G = np.empty((len(bag.offsets) - 1, x.shape[1]))
     FUNCTIONS.call("magnitudes", x, bag.row_index, bag.counts, bag.offsets, *G.shape, G)
     return G

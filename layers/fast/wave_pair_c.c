@@ -59,7 +59,7 @@ static inline void measure(const Pair *pair, const float *restrict x, int64_t st
 {
     const int64_t d = pair->d;
     double *restrict largest = squares.largest, *restrict rest = squares.rest;
-    clear(squares, d);
+    clear((Sums){largest, rest}, d);
     for (int64_t e = start; e < stop; e++) {
         const float *restrict row = x + row_of(pair, e);
         const double count = count_of(pair, e);

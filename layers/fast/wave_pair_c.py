@@ -14,11 +14,12 @@ from engine.arrays.ragged import cut_in_segments, lengths
 from engine.compiled.c_file import CFile
 from engine.types import Floats2d, Offsets
 from layers.equations import check_wave_pair
+from layers.fast.bag_squares_c import check_bag
 
 OPERATIONS = ("interference", "modulation")  # in the order of the C file
 READOUTS = ("real", "imaginary", "magnitude", "both")
 FUNCTIONS = CFile(
-    __file__, wave_pair_forward="FFIIIII" + "iiii" + "DF", wave_pair_backward="FFIIIII" + "iiiii" + "DFDD"
+    __file__, wave_pair_forward="FFIIIII" + "iiii" + "df", wave_pair_backward="FFIIIII" + "iiiii" + "dFdd"
 )
 
 
@@ -57,9 +58,11 @@ def forward(
     second: Bag | None = None,
 ) -> tuple[Floats2d, Cache]:
     check_wave_pair(a, b, operation, readout, scope)
+    check_bag(bag, len(a))
     d, choice = a.shape[1], (OPERATIONS.index(operation), READOUTS.index(readout))
     cuts: tuple[Offsets, Offsets, Offsets | None] = (bag.offsets, bag.offsets, None)
     if second is not None:
+        check_bag(second, len(a))
         cuts = (second.offsets, bag.offsets, cut_in_segments(bag.offsets, second.offsets))
     y = np.empty((int(bag.offsets[-1]), 2 * d if readout == "both" else d), a.dtype)
     texts = len(cuts[0]) - 1

@@ -286,7 +286,7 @@ class PlannedWaveNetwork(WaveNetwork):
         return (x, None) if variant is None else variant.forward(x, fuse_bias=fuse_bias)
 
     def biases(self, block: WaveBlock) -> tuple[Floats1d | None, Floats1d | None]:
-        """Those of the maps of both branches, which bag_magnitude adds."""
+        """The biases of the maps of both branches, which bag_magnitude adds."""
         if block.first_variant is None or block.second_variant is None:
             return None, None
         return block.first_variant.values()[1], block.second_variant.values()[1]

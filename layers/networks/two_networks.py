@@ -15,7 +15,7 @@ from layers.networks.text_classifier import LossCache, TextClassifier, logits_of
 
 
 class Views(NamedTuple):
-    """Of a batch, what each network takes."""
+    """The parts of a batch that each network takes."""
 
     first: Any
     second: Any
@@ -36,7 +36,7 @@ class TwoNetworks(TextClassifier):
         raise NotImplementedError
 
     def views(self, batch: RaggedBatch) -> Views:
-        """What each of them sees of a batch."""
+        """The views of a batch that each of them gets."""
         return Views(batch, batch)
 
     @property
@@ -60,7 +60,7 @@ class TwoNetworks(TextClassifier):
         return list(zip(self.networks(), self.views(batch)))
 
     def prepared(self, batch: RaggedBatch, rng: Any) -> Views:
-        """What each prepares of its view of a batch, one after the other."""
+        """Prepare both views of a batch, one after the other, where networks prepare something."""
         made = []
         for network, view in self.halves(batch):
             prepare = getattr(network, "prepared", None)

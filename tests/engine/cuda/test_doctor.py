@@ -1,5 +1,6 @@
 """Every finding is a value or a reason in words, and what is missing has a remedy."""
 
+import importlib.util
 import json
 import re
 import sys
@@ -120,12 +121,19 @@ def test_without_cupy_and_driver(machine):
 @pytest.mark.parametrize(
     "variable, value, told, remedy",
     [
-        ("CC", "nowhere", "- (no program is called nowhere, which CC names)", "install gcc or clang, or pip install"),
+        (
+            "CC",
+            "nowhere",
+            "- (no program is called nowhere, which CC names)",
+            "functions in C, with which training is faster: no program",
+        ),
         ("WAVE_C", "off", "- (WAVE_C=off)", None),
         ("WAVE_C", "no", "- (WAVE_C=no: must be one of on, off)", "WAVE_C=no: must be one of on, off"),
     ],
 )
 def test_without_functions_in_c(machine, monkeypatch, variable, value, told, remedy):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(c_file, "library", c_file.library.__wrapped__)
     monkeypatch.setenv(variable, value)
     findings, text = machine.examined()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.arrays.bag import Bag
-from layers.fast import FUNCTIONS, bag_magnitude_cpu, bag_squares_c
+from layers.fast import FUNCTIONS, bag_magnitude_cpu, bag_squares_c, wave_pair_c
 from tests.support.layer_laws import LENGTHS, SEEDS, examples
 from tests.support.random_bags import BAGS, random_bag, tokens_of
 
@@ -97,3 +97,33 @@ def test_e17_goes_through_them(monkeypatch):
     monkeypatch.setenv("WAVE_C", "off")
     with pytest.raises(pytest.fail.Exception):
         forward(x, x, bag)
+
+
+def test_only_one_branch_in_c_order():
+    rng, x, bag = rows_and_bag([3, 0, 5], 1, "merged")
+    forward, backward = FUNCTIONS["fast"].pairs["bag_magnitude"]
+    results = []
+    for b in (x, np.asfortranarray(x)):
+        y, cache = forward(x, b, bag)
+        results.append((y, *backward(np.ones_like(y), cache)))
+    for one, other in zip(*results):
+        assert np.allclose(one, other, rtol=3e-7, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"row_index": np.array([0, 10**9])}, r"row_index: must lie in \[0, 3\), got 1000000000"),
+        ({"row_index": np.array([0, -1])}, "row_index: must lie in"),
+        ({"offsets": np.array([0, 9])}, "offsets: must run from 0"),
+        ({"offsets": np.array([0, 3, 2])}, "offsets: must not fall"),
+        ({"counts": np.array([1])}, "counts: expected 2, got 1"),
+    ],
+)
+def test_indices_outside_of_an_array(change, message):
+    bag = Bag(np.array([0, 2]), np.array([1, 2]), np.array([0, 2]))._replace(**change)
+    x = np.ones((3, 2), np.float32)
+    with pytest.raises(ValueError, match=message):
+        bag_squares_c.magnitudes(x, bag)
+    with pytest.raises(ValueError, match=message):
+        wave_pair_c.forward(x, x, bag, "interference", "real")
