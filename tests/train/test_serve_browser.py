@@ -9,7 +9,7 @@ pytest.importorskip("starlette", reason="starlette is not installed: pip install
 
 import train
 from tests.support import servers
-from tests.support.browser import LOOKS, chromium, look_name, serving, watching
+from tests.support.browser import LOOKS, chromium, look_name, serving, wait_until, watching
 from tests.train.conftest import arguments_of, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def sent(page, action):
     page.evaluate("document.querySelector('#prediction').replaceChildren('before')")
     with page.expect_response(lambda answer: answer.request.method == "POST") as waited:
         action()
-    page.wait_for_function("document.querySelector('#prediction').textContent !== 'before'")
+    wait_until(page, lambda: page.locator("#prediction").inner_text() != "before")
     return waited.value
 
 
