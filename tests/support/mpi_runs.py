@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,14 +42,21 @@ def ended(process, seconds=120):
 
 
 def rank_of(process, number):
-    """The process id of a rank, by its environment."""
+    """The process id of a rank of an mpiexec, by its environment."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
                 variables = (folder / "environ").read_bytes().split(b"\0")
-                command = (folder / "cmdline").read_bytes()
+                if f"PMI_RANK={number}".encode() in variables and process.pid in ancestors(int(folder.name)):
+                    return int(folder.name)
             except OSError:
                 continue
-            if f"PMI_RANK={number}".encode() in variables and str(process.args[-1]).encode() in command:
-                return int(folder.name)
     raise AssertionError(f"no rank {number}")
+
+
+def ancestors(number):
+    """The process ids from the parent of a process to the first one."""
+    while number > 1:
+        status = Path(f"/proc/{number}/status").read_text()
+        number = int(re.search(r"^PPid:\s*(\d+)", status, re.M)[1])
+        yield number
