@@ -41,7 +41,7 @@ class Compiler(NamedTuple):
 
 def find_compiler() -> Compiler:
     """The C compiler: CC of the environment, one on PATH, or that of the extra `compiled`. Raises NoLibrary."""
-    given = os.environ.get("CC")
+    given = os.environ.get("CC", "").strip()
     for words in [shlex.split(given)] if given else [[name] for name in COMPILERS]:
         if path := shutil.which(words[0]):
             return Compiler((path, *words[1:]), path)

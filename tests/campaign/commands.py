@@ -143,7 +143,7 @@ class Attack:
         )
 
     def wrong_after(self) -> str | None:
-        """What is wrong once the command was given again."""
+        """Name the fault that is left once the command was given again, None for none."""
         done = wait(forked(self.command.begin), LONG)
         if done.code == 2 and self.command.go_on is not None and "--resume" in done.err:
             done = wait(forked(self.command.go_on), LONG)
@@ -180,7 +180,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def content(path: Path) -> Any:
-    """What must be the same in a file."""
+    """The part of a file that must be the same."""
     if path.suffix in WITH_SECONDS:
         return None
     if path.suffix == ".json":

@@ -69,7 +69,7 @@ def hit(process: "subprocess.Popen[str]", rank: int, number: int) -> bool:
 
 
 def wrong_stop(process: "subprocess.Popen[str]") -> str | None:
-    """What is wrong with the end of ranks one of which was killed."""
+    """Name the fault in the end of ranks one of which was killed, None for none."""
     try:
         done = outcome(process, WITHIN)
     except subprocess.TimeoutExpired:

@@ -82,7 +82,7 @@ class Server:
         return 0
 
     def wrong(self) -> str | None:
-        """What is wrong with the server: it has ended, has said something, has grown, or gives wrong_answer()."""
+        """Name the fault of the server: it has ended, has said something, has grown, or gives wrong_answer()."""
         if self.process.poll() is not None:
             return f"{self.name} ended with {self.process.returncode}: {self.said()}"
         if said := self.said():
@@ -92,7 +92,7 @@ class Server:
         return self.wrong_answer()
 
     def wrong_answer(self) -> str | None:
-        """What is wrong with an answer to a good request: it does not come, or is another one than at first."""
+        """Name the fault of an answer to a good request: it does not come, or is another one than at first."""
         for sent, expected in zip(self.good, self.expected):
             try:
                 found = self.answer(sent)

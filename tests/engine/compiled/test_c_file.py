@@ -134,6 +134,7 @@ def test_a_folder_that_others_may_write(made, tmp_path):
     [
         ({"CC": "nowhere"}, "no program is called nowhere, which CC names"),
         ({"PATH": "/nowhere"}, "there is no C compiler"),
+        ({"PATH": "/nowhere", "CC": " "}, "there is no C compiler"),
     ],
 )
 def test_without_a_compiler(made, monkeypatch, environment, reason):
