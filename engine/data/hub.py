@@ -17,7 +17,8 @@ from engine.data.download import OTHERWISE, SHOWN_CHARACTERS
 from engine.support import cache_folder
 from engine.support.command import install_extra
 from engine.support.errors import UserError, first_line
-from engine.support.files import AnyPath, read_json, sha256_of, write_json
+from engine.support.files import AnyPath, read_json, remove_stale, sha256_of, write_json
+from engine.support.progress_bar import on_terminal
 
 KIND = "dataset"
 
@@ -53,6 +54,7 @@ def fetch_file(repository: str, revision: str, file: str, cache_dir: AnyPath | N
     path = cached_file(repository, revision, file, cache_dir)
     if path is None:
         path = download(repository, revision, file, cache_dir)
+        remove_stale(path.resolve().parent.glob(f"{path.resolve().name}*.incomplete"))  # of downloads that were killed
         digest, announced = digest_of(path), announced_digest(path)
         if announced not in (None, digest):
             discard(path)
@@ -195,13 +197,17 @@ def hub_library() -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the log and the warnings of huggingface_hub: an error is one line, and bars show the progress."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
+    """Silence the log, the warnings and, but on a terminal, the bars of huggingface_hub: an error is one line."""
+    logger, bars = logging.getLogger("huggingface_hub"), importlib.import_module("huggingface_hub.utils")
+    level, hidden = logger.level, not (on_terminal() or bars.are_progress_bars_disabled())
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if hidden:
+                bars.disable_progress_bars()
             yield
     finally:
         logger.setLevel(level)
+        if hidden:
+            bars.enable_progress_bars()

@@ -4,7 +4,9 @@ A run directory keeps its weights in checkpoints/best, an exported folder beside
 opens the other. Names of training files are kept without their folders.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +35,7 @@ from engine.training.trained_run import BuildNetwork, OpenRun, open_run
 PRECISIONS = ("float16", "float32")
 WEIGHTS = "weights.safetensors"
 CARD, STATE = "README.md", "state.json"
+FETCHED = ".fetched"  # folder for what a pull has fetched so far
 FILES = (
     CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json",
     "char_ngrams.json", WEIGHTS, ONNX_FILE,
@@ -70,6 +73,16 @@ def save_run(
     result: the content of the run's result.json, if there is one. UserError where the folder is taken or cannot be
     written.
     """
+    with being_filled(folder) as directory:
+        fill(directory, run, write, result, device)
+
+
+@contextlib.contextmanager
+def being_filled(folder: AnyPath) -> Iterator[RunDirectory]:
+    """An empty folder for this context, whose lock tells of a process that was killed within: its files are removed.
+
+    So are those of a context that fails. UserError where the folder is taken or cannot be written.
+    """
     require_vacant_for_export(folder)
     directory = RunDirectory(folder)
     try:
@@ -79,10 +92,10 @@ def save_run(
             f"{folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
         ) from error
     try:
-        with locked(directory.lock_file, f"{folder}: another process exports into it; wait until it has ended"):
+        with locked(directory.lock_file, f"{folder}: another process writes into it; wait until it has ended"):
             clear(directory)
             try:
-                fill(directory, run, write, result, device)
+                yield directory
             except BaseException:
                 clear(directory)
                 raise
@@ -91,7 +104,7 @@ def save_run(
 
 
 def require_vacant_for_export(folder: AnyPath) -> None:
-    """Raise UserError where something is at the path, unless a process was killed there within save_run()."""
+    """Raise UserError where something is at the path, unless a process was killed there in being_filled()."""
     directory = RunDirectory(folder)
     begun = directory.lock_file.exists() and {*directory.path.iterdir()} <= {directory.lock_file, *files_in(directory)}
     if not begun:
@@ -100,14 +113,17 @@ def require_vacant_for_export(folder: AnyPath) -> None:
 
 def files_in(directory: RunDirectory) -> list[Path]:
     """The files of an exported folder, and those that were only begun."""
-    found = [path for path in (directory.path / name for name in FILES) if path.exists()]
+    found = [path for path in (directory.path / name for name in (*FILES, FETCHED)) if path.exists()]
     return [*found, *(left for name in FILES for left in leftovers(directory.path, name))]
 
 
 def clear(directory: RunDirectory) -> None:
     """Remove the files of an exported folder; others stay."""
     for path in files_in(directory):
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def fill(

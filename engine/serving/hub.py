@@ -4,13 +4,12 @@ HF_TOKEN (or a login of huggingface_hub), HF_ENDPOINT and proxies have the meani
 """
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 from engine.data.hub import endpoint, hub_library, quiet
-from engine.serving.export import CARD, FILES
+from engine.serving.export import CARD, FETCHED, FILES, being_filled
 from engine.support.errors import UserError, first_line
-from engine.support.files import AnyPath, require_vacant
+from engine.support.files import AnyPath
 from engine.training.run_directory import RunDirectory
 from engine.training.run_settings import NetworkClasses
 from engine.training.trained_run import BuildNetwork, open_run
@@ -52,22 +51,26 @@ def pull(
 ) -> None:
     """Fetch an exported network from a repository of models into a new folder, and see that it opens.
 
-    UserError where it cannot be fetched, and where it is no such network; the folder is then removed.
+    UserError where it cannot be fetched, and where it is no such network; nothing is then kept. After a
+    kill it begins anew.
     """
-    require_vacant(to, option="--to")
-    api = hub_library().HfApi()
-    try:
-        with quiet():
-            api.snapshot_download(repository, revision=revision, local_dir=to, allow_patterns=list(FILES))
-    except Exception as error:
-        shutil.rmtree(to, ignore_errors=True)
-        raise UserError(f"{repository}: {reason(error)}") from error
-    shutil.rmtree(Path(to) / ".cache", ignore_errors=True)  # notes of huggingface_hub on the download
-    try:
-        open_run(to, network_classes, build_network)
-    except UserError as error:
-        shutil.rmtree(to, ignore_errors=True)
-        raise UserError(f"{repository}: holds no network that can be opened here ({error}); nothing was kept") from None
+    with being_filled(to) as directory:
+        api, fetched = hub_library().HfApi(), directory.path / FETCHED  # a new folder: an old one does without a hub
+        try:
+            with quiet():
+                api.snapshot_download(repository, revision=revision, local_dir=fetched, allow_patterns=list(FILES))
+            for path in sorted(fetched.glob("*")):
+                if path.name in FILES:
+                    path.rename(directory.path / path.name)
+        except Exception as error:
+            raise UserError(f"{repository}: {reason(error)}") from error
+        shutil.rmtree(fetched, ignore_errors=True)
+        try:
+            open_run(to, network_classes, build_network)
+        except UserError as error:
+            raise UserError(
+                f"{repository}: holds no network that can be opened here ({error}); nothing was kept"
+            ) from None
 
 
 def reason(error: Any) -> str:

@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +22,8 @@ else:
     import tomli as tomllib
 
 AnyPath: TypeAlias = Path | str
+
+STALE = 24 * 3600  # seconds
 
 
 def require_vacant(path: AnyPath, begun: str | None = None, option: str = "--output") -> None:
@@ -54,7 +58,7 @@ def require_writable(path: AnyPath, option: str | None = None) -> None:
 
 
 def write_whole(path: AnyPath, write: Callable[[Path], object]) -> None:
-    """Call write(temporary path) beside `path`, then rename.
+    """Call write(temporary path) beside `path`, then rename; temporary files of earlier days are removed.
 
     Where the writer raises OSError (disk full, no permission) the old file stays and a UserError names the file.
     """
@@ -67,6 +71,7 @@ def write_whole(path: AnyPath, write: Callable[[Path], object]) -> None:
         with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
             os.fsync(written.fileno())
         os.replace(temporary, path)
+        remove_stale(path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"))
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror or first_line(error)}); free some space or choose another "
@@ -75,6 +80,14 @@ def write_whole(path: AnyPath, write: Callable[[Path], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Remove files that nobody has written to for a day: those of processes that were killed."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 def leftovers(folder: AnyPath, name: str = "*") -> list[Path]:

@@ -25,9 +25,14 @@ class NoBar:
         pass
 
 
+def on_terminal() -> bool:
+    """Whether standard error is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def progress_bar(hidden: bool | None = None, **options: Any) -> Any:
     """The tqdm of these options on standard error, or a NoBar. hidden: None hides it where that is no terminal."""
-    if hidden or (hidden is None and (sys.stderr is None or not sys.stderr.isatty())):
+    if hidden or (hidden is None and not on_terminal()):
         return NoBar()
     from tqdm import tqdm
 

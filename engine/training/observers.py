@@ -4,7 +4,6 @@ A Trainer hands them its lines of metrics as they come, and an EpochEnd after ea
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -152,8 +151,3 @@ class TensorBoard:
     ) -> None:
         if self.writer is not None:
             self.writer.close()
-
-
-def bar_is_shown() -> bool:
-    """Whether the bar of a training is shown: on standard error, where that is a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty()

@@ -15,11 +15,12 @@ from engine.support.errors import UserError
 from engine.support.files import AnyPath, read_json, write_json
 from engine.support.implementation import using
 from engine.support.paths import absolute
+from engine.support.progress_bar import on_terminal
 from engine.training.checkpoint import drop
 from engine.training.class_weights import weigh_classes
 from engine.training.config import computing
 from engine.training.evaluation import evaluate
-from engine.training.observers import EpochLines, Observer, bar_is_shown
+from engine.training.observers import EpochLines, Observer
 from engine.training.prolong import NEW_RUN, prolonged
 from engine.training.reduce import ALONE, Alone, require_equal
 from engine.training.result import result_of
@@ -251,7 +252,7 @@ def run_to_end(
     }
     fits = {"config": settings.matches, "vocabulary": lambda saved: True}  # which prepare_again() has looked at
     require_equal(ranks, "the token ids", state["data_fingerprint"])
-    if ranks.is_root and not bar_is_shown():
+    if ranks.is_root and not on_terminal():
         observers = [*observers, EpochLines(log)]
     trainer = Trainer(network, settings.training, data, directory, device, state, fits, watch, ranks, observers)
     if resume and ranks.of_root(directory.has_checkpoint):

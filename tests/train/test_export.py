@@ -193,7 +193,7 @@ def test_two_exports_into_one_folder(tmp_path, trained, run):
     (tmp_path / "to").mkdir()
     with locked(tmp_path / "to" / "lock", "taken"):
         code, _, err = run("export", trained, "--to", tmp_path / "to")
-    assert code == 2 and err == f"error: {tmp_path / 'to'}: another process exports into it; wait until it has ended\n"
+    assert code == 2 and err == f"error: {tmp_path / 'to'}: another process writes into it; wait until it has ended\n"
 
 
 def test_the_card_says_what_is_known(trained, exported):
@@ -232,10 +232,26 @@ def test_a_network_goes_to_the_hub_and_comes_back(tmp_path, exported, run, model
     assert model_hub.files == {"me/texts": stored} and model_hub.private == {"me/texts": True}
     model_hub.files["me/texts"]["other.bin"] = b"x"
     code, _, err = run("hub", "pull", "me/texts", "--to", tmp_path / "pulled")
-    assert code == 0, err
+    assert code == 0 and "\r" not in err, err  # a bar of huggingface_hub
     assert {path.name: path.read_bytes() for path in (tmp_path / "pulled").iterdir()} == stored
     first, second = (run("predict", path, *TEXTS) for path in (folder, tmp_path / "pulled"))
     assert first == second and first[0] == 0
+
+
+def test_a_killed_pull_is_begun_anew(tmp_path, exported, run, model_hub):
+    """Its lock tells it from a folder of another origin, which stays as it is."""
+    folder, cut = exported("--format", "hub"), tmp_path / "cut"
+    assert run("hub", "push", folder, "me/texts")[0] == 0
+    (cut / ".fetched" / ".cache").mkdir(parents=True)
+    (cut / ".fetched" / "weights.safetensors").write_bytes(b"half")
+    (cut / "state.json").write_bytes(b"{")
+    code, _, err = run("hub", "pull", "me/texts", "--to", cut)
+    assert code == 2 and "holds something already" in err and (cut / "state.json").read_bytes() == b"{"
+    (cut / "lock").touch()
+    code, _, err = run("hub", "pull", "me/texts", "--to", cut)
+    assert code == 0, err
+    files = [{path.name: path.read_bytes() for path in each.iterdir()} for each in (folder, cut)]
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(

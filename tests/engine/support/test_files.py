@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(tmp_path, before):
         write_whole(path, full)
     assert str(caught.value).startswith(str(path))
     assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_what_a_kill_has_left_goes_when_the_file_is_written_again(tmp_path):
+    """A day later: before, another process may still write it. Files of other names stay."""
+    old, new, other = (
+        tmp_path / f".{name}.tmp" for name in ("a[1].txt.0123abcd", "a[1].txt.89abcdef", "b.txt.0123abcd")
+    )
+    for path, hours in ((old, 25), (new, 23), (other, 25)):
+        path.touch()
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    write_text(tmp_path / "a[1].txt", "whole")
+    assert {*tmp_path.iterdir()} == {new, other, tmp_path / "a[1].txt"}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("a bug")])
