@@ -175,12 +175,17 @@ def with_biases(
     a: Floats2d, b: Floats2d, bias_a: Floats1d | None, bias_b: Floats1d | None
 ) -> tuple[Floats2d, Floats2d]:
     """a and b with their biases, if any, added to every row. Raises ValueError for a wrong dtype or shape."""
+    check_biases(a, b, bias_a, bias_b)
+    return a if bias_a is None else a + bias_a, b if bias_b is None else b + bias_b
+
+
+def check_biases(a: Floats2d, b: Floats2d, bias_a: Floats1d | None, bias_b: Floats1d | None) -> None:
+    """Raise ValueError unless a and b are (U, d) and their biases, if any, (d,), of one dtype."""
     check_floats("a", a, ("U", "d"))
     check_floats("b", b, a.shape, like=a)
     for name, bias in (("bias_a", bias_a), ("bias_b", bias_b)):
         if bias is not None:
             check_floats(name, bias, a.shape[1:], like=a)
-    return a if bias_a is None else a + bias_a, b if bias_b is None else b + bias_b
 
 
 def bag_pooling(f: Functions) -> Pair:

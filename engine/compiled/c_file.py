@@ -21,7 +21,7 @@ COMPILED = "compiled"
 # The letters of a signature: numbers, and arrays (or None for a null pointer) of a dtype; small ones are written to.
 NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float}
 ARRAYS = {letter: np.dtype(kind) for letters, kind in (("Ff", "f4"), ("Dd", "f8"), ("I", "i8")) for letter in letters}
-
+NOTHING = ctypes.c_char * 0
 
 files: "list[CFile]" = []  # every .c file whose Python file has been imported
 
@@ -55,11 +55,16 @@ def mode() -> str:
 
 def pointer(x: np.ndarray, kind: str) -> int:
     """The address of an array in C order; ValueError for another one, which C would read or write wrongly."""
+    if x.dtype == ARRAYS[kind] and x.flags.aligned:
+        try:
+            return ctypes.addressof(NOTHING.from_buffer(x))  # a quarter of the time of __array_interface__
+        except TypeError:
+            pass  # read-only, or not in C order
     if x.dtype != ARRAYS[kind] or not x.flags.c_contiguous or not x.flags.aligned:
         raise ValueError(
             f"functions in C take {ARRAYS[kind]} in C order, got {x.dtype} of shape {x.shape} and strides {x.strides}"
         )
-    if kind.islower() and not x.flags.writeable:
+    if kind.islower():
         raise ValueError(f"an array of shape {x.shape} is read-only and would be written to")
     address: int = x.__array_interface__["data"][0]
     return address

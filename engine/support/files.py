@@ -71,7 +71,8 @@ def write_whole(path: AnyPath, write: Callable[[Path], object]) -> None:
         with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
             os.fsync(written.fileno())
         os.replace(temporary, path)
-        remove_stale(path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"))
+        of_this_name = glob.glob(f".{glob.escape(path.name)}.????????.tmp", root_dir=path.parent)
+        remove_stale(path.parent / name for name in of_this_name)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror or first_line(error)}); free some space or choose another "

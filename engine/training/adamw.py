@@ -21,6 +21,7 @@ A RowSparse gradient (of an embedding table) is handled in one of two ways:
   yet taken the steps it missed: its gradient is of an older value.
 """
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -91,6 +92,8 @@ class AdamW:
         if control is not None:
             step = adamw_cuda.checked_step if current() == "check" else adamw_cuda.step
             return step(self, learning_rate, control)
+        dense: list[tuple[Floats, Floats, Floats, Floats]] = []
+        factors: list[Factors] = []
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
@@ -102,14 +105,15 @@ class AdamW:
             if sparse is not None:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
-            factors = self.factors(int(state["t"]), learning_rate, scale, decay)
-            arrays = parameter.value, state["m"], state["v"], parameter.dense_grad()
-            if adamw_c.is_usable(*arrays):
-                adamw_c.update(*arrays, (self.beta1, self.beta2), factors)
-                continue
-            value, m, v, dense = arrays if parameter.value.ndim else (array[None] for array in arrays)  # views
+            dense.append((parameter.value, state["m"], state["v"], parameter.dense_grad()))
+            factors.append(self.factors(int(state["t"]), learning_rate, scale, decay))
+        if adamw_c.is_usable(*itertools.chain(*dense)):
+            adamw_c.update(dense, (self.beta1, self.beta2), factors)
+            return
+        for arrays, of_array in zip(dense, factors):
+            value, m, v, g = arrays if arrays[0].ndim else (array[None] for array in arrays)  # views
             for rows in row_blocks(value):
-                self.update(value[rows], m[rows], v[rows], dense[rows], factors)
+                self.update(value[rows], m[rows], v[rows], g[rows], of_array)
 
     def update_rows(
         self,

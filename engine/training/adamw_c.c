@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdint.h>
 
-enum { AHEAD = 8, LINE = 64 }; /* rows that are fetched in advance, bytes of a cache line */
+enum { AHEAD = 8, LINE = 64, LANES = 16 }; /* rows that are fetched in advance, bytes of a cache line, sums */
 
 /* One step of d numbers by the operations of AdamW.update(), in their order. */
 static inline void step(float *restrict value, float *restrict m, float *restrict v, const float *restrict grad,
@@ -20,10 +20,35 @@ static inline void step(float *restrict value, float *restrict m, float *restric
     }
 }
 
-void update(float *value, float *m, float *v, const float *grad, int64_t n, float beta1, float beta2, float of_grad,
-            float of_scaled, float epsilon, float rate, float kept)
+/* One step of count arrays. addresses: (count, 4), of value, m, v and grad; sizes: (count,); factors: (count, 5), see
+   Factors in adamw.py. */
+void update(const int64_t *addresses, const int64_t *sizes, const float *factors, int64_t count, float beta1,
+            float beta2)
 {
-    step(value, m, v, grad, n, beta1, beta2, of_grad, of_scaled, epsilon, rate, kept);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t *of = addresses + 4 * i;
+        const float *f = factors + 5 * i;
+        step((float *)(intptr_t)of[0], (float *)(intptr_t)of[1], (float *)(intptr_t)of[2],
+             (const float *)(intptr_t)of[3], sizes[i], beta1, beta2, f[0], f[1], f[2], f[3], f[4]);
+    }
+}
+
+/* Sums of the squares of count arrays, in double: each in LANES sums, so that some are added at a time. */
+void squared_norms(const int64_t *addresses, const int64_t *sizes, int64_t count, double *restrict sums)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const float *x = (const float *)(intptr_t)addresses[i];
+        double of_lane[LANES] = {0};
+        int64_t k = 0;
+        for (; k + LANES <= sizes[i]; k += LANES)
+            for (int64_t lane = 0; lane < LANES; lane++)
+                of_lane[lane] += (double)x[k + lane] * (double)x[k + lane];
+        for (; k < sizes[i]; k++)
+            of_lane[k % LANES] += (double)x[k] * (double)x[k];
+        sums[i] = 0;
+        for (int64_t lane = 0; lane < LANES; lane++)
+            sums[i] += of_lane[lane];
+    }
 }
 
 static void fetch(const float *row, int64_t d)

@@ -25,7 +25,7 @@ from engine.cuda.kernels import uses_kernels
 from engine.implementation import compare
 from engine.layer import Parameter, squared_norm
 from engine.support.implementation import current
-from engine.training import adamw_cuda
+from engine.training import adamw_c, adamw_cuda
 from engine.training.adamw import AdamW
 from engine.training.evaluation import are_right
 from engine.types import Array, Floats
@@ -33,9 +33,10 @@ from engine.types import Array, Floats
 
 def global_norm(parameters: dict[str, Parameter]) -> float:
     """‖g‖ of the gradients of all parameters; exact for RowSparse ones, whose rows are unique and summed."""
-    grads = [p.grad_array() for p in parameters.values()]
-    squares = [squared_norm(grad) for grad in grads if grad is not None]
-    return math.sqrt(float(sum(squares))) if squares else 0.0
+    grads = [grad for grad in (p.grad_array() for p in parameters.values()) if grad is not None]
+    if grads and adamw_c.is_usable(*grads):
+        return adamw_c.global_norm(grads)
+    return math.sqrt(float(sum(map(squared_norm, grads)))) if grads else 0.0
 
 
 def clip_scale(norm: float, limit: float) -> float:
@@ -84,7 +85,8 @@ def update(
         return update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm)
     if not math.isfinite(loss):
         raise NotFinite(f"the loss is {float(loss)}", cache)
-    network.zero_grad()
+    for parameter in optimizer.parameters.values():
+        parameter.grad = None
     network.loss_backward(cache)
     norm = global_norm(optimizer.parameters)
     if not math.isfinite(norm):

@@ -20,6 +20,7 @@ from engine.implementation import Functions, Implementation, dispatched
 from engine.types import Array
 from layers.equations import EQUATIONS, with_compositions
 from layers.fast import (
+    bag_magnitude_c,
     bag_magnitude_cpu,
     bag_magnitude_cuda,
     bag_pooling_cpu,
@@ -61,7 +62,7 @@ def by_kernels(module: ModuleType) -> Implementation:
 
 TABLE: dict[str, list[Implementation]] = {
     "wave_pair": [by_kernels(wave_pair_cuda), on_host(wave_pair_c), on_host(wave_pair_cpu)],
-    "bag_magnitude": [by_kernels(bag_magnitude_cuda), on_host(bag_magnitude_cpu)],
+    "bag_magnitude": [by_kernels(bag_magnitude_cuda), on_host(bag_magnitude_c), on_host(bag_magnitude_cpu)],
     "bag_pooling": [by_kernels(bag_pooling_cuda), on_host(bag_pooling_cpu)],
     "layer_norm_sum": [by_kernels(layer_norm_cuda)],
     "feed_forward": [by_kernels(feed_forward_cuda)],

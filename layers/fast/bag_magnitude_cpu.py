@@ -1,4 +1,4 @@
-"""The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy, or by functions in C.
+"""The magnitude of a modulation (E17) over a bag by matrix products, on NumPy or CuPy.
 
     G_A,tk = sqrt(Σ_u c_tu·a_uk²)          of a segment t; G_B of the same, or of a text of several segments
     da_uk = a_uk · Σ_t c_tu·dy_tk·G_B,tk/G_A,tk        (0 where the divisor is 0)
@@ -22,7 +22,6 @@ from engine.arrays.checks import check_floats
 from engine.arrays.ragged import cut_in_segments, nonempty, row_blocks, segment_sum, spread
 from engine.types import Floats1d, Floats2d, Offsets
 from layers.equations import with_biases
-from layers.fast import bag_squares_c
 from layers.wave.global_magnitude import global_magnitude_forward
 from layers.wave.wave import divide_or_zero
 
@@ -30,16 +29,15 @@ BLOCK_ENTRIES = 1 << 19  # computed in float64 at a time: 4 MiB
 
 
 class Sums(NamedTuple):
-    """How rows are summed to texts: one of four.
+    """How rows are summed to texts: one of three.
 
     counts: C (B, U). offsets: (B + 1,), where every entry is a row of its own and counts once. bag: on the host, in
-    float32; in_c: by functions in C.
+    float32.
     """
 
     counts: Floats2d | None
     offsets: Offsets | None
     bag: Bag | None = None
-    in_c: bool = False
 
 
 class Cache(NamedTuple):
@@ -75,7 +73,7 @@ def forward(
 ) -> tuple[Floats2d, Cache]:
     a, b = with_biases(a, b, bias_a, bias_b)
     sums_a = sums_of(bag, a)
-    sums_b = sums_a if second is None and not sums_a.in_c else sums_of(bag if second is None else second, b)
+    sums_b = sums_a if second is None else sums_of(second, b)
     G_a, G_b = magnitudes(sums_a, a), magnitudes(sums_b, b)
     texts = None if second is None else cut_in_segments(bag.offsets, second.offsets)
     y = G_a * (G_b if texts is None else spread(G_b, texts, len(G_a)))
@@ -84,8 +82,6 @@ def forward(
 
 def sums_of(bag: Bag, x: Floats2d) -> Sums:
     """The Sums over the rows x of a bag."""
-    if bag_squares_c.is_usable(x):
-        return Sums(None, None, bag, in_c=True)
     on_host = isinstance(x, np.ndarray)
     if bag.row_index is None and bag.counts is None and on_host:
         return Sums(None, bag.offsets)
@@ -100,7 +96,7 @@ def magnitudes(sums: Sums, x: Floats2d) -> Floats2d:
     Squares of float32 fit into it as they are; float64 is scaled by the largest number of each column.
     """
     if sums.bag is not None:
-        return bag_squares_c.magnitudes(x, sums.bag) if sums.in_c else magnitudes_by_groups(x, sums.bag)
+        return magnitudes_by_groups(x, sums.bag)
     if sums.counts is None:
         return magnitudes_by_text(x, sums.offsets)
     return magnitudes_by_counts(x, sums.counts)
@@ -154,8 +150,6 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
 
 def slopes(x: Floats2d, h: Floats2d, sums: Sums, dtype: np.dtype) -> Floats2d:
     """x·(Cᵀ·h): (U, d) in `dtype`, with h (B, d); some rows at a time, since the sums are in float64."""
-    if sums.in_c and sums.bag is not None:
-        return bag_squares_c.slopes(x, h, sums.bag)
     dx: Floats2d = array_module(x).empty(x.shape, dtype)
     if sums.offsets is not None:
         for text, start, stop in nonempty(sums.offsets):

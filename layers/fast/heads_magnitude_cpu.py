@@ -4,7 +4,7 @@
 
 The composition of linear and bag_magnitude, head by head, since the rows of one head stay in a core's cache: those of
 both branches lie side by side, (U, 2d), so that a product and a sum does for both. The sums are those of
-bag_magnitude_cpu.py.
+bag_magnitude_cpu.py, or of bag_magnitude_c.py where that computes them.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,18 +15,22 @@ import numpy as np
 from engine.arrays.bag import Bag
 from engine.arrays.ragged import column_sums
 from engine.types import Floats2d, Floats3d
+from layers.fast import bag_magnitude_c
 from layers.fast.bag_magnitude_cpu import Sums, magnitudes, slopes, sums_of
 from layers.wave.wave import divide_or_zero
 
 
 class Cache(NamedTuple):
-    """x: (U, K·d). pairs: of each head (a, b) side by side, (U, 2d). G: of each head that of both, (B, 2d) float64."""
+    """x: (U, K·d). pairs: of each head (a, b) side by side, (U, 2d). G: of each head that of both, (B, 2d) float64.
+
+    sums: of NumPy, or the bag for functions in C.
+    """
 
     x: Floats2d
     weight: Floats3d
     pairs: list[Floats2d]
     G: list[Floats2d]
-    sums: Sums
+    sums: Sums | Bag
 
 
 Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]  # as map()
@@ -42,13 +46,13 @@ def forward(x: Floats2d, weight: Floats3d, bias: Floats2d, bag: Bag, each: Each 
     each: computes the heads, as map() does.
     """
     (heads, d, _), B = weight.shape, len(bag.offsets) - 1
-    y, sums = np.empty((B, heads * d), x.dtype), sums_of(bag, x)
+    y, sums = np.empty((B, heads * d), x.dtype), bag if bag_magnitude_c.is_usable(x) else sums_of(bag, x)
 
     def computed(head: int) -> tuple[Floats2d, Floats2d]:
         own = columns_of(head, d)
         pair = x[:, own] @ weight[head]
         pair += bias[head]
-        G = magnitudes(sums, pair)
+        G = bag_magnitude_c.magnitudes(pair, sums) if isinstance(sums, Bag) else magnitudes(sums, pair)
         y[:, own] = G[:, :d] * G[:, d:]
         return pair, G
 
@@ -65,7 +69,8 @@ def backward(dy: Floats2d, cache: Cache, each: Each = map) -> tuple[Floats2d, Fl
     def computed(head: int) -> None:
         own, G = columns_of(head, d), magnitudes_of[head]
         dG = np.concatenate([dy[:, own] * G[:, d:], dy[:, own] * G[:, :d]], axis=1)
-        dpair = slopes(pairs[head], divide_or_zero(dG, G), sums, dy.dtype)
+        pair, h = pairs[head], divide_or_zero(dG, G)
+        dpair = bag_magnitude_c.slopes(pair, h, sums) if isinstance(sums, Bag) else slopes(pair, h, sums, dy.dtype)
         np.matmul(x[:, own].T, dpair, out=dweight[head])
         dbias[head] = column_sums(dpair)
         np.matmul(dpair, weight[head].T, out=dx[:, own])

@@ -14,7 +14,7 @@ from engine.arrays.ragged import cut_in_segments, lengths
 from engine.compiled.c_file import CFile
 from engine.types import Floats2d, Offsets
 from layers.equations import check_wave_pair
-from layers.fast.bag_squares_c import check_bag
+from layers.fast.bag_magnitude_c import check_bag
 
 OPERATIONS = ("interference", "modulation")  # in the order of the C file
 READOUTS = ("real", "imaginary", "magnitude", "both")

@@ -20,7 +20,7 @@ from engine.arrays.bag_sums import bag_sums
 from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
 from engine.types import Array, Ints1d, Offsets
-from layers.fast import bag_squares_c
+from layers.fast import bag_magnitude_c
 from layers.networks.configs import LEVELS, WaveNetworkConfig
 from layers.networks.shortcut import DistinctTokens
 
@@ -113,7 +113,7 @@ def plan_batch(
         places = places.with_inverse_index(len(positions)) if indexed else places
     looked_up = drops_embeddings or has_places or runs_token_by_token(config)
     lookup, bag = (bag, bag.per_entry()) if looked_up else (None, bag)
-    in_c = bag_squares_c.FUNCTIONS.is_usable()  # then nothing reads these sums
+    in_c = bag_magnitude_c.FUNCTIONS.is_usable()  # then nothing reads these sums
     on_host = isinstance(finest, np.ndarray) and not indexed
     if dropping and shares_magnitude(config) and lookup is None and on_host and not in_c:
         bag = bag._replace(sums=bag_sums(bag, len(rows), config.dimension))

@@ -258,8 +258,8 @@ def test_processes_that_compile_at_once(made, tmp_path):
 @needs_compiler
 def test_every_c_file_of_the_project_compiles():
     import engine.training.adamw_c
-    import layers.fast.bag_squares_c
+    import layers.fast.bag_magnitude_c
 
     assert {name: verdict for name, verdict in verdicts().items() if verdict != "compiled"} == {}
-    for module in (engine.training.adamw_c, layers.fast.bag_squares_c):
+    for module in (engine.training.adamw_c, layers.fast.bag_magnitude_c):
         assert not isinstance(library(module.FUNCTIONS), str)

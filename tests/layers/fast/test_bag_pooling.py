@@ -89,6 +89,23 @@ def test_the_mean_of_counted_rows():
     assert backward(np.array([[7.0], [8.0]]), cache).tolist() == [[6.0], [2.0]]
 
 
+@pytest.mark.parametrize(
+    "counts, offsets, weights",
+    [
+        (None, [0, 1, 2, 3], np.eye(3)),
+        ([3, 1, 7], [0, 1, 2, 3], np.eye(3)),
+        ([3, 0, 7], [0, 1, 2, 3], np.diag([1, 0, 1])),
+        (None, [0, 2, 2, 3], [[0.5, 0.5, 0], [0, 0, 0], [0, 0, 1]]),
+        ([3, 1, 7], [0, 2, 2, 3], [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]]),
+    ],
+)
+def test_as_many_texts_as_rows(counts, offsets, weights):
+    """A text with one row is that row; not so where there are as many rows by chance."""
+    bag, x = Bag(None, counts and np.array(counts), np.array(offsets)), np.array([[1.0], [5.0], [0.1]])
+    y, cache = forward(x, bag, "mean")
+    assert_equal((y, backward(x, cache)), (weights @ x, np.transpose(weights) @ x), 1e-15)
+
+
 def test_float32_mean_of_a_long_text_does_not_drift():
     x = np.full((300_000, 1), 0.1, np.float32)
     for counts in (None, np.full(len(x), 1), np.full(len(x), 3)):

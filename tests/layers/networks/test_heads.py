@@ -263,9 +263,9 @@ def network_without_shortcut(network):
 def test_the_number_of_threads_changes_no_bit(monkeypatch, dtype):
     monkeypatch.setattr(planned_heads, "cores", lambda: 2)
     used = set()
-    magnitudes = heads_magnitude_cpu.magnitudes
+    divide = heads_magnitude_cpu.divide_or_zero
     monkeypatch.setattr(
-        heads_magnitude_cpu, "magnitudes", lambda *given: used.add(threading.get_ident()) or magnitudes(*given)
+        heads_magnitude_cpu, "divide_or_zero", lambda *given: used.add(threading.get_ident()) or divide(*given)
     )
     network, batch, found = heads_of(dtype=dtype, **MAGNITUDE), batch_for({}), []
     for threads in (1, 2):
