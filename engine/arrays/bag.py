@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays import bag_c
 from engine.arrays.backend import array_module
 from engine.arrays.ragged import gather_rows, spread, token_counts
 from engine.cuda.kernels import dispatch
@@ -184,6 +185,15 @@ def merge_repeats(bag: Bag, row_count: int) -> Bag:
     keys, counts = unique_counts(text * row_count + bag.row_index)
     offsets = xp.searchsorted(keys, xp.arange(len(bag.offsets)) * row_count)
     return Bag(keys % row_count, counts, offsets)
+
+
+def distinct_merged_tokens(ids: Ints1d, offsets: Offsets, vocabulary: int) -> tuple[Ints1d, Bag]:
+    """The result of distinct_tokens() and merge_repeats()."""
+    if bag_c.is_usable(ids, offsets):
+        rows, *bag = bag_c.distinct_tokens(ids, offsets, vocabulary)
+        return rows, Bag(*bag)
+    rows, each = distinct_tokens(ids, offsets, vocabulary)
+    return rows, merge_repeats(each, len(rows))
 
 
 def one_text(ids: Ints1d) -> tuple[Ints1d, Bag]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import ragged_c
 from engine.arrays.backend import accumulator_dtype, array_module
 from engine.cuda import segments
 from engine.cuda.kernels import dispatch
@@ -151,6 +152,8 @@ def column_sums(x: Floats2d) -> Floats1d:
 
 
 def column_sums_equation(x: Floats2d) -> Floats1d:
+    if ragged_c.is_usable(x):
+        return ragged_c.column_sums(x)
     return x.sum(axis=0, dtype=accumulator_dtype(x.dtype)).astype(x.dtype, copy=False)
 
 

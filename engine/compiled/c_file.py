@@ -20,7 +20,7 @@ VARIABLE, MODES = "WAVE_C", ("on", "off")
 COMPILED = "compiled"
 # The letters of a signature: numbers, and arrays (or None for a null pointer) of a dtype; small ones are written to.
 NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float}
-ARRAYS = {letter: np.dtype(kind) for letters, kind in (("Ff", "f4"), ("Dd", "f8"), ("I", "i8")) for letter in letters}
+ARRAYS = {letter: np.dtype(kind) for letters, kind in (("Ff", "f4"), ("Dd", "f8"), ("Il", "i8")) for letter in letters}
 NOTHING = ctypes.c_char * 0
 
 files: "list[CFile]" = []  # every .c file whose Python file has been imported

@@ -6,56 +6,105 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+enum { WIDTH = 32 }; /* columns at a time, whose sums stay in registers */
 
 typedef struct {
     const int64_t *row_index, *counts, *offsets;
     int64_t texts;
 } Bag;
 
+/* The entries of a bag in the order of their rows: those of row u are starts[u] ≤ i < starts[u + 1]. */
+typedef struct {
+    int64_t *starts, *texts;
+    double *counts;
+} ByRow;
+
 static inline int64_t row_of(const Bag *bag, int64_t p) { return bag->row_index ? bag->row_index[p] : p; }
 
 static inline double count_of(const Bag *bag, int64_t p) { return bag->counts ? (double)bag->counts[p] : 1; }
 
-/* G_tk = sqrt(Σ_p c_p·x_pk²) of the entries p of text t. G: (B, d). */
-static void measure(const float *restrict x, const float *restrict bias, const Bag *bag, int64_t d, double *restrict G)
+static inline double value_of(const float *x, const float *bias, int64_t row, int64_t d, int64_t k)
+{
+    return bias ? x[row * d + k] + bias[k] : x[row * d + k];
+}
+
+/* G_tk = sqrt(Σ_p c_p·x_pk²) of the entries p of text t, for the columns first ≤ k < first + width. */
+static inline void measure_text(const float *restrict x, const float *restrict bias, const Bag *bag, int64_t t,
+                                int64_t d, int64_t first, int64_t width, double *restrict G)
+{
+    double sums[WIDTH] = {0};
+    for (int64_t p = bag->offsets[t]; p < bag->offsets[t + 1]; p++) {
+        const int64_t row = row_of(bag, p);
+        const double count = count_of(bag, p);
+        for (int64_t k = 0; k < width; k++) {
+            const double value = value_of(x, bias, row, d, first + k);
+            sums[k] += count * (value * value);
+        }
+    }
+    for (int64_t k = 0; k < width; k++)
+        G[t * d + first + k] = sqrt(sums[k]);
+}
+
+/* G: (B, d). */
+static void measure(const float *x, const float *bias, const Bag *bag, int64_t d, double *G)
 {
     for (int64_t t = 0; t < bag->texts; t++) {
-        double *restrict of_text = G + t * d;
-        for (int64_t k = 0; k < d; k++)
-            of_text[k] = 0;
-        for (int64_t p = bag->offsets[t]; p < bag->offsets[t + 1]; p++) {
-            const float *restrict row = x + row_of(bag, p) * d;
-            const double count = count_of(bag, p);
-            for (int64_t k = 0; k < d; k++) {
-                const double value = bias ? row[k] + bias[k] : row[k];
-                of_text[k] += count * (value * value);
-            }
-        }
-        for (int64_t k = 0; k < d; k++)
-            of_text[k] = sqrt(of_text[k]);
+        int64_t first = 0;
+        for (; first + WIDTH <= d; first += WIDTH)
+            measure_text(x, bias, bag, t, d, first, WIDTH, G);
+        if (first < d)
+            measure_text(x, bias, bag, t, d, first, d - first, G);
     }
 }
 
-/* dx_uk = x_uk·Σ_p c_p·h_tk over the entries p of row u, each of some text t. h: (B, d); sums: (U, d), for scratch. */
-static void spread(const float *restrict x, const float *restrict bias, const Bag *bag, const double *restrict h,
-                   int64_t U, int64_t d, double *restrict sums, float *restrict dx)
+/* by_row: starts of U + 1 numbers, texts and counts of one for each entry. A counting sort. */
+static void order_by_row(const Bag *bag, int64_t U, ByRow by_row)
 {
-    for (int64_t i = 0; i < U * d; i++)
-        sums[i] = 0;
-    for (int64_t t = 0; t < bag->texts; t++) {
-        const double *restrict of_text = h + t * d;
-        for (int64_t p = bag->offsets[t]; p < bag->offsets[t + 1]; p++) {
-            double *restrict sum = sums + row_of(bag, p) * d;
-            const double count = count_of(bag, p);
-            for (int64_t k = 0; k < d; k++)
-                sum[k] += count * of_text[k];
-        }
-    }
+    int64_t *starts = by_row.starts;
+    memset(starts, 0, (size_t)(U + 1) * sizeof *starts);
+    for (int64_t p = 0; p < bag->offsets[bag->texts]; p++)
+        starts[row_of(bag, p) + 1]++;
     for (int64_t u = 0; u < U; u++)
-        for (int64_t k = 0, i = u * d; k < d; k++, i++) {
-            const double value = bias ? x[i] + bias[k] : x[i];
-            dx[i] = (float)(value * sums[i]);
+        starts[u + 1] += starts[u];
+    for (int64_t t = 0; t < bag->texts; t++)
+        for (int64_t p = bag->offsets[t]; p < bag->offsets[t + 1]; p++) {
+            const int64_t i = starts[row_of(bag, p)]++; /* each start becomes its end */
+            by_row.texts[i] = t;
+            by_row.counts[i] = count_of(bag, p);
         }
+    memmove(starts + 1, starts, (size_t)U * sizeof *starts); /* which is the start of the next */
+    starts[0] = 0;
+}
+
+/* dx_uk = x_uk·Σ_p c_p·h_tk over the entries p of row u, each of some text t; columns as above. h: (B, d). */
+static inline void spread_to_row(const float *restrict x, const float *restrict bias, ByRow by_row,
+                                 const double *restrict h, int64_t u, int64_t d, int64_t first, int64_t width,
+                                 float *restrict dx)
+{
+    double sums[WIDTH] = {0};
+    for (int64_t i = by_row.starts[u]; i < by_row.starts[u + 1]; i++) {
+        const double *restrict of_text = h + by_row.texts[i] * d + first;
+        const double count = by_row.counts[i];
+        for (int64_t k = 0; k < width; k++)
+            sums[k] += count * of_text[k];
+    }
+    for (int64_t k = 0; k < width; k++)
+        dx[u * d + first + k] = (float)(value_of(x, bias, u, d, first + k) * sums[k]);
+}
+
+static void spread(const float *x, const float *bias, const Bag *bag, const double *h, int64_t U, int64_t d,
+                   ByRow by_row, float *dx)
+{
+    order_by_row(bag, U, by_row);
+    for (int64_t u = 0; u < U; u++) {
+        int64_t first = 0;
+        for (; first + WIDTH <= d; first += WIDTH)
+            spread_to_row(x, bias, by_row, h, u, d, first, WIDTH, dx);
+        if (first < d)
+            spread_to_row(x, bias, by_row, h, u, d, first, d - first, dx);
+    }
 }
 
 void magnitudes(const float *x, const float *bias, const int64_t *row_index, const int64_t *counts,
@@ -65,11 +114,13 @@ void magnitudes(const float *x, const float *bias, const int64_t *row_index, con
     measure(x, bias, &bag, d, G);
 }
 
+/* starts, by_text, weights: for scratch, those of ByRow. */
 void slopes(const float *x, const float *bias, const int64_t *row_index, const int64_t *counts, const int64_t *offsets,
-            int64_t B, const double *h, int64_t U, int64_t d, double *sums, float *dx)
+            int64_t B, const double *h, int64_t U, int64_t d, int64_t *starts, int64_t *by_text, double *weights,
+            float *dx)
 {
     const Bag bag = {row_index, counts, offsets, B};
-    spread(x, bias, &bag, h, U, d, sums, dx);
+    spread(x, bias, &bag, h, U, d, (ByRow){starts, by_text, weights}, dx);
 }
 
 /* y_sk = G_sk(a)·G_tk(b) of the S segments s that `offsets` cut, each of a text t; those of text t are cuts[t] ≤ s <
@@ -93,13 +144,15 @@ static inline double divide_or_zero(double numerator, double divisor)
 }
 
 /* da_uk = a_uk·Σ_p c_p·dy_sk·G_tk(b)/G_sk(a), db_uk = b_uk·Σ_p c_p·Σ_s dy_sk·G_sk(a)/G_tk(b).
-   h: (S + B, d), sums: (U, d), for scratch. */
+   h: (S + B, d), for scratch, and those of slopes(). */
 void backward(const float *a, const float *b, const float *bias_a, const float *bias_b, const int64_t *row_index,
               const int64_t *counts, const int64_t *offsets, const int64_t *second, const int64_t *cuts, int64_t S,
               int64_t B, int64_t U, int64_t d, const double *restrict G_a, const double *restrict G_b,
-              const float *restrict dy, double *restrict h, double *sums, float *da, float *db)
+              const float *restrict dy, double *restrict h, int64_t *starts, int64_t *by_text, double *weights,
+              float *da, float *db)
 {
     const Bag segments = {row_index, counts, offsets, S}, texts = {row_index, counts, second, B};
+    const ByRow by_row = {starts, by_text, weights};
     double *restrict h_a = h, *restrict h_b = h + S * d;
     for (int64_t t = 0; t < B; t++) {
         const double *restrict G_t = G_b + t * d;
@@ -114,6 +167,6 @@ void backward(const float *a, const float *b, const float *bias_a, const float *
         for (int64_t k = 0; k < d; k++)
             of_text[k] = divide_or_zero(of_text[k], G_t[k]);
     }
-    spread(a, bias_a, &segments, h_a, U, d, sums, da);
-    spread(b, bias_b, &texts, h_b, U, d, sums, db);
+    spread(a, bias_a, &segments, h_a, U, d, by_row, da);
+    spread(b, bias_b, &texts, h_b, U, d, by_row, db);
 }

@@ -14,15 +14,15 @@ from engine.arrays.bag import Bag
 from engine.arrays.checks import check_floats, check_ids, check_offsets
 from engine.arrays.ragged import cut_in_segments
 from engine.compiled.c_file import CFile
-from engine.types import Floats1d, Floats2d, Offsets
+from engine.types import Floats1d, Floats2d, Ints1d, Offsets
 from layers.equations import check_biases
 
 FUNCTIONS = CFile(
     __file__,
     magnitudes="FFIIIiid",
-    slopes="FFIIIiDiidf",
+    slopes="FFIIIiDii" + "lld" + "f",
     forward="FFFFIIIIIiiiddf",
-    backward="FFFFIIIIIiiiiDDFddff",
+    backward="FFFFIIIIIiiiiDDFd" + "lld" + "ff",
 )
 
 
@@ -84,11 +84,16 @@ def backward(dy: Floats2d, cache: Cache) -> tuple[Floats2d, Floats2d]:
     a, b, biases, bag, cuts, G_a, G_b = cache
     check_floats("dy", dy, G_a.shape, like=a)
     (rows, d), dy = a.shape, np.ascontiguousarray(dy)
-    h, sums = np.empty((len(G_a) + len(G_b), d)), np.empty((rows, d))
-    da, db = np.empty_like(a), np.empty_like(b)
-    sizes = len(G_a), len(G_b), rows, d
-    FUNCTIONS.call("backward", a, b, *biases, *bag[:2], *cuts, *sizes, G_a, G_b, dy, h, sums, da, db)
+    h, da, db = np.empty((len(G_a) + len(G_b), d)), np.empty_like(a), np.empty_like(b)
+    sizes, scratch = (len(G_a), len(G_b), rows, d), scratch_of(bag, rows)
+    FUNCTIONS.call("backward", a, b, *biases, *bag[:2], *cuts, *sizes, G_a, G_b, dy, h, *scratch, da, db)
     return da, db
+
+
+def scratch_of(bag: Bag, rows: int) -> tuple[Ints1d, Ints1d, Floats1d]:
+    """Room for the entries of a bag in the order of its rows."""
+    entries = int(bag.offsets[-1])
+    return np.empty(rows + 1, np.int64), np.empty(entries, np.int64), np.empty(entries)
 
 
 def check_bag(bag: Bag, rows: int) -> None:
@@ -111,7 +116,6 @@ def magnitudes(x: Floats2d, bag: Bag, bias: Floats1d | None = None) -> Floats2d:
 
 def slopes(x: Floats2d, h: Floats2d, bag: Bag, bias: Floats1d | None = None) -> Floats2d:
     """x: (U, d), bias: (d,), added to every row, h: (B, d) float64 → dx: (U, d)."""
-    dx, sums = np.empty_like(x), np.empty(x.shape)
-    h = np.ascontiguousarray(h, np.float64)
-    FUNCTIONS.call("slopes", x, bias, *bag[:3], len(h), h, *x.shape, sums, dx)
+    dx, h = np.empty_like(x), np.ascontiguousarray(h, np.float64)
+    FUNCTIONS.call("slopes", x, bias, *bag[:3], len(h), h, *x.shape, *scratch_of(bag, len(x)), dx)
     return dx

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module
-from engine.arrays.bag import Bag, distinct_tokens, merge_repeats, one_text
+from engine.arrays.bag import Bag, distinct_merged_tokens, distinct_tokens, one_text
 from engine.arrays.bag_sums import bag_sums
 from engine.arrays.padding import filled_up, padded, padded_length
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, places_of
@@ -101,8 +101,7 @@ def plan_batch(
     if merges and not indexed and len(finest) == 2:
         rows, bag = one_text(batch.ids)
     else:
-        rows, bag = distinct_tokens(batch.ids, finest, vocabulary)
-        bag = merge_repeats(bag, len(rows)) if merges else bag
+        rows, bag = (distinct_merged_tokens if merges else distinct_tokens)(batch.ids, finest, vocabulary)
     if indexed:
         bag = bag.with_inverse_index(len(rows), expand)
     positions = places = None

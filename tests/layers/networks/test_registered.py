@@ -101,7 +101,8 @@ def test_check_mode_notices_where_the_networks_differ(monkeypatch):
 
 
 @pytest.mark.parametrize("fields", [{}, {"blocks": 2, "wave_residual": False}], ids=str)
-def test_its_operations_are_counted(fields):
+def test_its_operations_are_counted(monkeypatch, fields):
+    monkeypatch.setenv("WAVE_C", "off")  # there they are not seen
     network = network_of(dtype=np.float32, **fields)
     batch = RaggedBatch(np.array([1, 2, 3, 5, 1, 4, 2, 6]), np.array([0, 4, 8]), np.array([0, 2]))
     for parameter in network.parameters().values():
