@@ -6,6 +6,7 @@ each array behind it.
 
 import hashlib
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> 
             length = file.tell()
             content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if length else b""
         else:
-            content = bytearray(file.read())
+            content = bytearray(os.fstat(file.fileno()).st_size)
+            del content[file.readinto(content) :]
             found = hashlib.sha256(content)
     if digest is not None and found.hexdigest() != digest:
         raise DamagedFile("its SHA-256 is not the one in state.json")

@@ -19,7 +19,7 @@ from engine.support.implementation import current
 VARIABLE, MODES = "WAVE_C", ("on", "off")
 COMPILED = "compiled"
 # The letters of a signature: numbers, and arrays (or None for a null pointer) of a dtype; small ones are written to.
-NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float}
+NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float, "R": ctypes.c_double}
 ARRAYS = {letter: np.dtype(kind) for letters, kind in (("Ff", "f4"), ("Dd", "f8"), ("Il", "i8")) for letter in letters}
 NOTHING = ctypes.c_char * 0
 

@@ -271,6 +271,7 @@ def run_to_end(
         log(f"{directory.last} holds no state: training starts anew")
     worst_differences.clear()
     trainer.train()
+    trainer.optimizer.state.clear()  # its memory: it has been saved
     trainer.load_best()
     test, decision = None, trainer.decision
     if data.test:

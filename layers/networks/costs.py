@@ -9,6 +9,7 @@ from engine.arrays.bag import Bag
 from engine.arrays.ragged import RaggedBatch, cut_in_segments, lengths
 from layers import costs
 from layers.costs import Flops, feed_forward, layer_norm, linear, total
+from layers.fast.bag_pooling_cpu import each_is_alone
 from layers.networks.heads import HeadsWaveNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
@@ -133,7 +134,8 @@ def wave_encoder(network: PlannedWaveNetwork, batch: RaggedBatch) -> list[Flops]
             parts += [layer_norm(out, d, residual=True), Flops(0, out * d)]
     entries = plan.pooled.entry_count()
     alone = bool((np.diff(plan.pooled.offsets) <= 1).all())
-    parts.append(costs.pooling(entries, texts, d, config.pooling, plan.pooled.counts is not None, alone))
+    if config.pooling != "mean" or not each_is_alone(plan.pooled, entries):  # else the mean of a row is that row
+        parts.append(costs.pooling(entries, texts, d, config.pooling, plan.pooled.counts is not None, alone))
     if not network.blocks and plan.lookup is None:
         parts.append(Flops(0, entries * d))  # summed over the entries of each row
     return parts + shortcut(network, plan)
