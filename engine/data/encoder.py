@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, models
 
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, lengths
 from engine.data.affixes import AffixTable
 from engine.data.char_ngrams import CharNGramTable
 from engine.data.growing import GrowingLists
@@ -112,7 +112,7 @@ class Encoder:
             batch = self.encode_whole(texts)
         if not self.vocabulary.has_more_than_tokens():
             return batch
-        parts, counts = [batch.ids], [np.diff(batch.offsets)]
+        parts, counts = [batch.ids], [lengths(batch.offsets)]
         if self.grams is not None:
             assert self.vocabulary.ngrams is not None
             size = self.vocabulary.tokenizer.get_vocab_size()
@@ -154,10 +154,10 @@ class Encoder:
         if sentences is not None:
             assert texts.first_sentences is not None
             sentences = word_ends[sentences]
-            sentences[1:] += np.repeat(texts_before[1:], np.diff(texts.first_sentences))
-        if len(offsets) > 1 and np.diff(offsets).max() > self.max_tokens:
-            self.cut.add(np.diff(offsets), self.max_tokens)
-            kept = np.arange(len(all_ids)) - np.repeat(offsets[:-1], np.diff(offsets)) < self.max_tokens
+            sentences[1:] += np.repeat(texts_before[1:], lengths(texts.first_sentences))
+        if len(offsets) > 1 and lengths(offsets).max() > self.max_tokens:
+            self.cut.add(lengths(offsets), self.max_tokens)
+            kept = np.arange(len(all_ids)) - np.repeat(offsets[:-1], lengths(offsets)) < self.max_tokens
             before = np.concatenate([[0], np.cumsum(kept)])
             all_ids, offsets = all_ids[kept], before[offsets]
             sentences = None if sentences is None else before[sentences]
@@ -178,13 +178,13 @@ class Encoder:
     def parts_in(self, lists: "WordLists", texts: NumberedTexts) -> tuple[Ints1d, Ints1d]:
         """(ids, from 0, of the known affixes or character n-grams of all texts, how many each has)."""
         numbers, offsets = texts.numbers, texts.offsets
-        pieces = np.concatenate([[0], np.cumsum(np.diff(self.words.of_word.offsets.array())[numbers])])
+        pieces = np.concatenate([[0], np.cumsum(lengths(self.words.of_word.offsets.array())[numbers])])
         before = pieces[offsets]
-        if len(before) > 1 and np.diff(before).max() >= self.max_tokens:
-            kept = pieces[1:] - np.repeat(before[:-1], np.diff(offsets)) < self.max_tokens
+        if len(before) > 1 and lengths(before).max() >= self.max_tokens:
+            kept = pieces[1:] - np.repeat(before[:-1], lengths(offsets)) < self.max_tokens
             numbers, offsets = numbers[kept], np.concatenate([[0], np.cumsum(kept)])[offsets]
         ids, ends = lists.by_word.of(numbers)
-        return ids, np.diff(ends[offsets])
+        return ids, lengths(ends[offsets])
 
 
 class WordLists:
@@ -200,7 +200,7 @@ class WordLists:
         if len(words.of_word) > len(self.by_word):
             pieces, before = words.of_word.since(len(self.by_word))
             values, ends = self.by_piece.of(pieces)
-            self.by_word.append(values, np.diff(ends[before]))
+            self.by_word.append(values, lengths(ends[before]))
 
 
 class PieceTokens:

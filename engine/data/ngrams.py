@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays.ragged import spread
+from engine.arrays.ragged import lengths, spread
 from engine.data.hash_table import HashTable, Keys, mixed
 from engine.types import Ints1d, Offsets
 
@@ -80,7 +80,7 @@ def find_ngrams(ids: Ints1d, offsets: Offsets, known: HashTable, longest: int) -
         numbers = known.find(hashes)
         places = np.flatnonzero(numbers >= 0)
         bounds = np.searchsorted(starts[places], offsets)
-        found.append((numbers[places], np.diff(bounds)))
+        found.append((numbers[places], lengths(bounds)))
     return found
 
 
