@@ -138,6 +138,11 @@ def naive_bayes(entries: int, texts: int, classes: int) -> Flops:
     return Flops((entries + 2 * texts) * classes, 2 * texts * classes)
 
 
+def weighted_ratios(entries: int, texts: int, classes: int) -> Flops:
+    """entries: as above; the gradients of equal tokens are not yet added."""
+    return Flops((5 * entries + texts + 1) * classes, (entries + 2 * texts) * classes)
+
+
 def log_count_ratios(entries: int, classes: int) -> Flops:
     """Constants, made forward from counts; of training texts, which are left out."""
     return Flops((13 * entries + 6) * classes, 0)

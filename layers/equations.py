@@ -32,6 +32,7 @@ from layers.standard.residual import residual_backward, residual_forward
 from layers.standard.sigmoid_cross_entropy import sigmoid_cross_entropy_backward, sigmoid_cross_entropy_forward
 from layers.standard.softmax_cross_entropy import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from layers.standard.tanh import tanh_backward, tanh_forward
+from layers.standard.weighted_ratios import weighted_ratios_backward, weighted_ratios_forward
 from layers.wave import OPERATIONS, READOUTS, SCOPES
 from layers.wave.controls import wave_backward, wave_forward
 from layers.wave.modulated_magnitude import modulated_magnitude_backward, modulated_magnitude_forward
@@ -57,6 +58,7 @@ EQUATIONS = Functions(
         "residual": (residual_forward, residual_backward),
         "pooling": (pooling_forward, pooling_backward),
         "naive_bayes": (naive_bayes_forward, naive_bayes_backward),
+        "weighted_ratios": (weighted_ratios_forward, weighted_ratios_backward),
         "attention": (attention_forward, attention_backward),
         "softmax_cross_entropy": (softmax_cross_entropy_forward, softmax_cross_entropy_backward),
         "sigmoid_cross_entropy": (sigmoid_cross_entropy_forward, sigmoid_cross_entropy_backward),

@@ -10,6 +10,7 @@ from layers.networks.both_operations import BothOperations, configs_of_operation
 from layers.networks.checked_wave_network import CheckedWaveNetwork
 from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork, head_seed
+from layers.networks.linear_heads import LinearClassifier, WithLinearHeads
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.search_space import FIRST_POINTS, SEARCH_SPACE
@@ -45,6 +46,12 @@ def build_network(
         of_words = build_network(words, known, classes, seed, dtype)
         of_characters = build_network(characters, vocabulary, classes, other, dtype)
         return WordsAndCharacters(config, of_words, of_characters, known)
+    if config.model == "wave" and config.linear_heads:
+        linear = LinearClassifier(config, vocabulary, classes, dtype)
+        linear.use(FUNCTIONS[current()])
+        return WithLinearHeads(
+            config, build_network(config.replace(linear_heads=0), vocabulary, classes, seed, dtype), linear
+        )
     if config.model == "wave" and config.other_heads:
         own, of_other = configs_of_operations(config)
         other = None if seed is None else head_seed(seed, config.heads)

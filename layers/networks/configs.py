@@ -47,6 +47,13 @@ class WaveNetworkConfig(Settings):
         minimum=0,
         maximum=1_000,
     )
+    linear_heads: int = setting(
+        0,
+        "a linear classifier beside the heads, over log-count ratios of tokens that are no character n-grams, which "
+        "counts as so many of them; 0: none",
+        minimum=0,
+        maximum=1_000,
+    )
     position_encoding: str = setting("none", "positions added to the embeddings", choices=POSITION_ENCODINGS)
     positions: int = setting(
         512, "most tokens of a text, where there is a position encoding", minimum=1, maximum=1_000_000
@@ -151,7 +158,7 @@ class WaveNetworkConfig(Settings):
         return self.operation == "correlation" and self.variants == "none" and first == second
 
     def network_count(self) -> int:
-        """The number of networks side by side."""
+        """The number of networks side by side, without a linear classifier."""
         return self.heads + self.other_heads + self.char_heads
 
     def adds_input(self) -> bool:
@@ -248,6 +255,7 @@ ACCURATE = {
     "shortcut_dropout": 0.5,
     "heads": 2,
     "char_heads": 2,
+    "linear_heads": 2,
     "epochs": 3,
     "many_classes_epochs": 6,
 }

@@ -11,6 +11,7 @@ from layers import costs
 from layers.costs import Flops, feed_forward, layer_norm, linear, total
 from layers.fast.bag_pooling_cpu import each_is_alone
 from layers.networks.heads import HeadsWaveNetwork
+from layers.networks.linear_heads import LinearClassifier
 from layers.networks.planned_wave_network import PlannedWaveNetwork
 from layers.networks.transformer import Transformer
 from layers.networks.two_networks import TwoNetworks
@@ -25,19 +26,34 @@ def step_flops(network: Any, batch: RaggedBatch) -> Flops:
     """
     if isinstance(network, TwoNetworks):
         return total([step_flops(half, view) for half, view in network.halves(batch)])
+    if isinstance(network, LinearClassifier):
+        return linear_classifier(network, batch)
     if isinstance(network, HeadsWaveNetwork):
         return total([step_flops(network.single(), batch)] * network.config.heads)
-    texts, classes = len(batch.offsets) - 1, len(network.classifier.bias.value)
-    classifier = linear(texts, *network.classifier.weight.value.shape)
-    loss_of = costs.sigmoid_cross_entropy if network.has_several_labels() else costs.softmax_cross_entropy
-    loss = loss_of(texts, classes, network.config.label_smoothing, network.class_weights is not None)
+    classifier = linear(len(batch.offsets) - 1, *network.classifier.weight.value.shape)
+    loss = loss_flops(network, batch, len(network.classifier.bias.value))
     return total(ENCODERS[network.config.model](network, batch)) + classifier + loss
+
+
+def loss_flops(network: Any, batch: RaggedBatch, classes: int) -> Flops:
+    loss_of = costs.sigmoid_cross_entropy if network.has_several_labels() else costs.softmax_cross_entropy
+    smoothing = network.config.label_smoothing
+    return loss_of(len(batch.offsets) - 1, classes, smoothing, network.class_weights is not None)
+
+
+def linear_classifier(network: LinearClassifier, batch: RaggedBatch) -> Flops:
+    """E26 of texts whose tokens all have counts; the gradients of equal tokens are added."""
+    entries, classes = len(network.prepared(batch, None).tokens.ids), len(network.ratios.bias.value)
+    parts = [costs.log_count_ratios(entries, classes), costs.weighted_ratios(entries, len(batch.offsets) - 1, classes)]
+    return total([*parts, Flops(0, entries * classes)]) + loss_flops(network, batch, classes)
 
 
 def mixing_flops(network: Any, batch: RaggedBatch) -> Flops:
     """Flops of the part in which tokens see one another: the waves, or the attention, of all blocks."""
     if isinstance(network, TwoNetworks):
         return total([mixing_flops(half, view) for half, view in network.halves(batch)])
+    if isinstance(network, LinearClassifier):
+        return Flops(0, 0)
     if isinstance(network, HeadsWaveNetwork):
         return total([mixing_flops(network.single(), batch)] * network.config.heads)
     return total(MIXING[network.config.model](network, batch))

@@ -41,6 +41,7 @@ KNOWN = {  # values of fields that the graph has a form for; ONNX has no atan2, 
     "heads": (1,),
     "char_heads": (0,),
     "other_heads": (0,),
+    "linear_heads": (0,),
 }
 MOST_BYTES = 2**31 - 2**20  # of a protobuf message, with room for the graph
 

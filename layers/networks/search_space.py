@@ -24,6 +24,7 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "heads": (2, 4, 1),
         "char_heads": (1, 2, 0),
         "other_heads": (1, 0),
+        "linear_heads": (1, 2, 0),
         "shortcut_dropout": (0.5, 0.0),
         "operation": ("interference", "modulation"),
         "affixes": (False, True),

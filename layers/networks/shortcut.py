@@ -45,17 +45,23 @@ def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:
     return tokens.kept(spread(stays, tokens.offsets, len(tokens.ids)))
 
 
-class NaiveBayes(Part):
-    """y = g·e of V token ids and C classes, g = GAIN at the start, the parameter `gains`.
+class CountedTokens(Part):
+    """What training texts tell of tokens: the counts that log-count ratios are made of, of V token ids and C classes.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
-    shares: (C,) float64, of each class. Zero until learn(), and so is y. Tokens without counts are in no sum.
+    shares: (C,) float64, of each class. Zero until learn(), and so are the ratios. Tokens without counts are in no sum.
     """
 
-    def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
-        self.gains = Parameter(np.full(classes, GAIN, dtype), decay=False)
+    counts: Constant
+    shares: Constant
+
+    def __init__(self, vocabulary: int, classes: int) -> None:
         self.counts = Constant(np.zeros((vocabulary, classes + 1), np.int32))
         self.shares = Constant(np.zeros(classes))
+
+    def trained(self) -> Parameter:
+        """A parameter, which says where the ratios are needed and in which dtype."""
+        raise NotImplementedError
 
     def learn(self, texts: RaggedBatch, counted: int | None = None) -> None:
         """Count the labels of training texts on the host, which may be mapped from a file.
@@ -65,33 +71,51 @@ class NaiveBayes(Part):
         vocabulary, columns = self.counts.value.shape
         self.counts.value, self.shares.value = count_labels(texts, vocabulary, columns - 1, counted)
 
-    def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
-        """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
-        gain, labelled, tokens = self.gains.value, None, self.counted(tokens)
-        if labels is not None:
-            labelled = spread(label_matrix(labels, len(gain)), tokens.offsets, len(tokens.ids))
-        y, cache = self.functions.naive_bayes_forward(gain, self.ratios(tokens.ids, labelled), tokens.offsets)
-        return y, cache
-
-    def backward(self, dy: Floats2d, cache: Any) -> None:
-        """dy: (B, C). Adds to the gradient of the gains; tokens have none."""
-        self.gains.accumulate(self.functions.naive_bayes_backward(dy, cache))
-
     def counted(self, tokens: DistinctTokens) -> DistinctTokens:
         """Those of the tokens that have counts."""
         self.move()
         return tokens.kept(self.counts.value[tokens.ids, -1] > 0)
 
     def move(self) -> None:
-        """Move the constants to where the gains are, once."""
+        """Move the constants to where they are needed, once."""
+        device = "cpu" if isinstance(self.trained().value, np.ndarray) else "cuda"
         for constant in (self.counts, self.shares):
-            constant.value = to_device(constant.value, "cpu" if isinstance(self.gains.value, np.ndarray) else "cuda")
+            constant.value = to_device(constant.value, device)
 
     def ratios(self, ids: Ints1d | slice, labelled: Bools | None = None) -> Floats2d:
         """r of the tokens `ids`, (n, C). labelled: as in log_count_ratios."""
         self.move()
-        shares = self.shares.value.astype(self.gains.value.real.dtype)
+        shares = self.shares.value.astype(self.trained().value.real.dtype)
         return log_count_ratios(self.counts.value[ids], shares, labelled)
+
+    def ratios_of(self, tokens: DistinctTokens, labels: Array | None) -> Floats2d:
+        """r of the tokens of B texts, (P, C). labels: theirs where they are training texts, else None."""
+        if labels is None:
+            return self.ratios(tokens.ids)
+        matrix = label_matrix(labels, len(self.shares.value))
+        return self.ratios(tokens.ids, spread(matrix, tokens.offsets, len(tokens.ids)))
+
+
+class NaiveBayes(CountedTokens):
+    """y = g·e of V token ids and C classes (E25), g = GAIN at the start, the parameter `gains`."""
+
+    def __init__(self, vocabulary: int, classes: int, dtype: Any = np.float32):
+        self.gains = Parameter(np.full(classes, GAIN, dtype), decay=False)
+        super().__init__(vocabulary, classes)
+
+    def trained(self) -> Parameter:
+        return self.gains
+
+    def forward(self, tokens: DistinctTokens, labels: Array | None) -> tuple[Floats2d, Any]:
+        """tokens: of B texts, labels: theirs where they are training texts, else None → y: (B, C), and the cache."""
+        tokens = self.counted(tokens)
+        ratios = self.ratios_of(tokens, labels)
+        y, cache = self.functions.naive_bayes_forward(self.gains.value, ratios, tokens.offsets)
+        return y, cache
+
+    def backward(self, dy: Floats2d, cache: Any) -> None:
+        """dy: (B, C). Adds to the gradient of the gains; tokens have none."""
+        self.gains.accumulate(self.functions.naive_bayes_backward(dy, cache))
 
     def table(self) -> Floats2d:
         """(V, C): s·g·r of every token, on the host."""

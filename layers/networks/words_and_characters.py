@@ -5,7 +5,7 @@
     L   = (K·L_words + M·L_characters)/(K + M)          L: mean cross-entropy over the heads of a half
     p   = (K·p_words + M·p_characters)/(K + M)          p: mean probabilities of the heads of a half
 
-K: config.heads, with config.other_heads.
+K: config.heads, with config.other_heads and config.linear_heads.
 The halves know different things of a text and err on different ones.
 """
 
@@ -20,7 +20,7 @@ from layers.standard.token_dropout import drop_tokens
 def configs_of_halves(config: WaveNetworkConfig) -> tuple[WaveNetworkConfig, WaveNetworkConfig]:
     """The configs of the heads and of the character heads."""
     words = config.replace(char_heads=0)
-    return words, words.replace(heads=config.char_heads, other_heads=0, shortcut="none")
+    return words, words.replace(heads=config.char_heads, other_heads=0, linear_heads=0, shortcut="none")
 
 
 class WordsAndCharacters(TwoNetworks):
@@ -36,7 +36,8 @@ class WordsAndCharacters(TwoNetworks):
         return self.words, self.characters
 
     def counts(self) -> tuple[int, int]:
-        return self.config.heads + self.config.other_heads, self.config.char_heads
+        config = self.config
+        return config.heads + config.other_heads + config.linear_heads, config.char_heads
 
     def views(self, batch: RaggedBatch) -> Views:
         """The batch without its character n-grams, and the batch."""
@@ -49,6 +50,6 @@ class WordsAndCharacters(TwoNetworks):
 
     def heading(self) -> str:
         return (
-            f"{sum(self.counts())} networks side by side, the mean of their probabilities.\n"
+            f"{self.config.network_count()} networks side by side, the mean of their probabilities.\n"
             f"Without character n-grams: {self.words.heading()}\nWith them: {self.characters.heading()}"
         )

@@ -35,6 +35,7 @@ GOOD = {
     "embedding": ("ids! table!", (IDS, ROWS)),
     "position_encoding": ("w! places! table~", (ROWS, IDS, ROWS)),
     "naive_bayes": ("gain ratios! offsets", (ROW, ROWS, OFFSETS)),
+    "weighted_ratios": ("bias weights ratios! offsets", (ROW, ROWS, ROWS, OFFSETS)),
     "layer_norm": ("x! gain bias", (ROWS, ROW, ROW)),
     "gelu": ("x!", (ROWS,)),
     "relu": ("x!", (ROWS,)),

@@ -11,6 +11,7 @@ from layers.fast import FUNCTIONS
 from layers.networks import PlannedWaveNetwork, Transformer, TransformerConfig, WaveNetworkConfig
 from layers.networks.configs import ACTIVATIONS
 from layers.networks.costs import mixing_flops, step_flops
+from layers.networks.linear_heads import LinearClassifier
 from layers.networks.parts import FeedForward
 from layers.standard import attention
 from layers.standard.pooling import POOLINGS
@@ -84,6 +85,7 @@ FORMULAS = {
     "E18": (costs.attention([3, 4], 6, 2), "attention", (normal(7, 6), normal(7, 6), normal(7, 6), OFFSETS, 2)),
     "E19": (costs.tanh(7, 5), "tanh", (X,)),
     "E25": (costs.naive_bayes(7, 2, 5), "naive_bayes", (normal(5), X, OFFSETS)),
+    "E26": (costs.weighted_ratios(7, 2, 5), "weighted_ratios", (normal(5), X, X, OFFSETS)),
     "E21": (costs.residual(7, 5), "residual", (X, X)),
     "E22": (costs.position_encoding(7, 5), "position_encoding", (X, np.array([0, 1, 2, 0, 1, 2, 3]), normal(4, 5))),
     **{
@@ -162,6 +164,13 @@ def small_network(operation="modulation", readout="both", seed=0, **fields):
     return PlannedWaveNetwork(config, 9, 3, seed)
 
 
+def linear_classifier(**fields):
+    network = LinearClassifier(WaveNetworkConfig(blocks=0, **fields), 9, 3)
+    network.use(FUNCTIONS["fast"])
+    network.learn_counts(THREE)
+    return network
+
+
 def small_transformer(**fields):
     return Transformer(TransformerConfig(**{"dimension": 4, "hidden": 3, "heads": 2, "positions": 9, **fields}), 9, 3)
 
@@ -210,7 +219,9 @@ NETWORKS = [
     {"shortcut": "naive-bayes", "position_encoding": "learned"},
 ]
 TRANSFORMERS = [{}, {"blocks": 2, "label_smoothing": 0.1}, {"blocks": 0}, {"heads": 1, "hidden": 5}]
+LINEAR = [{}, {"label_smoothing": 0.1}]
 EVERY_NETWORK = [
+    *((linear_classifier, fields) for fields in LINEAR),
     *((small_network, fields) for fields in NETWORKS),
     *((small_transformer, fields) for fields in TRANSFORMERS),
 ]

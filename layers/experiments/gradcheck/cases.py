@@ -45,6 +45,7 @@ from layers.standard import (
     pooling,
     position_encoding,
     residual,
+    weighted_ratios,
 )
 
 
@@ -150,12 +151,31 @@ def draw_cross_entropy(kind: str, smoothing: float, weighted: bool, rng: Generat
     return Problem(of_weights, backward, inputs)
 
 
-def draw_naive_bayes(rng: Generator) -> Problem:
-    """The gradient of the gains, for ratios of random counts, of which each text is left out."""
-    offsets = random_offsets(rng)
-    counts = rng.integers(0, 5, (offsets[-1], 4))
+def random_ratios(rng: Generator, entries: int) -> Floats2d:
+    """Log-count ratios of random counts, of which each text is left out."""
+    counts = rng.integers(0, 5, (entries, 4))
     counts[:, -1] = counts.sum(axis=1)
-    ratios = naive_bayes.log_count_ratios(counts, np.array([0.2, 0.5, 0.3]), rng.random((len(counts), 3)) < 0.4)
+    return naive_bayes.log_count_ratios(counts, np.array([0.2, 0.5, 0.3]), rng.random((len(counts), 3)) < 0.4)
+
+
+def draw_weighted_ratios(rng: Generator) -> Problem:
+    """The gradients of bias and weights, of sizes that make z of order 1."""
+    offsets = random_offsets(rng)
+    ratios = random_ratios(rng, offsets[-1])
+
+    def forward(bias: Floats1d, weights: Floats2d) -> tuple[Floats2d, weighted_ratios.Cache]:
+        xp = array_module(bias)
+        given = xp.asarray(ratios, bias.real.dtype), xp.asarray(offsets)
+        return weighted_ratios.weighted_ratios_forward(bias, weights, *given)
+
+    inputs = random_rows(rng, 1)[0] / weighted_ratios.SCALE, random_rows(rng, offsets[-1]) / weighted_ratios.SCALE
+    return Problem(forward, weighted_ratios.weighted_ratios_backward, inputs)
+
+
+def draw_naive_bayes(rng: Generator) -> Problem:
+    """The gradient of the gains."""
+    offsets = random_offsets(rng)
+    ratios = random_ratios(rng, offsets[-1])
 
     def forward(gain: Floats1d) -> tuple[Floats2d, naive_bayes.Cache]:
         xp = array_module(gain)
@@ -215,6 +235,7 @@ CASES = [
     Case("E24 sigmoid cross-entropy, smoothed", partial(draw_cross_entropy, "sigmoid", 0.1, False)),
     Case("E24 sigmoid cross-entropy, smoothed, weighted", partial(draw_cross_entropy, "sigmoid", 0.1, True)),
     Case("E25 naive-Bayes shortcut", draw_naive_bayes),
+    Case("E26 weighted log-count ratios", draw_weighted_ratios),
     *(Case(f"feed-forward, {name}", partial(draw_feed_forward, name), products=True) for name in ("gelu", "relu")),
     *NETWORK_CASES,
 ]

@@ -34,9 +34,9 @@ def draw_network(fields: dict[str, Any], rng: Generator, kind: type[WaveNetwork]
 
 
 def draw_words_and_characters(rng: Generator) -> Problem:
-    """Draw networks of words and of character n-grams, of both operations, likewise; ids from 6 on are n-grams."""
+    """Draw networks of words, of character n-grams and of both operations, and a linear one; n-grams from id 6 on."""
     config = WaveNetworkConfig(dimension=4, hidden=5, heads=2, char_heads=1, shortcut="naive-bayes")
-    config = config.replace(other_heads=1, token_dropout=0.2)
+    config = config.replace(other_heads=1, linear_heads=2, token_dropout=0.2)
     seed = int(rng.integers(1 << 30))
     network: Any = build_network(config, 9, 3, seed, np.float64, first_char_ngram=6)
     network.learn_counts(example_batch(9, 3, [3, 5, 1, 6], seed + 1))

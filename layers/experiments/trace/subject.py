@@ -85,8 +85,8 @@ def require_one_label(run: "OpenRun", origin: str) -> None:
     if isinstance(run.network, (HeadsWaveNetwork, TwoNetworks)):
         config = run.network.config
         raise UserError(
-            f"{origin}: is {config.network_count()} networks side by side, and only one can be shown; train "
-            "one with heads=1, char_heads=0 and other_heads=0"
+            f"{origin}: is {config.network_count() + (config.linear_heads > 0)} networks side by side, and only one "
+            "can be shown; train one with heads=1, char_heads=0, other_heads=0 and linear_heads=0"
         )
     if run.network.has_several_labels():
         raise UserError(f"{origin}: may give a text several labels, which cannot be shown; take a run with labels=one")

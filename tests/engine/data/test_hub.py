@@ -78,6 +78,20 @@ def test_a_corpus_is_fetched_once_and_read(news, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")  # no terminal, hence no bar
 
 
+def test_what_killed_downloads_have_left_goes_a_day_later(news, tmp_path):
+    """With the file that they were fetching; before, another process may still fetch it."""
+    load_corpus("ag_news", tmp_path)
+    blobs = tmp_path / "hub" / "datasets--fancyzhx--ag_news" / "blobs"
+    blob, _ = files_below(blobs)
+    old, new, other = (blobs / f"{name}.incomplete" for name in (f"{blob}.01234567", f"{blob}.89abcdef", "0" * 64))
+    for path, hours in ((old, 25), (new, 23), (other, 25)):
+        path.touch()
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    shutil.rmtree(tmp_path / "hub" / "datasets--fancyzhx--ag_news" / "snapshots")
+    load_corpus("ag_news", tmp_path)
+    assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+
+
 def test_a_kept_corpus_needs_no_network(news, tmp_path, monkeypatch):
     assert not CORPORA["ag_news"].is_cached(tmp_path)
     corpus = load_corpus("ag_news", tmp_path)

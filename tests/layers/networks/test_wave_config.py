@@ -18,6 +18,7 @@ WRONG = {
     "heads": [0, 1.5, "two"],
     "char_heads": [-1, 1.5, "two"],
     "other_heads": [-1, 1.5, "two"],
+    "linear_heads": [-1, 1.5, "two"],
     "position_encoding": ["rotary", "", None],
     "positions": [0, 1.5],
     "position_scale": [-0.1, float("nan")],
