@@ -28,6 +28,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from engine.arrays import ragged_c
 from engine.arrays.backend import accumulator_dtype, array_module, to_device
 from engine.arrays.ragged import row_blocks, segment_sum
 from engine.types import Array, Floats, Floats2d, Ints1d
@@ -69,6 +70,8 @@ def sum_rows(rows: Ints1d, values: Floats2d) -> RowSparse:
     first[1:] = ordered[1:] != ordered[:-1]
     starts = xp.flatnonzero(first)
     offsets = xp.append(starts, xp.asarray(len(ordered))).astype(np.int64)
+    if ragged_c.is_usable(values):
+        return RowSparse(ordered[starts].astype(np.int64), ragged_c.segment_sums(values, offsets, order))
     return RowSparse(ordered[starts].astype(np.int64), segment_sum(values[order], offsets))
 
 

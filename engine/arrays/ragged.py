@@ -118,6 +118,8 @@ def segment_sum_equation(x: Array, offsets: Offsets, dtype: npt.DTypeLike | None
     total = accumulator_dtype(x.dtype)
     if xp is not np:
         return reduce_on_device(x, offsets, "sum", total).astype(dtype or x.dtype, copy=False)
+    if dtype in (None, x.dtype) and ragged_c.is_usable(x):
+        return ragged_c.segment_sums(x, offsets)
     counts = lengths(offsets)
     if len(x) <= len(counts) and counts.max(initial=0) <= 1:  # nothing to sum
         y = np.zeros((len(counts), *x.shape[1:]), dtype or x.dtype)

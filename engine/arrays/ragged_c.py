@@ -1,19 +1,20 @@
-"""Sums over all rows of an array by a function in C, for float32 on the host: in float64, row after row."""
+"""Sums over rows of an array by functions in C, for float32 on the host: in float64, row after row."""
 
 from typing import Any
 
 import numpy as np
 
+from engine.arrays.checks import check_ids, check_offsets
 from engine.compiled.c_file import CFile
-from engine.types import Floats1d, Floats2d
+from engine.types import Floats1d, Floats2d, Ints1d, Offsets
 
-FUNCTIONS = CFile(__file__, column_sums="Fiif")
+FUNCTIONS = CFile(__file__, column_sums="Fiif", segment_sums="FIIii" + "df")
 
 
 def is_usable(x: Any) -> bool:
-    """Whether the function computes on an array like this."""
+    """Whether the functions compute on an array like this, two-dimensional."""
     on_host = isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous
-    return on_host and FUNCTIONS.is_usable()
+    return on_host and x.ndim == 2 and FUNCTIONS.is_usable()
 
 
 def column_sums(x: Floats2d) -> Floats1d:
@@ -21,3 +22,17 @@ def column_sums(x: Floats2d) -> Floats1d:
     sums = np.empty(x.shape[1], x.dtype)
     FUNCTIONS.call("column_sums", x, *x.shape, sums)
     return sums
+
+
+def segment_sums(x: Floats2d, offsets: Offsets, order: Ints1d | None = None) -> Floats2d:
+    """x: (T, d), offsets: (B + 1,) → (B, d). order: (T,), the rows one after the other; None: as they lie.
+
+    ValueError for indices outside of x.
+    """
+    check_offsets(offsets, len(x) if order is None else len(order))
+    if order is not None:
+        check_ids(order, len(x), "order")
+        order = np.ascontiguousarray(order, np.int64)
+    y = np.empty((len(offsets) - 1, x.shape[1]), x.dtype)
+    FUNCTIONS.call("segment_sums", x, order, np.ascontiguousarray(offsets), *y.shape, np.empty(x.shape[1]), y)
+    return y

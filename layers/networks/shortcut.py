@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.arrays.backend import array_module, to_device, to_host
-from engine.arrays.bag import unique_counts
+from engine.arrays.bag import distinct_merged_tokens, unique_counts
 from engine.arrays.ragged import RaggedBatch, row_blocks, spread
 from engine.layer import Constant, Parameter
 from engine.types import Array, Bools, Floats1d, Floats2d, Ints1d, Ints2d, Offsets
@@ -31,10 +31,8 @@ class DistinctTokens(NamedTuple):
 
 def distinct_per_text(batch: RaggedBatch, vocabulary: int) -> DistinctTokens:
     """The DistinctTokens of B texts, where those are."""
-    xp, offsets = array_module(batch.offsets), batch.offsets
-    text = spread(xp.arange(len(offsets) - 1), offsets, len(batch.ids))
-    keys, _ = unique_counts(text * vocabulary + batch.ids)
-    return DistinctTokens(keys % vocabulary, xp.searchsorted(keys, xp.arange(len(offsets)) * vocabulary))
+    rows, bag = distinct_merged_tokens(batch.ids, batch.offsets, vocabulary)
+    return DistinctTokens(bag.entries(rows), bag.offsets)
 
 
 def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:

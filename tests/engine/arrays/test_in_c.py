@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.arrays import bag_c, ragged_c
 from engine.arrays.bag import distinct_merged_tokens, distinct_tokens, merge_repeats
-from engine.arrays.ragged import column_sums
+from engine.arrays.ragged import column_sums, segment_sum
+from engine.layer import sum_rows
 from tests.support.layer_laws import LENGTHS, SEEDS, examples, offsets_of
 
 pytestmark = pytest.mark.skipif(not bag_c.FUNCTIONS.is_usable(), reason="no C compiler")
@@ -57,6 +58,32 @@ def test_column_sums(seed, rows, columns):
         exact, size = (math.fsum(values.tolist()) for values in (x[:, k], abs(x[:, k])))
         assert abs(float(found[k]) - exact) <= abs(exact) * 2**-24 + size * (rows + 1) * 2**-53
         assert found[k] == column_sums(np.ascontiguousarray(x[:, k : k + 1]))[0]
+
+
+@given(LENGTHS, SEEDS, st.sampled_from([0, 1, 3, 70]))
+@examples(60)
+def test_sums_of_equal_rows_have_the_bits_of_numpy(lengths, seed, columns):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 5, sum(lengths))
+    shape = len(rows), columns
+    values = (rng.standard_normal(shape) * rng.choice([1e-30, 1, 1e30], shape)).astype(np.float32)
+    found, offsets = [], offsets_of(lengths)
+    for mode in ("on", "off"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WAVE_C", mode)
+            found.append([*sum_rows(rows, values)])
+    for one, other in zip(*found):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAVE_C", "off")
+        assert np.array_equal(ragged_c.segment_sums(values, offsets), segment_sum(values, offsets))
+
+
+@pytest.mark.parametrize("order, offsets", [([0, 3], [0, 2]), ([0, -1], [0, 2]), ([0, 1], [0, 3]), (None, [0, 4])])
+def test_rows_outside_of_an_array(order, offsets):
+    order = None if order is None else np.array(order)
+    with pytest.raises(ValueError, match="order: must lie|offsets: must run"):
+        ragged_c.segment_sums(np.ones((3, 2), np.float32), np.array(offsets), order)
 
 
 def test_they_are_what_runs(monkeypatch):
