@@ -36,6 +36,7 @@ PRECISIONS = ("float16", "float32")
 WEIGHTS = "weights.safetensors"
 CARD, STATE = "README.md", "state.json"
 FETCHED = ".fetched"  # folder for what a pull has fetched so far
+LOCK = ".filling.lock"  # of a folder that is being filled
 FILES = (
     CARD, STATE, "config.toml", "result.json", "tokenizer.json", "ngrams.safetensors", "affixes.json",
     "char_ngrams.json", WEIGHTS, ONNX_FILE,
@@ -85,6 +86,7 @@ def being_filled(folder: AnyPath) -> Iterator[RunDirectory]:
     """
     require_vacant_for_export(folder)
     directory = RunDirectory(folder)
+    was_whole = (directory.path / STATE).exists()
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,7 +94,9 @@ def being_filled(folder: AnyPath) -> Iterator[RunDirectory]:
             f"{folder}: cannot be made ({error.strerror}); choose a folder that you may write to"
         ) from error
     try:
-        with locked(directory.lock_file, f"{folder}: another process writes into it; wait until it has ended"):
+        with locked(directory.path / LOCK, f"{folder}: another process writes into it; wait until it has ended"):
+            if not was_whole and (directory.path / STATE).exists():
+                raise UserError(f"{folder}: another process has filled it in the meantime; choose another folder")
             clear(directory)
             try:
                 yield directory
@@ -106,7 +110,8 @@ def being_filled(folder: AnyPath) -> Iterator[RunDirectory]:
 def require_vacant_for_export(folder: AnyPath) -> None:
     """Raise UserError where something is at the path, unless a process was killed there in being_filled()."""
     directory = RunDirectory(folder)
-    begun = directory.lock_file.exists() and {*directory.path.iterdir()} <= {directory.lock_file, *files_in(directory)}
+    lock = directory.path / LOCK
+    begun = lock.exists() and {*directory.path.iterdir()} <= {lock, *files_in(directory)}
     if not begun:
         require_vacant(folder, option="--to")
 
@@ -120,7 +125,7 @@ def files_in(directory: RunDirectory) -> list[Path]:
 def clear(directory: RunDirectory) -> None:
     """Remove the files of an exported folder; others stay."""
     for path in files_in(directory):
-        if path.is_dir() and not path.is_symlink():
+        if path.name == FETCHED and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from engine.data.hub import endpoint, hub_library, quiet
-from engine.serving.export import CARD, FETCHED, FILES, being_filled
+from engine.serving.export import CARD, FETCHED, FILES, STATE, being_filled
 from engine.support.errors import UserError, first_line
 from engine.support.files import AnyPath
 from engine.training.run_directory import RunDirectory
@@ -59,7 +59,8 @@ def pull(
         try:
             with quiet():
                 api.snapshot_download(repository, revision=revision, local_dir=fetched, allow_patterns=list(FILES))
-            for path in sorted(fetched.glob("*")):
+            # The state last: without it the folder is none.
+            for path in sorted(fetched.glob("*"), key=lambda path: path.name == STATE):
                 if path.name in FILES:
                     path.rename(directory.path / path.name)
         except Exception as error:

@@ -105,8 +105,17 @@ class AdamW:
             if sparse is not None:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
-            dense.append((parameter.value, state["m"], state["v"], parameter.dense_grad()))
-            factors.append(self.factors(int(state["t"]), learning_rate, scale, decay))
+            arrays = (parameter.value, state["m"], state["v"], parameter.dense_grad())
+            of_array = self.factors(int(state["t"]), learning_rate, scale, decay)
+            if isinstance(grad, RowSparse):  # at once: a table's dense gradient is large
+                self.update_arrays([arrays], [of_array])
+            else:
+                dense.append(arrays)
+                factors.append(of_array)
+        self.update_arrays(dense, factors)
+
+    def update_arrays(self, dense: list[tuple[Floats, Floats, Floats, Floats]], factors: list[Factors]) -> None:
+        """Update arrays, each given with its m, v and gradient, in place."""
         if adamw_c.is_usable(*itertools.chain(*dense)):
             adamw_c.update(dense, (self.beta1, self.beta2), factors)
             return

@@ -45,7 +45,8 @@ def embedding_table(network: Any, settings: RunSettings) -> Any:
     table = getattr(network, "embedding_table", None)
     if table is None:
         raise UserError(
-            f"vectors: the network {settings.network.model} has no single table of embeddings; leave them out"
+            f"vectors: the network {settings.network.model} has no single table of embeddings; leave them out, or "
+            "what puts several networks side by side (char_heads, other_heads)"
         )
     return table()
 

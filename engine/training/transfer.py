@@ -1,8 +1,8 @@
 """The weights of one run as the start of another, which may have another vocabulary and other classes.
 
-Rows of the embedding are matched by what they stand for: tokens, affixes and character n-grams by their text, n-grams
-by their tokens. The classifier is taken over where the classes are the same ones, in whatever order; all other
-parameters as they are.
+Rows of tables are matched by what they stand for: tokens, affixes and character n-grams by their text, n-grams by their
+tokens. What has a number for each class is taken over where the classes are the same ones, in whatever order; all other
+parameters as they are. Networks side by side have several tables, of which some lack the character n-grams.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ from engine.support.errors import UserError
 from engine.training.trained_run import OpenRun
 from engine.types import Ints1d
 
-TABLE = "embedding.table"
-CLASSIFIER = ("classifier.weight", "classifier.bias", "shortcut.gains")  # whose last axis are the classes
+# Ends of the names of parameters whose first axis are token ids, and of those whose last one are classes.
+TABLES = ("embedding.table", "ratios.weights")
+OF_CLASSES = ("classifier.weight", "classifier.bias", "shortcut.gains", "ratios.weights", "ratios.bias")
 
 
 class Source(NamedTuple):
@@ -35,7 +36,6 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
     UserError where the two networks have other parameters or shapes, but for vocabulary and classes.
     """
     parameters, given = network.parameters(), source.run.network.parameters()
-    free = {TABLE, *CLASSIFIER}
     for name in [*parameters, *given]:
         there, here = (some[name].value.shape if name in some else None for some in (given, parameters))
         if cut(name, there) != cut(name, here):
@@ -45,17 +45,21 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
                 "leave out the options that change the network"
             )
     new, old = matching_rows(data.vocabulary, source.run.vocabulary, data.train)
-    table = np.array(parameters[TABLE].value)
-    table[new] = given[TABLE].value[old]
-    parameters[TABLE].value = table
-    for name in parameters.keys() - free:
-        parameters[name].value = np.array(given[name].value)
     same = set(data.classes) == set(source.run.classes)
-    if same:
-        columns = [source.run.classes.index(name) for name in data.classes]
-        for name in parameters.keys() & set(CLASSIFIER):
-            parameters[name].value = np.array(given[name].value[..., columns])
-    rows = f"{source.path}: {len(new):,} of {len(table):,} rows of the embedding and all other parameters"
+    columns = [source.run.classes.index(name) for name in data.classes] if same else []
+    for name, parameter in parameters.items():
+        taken = given[name].value
+        if name.endswith(OF_CLASSES):
+            if not same:
+                continue
+            taken = taken[..., columns]
+        value = np.array(parameter.value if name.endswith(TABLES) else taken)
+        if name.endswith(TABLES):
+            both = (new < len(value)) & (old < len(taken))
+            value[new[both]] = taken[old[both]]
+        parameter.value = value
+    count = data.vocabulary.size()
+    rows = f"{source.path}: {len(new):,} of {count:,} rows of the embedding and all other parameters"
     return rows if same else f"{rows} but the classifier, whose classes are others"
 
 
@@ -63,7 +67,7 @@ def cut(name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """A parameter's shape without the number of token ids and of classes, which may differ."""
     if shape is None:
         return None
-    return shape[1:] if name == TABLE else shape[:-1] if name in CLASSIFIER else shape
+    return shape[int(name.endswith(TABLES)) : len(shape) - int(name.endswith(OF_CLASSES))]
 
 
 def matching_rows(new: Vocabulary, old: Vocabulary, texts: RaggedBatch) -> tuple[Ints1d, Ints1d]:

@@ -55,7 +55,9 @@ def supports(
     second: Bag | None = None,
 ) -> bool:
     """Whether these functions compute this. The equation reports what is wrong with wrong arguments."""
-    return is_usable(a, b, bias_a, bias_b)
+    indices = (*bag[:3], None if second is None else second.offsets)
+    known = all(x is None or (x.dtype == np.int64 and x.flags.c_contiguous) for x in indices)
+    return known and is_usable(a, b, bias_a, bias_b)
 
 
 def forward(

@@ -101,6 +101,11 @@ class WithLinearHeads(TwoNetworks):
     def __init__(self, config: WaveNetworkConfig, own: Any, linear: LinearClassifier) -> None:
         self.config, self.own, self.linear = config, own, linear
 
+    @property
+    def embedding_table(self) -> Any:  # type: ignore[override]
+        """That of the networks beside it, where they have one."""
+        return self.own.embedding_table
+
     def networks(self) -> tuple[Any, Any]:
         return self.own, self.linear
 

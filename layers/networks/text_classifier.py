@@ -127,9 +127,9 @@ class TextClassifier(Part):
         return [(part, [v.shape for v in values], sum(v.size for v in values)) for part, values in rows.items()]
 
     def parameters_beside_tables(self) -> int:
-        """Number of trainable numbers that are not in a table of the embeddings of token ids."""
-        named = self.parameters().items()
-        return sum(parameter.value.size for name, parameter in named if not name.endswith("embedding.table"))
+        """Number of trainable numbers that are not in a table of token ids."""
+        tables, named = ("embedding.table", "ratios.weights"), self.parameters().items()
+        return sum(parameter.value.size for name, parameter in named if not name.endswith(tables))
 
     def describe(self) -> str:
         """A table of parts, shapes and parameter counts."""

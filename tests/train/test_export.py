@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from engine.arrays.mapped import read_arrays
+from engine.serving import export
 from engine.serving.card import model_card
+from engine.serving.export import LOCK
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.run_directory import locked
 from layers import TextModel
@@ -169,7 +171,7 @@ def test_a_killed_export_is_written_anew(tmp_path, trained, exported, run, monke
     cut.mkdir()
     for name in sorted(path.name for path in whole.iterdir())[:at]:
         shutil.copyfile(whole / name, cut / name)
-    for name in ("lock", ".state.json.0123abcd.tmp"):
+    for name in (LOCK, ".state.json.0123abcd.tmp"):
         (cut / name).touch()
     code, _, err = run("export", trained, "--to", cut, "--format", form)
     assert code == 0, err
@@ -179,7 +181,7 @@ def test_a_killed_export_is_written_anew(tmp_path, trained, exported, run, monke
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("more", [["notes.txt", "lock"], ["README.md"]])
+@pytest.mark.parametrize("more", [["notes.txt", LOCK], ["README.md"], ["README.md", "lock"]])
 def test_a_folder_of_others_is_left_as_it_is(tmp_path, trained, run, more):
     (tmp_path / "mine").mkdir()
     for name in more:
@@ -191,9 +193,24 @@ def test_a_folder_of_others_is_left_as_it_is(tmp_path, trained, run, more):
 
 def test_two_exports_into_one_folder(tmp_path, trained, run):
     (tmp_path / "to").mkdir()
-    with locked(tmp_path / "to" / "lock", "taken"):
+    with locked(tmp_path / "to" / LOCK, "taken"):
         code, _, err = run("export", trained, "--to", tmp_path / "to")
     assert code == 2 and err == f"error: {tmp_path / 'to'}: another process writes into it; wait until it has ended\n"
+
+
+def test_a_folder_that_another_process_fills_in_the_meantime(tmp_path, trained, run, monkeypatch):
+    """Between the look into it and the lock."""
+    to, taken = tmp_path / "to", export.locked
+
+    def filled_first(path, message):
+        monkeypatch.setattr(export, "locked", taken)
+        assert run("export", trained, "--to", to)[0] == 0
+        return taken(path, message)
+
+    monkeypatch.setattr(export, "locked", filled_first)
+    code, _, err = run("export", trained, "--to", to)
+    assert code == 2 and "another process has filled it in the meantime" in err
+    assert run("predict", to, *TEXTS)[0] == 0
 
 
 def test_the_card_says_what_is_known(trained, exported):
@@ -247,7 +264,7 @@ def test_a_killed_pull_is_begun_anew(tmp_path, exported, run, model_hub):
     (cut / "state.json").write_bytes(b"{")
     code, _, err = run("hub", "pull", "me/texts", "--to", cut)
     assert code == 2 and "holds something already" in err and (cut / "state.json").read_bytes() == b"{"
-    (cut / "lock").touch()
+    (cut / LOCK).touch()
     code, _, err = run("hub", "pull", "me/texts", "--to", cut)
     assert code == 0, err
     files = [{path.name: path.read_bytes() for path in each.iterdir()} for each in (folder, cut)]

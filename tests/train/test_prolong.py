@@ -124,6 +124,30 @@ def test_other_texts_and_classes_keep_what_they_share(tmp_path, trained, run):
     np.testing.assert_array_equal(old_norm, new_norm)
 
 
+SIDE_BY_SIDE = ["heads=2", "char_heads=1", "other_heads=1", "linear_heads=2", "shortcut=naive-bayes", "char_ngrams=3"]
+
+
+def test_networks_side_by_side_start_from_those_of_another_run(tmp_path, arguments, run):
+    """All of their tables, on the same texts, and on fewer, where the rows have other numbers."""
+    fields = [word for field in SIDE_BY_SIDE for word in ("--set", field)]
+    assert run(*arguments, *fields, "--output", tmp_path / "old")[0] == 0
+    lines = (tmp_path / "train.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "fewer.tsv").write_text("".join(lines[::2]))
+    models = {}
+    for name in ("train", "fewer"):
+        more = ["--train-file", tmp_path / f"{name}.tsv", *STILL, "--output", tmp_path / name]
+        code, _, err = run("--init-from", tmp_path / "old", *more)
+        assert code == 0, err
+        models[name] = TextModel.open(tmp_path / name)
+    assert probabilities(run, tmp_path / "train") == probabilities(run, tmp_path / "old")
+    old, new = (model.network.words.linear.ratios for model in (TextModel.open(tmp_path / "old"), models["fewer"]))
+    ids = [model.run.vocabulary.tokenizer.get_vocab() for model in (TextModel.open(tmp_path / "old"), models["fewer"])]
+    both = sorted(set(ids[0]) & set(ids[1]))
+    rows = [ratios.weights.value[[known[name] for name in both]] for ratios, known in zip((old, new), ids)]
+    assert ids[0] != ids[1] and rows[0].any() and np.array_equal(*rows)
+    assert old.bias.value.any() and np.array_equal(old.bias.value, new.bias.value)
+
+
 def test_classes_in_another_order_keep_their_columns(tmp_path, trained, run, monkeypatch):
     from engine.training import transfer
 

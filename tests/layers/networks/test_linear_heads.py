@@ -134,6 +134,14 @@ def test_what_is_prepared_ahead_gives_the_same_bits():
     assert losses[0] == losses[1]
 
 
+def test_the_table_beside_it_takes_word_vectors():
+    network = network_of(linear_heads=1)
+    assert network.embedding_table() is network.own.embedding.table
+    assert network_of(linear_heads=1, other_heads=1).embedding_table is None
+    beside = sum(p.value.size for name, p in network.own.parameters().items() if name != "embedding.table")
+    assert network.parameters_beside_tables() == beside + CLASSES
+
+
 def test_wrong_ids_are_named():
     network = network_of(linear_heads=1)
     with pytest.raises(ValueError, match="^ids: must lie in"):
