@@ -190,8 +190,8 @@ def merge_repeats(bag: Bag, row_count: int) -> Bag:
 def distinct_merged_tokens(ids: Ints1d, offsets: Offsets, vocabulary: int) -> tuple[Ints1d, Bag]:
     """The result of distinct_tokens() and merge_repeats()."""
     if bag_c.is_usable(ids, offsets):
-        rows, *bag = bag_c.distinct_tokens(ids, offsets, vocabulary)
-        return rows, Bag(*bag)
+        rows, row_index, counts, entries = bag_c.distinct_tokens(ids, offsets, vocabulary)
+        return rows, Bag(row_index, counts, entries)
     rows, each = distinct_tokens(ids, offsets, vocabulary)
     return rows, merge_repeats(each, len(rows))
 

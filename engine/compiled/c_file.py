@@ -53,8 +53,8 @@ def mode() -> str:
     return chosen
 
 
-def pointer(x: np.ndarray, kind: str) -> int:
-    """The address of an array in C order; ValueError for another one, which C would read or write wrongly."""
+def pointer(x: Any, kind: str) -> int:
+    """The address of an array of NumPy in C order; ValueError for another one, which C would read or write wrongly."""
     if x.dtype == ARRAYS[kind] and x.flags.aligned:
         try:
             return ctypes.addressof(NOTHING.from_buffer(x))  # a quarter of the time of __array_interface__

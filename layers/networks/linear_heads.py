@@ -102,7 +102,7 @@ class WithLinearHeads(TwoNetworks):
         self.config, self.own, self.linear = config, own, linear
 
     @property
-    def embedding_table(self) -> Any:  # type: ignore[override]
+    def embedding_table(self) -> Any:
         """That of the networks beside it, where they have one."""
         return self.own.embedding_table
 
