@@ -114,3 +114,18 @@ def in_pairs(*choices):
         marks = () if row in chosen else pytest.mark.thorough
         found.append(pytest.param(*itertools.chain(*values), marks=marks))
     return found
+
+
+def assert_shares(network, counts, batch):
+    """Each of two networks, by attribute, has its share of the loss, the gradients and the probabilities."""
+    loss, gradients = loss_and_gradients(network, batch)
+    expected_loss, expected, p = 0.0, {}, 0.0
+    for name, count in counts.items():
+        part, weight = getattr(network, name), count / sum(counts.values())
+        own_loss, own = loss_and_gradients(part, batch)
+        expected_loss += weight * own_loss
+        expected |= {f"{name}.{inner}": weight * gradient for inner, gradient in own.items()}
+        p = p + weight * part.probabilities(batch)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert_gradients_agree(gradients, expected, 1e-12)
+    np.testing.assert_allclose(network.probabilities(batch), p, rtol=1e-12)

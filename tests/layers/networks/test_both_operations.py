@@ -15,9 +15,8 @@ from layers.networks.words_and_characters import WordsAndCharacters
 from tests.support.small_networks import (
     CLASSES,
     VOCABULARY,
-    assert_gradients_agree,
+    assert_shares,
     gradient_report,
-    loss_and_gradients,
     stirred,
 )
 
@@ -44,18 +43,8 @@ def batch_for(fields, seed=0):
 
 @every_setting
 def test_each_has_its_share_of_loss_and_probabilities(fields, counts):
-    network, batch = network_of(**fields), batch_for(fields)
-    loss, gradients = loss_and_gradients(network, batch)
-    expected_loss, expected, p = 0.0, {}, 0.0
-    for name, count in zip(("own", "other"), counts):
-        part, weight = getattr(network, name), count / sum(counts)
-        own_loss, own = loss_and_gradients(part, batch)
-        expected_loss += weight * own_loss
-        expected |= {f"{name}.{inner}": weight * gradient for inner, gradient in own.items()}
-        p = p + weight * part.probabilities(batch)
-    assert loss == pytest.approx(expected_loss, rel=1e-12)
-    assert_gradients_agree(gradients, expected, 1e-12)
-    np.testing.assert_allclose(network.probabilities(batch), p, rtol=1e-12)
+    network = network_of(**fields)
+    assert_shares(network, dict(zip(("own", "other"), counts)), batch_for(fields))
     assert network.config.network_count() == sum(counts)
 
 

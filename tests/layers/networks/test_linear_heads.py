@@ -18,9 +18,8 @@ from layers.standard.weighted_ratios import SCALE, START
 from tests.support.small_networks import (
     CLASSES,
     VOCABULARY,
-    assert_gradients_agree,
+    assert_shares,
     gradient_report,
-    loss_and_gradients,
     stirred,
 )
 
@@ -47,18 +46,8 @@ def network_of(dtype=np.float64, **fields):
 
 @every_setting
 def test_each_has_its_share_of_loss_and_probabilities(fields, counts):
-    network, batch = network_of(**fields), batch_for(fields)
-    loss, gradients = loss_and_gradients(network, batch)
-    expected_loss, expected, p = 0.0, {}, 0.0
-    for name, count in zip(("own", "linear"), counts):
-        part, weight = getattr(network, name), count / sum(counts)
-        own_loss, own = loss_and_gradients(part, batch)
-        expected_loss += weight * own_loss
-        expected |= {f"{name}.{inner}": weight * gradient for inner, gradient in own.items()}
-        p = p + weight * part.probabilities(batch)
-    assert loss == pytest.approx(expected_loss, rel=1e-12)
-    assert_gradients_agree(gradients, expected, 1e-12)
-    np.testing.assert_allclose(network.probabilities(batch), p, rtol=1e-12)
+    network = network_of(**fields)
+    assert_shares(network, dict(zip(("own", "linear"), counts)), batch_for(fields))
 
 
 @every_setting
