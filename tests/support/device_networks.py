@@ -44,12 +44,13 @@ OTHERS = {  # with parts that no kernel computes, or that no graph takes
     "cls, text": {"readout": "both", "pooling": "cls", "scope": "text"},
     "Transformer": {"model": "transformer", "blocks": 2, "dropout": 0.1},
     "shortcut": {"readout": "magnitude", "shortcut": "naive-bayes", "token_dropout": 0.3},
+    "linear classifier": {"readout": "magnitude", "linear_heads": 2, "token_dropout": 0.3},
     "several labels": {"readout": "magnitude", "labels": "several", "label_smoothing": 0.1},
 }
 
 
 def network_of(fields, dtype=np.float32):
-    """The network of some fields, in the implementation in use."""
+    """The network of some fields, in the implementation in use; it has counted labels, where it does so."""
     if fields.get("model") == "transformer":
         config = TransformerConfig(dimension=33, heads=3, hidden=24, embedding_scale=0.5)
         network = build_network(config.replace(**fields), 50, 3, dtype=dtype)
@@ -57,7 +58,9 @@ def network_of(fields, dtype=np.float32):
             block.key.bias = None  # its gradient is 0 but for rounding
         return network
     config = WaveNetworkConfig(dimension=33, hidden=24, embedding_scale=0.5)
-    return build_network(config.replace(**fields), 50, 3, dtype=dtype)
+    network = build_network(config.replace(**fields), 50, 3, dtype=dtype)
+    network.learn_counts(batch_of(9, network, [30] * 6))
+    return network
 
 
 def batch_of(seed=1, network=None, lengths=LENGTHS):
