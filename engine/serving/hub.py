@@ -51,8 +51,8 @@ def pull(
 ) -> None:
     """Fetch an exported network from a repository of models into a new folder, and see that it opens.
 
-    UserError where it cannot be fetched, and where it is no such network; nothing is then kept. After a
-    kill it begins anew.
+    UserError where it cannot be fetched, and where it is no such network; nothing is then kept. After a kill it begins
+    anew.
     """
     with being_filled(to) as directory:
         api, fetched = hub_library().HfApi(), directory.path / FETCHED  # a new folder: an old one does without a hub

@@ -23,7 +23,7 @@ else:
 
 AnyPath: TypeAlias = Path | str
 
-STALE = 24 * 3600  # seconds
+STALE = 24 * 3600  # seconds, after which no process is taken to write a temporary file any more
 
 
 def require_vacant(path: AnyPath, begun: str | None = None, option: str = "--output") -> None:
