@@ -6,6 +6,7 @@ others are left out. fastText (Bojanowski et al., arXiv 1607.04606) takes all se
 some ten tokens a word. The tokenizer determines the words: it cuts the parts that lie between spaces (pieces.py).
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from engine.types import Ints1d
 
 # A change of these makes other tokens of the same texts: raise FORMAT in token_cache.py.
 BEGINNING, ENDING = 5, 3  # characters
+FEW_WORDS = 1000  # looked up without a table
 SHARED_BY = 2  # words: what only one has says no more than the word
 CONTINUED = 0x80  # of the bytes of a character in UTF-8, all but the first are 0x80 to 0xBF
 
@@ -68,21 +70,42 @@ def learn_affixes(words: Strings) -> AffixVocabulary:
 
 
 class AffixTable:
-    """Finds the known affixes of words."""
+    """Finds the known affixes of words: of few by their texts, of many by their hashes, whose table takes longer."""
 
     def __init__(self, vocabulary: AffixVocabulary) -> None:
-        known = strings_from([affix.removesuffix("-") if begins(affix) else affix[1:] for affix in vocabulary.known])
+        self.known, self.few_left = vocabulary.known, FEW_WORDS
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """{affix: id}."""
+        return {affix: number for number, affix in enumerate(self.known)}
+
+    @functools.cached_property
+    def table(self) -> HashTable:
+        """The hashes of all known affixes."""
+        known = strings_from([affix.removesuffix("-") if begins(affix) else affix[1:] for affix in self.known])
         keys = hashes_of(known.data, known.offsets[:-1], known.offsets[1:])
-        is_beginning = np.array([begins(affix) for affix in vocabulary.known], bool)
-        self.table = HashTable(np.where(is_beginning, mixed(keys), keys))
+        is_beginning = np.array([begins(affix) for affix in self.known], bool)
+        return HashTable(np.where(is_beginning, mixed(keys), keys))
 
     def of(self, words: Strings) -> tuple[npt.NDArray[np.int32], Ints1d]:
         """(ids (n,) of the known affixes of all words, each word's beginning first, counts of each word)."""
-        ids = np.full((len(words.offsets) - 1, 2), -1, np.int32)
-        for side, (affixes, keys) in enumerate(keys_of(words)):
-            ids[affixes.words, side] = self.table.find(keys)
+        count = len(words.offsets) - 1
+        self.few_left -= count
+        ids = np.full((count, 2), -1, np.int32)
+        if self.few_left >= 0:
+            for number, word in enumerate(to_list(words)):
+                ids[number] = self.ids_of(word)
+        else:
+            for side, (affixes, keys) in enumerate(keys_of(words)):
+                ids[affixes.words, side] = self.table.find(keys)
         known = ids >= 0
         return ids[known], known.sum(axis=1)
+
+    def ids_of(self, word: str) -> tuple[int, int]:
+        """The ids of the beginning and of the ending of a word, -1 for one that it has not or that is not known."""
+        beginning = self.numbers.get(word[:BEGINNING] + "-", -1) if len(word) > BEGINNING else -1
+        return beginning, self.numbers.get("-" + word[-ENDING:], -1) if len(word) > ENDING else -1
 
 
 def begins(affix: str) -> bool:

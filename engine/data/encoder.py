@@ -19,7 +19,7 @@ from engine.arrays.ragged import RaggedBatch, lengths
 from engine.data.affixes import AffixTable
 from engine.data.char_ngrams import CharNGramTable
 from engine.data.growing import GrowingLists
-from engine.data.hash_table import HashTable
+from engine.data.hash_table import AscendingKeys, HashTable
 from engine.data.ngrams import find_ngrams, side_by_side
 from engine.data.notices import CutCount
 from engine.data.numbered import NumberedTexts, number_words
@@ -64,7 +64,7 @@ class Encoder:
             raise ValueError("tokenizer: must cut words at spaces, else sentences have other tokens than their text")
         if vocabulary.sentences and vocabulary.has_more_than_tokens():
             raise ValueError("sentences: n-grams and affixes do not stand in them")
-        self.grams = None if vocabulary.ngrams is None else HashTable(vocabulary.ngrams.hashes)
+        self.grams = None if vocabulary.ngrams is None else AscendingKeys(vocabulary.ngrams.hashes)
         self.affixes = None if vocabulary.affixes is None else AffixTable(vocabulary.affixes)
         self.char_ngrams = None if vocabulary.char_ngrams is None else CharNGramTable(vocabulary.char_ngrams)
         self.tokens: PieceTokens = PieceTokens(tokenizer) if known is None else known.tokens

@@ -5,6 +5,8 @@ probing, in rounds over the keys that are not settled; at most half of the place
 The lowest bits of a key are its place: the highest are not spread where a vocabulary keeps the keys that are smallest.
 """
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,7 @@ Keys = npt.NDArray[np.uint64]
 GOLDEN, FIRST_MULTIPLIER, SECOND_MULTIPLIER = (
     np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
+FEW_KEYS = 20_000  # looked for without a table
 SMALLEST = 10  # binary logarithm of the number of places
 
 
@@ -26,6 +29,25 @@ def mixed(x: Keys) -> Keys:
     x = (x ^ (x >> np.uint64(27))) * SECOND_MULTIPLIER
     x ^= x >> np.uint64(31)
     return x
+
+
+class AscendingKeys:
+    """Numbers from 0 of ascending keys: few are looked for by bisection, many by a table, which takes time to make."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys, self.few_left = keys, FEW_KEYS
+
+    @functools.cached_property
+    def table(self) -> "HashTable":
+        return HashTable(self.keys)
+
+    def find(self, keys: Keys) -> npt.NDArray[np.int32]:
+        """(n,) int32: the number of each key, -1 for one that is not here."""
+        self.few_left -= len(keys)
+        if self.few_left < 0 or not len(self.keys):
+            return self.table.find(keys)
+        places = np.searchsorted(self.keys[:-1], keys)
+        return np.where(self.keys[places] == keys, places, -1).astype(np.int32)
 
 
 class HashTable:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays.ragged import lengths, spread
-from engine.data.hash_table import HashTable, Keys, mixed
+from engine.data.hash_table import AscendingKeys, Keys, mixed
 from engine.types import Ints1d, Offsets
 
 
@@ -70,7 +70,7 @@ class GramCounts:
         return NGramVocabulary(np.sort(hashes[np.argsort(-counts, kind="stable")[:most]]), self.longest)
 
 
-def find_ngrams(ids: Ints1d, offsets: Offsets, known: HashTable, longest: int) -> list[tuple[Ints1d, Ints1d]]:
+def find_ngrams(ids: Ints1d, offsets: Offsets, known: AscendingKeys, longest: int) -> list[tuple[Ints1d, Ints1d]]:
     """(numbers of the known grams, in order, and how many each text has) for each length from 2 to `longest`.
 
     ids: (T,), offsets: (B + 1,); every text begins with [CLS]. known: the hashes of an NGramVocabulary.

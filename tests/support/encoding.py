@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.data import affixes, ngrams
 from engine.data.encoder import Encoder
-from engine.data.hash_table import HashTable
+from engine.data.hash_table import AscendingKeys
 from engine.data.pieces import pieces_of
 from engine.data.strings import DistinctStrings, strings_from, word_bounds
 from engine.data.vocabulary import Vocabulary
@@ -61,7 +61,7 @@ def learn_ngrams(ids, offsets, longest, frequency, most, parts=1):
 def add_ngrams(ids, offsets, tokens, vocabulary):
     """Each text followed by its known grams: (ids, offsets)."""
     parts, counts = [ids], [np.diff(offsets)]
-    for found, count in ngrams.find_ngrams(ids, offsets, HashTable(vocabulary.hashes), vocabulary.longest):
+    for found, count in ngrams.find_ngrams(ids, offsets, AscendingKeys(vocabulary.hashes), vocabulary.longest):
         parts.append(tokens + found)
         counts.append(count)
     return ngrams.side_by_side(parts, np.array(counts))

@@ -3,10 +3,12 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
+from engine.data import affixes
 from engine.data.affixes import AffixVocabulary, affixes_of
 from engine.data.strings import spans_of, strings_from, to_list
 from engine.data.tokenizer import train_tokenizer
@@ -35,10 +37,12 @@ def test_affixes_are_five_first_and_three_last_characters(given_words):
     """Affixes are the first five and the last three characters of longer words, however many bytes these have."""
     given_words = ["profits", "words", "wor", "", *(word.encode("utf-8", "replace").decode() for word in given_words)]
     strings = strings_from(given_words)
-    for affixes, wanted in zip(
+    for found_affixes, wanted in zip(
         affixes_of(strings), (lambda w: w[:5] if len(w) > 5 else 0, lambda w: len(w) > 3 and w[-3:])
     ):
-        found = dict(zip(affixes.words.tolist(), to_list(spans_of(strings.data, affixes.starts, affixes.ends))))
+        found = dict(
+            zip(found_affixes.words.tolist(), to_list(spans_of(strings.data, found_affixes.starts, found_affixes.ends)))
+        )
         assert found == {number: wanted(word) for number, word in enumerate(given_words) if wanted(word)}
 
 
@@ -49,12 +53,15 @@ def test_known_are_the_affixes_of_two_different_words(texts):
     assert learn_affixes(TOKENIZER, texts).known == sorted(affix for affix, count in counts.items() if count > 1)
 
 
+@pytest.mark.parametrize("few", [0, 1000])
 @examples(100)
 @given(TEXTS, TEXTS, st.integers(1, 6))
-def test_each_text_gets_the_known_affixes_within_max_tokens(texts, others, max_tokens):
-    """Each text gets the known affixes of the parts within max_tokens."""
+def test_each_text_gets_the_known_affixes_within_max_tokens(few, texts, others, max_tokens):
+    """Each text gets the known affixes of the parts within max_tokens, looked up with a table and without."""
     vocabulary = learn_affixes(TOKENIZER, texts)
-    ids, offsets = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(affixes, "FEW_WORDS", few)
+        ids, offsets = encode_affixes(vocabulary, TOKENIZER, others, max_tokens)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     expected = []
     for text in others:

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
+from engine.data import hash_table
 from engine.data import pieces as pieces_module
 from engine.data import strings as strings_module
 from engine.data.growing import FileArray, GrowingArray, GrowingLists
-from engine.data.hash_table import HashTable, mixed
+from engine.data.hash_table import AscendingKeys, HashTable, mixed
 from engine.data.pieces import pieces_of, words_of
 from engine.data.strings import DistinctStrings, hashes_of, strings_from, to_list, word_bounds
 from engine.data.tokenizer import untrained
@@ -103,6 +104,18 @@ def test_keys_have_their_numbers_however_places_collide(parts, others):
     assert HashTable(np.array(list(expected), np.uint64)).find(np.array(others, np.uint64)).tolist() == [
         expected.get(key, -1) for key in others
     ]
+
+
+@examples(60)
+@given(st.sets(st.integers(0, 2**64 - 1)), st.lists(st.integers(0, 2**64 - 1)), st.sampled_from([0, 1000]))
+def test_ascending_keys_are_found_with_a_table_and_without(known, others, few):
+    keys = np.array(sorted(known), np.uint64)
+    asked = np.array([*others, *sorted(known, reverse=True)], np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hash_table, "FEW_KEYS", few)
+        found = AscendingKeys(keys).find(asked)
+    expected = [sorted(known).index(key) if key in known else -1 for key in asked.tolist()]
+    assert found.dtype == np.int32 and found.tolist() == expected
 
 
 def test_the_smallest_keys_lie_apart():
