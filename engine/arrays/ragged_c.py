@@ -13,8 +13,7 @@ FUNCTIONS = CFile(__file__, column_sums="Fiif", segment_sums="FIIii" + "df")
 
 def is_usable(x: Any) -> bool:
     """Whether the functions compute on an array like this, two-dimensional."""
-    on_host = isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous
-    return on_host and x.ndim == 2 and FUNCTIONS.is_usable()
+    return FUNCTIONS.takes(x) and x.ndim == 2
 
 
 def column_sums(x: Floats2d) -> Floats1d:

@@ -39,6 +39,13 @@ class CFile:
         """Whether its functions can be called and are wanted. UserError where WAVE_C has no such value."""
         return mode() == "on" and current() != "equations" and not isinstance(library(self), str)
 
+    def takes(self, *arrays: Any) -> bool:
+        """Whether they are usable, and these are arrays of NumPy in float32 and C order; None is none."""
+        known = all(
+            x is None or (isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous) for x in arrays
+        )
+        return known and self.is_usable()
+
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function; it returns nothing. ValueError for an array of another dtype or not in C order."""
         kinds = zip(self.signatures[name], arguments, strict=True)

@@ -18,8 +18,7 @@ FUNCTIONS = CFile(__file__, update="IIFirr", squared_norms="IIid", update_rows="
 
 def is_usable(*arrays: Any) -> bool:
     """Whether these functions read and update arrays like these."""
-    known = all(isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous for x in arrays)
-    return known and FUNCTIONS.is_usable()
+    return FUNCTIONS.takes(*arrays)
 
 
 def update(arrays: Sequence[tuple[Floats, Floats, Floats, Floats]], betas: tuple[float, float], factors: Any) -> None:

@@ -85,7 +85,7 @@ def update(
         return update_on_device(network, optimizer, loss, cache, learning_rate, clip_norm)
     if not math.isfinite(loss):
         raise NotFinite(f"the loss is {float(loss)}", cache)
-    for parameter in optimizer.parameters.values():
+    for parameter in optimizer.parameters.values():  # zero_grad() would look for them again
         parameter.grad = None
     network.loss_backward(cache)
     norm = global_norm(optimizer.parameters)

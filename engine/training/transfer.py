@@ -53,11 +53,12 @@ def take_weights(network: Any, data: PreparedData, source: Source) -> str:
             if not same:
                 continue
             taken = taken[..., columns]
-        value = np.array(parameter.value if name.endswith(TABLES) else taken)
-        if name.endswith(TABLES):
-            both = (new < len(value)) & (old < len(taken))
-            value[new[both]] = taken[old[both]]
-        parameter.value = value
+        if not name.endswith(TABLES):
+            parameter.value = np.array(taken)
+            continue
+        parameter.value = np.array(parameter.value)
+        both = (new < len(parameter.value)) & (old < len(taken))
+        parameter.value[new[both]] = taken[old[both]]
     count = data.vocabulary.size()
     rows = f"{source.path}: {len(new):,} of {count:,} rows of the embedding and all other parameters"
     return rows if same else f"{rows} but the classifier, whose classes are others"

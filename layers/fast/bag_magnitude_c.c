@@ -107,20 +107,19 @@ static void spread(const float *x, const float *bias, const Bag *bag, const doub
     }
 }
 
-void magnitudes(const float *x, const float *bias, const int64_t *row_index, const int64_t *counts,
-                const int64_t *offsets, int64_t B, int64_t d, double *G)
+void magnitudes(const float *x, const int64_t *row_index, const int64_t *counts, const int64_t *offsets, int64_t B,
+                int64_t d, double *G)
 {
     const Bag bag = {row_index, counts, offsets, B};
-    measure(x, bias, &bag, d, G);
+    measure(x, NULL, &bag, d, G);
 }
 
 /* starts, by_text, weights: for scratch, those of ByRow. */
-void slopes(const float *x, const float *bias, const int64_t *row_index, const int64_t *counts, const int64_t *offsets,
-            int64_t B, const double *h, int64_t U, int64_t d, int64_t *starts, int64_t *by_text, double *weights,
-            float *dx)
+void slopes(const float *x, const int64_t *row_index, const int64_t *counts, const int64_t *offsets, int64_t B,
+            const double *h, int64_t U, int64_t d, int64_t *starts, int64_t *by_text, double *weights, float *dx)
 {
     const Bag bag = {row_index, counts, offsets, B};
-    spread(x, bias, &bag, h, U, d, (ByRow){starts, by_text, weights}, dx);
+    spread(x, NULL, &bag, h, U, d, (ByRow){starts, by_text, weights}, dx);
 }
 
 /* y_sk = G_sk(a)·G_tk(b) of the S segments s that `offsets` cut, each of a text t; those of text t are cuts[t] ≤ s <

@@ -19,8 +19,8 @@ from layers.equations import check_biases
 
 FUNCTIONS = CFile(
     __file__,
-    magnitudes="FFIIIiid",
-    slopes="FFIIIiDii" + "lld" + "f",
+    magnitudes="FIIIiid",
+    slopes="FIIIiDii" + "lld" + "f",
     forward="FFFFIIIIIiiiddf",
     backward="FFFFIIIIIiiiiDDFd" + "lld" + "ff",
 )
@@ -40,10 +40,7 @@ class Cache(NamedTuple):
 
 def is_usable(*arrays: Any) -> bool:
     """Whether these functions compute on arrays like these; None is none."""
-    known = all(
-        x is None or (isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous) for x in arrays
-    )
-    return known and FUNCTIONS.is_usable()
+    return FUNCTIONS.takes(*arrays)
 
 
 def supports(
@@ -108,16 +105,16 @@ def check_bag(bag: Bag, rows: int) -> None:
         raise ValueError(f"counts: expected {entries}, got {len(bag.counts)}")
 
 
-def magnitudes(x: Floats2d, bag: Bag, bias: Floats1d | None = None) -> Floats2d:
-    """x: (U, d), bias: (d,), added to every row → G: (B, d) float64."""
+def magnitudes(x: Floats2d, bag: Bag) -> Floats2d:
+    """x: (U, d) → G: (B, d) float64."""
     check_bag(bag, len(x))
     G = np.empty((len(bag.offsets) - 1, x.shape[1]))
-    FUNCTIONS.call("magnitudes", x, bias, *bag[:3], *G.shape, G)
+    FUNCTIONS.call("magnitudes", x, *bag[:3], *G.shape, G)
     return G
 
 
-def slopes(x: Floats2d, h: Floats2d, bag: Bag, bias: Floats1d | None = None) -> Floats2d:
-    """x: (U, d), bias: (d,), added to every row, h: (B, d) float64 → dx: (U, d)."""
+def slopes(x: Floats2d, h: Floats2d, bag: Bag) -> Floats2d:
+    """x: (U, d), h: (B, d) float64 → dx: (U, d)."""
     dx, h = np.empty_like(x), np.ascontiguousarray(h, np.float64)
-    FUNCTIONS.call("slopes", x, bias, *bag[:3], len(h), h, *x.shape, *scratch_of(bag, len(x)), dx)
+    FUNCTIONS.call("slopes", x, *bag[:3], len(h), h, *x.shape, *scratch_of(bag, len(x)), dx)
     return dx

@@ -32,10 +32,8 @@ def supports(
     residual_rows: Ints1d | None = None,
 ) -> bool:
     """Whether these functions compute this. The equation reports what is wrong with wrong arguments."""
-    arrays = (x, gain, bias) if residual is None else (x, gain, bias, residual)
-    on_host = all(isinstance(y, np.ndarray) and y.dtype == np.float32 and y.flags.c_contiguous for y in arrays)
     indices = all(rows is None or getattr(rows, "dtype", None) == np.int64 for rows in (x_rows, residual_rows))
-    return on_host and indices and x.ndim == 2 and x.shape[1] > 0 and FUNCTIONS.is_usable()
+    return indices and FUNCTIONS.takes(x, gain, bias, residual) and x.ndim == 2 and x.shape[1] > 0
 
 
 def forward(

@@ -44,8 +44,7 @@ def supports(
 ) -> bool:
     """Whether these functions compute this. The equation reports what is wrong with wrong arguments."""
     known = scope == "dimension" and operation in OPERATIONS and readout in READOUTS
-    on_host = all(isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous for x in (a, b))
-    return known and on_host and FUNCTIONS.is_usable()
+    return known and FUNCTIONS.takes(a, b)
 
 
 def forward(

@@ -8,11 +8,12 @@ from engine.support.implementation import current
 from layers.fast import FUNCTIONS
 from layers.networks.both_operations import BothOperations, configs_of_operations
 from layers.networks.checked_wave_network import CheckedWaveNetwork
-from layers.networks.configs import DEFAULTS, PRESETS, TransformerConfig, WaveNetworkConfig
+from layers.networks.configs import TransformerConfig, WaveNetworkConfig
 from layers.networks.heads import HeadsWaveNetwork, head_seed
 from layers.networks.linear_heads import LinearClassifier, WithLinearHeads
 from layers.networks.planned_heads import CheckedHeadsNetwork, PlannedHeadsNetwork
 from layers.networks.planned_wave_network import PlannedWaveNetwork
+from layers.networks.presets import DEFAULTS, PRESETS
 from layers.networks.search_space import FIRST_POINTS, SEARCH_SPACE
 from layers.networks.text_classifier import TextClassifier
 from layers.networks.transformer import Transformer

@@ -7,7 +7,7 @@ row, so that other presets can be led to it. What decides which epoch and which 
 
 from typing import Any
 
-from layers.networks.configs import ACCURATE
+from layers.networks.presets import ACCURATE
 
 # Where epochs change, the step budget changes by the same factor.
 SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {

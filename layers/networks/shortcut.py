@@ -44,7 +44,7 @@ def left_out(tokens: DistinctTokens, rate: float, rng: Any) -> DistinctTokens:
 
 
 class CountedTokens(Part):
-    """What training texts tell of tokens: the counts that log-count ratios are made of, of V token ids and C classes.
+    """The counts of labelled training texts that log-count ratios are made of, of V token ids and C classes.
 
     counts: (V, C + 1) int32, of the training texts that hold a token those with each label, and last all of them;
     shares: (C,) float64, of each class. Zero until learn(), and so are the ratios. Tokens without counts are in no sum.

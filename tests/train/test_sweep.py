@@ -15,7 +15,7 @@ from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
 from engine.sweep.run import default_jobs
 from engine.training.run_directory import locked
-from layers.networks.configs import DEFAULTS
+from layers.networks.presets import DEFAULTS
 from tests.support.paths import ROOT
 from tests.support.sweep_jobs import processes_of
 from tests.support.sweep_runs import start, wait_for, weights

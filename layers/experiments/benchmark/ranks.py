@@ -23,7 +23,8 @@ from engine.training.step import update
 from layers.experiments.benchmark.contestants import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY
 from layers.experiments.benchmark.workloads import CLASSES, VOCABULARY, random_rows, random_texts
 from layers.networks import PlannedWaveNetwork
-from layers.networks.configs import PRESETS, WaveNetworkConfig
+from layers.networks.configs import WaveNetworkConfig
+from layers.networks.presets import PRESETS
 
 WORKLOADS = {f"{preset}_{size}": (preset, size) for preset in ("paper", "recommended") for size in (64, 512)}
 STEPS = 2  # in a turn

@@ -19,7 +19,8 @@ from engine.data.tokenizer import train_tokenizer
 from engine.data.vocabulary import Vocabulary
 from engine.types import Ints1d
 from layers.networks import PlannedWaveNetwork as WaveNetwork
-from layers.networks.configs import PRESETS, WaveNetworkConfig
+from layers.networks.configs import WaveNetworkConfig
+from layers.networks.presets import PRESETS
 from layers.wave import OPERATIONS
 
 VOCABULARY = 30_522  # rows of the embedding table: BERT's

@@ -14,7 +14,7 @@ from engine.training.run_settings import build_settings
 from layers.experiments.benchmark import workloads
 from layers.experiments.benchmark.workloads import CLASSES, word_ids
 from layers.networks import CONFIGS, Transformer, TransformerConfig, WaveNetwork, WaveNetworkConfig, build_network
-from layers.networks.configs import PRESETS
+from layers.networks.presets import PRESETS
 
 # The papers' network without positions, of which there would have to be one for each token of the longest text.
 WAVE = {**PRESETS["paper-text"], "model": "wave", "position_encoding": "none", "wave_residual": True}

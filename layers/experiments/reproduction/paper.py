@@ -15,7 +15,7 @@ from engine.support.settings import Settings
 from engine.sweep.results import mean_and_spread
 from engine.training.run_settings import build_settings
 from layers.networks import CONFIGS, build_network
-from layers.networks.configs import PRESETS
+from layers.networks.presets import PRESETS
 
 TABLE1 = {("ag_news", "interference"): 90.36, ("ag_news", "modulation"): 91.29}
 TABLE2 = {

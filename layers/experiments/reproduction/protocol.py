@@ -20,7 +20,7 @@ from engine.training.config import TrainingConfig
 from engine.training.run_settings import FILE_FIELDS, RunSettings, build_settings
 from layers.experiments.study.plan import sizes
 from layers.networks import CONFIGS
-from layers.networks.configs import PRESETS
+from layers.networks.presets import PRESETS
 
 FILE = "reproduction.toml"
 BATCHES = 500  # of the convergence runs

@@ -4,7 +4,7 @@ import pytest
 
 from engine.training.run_settings import Choices
 from layers.networks import CONFIGS
-from layers.networks.configs import DEFAULTS, PRESETS
+from layers.networks.presets import DEFAULTS, PRESETS
 
 
 @pytest.fixture

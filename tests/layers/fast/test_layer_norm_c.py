@@ -34,7 +34,7 @@ FORMS = ["", "residual", "x_rows", "x_rows residual", "residual residual_rows", 
 @given(SEEDS, st.sampled_from([0, 1, 7]), st.sampled_from([1, 2, 15, 16, 17, 70]), st.sampled_from(FORMS))
 @examples(100)
 def test_both_directions_are_the_equation_in_float64(seed, rows, columns, form):
-    """Of the sum as float32 has it; every result rounded once, where nothing cancels."""
+    """For the sum as float32 has it; every result rounded once, where nothing cancels."""
     dy, given_arguments = case(seed, rows, columns, form)
     x, gain, bias, epsilon, residual, x_rows, residual_rows = given_arguments
     total = x if x_rows is None else x[x_rows]

@@ -5,9 +5,6 @@ import pytest
 
 from engine.gradcheck import assert_gradients
 from engine.support.errors import UserError
-from engine.support.implementation import using
-from engine.training.adamw import AdamW
-from engine.training.step import update
 from layers.networks import WaveNetworkConfig, build_network
 from layers.networks.both_operations import BothOperations
 from layers.networks.text_classifier import example_batch
@@ -74,25 +71,6 @@ def test_no_two_networks_start_from_the_same_numbers():
     assert len({np.ascontiguousarray(table).tobytes() for table in tables}) == 5
     single = build_network(WaveNetworkConfig(dimension=4), VOCABULARY, CLASSES, 3)
     assert np.array_equal(tables[0], single.embedding.table.value)
-
-
-@pytest.mark.parametrize("implementation", ["equations", "fast", "check"])
-def test_it_takes_a_step_in_every_implementation(implementation):
-    with using(implementation):
-        config = WaveNetworkConfig(dimension=4, hidden=5, char_heads=1, other_heads=1, token_dropout=0.3)
-        network = build_network(config, VOCABULARY, CLASSES, 3, first_char_ngram=WORDS)
-        before = {name: p.value.copy() for name, p in network.parameters().items()}
-        update(network, AdamW(network.parameters()), batch_for({}), np.random.default_rng(0), 0.01, 1.0)
-    assert all((before[n] != p.value).any() for n, p in network.parameters().items() if not n.endswith("table"))
-
-
-def test_what_is_prepared_ahead_gives_the_same_bits():
-    network, batch = network_of(char_heads=1, other_heads=1, token_dropout=0.5), batch_for({})
-    losses = []
-    for ahead in (False, True):
-        rng = np.random.default_rng(4)
-        losses.append(network.loss_forward(network.prepared(batch, rng) if ahead else batch, True, rng)[0])
-    assert losses[0] == losses[1]
 
 
 def test_an_operation_without_another_one_is_refused():

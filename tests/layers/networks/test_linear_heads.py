@@ -5,7 +5,6 @@ import pytest
 
 from engine.arrays.ragged import RaggedBatch
 from engine.gradcheck import assert_gradients
-from engine.support.implementation import using
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import WaveNetworkConfig, build_network
@@ -94,17 +93,6 @@ def test_character_ngrams_have_no_counts_where_no_heads_are_theirs():
     assert counts[:WORDS].any() and not counts[WORDS:].any()
 
 
-@pytest.mark.parametrize("implementation", ["equations", "fast", "check"])
-def test_it_takes_a_step_in_every_implementation(implementation):
-    with using(implementation):
-        config = WaveNetworkConfig(dimension=4, hidden=5, char_heads=1, linear_heads=1, token_dropout=0.3)
-        network = build_network(config, VOCABULARY, CLASSES, 3, first_char_ngram=WORDS)
-        network.learn_counts(batch_for({}, 5))
-        before = {name: p.value.copy() for name, p in network.parameters().items()}
-        update(network, AdamW(network.parameters()), batch_for({}), np.random.default_rng(0), 0.01, 1.0)
-    assert all((before[n] != p.value).any() for n, p in network.parameters().items() if not n.endswith("table"))
-
-
 def test_only_rows_of_the_batch_move():
     network = network_of(np.float32, linear_heads=1)
     weights = network.linear.ratios.weights
@@ -112,15 +100,6 @@ def test_only_rows_of_the_batch_move():
     batch = RaggedBatch(np.array([1, 2, 1]), np.array([0, 3]), np.array([0]))
     update(network, AdamW(network.parameters()), batch, np.random.default_rng(0), 0.01, 1.0)
     assert (weights.value != before).any(axis=1).tolist() == [i in (1, 2) for i in range(VOCABULARY)]
-
-
-def test_what_is_prepared_ahead_gives_the_same_bits():
-    network, batch = network_of(char_heads=1, linear_heads=1, token_dropout=0.5), batch_for({})
-    losses = []
-    for ahead in (False, True):
-        rng = np.random.default_rng(4)
-        losses.append(network.loss_forward(network.prepared(batch, rng) if ahead else batch, True, rng)[0])
-    assert losses[0] == losses[1]
 
 
 def test_the_table_beside_it_takes_word_vectors():

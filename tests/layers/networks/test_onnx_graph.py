@@ -12,8 +12,9 @@ from engine.arrays.bag import distinct_tokens, merge_repeats  # noqa: E402
 from engine.arrays.ragged import RaggedBatch  # noqa: E402
 from engine.support.errors import UserError  # noqa: E402
 from layers.networks import Transformer, TransformerConfig, WaveNetwork, build_network  # noqa: E402
-from layers.networks.configs import ACTIVATIONS, BLOCK_FORMS, LEVELS, PRESETS, VARIANTS, WaveNetworkConfig  # noqa: E402
+from layers.networks.configs import ACTIVATIONS, BLOCK_FORMS, LEVELS, VARIANTS, WaveNetworkConfig  # noqa: E402
 from layers.networks.onnx_graph import input_sizes, onnx_model  # noqa: E402
+from layers.networks.presets import PRESETS  # noqa: E402
 from layers.networks.text_classifier import example_batch  # noqa: E402
 from layers.standard.pooling import POOLINGS  # noqa: E402
 from layers.standard.position_encoding import POSITION_ENCODINGS  # noqa: E402

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from layers.networks import CONFIGS
-from layers.networks.configs import DEFAULTS, PRESETS
+from layers.networks.presets import DEFAULTS, PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

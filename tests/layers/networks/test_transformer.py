@@ -12,7 +12,7 @@ from engine.support.errors import UserError
 from engine.training.adamw import AdamW
 from engine.training.step import update
 from layers.networks import Transformer, TransformerConfig, build_network
-from layers.networks.configs import PRESETS
+from layers.networks.presets import PRESETS
 from layers.networks.text_classifier import example_batch
 from tests.support.layer_laws import SEEDS, examples
 from tests.support.small_networks import gradient_report, stirred

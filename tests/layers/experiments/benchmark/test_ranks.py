@@ -5,7 +5,7 @@ import pytest
 import train
 from layers.experiments.benchmark import ranks as ranks_module
 from layers.experiments.benchmark.ranks import as_table, link, measured
-from layers.networks.configs import PRESETS
+from layers.networks.presets import PRESETS
 from tests.support.thread_ranks import on_ranks
 
 

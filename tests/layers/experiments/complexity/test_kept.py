@@ -1,4 +1,4 @@
-"""What networks keep for backward is what the equation book says, to the byte, by NumPy; and by functions in C."""
+"""Networks keep for backward the bytes that the equation book says, by NumPy and by functions in C."""
 
 import pytest
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from layers.experiments.complexity import MODELS, batch_of, build, config_of
-from layers.networks.configs import PRESETS
 from layers.networks.costs import mixing_flops, step_flops
+from layers.networks.presets import PRESETS
 
 
 def test_models_are_their_presets_without_dropout():
