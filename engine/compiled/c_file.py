@@ -20,7 +20,9 @@ VARIABLE, MODES = "WAVE_C", ("on", "off")
 COMPILED = "compiled"
 # The letters of a signature: numbers, and arrays (or None for a null pointer) of a dtype; small ones are written to.
 NUMBERS = {"i": ctypes.c_int64, "r": ctypes.c_float, "R": ctypes.c_double}
-ARRAYS = {letter: np.dtype(kind) for letters, kind in (("Ff", "f4"), ("Dd", "f8"), ("Il", "i8")) for letter in letters}
+KINDS = (("Ff", "f4"), ("Dd", "f8"), ("Il", "i8"), ("Nn", "i4"))
+ARRAYS = {letter: np.dtype(kind) for letters, kind in KINDS for letter in letters}
+FLOAT32 = np.dtype(np.float32)
 NOTHING = ctypes.c_char * 0
 
 files: "list[CFile]" = []  # every .c file whose Python file has been imported
@@ -41,10 +43,10 @@ class CFile:
 
     def takes(self, *arrays: Any) -> bool:
         """Whether they are usable, and these are arrays of NumPy in float32 and C order; None is none."""
-        known = all(
-            x is None or (isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous) for x in arrays
-        )
-        return known and self.is_usable()
+        for x in arrays:
+            if x is not None and not (isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous):
+                return False
+        return self.is_usable()
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function; it returns nothing. ValueError for an array of another dtype or not in C order."""

@@ -44,7 +44,7 @@ def settings_at(settings: RunSettings, point: Point, network_classes: NetworkCla
 class Space:
     """The points around a starting point, each handed out once.
 
-    rows: of rows_for(). fits: whether the settings of a point can be trained. first: points to begin with, of which
+    rows: of rows_for(). fits: whether the settings of a point can be trained. first: points to be tried first, of which
     the changes that rows lack are left out.
     """
 
@@ -62,11 +62,14 @@ class Space:
         ]
         self.generator = random_generator(seed, AUTOTUNE_STREAM)
         self.seen: list[Point] = [{}]
-        self.single = self.single_changes()
+        self.single: Iterator[Point] = self.single_changes()
+
+    def first_points(self) -> Iterator[Point]:
+        """The points to be tried first."""
+        yield from self.new(iter(self.first))
 
     def single_changes(self) -> Iterator[Point]:
-        """The first points, and those that change one field: the first value of each row, then the second ones, …"""
-        yield from self.first
+        """The points that change one field: the first value of each row, then the second ones, …"""
         for place in range(max(map(len, self.rows.values()), default=0)):
             yield from ({name: values[place]} for name, values in self.rows.items() if place < len(values))
 
@@ -76,8 +79,8 @@ class Space:
         Fewer where hardly any are left.
         """
         found: list[Point] = []
-        if not centre and len(self.seen) == 1:
-            found = [point for _, point in zip(range(count), self.new(self.single))]
+        if not centre:
+            found, self.single = [point for _, point in zip(range(count), self.new(self.single))], iter(())
         drawn = (self.changed(centre) for _ in range(TRIES))
         return found + [point for _, point in zip(range(count - len(found)), self.new(drawn))]
 

@@ -11,6 +11,7 @@ from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.sweep.autotune_clock import TimedLauncher
 from engine.sweep.autotune_search import (
+    ALONE,
     SPLITS,
     START_TRIALS,
     THIRD,
@@ -20,6 +21,7 @@ from engine.sweep.autotune_search import (
     Trial,
     trials_of,
     width_within,
+    widths_after,
 )
 from engine.sweep.autotune_space import settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
@@ -135,9 +137,12 @@ class Trainings:
         write_json(self.folder / RECORD, self.record)
 
     def margin(self, best: Best) -> float:
-        """Half a standard error of the mean score of the best point, over the validation texts of all splits."""
-        share, texts = mean(best.scores), self.known[1]["texts"] * SPLITS
-        return 0.5 * math.sqrt(share * (1 - share) / texts)
+        """A standard error of the mean score of the best point, over the validation texts of its splits.
+
+        The more points are compared, the luckier is the best of them: half of it let searches end with worse ones.
+        """
+        share, texts = mean(best.scores), self.known[1]["texts"] * len(best.scores)
+        return math.sqrt(share * (1 - share) / texts)
 
     def width(self, last: int) -> int:
         """The width of the next round, 0 for none: as recorded, else as the trainings or the time left allow."""
@@ -156,11 +161,16 @@ class Trainings:
     def width_in_time(self, last: int) -> int:
         """The width of the next round where a time is given."""
         narrow = self.record["widths"].count(WIDTHS[-1])
-        fitting = (width for width in WIDTHS if width <= last and self.round_seconds(width) <= self.left())
+        fitting = (width for width in widths_after(last) if self.round_seconds(width) <= self.left())
         return next(fitting, 0) if narrow < MOST_NARROW else 0
 
     def round_seconds(self, width: int) -> float:
-        """The seconds that a round will take: a training takes those of the first, its steps a share of them."""
+        """The seconds that a round will take: a training takes those of the first, its steps a share of them.
+
+        A full training of one point takes as long as the longest before it.
+        """
+        if width == ALONE:
+            return max(self.full())
         first = self.known[1]
         around = max(self.full()) - first["training_seconds"]
         seconds, left = 0.0, width

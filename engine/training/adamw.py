@@ -136,13 +136,14 @@ class AdamW:
         """Update the rows of a RowSparse gradient, which are unique, after the steps that they missed."""
         t, rows, tables = int(state["t"]), grad.rows, (parameter.value, state["m"], state["v"])
         betas = self.beta1, self.beta2
-        rest = rest_of(gather_rows(state["last"], rows), t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
         factors = self.factors(t, learning_rate, scale, decay)
         if adamw_c.is_usable(*tables, grad.values):
-            adamw_c.update_rows(tables, rows, grad.values, rest, factors)
+            adamw_c.update_rows(tables, rows, grad.values, state, betas, self.epsilon, factors)
         else:
+            last = gather_rows(state["last"], rows)
+            rest = rest_of(last, t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
             self.update_gathered(tables, rows, grad.values, rest, factors)
-        state["last"][rows] = t
+            state["last"][rows] = t
         record_step(state, learning_rate, decay, *betas)
 
     def update_gathered(

@@ -57,26 +57,32 @@ static void fetch(const float *row, int64_t d)
         __builtin_prefetch(row + k, 1);
 }
 
-/* value, m, v: tables of rows of d numbers. rows: (R,), grad: (R, d), shrink … of_v: (R,), see Rest in
-   adamw_lazy_rows.py. First the operations of take_missed_steps(), then those of a step. */
+/* value, m, v: tables of rows of d numbers. rows: (R,), grad: (R, d). last: of each row of the tables the step at which
+   it was last touched, now before. missed, faded_m, faded_v: sums of missed steps and powers of both betas, see rest_of()
+   in adamw_lazy_rows.py, from which of a row move, epsilon, of_m and of_v are taken; shrink: (R,), NULL for 1. First the
+   operations of take_missed_steps(), then those of a step. */
 void update_rows(float *restrict value, float *restrict m, float *restrict v, const int64_t *restrict rows,
-                 const float *restrict grad, int64_t R, int64_t d, const float *restrict shrink,
-                 const float *restrict move, const float *restrict epsilon, const float *restrict of_m,
-                 const float *restrict of_v, float of_grad, float of_scaled, float epsilon_now, float rate, float kept)
+                 const float *restrict grad, int64_t R, int64_t d, int32_t *restrict last,
+                 const double *restrict missed, const double *restrict faded_m, const double *restrict faded_v,
+                 const float *restrict shrink, int64_t now, double epsilon, float of_grad, float of_scaled,
+                 float epsilon_now, float rate, float kept)
 {
     for (int64_t i = 0; i < R; i++) {
-        const int64_t first = rows[i] * d;
+        const int64_t first = rows[i] * d, before = last[rows[i]], absent = now - before;
         if (i + AHEAD < R) {
             const int64_t next = rows[i + AHEAD] * d;
             fetch(value + next, d);
             fetch(m + next, d);
             fetch(v + next, d);
         }
+        const float move = (float)missed[before], weighed = (float)(epsilon * sqrt(1 - faded_v[before + 1]));
+        const float stays = shrink ? shrink[i] : 1;
         float *weights = value + first;
         const float *means = m + first, *squares = v + first;
         for (int64_t k = 0; k < d; k++)
-            weights[k] = weights[k] * shrink[i] - means[k] / (sqrtf(squares[k]) + epsilon[i]) * move[i];
-        step(weights, m + first, v + first, grad + i * d, d, of_m[i], of_v[i], of_grad, of_scaled, epsilon_now, rate,
-             kept);
+            weights[k] = weights[k] * stays - means[k] / (sqrtf(squares[k]) + weighed) * move;
+        step(weights, m + first, v + first, grad + i * d, d, (float)faded_m[absent], (float)faded_v[absent], of_grad,
+             of_scaled, epsilon_now, rate, kept);
+        last[rows[i]] = (int32_t)now;
     }
 }

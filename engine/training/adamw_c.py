@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.c_file import CFile, pointer
+from engine.training.adamw_lazy_rows import powers, shrink_of
 from engine.types import Floats, Floats2d, Ints1d
 
-FUNCTIONS = CFile(__file__, update="IIFirr", squared_norms="IIid", update_rows="fffIFii" + "FFFFF" + "rrrrr")
+FUNCTIONS = CFile(__file__, update="IIFirr", squared_norms="IIid", update_rows="fffIFii" + "nDDDF" + "iR" + "rrrrr")
 
 
 def is_usable(*arrays: Any) -> bool:
@@ -37,11 +38,21 @@ def global_norm(grads: Sequence[Floats]) -> float:
 
 
 def update_rows(
-    tables: tuple[Floats2d, Floats2d, Floats2d], rows: Ints1d, grad: Floats2d, rest: Any, factors: Any
+    tables: tuple[Floats2d, Floats2d, Floats2d],
+    rows: Ints1d,
+    grad: Floats2d,
+    state: dict[str, Any],
+    betas: tuple[float, float],
+    epsilon: float,
+    factors: Any,
 ) -> None:
     """Update the different rows (R,) of the tables (value, m, v), in place, after the steps that they missed.
 
-    grad: (R, d); rest: a Rest of adamw_lazy_rows.py; factors: the Factors of adamw.py.
+    grad: (R, d); state: that of the table, whose t is the step and whose last is brought up to it; factors: the
+    Factors of adamw.py.
     """
-    rows = np.ascontiguousarray(rows, np.int64)
-    FUNCTIONS.call("update_rows", *tables, rows, grad, *grad.shape, *rest, *factors)
+    rows, t = np.ascontiguousarray(rows, np.int64), int(state["t"])
+    faded = [powers(beta, t + 1) for beta in betas]
+    shrink = shrink_of(state["last"][rows], t - 1, state).astype(np.float32) if state["shrunk"][t - 1] else None
+    given = (state["last"], state["missed"], *faded, shrink)
+    FUNCTIONS.call("update_rows", *tables, rows, grad, *grad.shape, *given, t, epsilon, *factors)

@@ -31,7 +31,7 @@ def record_step(state: dict[str, Any], learning_rate: float, decay: float, beta1
     missed, shrunk = state["missed"], state["shrunk"] = with_room(state["missed"], t), with_room(state["shrunk"], t)
     reach, factor, ratio = reach_of(t, learning_rate, beta1, beta2)
     if reach:
-        missed[t - reach : t] += factor * ratio ** array_module(missed).arange(reach, 0, -1)
+        missed[t - reach : t] += factor * array_module(missed).asarray(powers(ratio, reach + 1)[reach:0:-1])
     shrunk[t] = shrunk[t - 1] + np.log1p(-learning_rate * decay)
 
 
@@ -81,13 +81,20 @@ def rest_of(
     state: that of the table, with its record. ahead: m and v fade by so many steps more.
     """
     xp = array_module(last)
-    missed, shrunk = xp.asarray(state["missed"]), xp.asarray(state["shrunk"])
-    shrink = xp.exp(float(shrunk[until]) - shrunk[last])
+    missed, shrink = xp.asarray(state["missed"]), shrink_of(last, until, state)
     # ε weighs as much as in the first step missed: sqrt(v/(1 − β₂ⁱ)) + ε = (sqrt(v) + ε·sqrt(1 − β₂ⁱ))/sqrt(1 − β₂ⁱ).
     weighed = epsilon * xp.sqrt(1 - xp.asarray(powers(beta2, until + 2))[last + 1])
     absent = until + ahead - last
     of_m, of_v = (xp.asarray(powers(beta, until + ahead + 1))[absent] for beta in (beta1, beta2))
     return Rest(*(factor.astype(dtype) for factor in (shrink, missed[last], weighed, of_m, of_v)))
+
+
+def shrink_of(last: Ints2d, until: int, state: dict[str, Any]) -> Floats2d:
+    """The product of 1 − ηᵢλ over the steps last < i ≤ until, in float64."""
+    xp = array_module(last)
+    shrunk = xp.asarray(state["shrunk"])
+    shrink: Floats2d = xp.exp(float(shrunk[until]) - shrunk[last])
+    return shrink
 
 
 def powers(base: float, count: int) -> Floats1d:

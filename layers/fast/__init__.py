@@ -30,6 +30,7 @@ from layers.fast import (
     layer_norm_c,
     layer_norm_cuda,
     sigmoid_cross_entropy_cuda,
+    softmax_cross_entropy_c,
     softmax_cross_entropy_cuda,
     wave_pair_c,
     wave_pair_cpu,
@@ -68,7 +69,7 @@ TABLE: dict[str, list[Implementation]] = {
     "layer_norm_sum": [by_kernels(layer_norm_cuda), on_host(layer_norm_c)],
     "feed_forward": [by_kernels(feed_forward_cuda)],
     "gelu": [by_kernels(gelu_cuda)],
-    "softmax_cross_entropy": [by_kernels(softmax_cross_entropy_cuda)],
+    "softmax_cross_entropy": [by_kernels(softmax_cross_entropy_cuda), on_host(softmax_cross_entropy_c)],
     "sigmoid_cross_entropy": [by_kernels(sigmoid_cross_entropy_cuda)],
 }
 

@@ -86,11 +86,11 @@ def command_in(text, head):
 def test_a_search_keeps_an_ordinary_run(tmp_path, options, run):
     """It is the one that the printed command trains, to the bit."""
     folder = tmp_path / "search"
-    code, out, err = run(*options, "--trials", "7", "--output", folder)
+    code, out, err = run(*options, "--trials", "9", "--output", folder)
     assert code == 0, err
-    assert "trial 7: full, " in out and "7 trainings, " in out and "test accuracy" in out
+    assert "trial 9: full, " in out and "9 trainings, " in out and "test accuracy" in out
     assert sorted(path.name for path in folder.iterdir()) == ["autotune.json", "best", "logs"]
-    assert sorted(path.name for path in (folder / "logs").iterdir()) == [f"{n}.log" for n in range(1, 8)]
+    assert sorted(path.name for path in (folder / "logs").iterdir()) == [f"{n}.log" for n in range(1, 10)]
     assert run(*command_in(out, "by hand: "), "--output", tmp_path / "hand")[0] == 0
     assert weights(folder / "best") == weights(tmp_path / "hand")
     assert run("predict", folder / "best", "ball goal")[1].startswith("sport")
@@ -149,10 +149,10 @@ def test_a_search_repeats_and_continues(tmp_path, learned, run, here, monkeypatc
 def test_the_test_texts_are_measured_once(tmp_path, options, run, here, monkeypatch):
     measured, evaluate = [], session.evaluate
     monkeypatch.setattr(session, "evaluate", lambda *given, **more: measured.append(1) or evaluate(*given, **more))
-    code, out, err = run(*options, "--trials", "7", "--output", tmp_path / "s", "--json")
-    assert code == 0 and len(measured) == 1 and len(here) == 7, err
+    code, out, err = run(*options, "--trials", "9", "--output", tmp_path / "s", "--json")
+    assert code == 0 and len(measured) == 1 and len(here) == 9, err
     result = json.loads(out)
-    assert result["result"]["test_accuracy"] is not None and len(result["trials"]) == 7
+    assert result["result"]["test_accuracy"] is not None and len(result["trials"]) == 9
     assert all(one["validation"] is not None for one in result["trials"])
 
 

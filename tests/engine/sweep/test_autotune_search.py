@@ -148,3 +148,36 @@ def test_a_margin_keeps_the_start():
             Space(ROWS, 0, lambda point: True), trainer.train, trainer.width, lambda best, margin=margin: margin
         )
         assert best.point == kept
+
+
+def with_first(score, trials, **more):
+    """(best, trainer) of a search in which two points are tried first."""
+    trainer = Trainer(score, trials, **more)
+    space = Space(ROWS, 0, lambda point: True, [{"a": 2, "b": "x"}, {"c": True}])
+    return search(space, trainer.train, trainer.width, lambda best: 0.3), trainer
+
+
+def test_first_points_are_trained_in_full_and_need_no_margin():
+    """The best of them is the centre of the first round."""
+    scores = {"a": 0.2, "b": 0.0, "c": 0.1}
+    best, trainer = with_first(lambda point, share, split: sum(scores.get(name, -1) for name in point), 20)
+    assert best == ({"a": 2, "b": "x"}, [0.2, 0.2])
+    assert [(trial.point, trial.share, trial.split) for trial in trainer.done[2:6]] == [
+        *[({"a": 2, "b": "x"}, 1, split) for split in range(SPLITS)],
+        *[({"c": True}, 1, split) for split in range(SPLITS)],
+    ]
+    assert trainer.widths == [1, 1, 1, 1, 9] and not any(len(trial.point) == 1 for trial in trainer.done[6:9])
+
+
+@pytest.mark.parametrize("stop", [{"trials": 3}, {"trials": 30, "stop_at": 3}])
+@pytest.mark.parametrize("score, kept", [(0.9, {}), (1.1, {"a": 2, "b": "x"})])
+def test_a_first_point_is_judged_by_the_splits_that_it_has(stop, score, kept):
+    """Against the same splits of the start, here 1.0 and then 5.0."""
+    best, trainer = with_first(lambda point, share, split: score if point else (1.0, 5.0)[split], **stop)
+    assert best.point == kept and len(trainer.done) == 3
+
+
+@pytest.mark.parametrize("stop", [{"trials": 2}, {"trials": 30, "stop_at": 2}])
+def test_without_time_for_a_first_point_the_start_is_kept(stop):
+    best, trainer = with_first(lambda point, share, split: float(bool(point)), **stop)
+    assert best.point == {} and len(trainer.done) == 2

@@ -36,12 +36,12 @@ def test_a_change_can_lead_back_to_the_start():
     assert {"b": "x"} in found and {"a": 1} in found and len(found) == 4
 
 
-def test_first_points_come_first_without_what_rows_lack():
-    """Nor again later; one of which nothing is left is the start."""
+def test_first_points_lack_what_rows_lack():
+    """One of which nothing is left is the start; none is handed out again later."""
     first = [{"b": "x", "a": 2, "z": 1}, {"c": False}, {"a": 1}, {"d": 0.7, "c": True}]
-    points = Space(ROWS, 0, lambda point: True, first).points(8, {})
-    assert points[:3] == [{"a": 2, "b": "x"}, {"a": 1}, {"c": True}]
-    assert points[3:] == [{"b": "x"}, {"d": 0.1}, {"a": 2}, {"b": "y"}, {"d": 0.2}]
+    space = Space(ROWS, 0, lambda point: True, first)
+    assert list(space.first_points()) == [{"a": 2, "b": "x"}, {"a": 1}, {"c": True}]
+    assert space.points(5, {}) == [{"b": "x"}, {"d": 0.1}, {"a": 2}, {"b": "y"}, {"d": 0.2}]
 
 
 def test_rows_leave_out_what_is_given_or_unknown(choices):

@@ -137,7 +137,21 @@ def test_rounds_are_those_of_a_number_of_trainings(make):
     assert (trainings.planned, trainings.completed) == (21, 2)
 
 
-def test_the_margin_is_half_a_standard_error(make):
+def test_the_margin_is_a_standard_error(make):
     trainings, _ = make(trials=9)
     trainings.train(FULL)
-    assert trainings.margin(Best({}, [0.8, 0.6])) == pytest.approx(0.5 * math.sqrt(0.7 * 0.3 / 100))
+    assert trainings.margin(Best({}, [0.8, 0.6])) == pytest.approx(math.sqrt(0.7 * 0.3 / 100))
+    assert trainings.margin(Best({}, [0.8])) == pytest.approx(math.sqrt(0.8 * 0.2 / 50))
+
+
+def test_a_first_point_needs_the_time_of_the_longest_training_twice(make):
+    """Once for itself, once for the run that is kept; of a number of trainings it takes one."""
+    for left, width in ((1.9, 0), (2.1, 1)):
+        trainings, _ = make(seconds=4 + 2 + left)
+        trainings.train(FULL)
+        assert trainings.width(1) == width and trainings.record["widths"] == [1] * width
+    trainings, _ = make(trials=3)
+    trainings.train(FULL)
+    assert [trainings.width(1), trainings.width(1)] == [1, 0] and trainings.completed == 2
+    trainings.train([Trial({"ngrams": 3}, 1.0, 0)])
+    assert trainings.completed == 3

@@ -43,7 +43,8 @@ def test_interference(small, length, in_c, monkeypatch):
     if in_c and not wave_pair_c.FUNCTIONS.is_usable():
         pytest.skip("no C compiler")
     rows = B * length * (12 * D + 8)
-    own = B * length * (24 if in_c else 12 * D)  # both norms of the others, and y; of layer norm float64, not x̂
+    # Both norms of the others, and y; of layer norm float64, not x̂, and of the loss log p of the labels.
+    own = B * (24 * length + 8) if in_c else B * length * 12 * D
     assert kept("interference", length) == rows + own + of_entries(length) + of_texts(1)
 
 
