@@ -102,7 +102,10 @@ def blas_threads(count: int) -> AbstractContextManager[Any]:
     Small products gain little from threads, and lose several times over where another program needs a core: BLAS's
     threads wait for each other in a loop. Where the BLAS cannot be told (Accelerate on a Mac), nothing changes.
     """
-    limits: AbstractContextManager[Any] = known_blas().limit(limits=count or None, user_api="blas")
+    blas = [library for library in known_blas().lib_controllers if library.user_api == "blas"]
+    if not count or all(library.num_threads == count for library in blas):
+        return contextlib.nullcontext()
+    limits: AbstractContextManager[Any] = known_blas().limit(limits=count, user_api="blas")
     return limits
 
 

@@ -51,6 +51,14 @@ def lengths(offsets: Offsets) -> Ints1d:
     return offsets[1:] - offsets[:-1]
 
 
+def offsets_from(counts: npt.ArrayLike) -> Offsets:
+    """(B,) numbers of rows, on the host → (B + 1,) int64: where each text begins, and where the last one ends."""
+    counts = np.asarray(counts)
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    counts.cumsum(out=offsets[1:])
+    return offsets
+
+
 def token_counts(offsets: Offsets, counts: Ints1d | None = None) -> Ints1d:
     """(B,) number of tokens of each text, whose rows stand for `counts` (T,) tokens each; None for one each."""
     if counts is None:
@@ -97,7 +105,7 @@ def spread(y: Array, offsets: Offsets, rows: int | None = None) -> Array:
     """
     xp = array_module(y, offsets)
     if xp is np or rows is None:
-        return xp.repeat(y, to_counts(lengths(offsets)), axis=0)
+        return y.repeat(to_counts(lengths(offsets)), axis=0)
     return y[xp.searchsorted(offsets[1:], xp.arange(rows), side="right")]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.arrays.backend import random_generator
-from engine.arrays.ragged import RaggedBatch, lengths
+from engine.arrays.ragged import RaggedBatch, lengths, offsets_from
 from engine.data.growing import gathered
 from engine.support.errors import UserError
 from engine.types import Ints1d, Offsets
@@ -31,7 +31,7 @@ def sentences_within(sentence_offsets: Offsets, starts: Ints1d, ends: Ints1d) ->
     """The sentence offsets of texts put one after the other. Text b owns the old tokens starts[b] … ends[b] − 1."""
     first, last = (np.searchsorted(sentence_offsets, bounds) for bounds in (starts, ends))
     _, sentences = gathered(first, last - first)
-    return np.concatenate([[0], np.cumsum(sentence_offsets[sentences + 1] - sentence_offsets[sentences])])
+    return offsets_from(sentence_offsets[sentences + 1] - sentence_offsets[sentences])
 
 
 def epoch_batches(offsets: Offsets, batch_size: int, seed: int, epoch: int) -> list[Ints1d]:
@@ -59,7 +59,7 @@ def ordered_batches(offsets: Offsets, batch_size: int, token_limit: int = EVALUA
     check_batch_size(batch_size)
     count = lengths(offsets)
     rows = np.argsort(count, kind="stable")
-    tokens = np.concatenate([[0], np.cumsum(count[rows])])
+    tokens = offsets_from(count[rows])
     batches: list[Ints1d] = []
     start = 0
     while start < len(rows):

@@ -7,7 +7,6 @@ the first max_tokens − 1; max_tokens does not count them.
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, models
 
-from engine.arrays.ragged import RaggedBatch, lengths
+from engine.arrays.ragged import RaggedBatch, lengths, offsets_from
 from engine.data.affixes import AffixTable
 from engine.data.char_ngrams import CharNGramTable
 from engine.data.growing import GrowingLists
@@ -101,7 +100,7 @@ class Encoder:
             strings = strings_from(new)
             numbers = self.words.strings.number(strings.data, strings.offsets[:-1], strings.offsets[1:])
             self.few.update(zip(new, numbers.tolist()))
-        offsets = np.array([0, *itertools.accumulate(map(len, parts))])
+        offsets = offsets_from([len(part) for part in parts])
         return NumberedTexts(np.array([self.few[word] for word in words], np.int32), offsets)
 
     def encode_numbers(self, texts: NumberedTexts) -> RaggedBatch:
@@ -158,7 +157,7 @@ class Encoder:
         if len(offsets) > 1 and lengths(offsets).max() > self.max_tokens:
             self.cut.add(lengths(offsets), self.max_tokens)
             kept = np.arange(len(all_ids)) - np.repeat(offsets[:-1], lengths(offsets)) < self.max_tokens
-            before = np.concatenate([[0], np.cumsum(kept)])
+            before = offsets_from(kept)
             all_ids, offsets = all_ids[kept], before[offsets]
             sentences = None if sentences is None else before[sentences]
         return RaggedBatch(all_ids, offsets, None, None if sentences is None else np.unique(sentences))
@@ -172,17 +171,17 @@ class Encoder:
         whole_ids = [[self.first, *encoding.ids] for encoding in encoded]
         self.cut.add(np.array([len(some) for some in whole_ids], np.int64), self.max_tokens)
         ids = [some[: self.max_tokens] for some in whole_ids]
-        ends = np.cumsum([0] + [len(some) for some in ids])
+        ends = offsets_from([len(some) for some in ids])
         return RaggedBatch(np.array([i for some in ids for i in some], np.int32), ends)
 
     def parts_in(self, lists: "WordLists", texts: NumberedTexts) -> tuple[Ints1d, Ints1d]:
         """(ids, from 0, of the known affixes or character n-grams of all texts, how many each has)."""
         numbers, offsets = texts.numbers, texts.offsets
-        pieces = np.concatenate([[0], np.cumsum(lengths(self.words.of_word.offsets.array())[numbers])])
+        pieces = offsets_from(lengths(self.words.of_word.offsets.array())[numbers])
         before = pieces[offsets]
         if len(before) > 1 and lengths(before).max() >= self.max_tokens:
             kept = pieces[1:] - np.repeat(before[:-1], lengths(offsets)) < self.max_tokens
-            numbers, offsets = numbers[kept], np.concatenate([[0], np.cumsum(kept)])[offsets]
+            numbers, offsets = numbers[kept], offsets_from(kept)[offsets]
         ids, ends = lists.by_word.of(numbers)
         return ids, lengths(ends[offsets])
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays.ragged import offsets_from
 from engine.data.strings import SPACE, Bytes, DistinctStrings, Strings, spans_of, to_list
 from engine.data.tables import Format
 from engine.types import Bools, Ints1d, Ints2d
@@ -121,7 +122,7 @@ def texts_of(fields: Fields, columns: list[int]) -> Strings:
         kept[fields.doubled] = False
         first, last = (np.searchsorted(fields.doubled, bounds) for bounds in (starts, ends))
         counts -= (last - first).sum(axis=1)
-    return stripped(Strings(data[kept], np.concatenate([[0], np.cumsum(counts)])))
+    return stripped(Strings(data[kept], offsets_from(counts)))
 
 
 def inside(starts: Ints1d, ends: Ints1d, size: int) -> Bools:

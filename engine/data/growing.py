@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays.ragged import offsets_from
 from engine.types import Array, Ints1d, Offsets
 
 
@@ -68,10 +69,9 @@ def gathered_lists(values: Ints1d, offsets: Offsets, rows: Ints1d) -> tuple[Ints
 
 def gathered(starts: Ints1d, counts: Ints1d) -> tuple[Offsets, Ints1d]:
     """(offsets, places) of runs that are put one after the other, each `counts` long and from `starts` in the old."""
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
+    offsets = offsets_from(counts)
     # Each place in the new order, moved to where its run began in the old one.
-    return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    return offsets, np.arange(offsets[-1]) + (starts - offsets[:-1]).repeat(counts)
 
 
 class FileArray:

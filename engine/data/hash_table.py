@@ -46,7 +46,7 @@ class AscendingKeys:
         self.few_left -= len(keys)
         if self.few_left < 0 or not len(self.keys):
             return self.table.find(keys)
-        places = np.searchsorted(self.keys[:-1], keys)
+        places = self.keys[:-1].searchsorted(keys)
         return np.where(self.keys[places] == keys, places, -1).astype(np.int32)
 
 
@@ -72,7 +72,7 @@ class HashTable:
         """(n,) int32: the number of each key, -1 for one that is not here."""
         places = (keys & np.uint64(self.mask)).astype(np.int64)
         numbers = self.numbers[places]
-        open_ = np.flatnonzero((self.keys[places] != keys) & (numbers >= 0))
+        (open_,) = ((self.keys[places] != keys) & (numbers >= 0)).nonzero()
         places = places[open_]
         while len(open_):
             places = (places + 1) & self.mask
@@ -84,7 +84,7 @@ class HashTable:
     def add(self, keys: Keys) -> tuple[npt.NDArray[np.int32], Ints1d]:
         """(numbers (n,) int32 of all keys, (m,) ascending places in `keys` of the first of each key that was new)."""
         numbers = self.find(keys)
-        unknown = np.flatnonzero(numbers < 0)
+        (unknown,) = (numbers < 0).nonzero()
         if not len(unknown):
             return numbers, unknown
         new, first, inverse = np.unique(keys[unknown], return_index=True, return_inverse=True)
@@ -104,7 +104,7 @@ class HashTable:
             self.resize(max(SMALLEST, (2 * self.count - 1).bit_length()))
         places = (keys & np.uint64(self.mask)).astype(np.int64)
         while len(keys):
-            free = np.flatnonzero(self.numbers[places] < 0)
+            (free,) = (self.numbers[places] < 0).nonzero()
             self.numbers[places[free]] = numbers[free]  # of several that want one place, the last has it
             self.keys[places[free]] = keys[free]
             left = self.numbers[places] != numbers

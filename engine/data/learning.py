@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, offsets_from
 from engine.data.affixes import AffixVocabulary, begins, learn_affixes
 from engine.data.char_ngrams import CharNGramVocabulary, learn_char_ngrams
 from engine.data.config import DataConfig
@@ -28,7 +28,7 @@ from engine.data.texts import TextSource, encode_label_sets, encode_labels
 from engine.data.tokenizer import WordCounts, learn_tokenizer, untrained
 from engine.data.vocabulary import Vocabulary
 from engine.support.ahead import ahead, cores
-from engine.types import Array, Bools, Ints1d, Offsets
+from engine.types import Array, Bools, Ints1d
 
 CHUNK_WORDS = 300_000  # encoded at a time, in each thread
 
@@ -63,18 +63,13 @@ def read_numbered(
                 first_sentences.append(np.diff(texts.first_sentences))
             labels.append(np.fromiter(map(number_of.__getitem__, block.labels), np.int64, len(block.labels)))
             phase.advance(len(block.labels))
-    numbered = NumberedTexts(numbers.finish(), ends_of(counts))
+    numbered = NumberedTexts(numbers.finish(), offsets_from(counts.array()))
     if sentences:
         numbered = numbered._replace(
-            sentence_offsets=ends_of(sentence_counts), first_sentences=ends_of(first_sentences)
+            sentence_offsets=offsets_from(sentence_counts.array()),
+            first_sentences=offsets_from(first_sentences.array()),
         )
     return ReadTexts(numbered, labels.array(), list(number_of))
-
-
-def ends_of(counts: GrowingArray) -> Offsets:
-    """(n + 1,): 0 and the running sums of n counts."""
-    ends: Offsets = np.concatenate([[0], np.cumsum(counts.array())])
-    return ends
 
 
 def chunks_of(texts: NumberedTexts, rows: Ints1d) -> Iterator[Ints1d]:

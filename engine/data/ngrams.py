@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays.ragged import lengths, spread
+from engine.arrays.ragged import lengths, offsets_from, spread
 from engine.data.hash_table import AscendingKeys, Keys, mixed
 from engine.types import Ints1d, Offsets
 
@@ -78,8 +78,8 @@ def find_ngrams(ids: Ints1d, offsets: Offsets, known: AscendingKeys, longest: in
     found: list[tuple[Ints1d, Ints1d]] = []
     for starts, hashes in grams_of(ids, offsets, longest):
         numbers = known.find(hashes)
-        places = np.flatnonzero(numbers >= 0)
-        bounds = np.searchsorted(starts[places], offsets)
+        (places,) = (numbers >= 0).nonzero()
+        bounds = starts[places].searchsorted(offsets)
         found.append((numbers[places], lengths(bounds)))
     return found
 
@@ -102,9 +102,9 @@ def side_by_side(parts: list[Ints1d], counts: npt.NDArray[np.integer[Any]]) -> t
 
     counts: (parts, B), the number of entries of each part in each text.
     """
-    offsets = np.concatenate([[0], np.cumsum(counts.sum(axis=0))]).astype(np.int64)
-    starts = offsets[:-1] + np.cumsum(counts, axis=0) - counts  # of each part's share of each text
+    offsets = offsets_from(counts.sum(axis=0))
+    starts = offsets[:-1] + counts.cumsum(axis=0) - counts  # of each part's share of each text
     together = np.empty(offsets[-1], np.int32)
     for part, count, start in zip(parts, counts, starts):
-        together[np.arange(len(part)) + np.repeat(start - (np.cumsum(count) - count), count)] = part
+        together[np.arange(len(part)) + (start - (count.cumsum() - count)).repeat(count)] = part
     return together, offsets

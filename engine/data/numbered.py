@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.arrays.ragged import offsets_from
 from engine.data.growing import gathered_lists
 from engine.data.sentences import sentences_of
 from engine.data.strings import DistinctStrings, Strings, strings_from, to_list, word_bounds
@@ -28,7 +29,7 @@ class NumberedTexts(NamedTuple):
         if self.sentence_offsets is None or self.first_sentences is None:
             return NumberedTexts(numbers, offsets)
         counts, first = gathered_lists(np.diff(self.sentence_offsets), self.first_sentences, rows)
-        return NumberedTexts(numbers, offsets, np.concatenate([[0], np.cumsum(counts)]), first)
+        return NumberedTexts(numbers, offsets, offsets_from(counts), first)
 
 
 def number_words(words: DistinctStrings, texts: Strings, sentences: bool = False) -> NumberedTexts:
@@ -37,7 +38,7 @@ def number_words(words: DistinctStrings, texts: Strings, sentences: bool = False
     if sentences:
         parts = [sentences_of(text) for text in to_list(texts)]
         texts = strings_from([part for text in parts for part in text])
-        first = np.cumsum([0] + [len(text) for text in parts])
+        first = offsets_from([len(text) for text in parts])
     starts, ends, offsets = word_bounds(texts)
     numbers = words.number(texts.data, starts, ends)
     return NumberedTexts(numbers, offsets) if first is None else NumberedTexts(numbers, offsets[first], offsets, first)

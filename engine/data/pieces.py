@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import PreTokenizedString, Tokenizer, models, normalizers, pre_tokenizers
 
+from engine.arrays.ragged import offsets_from
 from engine.data.growing import GrowingLists, gathered
 from engine.data.strings import DistinctStrings, Strings, spans_of, strings_from, to_list
 from engine.types import Ints1d
@@ -63,7 +64,7 @@ def pieces_of(tokenizer: Tokenizer, words: Strings, distinct: DistinctStrings) -
     bounds = words.offsets
     plain = np.zeros(len(bounds) - 1, bool)
     if cuts_at_spaces(tokenizer):
-        odd = np.concatenate([[0], np.cumsum(~PRINTABLE[words.data])])
+        odd = offsets_from(~PRINTABLE[words.data])
         plain = odd[bounds[1:]] == odd[bounds[:-1]]
     counts = np.zeros(len(plain), np.int64)
     parts = []
@@ -72,7 +73,7 @@ def pieces_of(tokenizer: Tokenizer, words: Strings, distinct: DistinctStrings) -
         if len(rows):
             pieces, counts[rows] = cut(tokenizer, spans_of(words.data, bounds[rows], bounds[rows + 1]))
             parts.append((rows, distinct.number(pieces.data, pieces.offsets[:-1], pieces.offsets[1:])))
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = offsets_from(counts)
     numbers = np.empty(offsets[-1], np.int32)
     for rows, found in parts:
         numbers[gathered(offsets[rows], counts[rows])[1]] = found
@@ -104,7 +105,7 @@ def library_pieces(tokenizer: Tokenizer, words: Strings) -> tuple[Strings, Ints1
         text.normalize(tokenizer.normalizer.normalize)
         tokenizer.pre_tokenizer.pre_tokenize(text)
         splits = text.get_splits("original", "char")
-        starts = np.cumsum([0] + [len(word) + 1 for word in chunk])  # of the words, among the characters
+        starts = offsets_from([len(word) + 1 for word in chunk])  # of the words, among the characters
         words_of_pieces = np.searchsorted(starts, [start for _, (start, _), _ in splits], side="right") - 1
         pieces += [piece for piece, _, _ in splits]
         counts.append(np.bincount(words_of_pieces.astype(np.int64), minlength=len(chunk)))

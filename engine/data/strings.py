@@ -81,14 +81,14 @@ def hashes_of(data: Bytes, starts: Ints1d, ends: Ints1d) -> Keys:
     first = 0
     while first < len(starts):
         begin = int(starts[first])
-        stop = max(first + 1, int(np.searchsorted(ends, begin + STRETCH, side="right")))
+        stop = max(first + 1, int(ends.searchsorted(begin + STRETCH, side="right")))
         length = int(ends[stop - 1]) - begin
         if length >= len(powers):  # one span alone
             powers, inverses = powers_of(GOLDEN, length), powers_of(INVERSE, length)
         sums = np.zeros(length + 1, np.uint64)
         # + 1: a zero byte counts too, so that strings of zeros differ by their lengths.
         terms = (data[begin : begin + length].astype(np.uint64) + np.uint64(1)) * powers[:length]
-        np.cumsum(terms, out=sums[1:])
+        terms.cumsum(out=sums[1:])
         within = starts[first:stop] - begin
         hashes[first:stop] = (sums[ends[first:stop] - begin] - sums[within]) * inverses[within]
         first = stop

@@ -59,15 +59,15 @@ def widths_after(last: int) -> tuple[int, ...]:
 def search(
     space: Space,
     train: Callable[[list[Trial]], Sequence[float]],
-    width: Callable[[int], int],
+    width: Callable[[int, Point], int],
     margin: Callable[[Best], float],
 ) -> Best:
     """Search until width() is 0, the space is used up or the time is over; returns the best point trained in full.
 
-    train: returns the score of each Trial, minus infinity for one that failed; may raise OutOfTime. width(last): the
-    width of the next round after one of `last` points, ALONE before a full training of a first point, 0 where there is
-    no time for it. margin(best): by how much the mean of a point must exceed that of the best so far to take its place;
-    first points need none.
+    train: returns the score of each Trial, minus infinity for one that failed; may raise OutOfTime.
+    width(last, centre): the width of the next round after one of `last` points, ALONE before a full training of a first point, 0 where there
+    is no time for it. margin(best): by how much the mean of a point must exceed that of the best so far to take its
+    place; first points need none.
     """
     best = Best({}, [0.0] * SPLITS)
     last = WIDTHS[0]
@@ -75,7 +75,7 @@ def search(
         best = in_full(best.point, train)
         for point in space.first_points():
             best = better(best, tried_first(point, train, width))
-        while last := width(last):
+        while last := width(last, best.point):
             points = space.points(last, best.point)
             if not points:
                 break
@@ -92,11 +92,13 @@ def better(best: Best, challenger: Best, margin: float = 0.0) -> Best:
     return challenger if ahead else best
 
 
-def tried_first(point: Point, train: Callable[[list[Trial]], Sequence[float]], width: Callable[[int], int]) -> Best:
+def tried_first(
+    point: Point, train: Callable[[list[Trial]], Sequence[float]], width: Callable[[int, Point], int]
+) -> Best:
     """Train a point in full, split by split while there is time: what was trained counts."""
     scores: list[float] = []
     try:
-        while len(scores) < SPLITS and width(ALONE):
+        while len(scores) < SPLITS and width(ALONE, point):
             scores += train([Trial(point, 1.0, len(scores))])
     except OutOfTime:
         pass

@@ -14,7 +14,11 @@ AUTOTUNE_STREAM = 105
 LARGEST_CHANGE = 3  # fields that a drawn point changes at once
 TRIES = 200  # draws after which a space counts as used up
 # {field: the other with which it grows in proportion}
-SCALED_WITH = {"step_budget": "epochs", "many_classes_epochs": "epochs"}
+SCALED_WITH = {
+    "step_budget": "epochs",
+    "many_classes_epochs": "epochs",
+    "many_classes_learning_rate": "learning_rate",
+}
 
 
 def rows_for(
@@ -34,11 +38,16 @@ def settings_at(settings: RunSettings, point: Point, network_classes: NetworkCla
     """The settings of a point. UserError where they contradict each other."""
     flat = {name: value for part in settings for name, value in part.to_dict().items()}
     scaled = {
-        name: max(1, round(flat[name] * point[other] / flat[other]))
+        name: in_proportion(flat[name], point[other] / flat[other])
         for name, other in SCALED_WITH.items()
         if other in point and flat[name]
     }
     return build_settings(network_classes, flat, scaled, point)
+
+
+def in_proportion(value: Any, factor: float) -> Any:
+    """The value times the factor; an integer stays one, of 1 or more."""
+    return max(1, round(value * factor)) if isinstance(value, int) else value * factor
 
 
 class Space:

@@ -23,7 +23,7 @@ from engine.sweep.autotune_search import (
     width_within,
     widths_after,
 )
-from engine.sweep.autotune_space import settings_at
+from engine.sweep.autotune_space import Point, settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
 from engine.sweep.run import Setup, shared
 from engine.training.run_settings import RunSettings
@@ -70,9 +70,13 @@ class Trainings:
     def is_over(self) -> bool:
         return self.left() <= 0
 
+    def in_full(self) -> list[dict[str, Any]]:
+        """The entries of the full trainings so far."""
+        return [entry for entry in self.known.values() if entry["share"] == 1 and "reason" not in entry]
+
     def full(self) -> list[float]:
         """The seconds of the full trainings so far."""
-        return [entry["seconds"] for entry in self.known.values() if entry["share"] == 1 and "reason" not in entry]
+        return [entry["seconds"] for entry in self.in_full()]
 
     def train(self, trials: Sequence[Trial]) -> list[float]:
         """The scores of Trials. OutOfTime where some could not be trained."""
@@ -144,13 +148,13 @@ class Trainings:
         share, texts = mean(best.scores), self.known[1]["texts"] * len(best.scores)
         return math.sqrt(share * (1 - share) / texts)
 
-    def width(self, last: int) -> int:
+    def width(self, last: int, centre: Point) -> int:
         """The width of the next round, 0 for none: as recorded, else as the trainings or the time left allow."""
         widths = self.record["widths"]
         self.rounds += 1
         if self.rounds > len(widths):
             trials = self.record["budget"]["trials"]
-            width = self.width_in_time(last) if trials is None else width_within(trials - self.planned, last)
+            width = self.width_in_time(last, centre) if trials is None else width_within(trials - self.planned, last)
             if not width:
                 return 0
             widths.append(width)
@@ -158,25 +162,26 @@ class Trainings:
         self.planned += trials_of(width)
         return width
 
-    def width_in_time(self, last: int) -> int:
+    def width_in_time(self, last: int, centre: Point) -> int:
         """The width of the next round where a time is given."""
         narrow = self.record["widths"].count(WIDTHS[-1])
-        fitting = (width for width in widths_after(last) if self.round_seconds(width) <= self.left())
+        fitting = (width for width in widths_after(last) if self.round_seconds(width, centre) <= self.left())
         return next(fitting, 0) if narrow < MOST_NARROW else 0
 
-    def round_seconds(self, width: int) -> float:
-        """The seconds that a round will take: a training takes those of the first, its steps a share of them.
+    def round_seconds(self, width: int, centre: Point) -> float:
+        """The seconds that a round around a point will take: a training takes its seconds, its steps a share of them.
 
         A full training of one point takes as long as the longest before it.
         """
         if width == ALONE:
             return max(self.full())
-        first = self.known[1]
-        around = max(self.full()) - first["training_seconds"]
+        own = [entry for entry in self.in_full() if entry["point"] == centre]
+        steps = max(entry["training_seconds"] for entry in own)
+        around = max(entry["seconds"] - entry["training_seconds"] for entry in own)
         seconds, left = 0.0, width
         while left:
             trials, share = (left, 1 / left) if left > 1 else (SPLITS, 1.0)
-            seconds += -(-trials // self.jobs) * (around + share * first["training_seconds"])
+            seconds += -(-trials // self.jobs) * (around + share * steps)
             left = -(-left // THIRD) if left > 1 else 0
         return seconds
 

@@ -45,6 +45,9 @@ class TrainingConfig(Settings):
         minimum=0,
     )
     learning_rate: float = setting(1e-3, "peak learning rate", minimum=0.0)
+    many_classes_learning_rate: float = setting(
+        0.0, f"learning_rate where there are {MANY_CLASSES} classes or more; 0: the same as elsewhere", minimum=0.0
+    )
     warmup: float = setting(
         0.05, "share of all steps in which the learning rate rises from 0", minimum=0.0, maximum=1.0
     )
@@ -156,10 +159,11 @@ class TrainingConfig(Settings):
                 f"freeze_vectors: expected embedding_update=lazy, got {self.embedding_update}, which updates all rows; "
                 "set one of the two"
             )
-        if self.embedding_update == "lazy" and self.learning_rate * self.weight_decay >= 1:
+        largest = max(self.learning_rate, self.many_classes_learning_rate)
+        if self.embedding_update == "lazy" and largest * self.weight_decay >= 1:
             raise UserError(
                 "weight_decay: expected learning_rate·weight_decay below 1, "
-                f"got {self.learning_rate} times {self.weight_decay}; lower one of them"
+                f"got {largest} times {self.weight_decay}; lower one of them"
             )
 
     def batch_size_over(self, texts: int) -> int:
@@ -173,11 +177,15 @@ class TrainingConfig(Settings):
         """The number of epochs of that many batches: those of so many classes, or fewer to come nearest to the step
         budget.
         """
-        many = self.many_classes_epochs and classes >= MANY_CLASSES
-        epochs = self.many_classes_epochs if many else self.epochs
+        many = classes >= MANY_CLASSES
+        epochs = many and self.many_classes_epochs or self.epochs
         if not self.step_budget:
             return epochs
         return min(epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
+
+    def learning_rate_over(self, classes: int) -> float:
+        """The peak learning rate where there are so many classes."""
+        return classes >= MANY_CLASSES and self.many_classes_learning_rate or self.learning_rate
 
     def validations_over(self, batches: int) -> list[int]:
         """The numbers of batches of an epoch of that many after which it is validated, rising; the last is its end."""

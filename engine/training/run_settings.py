@@ -190,7 +190,11 @@ class Choices(NamedTuple):
 
 
 # {field of training: the fields by which a preset changes it with the number of texts or classes}
-CHANGED_BY = {"epochs": ("step_budget", "many_classes_epochs"), "batch_size": ("largest_batch_size",)}
+CHANGED_BY = {
+    "epochs": ("step_budget", "many_classes_epochs"),
+    "batch_size": ("largest_batch_size",),
+    "learning_rate": ("many_classes_learning_rate",),
+}
 
 
 def layered_settings(

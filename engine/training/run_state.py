@@ -51,6 +51,7 @@ class RunState:
         self.batch_size = config.batch_size_over(len(data.train.offsets) - 1)
         self.batches_per_epoch = -(-(len(data.train.offsets) - 1) // self.batch_size)
         self.epochs = config.epochs_over(self.batches_per_epoch, len(data.classes))
+        self.peak_learning_rate = config.learning_rate_over(len(data.classes))
         # The numbers of batches of an epoch after which weights are validated, or taken into the mean.
         within = config.validations_over(self.batches_per_epoch)
         self.validated = within if data.validation is not None or config.averaging else within[-1:]

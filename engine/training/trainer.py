@@ -152,9 +152,8 @@ class Trainer(RunState):
         """
         config, progress = self.config, self.progress
         step = progress.step + 1
-        rate = learning_rate(
-            step, self.epochs * self.batches_per_epoch, config.learning_rate, config.warmup, config.final_learning_rate
-        )
+        steps = self.epochs * self.batches_per_epoch
+        rate = learning_rate(step, steps, self.peak_learning_rate, config.warmup, config.final_learning_rate)
         line = {"step": step, "epoch": progress.epoch + 1, "loss": None, "accuracy": None, "learning_rate": rate}
         try:
             if isinstance(batch, ShardedBatch):

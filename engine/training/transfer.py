@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, offsets_from
 from engine.data.ngrams import grams_of
 from engine.data.prepare import PreparedData
 from engine.data.vocabulary import Vocabulary
@@ -112,7 +112,7 @@ def matching_ngrams(
     assert new.ngrams is not None and old.ngrams is not None
     size, old_size = new.tokenizer.get_vocab_size(), old.tokenizer.get_vocab_size()
     is_token = texts.ids < size
-    ids, offsets = texts.ids[is_token], np.concatenate([[0], np.cumsum(is_token)])[texts.offsets]
+    ids, offsets = texts.ids[is_token], offsets_from(is_token)[texts.offsets]
     as_old = np.full(size, old_size, np.int64)  # an id of no token, which is in no n-gram of the old vocabulary
     as_old[tokens[0]] = tokens[1]
     found: list[tuple[Ints1d, Ints1d]] = []

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from engine.arrays.backend import array_module, move_together, random_generator, to_device
-from engine.arrays.ragged import RaggedBatch
+from engine.arrays.ragged import RaggedBatch, offsets_from
 from engine.layer import Parameter
 from engine.support.text import format_table
 from engine.types import Array, Floats, Floats2d
 from layers.networks.parts import Embedding, Linear, Part
 from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
-from layers.standard.softmax_cross_entropy import check_labels, log_softmax
+from layers.standard.softmax_cross_entropy import check_labels, softmax
 
 
 class LossCache(NamedTuple):
@@ -108,8 +108,7 @@ class TextClassifier(Part):
 
     def probabilities_of(self, logits: Floats2d) -> Floats2d:
         """(B, C) logits → class probabilities at temperature 1."""
-        p: Floats2d = sigmoid(logits) if self.has_several_labels() else array_module(logits).exp(log_softmax(logits))
-        return p
+        return sigmoid(logits) if self.has_several_labels() else softmax(logits)
 
     def at_temperature(self, p: Floats2d) -> Floats2d:
         """Class probabilities (B, C) of temperature 1 at that of this network, for a mean that has no logits."""
@@ -154,7 +153,7 @@ def example_batch(
 ) -> RaggedBatch:
     """A RaggedBatch of random ids, labels and sentences with these text lengths, for checks and measurements."""
     rng = random_generator(seed, 1)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_from(lengths)
     ids, labels = rng.integers(0, vocabulary, offsets[-1]), rng.integers(0, classes, len(lengths))
     ends = rng.integers(0, offsets[-1] + 1, len(ids) // 4)
     sets = rng.random((len(lengths), classes)) < 0.4 if several_labels else None

@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from engine.arrays.backend import random_generator
-from engine.arrays.ragged import RaggedBatch, positions
+from engine.arrays.ragged import RaggedBatch, offsets_from, positions
 from engine.data.corpora import load_corpus
 from engine.data.encoder import Encoder
 from engine.data.texts import LabelledTexts, class_names, encode_labels
@@ -115,7 +115,7 @@ def random_texts(count: int, seed: int) -> RaggedBatch:
     """
     rng = random_generator(seed)
     lengths = np.rint(rng.normal(LENGTH_MEAN, LENGTH_DEVIATION, count)).clip(SHORTEST, LONGEST).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_from(lengths)
     ids = word_ids(rng, offsets[-1])
     labels = rng.integers(0, CLASSES, count)
     places = positions(offsets, len(ids))

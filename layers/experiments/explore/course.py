@@ -13,7 +13,7 @@ from engine.types import Floats1d, Floats2d
 from layers.experiments.explore.source import Scene
 from layers.experiments.trace.stages import TITLES
 from layers.experiments.trace.walk import Walk
-from layers.standard.softmax_cross_entropy import log_softmax
+from layers.standard.softmax_cross_entropy import softmax
 from layers.wave import Wave
 
 
@@ -93,7 +93,7 @@ def course_of(scene: Scene) -> Course:
 
 def class_probabilities(logits: Floats2d) -> Floats1d:
     """(1, C) → (C,)."""
-    probabilities: Floats1d = np.exp(log_softmax(logits))[0]
+    probabilities: Floats1d = softmax(logits)[0]
     return probabilities
 
 

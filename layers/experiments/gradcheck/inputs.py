@@ -4,6 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from engine.arrays.bag import Bag, merge_repeats
+from engine.arrays.ragged import offsets_from
 from engine.types import Floats2d, Offsets
 from layers import wave
 
@@ -13,7 +14,7 @@ def random_offsets(rng: Generator, texts: int = 4, longest: int = 6) -> Offsets:
     lengths = rng.permutation(
         np.concatenate([[1, 2 + rng.integers(longest - 1)], rng.integers(0, longest + 1, texts - 2)])
     )
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return offsets_from(lengths)
 
 
 def random_rows(rng: Generator, rows: int, columns: int = 3) -> Floats2d:

@@ -12,7 +12,7 @@ from engine.types import Array, Floats1d
 from layers.experiments.trace.stages import FORMULAS
 from layers.experiments.trace.subject import Subject
 from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
-from layers.standard.softmax_cross_entropy import log_softmax
+from layers.standard.softmax_cross_entropy import softmax
 from layers.wave import OPERATIONS
 
 SETTINGS = {  # of the network, in JSON
@@ -116,7 +116,7 @@ def verdict_line(trace: Trace) -> str:
 
 def probabilities(trace: Trace) -> Floats1d:
     """(C,) class probabilities of the text."""
-    return np.exp(log_softmax(trace.walk.values["classifier"]))[0]
+    return softmax(trace.walk.values["classifier"])[0]
 
 
 class PhasorWave(NamedTuple):

@@ -27,7 +27,7 @@ class Trainer:
         self.done += trials
         return [self.score(trial.point, trial.share, trial.split) for trial in trials]
 
-    def width(self, last):
+    def width(self, last, centre):
         width = width_within(self.trials - len(self.done), last)
         self.widths += [width] * bool(width)
         return width

@@ -67,3 +67,11 @@ def test_points_that_cannot_be_are_told(choices, point):
     """The second contradicts the preset's n-grams."""
     with pytest.raises(UserError):
         settings_at(layered_settings(choices, None, []), point, choices.classes)
+
+
+def test_what_grows_with_a_field_keeps_its_proportion(choices):
+    """A rate of many classes that did not would make the change of no use there; integers stay integers."""
+    settings = layered_settings(choices, "interference", [{"train_file": "a.csv"}])
+    found = settings_at(settings, {"learning_rate": 1e-3, "epochs": 1}, choices.classes).training
+    assert (found.learning_rate, found.many_classes_learning_rate) == (1e-3, 4e-3)
+    assert found.step_budget == 483 and isinstance(found.step_budget, int)

@@ -122,18 +122,18 @@ def test_rounds_are_as_wide_as_the_time_allows(make):
     for left, width in ((12.9, 3), (13.1, 9), (6.9, 0), (7.1, 3)):
         trainings, _ = make(seconds=4 + 2 + left)
         trainings.train(FULL)
-        assert trainings.round_seconds(9) == pytest.approx(9 * 0.5 + 1.5 + 3 * 0.5 + 1.5 + 4.0)
-        assert trainings.width(9) == width
+        assert trainings.round_seconds(9, {}) == pytest.approx(9 * 0.5 + 1.5 + 3 * 0.5 + 1.5 + 4.0)
+        assert trainings.width(9, {}) == width
         assert trainings.record["widths"] == [width] * bool(width)
     trainings, _ = make(seconds=1e9, widths=[9, 3, 3])
     trainings.train(FULL)
-    assert [trainings.width(3) for _ in range(4)] == [9, 3, 3, 0]  # as recorded, and no third narrow one
+    assert [trainings.width(3, {}) for _ in range(4)] == [9, 3, 3, 0]  # as recorded, and no third narrow one
 
 
 def test_rounds_are_those_of_a_number_of_trainings(make):
     trainings, _ = make(trials=2 + 14 + 5)
     trainings.train(FULL)
-    assert [trainings.width(9), trainings.width(9), trainings.width(3)] == [9, 3, 0]
+    assert [trainings.width(9, {}), trainings.width(9, {}), trainings.width(3, {})] == [9, 3, 0]
     assert (trainings.planned, trainings.completed) == (21, 2)
 
 
@@ -149,9 +149,18 @@ def test_a_first_point_needs_the_time_of_the_longest_training_twice(make):
     for left, width in ((1.9, 0), (2.1, 1)):
         trainings, _ = make(seconds=4 + 2 + left)
         trainings.train(FULL)
-        assert trainings.width(1) == width and trainings.record["widths"] == [1] * width
+        assert trainings.width(1, {}) == width and trainings.record["widths"] == [1] * width
     trainings, _ = make(trials=3)
     trainings.train(FULL)
-    assert [trainings.width(1), trainings.width(1)] == [1, 0] and trainings.completed == 2
+    assert [trainings.width(1, {}), trainings.width(1, {})] == [1, 0] and trainings.completed == 2
     trainings.train([Trial({"ngrams": 3}, 1.0, 0)])
     assert trainings.completed == 3
+
+
+def test_a_round_takes_the_time_of_trainings_like_its_centre(make):
+    trainings, _ = make(trials=9)
+    trainings.train(FULL)
+    slow = {"share": 1, "point": {"ngrams": 3}, "seconds": 9.0, "training_seconds": 8.0}
+    trainings.known.update({7: {**slow, "number": 7}, 8: {**slow, "number": 8, "seconds": 10.0}})
+    assert trainings.round_seconds(3, {}) == pytest.approx(3 * 0.5 + 1.5 + 4.0)
+    assert trainings.round_seconds(3, {"ngrams": 3}) == pytest.approx(3 * (2.0 + 8.0 / 3) + 2 * 10.0)

@@ -121,6 +121,7 @@ def test_the_default_preset_is_written_down(read, choices):
         ("epochs", "step_budget", "recommended", (6, 2900)),
         ("epochs", "many_classes_epochs", "accurate", (3, 6)),
         ("batch_size", "largest_batch_size", "recommended", (64, 256)),
+        ("learning_rate", "many_classes_learning_rate", "interference", (5e-4, 2e-3)),
     ],
 )
 def test_a_field_asked_for_is_not_changed_by_another(read, choices, field, other, preset, values):

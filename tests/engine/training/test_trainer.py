@@ -141,12 +141,29 @@ def test_epochs_of_many_classes(many, classes, budget, epochs):
     assert config.epochs_over(4, classes) == epochs
 
 
-def test_a_training_of_many_classes_has_epochs_of_its_own(tmp_path, monkeypatch):
+@pytest.mark.parametrize("many, classes, rate", [(0.0, 100, 0.3), (0.5, 19, 0.3), (0.5, 20, 0.5), (0.1, 77, 0.1)])
+def test_learning_rate_of_many_classes(many, classes, rate):
+    config = TRAINING.replace(learning_rate=0.3, many_classes_learning_rate=many)
+    assert config.learning_rate_over(classes) == rate
+
+
+@pytest.mark.parametrize(
+    "of_many, of_all",
+    [
+        ({"epochs": 1, "many_classes_epochs": 2}, {"epochs": 2}),
+        ({"learning_rate": 1e-3, "many_classes_learning_rate": 5e-3}, {"learning_rate": 5e-3}),
+    ],
+)
+def test_a_training_of_many_classes_has_settings_of_its_own(tmp_path, monkeypatch, of_many, of_all):
     monkeypatch.setattr(config_module, "MANY_CLASSES", 2)
-    many, plain = build(tmp_path / "many", epochs=1, many_classes_epochs=2), build(tmp_path / "plain", epochs=2)
+    many, plain = build(tmp_path / "many", **of_many), build(tmp_path / "plain", **of_all)
     many.train()
     plain.train()
-    assert many.progress.step == 2 * STEPS_PER_EPOCH and final(many) == final(plain)
+    assert many.progress.step == plain.progress.step and final(many) == final(plain)
+    monkeypatch.setattr(config_module, "MANY_CLASSES", 20)
+    few = build(tmp_path / "few", **of_many)
+    few.train()
+    assert final(few) != final(plain)
 
 
 @pytest.mark.parametrize("budget, epochs", [(1, 1), (5, 1), (6, 2), (9, 2), (10, 3)])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from layers.standard.softmax_cross_entropy import (
     log_softmax,
+    softmax,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
@@ -176,6 +177,15 @@ def test_a_certain_class_keeps_its_digits_of_loss_and_gradient(dtype, gap):
     assert dz[0].tolist() == pytest.approx(
         [-math.exp(-gap) / (1 + math.exp(-gap)), math.exp(-gap) / (1 + math.exp(-gap))], rel=gap * rounding
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_the_exponential_of_its_logarithm(dtype):
+    z = np.concatenate([ROWS, ROWS * 100]).astype(dtype)
+    p = softmax(z)
+    assert p.dtype == dtype
+    np.testing.assert_allclose(p, np.exp(log_softmax(z)), rtol=1e3 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_shifting_all_logits_of_a_text_changes_nothing():
