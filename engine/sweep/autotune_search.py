@@ -65,9 +65,10 @@ def search(
     """Search until width() is 0, the space is used up or the time is over; returns the best point trained in full.
 
     train: returns the score of each Trial, minus infinity for one that failed; may raise OutOfTime.
-    width(last, centre): the width of the next round after one of `last` points, ALONE before a full training of a first point, 0 where there
-    is no time for it. margin(best): by how much the mean of a point must exceed that of the best so far to take its
-    place; first points need none.
+    width(last, centre): the width of the next round after one of `last` points, ALONE before a full training of a first
+    point, 0 where there is no time for it.
+    margin(best): by how much the mean of a point must exceed that of the best so far to take its place; first points
+    need none.
     """
     best = Best({}, [0.0] * SPLITS)
     last = WIDTHS[0]
