@@ -8,12 +8,13 @@ import hashlib
 import mmap
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from engine.arrays.array_file import TYPES
 from engine.support.files import parse_json, require_no_stream
+from engine.support.verified import is_verified, note_verified
 from engine.types import Array
 
 LENGTH_BYTES = 8
@@ -28,25 +29,38 @@ class DamagedFile(ValueError):
 def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> dict[str, Array]:
     """The arrays of a safetensors file by name, which may be written to: the file stays as it is.
 
-    digest: its SHA-256, or None where that is not known. mapped: leave the arrays in the file; what is used of them is
-    loaded when it is, and copied where it is written to. So they stay what they are where another file is renamed to
-    this name, but not where bytes are written into this one. OSError, or DamagedFile.
+    digest: its SHA-256, or None where that is not known. mapped: leave the arrays in the file, whose digest is computed
+    once (verified.py); what is used of them is loaded when it is, and copied where it is written to. So they stay what
+    they are where another file is renamed to this name, but not where bytes are written into this one. OSError, or
+    DamagedFile.
     """
     require_no_stream(path)
     with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
         if mapped:
-            found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
-            while size := file.readinto(read):  # not through the mapping, whose pages would then count as memory
-                found.update(read[:size])
-            length = file.tell()
-            content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if length else b""
+            if digest is not None and not is_verified(status, digest):
+                require_digest(sha256_in_parts(file), digest)
+                note_verified(status, digest)
+            content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if status.st_size else b""
         else:
-            content = bytearray(os.fstat(file.fileno()).st_size)
+            content = bytearray(status.st_size)
             del content[file.readinto(content) :]
-            found = hashlib.sha256(content)
-    if digest is not None and found.hexdigest() != digest:
-        raise DamagedFile("its SHA-256 is not the one in state.json")
+            if digest is not None:
+                require_digest(hashlib.sha256(content).hexdigest(), digest)
     return arrays_in(content)
+
+
+def sha256_in_parts(file: BinaryIO) -> str:
+    """Of a file read in parts: not through a mapping, whose pages would count as memory from then on."""
+    found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
+    while size := file.readinto(read):  # type: ignore[attr-defined]
+        found.update(read[:size])
+    return found.hexdigest()
+
+
+def require_digest(found: str, wanted: str) -> None:
+    if found != wanted:
+        raise DamagedFile("its SHA-256 is not the one in state.json")
 
 
 def arrays_in(content: Any) -> dict[str, Array]:
