@@ -69,7 +69,7 @@ def start_autotune(
         "command": command,
         "budget": budget._asdict(),
         "space": rows,
-        "first": list(first),
+        "first": [{name: value for name, value in point.items() if name not in given} for point in first],
         "settings": settings.sections(),
         "seconds": 0.0,
         "widths": [],

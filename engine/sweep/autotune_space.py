@@ -54,7 +54,7 @@ class Space:
     """The points around a starting point, each handed out once.
 
     rows: of rows_for(). fits: whether the settings of a point can be trained. first: points to be tried first, of which
-    the changes that rows lack are left out.
+    the changes that rows lack are left out, but for those of fields that would grow with one of rows (SCALED_WITH).
     """
 
     def __init__(
@@ -66,12 +66,16 @@ class Space:
     ) -> None:
         self.rows, self.fits = {name: tuple(values) for name, values in rows.items()}, fits
         self.first = [
-            {name: point[name] for name in self.rows if name in point and point[name] in self.rows[name]}
+            {name: point[name] for name in point if self.has(point, name) or self.has(point, SCALED_WITH.get(name))}
             for point in first
         ]
         self.generator = random_generator(seed, AUTOTUNE_STREAM)
         self.seen: list[Point] = [{}]
         self.single: Iterator[Point] = self.single_changes()
+
+    def has(self, point: Point, name: str | None) -> bool:
+        """Whether a point changes the field of that name to a value of its row."""
+        return name in point and point[name] in self.rows.get(name, ())
 
     def first_points(self) -> Iterator[Point]:
         """The points to be tried first."""
@@ -112,7 +116,8 @@ class Space:
             name = names[place]
             others = [value for value in (None, *self.rows[name]) if value != centre.get(name)]  # None: as at the start
             value = others[int(self.generator.integers(len(others)))]
-            point.pop(name, None)
+            for changed in (name, *(other for other, with_ in SCALED_WITH.items() if with_ == name)):
+                point.pop(changed, None)
             if value is not None:
                 point[name] = value
-        return {name: point[name] for name in names if name in point}
+        return dict(sorted(point.items(), key=lambda item: names.index(item[0]) if item[0] in names else len(names)))

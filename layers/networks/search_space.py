@@ -7,7 +7,7 @@ row, so that other presets can be led to it. What decides which epoch and which 
 
 from typing import Any
 
-from layers.networks.presets import ACCURATE
+from layers.networks.presets import ACCURATE, RECOMMENDED
 
 # Where epochs change, the step budget changes by the same factor.
 SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -43,8 +43,8 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "embedding_scale": (0.1, 0.02),
     },
 }
-# Points that are trained in full before all others.
+# Points that are trained in full before all others, whole presets: a step budget would else shrink with the epochs.
 FIRST_POINTS: dict[str, list[dict[str, Any]]] = {
-    "wave": [{name: value for name, value in ACCURATE.items() if name in SEARCH_SPACE["wave"]}],
+    "wave": [{**ACCURATE, "step_budget": RECOMMENDED["step_budget"]}],
     "transformer": [],
 }

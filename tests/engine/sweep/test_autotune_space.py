@@ -75,3 +75,15 @@ def test_what_grows_with_a_field_keeps_its_proportion(choices):
     found = settings_at(settings, {"learning_rate": 1e-3, "epochs": 1}, choices.classes).training
     assert (found.learning_rate, found.many_classes_learning_rate) == (1e-3, 4e-3)
     assert found.step_budget == 483 and isinstance(found.step_budget, int)
+
+
+def test_fields_that_would_grow_belong_to_a_first_point():
+    """Until what they grow with changes; where that is not searched they are left out."""
+    first = [{"epochs": 3, "step_budget": 7, "many_classes_learning_rate": 0.5}]
+    space = Space({"epochs": (3, 9), "a": (1,)}, 0, lambda point: True, first)
+    (point,) = space.first_points()
+    assert point == {"epochs": 3, "step_budget": 7}
+    found = space.points(30, point)
+    assert {"epochs": 3, "a": 1, "step_budget": 7} in found and {"epochs": 9, "a": 1} in found
+    assert all(("step_budget" in one) == (one.get("epochs") == 3 and one != {"epochs": 3}) for one in found)
+    assert not list(Space({"a": (1,)}, 0, lambda point: True, first).first_points())

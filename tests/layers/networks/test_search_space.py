@@ -4,7 +4,9 @@ import pytest
 
 from engine.data.config import DataConfig
 from engine.support.settings import checked
+from engine.sweep.autotune_space import Space, settings_at
 from engine.training.config import TrainingConfig
+from engine.training.run_settings import build_settings
 from layers.networks import CONFIGS, DEFAULTS, FIRST_POINTS, PRESETS, SEARCH_SPACE
 
 
@@ -23,5 +25,11 @@ def test_rows_hold_values_that_their_fields_take(model):
 @pytest.mark.parametrize("model", CONFIGS)
 def test_first_points_lie_in_the_space(model):
     """Else Space would leave their changes out."""
-    for point in FIRST_POINTS[model]:
-        assert all(value in SEARCH_SPACE[model][name] for name, value in point.items())
+    points = Space(SEARCH_SPACE[model], 0, lambda point: True, FIRST_POINTS[model]).first_points()
+    assert list(points) == FIRST_POINTS[model]
+
+
+def test_the_first_point_is_the_preset_accurate():
+    (point,) = FIRST_POINTS["wave"]
+    start, whole = (build_settings(CONFIGS, PRESETS[name]) for name in ("recommended", "accurate"))
+    assert settings_at(start, point, CONFIGS) == whole
