@@ -94,6 +94,7 @@ class AdamW:
             return step(self, learning_rate, control)
         dense: list[tuple[Floats, Floats, Floats, Floats]] = []
         factors: list[Factors] = []
+        made: dict[tuple[int, float], Factors] = {}
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
@@ -106,7 +107,8 @@ class AdamW:
                 self.update_rows(parameter, sparse, state, learning_rate, scale, decay)
                 continue
             arrays = (parameter.value, state["m"], state["v"], parameter.dense_grad())
-            of_array = self.factors(int(state["t"]), learning_rate, scale, decay)
+            key = int(state["t"]), decay
+            of_array = made[key] = made.get(key) or self.factors(key[0], learning_rate, scale, decay)
             if isinstance(grad, RowSparse):  # at once: a table's dense gradient is large
                 self.update_arrays([arrays], [of_array])
             else:

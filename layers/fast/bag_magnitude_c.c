@@ -94,10 +94,8 @@ static inline void spread_to_row(const float *restrict x, const float *restrict 
         dx[u * d + first + k] = (float)(value_of(x, bias, u, d, first + k) * sums[k]);
 }
 
-static void spread(const float *x, const float *bias, const Bag *bag, const double *h, int64_t U, int64_t d,
-                   ByRow by_row, float *dx)
+static void spread(const float *x, const float *bias, const double *h, int64_t U, int64_t d, ByRow by_row, float *dx)
 {
-    order_by_row(bag, U, by_row);
     for (int64_t u = 0; u < U; u++) {
         int64_t first = 0;
         for (; first + WIDTH <= d; first += WIDTH)
@@ -119,7 +117,9 @@ void slopes(const float *x, const int64_t *row_index, const int64_t *counts, con
             const double *h, int64_t U, int64_t d, int64_t *starts, int64_t *by_text, double *weights, float *dx)
 {
     const Bag bag = {row_index, counts, offsets, B};
-    spread(x, NULL, &bag, h, U, d, (ByRow){starts, by_text, weights}, dx);
+    const ByRow by_row = {starts, by_text, weights};
+    order_by_row(&bag, U, by_row);
+    spread(x, NULL, h, U, d, by_row, dx);
 }
 
 /* y_sk = G_sk(a)·G_tk(b) of the S segments s that `offsets` cut, each of a text t; those of text t are cuts[t] ≤ s <
@@ -166,6 +166,9 @@ void backward(const float *a, const float *b, const float *bias_a, const float *
         for (int64_t k = 0; k < d; k++)
             of_text[k] = divide_or_zero(of_text[k], G_t[k]);
     }
-    spread(a, bias_a, &segments, h_a, U, d, by_row, da);
-    spread(b, bias_b, &texts, h_b, U, d, by_row, db);
+    order_by_row(&segments, U, by_row);
+    spread(a, bias_a, h_a, U, d, by_row, da);
+    if (second != offsets)
+        order_by_row(&texts, U, by_row);
+    spread(b, bias_b, h_b, U, d, by_row, db);
 }
