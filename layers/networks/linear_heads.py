@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.arrays.backend import move_together
+from engine.arrays.backend import move_together, to_host
 from engine.arrays.checks import check_ids, check_offsets
-from engine.arrays.ragged import RaggedBatch, gather_rows
+from engine.arrays.ragged import RaggedBatch, gather_rows, row_blocks
 from engine.layer import Parameter, sum_rows
 from engine.types import Array, Floats2d, Ints1d
 from layers.networks.configs import WaveNetworkConfig
 from layers.networks.shortcut import CountedTokens, DistinctTokens, distinct_per_text
 from layers.networks.text_classifier import TextClassifier
 from layers.networks.two_networks import TwoNetworks
+from layers.standard.weighted_ratios import SCALE, START
 
 
 class LinearBatch(NamedTuple):
@@ -59,6 +60,13 @@ class WeightedRatios(CountedTokens):
         dbias, dweights = self.functions.weighted_ratios_backward(dz, cache.ratios)
         self.bias.accumulate(dbias)
         self.weights.accumulate(sum_rows(cache.ids, dweights))
+
+    def table(self) -> Floats2d:
+        """(V, C): r·(w₀ + s·v) of every token, on the host."""
+        table = np.empty(self.weights.value.shape, self.weights.value.dtype)
+        for rows in row_blocks(table):
+            table[rows] = to_host(self.ratios(rows) * (START + SCALE * self.weights.value[rows]))
+        return table
 
 
 class LinearClassifier(TextClassifier):

@@ -49,11 +49,11 @@ class Graph:
 
 
 class Segments:
-    """The texts or sentences of the P entries. numbers: (P,) the segment of each; count: (1,) how many there are."""
+    """The texts or sentences of P entries. numbers: (P,) the segment of each; count: (1,) how many there are."""
 
-    def __init__(self, graph: Graph, offsets: str) -> None:
+    def __init__(self, graph: Graph, ids: str, offsets: str) -> None:
         self.graph, self.offsets = graph, offsets
-        one, entries = graph.constant([1], np.int64), graph.node("Shape", "ids")
+        one, entries = graph.constant([1], np.int64), graph.node("Shape", ids)
         self.count = graph.node("Sub", graph.node("Shape", offsets), one)
         # A 1 where a segment begins, behind the first one; the running sum counts them.
         begins = graph.part(offsets, 1, -1)
@@ -77,3 +77,22 @@ class Segments:
     def spread(self, x: str) -> str:
         """x: (count, width) → (P, width)."""
         return self.graph.node("Gather", x, self.numbers)
+
+
+class Entries:
+    """P entries of texts and perhaps sentences. ids: (P,) int64; counts: (P,) float64, how often each occurs."""
+
+    def __init__(self, graph: Graph, ids: str, counts: str, offsets: str, sentence_offsets: str | None = None) -> None:
+        self.graph, self.ids, self.counts = graph, ids, counts
+        self.texts = Segments(graph, ids, offsets)
+        self.sentences = None if sentence_offsets is None else Segments(graph, ids, sentence_offsets)
+
+    def kept(self, mask: str) -> "Entries":
+        """Those of a mask (P,), in the same texts and sentences."""
+        graph = self.graph
+        sums = graph.node("CumSum", graph.cast(mask, "INT64"), graph.constant(0, np.int64))
+        before = graph.node("Concat", graph.constant([0], np.int64), sums, axis=0)
+        ids, counts = (graph.node("Compress", x, mask, axis=0) for x in (self.ids, self.counts))
+        offsets = graph.node("Gather", before, self.texts.offsets)
+        sentences = None if self.sentences is None else graph.node("Gather", before, self.sentences.offsets)
+        return Entries(graph, ids, counts, offsets, sentences)

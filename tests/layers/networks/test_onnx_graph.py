@@ -102,11 +102,11 @@ def test_long_texts_do_not_drift():
 
 
 @pytest.mark.parametrize("operation", ["modulation", "interference"])
-@pytest.mark.parametrize("preset", ["recommended", "paper", "paper-text", "quick"])
+@pytest.mark.parametrize("preset", ["recommended", "accurate", "paper", "paper-text", "quick"])
 def test_the_presets_are_known(preset, operation):
     """At their own width and initial values."""
     fields = {name: value for name, value in PRESETS[preset].items() if name in WaveNetworkConfig.fields()}
-    network = WaveNetwork(WaveNetworkConfig(**{**fields, "operation": operation}), VOCABULARY, CLASSES)
+    network = build_network(WaveNetworkConfig(**{**fields, "operation": operation}), VOCABULARY, CLASSES)
     batch = example_batch(VOCABULARY, CLASSES, [40, 1, 7])
     np.testing.assert_allclose(computed(network, batch), network.probabilities(batch), rtol=0, atol=1e-5)
 
@@ -127,7 +127,6 @@ def test_the_model_says_what_it_takes_and_gives():
             lambda: float32_network(operation="interference", readout="phase"),
             "does not know readout phase",
         ),
-        (lambda: build_network(WaveNetworkConfig(dimension=4, heads=2), 9, 3), "does not know heads 2"),
         (lambda: Transformer(TransformerConfig(dimension=4, heads=2, hidden=4), 9, 3), "not model transformer"),
     ],
 )
@@ -143,4 +142,36 @@ def test_the_shortcut_counts_repeated_tokens_once(fields):
     silent = network.probabilities(batch)
     network.learn_counts(batch)
     assert abs(network.probabilities(batch) - silent).max() > 1e-3
+    np.testing.assert_allclose(computed(network, batch), network.probabilities(batch), rtol=0, atol=1e-5)
+
+
+SIDE_BY_SIDE = {
+    "heads": {"heads": 3},
+    "heads and shortcut": {"heads": 2, "shortcut": "naive-bayes"},
+    "character heads": {"char_heads": 2, "heads": 2, "shortcut": "naive-bayes"},
+    "other heads": {"other_heads": 2},
+    "linear heads": {"linear_heads": 2},
+    "places": {"char_heads": 1, "heads": 2, "position_encoding": "sinusoidal"},
+    "sentences": {"char_heads": 1, "linear_heads": 1, "levels": "sentence-text", "hidden": 5},
+    "all": {"heads": 2, "char_heads": 2, "other_heads": 1, "linear_heads": 2, "shortcut": "naive-bayes"},
+}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+@pytest.mark.parametrize("labels", ["one", "several"])
+@pytest.mark.parametrize("name", SIDE_BY_SIDE)
+def test_networks_side_by_side(name, labels, temperature):
+    """With texts of which nothing is left without character n-grams, and tokens that have no counts."""
+    config = WaveNetworkConfig(
+        **{"dimension": 4, "hidden": 0, "embedding_scale": 0.5, "labels": labels, **SIDE_BY_SIDE[name]}
+    )
+    network = build_network(config, VOCABULARY, CLASSES, seed=3, first_char_ngram=VOCABULARY // 2)
+    batch = example_batch(VOCABULARY, CLASSES, [0, 1, 1, 1, 7, 30], several_labels=labels == "several")
+    if config.linear_heads or config.shortcut != "none":
+        network.learn_counts(example_batch(VOCABULARY, CLASSES, [5, 4], seed=1, several_labels=labels == "several"))
+    for parameter in network.parameters().values():  # weights that are 0 at the start, too
+        parameter.value = parameter.value + np.float32(0.1) * np.cos(
+            np.arange(parameter.value.size, dtype=np.float32)
+        ).reshape(parameter.value.shape)
+    network.temperature = temperature
     np.testing.assert_allclose(computed(network, batch), network.probabilities(batch), rtol=0, atol=1e-5)
