@@ -47,6 +47,16 @@ class Graph:
         """An array of one value, in its dtype. shape: the name of an int64 array."""
         return self.node("ConstantOfShape", shape, value=self.onnx.numpy_helper.from_array(np.array([value])))
 
+    def scattered(self, x: str, numbers: str, count: str, reduction: str, start: Any, width: int) -> str:
+        """x: (n, width) → (count, width): the sum or the maximum of the rows of each number (n,), `start` without any.
+
+        Not by ScatterND, which loses some of them now and then where onnxruntime has several threads (its issue 18048).
+        """
+        column, columns = self.constant([1], np.int64), self.constant([width], np.int64)
+        rows = self.node("Expand", self.node("Unsqueeze", numbers, column), self.node("Shape", x))
+        filled = self.filled(self.node("Concat", count, columns, axis=0), start)
+        return self.node("ScatterElements", filled, rows, x, axis=0, reduction=reduction)
+
 
 class Segments:
     """The texts or sentences of P entries. numbers: (P,) the segment of each; count: (1,) how many there are."""
@@ -66,9 +76,7 @@ class Segments:
 
     def gathered(self, x: str, reduction: str, start: Any, width: int) -> str:
         """x: (P, width) → (count, width): the sum or the maximum over each segment; `start` of an empty one."""
-        shape = self.graph.node("Concat", self.count, self.graph.constant([width], np.int64), axis=0)
-        rows = self.graph.node("Unsqueeze", self.numbers, self.graph.constant([1], np.int64))
-        return self.graph.node("ScatterND", self.graph.filled(shape, start), rows, x, reduction=reduction)
+        return self.graph.scattered(x, self.numbers, self.count, reduction, start, width)
 
     def sums(self, x: str, width: int) -> str:
         """x: (P, width) float64 → (count, width)."""

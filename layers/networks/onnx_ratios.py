@@ -28,13 +28,12 @@ def add_linear_classifier(graph: Graph, network: LinearClassifier, entries: Entr
 def add_sums(graph: Graph, table: Floats2d, part: CountedTokens, entries: Entries, where: str) -> str:
     """(B, C): the rows of a table (V, C) that are those of a text's distinct tokens, which may repeat among entries."""
     texts = entries.texts
-    vocabulary, column = graph.constant(len(table), np.int64), graph.constant([1], np.int64)
+    vocabulary = graph.constant(len(table), np.int64)
     keys = graph.node("Unique", graph.node("Add", graph.node("Mul", texts.numbers, vocabulary), entries.ids), sorted=1)
-    rows = graph.node("Unsqueeze", graph.node("Div", keys, vocabulary), column)
+    numbers = graph.node("Div", keys, vocabulary)
 
     def sums(x: str, width: int) -> str:
-        shape = graph.node("Concat", texts.count, graph.constant([width], np.int64), axis=0)
-        return graph.node("ScatterND", graph.filled(shape, np.float64(0)), rows, x, reduction="add")
+        return graph.scattered(x, numbers, texts.count, "add", np.float64(0), width)
 
     ids = graph.node("Mod", keys, vocabulary)
     terms = graph.node("Gather", graph.array(f"{where}.table", table), ids)

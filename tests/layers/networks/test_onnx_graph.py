@@ -175,3 +175,10 @@ def test_networks_side_by_side(name, labels, temperature):
         ).reshape(parameter.value.shape)
     network.temperature = temperature
     np.testing.assert_allclose(computed(network, batch), network.probabilities(batch), rtol=0, atol=1e-5)
+
+
+def test_rows_are_added_up_by_an_operator_that_loses_none():
+    """ScatterND with several threads does, seldom enough that no comparison would find it."""
+    config = WaveNetworkConfig(dimension=4, pooling="max", linear_heads=1, heads=2, shortcut="naive-bayes")
+    nodes = onnx_model(build_network(config, VOCABULARY, CLASSES), NAMES).graph.node
+    assert {node.op_type for node in nodes if node.op_type.startswith("Scatter")} == {"ScatterElements"}
