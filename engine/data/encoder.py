@@ -26,12 +26,12 @@ from engine.data.pieces import CutWords, cuts_at_spaces
 from engine.data.strings import Strings, hash_table_of, hashes_of, strings_from, to_list
 from engine.data.tokenizer import FIRST
 from engine.data.vocabulary import Vocabulary
+from engine.data.word_tokenizer import UNKNOWN, WordTokenizer
 from engine.types import Ints1d, Offsets
 
 KNOWN_WORDS, KNOWN_BYTES = 500_000, 2**24  # beyond which words are forgotten
 FEW_CHARACTERS = 2000
 FEW_PIECES = 1000  # for which a table of all words takes longer than it saves
-UNKNOWN = "[UNK]"
 
 
 class Encoder:
@@ -205,8 +205,9 @@ class WordLists:
 class PieceTokens:
     """Finds the tokens of pieces of words: many whole words by their hashes, few and word pieces by the library."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.model = Tokenizer(tokenizer.model)  # without anything that would cut or change a piece once more
+    def __init__(self, tokenizer: Tokenizer | WordTokenizer) -> None:
+        # Without anything that would cut or change a piece once more.
+        self.model = tokenizer if isinstance(tokenizer, WordTokenizer) else Tokenizer(tokenizer.model)
         self.few_left = FEW_PIECES if isinstance(tokenizer.model, models.WordLevel) else math.inf
 
     @functools.cached_property
@@ -224,6 +225,8 @@ class PieceTokens:
             table, ids, unknown = self.words
             places = table.find(hashes_of(pieces.data, pieces.offsets[:-1], pieces.offsets[1:]))
             return np.where(places < 0, unknown, ids[places]), np.ones(count, np.int64)
+        if isinstance(self.model, WordTokenizer):
+            return np.array(self.model.ids_of(to_list(pieces)), np.int32), np.ones(count, np.int64)
         encoding = self.model.encode(to_list(pieces), is_pretokenized=True, add_special_tokens=False)
         counts = np.bincount(np.array(encoding.word_ids, np.int64), minlength=count)
         return np.array(encoding.ids, np.int32), counts

@@ -13,6 +13,7 @@ from engine.data.config import TOKENS
 from engine.data.pieces import cuts_at_spaces, pieces_of
 from engine.data.strings import DistinctStrings, Strings, spans_of, strings_from, to_list, word_bounds
 from engine.data.texts import shown
+from engine.data.word_tokenizer import WordTokenizer, is_of_words
 from engine.support.errors import UserError
 from engine.support.files import AnyPath, write_text
 from engine.types import Ints1d
@@ -148,16 +149,18 @@ def cut_as_bert(model: models.Model, lowercase: bool) -> Tokenizer:
     return tokenizer
 
 
-def load_tokenizer(path: AnyPath) -> Tokenizer:
+def load_tokenizer(path: AnyPath, words_in_python: bool = False) -> Tokenizer:
     """The tokenizer of a `tokenizer.json` or of a BERT vocabulary, one token per line.
 
-    Raises UserError for anything else.
+    words_in_python: a WordTokenizer where it is one of whole words. Raises UserError for anything else.
 
     A vocabulary without upper-case letters (but in "[CLS]" and the like) is taken as lower-cased.
     """
     content = read_characters(path)
     tokenizer = (
-        tokenizer_of_json(path, content) if content.lstrip().startswith("{") else tokenizer_of_vocabulary(path, content)
+        tokenizer_of_json(path, content, words_in_python)
+        if content.lstrip().startswith("{")
+        else tokenizer_of_vocabulary(path, content)
     )
     for token in ("[UNK]", "[CLS]"):
         if tokenizer.token_to_id(token) is None:
@@ -167,14 +170,18 @@ def load_tokenizer(path: AnyPath) -> Tokenizer:
     return tokenizer
 
 
-def tokenizer_of_json(path: AnyPath, content: str) -> Tokenizer:
+def tokenizer_of_json(path: AnyPath, content: str, words_in_python: bool) -> Tokenizer:
     try:
         saved = json.loads(content)
         require_safe(saved)
         if any(saved.get(part) for part in WITHOUT_IDS):
-            content = json.dumps({**saved, **dict.fromkeys(WITHOUT_IDS)})
-        tokenizer = Tokenizer.from_str(content)
-        tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
+            saved.update(dict.fromkeys(WITHOUT_IDS))
+            content = json.dumps(saved)
+        if words_in_python and is_of_words(saved):
+            tokenizer: Any = WordTokenizer(saved)
+        else:
+            tokenizer = Tokenizer.from_str(content)
+            tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
     except Exception as error:  # the library raises bare Exceptions
         raise UserError(
             f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, "

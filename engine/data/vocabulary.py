@@ -130,7 +130,7 @@ def vocabulary_digests(files: Iterable[Path]) -> dict[str, str]:
 def read_tokenizer(path: Path) -> Tokenizer:
     """load_tokenizer() for the file of a run, with another remedy: nobody has chosen it."""
     try:
-        return load_tokenizer(path)
+        return load_tokenizer(path, words_in_python=True)
     except UserError as error:
         reason = str(error).removeprefix(str(path)).lstrip(":, ").rpartition("; ")[0]
         raise UserError(
