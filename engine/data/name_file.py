@@ -19,7 +19,7 @@ def load_names(path: AnyPath, what: str) -> list[str]:
         raise UserError(
             f"{path}: the {what} of the run cannot be read ({error}); restore the file or train again"
         ) from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not set(map(type, names)) <= {str}:
         raise UserError(
             f"{path}: the {what} of the run cannot be read (it is no list of texts); restore the file or train again"
         )

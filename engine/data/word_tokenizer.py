@@ -23,7 +23,7 @@ def is_of_words(saved: dict[str, Any]) -> bool:
     return (
         model.get("unk_token") == UNKNOWN
         and UNKNOWN in words
-        and all(type(number) is int for number in words.values())
+        and set(map(type, words.values())) == {int}
         and all(token["special"] and words.get(token["content"]) == token["id"] for token in added)
     )
 
