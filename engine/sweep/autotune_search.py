@@ -75,7 +75,10 @@ def search(
     try:
         best = in_full(best.point, train)
         for point in space.first_points():
-            best = better(best, tried_first(point, train, width))
+            challenger = tried_first(point, train, width)
+            best = better(best, challenger)
+            if len(challenger.scores) < SPLITS:  # rounds that still fit would not, by the number of trainings alone
+                return best
         while last := width(last, best.point):
             points = space.points(last, best.point)
             if not points:

@@ -181,3 +181,11 @@ def test_a_first_point_is_judged_by_the_splits_that_it_has(stop, score, kept):
 def test_without_time_for_a_first_point_the_start_is_kept(stop):
     best, trainer = with_first(lambda point, share, split: float(bool(point)), **stop)
     assert best.point == {} and len(trainer.done) == 2
+
+
+def test_where_a_first_point_lacks_a_split_the_search_ends():
+    """Smaller trainings might still fit in the time, but not be repeated by their number."""
+    trainer = Trainer(lambda point, share, split: 0.0)
+    widths = iter([1, 0, 9, 9])
+    search(Space(ROWS, 0, lambda point: True, [{"a": 2}]), trainer.train, lambda *_: next(widths), lambda best: 0.0)
+    assert len(trainer.done) == 3 and next(widths) == 9
