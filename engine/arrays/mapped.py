@@ -7,6 +7,7 @@ each array behind it.
 import hashlib
 import mmap
 import os
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,11 +37,11 @@ def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> 
     """
     require_no_stream(path)
     with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
+        seen, status = time.time(), os.fstat(file.fileno())
         if mapped:
             if digest is not None and not is_verified(status, digest):
                 require_digest(sha256_in_parts(file), digest)
-                note_verified(status, digest)
+                note_verified(status, seen, digest)
             content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if status.st_size else b""
         else:
             content = bytearray(status.st_size)

@@ -178,16 +178,17 @@ def tokenizer_of_json(path: AnyPath, content: str, words_in_python: bool) -> Tok
             saved.update(dict.fromkeys(WITHOUT_IDS))
             content = json.dumps(saved)
         if words_in_python and is_of_words(saved):
+            "".join(saved["model"]["vocab"]).encode()  # as the library, which keeps words in UTF-8
             tokenizer: Any = WordTokenizer(saved)
         else:
             tokenizer = Tokenizer.from_str(content)
             tokenizer.encode("\u2603")  # an unknown token that is missing shows only when it is needed
+        ids = ids_of(tokenizer, saved["model"]["vocab"])
     except Exception as error:  # the library raises bare Exceptions
         raise UserError(
             f"{path}: is no tokenizer.json that can be used ({shown(str(error))}); give one of the BERT family, "
             "or a vocab.txt"
         ) from None
-    ids = ids_of(tokenizer, saved["model"]["vocab"])
     if not np.array_equal(np.sort(ids), np.arange(len(ids))):
         raise UserError(
             f"{path}: the {len(ids)} token ids are not 0 to {len(ids) - 1}, some are missing or duplicates; "

@@ -1,4 +1,4 @@
-"""A tokenizer of whole words whose words Python keeps until something asks for what only the library can do.
+"""A tokenizer whose words Python keeps: the library gets them when a method is called that is not written out here.
 
 To take in 200,000 words the library needs as long as all the rest of labelling a sentence.
 """
@@ -31,16 +31,13 @@ def is_of_words(saved: dict[str, Any]) -> bool:
 class WordTokenizer:
     """Stands for the library's Tokenizer of a tokenizer.json that is_of_words()."""
 
-    encode_special_tokens = False
-
     def __init__(self, saved: dict[str, Any]) -> None:
         self.saved, self.ids = saved, saved["model"]["vocab"]
         kept = {UNKNOWN, *(token["content"] for token in saved.get("added_tokens") or [])}
         model = {**saved["model"], "vocab": {token: self.ids[token] for token in kept}}
-        self.parts = Tokenizer.from_str(json.dumps({**saved, "model": model}))  # all but most of the words
-        self.normalizer, self.pre_tokenizer, self.model = (
-            self.parts.normalizer, self.parts.pre_tokenizer, self.parts.model
-        )  # fmt: skip
+        self.without_words = Tokenizer.from_str(json.dumps({**saved, "model": model}))
+        self.normalizer, self.pre_tokenizer = self.without_words.normalizer, self.without_words.pre_tokenizer
+        self.model = self.without_words.model
 
     @functools.cached_property
     def whole(self) -> Tokenizer:
@@ -49,22 +46,38 @@ class WordTokenizer:
         tokenizer.encode_special_tokens = self.encode_special_tokens
         return tokenizer
 
+    def made(self) -> list[Tokenizer]:
+        """The library's tokenizers that there are by now."""
+        return [self.without_words, *([self.whole] if "whole" in self.__dict__ else [])]
+
+    @property
+    def encode_special_tokens(self) -> bool:
+        """Whether special tokens written in a text are ordinary characters."""
+        return bool(self.without_words.encode_special_tokens)
+
+    @encode_special_tokens.setter
+    def encode_special_tokens(self, value: bool) -> None:
+        for tokenizer in self.made():
+            tokenizer.encode_special_tokens = value
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "saved" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.whole, name)
 
     def no_truncation(self) -> None:
-        """Nothing: there is none."""
+        for tokenizer in self.made():
+            tokenizer.no_truncation()
 
     def no_padding(self) -> None:
-        """Nothing: there is none."""
+        for tokenizer in self.made():
+            tokenizer.no_padding()
 
     def get_added_tokens_decoder(self) -> Any:
-        return self.parts.get_added_tokens_decoder()
+        return self.without_words.get_added_tokens_decoder()
 
     def get_vocab(self) -> dict[str, int]:
-        return self.ids
+        return dict(self.ids)
 
     def get_vocab_size(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""The user's cache folder of wave-network: corpora, token ids, compiled functions."""
+"""The user's cache folder of wave-network: corpora, token ids, compiled functions, digests of files."""
 
 import os
 import stat

@@ -1,19 +1,22 @@
-"""Large files whose SHA-256 has been verified are not read for it again, as long as they are the same, unchanged files.
+"""Large files whose SHA-256 has been verified are not read for it again, as long as their status is the same.
 
 A file is known by its number, its size and the times of its last change to the nanosecond, as Git knows the files of a
-work tree. What is noted lies in the user's cache folder, a small file for each digest, and may be deleted.
+work tree. The last file that had a digest is noted in the user's cache folder, under `verified`, which may be deleted.
+On Windows nothing is noted: it has no time of a change that programs cannot set.
 """
 
 import contextlib
 import os
-import time
 from pathlib import Path
 
 from engine.support import cache_folder
-from engine.support.files import write_text
+from engine.support.errors import UserError
+from engine.support.files import write_whole
 
-SETTLED = 2.0  # seconds since the last change: within a tick of the clock of a file system a second one has its time
-KEPT = 100  # notes
+SETTLED = 2.0  # seconds without a change: two changes within a tick of a file system's clock have the same time
+KEPT = 100  # number of notes
+# Of the disk, of a digest that is none, or where there is no home folder.
+FAILURES = (OSError, UserError, ValueError, TypeError, RuntimeError)
 
 
 def is_verified(status: os.stat_result, digest: str) -> bool:
@@ -21,25 +24,31 @@ def is_verified(status: os.stat_result, digest: str) -> bool:
     try:
         note = note_of(digest)
         return cache_folder.is_own(note) and note.read_text(encoding="ascii") == identity(status)
-    except (OSError, ValueError, RuntimeError):  # the last: there is no home folder
+    except FAILURES:
         return False
 
 
-def note_verified(status: os.stat_result, digest: str) -> None:
-    """Note that a file, whose status was this before it was read, has this SHA-256. A note that fails is none."""
-    if os.name != "posix" or time.time() - max(status.st_mtime, status.st_ctime) < SETTLED:
-        return  # Windows has no time of the last change that programs cannot set
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
+def note_verified(status: os.stat_result, seen: float, digest: str) -> None:
+    """Note that a file has this SHA-256, unless that fails. status: of the time `seen`, before the file was read."""
+    if os.name != "posix" or seen - max(status.st_mtime, status.st_ctime) < SETTLED:
+        return
+    with contextlib.suppress(*FAILURES):
         note = note_of(digest)
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if cache_folder.is_own(note.parent):
-            write_text(note, identity(status))
+            write_whole(note, lambda temporary: write_private(temporary, identity(status)))
             for old in sorted(note.parent.glob("[!.]*"), key=lambda path: -path.stat().st_mtime)[KEPT:]:
                 old.unlink()
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write text that is_own() accepts, whatever the umask."""
+    path.write_text(text, encoding="ascii")
+    path.chmod(0o600)
+
+
 def note_of(digest: str) -> Path:
-    """Where the file of a digest is noted. ValueError for what is no digest."""
+    """Where the file of a digest is noted. ValueError or TypeError for what is no digest."""
     int(digest, 16)
     return Path(cache_folder.user_folder()) / "verified" / digest
 

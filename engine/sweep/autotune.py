@@ -28,6 +28,7 @@ from engine.training.run_settings import CHANGED_BY, RunSettings, pinned, settin
 from engine.training.session import start_or_resume
 
 BEST = "best"
+FORMAT = 2  # of the record
 
 
 class Budget(NamedTuple):
@@ -69,6 +70,8 @@ def start_autotune(
         "command": command,
         "budget": budget._asdict(),
         "space": rows,
+        "format": FORMAT,
+        "given": sorted(given),
         "first": [{name: value for name, value in point.items() if name not in given} for point in first],
         "settings": settings.sections(),
         "seconds": 0.0,
@@ -104,7 +107,9 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(record.get(name), kind):
             raise UserError(f"{path}: lacks {name}; restore the file, or begin a new search")
-    return record
+    if record.get("format") != FORMAT and record.get("best") is None:
+        raise UserError(f"{path}: was begun by another version of the program; begin a new search")
+    return {"given": [], "first": [], **record}
 
 
 def make_folder(folder: Path) -> None:
@@ -141,13 +146,12 @@ def run_autotune(
             remove_leftovers(folder, folder / "logs")
             trainings = Trainings(record, settings, folder, setup, launcher, jobs)
             if record["best"] is None:
-                space = Space(
-                    record["space"], settings.training.seed, fits_for(settings, setup), record.get("first", [])
-                )
+                fits = fits_for(settings, setup, record["given"])
+                space = Space(record["space"], settings.training.seed, fits, record["first"])
                 best = search(space, trainings.train, trainings.width, trainings.margin)
                 record["best"] = best_of(best, trainings, settings, setup)
                 trainings.save()
-            chosen = settings_at(settings, record["best"]["point"], classes)
+            chosen = settings_at(settings, record["best"]["point"], classes, record["given"])
             where = (folder / BEST, setup.device, setup.cache_dir, setup.log)
             result = start_or_resume(chosen, classes, build_network, *where, plan=str(folder / RECORD))
             trainings.save()
@@ -157,12 +161,12 @@ def run_autotune(
     return {**record, "result": result}
 
 
-def fits_for(settings: RunSettings, setup: Setup) -> Callable[[Point], bool]:
+def fits_for(settings: RunSettings, setup: Setup, given: Collection[str]) -> Callable[[Point], bool]:
     """The function that says whether the settings of a point can be trained."""
 
     def fits(point: Point) -> bool:
         try:
-            settings_at(settings, point, setup.choices.classes)
+            settings_at(settings, point, setup.choices.classes, given)
         except UserError:
             return False
         return True
@@ -171,21 +175,23 @@ def fits_for(settings: RunSettings, setup: Setup) -> Callable[[Point], bool]:
 
 
 def best_of(best: Best, trainings: Trainings, settings: RunSettings, setup: Setup) -> dict[str, Any]:
-    """The record of the best point: "point", "changes" as --set takes them, "validation", that of the start, "trials".
+    """The record of the best point: "point", "changes" as --set takes them, "validation", that of the start on the same
+    splits, "trials".
 
     trials: the number of trainings with which the search can be repeated.
     """
     point = best.point
-    chosen = settings_at(settings, point, setup.choices.classes)
+    chosen = settings_at(settings, point, setup.choices.classes, trainings.record["given"])
     changes = dict(point)
-    for name in CHANGED_BY.keys() & point.keys():  # others would change it otherwise
-        changes.update({other: getattr(chosen.training, other) for other in CHANGED_BY[name]})
+    for name, others in CHANGED_BY.items():  # which would change it otherwise
+        if name in point:
+            changes.update({other: getattr(chosen.training, other) for other in others})
     start = [entry["validation"] for entry in trainings.record["trials"] if not entry["point"]]
     searched = trainings.completed > 0
     return {
         "point": point,
         "changes": changes,
         "validation": mean(best.scores) if searched else None,
-        "validation_of_start": mean(start) if searched else None,
+        "validation_of_start": mean(start[: len(best.scores)]) if searched else None,
         "trials": trainings.completed,
     }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from engine.sweep.autotune_space import Point, Space
 
 WIDTHS = (9, 3)  # points of a round, powers of THIRD; the smaller ones only at the end
-ALONE = 1  # the width of a round that is one full training of a point to be tried first
+ONE_TRAINING = 1  # the width of a round that is a full training of a point to be tried first, on one split
 THIRD = 3
 SPLITS = 2  # of a full training: seeds, each with a validation split of its own where one is split off
 START_TRIALS = SPLITS
@@ -41,7 +41,7 @@ class OutOfTime(Exception):
 
 def trials_of(width: int) -> int:
     """The number of trainings of a round of so many points: width + width/3 + … + 3, and those of the last point."""
-    if width == ALONE:
+    if width == ONE_TRAINING:
         return 1
     return sum(width // THIRD**rung for rung in range(width) if THIRD**rung < width) + SPLITS
 
@@ -53,7 +53,7 @@ def width_within(trials: int, last: int) -> int:
 
 def widths_after(last: int) -> tuple[int, ...]:
     """The widths, largest first, that a round may have after one of so many points."""
-    return (ALONE,) if last == ALONE else tuple(width for width in WIDTHS if width <= last)
+    return (ONE_TRAINING,) if last == ONE_TRAINING else tuple(width for width in WIDTHS if width <= last)
 
 
 def search(
@@ -64,9 +64,11 @@ def search(
 ) -> Best:
     """Search until width() is 0, the space is used up or the time is over; returns the best point trained in full.
 
+    Where first points cannot be trained on all splits, nothing else is trained.
+
     train: returns the score of each Trial, minus infinity for one that failed; may raise OutOfTime.
-    width(last, centre): the width of the next round after one of `last` points, ALONE before a full training of a first
-    point, 0 where there is no time for it.
+    width(last, centre): the width of the next round after one of `last` points, 0 where there is no time for it;
+    width(ONE_TRAINING, point): ONE_TRAINING or 0.
     margin(best): by how much the mean of a point must exceed that of the best so far to take its place; first points
     need none.
     """
@@ -77,7 +79,9 @@ def search(
         for point in space.first_points():
             challenger = tried_first(point, train, width)
             best = better(best, challenger)
-            if len(challenger.scores) < SPLITS:  # rounds that still fit would not, by the number of trainings alone
+            if (
+                len(challenger.scores) < SPLITS
+            ):  # a repetition by --trials could not know that smaller rounds had fitted
                 return best
         while last := width(last, best.point):
             points = space.points(last, best.point)
@@ -102,7 +106,7 @@ def tried_first(
     """Train a point in full, split by split while there is time: what was trained counts."""
     scores: list[float] = []
     try:
-        while len(scores) < SPLITS and width(ALONE, point):
+        while len(scores) < SPLITS and width(ONE_TRAINING, point):
             scores += train([Trial(point, 1.0, len(scores))])
     except OutOfTime:
         pass

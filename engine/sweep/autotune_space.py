@@ -34,13 +34,15 @@ def rows_for(
     return {name: values for name, values in rows.items() if values}
 
 
-def settings_at(settings: RunSettings, point: Point, network_classes: NetworkClasses) -> RunSettings:
-    """The settings of a point. UserError where they contradict each other."""
+def settings_at(
+    settings: RunSettings, point: Point, network_classes: NetworkClasses, given: Collection[str] = ()
+) -> RunSettings:
+    """The settings of a point. given: fields that stay as they are. UserError where they contradict each other."""
     flat = {name: value for part in settings for name, value in part.to_dict().items()}
     scaled = {
         name: in_proportion(flat[name], point[other] / flat[other])
         for name, other in SCALED_WITH.items()
-        if other in point and flat[name]
+        if other in point and name not in given and flat[name] and flat[other]
     }
     return build_settings(network_classes, flat, scaled, point)
 
@@ -54,7 +56,7 @@ class Space:
     """The points around a starting point, each handed out once.
 
     rows: of rows_for(). fits: whether the settings of a point can be trained. first: points to be tried first, of which
-    the changes that rows lack are left out, but for those of fields that would grow with one of rows (SCALED_WITH).
+    the changes that rows lack are left out; a field of SCALED_WITH stays where the field that it follows stays.
     """
 
     def __init__(
@@ -66,14 +68,18 @@ class Space:
     ) -> None:
         self.rows, self.fits = {name: tuple(values) for name, values in rows.items()}, fits
         self.first = [
-            {name: point[name] for name in point if self.has(point, name) or self.has(point, SCALED_WITH.get(name))}
+            {
+                name: point[name]
+                for name in point
+                if self.offers(point, name) or self.offers(point, SCALED_WITH.get(name))
+            }
             for point in first
         ]
         self.generator = random_generator(seed, AUTOTUNE_STREAM)
         self.seen: list[Point] = [{}]
         self.single: Iterator[Point] = self.single_changes()
 
-    def has(self, point: Point, name: str | None) -> bool:
+    def offers(self, point: Point, name: str | None) -> bool:
         """Whether a point changes the field of that name to a value of its row."""
         return name in point and point[name] in self.rows.get(name, ())
 

@@ -11,7 +11,7 @@ from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.sweep.autotune_clock import TimedLauncher
 from engine.sweep.autotune_search import (
-    ALONE,
+    ONE_TRAINING,
     SPLITS,
     START_TRIALS,
     THIRD,
@@ -65,18 +65,18 @@ class Trainings:
         """Seconds for further trials: those of the budget but for one full training, that of the run that is kept."""
         if self.record["budget"]["seconds"] is None:
             return math.inf
-        return float(self.record["budget"]["seconds"] - self.elapsed() - max(self.full(), default=0.0))
+        return float(self.record["budget"]["seconds"] - self.elapsed() - max(self.full_seconds(), default=0.0))
 
     def is_over(self) -> bool:
         return self.left() <= 0
 
-    def in_full(self) -> list[dict[str, Any]]:
+    def full_entries(self) -> list[dict[str, Any]]:
         """The entries of the full trainings so far."""
         return [entry for entry in self.known.values() if entry["share"] == 1 and "reason" not in entry]
 
-    def full(self) -> list[float]:
+    def full_seconds(self) -> list[float]:
         """The seconds of the full trainings so far."""
-        return [entry["seconds"] for entry in self.in_full()]
+        return [entry["seconds"] for entry in self.full_entries()]
 
     def train(self, trials: Sequence[Trial]) -> list[float]:
         """The scores of Trials. OutOfTime where some could not be trained."""
@@ -104,7 +104,7 @@ class Trainings:
 
     def job(self, name: str, entry: dict[str, Any]) -> Job:
         """The Job of a training."""
-        settings = settings_at(self.settings, entry["point"], self.setup.choices.classes)
+        settings = settings_at(self.settings, entry["point"], self.setup.choices.classes, self.record["given"])
         settings = settings._replace(training=settings.training.replace(seed=entry["seed"]))
         message = {"kind": "trial", "settings": settings.sections(), "share": entry["share"]}
         return Job(name, {**message, "output": str(self.file(name)), **shared(self.setup)}, settings.training.threads)
@@ -141,11 +141,12 @@ class Trainings:
         write_json(self.folder / RECORD, self.record)
 
     def margin(self, best: Best) -> float:
-        """A standard error of the mean score of the best point, over the validation texts of its splits.
+        """A standard error of the mean score of the best point, over the validation texts of all splits.
 
-        The more points are compared, the luckier is the best of them: half of it let searches end with worse ones.
+        The more points are compared, the luckier is the best of them: with half of it, searches ended with points that
+        were worse on test texts.
         """
-        share, texts = mean(best.scores), self.known[1]["texts"] * len(best.scores)
+        share, texts = mean(best.scores), self.known[1]["texts"] * SPLITS
         return math.sqrt(share * (1 - share) / texts)
 
     def width(self, last: int, centre: Point) -> int:
@@ -169,13 +170,14 @@ class Trainings:
         return next(fitting, 0) if narrow < MOST_NARROW else 0
 
     def round_seconds(self, width: int, centre: Point) -> float:
-        """The seconds that a round around a point will take: a training takes its seconds, its steps a share of them.
+        """The seconds that a round around a point will take.
 
-        A full training of one point takes as long as the longest before it.
+        A share of a training has all that is around the steps of the centre's trainings, and that share of their steps.
+        A full training of a first point, of which nothing is known, is taken to be as long as the longest before it.
         """
-        if width == ALONE:
-            return max(self.full())
-        own = [entry for entry in self.in_full() if entry["point"] == centre]
+        if width == ONE_TRAINING:
+            return max(self.full_seconds())
+        own = [entry for entry in self.full_entries() if entry["point"] == centre]
         steps = max(entry["training_seconds"] for entry in own)
         around = max(entry["seconds"] - entry["training_seconds"] for entry in own)
         seconds, left = 0.0, width

@@ -94,7 +94,7 @@ class AdamW:
             return step(self, learning_rate, control)
         dense: list[tuple[Floats, Floats, Floats, Floats]] = []
         factors: list[Factors] = []
-        made: dict[tuple[int, float], Factors] = {}
+        factors_of: dict[tuple[int, float], Factors] = {}
         for name, parameter in self.parameters.items():
             grad = parameter.grad
             if grad is None:
@@ -108,7 +108,7 @@ class AdamW:
                 continue
             arrays = (parameter.value, state["m"], state["v"], parameter.dense_grad())
             key = int(state["t"]), decay
-            of_array = made[key] = made.get(key) or self.factors(key[0], learning_rate, scale, decay)
+            of_array = factors_of[key] = factors_of.get(key) or self.factors(key[0], learning_rate, scale, decay)
             if isinstance(grad, RowSparse):  # at once: a table's dense gradient is large
                 self.update_arrays([arrays], [of_array])
             else:
@@ -145,7 +145,7 @@ class AdamW:
             last = gather_rows(state["last"], rows)
             rest = rest_of(last, t - 1, state, *betas, self.epsilon, parameter.value.dtype, 1)
             self.update_gathered(tables, rows, grad.values, rest, factors)
-            state["last"][rows] = t
+            state["last"][rows] = t  # as the function in C does
         record_step(state, learning_rate, decay, *betas)
 
     def update_gathered(

@@ -57,8 +57,8 @@ static void fetch(const float *row, int64_t d)
         __builtin_prefetch(row + k, 1);
 }
 
-/* value, m, v: tables of rows of d numbers. rows: (R,), grad: (R, d). last: of each row of the tables the step at which
-   it was last touched, now before. missed, faded_m, faded_v: sums of missed steps and powers of both betas, see rest_of()
+/* value, m, v: tables of rows of d numbers. rows: (R,), no row twice, grad: (R, d). last: of each row of the tables the
+   step at which it was last touched, before step `now`, which it becomes. missed, faded_m, faded_v: sums of missed steps and powers of both betas, see rest_of()
    in adamw_lazy_rows.py, from which of a row move, epsilon, of_m and of_v are taken; shrink: (R,), NULL for 1. First the
    operations of take_missed_steps(), then those of a step. */
 void update_rows(float *restrict value, float *restrict m, float *restrict v, const int64_t *restrict rows,
@@ -75,12 +75,12 @@ void update_rows(float *restrict value, float *restrict m, float *restrict v, co
             fetch(m + next, d);
             fetch(v + next, d);
         }
-        const float move = (float)missed[before], weighed = (float)(epsilon * sqrt(1 - faded_v[before + 1]));
-        const float stays = shrink ? shrink[i] : 1;
+        const float move = (float)missed[before], epsilon_then = (float)(epsilon * sqrt(1 - faded_v[before + 1]));
+        const float shrink_i = shrink ? shrink[i] : 1;
         float *weights = value + first;
         const float *means = m + first, *squares = v + first;
         for (int64_t k = 0; k < d; k++)
-            weights[k] = weights[k] * stays - means[k] / (sqrtf(squares[k]) + weighed) * move;
+            weights[k] = weights[k] * shrink_i - means[k] / (sqrtf(squares[k]) + epsilon_then) * move;
         step(weights, m + first, v + first, grad + i * d, d, (float)faded_m[absent], (float)faded_v[absent], of_grad,
              of_scaled, epsilon_now, rate, kept);
         last[rows[i]] = (int32_t)now;

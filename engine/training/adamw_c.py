@@ -46,12 +46,14 @@ def update_rows(
     epsilon: float,
     factors: Any,
 ) -> None:
-    """Update the different rows (R,) of the tables (value, m, v), in place, after the steps that they missed.
+    """Update different, ascending rows (R,) of the tables (value, m, v), in place, after the steps that they missed.
 
     grad: (R, d); state: that of the table, whose t is the step and whose last is brought up to it; factors: the
     Factors of adamw.py.
     """
     rows, t = np.ascontiguousarray(rows, np.int64), int(state["t"])
+    if len(rows) and not (0 <= rows[0] and rows[-1] < len(state["last"])):
+        raise ValueError(f"rows: must ascend in [0, {len(state['last'])}), got {rows[0]} to {rows[-1]}")
     faded = [powers(beta, t + 1) for beta in betas]
     shrink = shrink_of(state["last"][rows], t - 1, state).astype(np.float32) if state["shrunk"][t - 1] else None
     given = (state["last"], state["missed"], *faded, shrink)

@@ -159,12 +159,12 @@ class TrainingConfig(Settings):
                 f"freeze_vectors: expected embedding_update=lazy, got {self.embedding_update}, which updates all rows; "
                 "set one of the two"
             )
-        largest = max(self.learning_rate, self.many_classes_learning_rate)
-        if self.embedding_update == "lazy" and largest * self.weight_decay >= 1:
-            raise UserError(
-                "weight_decay: expected learning_rate·weight_decay below 1, "
-                f"got {largest} times {self.weight_decay}; lower one of them"
-            )
+        for name in ("learning_rate", "many_classes_learning_rate"):
+            if self.embedding_update == "lazy" and getattr(self, name) * self.weight_decay >= 1:
+                raise UserError(
+                    f"weight_decay: expected {name}·weight_decay below 1, "
+                    f"got {getattr(self, name)} times {self.weight_decay}; lower one of them"
+                )
 
     def batch_size_over(self, texts: int) -> int:
         """Texts per step where an epoch has so many `texts`: `batch_size`, or more where the epoch is long."""
@@ -177,15 +177,14 @@ class TrainingConfig(Settings):
         """The number of epochs of that many batches: those of so many classes, or fewer to come nearest to the step
         budget.
         """
-        many = classes >= MANY_CLASSES
-        epochs = many and self.many_classes_epochs or self.epochs
+        epochs = self.epochs if classes < MANY_CLASSES else self.many_classes_epochs or self.epochs
         if not self.step_budget:
             return epochs
         return min(epochs, max(1, (2 * self.step_budget + batches) // (2 * batches)))
 
     def learning_rate_over(self, classes: int) -> float:
         """The peak learning rate where there are so many classes."""
-        return classes >= MANY_CLASSES and self.many_classes_learning_rate or self.learning_rate
+        return self.learning_rate if classes < MANY_CLASSES else self.many_classes_learning_rate or self.learning_rate
 
     def validations_over(self, batches: int) -> list[int]:
         """The numbers of batches of an epoch of that many after which it is validated, rising; the last is its end."""

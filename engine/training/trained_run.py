@@ -57,7 +57,7 @@ def open_run(
     by_onnx = directory.is_exported() and directory.onnx_file.exists()
     kind = "onnx" if by_onnx else "weights"
     state, files = read_state(directory.best, (kind,))
-    # Reads the file for its digest.
+    # Perhaps reads the file for its digest.
     load: Callable[..., Any] = open_onnx if by_onnx else functools.partial(load_arrays, mapped=True)
     loaded = begun(functools.partial(load, *files[kind]))
     if not settings.matches(state.get("config")):

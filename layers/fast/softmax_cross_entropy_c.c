@@ -16,12 +16,12 @@ void forward(const float *restrict z, const int64_t *restrict labels, const floa
             if (logits[k] > logits[at])
                 at = k;
         const double largest = logits[at];
-        double others = largest - largest, of_all = 0; /* 0; NaN where the largest is infinite */
+        double others = largest - largest, shifted = 0; /* 0; NaN where the largest is infinite or NaN */
         for (int64_t k = 0; k < K; k++) {
             const float power = expf((float)(logits[k] - largest));
             probabilities[k] = power;
             others += k == at ? 0 : power;
-            of_all += logits[k] - largest;
+            shifted += logits[k] - largest;
         }
         const double log_sum = log1p(others), scale = 1 / (1 + others);
         for (int64_t k = 0; k < K; k++)
@@ -29,7 +29,7 @@ void forward(const float *restrict z, const int64_t *restrict labels, const floa
         of_labels[t] = logits[labels[t]] - largest - log_sum;
         double of_text = (1 - smoothing) * of_labels[t];
         if (smoothing > 0) /* not 0·Σ: a class that is out of reach has log p = −∞ */
-            of_text += smoothing / (double)K * (of_all - (double)K * log_sum);
+            of_text += smoothing / (double)K * (shifted - (double)K * log_sum);
         sum += weights ? weights[labels[t]] * of_text : of_text;
     }
     *loss = -sum / (double)B;

@@ -16,7 +16,7 @@ from layers.networks.parts import FeedForward, LayerNorm, Linear, Part
 
 def by_head(x: Floats2d, heads: int) -> Floats3d:
     """x: (T, K·m) → a view (K, T, m)."""
-    view: Floats3d = x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+    view: Floats3d = x.reshape(len(x), heads, x.shape[1] // heads).transpose(1, 0, 2)
     return view
 
 

@@ -1,4 +1,4 @@
-"""Networks side by side in an ONNX graph, and the mean of their probabilities."""
+"""The probabilities of any network in an ONNX graph, of networks side by side their mean."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from layers.networks.two_networks import TwoNetworks
 from layers.networks.words_and_characters import WordsAndCharacters
 
 
-def add_probabilities(graph: Graph, network: Any, entries: Entries, where: str = "") -> str:
-    """The whole network; returns the name of its probabilities (B, C). where: begins the names of its parameters."""
+def add_probabilities(graph: Graph, network: Any, entries: Entries, prefix: str = "") -> str:
+    """Add the whole network; returns the name of its probabilities (B, C). prefix: of its names."""
     if isinstance(network, TwoNetworks):
         views = views_of(graph, network, entries)
         parts = [
-            add_probabilities(graph, half, view, f"{where}{number}.")
+            add_probabilities(graph, half, view, f"{prefix}{number}.")
             for number, (half, view) in enumerate(zip(network.networks(), views))
         ]
         return at_temperature(graph, network, weighted(graph, parts, network.shares()))
     if isinstance(network, HeadsWaveNetwork):
-        parts = [activated(graph, network, z) for z in add_heads(graph, network, entries, where)]
+        parts = [activated(graph, network, z) for z in add_heads(graph, network, entries, prefix)]
         return at_temperature(graph, network, weighted(graph, parts, [1 / len(parts)] * len(parts)))
     add = add_linear_classifier if isinstance(network, LinearClassifier) else add_wave_network
-    logits = add(graph, network, entries, where)
+    logits = add(graph, network, entries, prefix)
     if network.temperature != 1:
         logits = graph.node("Div", logits, graph.constant(network.temperature))
     return activated(graph, network, logits)
@@ -40,13 +40,13 @@ def views_of(graph: Graph, network: TwoNetworks, entries: Entries) -> tuple[Entr
     return entries, entries
 
 
-def add_heads(graph: Graph, network: HeadsWaveNetwork, entries: Entries, where: str) -> list[str]:
+def add_heads(graph: Graph, network: HeadsWaveNetwork, entries: Entries, prefix: str) -> list[str]:
     """The logits (B, C) of each head."""
-    shortcut = add_shortcut(graph, network.shortcut, entries, where) if network.shortcut else None
+    shortcut = add_shortcut(graph, network.shortcut, entries, prefix) if network.shortcut else None
     found = []
     for number in range(network.config.heads):
         head = network.network_of(slice(number, number + 1), network.embedding.table.value)
-        logits = add_wave_network(graph, head, entries, f"{where}heads.{number}.")
+        logits = add_wave_network(graph, head, entries, f"{prefix}heads.{number}.")
         found.append(logits if shortcut is None else graph.node("Add", logits, shortcut))  # E21
     return found
 

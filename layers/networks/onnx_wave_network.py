@@ -12,26 +12,26 @@ from layers.networks.wave_network import WaveBlock, WaveNetwork
 from layers.wave import READOUTS
 
 
-def add_wave_network(graph: Graph, network: WaveNetwork, entries: Entries, where: str = "") -> str:
-    """The whole network; returns the name of its logits (B, C). where: begins the names of its parameters."""
+def add_wave_network(graph: Graph, network: WaveNetwork, entries: Entries, prefix: str = "") -> str:
+    """The whole network; returns the name of its logits (B, C). prefix: of its names."""
     config, texts = network.config, entries.texts
-    x = graph.node("Gather", graph.array(f"{where}embedding.table", network.embedding.table.value), entries.ids)  # E9
+    x = graph.node("Gather", graph.array(f"{prefix}embedding.table", network.embedding.table.value), entries.ids)  # E9
     if network.position_encoding is not None:
         Q = network.position_encoding.values(np.zeros((1, 1), np.float32))
         begins = graph.node("Gather", texts.offsets, texts.numbers)
         last = graph.node("Squeeze", graph.node("Shape", entries.ids))
         every = graph.node("Range", graph.constant(0, np.int64), last, graph.constant(1, np.int64))
         places = graph.node("Sub", every, begins)
-        x = graph.node("Add", x, graph.node("Gather", graph.array(f"{where}positions", Q), places))  # E22
+        x = graph.node("Add", x, graph.node("Gather", graph.array(f"{prefix}positions", Q), places))  # E22
     counts = graph.node("Unsqueeze", entries.counts, graph.constant([1], np.int64))
     first, second = (texts if level == "text" else entries.sentences for level in LEVELS[config.levels])
     assert first is not None and second is not None
     for number, block in enumerate(network.blocks):
-        x = add_block(graph, block, f"{where}blocks.{number}", x, counts, first, second)
+        x = add_block(graph, block, f"{prefix}blocks.{number}", x, counts, first, second)
     x = add_pooling(graph, x, counts, texts, config)  # E14
-    logits = add_linear(graph, network.classifier, f"{where}classifier", x)  # E8
+    logits = add_linear(graph, network.classifier, f"{prefix}classifier", x)  # E8
     if network.shortcut:
-        logits = graph.node("Add", logits, add_shortcut(graph, network.shortcut, entries, where))  # E21
+        logits = graph.node("Add", logits, add_shortcut(graph, network.shortcut, entries, prefix))  # E21
     return logits
 
 

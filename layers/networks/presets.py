@@ -65,7 +65,7 @@ PRESETS = {
     },
     "recommended": RECOMMENDED,
     "accurate": {**RECOMMENDED, **ACCURATE},
-    # Where classes are many it wants larger steps than modulation.
+    # Where classes are many, interference wants larger steps than modulation.
     "interference": {**RECOMMENDED, "operation": "interference", "many_classes_learning_rate": 2e-3},
     # The papers' network, the single layer of Fig. 6a: positions, a branch of sentences and one of texts. paper-text:
     # that of the running text, one level. networks.md says what the papers leave open.

@@ -43,7 +43,7 @@ SEARCH_SPACE: dict[str, dict[str, tuple[Any, ...]]] = {
         "embedding_scale": (0.1, 0.02),
     },
 }
-# Points that are trained in full before all others, whole presets: a step budget would else shrink with the epochs.
+# Points that are trained in full before all others. The step budget, which would shrink with the epochs, stays.
 FIRST_POINTS: dict[str, list[dict[str, Any]]] = {
     "wave": [{**ACCURATE, "step_budget": RECOMMENDED["step_budget"]}],
     "transformer": [],

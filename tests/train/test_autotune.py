@@ -228,6 +228,17 @@ def test_resumed_searches_take_no_other_settings(tmp_path, options, run, here):
     assert code == 2 and re.search(r"autotune.json: lacks settings", err)
 
 
+def test_a_search_of_an_older_version(tmp_path, learned, run, here):
+    """Its rounds would be others now: it can only be continued where nothing is left to be searched."""
+    path = learned[0] / "autotune.json"
+    record = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("format", "given")}
+    write_json(path, {**record, "best": None})
+    code, _, err = run("--resume", learned[0])
+    assert code == 2 and err.startswith("error: ") and "another version of the program; begin a new search" in err
+    write_json(path, record)
+    assert run("--resume", learned[0])[0] == 0
+
+
 def test_nothing_to_try_is_an_error(tmp_path, options, run, here, monkeypatch):
     monkeypatch.setitem(SEARCH_SPACE, "wave", {"dimension": (8, 16)})
     code, _, err = run(*options, "--trials", "7", "--output", tmp_path / "s")

@@ -66,6 +66,13 @@ def test_what_only_the_library_can_do(both, copied):
     assert "whole" not in vars(in_python)
     assert in_python.to_str() == library.to_str() and in_python.id_to_token(4) == library.id_to_token(4)
     assert in_python.encode("[CLS] waves").ids == library.encode("[CLS] waves").ids
+    in_python.encode_special_tokens = library.encode_special_tokens = False
+    assert in_python.encode("[CLS] waves").ids == library.encode("[CLS] waves").ids
+    for tokenizer in (library, in_python):
+        tokenizer.enable_truncation(1)
+        tokenizer.no_truncation()
+    assert in_python.encode("waves add").ids == library.encode("waves add").ids
+    in_python.get_vocab().clear()
     assert in_python.get_vocab() == library.get_vocab() and in_python.get_vocab_size() == library.get_vocab_size()
     assert in_python.token_to_id("waves") == library.token_to_id("waves") and in_python.token_to_id("no") is None
     with pytest.raises(AttributeError):
@@ -101,6 +108,16 @@ def test_gaps_among_ids_are_refused(both, tmp_path):
     for words_in_python in (False, True):
         with pytest.raises(UserError, match="token ids are not 0 to"):
             load_tokenizer(tmp_path / "gap.json", words_in_python)
+
+
+@pytest.mark.parametrize("word, number", [("waves", 2**70), ("\ud800", 9)])
+def test_words_that_the_library_would_refuse(both, tmp_path, word, number):
+    saved = json.loads(both[0].to_str())
+    saved["model"]["vocab"][word] = number
+    (tmp_path / "odd.json").write_text(json.dumps(saved))
+    for words_in_python in (False, True):
+        with pytest.raises(UserError, match="is no tokenizer.json that can be used"):
+            load_tokenizer(tmp_path / "odd.json", words_in_python)
 
 
 def test_what_decides_no_id_is_left_out(both, tmp_path):

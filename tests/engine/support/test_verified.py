@@ -1,6 +1,7 @@
 """A file is read for its digest once, and again after any change that its status tells."""
 
 import hashlib
+import math
 import os
 import time
 
@@ -20,7 +21,7 @@ def weights(tmp_path, monkeypatch):
     """(path of a file of weights that was written some time ago, its digest)."""
     path = tmp_path / "weights"
     safetensors.numpy.save_file({"a": np.arange(100, dtype=np.float32)}, path)
-    monkeypatch.setattr(verified, "SETTLED", -1.0)  # in place of waiting
+    monkeypatch.setattr(verified, "SETTLED", -math.inf)  # in place of waiting
     monkeypatch.setattr(cache_folder, "user_folder", lambda: str(tmp_path / "own"))
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -101,6 +102,43 @@ def test_without_a_folder_of_ones_own_nothing_is_noted(weights, hashed, tmp_path
     assert len(hashed) == 2
 
 
+def test_a_file_that_changed_shortly_before_it_was_read_is_not_noted(weights, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(verified, "write_whole", lambda *_: pytest.fail("noted"))
+    status = weights[0].stat()
+    for seen in (status.st_ctime, status.st_ctime + 1.9):
+        verified.note_verified(status, seen, weights[1])
+    with pytest.raises(pytest.fail.Exception):
+        verified.note_verified(status, status.st_ctime + 2.1, weights[1])
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_notes_are_ones_own_whatever_the_umask(weights, hashed, mask):
+    before = os.umask(mask)
+    try:
+        for _ in range(2):
+            read_arrays(*weights, mapped=True)
+    finally:
+        os.umask(before)
+    assert len(hashed) == 1
+
+
+def test_a_full_disk_is_no_error(weights, hashed, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for _ in range(2):
+        read_arrays(*weights, mapped=True)
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("digest", [5, "no digest", ""])
+def test_what_is_no_digest_is_damage(weights, digest):
+    with pytest.raises(DamagedFile):
+        read_arrays(weights[0], digest, mapped=True)
+
+
 def test_notes_that_others_may_have_written_do_not_count(weights, hashed):
     read_arrays(*weights, mapped=True)
     verified.note_of(weights[1]).chmod(0o666)
@@ -112,6 +150,6 @@ def test_old_notes_go(weights, monkeypatch):
     monkeypatch.setattr(verified, "KEPT", 3)
     status = weights[0].stat()
     for number in range(5):
-        verified.note_verified(status, f"{number}0")
+        verified.note_verified(status, 0.0, f"{number}0")
         os.utime(verified.note_of(f"{number}0"), (number, number))
     assert sorted(path.name for path in verified.note_of("0").parent.iterdir()) == ["20", "30", "40"]

@@ -75,6 +75,12 @@ def test_what_grows_with_a_field_keeps_its_proportion(choices):
     found = settings_at(settings, {"learning_rate": 1e-3, "epochs": 1}, choices.classes).training
     assert (found.learning_rate, found.many_classes_learning_rate) == (1e-3, 4e-3)
     assert found.step_budget == 483 and isinstance(found.step_budget, int)
+    given = {"step_budget", "many_classes_learning_rate"}
+    found = settings_at(settings, {"learning_rate": 1e-3, "epochs": 1}, choices.classes, given).training
+    assert (found.many_classes_learning_rate, found.step_budget) == (2e-3, 2900)  # as they were asked for
+    still = layered_settings(choices, "interference", [{"learning_rate": 0.0, "many_classes_learning_rate": 1.0}])
+    found = settings_at(still, {"learning_rate": 1e-3}, choices.classes).training
+    assert found.many_classes_learning_rate == 1.0  # of 0 nothing is a share
 
 
 def test_fields_that_would_grow_belong_to_a_first_point():

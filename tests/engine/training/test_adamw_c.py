@@ -67,3 +67,11 @@ def test_it_is_what_runs(monkeypatch):
     monkeypatch.setenv("WAVE_C", "off")
     with pytest.raises(pytest.fail.Exception):
         trained(0, 3, 0.01, [1.0])
+
+
+@pytest.mark.parametrize("rows", [[0, 40], [-1, 3]])
+def test_rows_that_c_would_follow(rows):
+    parameter = Parameter(np.zeros((40, 2), np.float32))
+    parameter.grad = RowSparse(np.array(rows), np.ones((2, 2), np.float32))
+    with pytest.raises(ValueError, match="rows: must ascend in "):
+        AdamW({"table": parameter}).step(1e-3)

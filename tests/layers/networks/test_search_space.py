@@ -22,7 +22,7 @@ def test_rows_hold_values_that_their_fields_take(model):
         assert all(type(value) is type(fields[name].default) for value in values), name
 
 
-@pytest.mark.parametrize("model", CONFIGS)
+@pytest.mark.parametrize("model", [model for model, points in FIRST_POINTS.items() if points])
 def test_first_points_lie_in_the_space(model):
     """Else Space would leave their changes out."""
     points = Space(SEARCH_SPACE[model], 0, lambda point: True, FIRST_POINTS[model]).first_points()
