@@ -51,12 +51,19 @@ def test_weights_are_exported(trained, tmp_path, run):
     assert np.allclose(one, other, atol=1e-2)
 
 
-@pytest.mark.parametrize("command", [["export", "--format", "onnx", "--to", "TO"], ["trace", "a goal"]])
-def test_what_knows_one_network_alone_is_refused(trained, tmp_path, run, command):
-    name, *rest = command
-    if "onnx" in rest:
-        pytest.importorskip("onnx")
-    code, _, err = run(name, trained, *(tmp_path / "to" if word == "TO" else word for word in rest))
+def test_a_graph_is_exported(trained, tmp_path, run):
+    for extra in ("onnx", "onnxruntime"):
+        pytest.importorskip(extra)
+    code, out, err = run("export", trained, "--to", tmp_path / "graph", "--format", "onnx", "--json")
+    assert code == 0, err
+    assert all(one["largest_difference"] < 1e-5 for one in json.loads(out)["labels"].values())
+    texts = ["ball goal", "bank rate", ""]
+    one, other = (TextModel.open(path).probabilities(texts) for path in (trained, tmp_path / "graph"))
+    assert np.allclose(one, other, atol=1e-5)
+
+
+def test_what_knows_one_network_alone_is_refused(trained, run):
+    code, _, err = run("trace", trained, "a goal")
     assert code == 2 and "heads" in err and err.count("\n") == 1
 
 
