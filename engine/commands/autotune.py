@@ -125,12 +125,12 @@ def command_line(ctx: click.Context) -> str:
 def search_table(record: dict[str, Any]) -> str:
     """The table of a search: a row for each point that was tried, the best, and the commands that repeat it."""
     from engine.sweep.autotune_search import START_TRIALS
-    from engine.sweep.autotune_trainings import point_text, share_text, value_text
+    from engine.sweep.autotune_trainings import FIRST, point_text, share_text, value_text
 
     shares = sorted({entry["share"] for entry in record["trials"]})
     points: dict[str, list[dict[str, Any]]] = {}
     for entry in record["trials"]:
-        points.setdefault(point_text(entry["point"]), []).append(entry)
+        points.setdefault(point_text(entry["point"], record["first"]), []).append(entry)
     rows = []
     for name, entries in points.items():
         scores = [[entry["validation"] for entry in entries if entry["share"] == share] for share in shares]
@@ -142,6 +142,7 @@ def search_table(record: dict[str, Any]) -> str:
         "validation after a share of a full training; full: mean of two seeds, each with its own validation texts "
         "unless these are given"
     )
+    lines += [f"{FIRST}: {point_text(point)}" for point in record["first"] if FIRST in points]
     if best["validation"] is None:
         lines.append(
             f"no trial ended within {duration(record['budget']['seconds'])}: settings as given; give more time"

@@ -23,12 +23,13 @@ from engine.sweep.autotune_search import (
     width_within,
     widths_after,
 )
-from engine.sweep.autotune_space import Point, settings_at
+from engine.sweep.autotune_space import SCALED_WITH, Point, settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
 from engine.sweep.run import Setup, shared
 from engine.training.run_settings import RunSettings
 
 RECORD = "autotune.json"
+FIRST = "first"  # stands for the settings of a point that was tried first
 FAILED = -math.inf  # score
 LARGEST_SEED = 2**63 - 1
 MOST_NARROW = 2  # rounds of the smallest width: so the number of trainings tells which rounds they were
@@ -127,7 +128,7 @@ class Trainings:
             entry = {**entry, **found, "training_seconds": found.get("seconds"), "seconds": self.took(job.name)}
             self.known[entry["number"]] = entry
             self.save()
-            self.setup.log(trial_line(entry))
+            self.setup.log(trial_line(entry, self.record.get("first", [])))
 
         return note
 
@@ -188,10 +189,11 @@ class Trainings:
         return seconds
 
 
-def trial_line(entry: dict[str, Any]) -> str:
-    """A line on a training that has ended."""
+def trial_line(entry: dict[str, Any], first: Sequence[Point]) -> str:
+    """A line on a training that has ended. first: as in point_text()."""
     score = entry["reason"] if entry["validation"] is None else f"validation {100 * entry['validation']:.2f} %"
-    head = f"trial {entry['number']}: {share_text(entry['share'])}, {point_text(entry['point'])}, seed {entry['seed']}"
+    point = point_text(entry["point"], () if entry["point"] in first else first)
+    head = f"trial {entry['number']}: {share_text(entry['share'])}, {point}, seed {entry['seed']}"
     return f"{head}: {score}, {entry['seconds']:.1f} s"
 
 
@@ -200,8 +202,16 @@ def share_text(share: float) -> str:
     return "full" if share == 1 else f"1/{round(1 / share)}"
 
 
-def point_text(point: dict[str, Any]) -> str:
-    """The settings of a point as NAME=VALUE, or a word for the starting point."""
+def point_text(point: Point, first: Sequence[Point] = ()) -> str:
+    """The settings of a point as NAME=VALUE, or a word for the starting point.
+
+    first: points that were tried first; one that shares most of their settings is told by what differs.
+    """
+    for base in first:
+        if 2 * sum(point.get(name) == value for name, value in base.items()) > len(base):
+            changed = {name: value for name, value in point.items() if base.get(name) != value}
+            lost = [name for name in base if name not in point and name not in SCALED_WITH]
+            return " ".join([FIRST, *([point_text(changed)] * bool(changed)), *(f"without {name}" for name in lost)])
     return " ".join(f"{name}={value_text(value)}" for name, value in point.items()) or "as given"
 
 

@@ -9,7 +9,7 @@ from engine.support.errors import UserError
 from engine.support.files import read_json, write_json
 from engine.sweep import autotune_clock, autotune_trainings
 from engine.sweep.autotune_search import Best, OutOfTime, Trial
-from engine.sweep.autotune_trainings import RECORD, Trainings
+from engine.sweep.autotune_trainings import RECORD, Trainings, point_text
 from engine.sweep.jobs import Ended
 from engine.sweep.run import Setup
 from engine.training.run_settings import layered_settings
@@ -163,3 +163,20 @@ def test_a_round_takes_the_time_of_trainings_like_its_centre(make):
     trainings.known.update({7: {**slow, "number": 7}, 8: {**slow, "number": 8, "seconds": 10.0}})
     assert trainings.round_seconds(3, {}) == pytest.approx(3 * 0.5 + 1.5 + 4.0)
     assert trainings.round_seconds(3, {"ngrams": 3}) == pytest.approx(3 * (2.0 + 8.0 / 3) + 2 * 10.0)
+
+
+@pytest.mark.parametrize(
+    "point, text",
+    [
+        ({}, "as given"),
+        ({"a": 1}, "a=1"),
+        ({"a": 1, "b": "x", "epochs": 3, "step_budget": 9}, "first"),
+        ({"a": 1, "b": "y", "epochs": 3, "step_budget": 9, "c": True}, "first b=y c=true"),
+        ({"a": 1, "b": "x", "c": 2, "epochs": 3}, "first c=2"),
+        ({"b": "x", "epochs": 3, "step_budget": 9}, "first without a"),
+        ({"a": 2, "epochs": 12}, "a=2 epochs=12"),
+    ],
+)
+def test_a_point_is_told_by_what_differs_from_the_first(point, text):
+    first = {"a": 1, "b": "x", "epochs": 3, "step_budget": 9}
+    assert point_text(point, [first]) == text and point_text(point) != "first"
