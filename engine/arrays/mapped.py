@@ -52,7 +52,7 @@ def read_arrays(path: Path, digest: str | None = None, mapped: bool = False) -> 
 
 
 def sha256_in_parts(file: BinaryIO) -> str:
-    """Of a file read in parts: not through a mapping, whose pages would count as memory from then on."""
+    """The SHA-256 of a file, read in parts: the pages of a mapping would count as memory from then on."""
     found, read = hashlib.sha256(), memoryview(bytearray(READ_BYTES))
     while size := file.readinto(read):  # type: ignore[attr-defined]
         found.update(read[:size])

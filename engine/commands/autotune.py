@@ -49,7 +49,7 @@ def run_search(ctx: click.Context, project: Project, settings: RunSettings | Non
     """
     from engine.commands.sweep import job_command
     from engine.sweep.autotune import Budget, read_record, resume_autotune, start_autotune
-    from engine.sweep.run import Setup
+    from engine.sweep.setup import Setup
 
     if place() is not None:
         raise UserError("--autotune: trains in processes of its own; start it without mpiexec, torchrun or srun")

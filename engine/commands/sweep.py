@@ -209,7 +209,8 @@ def run_sweep(
 ) -> None:
     """Run description() in a new folder, or what an old one describes; print the table, and which runs failed."""
     from engine.sweep.results import as_text
-    from engine.sweep.run import Setup, read_sweep, resume_sweep, start_sweep
+    from engine.sweep.run import read_sweep, resume_sweep, start_sweep
+    from engine.sweep.setup import Setup
 
     log, command = make_log(True), job_command(project)
 

@@ -15,7 +15,7 @@ from engine.support.files import write_whole
 
 SETTLED = 2.0  # seconds without a change: two changes within a tick of a file system's clock have the same time
 KEPT = 100  # number of notes
-# Of the disk, of a digest that is none, or where there is no home folder.
+# Faults of the disk, a digest that is none, no home folder.
 FAILURES = (OSError, UserError, ValueError, TypeError, RuntimeError)
 
 
@@ -54,5 +54,5 @@ def note_of(digest: str) -> Path:
 
 
 def identity(status: os.stat_result) -> str:
-    """What another file, or this one once it has been changed, does not share."""
+    """The part of a status that no other file shares, nor this one once it has been changed."""
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

@@ -21,7 +21,7 @@ from engine.sweep.autotune_space import Point, Space, rows_for, settings_at
 from engine.sweep.autotune_trainings import RECORD, Trainings
 from engine.sweep.description import PlannedRun
 from engine.sweep.processes import Processes, ask
-from engine.sweep.run import Setup, absolute, default_jobs
+from engine.sweep.setup import Setup, absolute, default_jobs
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import locked
 from engine.training.run_settings import CHANGED_BY, RunSettings, pinned, settings_of

@@ -25,7 +25,7 @@ from engine.sweep.autotune_search import (
 )
 from engine.sweep.autotune_space import SCALED_WITH, Point, settings_at
 from engine.sweep.jobs import Job, Launcher, run_jobs
-from engine.sweep.run import Setup, shared
+from engine.sweep.setup import Setup, shared
 from engine.training.run_settings import RunSettings
 
 RECORD = "autotune.json"
@@ -128,7 +128,7 @@ class Trainings:
             entry = {**entry, **found, "training_seconds": found.get("seconds"), "seconds": self.took(job.name)}
             self.known[entry["number"]] = entry
             self.save()
-            self.setup.log(trial_line(entry, self.record.get("first", [])))
+            self.setup.log(trial_line(entry, self.record["first"]))
 
         return note
 

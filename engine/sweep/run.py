@@ -11,7 +11,7 @@ DIR/results.json, table.md, table.csv    written after every finished run
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
@@ -33,32 +33,13 @@ from engine.sweep.description import Description, PlannedRun, plan, read_descrip
 from engine.sweep.jobs import SAVING_SECONDS, Job, Launcher, run_jobs
 from engine.sweep.processes import Processes, ask
 from engine.sweep.results import as_csv, as_markdown, sweep_results
+from engine.sweep.setup import Setup, absolute, default_jobs, shared
 from engine.training.interrupt import Interrupted
 from engine.training.run_directory import RunDirectory, locked
 from engine.training.run_settings import Choices
 from engine.training.session import require_settings
 
 PLAN_FILE = "sweep.toml"
-
-
-class Setup(NamedTuple):
-    """The circumstances that all runs of a sweep share.
-
-    choices: networks and presets. command: starts a process that does a job (do_job.py). device: "cpu" or "cuda".
-    jobs: processes at once, 0 for as many as the cores take. linear: whether the linear SVM is measured. ensemble: the
-    number of seeds in an ensemble, 0 for none. cache_dir: None for that of the user. log: takes lines for the user.
-    scheduler: the address of a Dask scheduler, on whose workers runs are trained; None for this machine.
-    """
-
-    choices: Choices
-    command: list[str]
-    device: str = "cpu"
-    jobs: int = 0
-    linear: bool = False
-    ensemble: int = 0
-    cache_dir: str | None = None
-    log: Callable[[str], Any] = print
-    scheduler: str | None = None
 
 
 def start_sweep(description: Description, folder: str | Path, setup: Setup) -> dict[str, Any]:
@@ -175,11 +156,6 @@ def check(runs: Sequence[PlannedRun], unfinished: Sequence[PlannedRun], source: 
             setup.log(note)
 
 
-def absolute(path: str | None) -> str | None:
-    """The absolute name of a folder."""
-    return None if path is None else str(Path(path).resolve())
-
-
 def run_all(
     description: Description, runs: Sequence[PlannedRun], folder: Path, setup: Setup, client: Any
 ) -> dict[str, Any]:
@@ -258,14 +234,6 @@ def launcher_of(
     return Processes(setup.command, folder / "logs", count, max(1, usable_cores() // count))
 
 
-def default_jobs(runs: Sequence[PlannedRun], device: str) -> int:
-    """The number of runs at once that the cores take with the threads of the widest run; on a GPU 1."""
-    if device == "cuda":
-        return 1
-    threads = max(run.settings.training.threads for run in runs)
-    return max(1, usable_cores() // max(1, threads))
-
-
 def jobs_of(runs: Sequence[PlannedRun], files: Mapping[str, Path], folder: Path, setup: Setup) -> list[Job]:
     """The Jobs of all runs and linear peers."""
     common = {**shared(setup), "plan": str(folder / PLAN_FILE)}
@@ -289,11 +257,6 @@ def ensemble_jobs(groups: Sequence[Group], files: Mapping[str, Path], setup: Set
         message = {"kind": "ensemble", "runs": folders, "output": str(files[group.name]), **shared(setup)}
         jobs.append(Job(group.name, message))
     return jobs
-
-
-def shared(setup: Setup) -> dict[str, Any]:
-    """The part of the message that all jobs have in common."""
-    return {"cache_dir": absolute(setup.cache_dir), "device": setup.device}
 
 
 def outcome(result: Mapping[str, Any] | None, reason: str | None) -> str:

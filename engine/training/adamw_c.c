@@ -58,9 +58,9 @@ static void fetch(const float *row, int64_t d)
 }
 
 /* value, m, v: tables of rows of d numbers. rows: (R,), no row twice, grad: (R, d). last: of each row of the tables the
-   step at which it was last touched, before step `now`, which it becomes. missed, faded_m, faded_v: sums of missed steps and powers of both betas, see rest_of()
-   in adamw_lazy_rows.py, from which of a row move, epsilon, of_m and of_v are taken; shrink: (R,), NULL for 1. First the
-   operations of take_missed_steps(), then those of a step. */
+   step at which it was last touched, before step `now`, which it becomes. missed, faded_m, faded_v: sums of missed
+   steps and powers of both betas, see rest_of() in adamw_lazy_rows.py, from which move, epsilon, of_m and of_v of a row
+   are taken; shrink: (R,), NULL for 1. First the operations of take_missed_steps(), then those of a step. */
 void update_rows(float *restrict value, float *restrict m, float *restrict v, const int64_t *restrict rows,
                  const float *restrict grad, int64_t R, int64_t d, int32_t *restrict last,
                  const double *restrict missed, const double *restrict faded_m, const double *restrict faded_v,

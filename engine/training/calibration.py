@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays.backend import array_module
 from engine.types import Array, Floats1d, Floats2d
 
 BINS = 15
@@ -96,7 +97,7 @@ def sigmoid(z: Floats2d) -> Floats2d:
 
 def softmax(z: Floats2d) -> Floats2d:
     """softmax over the last axis."""
-    exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
+    exponentials = array_module(z).exp(z - z.max(axis=-1, keepdims=True))
     p: Floats2d = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return p
 

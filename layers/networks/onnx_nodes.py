@@ -96,7 +96,7 @@ class Entries:
         self.sentences = None if sentence_offsets is None else Segments(graph, ids, sentence_offsets)
 
     def kept(self, mask: str) -> "Entries":
-        """Those of a mask (P,), in the same texts and sentences."""
+        """The entries of a mask (P,), in the same texts and sentences."""
         graph = self.graph
         sums = graph.node("CumSum", graph.cast(mask, "INT64"), graph.constant(0, np.int64))
         before = graph.node("Concat", graph.constant([0], np.int64), sums, axis=0)

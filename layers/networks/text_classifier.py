@@ -8,10 +8,11 @@ from engine.arrays.backend import array_module, move_together, random_generator,
 from engine.arrays.ragged import RaggedBatch, offsets_from
 from engine.layer import Parameter
 from engine.support.text import format_table
+from engine.training.calibration import softmax
 from engine.types import Array, Floats, Floats2d
 from layers.networks.parts import Embedding, Linear, Part
 from layers.standard.sigmoid_cross_entropy import check_targets, sigmoid
-from layers.standard.softmax_cross_entropy import check_labels, softmax
+from layers.standard.softmax_cross_entropy import check_labels
 
 
 class LossCache(NamedTuple):

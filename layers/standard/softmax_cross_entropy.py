@@ -40,13 +40,6 @@ def log_softmax(z: Floats2d) -> Floats2d:
     return log_p
 
 
-def softmax(z: Floats2d) -> Floats2d:
-    """z: (B, K) → q̂: (B, K)."""
-    powers = array_module(z).exp(z - z.max(axis=1, keepdims=True))
-    q: Floats2d = powers / powers.sum(axis=1, keepdims=True)
-    return q
-
-
 def check_labels(labels: Any, texts: int, classes: int) -> None:
     """Raise ValueError unless `labels` is a (texts,) array of integers in [0, classes).
 

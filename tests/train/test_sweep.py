@@ -13,7 +13,7 @@ import train
 from engine.commands.options import rounded
 from engine.support.files import read_toml
 from engine.sweep.description import plan, read_description
-from engine.sweep.run import default_jobs
+from engine.sweep.setup import default_jobs
 from engine.training.run_directory import locked
 from layers.networks.presets import DEFAULTS
 from tests.support.paths import ROOT
@@ -412,7 +412,7 @@ def test_examples_in_help_and_documents_can_be_planned(tmp_path):
 def test_as_many_run_at_once_as_the_cores_take(tmp_path, monkeypatch):
     (tmp_path / "sweep.toml").write_text("seeds = [0]\n[grid]\nthreads = [0, 2]")
     runs = plan(read_description(tmp_path / "sweep.toml", CHOICES)[0], CHOICES)
-    monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 8)
+    monkeypatch.setattr("engine.sweep.setup.usable_cores", lambda: 8)
     assert (default_jobs(runs, "cpu"), default_jobs(runs[:1], "cpu"), default_jobs(runs, "cuda")) == (4, 8, 1)
-    monkeypatch.setattr("engine.sweep.run.usable_cores", lambda: 1)
+    monkeypatch.setattr("engine.sweep.setup.usable_cores", lambda: 1)
     assert default_jobs(runs, "cpu") == 1

@@ -9,11 +9,11 @@ import numpy as np
 
 from engine.support.errors import UserError
 from engine.support.text import sanitize
+from engine.training.calibration import softmax
 from engine.types import Floats1d, Floats2d
 from layers.experiments.explore.source import Scene
 from layers.experiments.trace.stages import TITLES
 from layers.experiments.trace.walk import Walk
-from layers.standard.softmax_cross_entropy import softmax
 from layers.wave import Wave
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from engine.gradcheck.arrays import norm
 from engine.gradcheck.report import json_safe
 from engine.support.errors import UserError
+from engine.training.calibration import softmax
 from engine.types import Array, Floats1d
 from layers.experiments.trace.stages import FORMULAS
 from layers.experiments.trace.subject import Subject
 from layers.experiments.trace.walk import Quantity, Walk, compare, quantities_of
-from layers.standard.softmax_cross_entropy import softmax
 from layers.wave import OPERATIONS
 
 SETTINGS = {  # of the network, in JSON

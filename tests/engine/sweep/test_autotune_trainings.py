@@ -11,7 +11,7 @@ from engine.sweep import autotune_clock, autotune_trainings
 from engine.sweep.autotune_search import Best, OutOfTime, Trial
 from engine.sweep.autotune_trainings import RECORD, Trainings, point_text
 from engine.sweep.jobs import Ended
-from engine.sweep.run import Setup
+from engine.sweep.setup import Setup
 from engine.training.run_settings import layered_settings
 
 POLL = 0.5  # seconds that pass with each look at a job
@@ -66,7 +66,14 @@ def make(tmp_path, choices, clock):
     def make(seconds=None, trials=None, known=(), widths=(), **more):
         (tmp_path / "logs").mkdir(exist_ok=True)
         budget = {"seconds": seconds, "trials": trials}
-        record = {"seconds": 0.0, "trials": list(known), "widths": list(widths), "budget": budget, "given": []}
+        record = {
+            "seconds": 0.0,
+            "trials": list(known),
+            "widths": list(widths),
+            "budget": budget,
+            "given": [],
+            "first": [],
+        }
         launcher = Launcher(clock, **more)
         setup = Setup(choices, [], log=lambda line: None)
         settings = layered_settings(choices, None, [{"seed": 5}])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.training.calibration import softmax
 from layers.standard.softmax_cross_entropy import (
     log_softmax,
-    softmax,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
