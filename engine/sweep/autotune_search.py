@@ -79,9 +79,8 @@ def search(
         for point in space.first_points():
             challenger = tried_first(point, train, width)
             best = better(best, challenger)
-            if (
-                len(challenger.scores) < SPLITS
-            ):  # a repetition by --trials could not know that smaller rounds had fitted
+            # Smaller rounds might fit, but a repetition by --trials could not know it.
+            if len(challenger.scores) < SPLITS:
                 return best
         while last := width(last, best.point):
             points = space.points(last, best.point)
